@@ -1,0 +1,88 @@
+"""The Faust app of a role, with the settings that survived chaos, and the way its process runs."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, NoReturn
+
+import faust
+import uvloop
+
+from streams.exactly_once import ExactlyOnce, Policy
+from streams.faust_internals import check_internals
+from streams.readiness import report_readiness
+from streams.settings import Settings
+from streams.topics import Name
+from streams.transactional_tables import TransactionalTable, TransactionalTables
+from streams.transport import SCHEME
+
+
+class App(faust.App):  # type: ignore[misc]  # faust is untyped
+    """A Faust app that keeps nothing on disk."""
+
+    exactly_once: ExactlyOnce
+    settings: Settings
+
+    def _create_directories(self) -> None:
+        """Nothing: the state is in Kafka and in memory."""
+
+
+def create_app(role: str, settings: Settings, policy: Policy | None = None) -> App:
+    """The app `<prefix>campaigns-<role>`; its agents are registered with `app.exactly_once.agent(...)`.
+
+    Needs the topic `<app id>-state` (compacted) and every source, all with `settings.partitions` partitions, to exist. Raises RuntimeError
+    when an installed package is not the one the exactly-once modules know.
+    """
+    check_internals()
+    session = settings.session_timeout.total_seconds()
+    app = App(
+        f"{settings.topic_prefix}campaigns-{role}",
+        broker=[f"{SCHEME}://{server.strip()}" for server in settings.kafka.split(",")],
+        store="memory://",
+        Table=TransactionalTable,
+        TableManager=TransactionalTables,
+        table_standby_replicas=1,  # 0 selects a round-robin assignor; no standby is ever made, since Faust knows no changelog
+        topic_partitions=settings.partitions,
+        topic_allow_declare=False,  # topics are created by `campaigns topics`
+        topic_disable_leader=True,  # two workers can believe they are it; jobs take a PostgreSQL advisory lock
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+        broker_session_timeout=session,  # no static membership: a static member does not leave at a planned stop
+        broker_heartbeat_interval=session / 6,
+        broker_rebalance_timeout=20,
+        broker_request_timeout=max(20.0, session + 5),
+        broker_commit_interval=0.5,
+        broker_max_poll_records=500,
+        stream_buffer_maxsize=4096,  # at least 5 x max_poll_records: a full buffer stalls all topics for a second at a time
+        consumer_auto_offset_reset="none",  # a position out of range raises instead of jumping
+        producer_request_timeout=20,
+    )
+    app.settings, app.exactly_once = settings, ExactlyOnce(app, settings, policy)
+    ready_file = Path(settings.ready_file) if settings.ready_file else None
+
+    async def readiness() -> None:
+        await report_readiness(app, ready_file)
+
+    app.task(readiness)
+    return app
+
+
+def raw_topic(app: App, name: Name | str) -> Any:
+    """A source of an exactly-once agent, whose keys and values are the bytes on the wire. A `Name` gets the prefix, a str is as it is."""
+    # value_type=bytes alone would still decode JSON
+    raw = {"key_type": bytes, "key_serializer": "raw", "value_type": bytes, "value_serializer": "raw"}
+    topic = app.settings.topic_prefix + name if isinstance(name, Name) else name
+    return app.topic(topic, partitions=app.conf.topic_partitions, **raw)
+
+
+def run(app: App, *, loglevel: str = "INFO") -> NoReturn:
+    """Run the app until SIGTERM or SIGINT (exit code 0) or until something ends it (70; supervisors restart on any code).
+
+    Logging stays as the process has configured it.
+    """
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    worker = faust.Worker(app, loglevel=loglevel, quiet=True, override_logging=False, redirect_stdouts=False)
+    worker.spinner = None  # it writes to the terminal
+    worker.execute_from_commandline()
+    raise SystemExit(0)

@@ -1,0 +1,84 @@
+"""One family of errors. The docstring of a class is the sentence an operator reads; its fate says what becomes of the input."""
+from __future__ import annotations
+
+from enum import Enum
+from typing import ClassVar
+
+
+class Fate(Enum):
+    """What becomes of the input that met the error."""
+
+    REJECT = "reject"  # answer the caller with problem details; nothing changed
+    DEAD_LETTER = "dead-letter"  # keep the bytes with the reason; the stream goes on
+    RETRY = "retry"  # a dependency is down: try again in place, with back-off
+    STOP = "stop"  # a bug or a lost invariant: end the process, the supervisor restarts it
+
+
+class FieldError:
+    """One wrong field: where, and the rule with its limit."""
+
+    __slots__ = ("field", "message")
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field, self.message = field, message
+
+
+class CampaignError(Exception):
+    """Something about a campaign request cannot be done."""
+
+    fate: ClassVar[Fate] = Fate.REJECT
+    status: ClassVar[int] = 422
+    code: ClassVar[str] = "rule-broken"
+    title: ClassVar[str] = "A rule is broken"
+
+    def __init__(self, detail: str, *, errors: tuple[FieldError, ...] = ()) -> None:
+        super().__init__(detail)
+        self.detail, self.errors = detail, errors
+
+
+class NotFoundError(CampaignError):
+    """There is no such thing in this tenant."""
+
+    status, code, title = 404, "not-found", "Not found"
+
+
+class IllegalTransitionError(CampaignError):
+    """The campaign's status does not allow this; both states are named."""
+
+    status, code, title = 409, "illegal-transition", "The campaign's status does not allow this"
+
+
+class ConflictError(CampaignError):
+    """Another change came first, or a limit of running campaigns is reached."""
+
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class PreconditionFailedError(CampaignError):
+    """If-Match names another version of the campaign."""
+
+    status, code, title = 412, "precondition-failed", "The campaign has changed"
+
+
+class MalformedError(CampaignError):
+    """The input cannot be parsed."""
+
+    status, code, title = 400, "malformed", "Malformed request"
+
+
+class UnauthorizedError(CampaignError):
+    """The API key is missing, unknown, expired or revoked."""
+
+    status, code, title = 401, "unauthorized", "Not authenticated"
+
+
+class ForbiddenError(CampaignError):
+    """The key's role does not allow this."""
+
+    status, code, title = 403, "forbidden", "The role does not allow this"
+
+
+class DependencyDownError(CampaignError):
+    """PostgreSQL, Kafka or NATS does not answer."""
+
+    fate, status, code, title = Fate.RETRY, 503, "dependency-down", "A dependency is down"

@@ -1,0 +1,63 @@
+"""Facts and outcomes: batches of what happened to recipients of one (campaign number, shard), compact msgpack.
+
+A *fact* batch is what was reported (duplicates and disorder included); an *outcome* batch holds only first occurrences, as `fold`
+established them. Ordinals are within the shard (0..65535), u32 little-endian; times are u32 seconds after `base` (Unix seconds).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+
+import msgspec
+
+
+class Kind(IntEnum):
+    """What can happen to a recipient. Codes are on the wire and in stored bitmaps: never renumber."""
+
+    SENT = 0
+    DELIVERED = 1
+    OPENED = 2
+    CLICKED = 3
+    BOUNCED = 4
+    FAILED = 5
+    UNSUBSCRIBED = 6
+    COMPLAINED = 7
+    MACHINE_OPENED = 8
+    MACHINE_CLICKED = 9
+    SKIPPED = 10
+    REPLIED = 11
+
+
+class Group(msgspec.Struct, array_like=True, frozen=True):
+    """Ordinals of one kind with their times, equally many. `detail` holds for all of them: url, reason, `hard:reason` or skip reason."""
+
+    kind: Kind
+    ordinals: bytes
+    seconds: bytes
+    variant_id: str | None = None
+    detail: str | None = None
+
+
+class Batch(msgspec.Struct, array_like=True, frozen=True):
+    """One record of `campaigns.facts.v1` or `campaigns.outcomes.v1`. `campaign_id` is known to emission only, ingest leaves it out."""
+
+    tenant_id: str
+    number: int
+    shard: int
+    base: int
+    groups: tuple[Group, ...]
+    campaign_id: str | None = None
+
+
+def pack(values: Iterable[int]) -> bytes:
+    return array("I", values).tobytes()
+
+
+def unpack(data: bytes) -> Sequence[int]:
+    return array("I", data)
+
+
+encode_batch = msgspec.msgpack.Encoder().encode
+decode_batch = msgspec.msgpack.Decoder(Batch).decode

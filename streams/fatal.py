@@ -1,0 +1,63 @@
+"""What ends an exactly-once worker: a class per situation, whose docstring is the sentence the operator reads.
+
+A worker that meets one of them ends at once and is restarted by its supervisor: the next owner of its partitions resolves the open
+transaction and restores what was committed, so memory never needs a rollback.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import NoReturn
+
+from streams.errors import CampaignError, Fate
+
+EXIT_CODE = 70
+_log = logging.getLogger(__name__)
+
+
+class FatalError(CampaignError):
+    """The worker ends and its supervisor restarts it."""
+
+    fate, status, code, title = Fate.STOP, 500, "worker-ends", "The worker ends"
+
+
+class LostInputError(FatalError):
+    """Faust skipped or reordered input that had been fetched; after the restart it is read again from the committed position."""
+
+
+class RetentionError(FatalError):
+    """Kafka deleted input before it was read; after the restart reading begins at the oldest record that is left."""
+
+
+class RecreatedTopicError(FatalError):
+    """A source topic ends before the position up to which it was processed: it was deleted and created again."""
+
+
+class UnevenTopicsError(FatalError):
+    """The sources and the state topic of a role need the same number of partitions."""
+
+
+class ForeignTopicError(FatalError):
+    """The consumer of a role may only be assigned the sources of its exactly-once agents."""
+
+
+class MissingMetadataError(FatalError):
+    """The group leader did not know the source topics (a broker that has just started); Faust would assign nothing to anyone for ever."""
+
+
+class StuckRestoreError(FatalError):
+    """Reading the state topic made no progress."""
+
+
+class RecordTooLargeError(FatalError):
+    """A body sent a record that does not fit into one batch; bodies must bound their records."""
+
+
+def end_process(error: BaseException) -> NoReturn:
+    """Log the reason and exit with code 70, without any clean-up that could let a half-done batch be acknowledged."""
+    sentence = (type(error).__doc__ or "").partition("\n")[0] if isinstance(error, FatalError) else "unexpected error"
+    _log.critical("worker ends: %s (%s)", sentence, type(error).__name__, exc_info=error)
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    os._exit(EXIT_CODE)

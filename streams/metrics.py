@@ -1,0 +1,36 @@
+"""The metrics of every process, one line each; `agent`, `topic` and `role` are the only labels, so their number is bounded."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_FAST = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+# Exactly-once agents: what goes in, what is committed, how long each half takes.
+EVENTS = Counter("campaigns_agent_events_total", "Input records whose transaction has been committed", ["agent"])
+TRANSACTIONS = Counter("campaigns_agent_transactions_total", "Committed transactions", ["agent"])
+RECORDS = Counter("campaigns_agent_records_total", "Records written by committed transactions, state included", ["agent"])
+BODY_SECONDS = Histogram("campaigns_agent_body_seconds", "Time in the body of an agent per transaction", ["agent"], buckets=_FAST)
+COMMIT_SECONDS = Histogram("campaigns_agent_commit_seconds", "Time from begin to committed per transaction", ["agent"], buckets=_FAST)
+SLOW_BODIES = Counter("campaigns_agent_slow_bodies_total", "Warnings about a body that does not return", ["agent"])
+DEAD_LETTERS = Counter("campaigns_dead_letters_total", "Input that nobody could use", ["agent", "code"])
+
+# Ownership of partitions: moves on every rebalance; fencing shows as a restart, since a fenced worker ends.
+PARTITIONS = Gauge("campaigns_partitions", "Source partitions this worker owns", ["role"])
+RESTORE_SECONDS = Histogram("campaigns_restore_seconds", "Time to fence the former owner and restore its state", ["role"])
+RESTORED = Counter("campaigns_restored_records_total", "State records read to restore partitions", ["role"])
+LOST_TO_RETENTION = Counter("campaigns_lost_to_retention_total", "Times that retention passed a stored position", ["topic"])
+LAG = Gauge("campaigns_lag_records", "Records, markers included, between what is committed and the end of the sources", ["role"])
+
+# Dependencies: 1 while work waits in place for one that does not answer.
+DEPENDENCY_DOWN = Gauge("campaigns_dependency_down", "1 while PostgreSQL, Kafka or NATS does not answer this process", ["dependency"])
+
+# Events from the pipeline: everything read is either in facts or a dead letter.
+INGESTED = Counter("campaigns_ingested_events_total", "Events read from the pipeline, dead letters included", [])
+
+# NATS bridge.
+NATS_PUBLISHED = Counter("campaigns_nats_published_total", "Messages that JetStream has stored, repeats of a replay included")
+NATS_DUPLICATES = Counter("campaigns_nats_duplicates_total", "Repeats that the duplicate window of the stream has dropped")
+
+# The throttle: what may go. What is sent is in the stats; the difference is in flight.
+GRANTED = Counter("campaigns_granted_messages_total", "Messages granted for sending", [])

@@ -1,0 +1,165 @@
+"""Internal records of the throttle: what it hears on `campaigns.sending.v1`, what it grants, what it reports as milestones."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from streams.envelope import Record
+
+CHUNK = 1000  # ordinals per chunk; a grant never crosses one, and lane = chunk modulo the number of grant partitions
+
+
+def lane(ordinal: int, lanes: int) -> int:
+    """The grants partition of an ordinal: one chunk always takes the same one, so its order and progress live there."""
+    return ordinal // CHUNK % lanes
+
+
+class Limits(Record, frozen=True):
+    """At most so many messages in any sliding hour and day; None = no limit."""
+
+    per_hour: int | None = None
+    per_day: int | None = None
+
+
+class Span(Record, frozen=True):
+    """Ordinals [start, stop) of the send plan that go under the same conditions."""
+
+    start: int
+    stop: int
+    variant_id: str | None = None
+    not_before: datetime | None = None
+    is_held: bool = False
+
+
+class Opened(Record, frozen=True, tag="opened", tag_field="type"):
+    """The audience is staged: the plan of a campaign, nothing of it written yet. A repeat changes nothing."""
+
+    tenant_id: str
+    campaign_id: str
+    number: int
+    channel: str
+    total: int
+    spans: tuple[Span, ...]
+    limits: Limits = Limits()
+    tenant_limits: Limits = Limits()
+
+
+class RowsReady(Record, frozen=True, tag="rows-ready", tag_field="type"):
+    """Recipient rows [0, stop) are committed in PostgreSQL and may be granted. The highest `stop` wins."""
+
+    tenant_id: str
+    number: int
+    stop: int
+
+
+class Closed(Record, frozen=True, tag="closed", tag_field="type"):
+    """The campaign will not be sent (cancelled or failed before it opened): forget it."""
+
+    tenant_id: str
+    number: int
+
+
+class Paused(Record, frozen=True, tag="paused", tag_field="type"):
+    tenant_id: str
+    campaign_id: str
+    number: int
+
+
+class Resumed(Record, frozen=True, tag="resumed", tag_field="type"):
+    tenant_id: str
+    campaign_id: str
+    number: int
+
+
+class Cancelled(Record, frozen=True, tag="cancelled", tag_field="type"):
+    tenant_id: str
+    campaign_id: str
+    number: int
+
+
+class SpansReleased(Record, frozen=True, tag="spans-released", tag_field="type"):
+    """Every held span goes, with this variant (the winner of an A/B test)."""
+
+    tenant_id: str
+    number: int
+    variant_id: str
+
+
+class SpansAdded(Record, frozen=True, tag="spans-added", tag_field="type"):
+    """A trigger appended rows and spans; `total` is the new size of the audience."""
+
+    tenant_id: str
+    number: int
+    spans: tuple[Span, ...]
+    total: int
+
+
+class LimitsChanged(Record, frozen=True, tag="limits-changed", tag_field="type"):
+    """New limits of a campaign, or of the tenant when `number` is None."""
+
+    tenant_id: str
+    limits: Limits
+    number: int | None = None
+
+
+class BatchSent(Record, frozen=True, tag="batch-sent", tag_field="type"):
+    """Written by `emit` in the transaction of the messages; the record's own timestamp is the messages' timestamp."""
+
+    tenant_id: str
+    number: int
+    sent: int
+    skipped: int
+
+
+class Tick(Record, frozen=True, tag="tick", tag_field="type"):
+    """Time has passed; sent by a timer to each owned partition that has active tenants."""
+
+
+Sending = Opened | RowsReady | Closed | Paused | Resumed | Cancelled | SpansReleased | SpansAdded | LimitsChanged | BatchSent | Tick
+decode_sending = msgspec.json.Decoder(Sending).decode
+
+
+class Grant(Record, frozen=True, tag="grant", tag_field="type"):
+    """Ordinals [start, stop) of one chunk may be sent now. Issuing it again is harmless: `emit` remembers what went."""
+
+    tenant_id: str
+    campaign_id: str
+    number: int
+    start: int
+    stop: int
+    variant_id: str | None = None
+
+
+class Retire(Record, frozen=True, tag="retire", tag_field="type"):
+    """No grant of this campaign can follow in this lane: its progress may be forgotten."""
+
+    tenant_id: str
+    number: int
+
+
+decode_grant = msgspec.json.Decoder(Grant | Retire).decode
+
+
+class SampleSent(Record, frozen=True, tag="sample-sent", tag_field="type"):
+    """Everything that is not held has been sent or skipped: the clock of the A/B test starts."""
+
+    tenant_id: str
+    campaign_id: str
+    number: int
+    at: datetime
+
+
+class Finished(Record, frozen=True, tag="finished", tag_field="type"):
+    """Every ordinal of the campaign has been sent or skipped."""
+
+    tenant_id: str
+    campaign_id: str
+    number: int
+    sent: int
+    skipped: int
+    at: datetime
+
+
+decode_milestone = msgspec.json.Decoder(SampleSent | Finished).decode

@@ -1,0 +1,88 @@
+"""Every setting of every process, read from `CAMPAIGNS_*` environment variables."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import lru_cache
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+KEY_EPOCHS = 4  # two bits of the message id
+
+
+class Settings(BaseSettings):
+    """Durations are ISO 8601 (`PT1H`). Secrets have no defaults: a process that needs one and lacks it does not start.
+
+    Raises `pydantic.ValidationError`, which names the variable, when a value is missing or out of range.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CAMPAIGNS_", frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    kafka: str = Field(description="bootstrap servers, host:port[,host:port]")
+    postgres: str = Field(description="DSN, postgresql://user@host:port/database")
+    nats: str = Field(description="URL, nats://host:port")
+
+    topic_prefix: str = Field("", description="put before every topic, application id, group and NATS subject (tests)")
+    partitions: int = Field(8, ge=1, le=1024, description="of every partitioned topic; cannot change once they exist")
+    replication_factor: int = Field(1, ge=1)
+
+    message_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        description="comma-separated MAC keys of message ids, hexadecimal, oldest first; position = epoch, newest signs"
+    )
+
+    hour: timedelta = Field(timedelta(hours=1), description="length of the hourly quota's hour; shorten in tests and the demo only")
+    day: timedelta = Field(timedelta(days=1), description="length of the daily quota's day; shorten in tests and the demo only")
+    in_flight: int = Field(30_000, ge=100, description="messages granted and not yet sent, at most, per partition of tenants")
+    tick: timedelta = Field(timedelta(milliseconds=250), description="how often the throttle looks at waiting campaigns")
+
+    session_timeout: timedelta = Field(timedelta(seconds=6), description="a killed worker's partitions move after this long")
+    page_size: int = Field(50_000, ge=100, description="recipients that one expansion page writes")
+    max_recipients: int = Field(1_000_000, ge=1, le=1 << 24, description="per campaign (specification, section 9)")
+    max_running: int = Field(5, ge=1, description="running campaigns per tenant (specification, section 9)")
+
+    public_url: str = Field("http://127.0.0.1:8080", description="base of every public link")
+    api_host: str = "127.0.0.1"
+    api_port: int = 8080
+    metrics_port: int = Field(0, description="loopback port for /metrics of this process; 0 = off")
+    ready_file: str = Field("", description="where a process reports that it is ready; set by the supervisor")
+    log_level: str = "INFO"
+
+    @field_validator("message_keys", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("message_keys")
+    @classmethod
+    def _strong(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not 1 <= len(keys) <= KEY_EPOCHS:
+            raise ValueError(f"1 to {KEY_EPOCHS} keys, got {len(keys)}")
+        for key in keys:
+            if not 16 <= len(bytes.fromhex(key.get_secret_value())) <= 64:
+                raise ValueError("each key is 16 to 64 bytes in hexadecimal")
+        return keys
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not timedelta(0) < self.hour <= self.day:
+            raise ValueError("CAMPAIGNS_HOUR must be positive and not longer than CAMPAIGNS_DAY")
+        return self
+
+    def environment(self) -> dict[str, str]:
+        """The variables that recreate these settings in another process. It holds secrets: never print it."""
+        values = {name: str(value) for name, value in self.model_dump(mode="json", exclude={"message_keys"}).items()}
+        values["message_keys"] = ",".join(key.get_secret_value() for key in self.message_keys)
+        return {f"CAMPAIGNS_{name.upper()}": value for name, value in values.items()}
+
+    @property
+    def key_epoch(self) -> int:
+        """The epoch that new campaigns sign with: the newest key."""
+        return len(self.message_keys) - 1
+
+
+@lru_cache(maxsize=1)
+def from_environment() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

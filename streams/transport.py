@@ -1,0 +1,114 @@
+"""Faust's Kafka transport with the parts that decide what is read: committed records only, from the transactional position, guarded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from faust.assignor.partition_assignor import PartitionAssignor
+from faust.transport import drivers
+from faust.transport.drivers import aiokafka as driver
+
+from streams.fatal import MissingMetadataError, RetentionError
+
+SCHEME = "kafka-eos"  # App(broker="kafka-eos://host:9092")
+
+
+class ReadCommittedThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust is untyped
+    """Faust reads uncommitted records unless its own exactly-once setting is on."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+
+class TransactionalConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped
+    """Reads committed records, starts at the position in the state topic, and tells the consumer group only that position.
+
+    Every record is stamped where it is fetched, before anything can lose it: with its predecessor's offset, so that the agent notices a
+    skip or a reordering, and with the number of the seek it follows, so that leftovers from before a rebalance are told apart.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.epoch = 0  # grows with every seek and revocation
+        self.fetched: dict[Any, int] = {}  # topic and partition -> offset of the last record since the last seek
+        super().__init__(*args, **options)
+
+    def _new_consumer_thread(self) -> ReadCommittedThread:
+        return ReadCommittedThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
+        try:
+            records = await super()._getmany(active_partitions, timeout)
+        except NoOffsetForPartitionError:
+            return {}  # a new assignment, before perform_seek has said where to start
+        except OffsetOutOfRangeError as error:
+            # a jump to the oldest or newest record would be silent loss; the restore after the restart reports and resumes
+            self.app.exactly_once.end(RetentionError(str(error)))
+            raise
+        for tp, batch in (records or {}).items():
+            for record in batch:
+                record.epoch, record.previous = self.epoch, self.fetched.get(tp, -1)
+                self.fetched[tp] = record.offset
+        return records
+
+    def _to_message(self, tp: Any, record: Any) -> Any:
+        message = super()._to_message(tp, record)
+        message.previous, message.epoch = record.previous, record.epoch
+        return message
+
+    async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
+        """Nothing: transaction markers look like gaps to Faust, and it puts the current record into the gap."""
+
+    def _new_offset(self, tp: Any) -> int | None:
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
+        position: int = self.app.exactly_once.committed_positions([tp]).get(tp, -1)
+        return position if position > (self._committed_offset[tp] or 0) else None
+
+    async def perform_seek(self) -> None:
+        await super().perform_seek()
+        if starts := self.app.exactly_once.starting_positions(self.assignment()):
+            await self.seek_wait(starts)
+            for tp in starts:
+                self._acked[tp]  # a defaultdict: lets the next commit report the position
+        self.forget_fetched()
+
+    def forget_fetched(self) -> None:
+        """Everything fetched so far is stale: it will be fetched again."""
+        self.fetched.clear()
+        self.epoch += 1
+
+    async def lag(self, committed: Mapping[Any, int]) -> int:
+        """Records, markers included, between the given positions and the ends of their partitions; 0 only when all is processed.
+
+        A fetch that has passed the last marker counts as processed once everything it returned is committed.
+        """
+        ends = await self.highwaters(*committed)
+        fetches = await asyncio.gather(*(self.position(tp) for tp in committed))
+        lag = 0
+        for (tp, position), fetch in zip(committed.items(), fetches, strict=True):
+            unprocessed = max(0, self.fetched.get(tp, -1) + 1 - position)
+            lag += max(0, ends[tp] - (fetch or 0)) + unprocessed
+        return lag
+
+
+class TransactionalAssignor(PartitionAssignor):  # type: ignore[misc]  # faust is untyped
+    """Right after a broker restart the group leader can lack the sources; Faust would then assign nothing to anyone, for ever."""
+
+    def assign(self, cluster: Any, member_metadata: Any) -> Any:
+        if missing := [topic for topic in self.app.exactly_once.sources if not cluster.partitions_for_topic(topic)]:
+            self.app.exactly_once.end(MissingMetadataError(f"no metadata of {missing}"))
+        return super().assign(cluster, member_metadata)
+
+
+class Transport(driver.Transport):  # type: ignore[misc]  # faust is untyped
+    """What `kafka-eos://` stands for."""
+
+    Consumer = TransactionalConsumer
+
+
+drivers.TRANSPORTS.aliases[SCHEME] = f"{__name__}:Transport"
