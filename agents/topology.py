@@ -1,0 +1,74 @@
+"""The map of the pipeline, read top to bottom: which process runs what, what each agent reads, and how much one transaction takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mode import Service
+
+from agents.commands import commands
+from agents.emit import emit
+from agents.expand import expand
+from agents.fold import fold
+from agents.ingest import Ingest
+from agents.milestones import milestones
+from agents.outbox_relay import OutboxRelay
+from agents.project import Project
+from agents.throttle import Ticker, throttle
+from connectors.nats_bridge import Bridge
+from streams.app import App, create_app, raw_topic
+from streams.exactly_once import Body
+from streams.settings import Settings
+from streams.topics import Name, Topics
+
+
+@dataclass(frozen=True)
+class Agent:
+    """An exactly-once agent: at most `max_events` records of `source`, collected for `within` seconds, are one transaction."""
+
+    name: str
+    source: Name
+    body: Callable[[App, Settings], Body]
+    max_events: int
+    within: float
+
+
+@dataclass(frozen=True)
+class Role:
+    """What one process runs; start more processes of a role to scale it."""
+
+    agents: tuple[Agent, ...] = ()
+    services: tuple[Callable[[Any, Settings], Service], ...] = ()
+
+
+ROLES: Mapping[str, Role] = {
+    "control": Role(
+        agents=(
+            Agent("commands", Name.COMMANDS, commands, max_events=100, within=0.02),
+            Agent("throttle", Name.SENDING, throttle, max_events=300, within=0.01),
+            Agent("milestones", Name.MILESTONES, milestones, max_events=100, within=0.02),
+        ),
+        services=(OutboxRelay, Ticker),
+    ),
+    "expand": Role(agents=(Agent("expand", Name.EXPANSIONS, expand, max_events=1, within=0.01),)),
+    "emit": Role(agents=(Agent("emit", Name.GRANTS, emit, max_events=40, within=0.01),)),
+    "stats": Role(
+        agents=(Agent("fold", Name.FACTS, fold, max_events=500, within=0.2),),
+        services=(Ingest, Project),
+    ),
+    "bridge": Role(services=(Bridge,)),
+}
+
+
+def build(role: str, settings: Settings) -> tuple[App | None, list[Service]]:
+    """The Faust app of a role, None when it has no agents, and its services. Nothing is started."""
+    plan, topics = ROLES[role], Topics(settings)
+    app = create_app(role, settings) if plan.agents else None
+    for agent in plan.agents:
+        assert app is not None
+        source = raw_topic(app, topics.name(agent.source))
+        register = app.exactly_once.agent(source, name=agent.name, max_events=agent.max_events, within=agent.within)
+        register(agent.body(app, settings))
+    return app, [service(app, settings) for service in plan.services]

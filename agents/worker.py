@@ -1,0 +1,27 @@
+"""The entry point of every worker: `python -m agents.worker ROLE`."""
+
+from __future__ import annotations
+
+import argparse
+
+from agents.topology import ROLES, build
+from streams import logs
+from streams.app import run
+from streams.metrics import serve
+from streams.settings import from_environment
+
+
+def main() -> None:
+    """Run one role until SIGTERM (exit code 0) or until something ends it (70)."""
+    parser = argparse.ArgumentParser(prog="python -m agents.worker", description=main.__doc__)
+    parser.add_argument("role", choices=sorted(ROLES))
+    role = parser.parse_args().role
+    settings = from_environment()
+    logs.configure(settings, role)
+    serve(settings.metrics_port)
+    app, services = build(role, settings)
+    run(app, *services, loglevel=settings.log_level)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From outside: REST, tracking, the dashboard and the command line."""

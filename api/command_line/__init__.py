@@ -1,0 +1,56 @@
+"""The command line: `campaigns --help`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+from pydantic import ValidationError
+
+from api.command_line import processes, stack, topics
+from api.command_line.terminal import complain
+from connectors.local.engine import EngineError
+from connectors.local.home import Home, HomeError
+from streams.errors import CampaignError
+
+app = typer.Typer(
+    help="Turns “send this to these segments” into exactly one message per recipient.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+stack.register(app)
+topics.register(app)
+processes.register(app)
+
+# These look at the caller's own environment: in it, a server's address means "do not start yours".
+_STACK = ("up", "down", "reset", "status", "doctor")
+
+
+@app.callback()
+def _environment(context: typer.Context) -> None:
+    if context.invoked_subcommand not in _STACK:
+        join_stack()
+
+
+def join_stack() -> None:
+    """Gives this process the environment of the local stack in CAMPAIGNS_HOME, if there is one; the caller's own variables win."""
+    home = Home.from_environment()
+    if (home.folder / "secrets.env").exists():
+        os.environ.update(home.environment())
+
+
+def main() -> None:
+    """The entry point. Exit codes: 0 done, 1 it failed (one sentence on stderr says why), 2 wrong usage, 130 interrupted."""
+    try:
+        app()
+    except ValidationError as wrong:
+        for error in wrong.errors():
+            complain(f"CAMPAIGNS_{'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']}")
+        sys.exit(1)
+    except (HomeError, EngineError, CampaignError) as failure:
+        complain(str(failure))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

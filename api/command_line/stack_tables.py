@@ -1,0 +1,50 @@
+"""How the stack's commands look on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from rich.table import Table
+
+from api.command_line.doctor import Finding
+from api.command_line.terminal import out
+from connectors.local.status import StackStatus
+from connectors.local.unit import State
+
+_COLOURS = {State.READY: "green", State.STARTING: "yellow", State.BACKING_OFF: "red", State.STOPPED: "dim"}
+
+
+def show_addresses(status: StackStatus) -> None:
+    """One table of everything one can open or connect to."""
+    addresses, table = status.addresses, Table(show_header=False)
+    table.add_row("Dashboard", addresses["api"])
+    table.add_row("API documentation", addresses["api"] + "/docs")
+    table.add_row("Kafka", addresses["kafka"])
+    table.add_row("PostgreSQL", without_password(addresses["postgres"]))
+    table.add_row("NATS", without_password(addresses["nats"]))
+    table.add_row("Metrics", addresses["metrics"])
+    if status.apiKey:
+        table.add_row("Demo API key", status.apiKey)
+    out.print(table)
+
+
+def show_processes(status: StackStatus) -> None:
+    table = Table("process", "pid", "state", "lag", "records/s", "restarts", "last failure")
+    for it in status.processes:
+        state = f"[{_COLOURS[it.state]}]{it.state}[/]"
+        numbers = ["" if value is None else f"{value:,}" for value in (it.lag, it.rate, it.restarts)]
+        table.add_row(it.name, str(it.pid or ""), state, *numbers, it.failure[:120])
+    out.print(table)
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        mark = "[green]✓[/]" if finding.is_fine else "[bold red]✗[/]"
+        out.print(f"{mark} {finding.subject}: {finding.sentence}", soft_wrap=True)
+
+
+def without_password(address: str) -> str:
+    """The address with a password in it replaced by stars."""
+    password = urlsplit(address).password
+    return address.replace(f":{password}@", ":***@", 1) if password else address

@@ -1,0 +1,13 @@
+"""What commands write to: results to stdout, progress and complaints to stderr, so that a pipe gets results alone."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+out = Console(highlight=False)
+progress = Console(stderr=True, highlight=False)
+
+
+def complain(sentence: str) -> None:
+    """One clear sentence about what is wrong and what to do."""
+    progress.print(f"[bold red]campaigns:[/] {sentence}", soft_wrap=True)

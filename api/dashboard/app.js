@@ -1,0 +1,117 @@
+// The live page: one stream of server-sent events draws every campaign of the tenant; nothing is polled or reloaded.
+const $ = (id) => document.getElementById(id);
+const number = new Intl.NumberFormat("en");
+const count = (value) => number.format(value ?? 0);
+const clock = (iso) => new Date(iso).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+const REASONS = {
+  quota: "Waiting for quota", "running-limit": "Waiting for a free place among the running campaigns", "ab-test": "Held for the A/B winner",
+  paused: "Paused", "not-before": "Waiting for its time", "dependency-down": "Waiting: a dependency is down", expanding: "Preparing the audience",
+};
+const VERBS = { running: ["pause", "cancel"], paused: ["resume", "cancel"], draft: ["start"], scheduled: ["start", "cancel"] };
+const cards = new Map();
+let stream = null;
+
+async function api(path, options = {}) {
+  const answer = await fetch(path, { ...options, headers: { "X-Requested-With": "dashboard", ...options.headers } });
+  if (answer.status === 401) showSignIn();
+  return answer;
+}
+
+function showSignIn(problem = "") {
+  stream?.close();
+  $("sign-in").hidden = false; $("totals").hidden = true; $("sign-out").hidden = true; $("empty").hidden = true;
+  $("campaigns").replaceChildren(); cards.clear();
+  $("sign-in-problem").textContent = problem;
+  $("connection").textContent = "";
+}
+
+async function signIn(apiKey) {
+  const answer = await fetch("/session", { method: "POST", headers: { "Content-Type": "application/json", "X-Requested-With": "dashboard" }, body: JSON.stringify({ apiKey }) });
+  if (!answer.ok) return showSignIn((await answer.json()).detail);
+  open(await answer.json());
+}
+
+function open(session) {
+  $("sign-in").hidden = true; $("sign-out").hidden = false;
+  $("tenant").textContent = session.data.tenantId;
+  stream?.close();
+  stream = new EventSource("/api/v1/events");
+  stream.addEventListener("campaigns", (event) => { $("connection").textContent = "live"; draw(JSON.parse(event.data)); });
+  stream.onerror = () => { $("connection").textContent = "reconnecting…"; };
+}
+
+function draw({ campaigns, totals }) {
+  $("totals").hidden = false; $("empty").hidden = campaigns.length > 0;
+  fill($("totals"), [["sent", totals.sentCount], ["per second", totals.rate], ["delivered", totals.deliveredCount], ["opened", totals.openedCount], ["clicked", totals.clickedCount]],
+    ([label, value], box) => { box.innerHTML = "<strong></strong><span></span>"; box.children[0].textContent = count(value); box.children[1].textContent = label; });
+  const seen = new Set();
+  for (const campaign of campaigns) {
+    seen.add(campaign.id);
+    if (!cards.has(campaign.id)) { cards.set(campaign.id, $("card").content.firstElementChild.cloneNode(true)); }
+    const card = cards.get(campaign.id);
+    if (card.parentNode !== $("campaigns")) $("campaigns").append(card);
+    update(card, campaign);
+  }
+  for (const [id, card] of cards) if (!seen.has(id)) { card.remove(); cards.delete(id); }
+}
+
+function fill(parent, rows, write) {
+  while (parent.children.length < rows.length) parent.append(document.createElement("div"));
+  rows.forEach((row, index) => write(row, parent.children[index]));
+}
+
+function update(card, campaign) {
+  const { stats, progress } = campaign;
+  card.querySelector("h2").textContent = campaign.name;
+  const badge = card.querySelector(".badge");
+  badge.textContent = campaign.status; badge.className = `badge ${campaign.status}`;
+  card.querySelector(".sub").textContent = `${campaign.channel} · ${count(stats.totalRecipients)} recipients`;
+  const done = stats.sentCount + (stats.skippedCount ?? 0);
+  const bar = card.querySelector("progress");
+  bar.value = stats.totalRecipients ? done / stats.totalRecipients : campaign.status === "completed" ? 1 : 0;
+  bar.setAttribute("aria-label", `${campaign.name}: ${count(done)} of ${count(stats.totalRecipients)} done`);
+  const eta = progress.eta ? ` · done about ${clock(progress.eta)}` : "";
+  card.querySelector(".progress-text").textContent = `${count(stats.sentCount)} sent${stats.skippedCount ? `, ${count(stats.skippedCount)} skipped` : ""} · ${count(progress.rate)}/s${eta}`;
+  const waiting = card.querySelector(".waiting");
+  waiting.hidden = !campaign.waiting;
+  if (campaign.waiting) waiting.textContent = (REASONS[campaign.waiting.reason] ?? campaign.waiting.reason) + (campaign.waiting.until ? ` until ${clock(campaign.waiting.until)}` : "");
+  fill(card.querySelector(".funnel"), [["delivered", stats.deliveredCount, null], ["opened", stats.openedCount, stats.openRate], ["clicked", stats.clickedCount, stats.clickRate], ["bounced", stats.bouncedCount, stats.bounceRate]],
+    ([label, value, rate], box) => {
+      box.innerHTML = "<dt></dt><dd></dd>"; box.children[0].textContent = label; box.children[1].textContent = count(value);
+      if (rate !== null) { const small = document.createElement("small"); small.textContent = `${rate.toFixed(2)} %`; box.children[1].append(small); }
+    });
+  const actions = card.querySelector(".actions"), verbs = VERBS[campaign.status] ?? [];
+  if (actions.dataset.verbs !== verbs.join()) {
+    actions.dataset.verbs = verbs.join();
+    actions.replaceChildren(...verbs.map((verb) => {
+      const button = document.createElement("button");
+      button.type = "button"; button.textContent = verb[0].toUpperCase() + verb.slice(1);
+      button.setAttribute("aria-label", `${button.textContent} ${campaign.name}`);
+      button.onclick = () => act(campaign, verb);
+      return button;
+    }));
+  }
+}
+
+const WARNINGS = {
+  cancel: (c) => `Cancel “${c.name}”? ${count(c.stats.totalRecipients - c.stats.sentCount)} people will not get it. This cannot be undone.`,
+  start: (c) => `Start “${c.name}” now?`,
+};
+
+async function act(campaign, verb) {
+  if (WARNINGS[verb] && !confirm(WARNINGS[verb](campaign))) return;
+  const answer = await api(`/api/v1/campaigns/${campaign.id}/${verb}`, { method: "POST" });
+  if (!answer.ok) alert((await answer.json()).detail);
+}
+
+$("sign-in").onsubmit = (event) => { event.preventDefault(); signIn($("api-key").value.trim()); };
+$("sign-out").onclick = async () => { await api("/session", { method: "DELETE" }); showSignIn(); };
+
+// The link that `campaigns up` prints carries the demo's key behind #: a browser never sends that part to a server.
+const key = new URLSearchParams(location.hash.slice(1)).get("key");
+if (key) { history.replaceState(null, "", "/"); signIn(key); }
+else {
+  const answer = await api("/session");
+  if (answer.ok) open(await answer.json());
+}

@@ -1,0 +1,53 @@
+"""How fast each campaign is being sent now, sampled from the live counts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from contextlib import suppress
+from typing import Self
+
+from tables.views import SendingView, StatsView
+
+_EVERY = 0.5  # seconds between samples
+_SAMPLES = 11  # the rate is that of the last five seconds
+
+
+class Rates:
+    """An async context manager that samples the campaigns being sent; what has left the throttle is forgotten."""
+
+    def __init__(self, stats: StatsView, sending: SendingView) -> None:
+        self._stats, self._sending = stats, sending
+        self._samples: dict[int, deque[tuple[float, int]]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def of(self, number: int) -> float:
+        """Messages per second over the last five seconds; 0 for a campaign that is not being sent."""
+        samples = self._samples.get(number)
+        if not samples or len(samples) < 2:
+            return 0.0
+        (began, before), (ended, after) = samples[0], samples[-1]
+        return (after - before) / (ended - began)
+
+    def sample(self, now: float) -> None:
+        """Note the counts of every campaign that the throttle holds, at `now` seconds of any monotonic clock."""
+        active = {number for tenant in self._sending.tenants.values() for number in tenant.campaigns}
+        self._samples = {number: self._samples.get(number) or deque(maxlen=_SAMPLES) for number in active}
+        for number, samples in self._samples.items():
+            samples.append((now, self._stats.campaign(number).total.sent))
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="rates")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        while True:
+            self.sample(time.monotonic())
+            await asyncio.sleep(_EVERY)

@@ -1,0 +1,1 @@
+"""With whom: NATS, directories, rendering, providers, the simulator, and the engines of one machine."""

@@ -1,0 +1,100 @@
+"""Composes the messages of a chunk: every ordinal becomes one message or one skip with its reason. Pure: no clock, no input, no output."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from connectors.rendering import RenderError
+from connectors.templates import Content
+from streams.message_id import MessageIds
+from streams.messages import Message, encode_message
+from streams.transactions import Record
+from tables.sql.chunks import ADDRESS, CONTACT_ID, FIRST_FIELD, IS_SUPPRESSED, RECIPIENT_ID, VARIANT_ID
+from tables.sql.recipients import ordinal_of
+
+MAX_MESSAGE = 800_000  # bytes; a Kafka batch, which must hold the largest record, has 900,000
+_NO_HEADERS: list[tuple[str, bytes]] = []
+
+
+@dataclass
+class Composed:
+    """What a transaction holds of one campaign. `records` are (key, value, headers), as a transaction's outbox has them."""
+
+    records: list[Record] = field(default_factory=list)
+    sent: defaultdict[str | None, list[int]] = field(default_factory=lambda: defaultdict(list))  # variant -> ordinals
+    skipped: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # reason -> ordinals
+
+
+def compose(
+    content: Content, ids: MessageIds, start: int, stop: int, variant: str | None, rows: Sequence[Any], created_at: str, into: Composed
+) -> None:
+    """Add the messages of recipients [start, stop), whose `rows` come from `read_chunk` with the content's fields.
+
+    `variant` holds for all of them; when it is None each has the one in its row. Skip reasons: `erased` (no row or no contact),
+    `suppressed`, `no-address`, `render-error`. About 10 us a message.
+    """
+    ordinals = range(start, stop)
+    tenant, campaign, number, channel, fields = content.tenant_id, str(content.id), content.number, content.channel, content.fields
+    sender, unsubscribe, is_email = content.sender, content.tracking.unsubscribe, channel == "email"
+    sender = dict(sender) if sender else None
+    template, by_variant = content.template(variant), variant is None and len(content.templates) > 1
+    keep, skipped, sent = into.records.append, into.skipped, into.sent[variant].append
+    message_ids = ids.make_many(number, ordinals, tenant, content.key_epoch)
+    for ordinal, message_id, row in zip(ordinals, message_ids, _aligned(rows, start, stop), strict=True):
+        if row is None or (contact_id := row[CONTACT_ID]) is None:
+            skipped["erased"].append(ordinal)
+            continue
+        if row[IS_SUPPRESSED]:
+            skipped["suppressed"].append(ordinal)
+            continue
+        if not (address := row[ADDRESS]):
+            skipped["no-address"].append(ordinal)
+            continue
+        own = variant
+        if by_variant:
+            own = row[VARIANT_ID]
+            template, sent = content.template(own), into.sent[own].append
+        try:
+            parts = template.render(dict(zip(fields, row[FIRST_FIELD:], strict=True)), message_id)
+        except RenderError:
+            skipped["render-error"].append(ordinal)
+            continue
+        message = encode_message(
+            Message(
+                message_id=message_id,
+                tenant_id=tenant,
+                campaign_id=campaign,
+                contact_id=str(contact_id),
+                recipient_number=ordinal,
+                channel=channel,
+                to=address,
+                content=parts,
+                created_at=created_at,
+                variant_id=own,
+                sender=sender,
+                headers=_list_headers(unsubscribe(message_id)) if is_email else None,
+            )
+        )
+        if len(message) > MAX_MESSAGE:
+            skipped["render-error"].append(ordinal)
+            continue
+        keep((message_id.encode(), message, _NO_HEADERS))
+        sent(ordinal)
+
+
+def _list_headers(url: str) -> dict[str, str]:
+    """One-click unsubscribe, RFC 8058."""
+    return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+
+
+def _aligned(rows: Sequence[Any], start: int, stop: int) -> Sequence[Any]:
+    """One row or None per ordinal."""
+    if len(rows) == stop - start:
+        return rows
+    aligned: list[Any] = [None] * (stop - start)
+    for row in rows:
+        aligned[ordinal_of(row[RECIPIENT_ID]) - start] = row
+    return aligned

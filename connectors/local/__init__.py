@@ -1,0 +1,1 @@
+"""Kafka, PostgreSQL and NATS on one machine, from packages alone, and the supervisor that keeps them running."""

@@ -1,0 +1,124 @@
+"""What Kafka, PostgreSQL and NATS have in common: a command on a folder and a port, and a question that shows it is ready."""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+from connectors.local.process import Process
+
+
+class EngineError(RuntimeError):
+    """A local engine did not start; the message says which, why, and what to do."""
+
+
+class Engine(Protocol):
+    """A description, not a process: it holds no state beyond its folder, so an engine killed at any moment starts again on it."""
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def address(self) -> str:
+        """As in the CAMPAIGNS_… variable of the same name."""
+        ...
+
+    @property
+    def stop_signal(self) -> signal.Signals: ...
+
+    def prepare(self) -> list[str]:
+        """Makes the folder usable and answers the command to run. Blocks up to seconds; repeating it is harmless.
+
+        Raises `EngineError`.
+        """
+        ...
+
+    def is_ready(self) -> bool:
+        """Whether it answers a real request now; takes at most about a second."""
+        ...
+
+
+class RunningEngine:
+    """One engine started, for tests and tools; the supervisor has its own loop. Everything blocks."""
+
+    def __init__(self, engine: Engine, log: Path) -> None:
+        self.engine, self._log = engine, log
+        self._process: Process | None = None
+
+    @property
+    def address(self) -> str:
+        return self.engine.address
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise EngineError(f"{self.engine.role} has not been started")
+        return self._process.pid
+
+    def start(self, within: timedelta = timedelta(seconds=60)) -> None:
+        """Returns when it is ready. After `stop` or `kill` it continues on the same folder and port. Raises `EngineError`."""
+        command = self.engine.prepare()
+        deadline = time.monotonic() + within.total_seconds()
+        retry_until = time.monotonic() + 5  # PostgreSQL after kill -9: until its old backends notice, the folder is taken
+        self._process = Process(command, self._log)
+        while not self.engine.is_ready():
+            if self._process.exit_code is not None:
+                if time.monotonic() > retry_until:
+                    raise EngineError(f"{self.engine.role} ended at once: {last_lines(self._log)}")
+                time.sleep(0.2)
+                self._process = Process(command, self._log)
+            elif time.monotonic() > deadline:
+                self._process.kill()
+                raise EngineError(f"{self.engine.role} is not ready after {within.total_seconds():.0f} s: {last_lines(self._log)}")
+            time.sleep(0.03)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.stop(self.engine.stop_signal, timedelta(seconds=20))
+
+    def kill(self) -> None:
+        """SIGKILL, as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+
+
+def last_lines(log: Path, count: int = 5) -> str:
+    """The end of a log, for a message."""
+    return " | ".join(log.read_text(errors="replace").splitlines()[-count:]) if log.exists() else "(no log)"
+
+
+def answers(host: str, port: int, request: bytes, enough: int) -> bytes:
+    """The first bytes (at least `enough`) that a server answers to `request`; b"" when it does not within a second."""
+    try:
+        with socket.create_connection((host, port), timeout=0.5) as connection:
+            connection.settimeout(0.5)
+            connection.sendall(request)
+            received = b""
+            while len(received) < enough:
+                piece = connection.recv(4096)
+                if not piece:
+                    return b""
+                received += piece
+            return received
+    except OSError:
+        return b""
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on, outside the range the kernel hands to outgoing connections (32768 up).
+
+    From inside that range another client's connection could take the port while a killed engine is down.
+    """
+    while True:
+        port = random.randrange(18_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port

@@ -1,0 +1,80 @@
+"""A child process that does not outlive this one, with its log in a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+_TETHERED = Path(__file__).with_name("tethered.py")
+_LOG_LIMIT = 16 << 20  # bytes; a longer log is set aside at the next start, one old log is kept
+
+
+class Process:
+    """Starts at once. Start it from a thread that lives as long as the child should: the kernel ends it with that thread.
+
+    The child leads a session of its own, so a Ctrl-C in the terminal reaches only this process, which decides the order of stopping.
+    Raises `OSError` when the command cannot be started.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        last_wish: signal.Signals | None = signal.SIGKILL,
+    ) -> None:
+        """`last_wish` is the signal it gets when this process dies; None lets it live on."""
+        _rotate(log)
+        tether = [] if last_wish is None else [sys.executable, "-I", "-S", str(_TETHERED), str(os.getpid()), str(int(last_wish))]
+        with log.open("ab") as sink:
+            self._child = subprocess.Popen(
+                [*tether, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=dict(os.environ, **environment or {}),
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative: the signal that ended it."""
+        return self._child.poll()
+
+    def send(self, which: signal.Signals) -> None:
+        """Harmless when the process is gone."""
+        self._child.send_signal(which)
+
+    def wait(self, within: timedelta) -> bool:
+        """Whether it ended in time."""
+        try:
+            self._child.wait(within.total_seconds())
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def stop(self, gently: signal.Signals = signal.SIGTERM, within: timedelta = timedelta(seconds=15)) -> None:
+        """Returns when the process is gone: asked first, killed when it does not listen."""
+        self.send(gently)
+        if not self.wait(within):
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL; returns when the process is gone."""
+        self.send(signal.SIGKILL)
+        self._child.wait()
+
+
+def _rotate(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_LIMIT:
+        log.replace(log.with_suffix(".old.log"))

@@ -1,0 +1,187 @@
+"""Runs a whole stack: engines, then database and topics, then one or more processes of every role, until it is told to stop.
+
+`python -m connectors.local.supervisor [--workers ROLE=N …] [--no-simulate]` with the environment of `Home`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+from connectors.local import status
+from connectors.local.engine import Engine, answers, last_lines
+from connectors.local.home import Home
+from connectors.local.roles import ROLES
+from connectors.local.status import ProcessStatus, StackStatus
+from connectors.local.unit import ABSENT, Duty, Health, State, Unit, reported
+
+_log = logging.getLogger("supervisor")
+
+ENGINES_WITHIN = 60.0  # seconds
+_ENGINE_STOP = timedelta(seconds=20)
+
+
+class Supervisor:
+    """One stack. Every process dies with it, however it dies."""
+
+    def __init__(self, home: Home, counts: Mapping[str, int]) -> None:
+        """`counts` is how many processes each role gets; a role that is missing gets none."""
+        self._home, environment = home, home.environment()
+        self._environment = environment
+        self.engines = [Unit(engine_duty(engine, home)) for engine in home.engines()]
+        names = [(role, number) for role in ROLES for number in range(1, counts.get(role, 0) + 1)]
+        self.workers = [Unit(worker_duty(role, n, position, home, environment)) for position, (role, n) in enumerate(names)]
+        self._failure = ""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self, until: asyncio.Event) -> None:
+        """Returns when `until` is set and every process has stopped: workers first, then the engines they need."""
+        reporter = asyncio.create_task(self._report())
+        starter = asyncio.create_task(self._start())
+        await until.wait()
+        starter.cancel()
+        with suppress(asyncio.CancelledError):
+            await starter
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for group in (self.workers, self.engines):
+            await asyncio.gather(*(unit.stop() for unit in group))
+        reporter.cancel()
+        status.write(self._home, self.observed())
+
+    def observed(self) -> StackStatus:
+        """The stack now."""
+        units = [*self.engines, *self.workers]
+        is_ready = bool(units) and all(unit.state is State.READY for unit in units) and not self._failure
+        return StackStatus(is_ready, self._home.addresses(), None, [_observed(unit) for unit in units], self._failure)
+
+    async def _start(self) -> None:
+        self._keep_running(self.engines)
+        if await self._engines_answer() and await self._prepare():
+            self._keep_running(self.workers)
+
+    def _keep_running(self, units: Sequence[Unit]) -> None:
+        self._tasks += [asyncio.create_task(unit.run(), name=unit.duty.name) for unit in units]
+
+    async def _engines_answer(self) -> bool:
+        deadline = time.monotonic() + ENGINES_WITHIN
+        while not all(unit.state is State.READY for unit in self.engines):
+            failed = [unit for unit in self.engines if unit.failure and unit.state is not State.READY]
+            if time.monotonic() > deadline or any(unit.starts >= 5 or not unit.starts for unit in failed):
+                late = [unit for unit in self.engines if unit.state is not State.READY]
+                self._failure = "; ".join(unit.failure or f"{unit.duty.name} does not answer" for unit in failed or late)
+                _log.error("the engines do not start: %s", self._failure)
+                return False
+            await asyncio.sleep(0.05)
+        return True
+
+    async def _prepare(self) -> bool:
+        """In a process of its own, so that the migrations' memory goes with it."""
+        log = self._home.logs / "prepare.log"
+        with log.open("wb") as sink:
+            environment = dict(os.environ, **self._environment)
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "connectors.prepare", stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink, env=environment
+            )
+            try:
+                code = await process.wait()
+            except asyncio.CancelledError:
+                process.kill()
+                await process.wait()
+                raise
+        if code:
+            self._failure = last_lines(log, 1)
+            _log.error("preparing failed: %s", self._failure)
+        return code == 0
+
+    async def _report(self) -> None:
+        while True:
+            status.write(self._home, self.observed())
+            await asyncio.sleep(0.2)
+
+
+def engine_duty(engine: Engine, home: Home) -> Duty:
+    """An engine keeps its log beside its folder and answers a probe."""
+    log = home.logs / f"{engine.role}.log"
+    return Duty(
+        name=engine.role,
+        role=engine.role,
+        prepare=engine.prepare,
+        health=lambda pid: Health(is_ready=True) if engine.is_ready() else ABSENT,
+        log=log,
+        stop_signal=engine.stop_signal,
+        stop_within=_ENGINE_STOP,
+    )
+
+
+def worker_duty(role: str, number: int, position: int, home: Home, environment: Mapping[str, str]) -> Duty:
+    """A process of the role table; it says in its readiness file how it is, the API at /readyz."""
+    name = f"{role}-{number}"
+    file = home.ready_file(name)
+    own = {"CAMPAIGNS_READY_FILE": str(file), "CAMPAIGNS_METRICS_PORT": str(home.metrics_port(position))}
+    health = (lambda pid: _answering(home.api_port)) if role == "api" else (lambda pid: reported(file, pid))
+    return Duty(name, role, ROLES[role].command, health, home.logs / f"{name}.log", {**environment, **own})
+
+
+def _answering(port: int) -> Health:
+    answer = answers("127.0.0.1", port, b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", 12)
+    return Health(is_ready=answer.startswith(b"HTTP/1.1 200")) if answer else ABSENT
+
+
+def _observed(unit: Unit) -> ProcessStatus:
+    duty, restarts = unit.duty, max(unit.starts - 1, 0)
+    return ProcessStatus(duty.role, unit.pid, unit.state, unit.health.lag, unit.pace.per_second(), duty.name, restarts, unit.failure)
+
+
+def counts_of(workers: Sequence[str], has_simulator: bool) -> dict[str, int]:
+    """How many processes of each role; `workers` are words like `emit=2`. Raises ValueError with a sentence for the operator."""
+    counts = {role: 1 for role in ROLES if has_simulator or role != "simulate"}
+    for word in workers:
+        role, _, number = word.partition("=")
+        if role not in ROLES or not number.isdecimal() or not (0 if role == "simulate" else 1) <= int(number) <= 16:
+            scalable = ", ".join(name for name, it in ROLES.items() if it.is_scalable)
+            raise ValueError(f"{word!r}: expected ROLE=N, N from 1 to 16, ROLE one of {scalable}")
+        if int(number) > 1 and not ROLES[role].is_scalable:
+            raise ValueError(f"{word!r}: there is one {role} per stack")
+        counts[role] = int(number)
+    return counts
+
+
+async def _supervise(home: Home, counts: Mapping[str, int]) -> None:
+    until, loop = asyncio.Event(), asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(each, until.set)
+    await Supervisor(home, counts).run(until)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """0 after a clean stop, 2 when another supervisor has this home."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--workers", action="append", default=[])
+    parser.add_argument("--no-simulate", action="store_true")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(message)s")
+    home = Home.from_environment()
+    home.make()
+    lock = status.claim(home)
+    if lock is None:
+        return 2
+    with lock:
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        asyncio.run(_supervise(home, counts_of(given.workers, not given.no_simulate)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,175 @@
+"""Keeps one process running: starts it, asks how it is, restarts it with back-off when it dies or stands still."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from connectors.local.engine import EngineError, last_lines
+from connectors.local.process import Process
+
+_log = logging.getLogger(__name__)
+
+_STALE = 5.0  # seconds; a readiness file older than this says nothing any more
+_STUCK = 60.0  # seconds without progress or without a sign of life, after which a process is restarted
+_LONGEST_PAUSE = 5.0  # seconds of back-off; workers that die because a broker is away are back soon after it
+_HEALTHY_RUN = 20.0  # seconds of running that make earlier deaths forgotten
+_STOP_WITHIN = timedelta(seconds=15)
+
+
+class State(StrEnum):
+    STARTING = "starting"
+    READY = "ready"
+    BACKING_OFF = "backing-off"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a process says of itself: lag and position count records; None where it has none."""
+
+    is_ready: bool
+    lag: int | None = None
+    position: int | None = None
+    is_alive: bool = True  # it said anything at all
+
+
+ABSENT = Health(is_ready=False, is_alive=False)
+
+
+@dataclass(frozen=True)
+class Duty:
+    """What to keep running. `prepare` may block and raise `EngineError`; `health` is asked about a running pid and may block a second."""
+
+    name: str
+    role: str
+    prepare: Callable[[], list[str]]
+    health: Callable[[int], Health]
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict, hash=False)
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_within: timedelta = _STOP_WITHIN
+
+
+@dataclass
+class Watchdog:
+    """Sees from outside what a process cannot see itself: work waits and nothing moves, or no sign of life after it was once ready."""
+
+    _seen: Health = ABSENT
+    _moved: float = 0.0
+    _was_ready: bool = False
+
+    def is_stuck(self, health: Health, now: float) -> bool:
+        """Told every observation since the start, `now` in seconds; True after a minute of standing still."""
+        self._was_ready = self._was_ready or health.is_ready
+        is_waiting = bool(health.lag) if health.is_alive else self._was_ready
+        has_changed = (health.position, health.is_alive) != (self._seen.position, self._seen.is_alive)
+        if not is_waiting or has_changed or not self._moved:
+            self._moved = now
+        self._seen = health
+        return now - self._moved >= _STUCK
+
+
+@dataclass
+class Pace:
+    """How fast a position moves, in records a second over the last seconds."""
+
+    _marks: list[tuple[float, int]] = field(default_factory=list)
+
+    def observe(self, position: int | None, now: float) -> None:
+        """None forgets everything: the process is another one now, or has nothing to say."""
+        self._marks = [mark for mark in self._marks if now - mark[0] <= 5] if position is not None else []
+        if position is not None:
+            self._marks.append((now, position))
+
+    def per_second(self) -> float | None:
+        if len(self._marks) < 2:
+            return None
+        (then, first), (now, last) = self._marks[0], self._marks[-1]
+        return round(max(last - first, 0) / (now - then), 1) if now > then else None
+
+
+def pause_after(deaths: int) -> float:
+    """Seconds before the next start: 0.1, 0.2, 0.4 … 5."""
+    return float(min(0.1 * 2 ** min(max(deaths - 1, 0), 10), _LONGEST_PAUSE))
+
+
+def reported(file: Path, pid: int) -> Health:
+    """The health in a readiness file (`streams/readiness.py` writes it): not ready when missing, older than 5 s, or another process's."""
+    try:
+        if time.time() - file.stat().st_mtime > _STALE:
+            return ABSENT
+        said = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return ABSENT
+    if said.get("pid") != pid:
+        return ABSENT
+    return Health(bool(said.get("ready")), said.get("lag"), said.get("position"))
+
+
+class Unit:
+    """One duty being carried out. `run` never returns; cancel it, then await `stop`."""
+
+    def __init__(self, duty: Duty) -> None:
+        self.duty, self.state, self.health = duty, State.STOPPED, ABSENT
+        self.starts, self.failure, self.pace = 0, "", Pace()
+        self._process: Process | None = None
+        self._deaths = 0
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None and self._process.exit_code is None else None
+
+    async def run(self) -> None:
+        while True:
+            self.state, began = State.STARTING, time.monotonic()
+            try:
+                command = await asyncio.to_thread(self.duty.prepare)
+                # From the main thread, not from the pool: the kernel ties a child to the thread that started it.
+                self._process = Process(command, self.duty.log, self.duty.environment)
+                self.starts += 1
+                await self._watch(self._process)
+                self.failure = f"{self.duty.name} ended with code {self._process.exit_code}: {last_lines(self.duty.log, 2)}"
+            except (EngineError, OSError) as error:
+                self.failure = str(error)
+            self.health, self.pace = ABSENT, Pace()
+            self._deaths = 1 if time.monotonic() - began > _HEALTHY_RUN else self._deaths + 1
+            self.state = State.BACKING_OFF
+            _log.warning("%s, restart %d", self.failure, self._deaths)
+            await asyncio.sleep(pause_after(self._deaths))
+
+    async def _watch(self, process: Process) -> None:
+        """Until the process has ended, by itself or because it stood still."""
+        watchdog, next_question = Watchdog(), 0.0
+        while process.exit_code is None:
+            now = time.monotonic()
+            if now >= next_question:
+                self.health = await asyncio.to_thread(self.duty.health, process.pid)
+                self.pace.observe(self.health.position, now)
+                self.state = State.READY if self.health.is_ready else State.STARTING
+                next_question = now + (0.5 if self.health.is_ready else 0.1)
+                if watchdog.is_stuck(self.health, now):
+                    _log.error("%s (pid %d) has stood still for %.0f s and is restarted", self.duty.name, process.pid, _STUCK)
+                    process.send(signal.SIGKILL)
+            await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        """Returns when the process is gone: asked first, killed after `stop_within`."""
+        process = self._process
+        if process is not None:
+            process.send(self.duty.stop_signal)
+            deadline = time.monotonic() + self.duty.stop_within.total_seconds()
+            while process.exit_code is None:
+                if time.monotonic() > deadline:
+                    _log.warning("%s did not stop and is killed", self.duty.name)
+                    process.kill()
+                await asyncio.sleep(0.02)
+        self.state, self.health = State.STOPPED, ABSENT

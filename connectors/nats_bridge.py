@@ -1,0 +1,219 @@
+"""The bridge: every lifecycle event and every first occurrence of an outcome goes from Kafka to NATS JetStream.
+
+Order of effects: publish, wait until JetStream has stored it, then commit the Kafka position. A kill at any point repeats at most what
+was not committed, with the same ids, which the stream's duplicate window drops. The commit carries the identity of the stream: one that
+was wiped and made again has another, and is then filled from everything that Kafka still has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from mode import Service
+from msgspec import DecodeError
+
+from connectors.jetstream_connection import Publication
+from connectors.jetstream_publisher import PIECE, JetStreamPublisher, StreamReplacedError
+from connectors.nats_messages import UnusableError, of_event, of_outcomes
+from streams import metrics
+from streams.crash_points import crash_point
+from streams.dead_letters import dead_letter
+from streams.facts import Batch, decode_batch
+from streams.message_id import MessageIds
+from streams.readiness import write_readiness
+from streams.settings import Settings
+from streams.topics import Name, Topics
+from tables.sql.campaign_numbers import CampaignNumbers
+from tables.sql.database import Database
+
+_COMMIT_EVERY = 0.25  # seconds
+_MAX_RECORDS = 100  # an outcome record makes up to thousands of messages
+_log = logging.getLogger(__name__)
+
+Offsets = dict[TopicPartition, int]
+Receipt = tuple[int, Offsets]  # the generation of the assignment, and the next offsets
+
+
+class Bridge(Service):  # type: ignore[misc]  # mode is untyped
+    """More processes share the partitions. Waits in place while NATS or PostgreSQL is away; ends with any other error."""
+
+    def __init__(self, app: object, settings: Settings, **options: Any) -> None:
+        super().__init__(**options)
+        self.settings, self.topics = settings, Topics(settings)
+        self.group = f"{settings.topic_prefix}campaigns-bridge"
+        self.publisher: JetStreamPublisher[Receipt] = JetStreamPublisher(settings)
+        self.consumer: AIOKafkaConsumer
+        self._producer: AIOKafkaProducer
+        self._database = Database(settings, "campaigns-bridge", max_size=1)
+        self._numbers, self._ids = CampaignNumbers(), MessageIds.of(settings)
+        self._assignments, self._stored, self._committed_at = _Assignments(), Offsets(), 0.0
+
+    async def on_start(self) -> None:
+        """Nothing waits here: NATS may be away for long, and a service that has not started cannot be stopped."""
+        self.add_future(self._run())
+        if self.settings.ready_file:
+            self.add_future(self._report(Path(self.settings.ready_file)))
+
+    async def on_stop(self) -> None:
+        self.publisher.close()
+        await self._database.close()
+
+    async def _run(self) -> None:
+        await self.publisher.open()  # first: the identity of the stream decides where an assignment begins
+        self.consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.settings.kafka,
+            group_id=self.group,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=100,
+            max_partition_fetch_bytes=2 << 20,
+            session_timeout_ms=round(self.settings.session_timeout.total_seconds() * 1000),
+            heartbeat_interval_ms=1000,
+        )
+        self.consumer.subscribe([self.topics.name(Name.EVENTS), self.topics.name(Name.OUTCOMES)], listener=self._assignments)
+        self._producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka, acks="all", enable_idempotence=True)
+        async with self._producer, self.consumer:
+            while not self.should_stop:
+                await self._turn()
+
+    async def _turn(self) -> None:
+        fetched = await self.consumer.getmany(timeout_ms=100, max_records=_MAX_RECORDS)
+        generation = self._assignments.generation
+        if fresh := self._assignments.fresh:
+            self._assignments.fresh = ()
+            self._stored.clear()
+            for partition in await self._begin(fresh):
+                fetched.pop(partition, None)
+        try:
+            if fetched:
+                await self._forward(fetched, generation)
+            else:
+                self._note(await self.publisher.settle())
+        except StreamReplacedError:
+            await self._replay()
+        if not fetched or time.monotonic() - self._committed_at > _COMMIT_EVERY:
+            await self._commit()
+
+    async def _forward(self, fetched: dict[TopicPartition, Sequence[Any]], generation: int) -> None:
+        piece, offsets = list[Publication](), Offsets()
+        for partition, records in fetched.items():
+            for record in records:
+                piece += await self._publications(record)
+                while len(piece) > PIECE:  # cuts this record only, so the offsets so far are those of whole records before it
+                    await self._hand_over(piece[:PIECE], (generation, offsets))
+                    piece, offsets = piece[PIECE:], Offsets()
+                offsets[partition] = record.offset + 1
+        await self._hand_over(piece, (generation, offsets))
+
+    async def _hand_over(self, piece: Sequence[Publication], receipt: Receipt) -> None:
+        self._note(await self.publisher.publish(piece, receipt))
+
+    async def _publications(self, record: Any) -> Sequence[Publication]:
+        try:
+            if record.topic == self.topics.name(Name.EVENTS):
+                return [of_event(record, self.topics.prefix)]
+            return await self._outcomes(record)
+        except UnusableError as error:
+            await self._dead_letter(record, error)
+            return ()
+
+    async def _outcomes(self, record: Any) -> Sequence[Publication]:
+        try:
+            batch: Batch = decode_batch(record.value or b"")
+            if self._numbers.get(batch.number) is None:
+                await self._database.until_up(lambda connection: self._numbers.load(connection, [batch.number]))
+            campaign = self._numbers.get(batch.number)
+            if campaign is None:
+                raise UnusableError("unknown-campaign", f"there is no campaign number {batch.number}")
+            return list(of_outcomes(batch, campaign, self._ids, self.topics.prefix))
+        except UnusableError:
+            raise
+        except (DecodeError, ValueError, OverflowError, OSError) as error:  # uneven arrays, a time that is none
+            raise UnusableError("outcome", f"not a batch of outcomes: {error}") from error
+
+    async def _dead_letter(self, record: Any, error: UnusableError) -> None:
+        _log.warning("an internal record cannot be published", extra={"topic": record.topic, "code": error.code})
+        key, value = dead_letter(
+            str(error), error.code, record.topic, record.partition, record.offset, record.timestamp, record.value, record.headers
+        )
+        await self._producer.send_and_wait(self.topics.name(Name.DEAD_LETTERS), value, key=key, partition=0)
+        metrics.DEAD_LETTERS.labels("bridge", error.code).inc()
+
+    def _note(self, receipts: Sequence[Receipt]) -> None:
+        for generation, offsets in receipts:
+            if generation == self._assignments.generation:
+                self._stored |= offsets
+
+    async def _commit(self) -> None:
+        if not self._stored:
+            return
+        offsets, self._stored, self._committed_at = self._stored, Offsets(), time.monotonic()
+        crash_point("stored", "bridge")
+        try:
+            await self.consumer.commit({partition: (offset, self.publisher.identity or "") for partition, offset in offsets.items()})
+        except (CommitFailedError, IllegalStateError):
+            _log.info("a commit came after a rebalance: the new owner publishes some messages again")
+
+    async def _replay(self) -> None:
+        """Begin again at the oldest record that Kafka has."""
+        _log.warning("the stream was made again: everything that Kafka still has is published again")
+        self.publisher.forget()
+        self._assignments.generation += 1
+        self._stored.clear()
+        await self.publisher.open()
+        if partitions := self.consumer.assignment():
+            await self.consumer.seek_to_beginning(*partitions)
+
+    async def _begin(self, assigned: Collection[TopicPartition]) -> Collection[TopicPartition]:
+        """Which partitions start again at the beginning, because the positions of their last owner belong to another stream."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka)
+        await admin.start()
+        try:
+            committed = await admin.list_consumer_group_offsets(self.group, partitions=list(assigned))
+        finally:
+            await admin.close()
+        foreign = [partition for partition, at in committed.items() if at.offset >= 0 and at.metadata != self.publisher.identity]
+        if foreign := [partition for partition in foreign if partition in self.consumer.assignment()]:
+            _log.warning("the stream is another one than before: everything that Kafka still has is published again")
+            await self.consumer.seek_to_beginning(*foreign)
+        return foreign
+
+    async def _report(self, path: Path) -> None:
+        lag = position = 0
+        while True:
+            consumer = getattr(self, "consumer", None)
+            assigned = consumer.assignment() if consumer is not None else ()
+            try:
+                # the consumer's position passes transaction markers, the committed one stops before them and would never reach the end
+                positions = [(p, await asyncio.wait_for(consumer.position(p), 1)) for p in assigned if consumer is not None]
+                lag = sum(max(0, (self.consumer.highwater(partition) or at) - at) for partition, at in positions)
+                position = sum(at for _, at in positions)
+            except (TimeoutError, IllegalStateError):
+                _log.debug("the positions are not known at the moment")
+            metrics.LAG.labels("bridge").set(lag)
+            write_readiness(path, ready=bool(assigned) and self.publisher.is_connected, lag=lag, position=position)
+            await asyncio.sleep(1)
+
+
+class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+    """Only takes note: aiokafka logs and swallows what a listener raises."""
+
+    def __init__(self) -> None:
+        self.fresh: Collection[TopicPartition] = ()
+        self.generation = 0
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Nothing: what is outstanding is published again by the next owner, with the same ids."""
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        self.fresh = assigned
+        self.generation += 1

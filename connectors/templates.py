@@ -1,0 +1,140 @@
+"""What a campaign says: its template and its variants' templates, read and compiled once per campaign, with its links numbered."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from uuid import UUID
+
+from connectors.rendering import Links, RenderError, Template, Tracking, one_line
+from streams.settings import Settings
+from tables.sql.database import Connection, Database
+from tables.sql.recipients import FIELDS
+
+_log = logging.getLogger(__name__)
+
+_CAMPAIGN = """
+SELECT c.id, c.name, c.channel::text AS channel, c.settings, c.key_epoch, c.total_recipients, t.content
+  FROM campaigns c LEFT JOIN templates t ON t.id = c.template_id AND t.tenant_id = c.tenant_id AND t.channel = c.channel
+ WHERE c.tenant_id = $1 AND c.number = $2"""
+_VARIANTS = """
+SELECT v.variant_id, v.subject, t.content
+  FROM campaign_variants v LEFT JOIN templates t ON t.id = v.template_id AND t.tenant_id = $1 AND t.channel = $3::campaign_channel
+ WHERE v.campaign_id = $2 ORDER BY v.variant_id"""
+_CACHED = 200  # campaigns; one is 10-100 kB
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Stands for a template that does not compile or does not exist any more: it renders for nobody, and says why."""
+
+    error: RenderError
+    fields: tuple[str, ...] = ()
+
+    def render(self, contact: Mapping[str, Any], message_id: str) -> NoReturn:
+        """Raises RenderError, always."""
+        raise RenderError(self.error.detail)
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything about a campaign that its messages have in common.
+
+    `templates` by variant; None is the campaign's own, which also serves whoever has no variant. `links` by number. `fields` are the
+    contact fields that any of the templates uses. `total` recipients when they were known at the time of reading.
+    """
+
+    id: UUID
+    tenant_id: str
+    number: int
+    channel: str
+    key_epoch: int
+    total: int | None
+    sender: Mapping[str, str] | None
+    templates: Mapping[str | None, Template | Broken]
+    links: tuple[str, ...]
+    fields: tuple[str, ...]
+    tracking: Tracking
+
+    def template(self, variant: str | None) -> Template | Broken:
+        return self.templates.get(variant) or self.templates[None]
+
+
+async def load(connection: Connection, tenant: str, number: int, public_url: str) -> Content | None:
+    """A campaign's content as it is now, compiled (about 1 ms); None when this tenant has no such campaign.
+
+    A template that does not compile is `Broken`, it does not raise.
+    """
+    campaign = await connection.fetchrow(_CAMPAIGN, tenant, number)
+    if campaign is None:
+        return None
+    channel, settings = campaign["channel"], campaign["settings"]
+    tracking = Tracking(public_url, opens=bool(settings.get("trackOpens")), clicks=bool(settings.get("trackClicks")))
+    links, templates = Links(), dict[str | None, Template | Broken]()
+    contents: list[tuple[str | None, Any]] = [(None, campaign["content"])]
+    for variant in await connection.fetch(_VARIANTS, tenant, campaign["id"], channel):
+        subject = {"subject": variant["subject"]} if variant["subject"] and channel == "email" else {}
+        contents.append((variant["variant_id"], variant["content"] and {**variant["content"], **subject}))
+    for variant_id, content in contents:
+        templates[variant_id] = _compiled(channel, content, campaign["name"], tracking, links)
+    used = {field for template in templates.values() for field in template.fields}
+    return Content(
+        id=campaign["id"],
+        tenant_id=tenant,
+        number=number,
+        channel=channel,
+        key_epoch=campaign["key_epoch"] or 0,
+        total=campaign["total_recipients"],
+        sender=_sender(settings),
+        templates=templates,
+        links=links.urls,
+        fields=tuple(field for field in FIELDS if field in used),
+        tracking=tracking,
+    )
+
+
+class Contents:
+    """The contents of the campaigns that are being sent, by number; the least recently used are forgotten first."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database, self._public_url = database, settings.public_url
+        self._kept: OrderedDict[int, Content] = OrderedDict()
+
+    async def get(self, tenant: str, number: int) -> Content | None:
+        """None when this tenant has no such campaign. Waits for the database as long as it is down."""
+        content = self._kept.get(number)
+        if content is None:
+            content = await self._database.until_up(lambda connection: load(connection, tenant, number, self._public_url))
+            if content is None:
+                return None
+            for variant, template in content.templates.items():
+                if isinstance(template, Broken):
+                    _log.warning(
+                        "template is broken, its recipients are skipped", extra={"campaignId": str(content.id), "variant": variant}
+                    )
+            self._kept[number] = content
+            if len(self._kept) > _CACHED:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(number)
+        return content if content.tenant_id == tenant else None
+
+    def forget(self, number: int) -> None:
+        """The campaign is over."""
+        self._kept.pop(number, None)
+
+
+def _compiled(channel: str, content: Mapping[str, Any] | None, name: str, tracking: Tracking, links: Links) -> Template | Broken:
+    if content is None:
+        return Broken(RenderError("the template does not exist"))
+    try:
+        return Template(channel, content, name, tracking, links)
+    except RenderError as error:
+        return Broken(error)
+
+
+def _sender(settings: Mapping[str, Any]) -> Mapping[str, str] | None:
+    names = (("name", "fromName"), ("email", "fromEmail"), ("replyTo", "replyTo"))
+    return {name: one_line(str(settings[key])) for name, key in names if settings.get(key)} or None

@@ -1,0 +1,1 @@
+"""What is known: Faust tables, PostgreSQL, and the read-only views over compacted topics."""

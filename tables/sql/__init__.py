@@ -1,0 +1,1 @@
+"""PostgreSQL: the schema, the campaign lifecycle with its outbox, audiences, recipients and the directory."""

@@ -1,0 +1,1 @@
+"""Unit, property, integration, fault, end-to-end tests and benchmarks."""

@@ -1,0 +1,30 @@
+"""The stats worker without its projection, which needs PostgreSQL: `python -m tests.agents.stats_worker`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from agents.fold import fold
+from agents.ingest import Ingest
+from streams.app import create_app, raw_topic, run
+from streams.settings import from_environment
+from streams.topics import Name, Topics
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    logging.getLogger("faust").setLevel(logging.WARNING)
+    settings = from_environment()
+    app = create_app("stats", settings)
+    facts = raw_topic(app, Topics(settings).name(Name.FACTS))
+    within = float(os.environ.get("WITHIN", "0.2"))
+    app.exactly_once.agent(facts, name="fold", max_events=500, within=within)(fold(app, settings))
+    app.add_dependency(Ingest(app, settings))
+    run(app)
+
+
+if __name__ == "__main__":
+    main()

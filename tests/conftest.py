@@ -1,0 +1,132 @@
+"""Real engines for the whole session, and a fresh database, topic prefix and settings for every test.
+
+The engines start when the first test asks for them, on free loopback ports in a temporary folder, and are stopped at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from connectors import topics
+from connectors.local.engine import Engine, RunningEngine, free_port
+from connectors.local.kafka import Kafka
+from connectors.local.nats import Nats
+from connectors.local.postgres import Postgres
+from streams.settings import Settings
+
+T = TypeVar("T")
+_TEMPLATE = "campaigns_template"
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Awaits from a plain fixture, on a thread of its own, so that it also works while a test's event loop exists."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+@pytest.fixture(scope="session")
+def engines_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("engines")
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)  # pytest would keep gigabytes of the last three sessions
+
+
+def _running(engine: Engine, folder: Path) -> Iterator[RunningEngine]:
+    running = RunningEngine(engine, folder / f"{engine.role}.log")
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_engine(engines_folder: Path) -> Iterator[RunningEngine]:
+    """The session's broker as a process; a test that kills it must start it again."""
+    yield from _running(Kafka(engines_folder / "kafka", free_port(), free_port()), engines_folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_engine(engines_folder: Path) -> Iterator[RunningEngine]:
+    # Without fsync a test's database is made in a tenth of the time; what a killed process has written survives all the same.
+    unsafe = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
+    yield from _running(Postgres(engines_folder / "postgres", free_port(), unsafe), engines_folder)
+
+
+@pytest.fixture(scope="session")
+def nats_engine(engines_folder: Path) -> Iterator[RunningEngine]:
+    yield from _running(Nats(engines_folder / "nats", free_port()), engines_folder)
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_engine: RunningEngine) -> str:
+    """host:port of a real broker."""
+    return kafka_engine.address
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_engine: RunningEngine) -> str:
+    """DSN of the administrator of a real PostgreSQL."""
+    return postgres_engine.address
+
+
+@pytest.fixture(scope="session")
+def nats(nats_engine: RunningEngine) -> str:
+    """URL of a real NATS server with JetStream."""
+    return nats_engine.address
+
+
+async def _execute(dsn: str, *statements: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _named(dsn: str, database: str) -> str:
+    return dsn.rpartition("/")[0] + "/" + database
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: str) -> str:
+    """The name of a database with the newest schema, migrated once per session."""
+    from tables.sql.migrate import upgrade  # Alembic is slow to import, and most tests need no database
+
+    run(_execute(postgres, f"CREATE DATABASE {_TEMPLATE}"))
+    upgrade(_named(postgres, _TEMPLATE))
+    return _TEMPLATE
+
+
+@pytest.fixture
+def database(postgres: str, migrated_template: str) -> Iterator[str]:
+    """DSN of a fresh, migrated database."""
+    name = f"test_{secrets.token_hex(6)}"
+    run(_execute(postgres, f"CREATE DATABASE {name} TEMPLATE {migrated_template}"))
+    yield _named(postgres, name)
+    run(_execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def settings(kafka: str, nats: str, database: str) -> Iterator[Settings]:
+    """Settings of an installation of its own: fresh prefix, database and keys, 4 partitions, topics created."""
+    made = Settings(
+        kafka=kafka,
+        postgres=database,
+        nats=nats,
+        topic_prefix=f"t{secrets.token_hex(4)}-",
+        partitions=4,
+        message_keys=(SecretStr(secrets.token_hex(32)),),
+    )
+    run(topics.create(made))
+    yield made
+    run(topics.delete(made))

@@ -1,0 +1,130 @@
+"""The whole stack through its command line, as a newcomer and a program use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from connectors.local.engine import free_port
+from connectors.local.home import PORTS
+from connectors.local.roles import ENGINES, ROLES
+from tests.eventually import eventually_sync
+
+_CAMPAIGNS = str(Path(sys.executable).with_name("campaigns"))
+
+
+class Stack:
+    """One home and its command line."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        own = {"CAMPAIGNS_HOME": str(home), "CAMPAIGNS_PORT_BASE": str(_base())}
+        self.environment = {**{name: value for name, value in os.environ.items() if not name.startswith("CAMPAIGNS_")}, **own}
+        if "CAMPAIGNS_CACHE" in os.environ:
+            self.environment["CAMPAIGNS_CACHE"] = os.environ["CAMPAIGNS_CACHE"]
+
+    def campaigns(self, *arguments: str, code: int = 0) -> str:
+        ran = subprocess.run([_CAMPAIGNS, *arguments], env=self.environment, capture_output=True, text=True, timeout=170, check=False)
+        assert ran.returncode == code, f"{arguments}: {ran.stdout}\n{ran.stderr}\n{self.logs()}"
+        return ran.stdout
+
+    def status(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.campaigns("status", "--json"))
+        return answer
+
+    def process(self, role: str) -> dict[str, Any]:
+        found: dict[str, Any] = next(it for it in self.status()["processes"] if it["role"] == role)
+        return found
+
+    def is_replaced(self, role: str, pid: int) -> bool:
+        return self.process(role)["pid"] not in (None, pid)
+
+    def left(self) -> list[str]:
+        """Every process that was started for this home and lives."""
+        return [" ".join(each.cmdline()) for each in psutil.process_iter() if _home_of(each) == str(self.home)]
+
+    def logs(self) -> str:
+        return "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in sorted((self.home / "logs").glob("*.log")))
+
+
+def _base() -> int:
+    """A port base; a clash with another program is reported by `up` itself."""
+    return free_port() // PORTS * PORTS
+
+
+def _home_of(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get("CAMPAIGNS_HOME") if process.status() != psutil.STATUS_ZOMBIE else None
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    made = Stack(tmp_path / "home")
+    yield made
+    made.campaigns("reset", "--yes")
+    assert not made.home.exists()
+
+
+@pytest.mark.timeout(300)
+def test_up_detached_repairs_itself_and_down_leaves_no_process(stack: Stack) -> None:
+    stack.campaigns("up", "--detach", "--no-demo", "--workers", "emit=2")
+    first = stack.status()
+    assert first["ready"] is True
+    assert first["apiKey"] is None
+    assert set(first["addresses"]) == {"api", "kafka", "postgres", "nats", "metrics"}
+    assert {it["role"] for it in first["processes"]} == {*ENGINES, *ROLES}
+    assert [it["role"] for it in first["processes"]].count("emit") == 2
+    assert all(it["state"] == "ready" and it["pid"] for it in first["processes"])
+
+    stack.campaigns("up", "--detach", "--no-demo")  # twice is harmless
+    assert stack.status()["processes"][0]["pid"] == first["processes"][0]["pid"]
+    stack.campaigns("topics", "--check")
+    stack.campaigns("doctor")
+
+    for role, within in (("bridge", 20), ("kafka", 60)):
+        pid = stack.process(role)["pid"]
+        os.kill(pid, signal.SIGKILL)
+        eventually_sync(partial(stack.is_replaced, role, pid), within=within)
+    eventually_sync(lambda: stack.status()["ready"], within=60)
+
+    stack.campaigns("down")
+    assert stack.left() == []
+    assert stack.status()["ready"] is False
+    stack.campaigns("status", code=1)
+    stack.campaigns("down")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_up_in_the_foreground_takes_everything_with_it(stack: Stack, ending: signal.Signals) -> None:
+    command = [_CAMPAIGNS, "up", "--no-demo", "--no-simulate"]
+    with subprocess.Popen(command, env=stack.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as up:
+        try:
+            eventually_sync(lambda: stack.status()["ready"], within=120)
+        finally:
+            up.send_signal(ending)
+        assert up.wait(60) == (0 if ending is signal.SIGINT else -9)
+    eventually_sync(lambda: stack.left() == [], within=60)
+
+
+def test_up_says_which_port_is_taken(stack: Stack) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", int(stack.environment["CAMPAIGNS_PORT_BASE"]) + 4))
+        other.listen()
+        ran = subprocess.run([_CAMPAIGNS, "up", "-d"], env=stack.environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 1
+    assert "is taken by another program" in ran.stderr
+    assert "CAMPAIGNS_PORT_BASE" in ran.stderr

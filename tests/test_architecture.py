@@ -1,0 +1,69 @@
+"""The shape of the code: who may import whom, how long a file may be, which names do not occur."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parent.parent
+_MAY_IMPORT = {
+    "streams": set[str](),
+    "tables": {"streams"},
+    "connectors": {"streams", "tables"},
+    "agents": {"streams", "tables", "connectors"},
+    "api": {"streams", "tables", "connectors"},
+}
+_LONGEST = 300  # lines
+# A longer file needs its reason here.
+_LONG_FILES: dict[str, str] = {}
+_VAGUE = {"utils", "util", "common", "helpers", "helper", "core", "base", "manager", "managers", "misc"}
+
+
+def _modules(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (_ROOT / folder).rglob("*.py"))
+
+
+def _imported(module: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: imports are absolute"
+            yield (node.module or "").partition(".")[0]
+
+
+@pytest.mark.parametrize("package", _MAY_IMPORT)
+def test_imports_go_one_way(package: str) -> None:
+    forbidden = (set(_MAY_IMPORT) | {"tests"}) - _MAY_IMPORT[package] - {package}
+    wrong = {str(module.relative_to(_ROOT)): found for module in _modules(package) if (found := forbidden & set(_imported(module)))}
+    assert wrong == {}
+
+
+def test_no_installed_distribution_owns_one_of_our_names() -> None:
+    owners = packages_distributions()
+    assert {name: set(owners.get(name, [])) - {"campaigns"} for name in _MAY_IMPORT} == {name: set() for name in _MAY_IMPORT}
+
+
+def test_a_long_file_has_its_reason() -> None:
+    lengths = {str(path.relative_to(_ROOT)): len(path.read_text().splitlines()) for path in _modules(*_MAY_IMPORT, "tests")}
+    assert {path for path, length in lengths.items() if length > _LONGEST} == set(_LONG_FILES)
+
+
+def test_every_module_starts_with_a_sentence() -> None:
+    silent = [
+        path for path in _modules(*_MAY_IMPORT, "tests") if path.stat().st_size and not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+    assert silent == []
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    assert [path for path in _modules(*_MAY_IMPORT, "tests") if path.stem in _VAGUE or path.parent.name in _VAGUE] == []
+
+
+def test_nothing_is_left_to_do_without_an_issue() -> None:
+    marks = ("TO" + "DO", "FIX" + "ME", "XX" + "X")
+    assert [path for path in _modules(*_MAY_IMPORT, "tests") if any(mark in path.read_text() for mark in marks)] == []

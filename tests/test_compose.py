@@ -1,0 +1,75 @@
+"""docker-compose.yml and the Dockerfile agree with the real command line, the role table and the settings."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from api.command_line import app
+from api.command_line.processes import WORKERS
+from connectors.local.roles import ENGINES, ROLES
+from streams.settings import Settings
+
+_ROOT = Path(__file__).parent.parent
+_COMPOSE: dict[str, Any] = yaml.safe_load((_ROOT / "docker-compose.yml").read_text())
+_SERVICES: dict[str, dict[str, Any]] = _COMPOSE["services"]
+_OURS = {name: service for name, service in _SERVICES.items() if name not in ENGINES}
+_WITH_DEFAULT = re.compile(r"^\$\{(CAMPAIGNS_\w+):-(.*)\}$")
+
+
+def test_every_role_is_a_service_and_every_service_a_role() -> None:
+    assert set(_SERVICES) == {*ENGINES, *ROLES, "prepare"}
+
+
+@pytest.mark.parametrize("name", sorted(_OURS))
+def test_the_command_of_a_service_is_one_of_the_command_line(name: str) -> None:
+    command, *arguments = _OURS[name]["command"]
+    assert command in typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group
+    assert (command, arguments) == (("worker", [name]) if name in WORKERS else (name, []))
+
+
+@pytest.mark.parametrize("name", sorted(_OURS))
+def test_every_variable_of_a_service_is_a_setting_with_the_settings_default(name: str) -> None:
+    for variable, value in _OURS[name]["environment"].items():
+        setting = Settings.model_fields[variable.removeprefix("CAMPAIGNS_").lower()]
+        spelt = _WITH_DEFAULT.match(value)
+        if spelt:
+            assert spelt[1] == variable
+            if not setting.is_required():
+                assert spelt[2] == str(setting.default)
+
+
+def test_secrets_have_no_default() -> None:
+    text = (_ROOT / "docker-compose.yml").read_text()
+    for secret in ("CAMPAIGNS_MESSAGE_KEYS", "POSTGRES_PASSWORD"):
+        assert set(re.findall(rf"\$\{{{secret}(..)", text)) == {":?"}
+
+
+def test_a_service_waits_for_healthy_services_only() -> None:
+    for name, service in _SERVICES.items():
+        for needed, how in service.get("depends_on", {}).items():
+            if how["condition"] == "service_healthy":
+                assert "test" in _SERVICES[needed]["healthcheck"], f"{name} waits for {needed}, which has no health check"
+            else:
+                assert (needed, how["condition"]) == ("prepare", "service_completed_successfully")
+
+
+def test_a_service_that_scales_takes_no_port_and_no_name_of_the_machine() -> None:
+    for name, role in ROLES.items():
+        if role.is_scalable:
+            assert not {"ports", "container_name"} & set(_SERVICES[name])
+
+
+def test_the_image_holds_every_package_and_starts_the_command_line() -> None:
+    lines = (_ROOT / "Dockerfile").read_text().splitlines()
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())
+    packages = {pattern.rstrip("*") for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]}
+    assert packages == {line.split()[1] for line in lines if line.startswith("COPY") and "." not in line}
+    assert f'ENTRYPOINT ["{next(iter(project["project"]["scripts"]))}"]' in lines
+    assert "FROM python:3.11-slim" in lines

@@ -1,0 +1,82 @@
+"""The laws of a lane's progress: nothing twice, nothing missed, one range for what goes in order."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.sending import CHUNK, lane
+from tables.progress import Progress, decode_progress, encode_progress, is_grantable
+
+lanes_ = st.integers(1, 9)
+
+
+@st.composite
+def grants(draw: st.DrawFn) -> tuple[int, int, list[tuple[int, int]]]:
+    """Lanes, partition, and grants of that lane in any order, overlapping as they like."""
+    lanes = draw(lanes_)
+    partition = draw(st.integers(0, lanes - 1))
+    made = []
+    for _ in range(draw(st.integers(1, 12))):
+        chunk = draw(st.integers(0, 5)) * lanes + partition
+        start = draw(st.integers(0, CHUNK - 1))
+        made.append((chunk * CHUNK + start, chunk * CHUNK + draw(st.integers(start + 1, CHUNK))))
+    return lanes, partition, made
+
+
+@given(grants())
+def test_overlapping_grants_are_sent_once_and_completely(given_: tuple[int, int, list[tuple[int, int]]]) -> None:
+    lanes, partition, made = given_
+    progress, sent = Progress(), list[int]()
+    for start, stop in made:
+        assert is_grantable(start, stop, partition, lanes)
+        for a, b in progress.missing(start, stop, lanes):
+            sent += range(a, b)
+            progress = progress.with_done(a, b, lanes)
+        assert progress.missing(start, stop, lanes) == ()
+    assert len(sent) == len(set(sent))
+    assert set(sent) == {ordinal for start, stop in made for ordinal in range(start, stop)}
+    assert {lane(ordinal, lanes) for ordinal in sent} == {partition}
+    assert sum(b - a for a, b in progress.done) == len(sent)
+
+
+@given(grants())
+def test_ranges_are_ascending_and_never_touch(given_: tuple[int, int, list[tuple[int, int]]]) -> None:
+    lanes, _, made = given_
+    progress = Progress()
+    for start, stop in made:
+        progress = progress.with_done(start, stop, lanes)
+    flat = [position for done in progress.done for position in done]
+    assert flat == sorted(set(flat))
+
+
+@given(lanes_, st.integers(1, 40), st.integers(0, 8), st.randoms(use_true_random=False))
+def test_a_whole_lane_is_one_range_in_whatever_order_it_went(lanes: int, chunks: int, partition: int, random_: random.Random) -> None:
+    partition %= lanes
+    mine = [chunk for chunk in range(chunks) if chunk % lanes == partition]
+    random_.shuffle(mine)
+    progress = Progress()
+    for chunk in mine:
+        progress = progress.with_done(chunk * CHUNK, (chunk + 1) * CHUNK, lanes)
+    assert progress.done == (((0, len(mine) * CHUNK),) if mine else ())
+
+
+@given(grants())
+def test_a_row_survives_the_state_topic(given_: tuple[int, int, list[tuple[int, int]]]) -> None:
+    lanes, _, made = given_
+    progress = Progress()
+    for start, stop in made:
+        progress = progress.with_done(start, stop, lanes).counted(stop - start, 1)
+    assert decode_progress(encode_progress(progress)) == progress
+    assert (progress.batches, progress.skipped) == (len(made), len(made))
+
+
+def test_what_is_empty_or_crosses_a_chunk_or_is_in_another_lane_is_not_grantable() -> None:
+    assert is_grantable(1000, 2000, 1, 4)
+    assert not is_grantable(1000, 1000, 1, 4)
+    assert not is_grantable(1999, 2001, 1, 4)
+    assert not is_grantable(1000, 2000, 0, 4)
+    assert not is_grantable(-1, 1, 0, 4)
+    assert not is_grantable((1 << 24) - 16, (1 << 24) + 1, 1, 4)
