@@ -38,7 +38,7 @@ from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
 from streams.transactions import Transaction
 from tables.progress import Progress, decode_progress, encode_progress, is_grantable, progress_key
-from tables.sql.chunks import expect_chunks, read_chunk
+from tables.sql.chunks import read_chunk
 from tables.sql.database import Connection, Database
 
 _log = logging.getLogger(__name__)
@@ -189,17 +189,11 @@ class Emitter:
 
 async def _read(connection: Connection, works: list[Work]) -> list[list[list[asyncpg.Record]]]:
     """The recipients of every piece of every campaign, as they are now."""
-    await expect_chunks(connection)
-    read = []
-    for work in works:
-        content = work.content
-        read.append(
-            [
-                await read_chunk(connection, content.tenant_id, content.channel, content.fields, content.number, piece.start, piece.stop)
-                for piece in work.pieces
-            ]
-        )
-    return read
+    return [[await _read_piece(connection, work.content, piece) for piece in work.pieces] for work in works]
+
+
+async def _read_piece(connection: Connection, content: Content, piece: Piece) -> list[asyncpg.Record]:
+    return await read_chunk(connection, content.tenant_id, content.channel, content.fields, content.number, piece.start, piece.stop)
 
 
 def emit(app: App, settings: Settings) -> Body:

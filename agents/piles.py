@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import msgspec
 from aiokafka.structs import ConsumerRecord
 
 from streams.facts import Batch, Group, Kind, pack
 from streams.incoming import Incoming, decode_incoming
-from streams.message_id import SHARD_BITS, SHARD_SIZE, InvalidMessageIdError, MessageIds
+from streams.message_id import SHARD_BITS, InvalidMessageIdError, MessageIds, recipient
 
 MAX_BYTES = 64 << 10  # of one event
 _BATCH_EVENTS, _BATCH_BYTES = 5_000, 400_000  # of one fact record; a batch of producer or transaction takes 900 kB
@@ -74,49 +74,56 @@ class UnixSeconds(dict[str, int]):
 
 
 _unix_seconds = UnixSeconds()
+_UNUSABLE = (RefusedError, InvalidMessageIdError, msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 def sort(records: Iterable[ConsumerRecord[bytes, bytes]], ids: MessageIds, now: float, piles: dict[str, Pile]) -> list[Refused]:
-    """Put every event on the pile of its (campaign, shard); answers those that are refused. About 4 us an event.
+    """Put every event on the pile of its (campaign, shard); answers those that are refused. About 3 us an event.
 
     An event before 2020 or more than 15 minutes ahead of `now` (Unix seconds) happened all the same: it counts as happening now.
     """
     refused = []
-    verify, parse = ids.verify, _unix_seconds.parse
+    check, parse, latest = ids.check, _unix_seconds.parse, now + _SKEW
     for record in records:
         try:
-            event = _decoded(record.value)
+            event = decode_incoming(record.value) if 0 < len(record.value or b"") <= MAX_BYTES else _refuse_size(record.value)
             text = event.message_id
-            recipient = verify(text, event.tenant_id)
+            check(text, event.tenant_id)
             second = parse(event.timestamp)
-        except (RefusedError, InvalidMessageIdError) as error:
-            refused.append(Refused(record, _SENTENCES.get(error.code, str(error)), error.code))
+        except _UNUSABLE as error:
+            refused.append(_refused(record, error))
             continue
-        if not _EARLIEST <= second <= now + _SKEW:
+        if not _EARLIEST <= second <= latest:
             second = int(now)
-        pile = piles.get(text[:17])
+        pile = piles.get(text[:17])  # campaign and shard
         if pile is None:
-            pile = piles[text[:17]] = Pile(event.tenant_id, recipient.number, recipient.ordinal >> SHARD_BITS)
+            number, ordinal = recipient(text)
+            pile = piles[text[:17]] = Pile(event.tenant_id, number, ordinal >> SHARD_BITS)
         kind = (_PEOPLE[event.type], None) if event.data is None else _kind(event)
         group = pile.groups.get(kind)
         if group is None:
             group = pile.groups[kind] = ([], [])
-        group[0].append(recipient.ordinal & (SHARD_SIZE - 1))
+        group[0].append(int(text[17] + text[20:23], 16))  # the ordinal in the shard
         group[1].append(second)
     return refused
 
 
-def _decoded(value: bytes | None) -> Incoming:
+def _refuse_size(value: bytes | None) -> NoReturn:
     if not value:
         raise RefusedError("the record is empty", "empty")
-    if len(value) > MAX_BYTES:
-        raise RefusedError(f"{len(value)} bytes, the limit is {MAX_BYTES}", "oversize")
-    try:
-        return decode_incoming(value)
-    except msgspec.ValidationError as error:
-        raise RefusedError(str(error), "schema") from None
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise RefusedError(f"not JSON: {error}", "json") from None
+    raise RefusedError(f"{len(value)} bytes, the limit is {MAX_BYTES}", "oversize")
+
+
+def _refused(record: ConsumerRecord[bytes, bytes], error: Exception) -> Refused:
+    match error:
+        case RefusedError():
+            return Refused(record, str(error), error.code)
+        case InvalidMessageIdError():
+            return Refused(record, _SENTENCES[error.code], error.code)
+        case msgspec.ValidationError():
+            return Refused(record, str(error), "schema")
+        case _:
+            return Refused(record, f"not JSON: {error}", "json")
 
 
 def _kind(event: Incoming) -> tuple[Kind, str | None]:

@@ -21,7 +21,7 @@ from connectors.nats_bridge import Bridge
 from streams.app import App, create_app, raw_topic
 from streams.exactly_once import Body
 from streams.settings import Settings
-from streams.topics import Name, Topics
+from streams.topics import Name
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,10 @@ ROLES: Mapping[str, Role] = {
 
 def build(role: str, settings: Settings) -> tuple[App | None, list[Service]]:
     """The Faust app of a role, None when it has no agents, and its services. Nothing is started."""
-    plan, topics = ROLES[role], Topics(settings)
+    plan = ROLES[role]
     app = create_app(role, settings) if plan.agents else None
     for agent in plan.agents:
         assert app is not None
-        source = raw_topic(app, topics.name(agent.source))
-        register = app.exactly_once.agent(source, name=agent.name, max_events=agent.max_events, within=agent.within)
-        register(agent.body(app, settings))
+        source = raw_topic(app, agent.source)
+        app.exactly_once.agent(source, name=agent.name, max_events=agent.max_events, within=agent.within)(agent.body(app, settings))
     return app, [service(app, settings) for service in plan.services]

@@ -14,9 +14,8 @@ from api import campaigns, health, live, problems, session
 from api.limits import BodyLimit
 from api.rates import Rates
 from streams.settings import Settings
-from tables.sending import SendingView
 from tables.sql.database import connect
-from tables.views import StatsView
+from tables.views import SendingView, StatsView
 
 _DASHBOARD = Path(__file__).with_name("dashboard")
 

@@ -12,7 +12,18 @@ from starlette.responses import FileResponse, JSONResponse, Response
 router = APIRouter(tags=["health"])
 
 _PAGE = Path(__file__).with_name("dashboard") / "index.html"
-_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'"
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self' data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
 
 
 @router.get("/", include_in_schema=False)

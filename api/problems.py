@@ -80,7 +80,9 @@ def install(app: FastAPI) -> None:
         wrong = error.errors()
         if any(item["type"] == "json_invalid" for item in wrong):
             return problem(request, 400, "The body is not valid JSON.", code="malformed")
-        fields = [{"field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), "message": str(item["msg"])} for item in wrong]
+        fields = [
+            {"field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), "message": str(item["msg"])} for item in wrong
+        ]
         return problem(request, 422, "; ".join(f"{f['field']}: {f['message']}" for f in fields), code="rule-broken", errors=fields)
 
     @app.exception_handler(HTTPException)

@@ -32,8 +32,7 @@ class Rates:
 
     def sample(self, now: float) -> None:
         """Note the counts of every campaign that the throttle holds, at `now` seconds of any monotonic clock."""
-        active = {number for tenant in self._sending.tenants.values() for number in tenant.campaigns}
-        self._samples = {number: self._samples.get(number) or deque(maxlen=_SAMPLES) for number in active}
+        self._samples = {number: self._samples.get(number) or deque(maxlen=_SAMPLES) for number in self._sending.numbers()}
         for number, samples in self._samples.items():
             samples.append((now, self._stats.campaign(number).total.sent))
 

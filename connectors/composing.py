@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from connectors.rendering import RenderError
 from connectors.templates import Content
 from streams.message_id import MessageIds
@@ -16,6 +18,7 @@ from tables.sql.chunks import ADDRESS, CONTACT_ID, FIRST_FIELD, IS_SUPPRESSED, R
 from tables.sql.recipients import ordinal_of
 
 MAX_MESSAGE = 800_000  # bytes; a Kafka batch, which must hold the largest record, has 900,000
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _NO_HEADERS: list[tuple[str, bytes]] = []
 
 
@@ -39,7 +42,7 @@ def compose(
     ordinals = range(start, stop)
     tenant, campaign, number, channel, fields = content.tenant_id, str(content.id), content.number, content.channel, content.fields
     sender, unsubscribe, is_email = content.sender, content.tracking.unsubscribe, channel == "email"
-    sender = dict(sender) if sender else None
+    sender, has_attributes = dict(sender) if sender else None, "attributes" in fields
     template, by_variant = content.template(variant), variant is None and len(content.templates) > 1
     keep, skipped, sent = into.records.append, into.skipped, into.sent[variant].append
     message_ids = ids.make_many(number, ordinals, tenant, content.key_epoch)
@@ -57,8 +60,11 @@ def compose(
         if by_variant:
             own = row[VARIANT_ID]
             template, sent = content.template(own), into.sent[own].append
+        contact = dict(zip(fields, row[FIRST_FIELD:], strict=True))
+        if has_attributes:
+            contact["attributes"] = _decode(contact["attributes"])
         try:
-            parts = template.render(dict(zip(fields, row[FIRST_FIELD:], strict=True)), message_id)
+            parts = template.render(contact, message_id)
         except RenderError:
             skipped["render-error"].append(ordinal)
             continue

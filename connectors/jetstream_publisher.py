@@ -41,7 +41,7 @@ class JetStreamPublisher(Generic[Receipt]):
 
     def __init__(self, settings: Settings) -> None:
         self.identity: str | None = None
-        self.duplicates = 0  # messages that were there already
+        self.published = self.duplicates = 0  # messages stored, and those of them that were there already
         self._settings = settings
         self._outstanding: deque[_Piece[Receipt]] = deque()
         self._connection: JetStreamConnection | None = None
@@ -80,6 +80,7 @@ class JetStreamPublisher(Generic[Receipt]):
         while len(self._outstanding) > left:
             await self._until_up(self._oldest_stored)
             piece = self._outstanding.popleft()
+            self.published += len(piece.publications)
             metrics.NATS_PUBLISHED.inc(len(piece.publications))
             self._count_duplicates()
             receipts.append(piece.receipt)

@@ -27,6 +27,7 @@ from streams import metrics
 from streams.crash_points import crash_point
 from streams.dead_letters import dead_letter
 from streams.facts import Batch, decode_batch
+from streams.fatal import end_process
 from streams.message_id import MessageIds
 from streams.readiness import write_readiness
 from streams.settings import Settings
@@ -54,20 +55,31 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
         self._producer: AIOKafkaProducer
         self._database = Database(settings, "campaigns-bridge", max_size=1)
         self._numbers, self._ids = CampaignNumbers(), MessageIds.of(settings)
+        self._running: asyncio.Future[None] | None = None
         self._assignments, self._stored, self._committed_at = _Assignments(), Offsets(), 0.0
 
     async def on_start(self) -> None:
         """Nothing waits here: NATS may be away for long, and a service that has not started cannot be stopped."""
-        self.add_future(self._run())
+        self._running = self.add_future(self._run())
         if self.settings.ready_file:
             self.add_future(self._report(Path(self.settings.ready_file)))
 
     async def on_stop(self) -> None:
+        """Let the last turn end, so that a planned stop publishes nothing again; while NATS is away it is cut short."""
+        if self._running is not None:
+            await asyncio.wait([self._running], timeout=5)
         self.publisher.close()
         await self._database.close()
 
     async def _run(self) -> None:
+        try:
+            await self._follow()
+        except Exception as error:  # noqa: BLE001  # the committed position is behind whatever failed
+            end_process(error)
+
+    async def _follow(self) -> None:
         await self.publisher.open()  # first: the identity of the stream decides where an assignment begins
+        session = round(self.settings.session_timeout.total_seconds() * 1000)
         self.consumer = AIOKafkaConsumer(
             bootstrap_servers=self.settings.kafka,
             group_id=self.group,
@@ -76,14 +88,17 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
             auto_offset_reset="earliest",
             fetch_max_wait_ms=100,
             max_partition_fetch_bytes=2 << 20,
-            session_timeout_ms=round(self.settings.session_timeout.total_seconds() * 1000),
-            heartbeat_interval_ms=1000,
+            session_timeout_ms=session,
+            heartbeat_interval_ms=session // 6,
+            max_poll_interval_ms=3_600_000,  # a piece waits for NATS as long as it takes
         )
         self.consumer.subscribe([self.topics.name(Name.EVENTS), self.topics.name(Name.OUTCOMES)], listener=self._assignments)
         self._producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka, acks="all", enable_idempotence=True)
         async with self._producer, self.consumer:
             while not self.should_stop:
                 await self._turn()
+            self._note(await self.publisher.settle())
+            await self._commit()
 
     async def _turn(self) -> None:
         fetched = await self.consumer.getmany(timeout_ms=100, max_records=_MAX_RECORDS)

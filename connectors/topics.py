@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
 from streams.settings import Settings
 from streams.topics import TOPICS, Topics
@@ -33,6 +35,7 @@ async def create(settings: Settings) -> list[str]:
             for _, code, *_ in answer.topic_errors:
                 if code and for_code(code) is not TopicAlreadyExistsError:
                     raise for_code(code)
+            await _served(admin, [topic.name for topic in wanted])
         return [topic.name for topic in wanted]
 
 
@@ -66,6 +69,21 @@ async def delete(settings: Settings) -> None:
         doomed = [topics.name(name) for name in TOPICS if topics.name(name) in present]
         if doomed:
             await admin.delete_topics(doomed, timeout_ms=_TIMEOUT)
+
+
+async def _served(admin: AIOKafkaAdminClient, names: list[str]) -> None:
+    """Returns when every partition has a leader: the answer to a creation comes before the brokers know of it."""
+    deadline = time.monotonic() + _TIMEOUT / 1000
+    while True:
+        described = await admin.describe_topics(names)
+        is_served = all(
+            not topic["error_code"] and topic["partitions"] and all(it["leader"] >= 0 for it in topic["partitions"]) for topic in described
+        )
+        if is_served and len(described) == len(names):
+            return
+        if time.monotonic() > deadline:
+            raise KafkaTimeoutError(f"the new topics have no leaders after {_TIMEOUT / 1000:.0f} s")
+        await asyncio.sleep(0.05)
 
 
 async def _configurations(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:

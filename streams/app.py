@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import faust
+import mode
 import uvloop
+from mode import Service
 
 from streams.exactly_once import ExactlyOnce, Policy
 from streams.faust_internals import check_internals
@@ -52,7 +54,7 @@ def create_app(role: str, settings: Settings, policy: Policy | None = None) -> A
         broker_heartbeat_interval=session / 6,
         broker_rebalance_timeout=20,
         broker_request_timeout=max(20.0, session + 5),
-        broker_commit_interval=0.5,
+        broker_commit_interval=1.0,  # only tells the group, and so its observers, the position
         broker_max_poll_records=500,
         stream_buffer_maxsize=4096,  # at least 5 x max_poll_records: a full buffer stalls all topics for a second at a time
         consumer_auto_offset_reset="none",  # a position out of range raises instead of jumping
@@ -76,13 +78,14 @@ def raw_topic(app: App, name: Name | str) -> Any:
     return app.topic(topic, partitions=app.conf.topic_partitions, **raw)
 
 
-def run(app: App, *, loglevel: str = "INFO") -> NoReturn:
-    """Run the app until SIGTERM or SIGINT (exit code 0) or until something ends it (70; supervisors restart on any code).
+def run(app: App | None, *services: Service, loglevel: str = "INFO") -> NoReturn:
+    """Run the app and the services beside it until SIGTERM or SIGINT (exit code 0) or until one ends (70; supervisors restart on any code).
 
     Logging stays as the process has configured it.
     """
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    worker = faust.Worker(app, loglevel=loglevel, quiet=True, override_logging=False, redirect_stdouts=False)
+    options = {"loglevel": loglevel, "quiet": True, "override_logging": False, "redirect_stdouts": False}
+    worker = mode.Worker(*services, **options) if app is None else faust.Worker(app, *services, **options)
     worker.spinner = None  # it writes to the terminal
     worker.execute_from_commandline()
     raise SystemExit(0)

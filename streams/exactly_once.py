@@ -61,7 +61,8 @@ class Policy:
     transaction_timeout: timedelta = timedelta(seconds=10)
     slow_body: timedelta = timedelta(seconds=5)  # warn, again and again, about a body that runs longer
     batch_bytes: int = 900_000  # below max.message.bytes (1 MB by default), which counts a whole batch
-    compression: str | None = "lz4"
+    # Messages of one campaign are alike: 30 times smaller on disk, and cheaper than none (3.8 against 4.4 us a message of 1.2 kB; lz4 6.8).
+    compression: str | None = "zstd"
 
 
 class ExactlyOnce:
@@ -202,7 +203,7 @@ class ExactlyOnce:
             raise ForeignTopicError(f"assigned {sorted(foreign)}")
         owned, mine = self.owned, {source.partition for source in assigned}
         # what stays keeps its rows: had anybody else owned it in between, our next commit would be fenced
-        await asyncio.gather(*(self._let_go(owned.pop(number)) for number in set(owned) - mine))
+        await asyncio.gather(*(owned.pop(number).close() for number in set(owned) - mine))
         if new := mine - set(owned):
             started, timeout = time.monotonic(), self.policy.timeout.total_seconds()
             states = await asyncio.wait_for(asyncio.gather(*map(self._open, new)), timeout)
@@ -227,10 +228,3 @@ class ExactlyOnce:
         )
         await producer.start()  # returns after InitProducerId: former owners are fenced and their open transaction is resolved
         return PartitionState(number, self.app.tables.transactional, producer)
-
-    async def _let_go(self, state: PartitionState) -> None:
-        try:
-            await state.close()
-        except Exception as error:  # noqa: BLE001
-            # nothing depends on it: the next owner fences this producer anyway
-            _log.warning("closing the producer of partition %d: %s", state.number, type(error).__name__, exc_info=error)

@@ -26,6 +26,10 @@ class LostInputError(FatalError):
     """Faust skipped or reordered input that had been fetched; after the restart it is read again from the committed position."""
 
 
+class FencedError(FatalError):
+    """Another worker has taken this partition over (or the transaction took too long); nothing of this one's batch was committed."""
+
+
 class RetentionError(FatalError):
     """Kafka deleted input before it was read; after the restart reading begins at the oldest record that is left."""
 

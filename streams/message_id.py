@@ -38,7 +38,7 @@ class MessageIds:
     """Makes and verifies message ids with up to four keys; the position of a key is its epoch."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        self._keys = tuple(keys)
+        self._keyed = tuple(blake2b(digest_size=6, key=key).copy for key in keys)  # the key is absorbed once
 
     @classmethod
     def of(cls, settings: Settings) -> MessageIds:
@@ -54,7 +54,7 @@ class MessageIds:
         """`make` for many recipients of one campaign: 1.0 us each instead of 1.6, because the key is absorbed once."""
         campaign = f"{number:012x}"
         before, between = f"{campaign[:8]}-{campaign[8:]}-8", f"-{_EPOCHS[epoch]}"
-        keyed, ids = blake2b(digest_size=6, key=self._keys[epoch]).copy, []
+        keyed, ids = self._keyed[epoch], list[str]()
         for ordinal in ordinals:
             position = f"{ordinal:06x}"
             head = f"{before}{position[:3]}{between}{position[3:]}"
@@ -64,13 +64,24 @@ class MessageIds:
         return ids
 
     def verify(self, text: str, tenant: str) -> Recipient:
-        """Raises InvalidMessageIdError. Only the canonical lower-case spelling passes: the MAC is over the text. About 1.2 us."""
+        """Whom the id names. Raises InvalidMessageIdError. About 1.2 us."""
+        self.check(text, tenant)
+        return recipient(text)
+
+    def check(self, text: str, tenant: str) -> None:
+        """Raises InvalidMessageIdError. Only the canonical lower-case spelling passes: the MAC is over the text."""
         epoch = _EPOCHS.find(text[19]) if len(text) == 36 and text[14] == "8" else -1
         if epoch < 0:
             raise InvalidMessageIdError("id-format")
-        if epoch >= len(self._keys) or self._mac(text[:23], tenant, epoch) != text[24:]:
+        if epoch >= len(self._keyed) or f"-{self._mac(text[:23], tenant, epoch)}" != text[23:]:
             raise InvalidMessageIdError("id-forged")
-        return Recipient(int(text[:8] + text[9:13], 16), int(text[15:18] + text[20:23], 16))
 
     def _mac(self, head: str, tenant: str, epoch: int) -> str:
-        return blake2b((head + tenant).encode(), digest_size=6, key=self._keys[epoch]).hexdigest()
+        mac = self._keyed[epoch]()
+        mac.update((head + tenant).encode())
+        return mac.hexdigest()
+
+
+def recipient(text: str) -> Recipient:
+    """Whom a checked message id names."""
+    return Recipient(int(text[:8] + text[9:13], 16), int(text[15:18] + text[20:23], 16))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 _FAST = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -34,3 +34,15 @@ NATS_DUPLICATES = Counter("campaigns_nats_duplicates_total", "Repeats that the d
 
 # The throttle: what may go. What is sent is in the stats; the difference is in flight.
 GRANTED = Counter("campaigns_granted_messages_total", "Messages granted for sending", [])
+
+# The projection of outcomes into PostgreSQL.
+PROJECTED = Counter("campaigns_projected_rows_total", "Recipient rows changed by facts", [])
+
+# Outbox: what SQL transactions left for Kafka.
+OUTBOX_RELAYED = Counter("campaigns_outbox_relayed_total", "Records carried from the outbox to Kafka")
+
+
+def serve(port: int) -> None:
+    """Serve /metrics on this loopback port; 0 = not at all. The listening thread ends with the process. Raises OSError."""
+    if port:
+        start_http_server(port, "127.0.0.1")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 from collections import ChainMap
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
@@ -18,8 +19,10 @@ from typing import Any
 
 import faust
 import orjson
+from aiokafka.errors import KafkaError
 from faust.tables.manager import TableManager
 
+_log = logging.getLogger(__name__)
 SEPARATOR = b"\0"
 _ABSENT = object()
 _owner: ContextVar[PartitionState | None] = ContextVar("owner", default=None)  # whose rows the calling task works on
@@ -162,6 +165,9 @@ class PartitionState:
             self._latest[name] = heap[-1][0] if heap else 0.0
 
     async def close(self) -> None:
-        """Wait for the running transaction, then stop the producer."""
-        async with self.lock:
-            await asyncio.wait_for(self.producer.stop(), 5)
+        """Wait for the running transaction, then stop the producer. What fails is logged: the next owner fences this one anyway."""
+        try:
+            async with self.lock:
+                await asyncio.wait_for(self.producer.stop(), 5)
+        except (KafkaError, TimeoutError) as error:
+            _log.warning("closing the producer of partition %d: %r", self.number, error)

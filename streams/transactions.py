@@ -7,10 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
+
 from streams import metrics
 from streams.crash_points import crash_point
 from streams.dead_letters import dead_letter
-from streams.fatal import RecordTooLargeError
+from streams.fatal import FencedError, RecordTooLargeError
 from streams.transactional_tables import SEPARATOR, PartitionState
 
 Headers = Sequence[tuple[str, bytes]]
@@ -59,22 +61,29 @@ async def commit(transaction: Transaction, state: PartitionState, position: int,
     """Write the records, the changed rows and the next input offset in ONE Kafka transaction; answers the number of records.
 
     Returns when the broker has committed. On any error the outcome is open and the caller must end the process: the next owner of the
-    partition resolves the transaction and reads the truth from the state topic.
+    partition resolves the transaction and reads the truth from the state topic. Raises FencedError when this is no longer the owner.
     """
-    outbox, producer = transaction.outbox, state.producer
+    outbox = transaction.outbox
     rows = outbox[state_topic, state.number]
     rows += [(key, value, _NO_HEADERS) for key, value in state.changes()]
     rows.append((SEPARATOR + transaction.topic.encode(), b"%d" % position, _NO_HEADERS))
+    try:
+        await _write(transaction, state.producer, now_ms, timeout)
+    except (ProducerFenced, InvalidProducerEpoch) as error:
+        raise FencedError(f"{transaction.topic}-{transaction.partition}") from error
+    state.position[transaction.topic] = position
+    return sum(map(len, outbox.values()))
+
+
+async def _write(transaction: Transaction, producer: Any, now_ms: int, timeout: float) -> None:
     await producer.begin_transaction()
     crash_point("begun", transaction.agent)
-    sending = (_send(producer, topic, partition, records, now_ms) for (topic, partition), records in outbox.items())
+    sending = (_send(producer, topic, partition, records, now_ms) for (topic, partition), records in transaction.outbox.items())
     # aiokafka commits although a batch failed: every one of them has to be awaited
     await asyncio.wait_for(asyncio.gather(*sending), timeout)
     crash_point("before-commit", transaction.agent)
     await asyncio.wait_for(producer.commit_transaction(), timeout)
     crash_point("after-commit", transaction.agent)
-    state.position[transaction.topic] = position
-    return sum(map(len, outbox.values()))
 
 
 async def _send(producer: Any, topic: str, partition: int, records: list[Record], now_ms: int) -> None:

@@ -87,6 +87,8 @@ class TransactionalConsumer(driver.Consumer):  # type: ignore[misc]  # faust is 
 
         A fetch that has passed the last marker counts as processed once everything it returned is committed.
         """
+        if not committed:
+            return 0
         ends = await self.highwaters(*committed)
         fetches = await asyncio.gather(*(self.position(tp) for tp in committed))
         lag = 0

@@ -63,14 +63,15 @@ class Channel:
     required: tuple[str, ...]
 
 
-_KILO = 1000
 # A message is one Kafka record and every recipient's copy is written out, so bodies are bounded far below the record limit.
-_TEXT_ONLY = MappingProxyType({"text": 4096})
+_EMAIL = MappingProxyType({"subject": 500, "html": 200_000, "text": 200_000})
+_SMS, _WHATSAPP = MappingProxyType({"text": 1600}), MappingProxyType({"text": 4096})
+_PUSH = MappingProxyType({"title": 200, "body": 4000, "link": 2000})
 CHANNELS: Mapping[str, Channel] = MappingProxyType(
     {
-        "email": Channel("email", email, MappingProxyType({"subject": 500, "html": 200 * _KILO, "text": 200 * _KILO}), ("subject",)),
-        "sms": Channel("phone", phone, MappingProxyType({"text": 1600}), ("text",)),
-        "whatsapp": Channel("phone", phone, _TEXT_ONLY, ("text",)),
-        "push": Channel("push_token", push_token, MappingProxyType({"title": 200, "body": 4 * _KILO, "link": 2 * _KILO}), ("title", "body")),
+        "email": Channel("email", email, _EMAIL, ("subject",)),
+        "sms": Channel("phone", phone, _SMS, ("text",)),
+        "whatsapp": Channel("phone", phone, _WHATSAPP, ("text",)),
+        "push": Channel("push_token", push_token, _PUSH, ("title", "body")),
     }
 )

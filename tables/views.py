@@ -16,9 +16,11 @@ from streams.fatal import end_process
 from streams.settings import Settings
 from streams.stats import ShardStats, decode_stats
 from streams.topics import Name, Topics
+from tables.sending import CampaignSending, TenantSending, decode_tenant
 from tables.stats import CampaignStats, merged
 
 _RETRY = 0.5  # seconds between two attempts to reach Kafka
+_SENDING = b"sending\0"  # table, separator, then the tenant's id as JSON
 _log = logging.getLogger(__name__)
 
 
@@ -131,3 +133,36 @@ class StatsView(CompactedView):
                 return CampaignStats()
             found = self._merged[number] = merged(shards.values())
         return found
+
+
+class SendingView(CompactedView):
+    """How far every campaign that is being sent is, by campaign number: cursors, what is in flight, why it waits and until when.
+
+    A campaign that is finished, cancelled or not started is not there. This is the throttle's own table, read from its state topic.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, Name.CONTROL_STATE)
+        self._tenants: dict[bytes, TenantSending] = {}
+        self._campaigns: dict[int, CampaignSending] = {}
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Rows of other tables of the control worker are left alone. Raises ValueError for a value that is not TenantSending."""
+        if not key.startswith(_SENDING):
+            return
+        fresh = TenantSending() if value is None else decode_tenant(value)
+        for number in self._tenants.get(key, fresh).campaigns:
+            self._campaigns.pop(number, None)
+        self._campaigns.update((number, campaign) for number, campaign in fresh.campaigns.items() if campaign.is_open)
+        if value is None:
+            self._tenants.pop(key, None)
+        else:
+            self._tenants[key] = fresh
+
+    def campaign(self, number: int) -> CampaignSending | None:
+        """None when the throttle does not know it (any more)."""
+        return self._campaigns.get(number)
+
+    def numbers(self) -> list[int]:
+        """The campaigns that are being sent."""
+        return list(self._campaigns)

@@ -6,6 +6,7 @@ The engines start when the first test asks for them, on free loopback ports in a
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import shutil
 from collections.abc import Coroutine, Iterator
@@ -26,6 +27,12 @@ from streams.settings import Settings
 
 T = TypeVar("T")
 _TEMPLATE = "campaigns_template"
+
+
+def pytest_configure() -> None:
+    """A test's settings are what it says, not what the shell that started it says."""
+    for name in Settings.model_fields:
+        os.environ.pop(f"CAMPAIGNS_{name.upper()}", None)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -8,7 +8,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from api.command_line import processes, stack, topics
+from api.command_line import campaigns, processes, stack, topics, watch
 from api.command_line.terminal import complain
 from connectors.local.engine import EngineError
 from connectors.local.home import Home, HomeError
@@ -23,6 +23,8 @@ app = typer.Typer(
 stack.register(app)
 topics.register(app)
 processes.register(app)
+campaigns.register(app)
+watch.register(app)
 
 # These look at the caller's own environment: in it, a server's address means "do not start yours".
 _STACK = ("up", "down", "reset", "status", "doctor")

@@ -87,6 +87,7 @@ def _supervisor(home: Home, arguments: list[str], *, stays: bool) -> Iterator[Pr
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, _end)
     log = home.logs / "supervisor.log"
+    home.status_file.unlink(missing_ok=True)  # one of a killed supervisor would look like the new one's
     command = [sys.executable, "-m", "connectors.local.supervisor", *arguments]
     place = {"CAMPAIGNS_HOME": str(home.folder), "CAMPAIGNS_PORT_BASE": str(home.port_base)}
     process = Process(command, log, place, last_wish=None if stays else signal.SIGTERM)

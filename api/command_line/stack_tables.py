@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from rich.console import Console
 from rich.table import Table
 
 from api.command_line.doctor import Finding
@@ -16,9 +17,9 @@ _COLOURS = {State.READY: "green", State.STARTING: "yellow", State.BACKING_OFF: "
 
 
 def show_addresses(status: StackStatus) -> None:
-    """One table of everything one can open or connect to."""
+    """One table of everything one can open or connect to; the dashboard's link signs the demo in."""
     addresses, table = status.addresses, Table(show_header=False)
-    table.add_row("Dashboard", addresses["api"])
+    table.add_row("Dashboard", _sign_in(status))
     table.add_row("API documentation", addresses["api"] + "/docs")
     table.add_row("Kafka", addresses["kafka"])
     table.add_row("PostgreSQL", without_password(addresses["postgres"]))
@@ -26,7 +27,13 @@ def show_addresses(status: StackStatus) -> None:
     table.add_row("Metrics", addresses["metrics"])
     if status.apiKey:
         table.add_row("Demo API key", status.apiKey)
-    out.print(table)
+    longest = max(map(len, [*addresses.values(), _sign_in(status)]))
+    wide = Console(width=max(out.width, longest + 30))  # wider than the terminal: a link in two pieces cannot be copied
+    wide.print(table)
+
+
+def _sign_in(status: StackStatus) -> str:
+    return f"{status.addresses['api']}/#key={status.apiKey}" if status.apiKey else status.addresses["api"]
 
 
 def show_processes(status: StackStatus) -> None:

@@ -92,11 +92,10 @@ def last_lines(log: Path, count: int = 5) -> str:
     return " | ".join(log.read_text(errors="replace").splitlines()[-count:]) if log.exists() else "(no log)"
 
 
-def answers(host: str, port: int, request: bytes, enough: int) -> bytes:
-    """The first bytes (at least `enough`) that a server answers to `request`; b"" when it does not within a second."""
+def answers(host: str, port: int, request: bytes, enough: int, within: float = 0.5) -> bytes:
+    """The first bytes (at least `enough`) that a server answers to `request`; b"" when none come for `within` seconds."""
     try:
-        with socket.create_connection((host, port), timeout=0.5) as connection:
-            connection.settimeout(0.5)
+        with socket.create_connection((host, port), timeout=within) as connection:
             connection.sendall(request)
             received = b""
             while len(received) < enough:

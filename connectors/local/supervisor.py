@@ -12,9 +12,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from connectors.local import status
 from connectors.local.engine import Engine, answers, last_lines
@@ -43,20 +43,27 @@ class Supervisor:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self, until: asyncio.Event) -> None:
-        """Returns when `until` is set and every process has stopped: workers first, then the engines they need."""
-        reporter = asyncio.create_task(self._report())
-        starter = asyncio.create_task(self._start())
+        """Returns when `until` is set and every process has stopped: workers first, then the engines they need.
+
+        An error of the supervisor itself stops everything too and is raised.
+        """
+        self._begin(self._report(), until)
+        self._begin(self._start(until), until)
         await until.wait()
-        starter.cancel()
-        with suppress(asyncio.CancelledError):
-            await starter
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
         for group in (self.workers, self.engines):
             await asyncio.gather(*(unit.stop() for unit in group))
-        reporter.cancel()
         status.write(self._home, self.observed())
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+
+    def _begin(self, work: Coroutine[Any, Any, None], until: asyncio.Event) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(lambda done: until.set() if not done.cancelled() and done.exception() else None)
+        self._tasks.append(task)
 
     def observed(self) -> StackStatus:
         """The stack now."""
@@ -64,13 +71,12 @@ class Supervisor:
         is_ready = bool(units) and all(unit.state is State.READY for unit in units) and not self._failure
         return StackStatus(is_ready, self._home.addresses(), None, [_observed(unit) for unit in units], self._failure)
 
-    async def _start(self) -> None:
-        self._keep_running(self.engines)
+    async def _start(self, until: asyncio.Event) -> None:
+        for unit in self.engines:
+            self._begin(unit.run(), until)
         if await self._engines_answer() and await self._prepare():
-            self._keep_running(self.workers)
-
-    def _keep_running(self, units: Sequence[Unit]) -> None:
-        self._tasks += [asyncio.create_task(unit.run(), name=unit.duty.name) for unit in units]
+            for unit in self.workers:
+                self._begin(unit.run(), until)
 
     async def _engines_answer(self) -> bool:
         deadline = time.monotonic() + ENGINES_WITHIN
@@ -105,7 +111,10 @@ class Supervisor:
 
     async def _report(self) -> None:
         while True:
-            status.write(self._home, self.observed())
+            try:
+                status.write(self._home, self.observed())
+            except OSError as error:  # a full disk must not stop what still runs
+                _log.warning("the status cannot be written: %s", error)
             await asyncio.sleep(0.2)
 
 
@@ -133,7 +142,8 @@ def worker_duty(role: str, number: int, position: int, home: Home, environment: 
 
 
 def _answering(port: int) -> Health:
-    answer = answers("127.0.0.1", port, b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", 12)
+    request = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    answer = answers("127.0.0.1", port, request, 12, within=4)  # it waits 2 s for a PostgreSQL that hangs before it says 503
     return Health(is_ready=answer.startswith(b"HTTP/1.1 200")) if answer else ABSENT
 
 
@@ -176,6 +186,7 @@ def main(arguments: Sequence[str]) -> int:
     if lock is None:
         return 2
     with lock:
+        home.status_file.unlink(missing_ok=True)  # of a supervisor that was killed
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()

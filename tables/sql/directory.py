@@ -108,7 +108,9 @@ async def get_template(connection: Connection, tenant: str, template_id: UUID) -
 
 async def list_templates(connection: Connection, tenant: str, *, limit: int = 100, offset: int = 0) -> tuple[list[Template], int]:
     """A page, newest first, and how many there are."""
-    rows = await connection.fetch(f"{_TEMPLATE} WHERE tenant_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3", tenant, limit, offset)
+    rows = await connection.fetch(
+        f"{_TEMPLATE} WHERE tenant_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3", tenant, limit, offset
+    )
     return [Template(**row) for row in rows], await connection.fetchval("SELECT count(*) FROM templates WHERE tenant_id = $1", tenant)
 
 

@@ -59,7 +59,11 @@ async def list_suppressions(
     """A page, newest first, and how many there are."""
     where = "FROM suppressions WHERE tenant_id = $1 AND ($2::campaign_channel IS NULL OR channel = $2)"
     rows = await connection.fetch(
-        f"SELECT channel, reason, created_at, contact_id, address {where} ORDER BY seq DESC LIMIT $3 OFFSET $4", tenant, channel, limit, offset
+        f"SELECT channel, reason, created_at, contact_id, address {where} ORDER BY seq DESC LIMIT $3 OFFSET $4",
+        tenant,
+        channel,
+        limit,
+        offset,
     )
     return [Suppression(**row) for row in rows], await connection.fetchval(f"SELECT count(*) {where}", tenant, channel)
 

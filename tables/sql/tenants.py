@@ -61,7 +61,10 @@ async def create_tenant(connection: Connection, tenant_id: str, *, hourly: int |
     if errors := tuple(_mistakes(tenant_id, hourly, daily)):
         raise CampaignError("; ".join(error.message for error in errors), errors=errors)
     row = await connection.fetchrow(
-        "INSERT INTO tenants (id, hourly_limit, daily_limit) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING *", tenant_id, hourly, daily
+        "INSERT INTO tenants (id, hourly_limit, daily_limit) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING *",
+        tenant_id,
+        hourly,
+        daily,
     )
     if row is None:
         raise ConflictError(f"The tenant {tenant_id} exists already.")

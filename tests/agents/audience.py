@@ -71,8 +71,9 @@ async def campaign(
     )
     assert row is not None
     await connection.execute(
-        "INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id) SELECT recipient_id($1, external_id::int), $2, $3, id"
-        " FROM contacts WHERE tenant_id = $2 AND external_id::int < $4 ORDER BY external_id::int",
+        "INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id)"
+        " SELECT recipient_id($1, external_id::int), $2::varchar, $3, id"
+        " FROM contacts WHERE tenant_id = $2::varchar AND external_id::int < $4 ORDER BY external_id::int",
         *(row["number"], tenant, row["id"], size),
     )
     return Campaign(tenant, str(row["id"]), row["number"], size)

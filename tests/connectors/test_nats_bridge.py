@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from streams.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
 from tests.connectors.jetstream_reader import Stored, count, stored
+from tests.environment import environment
 from tests.eventually import eventually
 
 TENANT = "acme"
@@ -262,19 +262,8 @@ class bridge_process:  # noqa: N801  # reads as a verb: with bridge_process(...)
     """`tests.connectors.bridge_process` as a process, killed at the end."""
 
     def __init__(self, settings: Settings, folder: Path, crash: str = "") -> None:
-        keys = ",".join(key.get_secret_value() for key in settings.message_keys)
-        environment = {
-            **os.environ,
-            "CAMPAIGNS_KAFKA": settings.kafka,
-            "CAMPAIGNS_POSTGRES": settings.postgres,
-            "CAMPAIGNS_NATS": settings.nats,
-            "CAMPAIGNS_TOPIC_PREFIX": settings.topic_prefix,
-            "CAMPAIGNS_PARTITIONS": str(settings.partitions),
-            "CAMPAIGNS_MESSAGE_KEYS": keys,
-            "CAMPAIGNS_CRASH": crash,
-            "CAMPAIGNS_READY_FILE": str(folder / "ready.json"),
-        }
-        self._process = subprocess.Popen([sys.executable, "-m", "tests.connectors.bridge_process"], env=environment)
+        variables = environment(settings, CAMPAIGNS_CRASH=crash, CAMPAIGNS_READY_FILE=str(folder / "ready.json"))
+        self._process = subprocess.Popen([sys.executable, "-m", "tests.connectors.bridge_process"], env=variables)
 
     def __enter__(self) -> subprocess.Popen[bytes]:
         return self._process

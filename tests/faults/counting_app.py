@@ -27,7 +27,11 @@ def limit(app: App, prefix: str) -> None:
 
     async def commands(tx: Transaction) -> None:
         for event in tx.events:
-            command = json.loads(event.value)
+            try:
+                command = json.loads(event.value)
+            except (ValueError, TypeError) as error:
+                tx.dead_letter(event, f"not JSON: {type(error).__name__}", "malformed")
+                continue
             tenant, minute = command["tenant"], minutes.relative_to(float(command["at"]))
             granted = min(command["n"], LIMIT - minute[tenant].value())
             if granted > 0:

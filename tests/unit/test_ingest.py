@@ -103,6 +103,7 @@ def test_details_become_the_kind_and_detail_of_a_group(kind: str, data: Any, fac
         (json.dumps(event(messageId=IDS.make(42, 7, "acme", 0).upper())).encode(), "id-forged"),
         (json.dumps(event(messageId=IDS.make(42, 8, "acme", 0)[:23] + IDS.make(42, 7, "acme", 0)[23:])).encode(), "id-forged"),
         (json.dumps(event(messageId=IDS.make(42, 7, "acme", 0)[:19] + "b" + IDS.make(42, 7, "acme", 0)[20:])).encode(), "id-forged"),
+        (json.dumps(event(messageId=IDS.make(42, 7, "acme", 0)[:23] + "_" + IDS.make(42, 7, "acme", 0)[24:])).encode(), "id-forged"),
         (json.dumps(event(tenantId="other")).encode(), "id-forged"),
         (json.dumps(event(tenantId="acme\0")).encode(), "id-forged"),
         *[

@@ -50,6 +50,8 @@ CREATE INDEX idx_contacts_email ON contacts (tenant_id, email) WHERE email IS NO
 
 CREATE INDEX idx_contacts_phone ON contacts (tenant_id, phone) WHERE phone IS NOT NULL;
 
+CREATE INDEX idx_contacts_push_token ON contacts (tenant_id, push_token) WHERE push_token IS NOT NULL;
+
 CREATE TABLE segments (
   id         uuid PRIMARY KEY DEFAULT uuidv7(),
   tenant_id  varchar(64) NOT NULL,
@@ -127,7 +129,9 @@ CREATE TABLE campaigns (
   skipped_count       integer,
   sample_sent_at      timestamptz,
   key_epoch           smallint,
-  status_reason       varchar(200)
+  status_reason       varchar(200),
+  -- of the start, for the events that the engine publishes by itself later
+  correlation_id      varchar(128)
 );
 
 CREATE INDEX idx_campaigns_tenant_status ON campaigns (tenant_id, status);

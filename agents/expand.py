@@ -1,0 +1,147 @@
+"""Expand: a started campaign becomes its recipients, staged once and written page by page, each page announced to the throttle.
+
+`Stage` makes the audience and writes its first page, `Page` writes another and sends the next one to itself, so that sending starts with
+the first page and a large audience does not stand in front of a small one. Order of effects in a body:
+
+1. SQL transaction: the stage table, its rows in the order of their ordinals
+2. SQL transaction: the campaign's `total_recipients`, and `campaign.started` in the outbox
+3. SQL transaction: the rows of one page in the ledger; with the last page the stage goes
+4. Kafka transaction: `Opened` (with the first page), `RowsReady`, the next `Page`, and the position after the input
+
+A kill -9 within 1, 2 or 3 rolls that step back. After any of them the next owner reads the same input again and finds what is there: the
+stage by its name, the total in the campaign's row (the event is not written twice), the page by its first row, or the stage gone after
+the last page. So rows are always committed before they are announced, and announcing twice changes nothing (`RowsReady`: the highest
+stop wins; `Opened`: the throttle knows the campaign, or remembers that it has ended). A repeated `Stage` makes a second chain of pages,
+which finds every page written. A campaign cancelled meanwhile gets no more pages; a paused one does, so that resuming is instant.
+PostgreSQL down: each step waits in place.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import assert_never
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from streams.app import App
+from streams.crash_points import crash_point
+from streams.envelope import encode
+from streams.exactly_once import Body
+from streams.expansions import Page, Stage, decode_expansion
+from streams.message_id import MAX_ORDINAL
+from streams.sending import Opened, RowsReady, Span
+from streams.settings import Settings
+from streams.topics import Name, Topics
+from streams.transactions import Transaction
+from tables.sql import audience
+from tables.sql.answers import Change
+from tables.sql.audience import Audience
+from tables.sql.database import Database
+
+_HIGHEST_NUMBER = (1 << 47) - 1
+_log = logging.getLogger(__name__)
+
+
+def parse(value: bytes | None) -> Stage | Page:
+    """Raises ValueError (msgspec's errors are ones) for what no version of us has written."""
+    record: Stage | Page = decode_expansion(value or b"")
+    UUID(record.campaign_id)
+    if not 1 <= record.number <= _HIGHEST_NUMBER:
+        raise ValueError("number: out of range")
+    if isinstance(record, Page) and not 0 <= record.start < record.total <= MAX_ORDINAL + 1:
+        raise ValueError("start: not within the audience")
+    return record
+
+
+def opened(audience: Audience) -> Opened:
+    """The plan of a plain campaign: all of it, under the campaign's limits and the tenant's."""
+    campaign = audience.campaign
+    return Opened(
+        tenant_id=campaign.tenant_id,
+        campaign_id=str(campaign.id),
+        number=campaign.number,
+        channel=campaign.channel,
+        total=audience.total,
+        spans=(Span(start=0, stop=audience.total),) if audience.total else (),
+        limits=campaign.limits,
+        tenant_limits=audience.tenant_limits,
+    )
+
+
+def following(page: Page, stop: int) -> Page | None:
+    """The page after the one that ended at `stop`, None after the last."""
+    return None if stop >= page.total else msgspec.structs.replace(page, start=stop)
+
+
+class Expander:
+    """The agent `expand` and what it works with. A malformed record becomes a dead letter in the same transaction."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._topics = settings, Topics(settings)
+        self._database = Database(settings, "campaigns-expand", statement_timeout=timedelta(minutes=10))
+
+    async def body(self, transaction: Transaction) -> None:
+        """See the module's docstring for the order of effects."""
+        for event in transaction.events:
+            try:
+                record = parse(event.value)
+            except ValueError as error:
+                transaction.dead_letter(event, str(error), "malformed")
+                continue
+            match record:
+                case Stage():
+                    await self._stage(transaction, record)
+                case Page():
+                    await self._page(transaction, record)
+                case _:
+                    assert_never(record)
+
+    async def _stage(self, transaction: Transaction, wanted: Stage) -> None:
+        if (found := await self._staged(wanted)) is None:
+            return
+        self._to_throttle(transaction, opened(found))
+        if found.total:
+            page = Page(tenant_id=wanted.tenant_id, campaign_id=wanted.campaign_id, number=wanted.number, total=found.total, start=0)
+            await self._page(transaction, page)
+        await self._database.until_up(audience.drop_dead_stages)
+
+    async def _staged(self, wanted: Stage) -> Audience | None:
+        """None: nothing is to be sent, and the campaign's row says why."""
+        run, outcome = self._database.until_up, None
+        try:
+            total = await run(lambda connection: audience.stage(connection, wanted))
+            crash_point("staged", "expand")
+            if total is not None:
+                outcome = await run(lambda connection: audience.announce(connection, self._settings, wanted, total, datetime.now(UTC)))
+                crash_point("announced", "expand")
+        except asyncpg.PostgresError as error:  # not an outage: trying again would meet it for ever, and hold up everybody else
+            reason = f"expansion-failed: {type(error).__name__} {error.sqlstate}"
+            _log.exception("an audience cannot be made, the campaign is cancelled", extra={"campaignId": wanted.campaign_id})
+            outcome = await run(lambda connection: audience.fail(connection, wanted, reason, datetime.now(UTC)))
+        if isinstance(outcome, Change):
+            outcome.log()
+            return None
+        return outcome
+
+    async def _page(self, transaction: Transaction, page: Page) -> None:
+        stop = min(page.start + self._settings.page_size, page.total)
+        if not await self._database.until_up(lambda connection: audience.write_page(connection, page, stop)):
+            _log.info("the campaign is over, the rest of its audience is not written", extra={"campaignId": page.campaign_id})
+            return
+        crash_point("page-written", "expand")
+        self._to_throttle(transaction, RowsReady(tenant_id=page.tenant_id, number=page.number, stop=stop))
+        if (after := following(page, stop)) is not None:
+            expansions = self._topics.name(Name.EXPANSIONS)
+            transaction.send(expansions, transaction.partition, after.campaign_id.encode(), encode(after))
+
+    def _to_throttle(self, transaction: Transaction, record: Opened | RowsReady) -> None:
+        tenant = record.tenant_id
+        transaction.send(self._topics.name(Name.SENDING), self._topics.partition(tenant), tenant.encode(), encode(record))
+
+
+def expand(app: App, settings: Settings) -> Body:
+    """The body of the agent, for `campaigns.expansions.v1`; one event a transaction, because each takes up to seconds."""
+    return Expander(settings).body

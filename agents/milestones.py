@@ -1,0 +1,59 @@
+"""The agent on `campaigns.milestones.v1`: what the throttle has seen finish becomes the campaign's status and its public event.
+
+The SQL transaction comes first; killed before the Kafka position is committed, the milestone is read again and changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, assert_never
+from uuid import UUID
+
+import msgspec
+
+from streams.app import App
+from streams.crash_points import crash_point
+from streams.errors import NotFoundError
+from streams.exactly_once import Body
+from streams.sending import Finished, SampleSent, decode_milestone
+from streams.settings import Settings
+from streams.transactions import Transaction
+from tables.sql import milestones as store
+from tables.sql.database import Connection, Database
+
+_log = logging.getLogger(__name__)
+
+
+async def record(connection: Connection, milestone: Finished | SampleSent) -> store.Reported:
+    """Write one milestone. Raises NotFoundError."""
+    campaign_id = UUID(milestone.campaign_id)
+    match milestone:
+        case Finished(sent=sent, skipped=skipped, at=at):
+            return await store.finished(connection, milestone.tenant_id, campaign_id, sent=sent, skipped=skipped, at=at)
+        case SampleSent(at=at):
+            return await store.sample_sent(connection, milestone.tenant_id, campaign_id, at)
+        case _:
+            assert_never(milestone)
+
+
+def milestones(app: App, settings: Settings) -> Body:
+    """The body of the agent. While PostgreSQL is down it waits in place."""
+    database = Database(settings, "campaigns-milestones", max_size=2)
+
+    async def one(tx: Transaction, event: Any) -> None:
+        try:
+            milestone = decode_milestone(event.value or b"")
+            reported = await database.until_up(lambda connection: record(connection, milestone))
+        except (msgspec.DecodeError, ValueError) as error:
+            tx.dead_letter(event, f"not a milestone: {type(error).__name__}", "milestone")
+        except NotFoundError as error:
+            tx.dead_letter(event, error.detail, "unknown-campaign")
+        else:
+            reported.log()
+
+    async def body(tx: Transaction) -> None:
+        for event in tx.events:
+            await one(tx, event)
+        crash_point("recorded", "milestones")
+
+    return body

@@ -1,0 +1,157 @@
+"""The outbox relay: carries records from the table `outbox` to Kafka, in order, at least once, with an id that every repeat shares.
+
+One relay works at a time (advisory lock); the others stand by. Each round takes the oldest rows out of the table, writes them in one
+Kafka transaction and only then commits the deletion: killed in between, the next relay writes the same rows again before anything newer.
+A relay that was frozen and wakes up is fenced by Kafka, so nothing old can follow something newer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, KafkaTimeoutError
+from mode import Service
+
+from streams import metrics
+from streams.crash_points import crash_point
+from streams.errors import DependencyDownError
+from streams.settings import Settings
+from streams.topics import Name, Topics
+from tables.sql.answers import forget_expired
+from tables.sql.database import prepare, translated
+from tables.sql.outbox import CHANNEL, Outgoing, claim
+
+_LOCK = "SELECT pg_try_advisory_lock(hashtext('campaigns.outbox-relay'))"
+_AHEAD = "SELECT ensure_recipient_partitions(coalesce(max(number), 0) + 1000) FROM campaigns"
+_ROWS = 2000  # a round; 168k rows/s when they are claimed like this
+_POLL = 0.5  # seconds without a notification, which a failing connection can swallow
+_STAND_BY = 1.0  # seconds between two attempts to become the relay
+_TIDY = 60.0  # seconds between two rounds of housekeeping
+_LONGEST_PAUSE = 2.0  # seconds after a failure
+# A relay that polls twice a second is never idle for long: one that is has been frozen, and must not keep the lock.
+_SESSION = {"application_name": "campaigns-outbox", "idle_session_timeout": "10s", "idle_in_transaction_session_timeout": "30s"}
+_PUBLISH = 20.0  # seconds
+_log = logging.getLogger(__name__)
+
+
+class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
+    """Runs in every control worker. Needs neither the app nor its partitions; ends with the process."""
+
+    abstract = False
+
+    def __init__(self, app: Any, settings: Settings, **options: Any) -> None:
+        super().__init__(**options)
+        self._settings, self._topics = settings, Topics(settings)
+        self._woken = asyncio.Event()
+        self._pause = 0.0  # seconds, after a failure
+
+    async def on_stop(self) -> None:
+        """End the round that is running, not the one after it."""
+        self._woken.set()
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _run(self) -> None:
+        while not self.should_stop:
+            try:
+                async with AsyncExitStack() as stack:
+                    await self._relay(stack)
+                self._pause = 0.0
+            except (KafkaError, DependencyDownError) as error:
+                if not self._pause:
+                    _log.warning("the outbox waits for a dependency", extra={"error": type(error).__name__})
+                self._pause = min(self._pause * 2 or 0.1, _LONGEST_PAUSE)
+            await self.sleep(self._pause or _STAND_BY)
+
+    async def _relay(self, stack: AsyncExitStack) -> None:
+        """Become the relay and be it until stopped; returns at once when another one is."""
+        with translated():
+            connection = await asyncpg.connect(self._settings.postgres, timeout=10, command_timeout=30, server_settings=_SESSION)
+            stack.callback(connection.terminate)
+            await prepare(connection)
+            if not await connection.fetchval(_LOCK):
+                return
+            await connection.add_listener(CHANNEL, lambda *_: self._woken.set())
+        producer = await self._open(stack)
+        _log.info("this process is the outbox relay")
+        tidied = 0.0
+        while not self.should_stop:
+            self._woken.clear()
+            with translated():
+                count = await self._round(connection, producer)
+                if time.monotonic() - tidied > _TIDY:
+                    await self._tidy(connection)
+                    tidied = time.monotonic()
+            self._pause = 0.0
+            if count < _ROWS:
+                await self._wait()
+
+    async def _open(self, stack: AsyncExitStack) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka,
+            transactional_id=f"{self._settings.topic_prefix}campaigns-outbox-relay",
+            transaction_timeout_ms=10_000,
+            acks="all",
+            max_request_size=16 << 20,
+        )
+        stack.push_async_callback(_close, producer)
+        await producer.start()  # fences a frozen predecessor and ends its open transaction
+        return producer
+
+    async def _round(self, connection: asyncpg.Connection, producer: AIOKafkaProducer) -> int:
+        async with connection.transaction():
+            rows = await claim(connection, _ROWS)
+            if rows:
+                try:
+                    await asyncio.wait_for(self._publish(producer, rows), _PUBLISH)
+                except TimeoutError as error:
+                    raise KafkaTimeoutError from error
+                crash_point("published", "outbox")
+        metrics.OUTBOX_RELAYED.inc(len(rows))
+        return len(rows)
+
+    async def _publish(self, producer: AIOKafkaProducer, rows: Sequence[Outgoing]) -> None:
+        piles = defaultdict[tuple[str, int], list[Outgoing]](list)
+        for row in rows:
+            piles[self._topics.name(Name(row.topic)), self._topics.partition(row.key)].append(row)
+        await producer.begin_transaction()
+        # every one has to be awaited: aiokafka commits although a batch failed
+        await asyncio.gather(*(_send(producer, topic, partition, pile) for (topic, partition), pile in piles.items()))
+        crash_point("before-commit", "outbox")
+        await producer.commit_transaction()
+
+    async def _tidy(self, connection: asyncpg.Connection) -> None:
+        """What has to be done now and then by somebody, and only by one."""
+        await forget_expired(connection, datetime.now(UTC))
+        await connection.execute(_AHEAD)
+
+    async def _wait(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), _POLL)
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    with suppress(TimeoutError):  # it waits for a broker that may be away
+        await asyncio.wait_for(producer.stop(), 5)
+
+
+async def _send(producer: AIOKafkaProducer, topic: str, partition: int, rows: Sequence[Outgoing]) -> None:
+    now, delivered = int(time.time() * 1000), []
+    batch = producer.create_batch()
+    for row in rows:
+        headers = [("id", str(row.id).encode()), *([("type", row.type.encode())] if row.type else [])]
+        record = {"timestamp": now, "key": row.key.encode(), "value": row.payload, "headers": headers}
+        if batch.append(**record) is None:
+            delivered.append(await producer.send_batch(batch, topic, partition=partition))
+            batch = producer.create_batch()
+            batch.append(**record)
+    delivered.append(await producer.send_batch(batch, topic, partition=partition))
+    await asyncio.gather(*delivered)

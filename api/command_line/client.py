@@ -1,0 +1,37 @@
+"""The REST API as the command line speaks to it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import httpx
+
+from connectors.local import status
+from connectors.local.home import Home
+from streams.errors import CampaignError, DependencyDownError, UnauthorizedError
+
+
+class Api:
+    """CAMPAIGNS_API_URL and CAMPAIGNS_API_KEY name the API; without them, the local stack and its demo tenant."""
+
+    def __init__(self, key: str | None = None) -> None:
+        home = Home.from_environment()
+        self.url = os.environ.get("CAMPAIGNS_API_URL") or home.api_url
+        key = key or os.environ.get("CAMPAIGNS_API_KEY") or status.read(home).apiKey
+        if not key:
+            raise UnauthorizedError("Which tenant? Give --key or set CAMPAIGNS_API_KEY; `campaigns tenant create NAME` makes one.")
+        self.http = httpx.Client(base_url=f"{self.url}/api/v1", headers={"Authorization": f"Bearer {key}"}, timeout=30)
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """`data` of the answer. Raises CampaignError with the problem's detail and DependencyDownError when nobody answers."""
+        try:
+            answer = self.http.request(method, path, json=body)
+        except httpx.TransportError as error:
+            raise DependencyDownError(
+                f"{self.url} does not answer ({type(error).__name__}): is it running? `campaigns up` starts it."
+            ) from error
+        if answer.is_success:
+            return answer.json()["data"] if answer.content else None
+        problem = answer.json() if "json" in answer.headers.get("content-type", "") else {"detail": answer.text}
+        raise CampaignError(problem["detail"])

@@ -1,0 +1,31 @@
+"""The API process: `python -m api.server`."""
+
+from __future__ import annotations
+
+import uvicorn
+
+from api.app import create_app
+from streams import logs
+from streams.metrics import serve
+from streams.settings import from_environment
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = from_environment()
+    logs.configure(settings, "api")
+    serve(settings.metrics_port)
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.api_host,
+        port=settings.api_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,  # open event streams never end by themselves
+    )
+    uvicorn.Server(config).run()
+
+
+if __name__ == "__main__":
+    main()

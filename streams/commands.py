@@ -1,0 +1,153 @@
+"""Commands: what REST and `campaigns.commands.v1` may ask for, and how a Kafka record becomes one. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from streams.command_bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation, Extra, broken, validated
+from streams.errors import CampaignError, FieldError
+
+Commanded = CampaignCreate | CampaignUpdate | CampaignSchedule | Explanation
+TENANT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_LONGEST_ID = 128
+
+
+class Verb(StrEnum):
+    """What can be done to a campaign; `campaign.<verb>` is the type of the Kafka command."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    SCHEDULE = "schedule"
+    START = "start"
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    DELETE = "delete"
+
+
+BODIES: Mapping[Verb, type[Commanded]] = {
+    Verb.CREATE: CampaignCreate,
+    Verb.UPDATE: CampaignUpdate,
+    Verb.SCHEDULE: CampaignSchedule,
+    Verb.START: Explanation,
+    Verb.PAUSE: Explanation,
+    Verb.RESUME: Explanation,
+    Verb.CANCEL: Explanation,
+    Verb.DELETE: Explanation,
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """One request, whoever made it. `campaign_id` is None for create only, `actor` (a user) is needed by create only.
+
+    `if_match`: the version that the campaign must still have. `extra`: what becomes of unknown settings.
+    """
+
+    verb: Verb
+    tenant_id: str
+    correlation_id: str
+    campaign_id: UUID | None = None
+    body: Commanded = field(default_factory=Explanation)
+    actor: UUID | None = None
+    if_match: int | None = None
+    extra: Extra = "forbid"
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def content(self) -> dict[str, Any]:
+        """What makes two commands the same one: not the time, not the correlation."""
+        body = self.body.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        actor = str(self.actor) if self.verb is Verb.CREATE else None
+        return {"verb": self.verb, "campaignId": str(self.campaign_id), "body": body, "actor": actor, "ifMatch": self.if_match}
+
+
+class Incoming(msgspec.Struct, rename="camel", frozen=True):
+    """The envelope of a command as it must at least be to get an answer."""
+
+    tenant_id: str
+    correlation_id: str
+    data: dict[str, Any]
+    type: str = ""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Nobody can be answered: a dead letter. `reason` is for people, `code` for counters."""
+
+    reason: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An envelope that can be answered around a command that cannot be carried out."""
+
+    envelope: Incoming
+    type: str
+    error: CampaignError
+
+
+_decode = msgspec.json.Decoder(Incoming).decode
+
+
+def parse(value: bytes | None, type_header: str = "") -> Command | Refused | Unreadable:
+    """A record of `campaigns.commands.v1`; its type is in the header or, without one, in the envelope. Raises nothing."""
+    if not value:
+        return Unreadable("the record is empty", "empty")
+    try:
+        envelope = _decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        is_json = isinstance(error, msgspec.ValidationError)
+        return Unreadable(f"not an envelope: {error}" if is_json else "not JSON", "envelope" if is_json else "json")
+    if wrong := _wrong(envelope):
+        return Unreadable(wrong, "envelope")
+    kind = type_header or envelope.type
+    try:
+        return _command(envelope, kind)
+    except CampaignError as error:
+        return Refused(envelope, kind, error)
+
+
+def _wrong(envelope: Incoming) -> str:
+    if not TENANT_ID.fullmatch(envelope.tenant_id):
+        return "tenantId is not the name of a tenant"
+    if not 1 <= len(envelope.correlation_id) <= _LONGEST_ID or "\0" in envelope.correlation_id:
+        return f"correlationId must have 1 to {_LONGEST_ID} characters, without NUL"
+    return ""
+
+
+def _command(envelope: Incoming, kind: str) -> Command:
+    try:
+        verb = Verb(kind.removeprefix("campaign.")) if kind.startswith("campaign.") else Verb("")
+    except ValueError as error:
+        known = ", ".join(f"campaign.{verb}" for verb in Verb)
+        raise broken(FieldError("type", f"no such command; there are {known}")) from error
+    data = dict(envelope.data)
+    identity = "createdBy" if verb is Verb.CREATE else "campaignId"
+    subject = _uuid(data.pop(identity, None), identity)
+    return Command(
+        verb=verb,
+        tenant_id=envelope.tenant_id,
+        correlation_id=envelope.correlation_id,
+        campaign_id=None if verb is Verb.CREATE else subject,
+        body=validated(BODIES[verb], data, "ignore"),
+        actor=subject if verb is Verb.CREATE else None,
+        extra="ignore",
+    )
+
+
+def _uuid(value: object, name: str) -> UUID:
+    try:
+        if isinstance(value, str):
+            return UUID(value)
+    except ValueError:
+        pass
+    raise broken(FieldError(name, "must be a UUID"))

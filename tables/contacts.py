@@ -1,0 +1,127 @@
+"""A contact as somebody gives it to us: which fields there are, how each is spelled, and what makes a row unusable."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from uuid import UUID
+from zoneinfo import available_timezones
+
+import msgspec
+
+from tables.channels import email, phone, push_token
+
+MOST_ATTRIBUTES = 200
+LARGEST_ATTRIBUTES = 16_384  # bytes of JSON; they travel with every chunk that is rendered
+_LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class ContactRow(NamedTuple):
+    """One usable row, in the order of the staging table; None = not given, which leaves an existing contact's field as it is."""
+
+    line: int
+    id: UUID | None
+    external_id: str | None
+    email: str | None
+    phone: str | None
+    push_token: str | None
+    first_name: str | None
+    last_name: str | None
+    time_zone: str | None
+    locale: str | None
+    attributes: str  # JSON object
+
+    @property
+    def address(self) -> tuple[str, str] | None:
+        """The address that identifies a row without id and externalId: the first it has of email, phone and push token."""
+        if self.email is not None:
+            return "email", self.email
+        if self.phone is not None:
+            return "phone", self.phone
+        return ("push_token", self.push_token) if self.push_token is not None else None
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise ValueError("id: not a UUID") from error
+
+
+def _text(name: str, longest: int) -> Callable[[str], str]:
+    def checked(text: str) -> str:
+        if len(text := text.strip()) > longest:
+            raise ValueError(f"{name}: at most {longest} characters")
+        return text
+
+    return checked
+
+
+def _time_zone(text: str) -> str:
+    if (name := text.strip()) not in available_zones():
+        raise ValueError("timeZone: not a name of the time zone database, such as Europe/Berlin")
+    return name
+
+
+_zones: frozenset[str] = frozenset()
+
+
+def available_zones() -> frozenset[str]:
+    """The names of the time zone database, read from disk once."""
+    global _zones
+    _zones = _zones or frozenset(available_timezones())
+    return _zones
+
+
+def _locale(text: str) -> str:
+    if len(text := text.strip()) > 35 or not _LOCALE.fullmatch(text):
+        raise ValueError("locale: not a language tag such as en or pt-BR (BCP 47)")
+    return text
+
+
+# column of the table -> (name outside, how it is spelled)
+SPELLINGS: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType(
+    {
+        "id": ("id", _uuid),
+        "external_id": ("externalId", _text("externalId", 255)),
+        "email": ("email", email),
+        "phone": ("phone", phone),
+        "push_token": ("pushToken", push_token),
+        "first_name": ("firstName", _text("firstName", 255)),
+        "last_name": ("lastName", _text("lastName", 255)),
+        "time_zone": ("timeZone", _time_zone),
+        "locale": ("locale", _locale),
+    }
+)
+COLUMNS: Mapping[str, str] = MappingProxyType({name.lower(): column for column, (name, _) in SPELLINGS.items()})
+
+
+def column_of(name: str) -> str | None:
+    """The column that a heading means, whatever its case and separators (`First Name`, `first_name`); None = an attribute."""
+    return COLUMNS.get(name.lower().replace("_", "").replace("-", "").replace(" ", ""))
+
+
+def contact_row(line: int, fields: Mapping[str, str], attributes: Mapping[str, Any]) -> ContactRow:
+    """A row of values by column; empty ones count as not given. Raises ValueError with field and rule, never with a value."""
+    found: dict[str, Any] = dict.fromkeys(SPELLINGS)
+    for column, text in fields.items():
+        if text:
+            found[column] = SPELLINGS[column][1](text) or None
+    if not (found["id"] or found["external_id"] or found["email"] or found["phone"] or found["push_token"]):
+        raise ValueError("row: needs one of id, externalId, email, phone and pushToken")
+    return ContactRow(line, **found, attributes=attributes_json(attributes) if attributes else "{}")
+
+
+def attributes_json(attributes: Mapping[str, Any]) -> str:
+    """Raises ValueError when they are too many or too large."""
+    if len(attributes) > MOST_ATTRIBUTES:
+        raise ValueError(f"attributes: at most {MOST_ATTRIBUTES}")
+    encoded = _encode(attributes)
+    if len(encoded) > LARGEST_ATTRIBUTES:
+        raise ValueError(f"attributes: at most {LARGEST_ATTRIBUTES:,} bytes of JSON")
+    if b"\\u0000" in encoded:
+        raise ValueError("attributes: PostgreSQL stores no NUL characters")
+    return encoded.decode()

@@ -1,0 +1,167 @@
+"""Contacts of a tenant: written in sets, each row as if it came alone and in its order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from streams.envelope import Record
+from streams.errors import CampaignError, NotFoundError
+from tables.contacts import ContactRow
+from tables.sql.database import Connection
+
+_COLUMNS = "id, external_id, email, phone, push_token, first_name, last_name, time_zone, locale, attributes, created_at, updated_at"
+
+_STAGING = """
+CREATE TEMP TABLE IF NOT EXISTS import_rows (
+  line bigint, id uuid, external_id text, email text, phone text, push_token text, first_name text, last_name text, time_zone text,
+  locale text, attributes text) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS import_targets (
+  line bigint, contact_id uuid, is_new boolean, turn integer, reason text) ON COMMIT DELETE ROWS;
+-- A plan made while contacts was empty would read all of it for every row; these three make every look-up use its index.
+SET LOCAL enable_seqscan = off;
+SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL jit = off
+"""
+
+# The first identifier that a row has identifies it: id, externalId, address. An externalId nobody has yet goes to the contact of that
+# address which has none. `turn` orders rows that mean the same contact.
+_RESOLVE = """
+INSERT INTO import_targets (line, contact_id, is_new, turn, reason)
+SELECT line, coalesce(found, id, uuidv7()), found IS NULL,
+       CASE WHEN found IS NULL THEN 1 ELSE row_number() OVER (PARTITION BY found ORDER BY line) END,
+       CASE WHEN id IS NOT NULL AND EXISTS (SELECT FROM contacts c WHERE c.id = m.id AND c.tenant_id <> $1) THEN 'id: taken'
+            WHEN id IS NOT NULL AND external_id IS NOT NULL AND EXISTS (
+                 SELECT FROM contacts c WHERE c.tenant_id = $1 AND c.external_id = m.external_id AND c.id <> m.id)
+            THEN 'externalId: belongs to another contact' END
+  FROM (SELECT r.*, CASE
+          WHEN r.id IS NOT NULL THEN (SELECT c.id FROM contacts c WHERE c.id = r.id)
+          ELSE coalesce(
+            (SELECT c.id FROM contacts c WHERE c.tenant_id = $1 AND c.external_id = r.external_id),
+            CASE WHEN r.email IS NOT NULL THEN (SELECT c.id FROM contacts c WHERE c.tenant_id = $1 AND c.email = r.email
+                   AND (r.external_id IS NULL OR c.external_id IS NULL) ORDER BY c.id LIMIT 1)
+                 WHEN r.phone IS NOT NULL THEN (SELECT c.id FROM contacts c WHERE c.tenant_id = $1 AND c.phone = r.phone
+                   AND (r.external_id IS NULL OR c.external_id IS NULL) ORDER BY c.id LIMIT 1)
+                 WHEN r.push_token IS NOT NULL THEN (SELECT c.id FROM contacts c WHERE c.tenant_id = $1 AND c.push_token = r.push_token
+                   AND (r.external_id IS NULL OR c.external_id IS NULL) ORDER BY c.id LIMIT 1) END) END AS found
+          FROM import_rows r) m
+"""
+
+_INSERT = """
+INSERT INTO contacts (tenant_id, id, external_id, email, phone, push_token, first_name, last_name, time_zone, locale, attributes)
+SELECT $1, t.contact_id, r.external_id, r.email, r.phone, r.push_token, r.first_name, r.last_name, r.time_zone, r.locale,
+       r.attributes::jsonb
+  FROM import_targets t JOIN import_rows r USING (line) WHERE t.is_new AND t.reason IS NULL ORDER BY t.line
+"""
+
+_UPDATE = """
+UPDATE contacts c SET external_id = coalesce(r.external_id, c.external_id), email = coalesce(r.email, c.email),
+       phone = coalesce(r.phone, c.phone), push_token = coalesce(r.push_token, c.push_token),
+       first_name = coalesce(r.first_name, c.first_name), last_name = coalesce(r.last_name, c.last_name),
+       time_zone = coalesce(r.time_zone, c.time_zone), locale = coalesce(r.locale, c.locale),
+       attributes = c.attributes || r.attributes::jsonb, updated_at = now()
+  FROM import_targets t JOIN import_rows r USING (line)
+ WHERE t.turn = 1 AND NOT t.is_new AND t.reason IS NULL AND c.id = t.contact_id AND c.tenant_id = $1
+"""
+
+_MEMBERS = """
+INSERT INTO segment_members (segment_id, contact_id, tenant_id)
+SELECT $2, contact_id, $1 FROM import_targets WHERE reason IS NULL AND turn = 1 ON CONFLICT DO NOTHING
+"""
+
+
+_COUNT = """
+SELECT count(*) FILTER (WHERE is_new) AS imported, count(*) FILTER (WHERE NOT is_new) AS updated
+  FROM import_targets WHERE turn = 1 AND reason IS NULL
+"""
+
+
+class Contact(Record, frozen=True):
+    """Somebody a tenant can write to."""
+
+    id: UUID
+    created_at: datetime
+    updated_at: datetime
+    attributes: dict[str, Any]
+    external_id: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    push_token: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    time_zone: str | None = None
+    locale: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a set of rows: how many contacts are new, how many were there, and which lines were refused and why."""
+
+    imported: int
+    updated: int
+    refused: tuple[tuple[int, str], ...]
+
+    def __add__(self, other: Written) -> Written:
+        return Written(self.imported + other.imported, self.updated + other.updated, self.refused + other.refused)
+
+
+async def write_rows(connection: Connection, tenant: str, rows: Sequence[ContactRow], segment_id: UUID | None = None) -> Written:
+    """Insert or update the contacts of `rows` and put them into the segment. Needs a transaction; other imports of the tenant wait for it.
+
+    Rows take effect in order of `line`. No two of a set may mean the same contact by what they say themselves: see `ContactChunk`; where
+    they do by what is stored, the second has to wait for the next round.
+    """
+    await connection.execute(_STAGING)
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('contacts of ' || $1, 0))", tenant)
+    await connection.copy_records_to_table("import_rows", records=rows, columns=ContactRow._fields)
+    written, left = Written(0, 0, ()), len(rows)
+    while left:
+        written += await _round(connection, tenant, segment_id)
+        left = 0
+        if await connection.fetchval("SELECT max(turn) FROM import_targets") > 1:
+            await connection.execute("DELETE FROM import_rows r USING import_targets t WHERE r.line = t.line AND t.turn = 1")
+            left = await connection.fetchval("SELECT count(*) FROM import_rows")
+            await connection.execute("TRUNCATE import_targets")
+    return written
+
+
+async def _round(connection: Connection, tenant: str, segment_id: UUID | None) -> Written:
+    """Write the first row of every contact."""
+    await connection.execute(_RESOLVE, tenant)
+    counts = await connection.fetchrow(_COUNT)
+    assert counts is not None
+    if counts["imported"]:
+        await connection.execute(_INSERT, tenant)
+    if counts["updated"]:
+        await connection.execute(_UPDATE, tenant)
+    if segment_id is not None:
+        await connection.execute(_MEMBERS, tenant, segment_id)
+    refused = await connection.fetch("SELECT line, reason FROM import_targets WHERE turn = 1 AND reason IS NOT NULL ORDER BY line")
+    return Written(counts["imported"], counts["updated"], tuple((row["line"], row["reason"]) for row in refused))
+
+
+async def upsert_contact(connection: Connection, tenant: str, row: ContactRow) -> Contact:
+    """Insert or update one contact, identified as in an import. Needs a transaction. Raises CampaignError when the row is refused."""
+    written = await write_rows(connection, tenant, [row])
+    if written.refused:
+        raise CampaignError(written.refused[0][1])
+    return await get_contact(connection, tenant, await connection.fetchval("SELECT contact_id FROM import_targets"))
+
+
+async def get_contact(connection: Connection, tenant: str, contact_id: UUID) -> Contact:
+    """Raises NotFoundError."""
+    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM contacts WHERE tenant_id = $1 AND id = $2", tenant, contact_id)
+    if row is None:
+        raise NotFoundError(f"There is no contact {contact_id}.")
+    return Contact(**row)
+
+
+async def list_contacts(connection: Connection, tenant: str, *, after: UUID | None = None, limit: int = 100) -> list[Contact]:
+    """Contacts by id, those after `after`."""
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM contacts WHERE tenant_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3", tenant, after, limit
+    )
+    return [Contact(**row) for row in rows]

@@ -1,0 +1,74 @@
+"""The lifecycle: which verb leads from which status to which. Pure and total."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from streams.commands import Verb
+from streams.errors import IllegalTransitionError
+
+
+class Status(StrEnum):
+    """The states of a campaign (specification, section 3)."""
+
+    DRAFT = "draft"
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+# What an update may change, by status; the rest of the fields is fixed once recipients depend on it.
+_ALWAYS = frozenset({"name", "description"})
+_EDITABLE: Mapping[Status, frozenset[str]] = {
+    Status.RUNNING: _ALWAYS | {"throttle_config"},
+    Status.PAUSED: _ALWAYS | {"throttle_config"},
+    Status.COMPLETED: _ALWAYS,
+    Status.CANCELLED: _ALWAYS,
+}
+
+_MOVES: Mapping[Verb, tuple[frozenset[Status], Status]] = {
+    Verb.SCHEDULE: (frozenset({Status.DRAFT, Status.SCHEDULED}), Status.SCHEDULED),
+    Verb.START: (frozenset({Status.DRAFT, Status.SCHEDULED}), Status.RUNNING),
+    Verb.PAUSE: (frozenset({Status.RUNNING}), Status.PAUSED),
+    Verb.RESUME: (frozenset({Status.PAUSED}), Status.RUNNING),
+    Verb.CANCEL: (frozenset({Status.SCHEDULED, Status.RUNNING, Status.PAUSED}), Status.CANCELLED),
+}
+_DELETABLE = frozenset({Status.DRAFT, Status.SCHEDULED, Status.COMPLETED, Status.CANCELLED})
+
+
+def transition(status: Status | None, verb: Verb) -> Status:
+    """The status after `verb`; None stands for a campaign that does not exist yet. A scheduled campaign that is deleted is cancelled first.
+
+    Raises IllegalTransitionError, which names both states.
+    """
+    if verb is Verb.CREATE:
+        if status is None:
+            return Status.DRAFT
+        raise IllegalTransitionError(f"The campaign exists already: it is {status}.")
+    if status is None:
+        raise IllegalTransitionError(f"The campaign does not exist: {verb} needs one.")
+    if verb is Verb.UPDATE:
+        return status
+    if verb is Verb.DELETE:
+        if status in _DELETABLE:
+            return Status.CANCELLED if status is Status.SCHEDULED else status
+        raise IllegalTransitionError(f"The campaign is {status} and cannot be deleted: cancel it first. {_needs(_DELETABLE)}")
+    sources, target = _MOVES[verb]
+    if status in sources:
+        return target
+    hint = " A draft is deleted, not cancelled." if (status, verb) == (Status.DRAFT, Verb.CANCEL) else ""
+    raise IllegalTransitionError(f"The campaign is {status} and cannot become {target} by {verb}. {_needs(sources)}{hint}")
+
+
+def check_editable(status: Status, fields: frozenset[str]) -> None:
+    """Raises IllegalTransitionError when an update may not change one of these columns in this status."""
+    if fixed := fields - _EDITABLE.get(status, fields):
+        allowed = ", ".join(sorted(_EDITABLE[status]))
+        raise IllegalTransitionError(f"The campaign is {status}: {', '.join(sorted(fixed))} can no longer be changed, only {allowed}.")
+
+
+def _needs(sources: frozenset[Status]) -> str:
+    return f"It must be {' or '.join(status for status in Status if status in sources)}."

@@ -1,0 +1,152 @@
+"""Recipient rows follow what is reported: outcomes are copied into a temporary table and merged with one guarded update.
+
+The update is order-independent and idempotent: the status is the highest reached, a time the earliest reported, the failure reason that
+of the earliest failure. So batches may come twice, late and in any order (design: postgres.md, "Projection of outcomes").
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import AsyncIterator, Mapping
+
+from streams.facts import Batch, Group, Kind, unpack
+from streams.message_id import SHARD_BITS, MessageIds
+from tables.sql.campaign_numbers import NumberedCampaign
+from tables.sql.database import Connection
+
+_TABLE = """
+CREATE TEMPORARY TABLE IF NOT EXISTS outcomes (id uuid, kind smallint, at bigint, message_id uuid, reason text) ON COMMIT DELETE ROWS
+"""
+
+# Only the index path is right: a hash join would read every recipient there is, and the planner knows nothing about a temporary table.
+_PLAN = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL work_mem = '64MB'"
+
+# Kinds by their codes (streams.facts.Kind); a machine's open proves receipt only; unsubscribed and complained are times beside the status.
+_MERGE = """
+WITH reported AS (
+  SELECT id,
+         max((ARRAY['sent', 'delivered', 'opened', 'clicked', 'bounced', 'failed', 'pending', 'pending', 'delivered', 'delivered', 'failed']
+              ::recipient_status[])[kind + 1]) AS status,
+         to_timestamp(min(at) FILTER (WHERE kind = 0)) AS sent_at,
+         to_timestamp(min(at) FILTER (WHERE kind = 1)) AS delivered_at,
+         to_timestamp(min(at) FILTER (WHERE kind = 2)) AS opened_at,
+         to_timestamp(min(at) FILTER (WHERE kind = 3)) AS clicked_at,
+         to_timestamp(min(at) FILTER (WHERE kind IN (4, 5, 10))) AS failed_at,
+         to_timestamp(min(at) FILTER (WHERE kind = 6)) AS unsubscribed_at,
+         to_timestamp(min(at) FILTER (WHERE kind = 7)) AS complained_at,
+         any_value(message_id) AS message_id,  -- of a recipient there is only one
+         min(reason) AS reason
+    FROM outcomes GROUP BY id ORDER BY id
+)
+UPDATE campaign_recipients r
+   SET status = greatest(r.status, e.status),
+       sent_at = least(r.sent_at, e.sent_at),
+       delivered_at = least(r.delivered_at, e.delivered_at),
+       opened_at = least(r.opened_at, e.opened_at),
+       clicked_at = least(r.clicked_at, e.clicked_at),
+       failure_reason = CASE WHEN (e.failed_at, e.reason) < (coalesce(r.failed_at, 'infinity'), coalesce(r.failure_reason, ''))
+                             THEN e.reason ELSE r.failure_reason END,
+       failed_at = least(r.failed_at, e.failed_at),
+       unsubscribed_at = least(r.unsubscribed_at, e.unsubscribed_at),
+       complained_at = least(r.complained_at, e.complained_at),
+       message_id = coalesce(r.message_id, e.message_id)
+  FROM reported e
+ WHERE r.id = e.id
+   AND (e.status > r.status
+     OR e.sent_at < coalesce(r.sent_at, 'infinity')
+     OR e.delivered_at < coalesce(r.delivered_at, 'infinity')
+     OR e.opened_at < coalesce(r.opened_at, 'infinity')
+     OR e.clicked_at < coalesce(r.clicked_at, 'infinity')
+     OR (e.failed_at, e.reason) < (coalesce(r.failed_at, 'infinity'), coalesce(r.failure_reason, ''))
+     OR e.unsubscribed_at < coalesce(r.unsubscribed_at, 'infinity')
+     OR e.complained_at < coalesce(r.complained_at, 'infinity'))
+"""
+
+_READ_POSITIONS = "SELECT partition, position FROM projections WHERE name = $1 AND topic = $2"
+_WRITE_POSITION = """
+INSERT INTO projections (name, topic, partition, position) VALUES ($1, $2, $3, $4)
+ON CONFLICT (name, topic, partition) DO UPDATE SET position = excluded.position
+"""
+
+# PostgreSQL's binary COPY format: a count of fields, then length and content of each, -1 = NULL. The id is laid out as `recipient_id`.
+_HEADER, _TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
+_ROW = struct.Struct(">hi IHHHIH ihiq")
+_NULL = struct.pack(">i", -1)
+_NEITHER = _NULL + _NULL
+_LENGTH = struct.Struct(">i")
+_UUID_LENGTH = _LENGTH.pack(16)
+_FAILURES = {Kind.BOUNCED: "", Kind.FAILED: "", Kind.SKIPPED: "skipped:"}  # the prefix of the stored reason
+
+
+class Outcomes:
+    """Rows of the temporary table, collected from facts. `rows` says how many; `has_sent`, whether messages are going out just now."""
+
+    def __init__(self, ids: MessageIds) -> None:
+        self.rows, self.has_sent = 0, False
+        self._ids = ids
+        self._copied: list[bytes] = []
+        self._failures: dict[tuple[int, int], dict[Kind, tuple[int, str]]] = {}  # earliest of each kind
+
+    def add(self, batch: Batch, campaign: NumberedCampaign) -> None:
+        """What a batch says. Raises ValueError or struct.error at a malformed group, having added those before it."""
+        for group in batch.groups:
+            if group.kind in _FAILURES:
+                self._fail(batch, group)
+            elif group.kind is not Kind.REPLIED:
+                self._copied.append(b"".join(self._rows(batch, group, campaign)))
+                self.has_sent |= group.kind is Kind.SENT
+            self.rows += len(group.ordinals) // 4
+
+    def _rows(self, batch: Batch, group: Group, campaign: NumberedCampaign) -> list[bytes]:
+        number, kind, first, base = batch.number, group.kind, batch.shard << SHARD_BITS, batch.base
+        pairs = zip(unpack(group.ordinals), unpack(group.seconds), strict=True)
+        if kind is not Kind.SENT:
+            return [_row(number, first + low, kind, base + seconds) + _NEITHER for low, seconds in pairs]
+        make, tenant, epoch = self._ids.make, batch.tenant_id, campaign.key_epoch
+        return [
+            _row(number, first + low, kind, base + seconds)
+            + _UUID_LENGTH
+            + bytes.fromhex(make(number, first + low, tenant, epoch).replace("-", ""))
+            + _NULL
+            for low, seconds in pairs
+        ]
+
+    def _fail(self, batch: Batch, group: Group) -> None:
+        reason = _FAILURES[group.kind] + (group.detail or group.kind.name.lower()).rstrip(":")
+        first = batch.shard << SHARD_BITS
+        for low, seconds in zip(unpack(group.ordinals), unpack(group.seconds), strict=True):
+            failures, failure = self._failures.setdefault((batch.number, first + low), {}), (batch.base + seconds, reason)
+            failures[group.kind] = min(failures.get(group.kind, failure), failure)
+
+    async def content(self) -> AsyncIterator[bytes]:
+        """The whole COPY, in pieces."""
+        yield _HEADER
+        for piece in self._copied:
+            yield piece
+        for (number, ordinal), failures in self._failures.items():
+            earliest = min(failures.values())
+            for kind, failure in failures.items():
+                # the reason stands only beside the earliest time, so that the merge finds the two that belong together
+                text = failure[1].encode() if failure == earliest else None
+                yield _row(number, ordinal, kind, failure[0]) + _NULL + (_NULL if text is None else _LENGTH.pack(len(text)) + text)
+        yield _TRAILER
+
+
+def _row(number: int, ordinal: int, kind: int, at: int) -> bytes:
+    high, low = 0x8000 | ordinal >> 12, 0x8000 | ordinal & 0xFFF
+    return _ROW.pack(5, 16, number >> 16, number & 0xFFFF, high, low, 0, 0, 2, kind, 8, at)
+
+
+async def positions(connection: Connection, name: str, topic: str) -> dict[int, int]:
+    """Partition -> offset of the next record."""
+    return {row["partition"]: row["position"] for row in await connection.fetch(_READ_POSITIONS, name, topic)}
+
+
+async def merge(connection: Connection, outcomes: Outcomes, name: str, topic: str, reached: Mapping[int, int]) -> int:
+    """Apply the outcomes and move the positions; answers the number of rows changed. Within the caller's transaction."""
+    await connection.execute(_TABLE)
+    await connection.execute(_PLAN)
+    await connection.copy_to_table("outcomes", source=outcomes.content(), format="binary")
+    answer = await connection.execute(_MERGE)
+    await connection.executemany(_WRITE_POSITION, [(name, topic, partition, position) for partition, position in sorted(reached.items())])
+    return int(answer.rpartition(" ")[2])

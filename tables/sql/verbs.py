@@ -1,0 +1,166 @@
+"""The verbs of the lifecycle: each is a row change with its outbox records, in the transaction of the caller, on a row it has locked."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from streams import events
+from streams.command_bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation, broken
+from streams.commands import Command, Verb
+from streams.envelope import rfc3339
+from streams.errors import FieldError
+from streams.expansions import Stage
+from streams.sending import Cancelled, LimitsChanged, Paused, Resumed
+from streams.settings import Settings
+from tables.sql.campaign_rules import changed_columns, check_columns, check_complete, check_directory, check_room, columns_of, label
+from tables.sql.campaigns import Campaign, change_campaign, insert_campaign, lock_tenant
+from tables.sql.database import Connection
+from tables.sql.lifecycle import Status, check_editable
+from tables.sql.outbox import Outgoing, append, lifecycle, to_expand, to_throttle
+
+SentSoFar = Callable[[str, int], int]  # (tenant, campaign number) -> messages sent, from a live view
+M = TypeVar("M", events.Paused, events.Resumed, events.Cancelled)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One command, and what is needed to carry it out."""
+
+    connection: Connection
+    settings: Settings
+    command: Command
+    sent: SentSoFar
+
+    async def publish(self, campaign: Campaign, event: events.LifecycleEvent, *internal: Outgoing) -> None:
+        public = lifecycle(event, campaign.tenant_id, campaign.id, campaign.version, self.command.correlation_id, self.command.at)
+        await append(self.connection, [public, *internal])
+
+    async def moved(self, before: Campaign, target: Status) -> Campaign:
+        """The campaign in its new status, with the caller's reason."""
+        return await change_campaign(self.connection, before, self.command.at, status=target, status_reason=self._reason)
+
+    def event(self, kind: type[M], campaign: Campaign) -> M:
+        sent = self.sent(campaign.tenant_id, campaign.number)
+        at = rfc3339(self.command.at)
+        event = kind(str(campaign.id), campaign.name, campaign.channel, at, sent)
+        return kind(str(campaign.id), campaign.name, campaign.channel, at, sent, self._reason) if self._reason else event
+
+    @property
+    def _reason(self) -> str | None:
+        body = self.command.body
+        return body.reason if isinstance(body, Explanation) else None
+
+
+async def create(task: Task) -> Campaign:
+    """A draft. Raises CampaignError and, for an unknown tenant, NotFoundError."""
+    command, body = task.command, task.command.body
+    assert isinstance(body, CampaignCreate)
+    if command.actor is None:
+        raise broken(FieldError("createdBy", "is needed"))
+    await lock_tenant(task.connection, command.tenant_id)
+    columns = await check_columns(task.connection, command.tenant_id, body.channel, columns_of(body), command.extra)
+    owner = {"tenant_id": command.tenant_id, "created_by": command.actor}
+    campaign = await insert_campaign(task.connection, **columns, **owner, created_at=command.at, updated_at=command.at)
+    event = events.Created(str(campaign.id), campaign.name, campaign.channel, campaign.type, str(campaign.created_by))
+    await task.publish(campaign, event)
+    return campaign
+
+
+async def _update(task: Task, before: Campaign, target: Status) -> Campaign:
+    command, body = task.command, task.command.body
+    assert isinstance(body, CampaignUpdate)
+    columns = columns_of(body)
+    channel = str(columns.get("channel", before.channel))
+    if channel != before.channel:  # what depends on the channel is checked against the new one
+        columns = {"settings": before.settings, "template_id": before.template_id, **columns}
+    check_editable(before.status, frozenset(changed_columns(before, columns)))
+    columns = changed_columns(before, await check_columns(task.connection, command.tenant_id, channel, columns, command.extra))
+    if not columns:
+        return before
+    after = await change_campaign(task.connection, before, command.at, **columns)
+    if after.status is Status.SCHEDULED:
+        check_complete(after)
+        if after.scheduled_at is None:
+            raise broken(FieldError("scheduledAt", "a scheduled campaign needs it"))
+    internal = []
+    if "throttle_config" in columns and after.status in (Status.RUNNING, Status.PAUSED):
+        limits = LimitsChanged(tenant_id=after.tenant_id, number=after.number, limits=after.limits)
+        internal.append(to_throttle(limits, after.id, after.version))
+    event = events.Updated(str(after.id), after.name, after.channel, tuple(sorted(map(label, columns))))
+    await task.publish(after, event, *internal)
+    return after
+
+
+async def _schedule(task: Task, before: Campaign, target: Status) -> Campaign:
+    command, body = task.command, task.command.body
+    assert isinstance(body, CampaignSchedule)
+    if body.scheduled_at <= command.at:
+        raise broken(FieldError("scheduledAt", "must be in the future; start the campaign to send it now"))
+    check_complete(before)
+    zone = body.timezone or before.timezone or "UTC"
+    columns = {"status": target, "scheduled_at": body.scheduled_at, "timezone": zone, "status_reason": None}
+    after = await change_campaign(task.connection, before, command.at, **columns)
+    event = events.Scheduled(str(after.id), after.name, after.channel, rfc3339(body.scheduled_at), zone)
+    await task.publish(after, event)
+    return after
+
+
+async def _start(task: Task, before: Campaign, target: Status) -> Campaign:
+    """`campaign.started` follows when the audience is known (tables/sql/milestones.py)."""
+    command = task.command
+    check_complete(before)
+    await check_directory(task.connection, before)
+    await check_room(task.connection, task.settings, before.tenant_id)
+    await task.connection.execute("SELECT ensure_recipient_partitions($1)", before.number)
+    started = {"status": target, "started_at": command.at, "key_epoch": task.settings.key_epoch}
+    origin = {"correlation_id": command.correlation_id, "status_reason": None}
+    after = await change_campaign(task.connection, before, command.at, **started, **origin)
+    stage = Stage(tenant_id=after.tenant_id, campaign_id=str(after.id), number=after.number, correlation_id=command.correlation_id)
+    await append(task.connection, [to_expand(stage, after.version)])
+    return after
+
+
+async def _pause(task: Task, before: Campaign, target: Status) -> Campaign:
+    after = await task.moved(before, target)
+    record = Paused(tenant_id=after.tenant_id, campaign_id=str(after.id), number=after.number)
+    await task.publish(after, task.event(events.Paused, after), to_throttle(record, after.id, after.version))
+    return after
+
+
+async def _resume(task: Task, before: Campaign, target: Status) -> Campaign:
+    await check_room(task.connection, task.settings, before.tenant_id)
+    after = await task.moved(before, target)
+    record = Resumed(tenant_id=after.tenant_id, campaign_id=str(after.id), number=after.number)
+    await task.publish(after, task.event(events.Resumed, after), to_throttle(record, after.id, after.version))
+    return after
+
+
+async def _cancel(task: Task, before: Campaign, target: Status) -> Campaign:
+    after = await task.moved(before, target)
+    record = Cancelled(tenant_id=after.tenant_id, campaign_id=str(after.id), number=after.number)
+    has_started = before.status is not Status.SCHEDULED  # else the throttle has never heard of it
+    internal = [to_throttle(record, after.id, after.version)] if has_started else []
+    await task.publish(after, task.event(events.Cancelled, after), *internal)
+    return after
+
+
+async def _delete(task: Task, before: Campaign, target: Status) -> Campaign:
+    command = task.command
+    if target is not before.status:
+        before = await _cancel(task, before, target)
+    after = await change_campaign(task.connection, before, command.at, deleted_at=command.at)
+    await task.publish(after, events.Deleted(str(after.id), after.name, after.channel, rfc3339(command.at)))
+    return after
+
+
+CHANGES: Mapping[Verb, Callable[[Task, Campaign, Status], Awaitable[Campaign]]] = {
+    Verb.UPDATE: _update,
+    Verb.SCHEDULE: _schedule,
+    Verb.START: _start,
+    Verb.PAUSE: _pause,
+    Verb.RESUME: _resume,
+    Verb.CANCEL: _cancel,
+    Verb.DELETE: _delete,
+}

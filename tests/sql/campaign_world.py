@@ -1,0 +1,73 @@
+"""A tenant with a segment and a template, and the verbs in one line each, for tests of campaigns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+
+from streams.command_bodies import validated
+from streams.commands import BODIES, Command, Verb
+from streams.settings import Settings
+from tables.sql.answers import Answer
+from tables.sql.directory import create_template, segment_named
+from tables.sql.execute import run
+from tables.sql.tenants import create_tenant
+
+CONTENT = {"subject": "Hello", "text": "Hello {{ firstName }}"}
+
+
+@dataclass
+class World:
+    """One tenant."""
+
+    pool: asyncpg.Pool
+    settings: Settings
+    tenant: str
+    segment: UUID
+    template: UUID
+    user: UUID = field(default_factory=uuid4)
+
+    def draft(self, **more: Any) -> dict[str, Any]:
+        """The body of a campaign that can be started."""
+        references = {"templateId": str(self.template), "segmentIds": [str(self.segment)]}
+        return {"name": "January", "channel": "email", **references, **more}
+
+    def command(self, verb: Verb, campaign_id: UUID | None = None, body: object = None, **more: Any) -> Command:
+        content = validated(BODIES[verb], body or {}, "forbid")
+        return Command(verb, self.tenant, more.pop("correlation_id", str(uuid4())), campaign_id, content, self.user, **more)
+
+    async def answer(self, verb: Verb, campaign_id: UUID | None = None, body: object = None, key: str = "", **more: Any) -> Answer:
+        return await run(self.pool, self.settings, self.command(verb, campaign_id, body, **more), scope="rest", key=key)
+
+    async def do(self, verb: Verb, campaign_id: UUID | None = None, body: object = None, **more: Any) -> dict[str, Any]:
+        """The campaign afterwards. Raises the refusal."""
+        return (await self.answer(verb, campaign_id, body, **more)).result() or {}
+
+    async def created(self, **more: Any) -> UUID:
+        return UUID((await self.do(Verb.CREATE, body=self.draft(**more)))["id"])
+
+    async def started(self, **more: Any) -> UUID:
+        campaign_id = await self.created(**more)
+        await self.do(Verb.START, campaign_id)
+        return campaign_id
+
+    async def outbox(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """(topic, type, value) of everything in the outbox, in order."""
+        rows = await self.pool.fetch("SELECT topic, type, payload FROM outbox ORDER BY seq")
+        return [(row["topic"], row["type"], msgspec.json.decode(row["payload"])) for row in rows]
+
+    async def events(self) -> list[tuple[str, dict[str, Any]]]:
+        """(type, data) of the public ones."""
+        return [(kind, value["data"]) for topic, kind, value in await self.outbox() if topic == "campaigns.events.v1"]
+
+
+async def make_world(pool: asyncpg.Pool, settings: Settings, tenant: str = "acme") -> World:
+    async with pool.acquire() as connection:
+        await create_tenant(connection, tenant)
+        segment = await segment_named(connection, tenant, "everybody")
+        template = await create_template(connection, tenant, "hello", "email", CONTENT)
+    return World(pool, settings, tenant, segment.id, template.id)

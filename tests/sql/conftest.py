@@ -1,0 +1,31 @@
+"""A pool on a fresh database, and a tenant in it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from streams.settings import Settings
+from tables.sql.database import connect
+from tests.sql.campaign_world import World, make_world
+
+
+@pytest.fixture
+def sql_settings(database: str) -> Settings:
+    """For tests that need no Kafka and no NATS."""
+    return Settings(kafka="nowhere:1", nats="nats://nowhere:1", postgres=database, message_keys=(SecretStr("00" * 32), SecretStr("01" * 32)))
+
+
+@pytest.fixture
+async def pool(sql_settings: Settings) -> AsyncIterator[asyncpg.Pool]:
+    pool = await connect(sql_settings, max_size=24)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def world(pool: asyncpg.Pool, sql_settings: Settings) -> World:
+    return await make_world(pool, sql_settings)

@@ -1,0 +1,191 @@
+"""Templates: what they may say, what they may not cost, and what becomes of links, pixels and header lines."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.rendering import MAX_RENDERED, Links, RenderError, Template, Tracking, one_line
+
+ID = "00000000-002a-8000-84d2-9f31c05be7a4"
+BASE = "https://mail.example"
+
+
+def email(html: str = "<p>hello</p>", subject: str = "s", *, text: str = "", opens: bool = False, clicks: bool = False) -> Template:
+    content = {"subject": subject, "html": html, "text": text}
+    return Template("email", content, "Spring & Sale", Tracking(BASE, opens=opens, clicks=clicks), Links())
+
+
+def sms(text: str) -> Template:
+    return Template("sms", {"text": text}, "Sale", Tracking(BASE), Links())
+
+
+def test_a_contact_is_known_by_its_fields_bare_and_below_contact() -> None:
+    text = "{{ firstName }} {{ contact.firstName }} {{ contact.attributes.plan }} {{ contact.attributes.a.b[1] }} {{ campaign.name }}"
+    rendered = sms(text).render({"firstName": "Ana", "attributes": {"plan": "pro", "a": {"b": [1, 2]}}}, ID)
+    assert rendered == {"text": "Ana Ana pro 2 Sale"}
+
+
+@pytest.mark.parametrize(
+    ("text", "contact", "named"),
+    [
+        ("{{ firstName }}", {}, "firstName"),
+        ("{{ contact.firstName }}", {"firstName": None}, "contact.firstName"),
+        ("{{ contact.attributes.plan }}", {"attributes": {"plan": None}}, "contact.attributes.plan"),
+        ("{{ nosuch }}", {}, "nosuch"),
+        ("{% if vip %}x{% endif %}", {}, "vip"),
+        ("{{ campaign.budget }}", {}, "campaign.budget"),
+    ],
+)
+def test_a_missing_variable_is_an_error_that_names_it(text: str, contact: dict[str, Any], named: str) -> None:
+    with pytest.raises(RenderError, match=f"text, line 1: `{named}` is undefined"):
+        sms(text).render(contact, ID)
+
+
+def test_a_missing_variable_takes_its_default() -> None:
+    assert sms("Hi {{ firstName|default('there') }}").render({"firstName": None}, ID) == {"text": "Hi there"}
+
+
+def test_the_part_and_the_line_of_an_error_are_told() -> None:
+    with pytest.raises(RenderError, match="html, line 2: `lastName` is undefined"):
+        email("<p>\n{{ lastName }}</p>").render({}, ID)
+    with pytest.raises(RenderError, match="html, line 3: unexpected"):
+        email("<p>\n\n{% if %}</p>")
+
+
+def test_html_is_escaped_and_other_parts_are_not() -> None:
+    rendered = email("<b>{{ firstName }}</b>", "{{ firstName }}", text="{{ firstName }}").render({"firstName": "<i>&\"'"}, ID)
+    assert rendered["html"] == "<b>&lt;i&gt;&amp;&quot;&#x27;</b>"
+    assert rendered["subject"] == rendered["text"] == "<i>&\"'"
+
+
+def test_a_template_is_complete_part_by_part() -> None:
+    for broken in ("{% if true %}", "{% raw %}", "{# ", "{{ 'a"):
+        with pytest.raises(RenderError, match="subject, line 1"):
+            email("{% endif %}x", broken)
+
+
+def test_subject_and_sender_stay_on_one_line() -> None:
+    rendered = email(subject="{{ firstName }}").render({"firstName": "a\r\nBcc: everybody@example.com\nb"}, ID)
+    assert rendered["subject"] == "a  Bcc: everybody@example.com b"
+
+
+@given(st.text())
+def test_one_line_has_no_line_end_and_changes_nothing_else(text: str) -> None:
+    made = one_line(text)
+    assert len(made) == len(text)
+    assert all(a == b or (a in "\r\n" and b == " ") for a, b in zip(text, made, strict=True))
+
+
+def test_only_the_fields_that_are_used_are_asked_for() -> None:
+    assert email("{{ contact.firstName }} {{ email }}").fields == ("email", "firstName")
+    assert sms("{{ contact.attributes.plan }}").fields == ("attributes",)
+    assert sms("hello {{ campaign.name }}").fields == ()
+    assert "attributes" in sms("{% for name in contact %}{{ name }}{% endfor %}").fields
+    assert "locale" in sms("{{ contact['locale'] }}").fields
+
+
+def test_links_are_numbered_by_first_occurrence_and_rewritten() -> None:
+    links = Links()
+    html = '<a href="https://a.example/?x=1&amp;y=2">1</a><A class="b" HREF=\'http://b.example\'>2</A><a href="https://a.example/?x=1&amp;y=2">3</a>'
+    template = Template("email", {"subject": "s", "html": html}, "c", Tracking(BASE, clicks=True), links)
+    assert links.urls == ("https://a.example/?x=1&y=2", "http://b.example")
+    assert template.render({}, ID)["html"] == (
+        f'<a href="{BASE}/t/c/{ID}/0">1</a><A class="b" HREF=\'{BASE}/t/c/{ID}/1\'>2</A><a href="{BASE}/t/c/{ID}/0">3</a>'
+    )
+    again = Template("email", {"subject": "s", "html": '<a href="http://c.example">x</a>'}, "c", Tracking(BASE, clicks=True), links)
+    assert again.render({}, ID)["html"] == f'<a href="{BASE}/t/c/{ID}/2">x</a>'
+
+
+@pytest.mark.parametrize("href", ["mailto:a@b.example", "#top", "/relative", "https://x.example/{{ firstName }}", "tel:+49123"])
+def test_other_links_stay_as_they_are(href: str) -> None:
+    rendered = email(f'<a href="{href}">x</a>', clicks=True).render({"firstName": "Ana"}, ID)
+    assert rendered["html"] == f'<a href="{href.replace("{{ firstName }}", "Ana")}">x</a>'
+
+
+def test_links_stay_when_clicks_are_not_tracked() -> None:
+    assert email('<a href="https://a.example">x</a>').render({}, ID)["html"] == '<a href="https://a.example">x</a>'
+
+
+def test_the_pixel_is_the_last_thing_in_the_body() -> None:
+    pixel = f'<img src="{BASE}/t/o/{ID}.gif" width="1" height="1" alt="">'
+    assert email("<body>a</body></html>", opens=True).render({}, ID)["html"] == f"<body>a{pixel}</body></html>"
+    assert email("<p>a</p>", opens=True).render({}, ID)["html"] == f"<p>a</p>{pixel}"
+
+
+def test_the_unsubscribe_link_is_never_tracked_and_is_readable() -> None:
+    template = email('<a href="{{ unsubscribeUrl }}">x</a>', text="{{unsubscribeUrl}}", clicks=True)
+    rendered = template.render({}, ID)
+    assert rendered["html"] == f'<a href="{BASE}/u/{ID}">x</a>'
+    assert rendered["text"] == f"{BASE}/u/{ID}"
+
+
+def test_channels_have_the_parts_of_their_templates() -> None:
+    push = {"title": "t", "body": "b", "link": "https://shop.example/a"}
+    links = Links()
+    rendered = Template("push", push, "c", Tracking(BASE, clicks=True), links).render({}, ID)
+    assert rendered == {"title": "t", "body": "b", "link": f"{BASE}/t/c/{ID}/0"}
+    assert links.urls == ("https://shop.example/a",)
+    assert Template("push", {"title": "t", "body": "b"}, "c", Tracking(BASE), Links()).render({}, ID) == {"title": "t", "body": "b"}
+    assert sms("a\nb").render({}, ID) == {"text": "a\nb"}
+
+
+@pytest.mark.parametrize(
+    ("channel", "content", "says"),
+    [
+        ("email", {"html": "x"}, "no subject"),
+        ("email", {"subject": "x"}, "neither html nor text"),
+        ("sms", {}, "no text"),
+        ("sms", {"text": 7}, "no text"),
+        ("push", {"title": "x"}, "no body"),
+        ("sms", {"text": "a\0b"}, "NUL"),
+        ("email", {"subject": "x", "html": "y" * 600_000}, "600,001 characters, the limit is"),
+    ],
+)
+def test_an_incomplete_template_does_not_compile(channel: str, content: dict[str, Any], says: str) -> None:
+    with pytest.raises(RenderError, match=says):
+        Template(channel, content, "c", Tracking(BASE), Links())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}",
+        "{{ 'x' * 100000000 }}",
+        "{% set a = 'x' * 20000 %}{{ a|replace('x', a) }}",
+        "{{ range(90000)|join('x' * 20000) }}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{{ 'x'|indent(100000000) }}",
+        "{% set n = namespace(a='x') %}{% for i in range(60) %}{% set n.a = n.a ~ n.a %}{% endfor %}{{ n.a }}",
+        "{{ campaign.clear() }}",
+        "{{ campaign.pop('name') }}",
+        "{{ contact.pop('nosuch') }}",
+        "{{ contact.__class__ }}",
+        "{{ campaign.__init__.__globals__ }}",
+        "{{ firstName.__class__.__mro__ }}",
+        "{% include 'html' %}",
+        "{{ 1 / 0 }}",
+        "{{ 'a\\0b' }}",
+    ],
+)
+def test_a_hostile_template_fails_fast_and_harms_nothing(text: str) -> None:
+    template, started = sms(text), time.perf_counter()
+    with pytest.raises(RenderError):
+        template.render({"firstName": "Ana"}, ID)
+    assert time.perf_counter() - started < 1
+
+
+def test_a_message_is_bounded() -> None:
+    with pytest.raises(RenderError, match="the limit is"):
+        sms("{{ a }}{{ firstName }}".replace("{{ a }}", "y" * 1000)).render({"firstName": "x" * MAX_RENDERED}, ID)
+
+
+def test_a_template_cannot_change_what_the_next_recipient_gets() -> None:
+    template = sms("{{ contact.update({'firstName': 'Eve'}) }}{{ firstName }}{{ campaign.name }}")
+    contact = {"firstName": "Ana"}
+    assert template.render(contact, ID) == template.render(contact, ID) == {"text": "NoneAnaSale"}
+    assert contact == {"firstName": "Ana"}
