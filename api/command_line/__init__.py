@@ -8,7 +8,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from api.command_line import campaigns, processes, stack, topics, watch
+from api.command_line import campaigns, import_, processes, stack, tenant, topics, watch
 from api.command_line.terminal import complain
 from connectors.local.engine import EngineError
 from connectors.local.home import Home, HomeError
@@ -24,6 +24,8 @@ stack.register(app)
 topics.register(app)
 processes.register(app)
 campaigns.register(app)
+import_.register(app)
+tenant.register(app)
 watch.register(app)
 
 # These look at the caller's own environment: in it, a server's address means "do not start yours".
@@ -48,6 +50,8 @@ def main() -> None:
     try:
         app()
     except ValidationError as wrong:
+        if any(error["type"] == "missing" for error in wrong.errors()):
+            complain(f"there is no stack in {Home.from_environment().folder}: `campaigns up` makes one; or set")
         for error in wrong.errors():
             complain(f"CAMPAIGNS_{'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']}")
         sys.exit(1)

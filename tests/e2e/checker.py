@@ -77,7 +77,9 @@ def assert_each_recipient_once(messages: list[SentMessage], audiences: Mapping[s
         repeated = {ordinal: n for ordinal, n in Counter(message.ordinal for message in sent).items() if n > 1}
         assert not repeated, f"{campaign}: {len(repeated)} recipients got more than one message"
         contacts = {message.contact_id for message in sent}
-        assert contacts == audience, f"{campaign}: {len(audience - contacts)} people are missing, {len(contacts - audience)} should not have got it"
+        assert contacts == audience, (
+            f"{campaign}: {len(audience - contacts)} people are missing, {len(contacts - audience)} should not have got it"
+        )
         assert sorted(message.ordinal for message in sent) == list(range(len(audience)))
         assert len({message.message_id for message in sent}) == len(sent)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import threading
@@ -50,8 +51,15 @@ class Supervised:
 class Installation:
     """A context manager: starts the workers of `settings` on entry, ends all of them on exit. Logs lie in `folder`."""
 
-    def __init__(self, settings: Settings, folder: Path, roles: Iterable[str] = WORKERS, extra: Mapping[str, list[str]] | None = None) -> None:
-        self._settings, self.folder = settings, folder
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        roles: Iterable[str] = WORKERS,
+        extra: Mapping[str, list[str]] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._environment, self.folder = {**settings.environment(), **(environment or {})}, folder
         self._commands = {role: [sys.executable, "-m", "agents.worker", role] for role in roles} | dict(extra or {})
         self.processes: dict[str, Supervised] = {}
 
@@ -63,8 +71,16 @@ class Installation:
     def start(self, name: str, environment: Mapping[str, str] | None = None) -> None:
         """`environment` adds to the settings' own, a crash point for instance."""
         ready = {"CAMPAIGNS_READY_FILE": str(self.folder / f"{name}.ready.json")}
-        merged = {**self._settings.environment(), **ready, **(environment or {})}
+        merged = {**self._environment, **ready, **(environment or {})}
         self.processes[name] = Supervised(self._commands[name], self.folder / f"{name}.log", merged)
+
+    def all_ready(self) -> bool:
+        """Every worker has said that it owns its partitions and has restored them."""
+        return all(self._is_ready(name) for name in self.processes if name in WORKERS)
+
+    def _is_ready(self, name: str) -> bool:
+        file = self.folder / f"{name}.ready.json"
+        return file.exists() and bool(json.loads(file.read_bytes())["ready"])
 
     def kill(self, name: str) -> None:
         """kill -9; the process is back soon."""

@@ -1,0 +1,45 @@
+"""`campaigns tenant create`: a tenant and its first API key."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Annotated
+
+import asyncpg
+import typer
+
+from api.command_line.terminal import out, progress
+from streams.settings import from_environment
+from tables.sql.database import connect, translated
+from tables.sql.tenants import NewKey, create_key, create_tenant
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    group = typer.Typer(help="Tenants and their limits.", no_args_is_help=True)
+    group.command("create")(create)
+    app.add_typer(group, name="tenant")
+
+
+def create(
+    name: Annotated[str, typer.Argument(help="The tenant's id: a-z, 0-9 and -, at most 63 characters.")],
+    hourly: Annotated[int | None, typer.Option(help="At most so many messages in any hour.")] = None,
+    daily: Annotated[int | None, typer.Option(help="At most so many messages in any day.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Create a tenant and an API key with the role admin. The key is shown once; only its hash is stored."""
+    key = asyncio.run(_create(name, hourly, daily))
+    if as_json:
+        typer.echo(json.dumps({"tenantId": name, "apiKey": key.text, "userId": str(key.user_id)}))
+        return
+    out.print(f"tenant   {name}\nuser     {key.user_id}\nAPI key  {key.text}", soft_wrap=True)
+    progress.print("Keep the key: it is not shown again.")
+
+
+async def _create(name: str, hourly: int | None, daily: int | None) -> NewKey:
+    pool: asyncpg.Pool = await connect(from_environment(), max_size=1, application_name="campaigns-tenant")
+    with translated():
+        async with pool, pool.acquire() as connection, connection.transaction():
+            await create_tenant(connection, name, hourly=hourly, daily=daily)
+            return await create_key(connection, name)

@@ -1,0 +1,55 @@
+"""An installation with every process, on the session's real engines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from connectors.local.engine import free_port
+from streams.settings import Settings
+from tests.e2e.processes import Installation
+from tests.eventually import eventually_sync
+
+
+@dataclass(frozen=True)
+class Running:
+    """A whole installation: its settings, its processes, the API's address and the simulator's log."""
+
+    settings: Settings
+    processes: Installation
+    url: str
+    truth: Path
+
+
+@pytest.fixture
+def running(settings: Settings, tmp_path: Path) -> Iterator[Running]:
+    """One process of every role; an hour is six seconds. Ready when the API is and every worker has its partitions."""
+    port = free_port()
+    shortened = {"api_port": port, "hour": timedelta(seconds=6), "day": timedelta(minutes=10), "tick": timedelta(milliseconds=50)}
+    settings = settings.model_copy(update=shortened)
+    simulate = {
+        "CAMPAIGNS_SIMULATE_TRUTH": str(tmp_path / "truth"),
+        "CAMPAIGNS_SIMULATE_OPENING": "4",
+        "CAMPAIGNS_SIMULATE_CLICKING": "2",
+        "CAMPAIGNS_SIMULATE_DUPLICATES": "3",
+        "CAMPAIGNS_SIMULATE_DISORDER": "2",
+    }
+    more = {"api": [sys.executable, "-m", "api.server"], "simulate": [sys.executable, "-m", "connectors.simulator"]}
+    with Installation(settings, tmp_path, extra=more, environment=simulate) as processes:
+        url = f"http://127.0.0.1:{port}"
+        eventually_sync(lambda: _is_ready(url), within=60)
+        eventually_sync(processes.all_ready, within=60)
+        yield Running(settings, processes, url, tmp_path / "truth")
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=2).is_success
+    except httpx.TransportError:
+        return False
