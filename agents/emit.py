@@ -27,6 +27,7 @@ import msgspec
 
 from connectors.composing import Composed, compose
 from connectors.templates import Content, Contents
+from streams import metrics
 from streams.app import App
 from streams.crash_points import crash_point
 from streams.envelope import encode, rfc3339
@@ -169,10 +170,13 @@ class Emitter:
         feedback = encode(BatchSent(tenant_id=content.tenant_id, number=content.number, sent=sent, skipped=skipped))
         transaction.send(topics.name(Name.SENDING), topics.partition(tenant), tenant, feedback)
         self._progress[progress_key(content.number)] = encode_progress(work.progress.counted(sent, skipped))
-        transaction.on_commit(partial(self._log, content, sent + skipped))
+        transaction.on_commit(partial(self._report, content, composed))
 
-    def _log(self, content: Content, size: int) -> None:
-        """The totals are of the lanes that this worker owns: all there are while it is the only one."""
+    def _report(self, content: Content, composed: Composed) -> None:
+        """Metrics, and a line whose totals are of the lanes that this worker owns: all there are while it is the only one."""
+        metrics.EMITTED.inc(len(composed.records))
+        for reason, ordinals in composed.skipped.items():
+            metrics.SKIPPED.labels(reason).inc(len(ordinals))
         rows = [state.rows["progress"].get(progress_key(content.number)) for state in self._app.exactly_once.owned.values()]
         lanes = [decode_progress(row) for row in rows if row is not None]
         sent, skipped = sum(lane.sent for lane in lanes), sum(lane.skipped for lane in lanes)
@@ -180,7 +184,7 @@ class Emitter:
             "tenantId": content.tenant_id,
             "campaignId": str(content.id),
             "batchNumber": sum(lane.batches for lane in lanes),
-            "batchSize": size,
+            "batchSize": len(composed.records) + sum(map(len, composed.skipped.values())),
             "totalSent": sent,
             "totalRemaining": None if content.total is None else content.total - sent - skipped,
         }

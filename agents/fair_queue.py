@@ -26,22 +26,28 @@ def quota_key(tenant_id: str, number: int) -> str:
 
 
 class Filling:
-    """One tenant while grants are handed out; `offer` says what it would take next, `accept` takes it."""
+    """One tenant while grants are handed out; `offer` says what it would take next, `accept` takes it.
+
+    Quota is read when its turn comes first: of a thousand tenants that the cap holds up, most have no turn.
+    """
 
     def __init__(self, tenant_id: str, tenant: TenantSending, now: datetime, cap: int, allowances: Allowances) -> None:
         self.tenant_id, self.virtual, self.tag = tenant_id, tenant.virtual, tenant.tag
-        self._tenant, self._now, self._allowances = tenant, now, allowances
+        self._tenant, self._now, self._cap, self._allowances = tenant, now, cap, allowances
         self._campaigns = dict(tenant.campaigns)
+        self.had_turn = False
+
+    def _take_turn(self) -> None:
+        self.had_turn = True
         self._room = self._allowance(None)
-        self._rooms = {
-            number: self._allowance(number) for number, campaign in self._campaigns.items() if _next_span(campaign, now) is not None
-        }
+        ready = (number for number, campaign in self._campaigns.items() if _next_span(campaign, self._now) is not None)
+        self._rooms = {number: self._allowance(number) for number in ready}
         turns = [(max(self._campaigns[number].tag, self.virtual), number) for number, room in self._rooms.items() if room.room]
-        self._turns = turns if self._room.room else []
-        heapq.heapify(self._turns)
         # Little room is cut into equal pieces: else one campaign would take an hour's quota and the next one the next hour's.
         fair = CHUNK if self._room.room == UNLIMITED else -(-self._room.room // max(1, len(turns)))
-        self._piece = min(CHUNK, cap, max(1, fair))
+        self._piece = min(CHUNK, self._cap, max(1, fair))
+        self._turns = turns if self._room.room else []
+        heapq.heapify(self._turns)
 
     def _allowance(self, number: int | None) -> Allowance:
         if number is None:
@@ -52,6 +58,8 @@ class Filling:
 
     def offer(self) -> Grant | None:
         """The next grant of this tenant, within one chunk; None if it can or may send nothing more."""
+        if not self.had_turn:
+            self._take_turn()
         while self._turns and self._room.room:
             number = self._turns[0][1]
             campaign, room = self._campaigns[number], self._rooms[number].room
@@ -77,6 +85,8 @@ class Filling:
 
     def outcome(self) -> tuple[TenantSending, dict[int, Allowance]]:
         """The tenant afterwards, with the reasons why its campaigns wait, and the allowance of those that lack quota."""
+        if not self.had_turn:
+            self._take_turn()
         if not self._room.room:
             self._room = self._allowance(None)  # again, because what has just been granted moves `until`
         limited: dict[int, Allowance] = {}

@@ -38,6 +38,10 @@ class Shards:
         self._table = table
         self._decoded: OrderedDict[bytes, tuple[bytes, Shard]] = OrderedDict()
 
+    def __len__(self) -> int:
+        """How many are decoded."""
+        return len(self._decoded)
+
     def load(self, key: bytes, batch: Batch) -> Shard:
         """The shard as the table has it, or a new one for what the batch names. Changes to it count once it is saved."""
         stored = self._table.get(key)

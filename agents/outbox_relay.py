@@ -38,8 +38,8 @@ _STAND_BY = 1.0  # seconds between two attempts to become the relay
 _TIDY = 60.0  # seconds between two rounds of housekeeping
 _LONGEST_PAUSE = 2.0  # seconds after a failure
 # A relay that polls twice a second is never idle for long: one that is has been frozen, and must not keep the lock.
-_SESSION = {"application_name": "campaigns-outbox", "idle_session_timeout": "10s", "idle_in_transaction_session_timeout": "30s"}
-_PUBLISH = 20.0  # seconds
+_SESSION = {"application_name": "campaigns-outbox", "idle_session_timeout": "10s", "idle_in_transaction_session_timeout": "15s"}
+_PUBLISH = 10.0  # seconds; shorter than an idle transaction may last
 _log = logging.getLogger(__name__)
 
 

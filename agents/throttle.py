@@ -66,17 +66,19 @@ def decide(tenants: Mapping[str, TenantSending], heard: Collection[str], clock: 
     """
     decision, fillings = Decision(clock.virtual), []
     for tenant_id, tenant in tenants.items():
-        if tenant_id in heard or tenant.is_hungry or (tenant.wake is not None and tenant.wake <= clock.now):
+        if is_due := tenant_id in heard or (tenant.wake is not None and tenant.wake <= clock.now):
             settled = settle(tenant_id, tenant, clock)
             decision.milestones += settled.milestones
             decision.retired += (Retire(tenant_id, number) for number in settled.left)
             if settled.tenant is None:
                 decision.tenants[tenant_id] = None
-            else:
-                fillings.append(Filling(tenant_id, settled.tenant, clock.now, cap, allowances))
+                continue
+            tenant = settled.tenant
+        if is_due or tenant.is_hungry:
+            fillings.append((is_due, Filling(tenant_id, tenant, clock.now, cap, allowances)))
     in_flight = sum(tenant.in_flight for tenant in tenants.values())
-    decision.grants, decision.virtual = fill(fillings, in_flight, cap, clock.virtual)
-    for filling in fillings:
+    decision.grants, decision.virtual = fill((filling for _, filling in fillings), in_flight, cap, clock.virtual)
+    for filling in (filling for is_due, filling in fillings if is_due or filling.had_turn):
         after, limited = filling.outcome()
         if after != tenants[filling.tenant_id]:
             decision.tenants[filling.tenant_id] = after

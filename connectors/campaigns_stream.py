@@ -58,9 +58,10 @@ def _wanted(settings: Settings) -> dict[str, Any]:
 
 
 def _corrections(config: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    present = config.get("subjects") or []
+    ours, present = subjects(settings), config.get("subjects") or []
+    others = [subject for subject in present if not subject.startswith(ours.removesuffix(">"))]  # JetStream refuses subjects that overlap
     return {
-        "subjects": present if subjects(settings) in present else [*present, subjects(settings)],
+        "subjects": present if ours in present else [*others, ours],
         "duplicate_window": max(config.get("duplicate_window", 0), _nanoseconds(DUPLICATE_WINDOW)),
     }
 

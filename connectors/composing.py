@@ -13,7 +13,6 @@ from connectors.rendering import RenderError
 from connectors.templates import Content
 from streams.message_id import MessageIds
 from streams.messages import Message, encode_message
-from streams.transactions import Record
 from tables.sql.chunks import ADDRESS, CONTACT_ID, FIRST_FIELD, IS_SUPPRESSED, RECIPIENT_ID, VARIANT_ID
 from tables.sql.recipients import ordinal_of
 
@@ -26,7 +25,7 @@ _NO_HEADERS: list[tuple[str, bytes]] = []
 class Composed:
     """What a transaction holds of one campaign. `records` are (key, value, headers), as a transaction's outbox has them."""
 
-    records: list[Record] = field(default_factory=list)
+    records: list[tuple[bytes, bytes, list[tuple[str, bytes]]]] = field(default_factory=list)
     sent: defaultdict[str | None, list[int]] = field(default_factory=lambda: defaultdict(list))  # variant -> ordinals
     skipped: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # reason -> ordinals
 

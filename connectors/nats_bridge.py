@@ -16,7 +16,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from mode import Service
 from msgspec import DecodeError
 
@@ -212,7 +212,7 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
                 positions = [(p, await asyncio.wait_for(consumer.position(p), 1)) for p in assigned if consumer is not None]
                 lag = sum(max(0, (self.consumer.highwater(partition) or at) - at) for partition, at in positions)
                 position = sum(at for _, at in positions)
-            except (TimeoutError, IllegalStateError):
+            except (TimeoutError, KafkaError):
                 _log.debug("the positions are not known at the moment")
             metrics.LAG.labels("bridge").set(lag)
             write_readiness(path, ready=bool(assigned) and self.publisher.is_connected, lag=lag, position=position)

@@ -66,6 +66,9 @@ class Tracking:
         Rewritten are anchors of `html` and a push message's `link` whose URL is absolute http(s) and constant. A URL with an expression in
         it stays as it is, since its destination is not known before it is rendered; so do the links of text parts.
         """
+        # in place of the expression: a look-up less, and html would spell every slash of the URL as an entity
+        url = self.unsubscribe("{{ messageId }}")
+        source = _UNSUBSCRIBE.sub(lambda _: html.escape(url) if part == "html" else url, source)
         if part == "html":
             return self._instrument_html(source, links)
         if channel == "push" and part == "link" and self.clicks and source.startswith(("http://", "https://")):
@@ -76,8 +79,6 @@ class Tracking:
         return f"{self.base}/t/c/{{{{ messageId }}}}/{number}"
 
     def _instrument_html(self, source: str, links: Links) -> str:
-        # in place of the expression, because escaping would spell every slash of the URL as an entity
-        source = _UNSUBSCRIBE.sub(lambda _: html.escape(self.unsubscribe("{{ messageId }}")), source)
         if self.clicks:
             source = _ANCHOR.sub(lambda found: self._rewrite(found, links), source)
         if self.opens:
@@ -108,17 +109,23 @@ class Template:
         self._engine.add_global("campaign", MappingProxyType({"name": campaign_name}))
         used = self._compile(sources)
         self.fields = _fields(used)
-        self._needs_unsubscribe = "unsubscribeUrl" in used
+        self._uses_bare_names = not used.isdisjoint(FIELDS)
+        self._uses_attributes = "attributes" in self.fields
+        self._uses_unsubscribe_url = "unsubscribeUrl" in used
 
-    def render(self, contact: Mapping[str, Any], message_id: str) -> dict[str, str]:
-        """The parts by name. `contact` holds at least `fields`; one that is None or absent is a missing variable.
+    def render(self, contact: dict[str, Any], message_id: str) -> dict[str, str]:
+        """The parts by name. `contact` holds at least `fields`; what is None or absent is a missing variable. The template may change it.
 
         Raises RenderError, which names the variable; it may quote what was calculated, so it is shown to the author and never logged.
         """
-        context = _known(contact)
-        context["contact"] = context.copy()
-        context["messageId"] = message_id
-        if self._needs_unsubscribe:
+        # a null would be printed as `None` where a missing variable is an error or takes its default
+        if None in contact.values():
+            contact = _without_nulls(contact)
+        if self._uses_attributes and (attributes := contact.get("attributes")) and None in attributes.values():
+            contact["attributes"] = _without_nulls(attributes)
+        context = contact.copy() if self._uses_bare_names else {}
+        context["contact"], context["messageId"] = contact, message_id
+        if self._uses_unsubscribe_url:
             context["unsubscribeUrl"] = self._tracking.unsubscribe(message_id)
         try:
             rendered = self._engine.render_template("message", **context)
@@ -130,7 +137,7 @@ class Template:
         if len(texts) != len(self._parts):
             raise RenderError("a template may not make NUL characters")
         parts = dict(zip(self._parts, texts, strict=True))
-        if "subject" in parts:
+        if self.channel == "email":
             parts["subject"] = one_line(parts["subject"])
         return parts
 
@@ -163,13 +170,8 @@ def one_line(text: str) -> str:
     return " ".join(text.replace("\r", "\n").split("\n")) if "\n" in text or "\r" in text else text
 
 
-def _known(contact: Mapping[str, Any]) -> dict[str, Any]:
-    """What has a value: a null would be printed as `None` where a missing variable is an error or takes its default."""
-    known = dict(contact) if None not in contact.values() else {name: value for name, value in contact.items() if value is not None}
-    attributes = known.get("attributes")
-    if attributes and None in attributes.values():
-        known["attributes"] = {name: value for name, value in attributes.items() if value is not None}
-    return known
+def _without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _parts(channel: str, content: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,6 +8,9 @@ from typing import Any
 
 from streams.envelope import encode
 
+_LONGEST = 500_000  # bytes; base64 makes a third more of it, and a batch holds about 900 kB
+_HEADERS, _LONGEST_HEADER = 20, 1000  # at worst 120 kB of JSON
+
 
 def dead_letter(
     reason: str,
@@ -17,14 +20,24 @@ def dead_letter(
     offset: int,
     timestamp_ms: int,
     payload: bytes | None,
-    headers: Sequence[tuple[str, bytes]] = (),
+    headers: Sequence[tuple[str, bytes | None]] = (),
 ) -> tuple[bytes, bytes]:
-    """Key and value. The key is the source position, so a repeat replaces its first."""
+    """Key and value. The key is the source position, so a repeat replaces its first.
+
+    Of a huge record only the beginning is kept, and `size` says so: whole, it might not fit into a record, and would stop the stream.
+    """
+    payload = payload or b""
     value: dict[str, Any] = {
         "reason": reason,
         "code": code,
         "source": {"topic": topic, "partition": partition, "offset": offset, "timestamp": timestamp_ms},
-        "payload": b64encode(payload or b"").decode(),
-        "headers": {name: content.decode("utf-8", "replace") for name, content in headers},
+        "payload": b64encode(payload[:_LONGEST]).decode(),
+        "headers": {name[:_LONGEST_HEADER]: _text(content) for name, content in headers[:_HEADERS]},
     }
+    if len(payload) > _LONGEST:
+        value["size"] = len(payload)
     return f"{topic}-{partition}-{offset}".encode(), encode(value)
+
+
+def _text(content: bytes | None) -> str:
+    return (content or b"")[:_LONGEST_HEADER].decode("utf-8", "replace")  # Kafka allows a header without a value

@@ -1,4 +1,4 @@
-"""The metrics of every process, one line each; `agent`, `topic` and `role` are the only labels, so their number is bounded."""
+"""The metrics of every process, one line each; `agent`, `topic`, `role` and `reason` are the only labels, so their number is bounded."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ NATS_DUPLICATES = Counter("campaigns_nats_duplicates_total", "Repeats that the d
 
 # The throttle: what may go. What is sent is in the stats; the difference is in flight.
 GRANTED = Counter("campaigns_granted_messages_total", "Messages granted for sending", [])
+
+# Emission: every granted ordinal ends as one of these two.
+EMITTED = Counter("campaigns_emitted_messages_total", "Messages committed to the pipeline", [])
+SKIPPED = Counter(
+    "campaigns_skipped_recipients_total", "Recipients who got no message: erased, suppressed, no-address, render-error", ["reason"]
+)
 
 # The projection of outcomes into PostgreSQL.
 PROJECTED = Counter("campaigns_projected_rows_total", "Recipient rows changed by facts", [])

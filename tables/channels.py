@@ -27,7 +27,7 @@ def email(text: str) -> str:
         return lowered
     try:
         # test_environment: names under .test are for exactly this (RFC 6761)
-        found = validate_email(text.strip(), check_deliverability=False, test_environment=True)
+        found = validate_email(text.strip(), check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError as error:
         raise ValueError("email: not a valid address") from error  # the library's sentence can quote the address
     return (found.ascii_email or found.normalized).lower()

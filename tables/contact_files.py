@@ -44,6 +44,8 @@ class Lines:
         line = self._file.readline(LONGEST_LINE)
         if not line:
             raise StopIteration
+        if self.number == 0:
+            line = line.removeprefix("\ufeff") or "\n"  # the byte order mark that spreadsheets write
         self.number += 1
         self.characters += len(line)
         if len(line) == LONGEST_LINE and line[-1] != "\n":
@@ -73,11 +75,10 @@ def read_contacts(lines: Lines, kind: Format) -> Iterator[ContactRow | Rejected]
 
 def _read_ndjson(lines: Lines) -> Iterator[ContactRow | Rejected]:
     for text in lines:
-        if not text.strip():
-            lines.taken_fault()
+        if (fault := lines.taken_fault()) is None and not text.strip():
             continue
         try:
-            if fault := lines.taken_fault():
+            if fault is not None:
                 raise ValueError(fault)
             yield contact_row(lines.number, *_sorted_out(_decode(text.encode())))
         except (ValueError, msgspec.MsgspecError, RecursionError) as error:
@@ -108,7 +109,7 @@ def _sorted_out(members: Any) -> tuple[dict[str, str], dict[str, Any]]:
 
 
 def _read_csv(lines: Lines) -> Iterator[ContactRow | Rejected]:
-    header = next(lines, "").lstrip("\ufeff")
+    header = next(lines, "")
     delimiter = max(_DELIMITERS, key=header.count)
     columns, attributes = _columns(next(csv.reader([header], delimiter=delimiter), []))
     width, reader = len(columns) + len(attributes), csv.reader(lines, delimiter=delimiter)

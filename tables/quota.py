@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from streams.sending import Limits
 from streams.settings import Settings
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Windows are numbered from here, since Faust counts them in 32 bits: with an hour of 10 s, from 1970 on, that would be too few.
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 UNLIMITED = 1 << 62
 
 
@@ -91,6 +92,7 @@ class Windows:
         # A late clock may count up to an hour ahead of `now` (Clock), so what still counts may be two periods older than the latest window.
         kept = (2 * period.windows + 2) * width
         self._table = app.Table(name, key_type=str, value_type=int, default=int, partitions=app.conf.topic_partitions).tumbling(width, kept)
+        self._bounds, self._ranges = (0, 0), list[tuple[int, tuple[float, float]]]()  # the same for all keys at one moment
 
     def add(self, key: str, messages: int, at: datetime) -> None:
         """Count messages of a key in the window of `at`."""
@@ -98,14 +100,16 @@ class Windows:
         window[key] += messages
 
     def counts(self, key: str, now: datetime, latest: datetime) -> Counts:
-        """The windows of a key that count at `now`. About 10 us an hour, where reading each by `relative_to` takes 200."""
-        table = self._table.table
-        rows, window, width = table.data, table.window, self._width
-        found = []
-        for index in range(self.period.oldest(now), max(self.period.index(now), self.period.index(latest)) + 1):
-            if sent := rows.get((key, window.current(float(index * width)))):
-                found.append((index, sent))
-        return found
+        """The windows of a key that count at `now`. About 6 us an hour, where reading each by `relative_to` takes 200."""
+        get = self._table.table.data.get
+        return [(index, sent) for index, window in self._counting(now, latest) if (sent := get((key, window)))]
+
+    def _counting(self, now: datetime, latest: datetime) -> Sequence[tuple[int, tuple[float, float]]]:
+        bounds = self.period.oldest(now), max(self.period.index(now), self.period.index(latest)) + 1
+        if bounds != self._bounds:
+            current = self._table.table.window.current
+            self._bounds, self._ranges = bounds, [(index, current(float(index * self._width))) for index in range(*bounds)]
+        return self._ranges
 
 
 class Quota:

@@ -199,7 +199,7 @@ def _fold(campaign: CampaignSending | None, event: _OfCampaign, at: datetime) ->
         return None
     match event:
         case Opened():
-            return campaign if campaign.is_open or campaign.is_cancelled else _opened(campaign, event)
+            return campaign if campaign.is_open else _opened(campaign, event)
         case RowsReady():
             return campaign if event.stop <= campaign.ready else replace(campaign, ready=event.stop)
         case Paused():
@@ -241,7 +241,7 @@ def _opened(stub: CampaignSending, plan: Opened) -> CampaignSending:
         campaign_id=plan.campaign_id,
         is_open=True,
         total=plan.total,
-        spans=tuple(span for span in plan.spans if span.start < span.stop),
+        spans=() if stub.is_cancelled else tuple(span for span in plan.spans if span.start < span.stop),
         limits=stub.limits or plan.limits,
         since=None,
     )

@@ -133,10 +133,15 @@ def _give_up(home: Home, sentence: str) -> NoReturn:
 
 
 def _run_demo(home: Home) -> StackStatus:
-    from api import demo  # slow to import, and only needed here
+    import httpx  # both are slow to import and only needed here
 
-    with progress.status("Starting the demo …"):
-        result = asyncio.run(demo.run(home.settings(), home.api_url))
+    from api import demo
+
+    try:
+        with progress.status("Starting the demo …"):
+            result = asyncio.run(demo.run(home.settings(), home.api_url))
+    except httpx.HTTPError as error:
+        _give_up(home, f"the demo could not be started: {type(error).__name__}: {error}")
     home.demo_file.touch(0o600)
     home.demo_file.write_text(json.dumps({"apiKey": result.api_key}))
     return status.read(home)

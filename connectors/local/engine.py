@@ -39,7 +39,7 @@ class Engine(Protocol):
         ...
 
     def is_ready(self) -> bool:
-        """Whether it answers a real request now; takes at most about a second."""
+        """Whether it answers a real request now; takes seconds at most."""
         ...
 
 
@@ -89,10 +89,13 @@ class RunningEngine:
 
 def last_lines(log: Path, count: int = 5) -> str:
     """The end of a log, for a message."""
-    return " | ".join(log.read_text(errors="replace").splitlines()[-count:]) if log.exists() else "(no log)"
+    if not log.exists():
+        return "(no log)"
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip(" ^~")]
+    return " | ".join(lines[-count:])
 
 
-def answers(host: str, port: int, request: bytes, enough: int, within: float = 0.5) -> bytes:
+def answers(host: str, port: int, request: bytes, enough: int, within: float = 2) -> bytes:
     """The first bytes (at least `enough`) that a server answers to `request`; b"" when none come for `within` seconds."""
     try:
         with socket.create_connection((host, port), timeout=within) as connection:

@@ -154,6 +154,8 @@ class Unit:
             if now >= next_question:
                 self.health = await asyncio.to_thread(self.duty.health, process.pid)
                 self.pace.observe(self.health.position, now)
+                if self.health.is_ready and self.state is not State.READY:
+                    _log.info("%s (pid %d) is ready", self.duty.name, process.pid)
                 self.state = State.READY if self.health.is_ready else State.STARTING
                 next_question = now + (0.5 if self.health.is_ready else 0.1)
                 if watchdog.is_stuck(self.health, now):
@@ -165,11 +167,12 @@ class Unit:
         """Returns when the process is gone: asked first, killed after `stop_within`."""
         process = self._process
         if process is not None:
+            began = time.monotonic()
             process.send(self.duty.stop_signal)
-            deadline = time.monotonic() + self.duty.stop_within.total_seconds()
             while process.exit_code is None:
-                if time.monotonic() > deadline:
+                if time.monotonic() > began + self.duty.stop_within.total_seconds():
                     _log.warning("%s did not stop and is killed", self.duty.name)
                     process.kill()
                 await asyncio.sleep(0.02)
+            _log.info("%s stopped with code %s after %.1f s", self.duty.name, process.exit_code, time.monotonic() - began)
         self.state, self.health = State.STOPPED, ABSENT

@@ -91,7 +91,7 @@ def audience_query(channel: str, number: int) -> str:
 async def _choose_joins(connection: Connection, segments: tuple[UUID, ...]) -> None:
     """The number of members decides: a directory just imported has no or wrong statistics, and a wrong choice costs minutes."""
     members = await connection.fetchval(
-        "SELECT count(*) FROM (SELECT FROM segment_members WHERE segment_id = ANY($1) LIMIT $2) some", segments, _FEW + 1
+        "SELECT count(*) FROM (SELECT FROM segment_members WHERE segment_id = ANY($1) LIMIT $2) AS few", segments, _FEW + 1
     )
     choice = (
         "enable_nestloop = off"

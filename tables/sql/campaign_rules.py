@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+from pydantic.alias_generators import to_camel
+
 from streams.command_bodies import CampaignCreate, CampaignUpdate, Extra, ThrottleConfig, broken, checked_settings
 from streams.errors import CampaignError, ConflictError, FieldError
 from streams.settings import Settings
@@ -16,12 +18,6 @@ from tables.sql.directory import unknown_segments
 NOT_NULL = frozenset({"name", "channel", "type", "segment_ids", "exclude_segment_ids", "settings"})
 
 
-def label(column: str) -> str:
-    """The API's spelling of a column."""
-    first, *rest = column.split("_")
-    return first + "".join(word.capitalize() for word in rest)
-
-
 def columns_of(body: CampaignCreate | CampaignUpdate) -> dict[str, Any]:
     """Column -> value of everything that the body gives; `settings` as they came."""
     given = {name: getattr(body, name) for name in (type(body).model_fields if isinstance(body, CampaignCreate) else body.model_fields_set)}
@@ -29,7 +25,7 @@ def columns_of(body: CampaignCreate | CampaignUpdate) -> dict[str, Any]:
     if isinstance(throttle := columns.get("throttle_config"), ThrottleConfig):
         columns["throttle_config"] = throttle.model_dump(by_alias=True, exclude_none=True) or None
     if nulls := sorted(name for name in NOT_NULL & columns.keys() if columns[name] is None):
-        raise broken(*(FieldError(label(name), "must not be null") for name in nulls))
+        raise broken(*(FieldError(to_camel(name), "must not be null") for name in nulls))
     return columns
 
 
@@ -46,7 +42,7 @@ async def check_columns(connection: Connection, tenant: str, channel: str, colum
         errors.append(FieldError("segmentIds", "a one_time campaign needs at least 1 segment"))
     for name in ("segment_ids", "exclude_segment_ids"):
         if unknown := await unknown_segments(connection, tenant, columns.get(name, ())):
-            errors.append(FieldError(label(name), f"there is no segment {', '.join(map(str, unknown))}"))
+            errors.append(FieldError(to_camel(name), f"there is no segment {', '.join(map(str, unknown))}"))
     if columns.get("template_id"):
         errors += await _template_errors(connection, tenant, channel, columns["template_id"])
     if errors:
@@ -58,7 +54,7 @@ def check_complete(campaign: Campaign) -> None:
     """Raises CampaignError when something is missing without which it cannot be sent."""
     missing = [name for name in ("template_id", "segment_ids") if not getattr(campaign, name)]
     if missing:
-        raise broken(*(FieldError(label(name), "is needed before the campaign can be scheduled or started") for name in missing))
+        raise broken(*(FieldError(to_camel(name), "is needed before the campaign can be scheduled or started") for name in missing))
 
 
 async def check_directory(connection: Connection, campaign: Campaign) -> None:

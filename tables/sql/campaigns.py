@@ -82,8 +82,13 @@ def of_row(row: asyncpg.Record) -> Campaign:
 def presented(campaign: Campaign) -> dict[str, Any]:
     """The campaign as the API spells it: camelCase, RFC 3339 with milliseconds, every field of the specification, nulls included."""
     fields: dict[str, Any] = msgspec.to_builtins(campaign, builtin_types=(datetime,))
-    shown = {name: rfc3339(value) if isinstance(value, datetime) else value for name, value in fields.items()}
-    return {name: value for name, value in shown.items() if name not in _INTERNAL}
+    return {name: _plain(value) for name, value in fields.items() if name not in _INTERNAL}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 async def get_campaign(connection: Connection, tenant: str, campaign_id: UUID) -> Campaign:

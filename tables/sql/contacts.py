@@ -20,7 +20,7 @@ CREATE TEMP TABLE IF NOT EXISTS import_rows (
   line bigint, id uuid, external_id text, email text, phone text, push_token text, first_name text, last_name text, time_zone text,
   locale text, attributes text) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS import_targets (
-  line bigint, contact_id uuid, is_new boolean, turn integer, reason text) ON COMMIT DELETE ROWS;
+  line bigint, contact_id uuid, is_new boolean, reason text) ON COMMIT DELETE ROWS;
 -- A plan made while contacts was empty would read all of it for every row; these three make every look-up use its index.
 SET LOCAL enable_seqscan = off;
 SET LOCAL plan_cache_mode = force_custom_plan;
@@ -28,11 +28,10 @@ SET LOCAL jit = off
 """
 
 # The first identifier that a row has identifies it: id, externalId, address. An externalId nobody has yet goes to the contact of that
-# address which has none. `turn` orders rows that mean the same contact.
+# address which has none.
 _RESOLVE = """
-INSERT INTO import_targets (line, contact_id, is_new, turn, reason)
+INSERT INTO import_targets (line, contact_id, is_new, reason)
 SELECT line, coalesce(found, id, uuidv7()), found IS NULL,
-       CASE WHEN found IS NULL THEN 1 ELSE row_number() OVER (PARTITION BY found ORDER BY line) END,
        CASE WHEN id IS NOT NULL AND EXISTS (SELECT FROM contacts c WHERE c.id = m.id AND c.tenant_id <> $1) THEN 'id: taken'
             WHEN id IS NOT NULL AND external_id IS NOT NULL AND EXISTS (
                  SELECT FROM contacts c WHERE c.tenant_id = $1 AND c.external_id = m.external_id AND c.id <> m.id)
@@ -50,6 +49,15 @@ SELECT line, coalesce(found, id, uuidv7()), found IS NULL,
           FROM import_rows r) m
 """
 
+# Whether the order of rows matters: two of them mean one contact, or one is refused for an externalId that another may be about to free.
+_CONFLICT = """
+SELECT EXISTS (SELECT FROM import_targets GROUP BY contact_id HAVING count(*) > 1)
+    OR EXISTS (SELECT FROM import_targets t JOIN import_rows r USING (line)
+                 JOIN contacts c ON c.tenant_id = $1 AND c.external_id = r.external_id
+                 JOIN import_targets other ON other.contact_id = c.id
+                WHERE t.reason IS NOT NULL AND other.line <> t.line)
+"""
+
 _INSERT = """
 INSERT INTO contacts (tenant_id, id, external_id, email, phone, push_token, first_name, last_name, time_zone, locale, attributes)
 SELECT $1, t.contact_id, r.external_id, r.email, r.phone, r.push_token, r.first_name, r.last_name, r.time_zone, r.locale,
@@ -64,18 +72,18 @@ UPDATE contacts c SET external_id = coalesce(r.external_id, c.external_id), emai
        time_zone = coalesce(r.time_zone, c.time_zone), locale = coalesce(r.locale, c.locale),
        attributes = c.attributes || r.attributes::jsonb, updated_at = now()
   FROM import_targets t JOIN import_rows r USING (line)
- WHERE t.turn = 1 AND NOT t.is_new AND t.reason IS NULL AND c.id = t.contact_id AND c.tenant_id = $1
+ WHERE NOT t.is_new AND t.reason IS NULL AND c.id = t.contact_id AND c.tenant_id = $1
 """
 
 _MEMBERS = """
 INSERT INTO segment_members (segment_id, contact_id, tenant_id)
-SELECT $2, contact_id, $1 FROM import_targets WHERE reason IS NULL AND turn = 1 ON CONFLICT DO NOTHING
+SELECT $2, contact_id, $1 FROM import_targets WHERE reason IS NULL ON CONFLICT DO NOTHING
 """
 
 
 _COUNT = """
 SELECT count(*) FILTER (WHERE is_new) AS imported, count(*) FILTER (WHERE NOT is_new) AS updated
-  FROM import_targets WHERE turn = 1 AND reason IS NULL
+  FROM import_targets WHERE reason IS NULL
 """
 
 
@@ -111,26 +119,25 @@ class Written:
 async def write_rows(connection: Connection, tenant: str, rows: Sequence[ContactRow], segment_id: UUID | None = None) -> Written:
     """Insert or update the contacts of `rows` and put them into the segment. Needs a transaction; other imports of the tenant wait for it.
 
-    Rows take effect in order of `line`. No two of a set may mean the same contact by what they say themselves: see `ContactChunk`; where
-    they do by what is stored, the second has to wait for the next round.
+    Rows take effect as if they came one by one in their order, provided that no two of them can mean the same contact by what they say
+    themselves (`ContactChunk` sees to that). Where two do by what is stored, each half of the set is written by itself, and so on.
     """
     await connection.execute(_STAGING)
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('contacts of ' || $1, 0))", tenant)
+    return await _write_set(connection, tenant, rows, segment_id)
+
+
+async def _write_set(connection: Connection, tenant: str, rows: Sequence[ContactRow], segment_id: UUID | None) -> Written:
+    await connection.execute("TRUNCATE import_rows, import_targets")
     await connection.copy_records_to_table("import_rows", records=rows, columns=ContactRow._fields)
-    written, left = Written(0, 0, ()), len(rows)
-    while left:
-        written += await _round(connection, tenant, segment_id)
-        left = 0
-        if await connection.fetchval("SELECT max(turn) FROM import_targets") > 1:
-            await connection.execute("DELETE FROM import_rows r USING import_targets t WHERE r.line = t.line AND t.turn = 1")
-            left = await connection.fetchval("SELECT count(*) FROM import_rows")
-            await connection.execute("TRUNCATE import_targets")
-    return written
-
-
-async def _round(connection: Connection, tenant: str, segment_id: UUID | None) -> Written:
-    """Write the first row of every contact."""
     await connection.execute(_RESOLVE, tenant)
+    if (middle := len(rows) // 2) and await connection.fetchval(_CONFLICT, tenant):
+        first = await _write_set(connection, tenant, rows[:middle], segment_id)
+        return first + await _write_set(connection, tenant, rows[middle:], segment_id)
+    return await _apply(connection, tenant, segment_id)
+
+
+async def _apply(connection: Connection, tenant: str, segment_id: UUID | None) -> Written:
     counts = await connection.fetchrow(_COUNT)
     assert counts is not None
     if counts["imported"]:
@@ -139,7 +146,7 @@ async def _round(connection: Connection, tenant: str, segment_id: UUID | None) -
         await connection.execute(_UPDATE, tenant)
     if segment_id is not None:
         await connection.execute(_MEMBERS, tenant, segment_id)
-    refused = await connection.fetch("SELECT line, reason FROM import_targets WHERE turn = 1 AND reason IS NOT NULL ORDER BY line")
+    refused = await connection.fetch("SELECT line, reason FROM import_targets WHERE reason IS NOT NULL ORDER BY line")
     return Written(counts["imported"], counts["updated"], tuple((row["line"], row["reason"]) for row in refused))
 
 

@@ -29,45 +29,51 @@ Name = tuple[str, object]  # what identifies a contact: ("id", …), ("external_
 class ContactChunk:
     """Rows that can be written as one set: no two of them can mean the same contact by what they say.
 
-    A row with the identity of an earlier one is merged into it. A row that could mean the contact of an earlier one under another
-    identity does not fit, and begins the next chunk.
+    A row with the identity of the one before it is merged into that one. Any other row that could mean the contact of an earlier one does
+    not fit, and begins the next chunk.
     """
 
     rows: dict[Name, ContactRow] = field(default_factory=dict)
     repeats: dict[int, list[int]] = field(default_factory=dict)  # line of a row -> lines merged into it
     rejected: list[Rejected] = field(default_factory=list)
-    _owners: dict[Name, Name] = field(default_factory=dict)  # id or externalId -> identity of the row that has it
+    _lines: int = 0
+    _last: Name | None = None
+    _taken: set[Name] = field(default_factory=set)  # ids and externalIds
     _addresses: dict[Name, bool] = field(default_factory=dict)  # address -> whether a row without externalId and id has it
 
     def __len__(self) -> int:
-        return len(self.rows) + len(self.rejected)
+        """Lines, those merged into others included."""
+        return self._lines
+
+    def reject(self, rejected: Rejected) -> None:
+        """Add a line that is not usable."""
+        self.rejected.append(rejected)
+        self._lines += 1
 
     def fits(self, row: ContactRow) -> bool:
         """Add the row; False when it has to wait for the next chunk."""
         identity = _identity(row)
-        earlier = self.rows.get(identity)
-        if self._is_ambiguous(row, identity, earlier):
-            return False
-        if earlier is not None:
+        earlier = self.rows[identity] if identity == self._last else None
+        if earlier is not None and _lookup(earlier) == _lookup(row):
             self.repeats.setdefault(earlier.line, []).append(row.line)
             row = _merged(earlier, row)
-        self.rows[identity] = row
+        elif identity in self.rows or self._is_ambiguous(row):
+            return False
+        self.rows[identity], self._last = row, identity
+        self._lines += 1
         is_plain = identity[0] in _ADDRESSES
         for name in _names(row):
             if name[0] in _ADDRESSES:
                 self._addresses[name] = self._addresses.get(name, False) or is_plain
             else:
-                self._owners[name] = identity
+                self._taken.add(name)
         return True
 
-    def _is_ambiguous(self, row: ContactRow, identity: Name, earlier: ContactRow | None) -> bool:
-        for name in (("id", row.id), ("external_id", row.external_id)):
-            if name[1] is not None and self._owners.get(name, identity) != identity:
-                return True
-        if row.id is not None or earlier is not None:
-            return False
-        # an address decides only where there is no id; two different externalIds may share one
-        address = row.address
+    def _is_ambiguous(self, row: ContactRow) -> bool:
+        if ("id", row.id) in self._taken or ("external_id", row.external_id) in self._taken:
+            return True
+        # an address decides only where there is no id, and two different externalIds may share one
+        address = None if row.id is not None else row.address
         return address in self._addresses and (row.external_id is None or self._addresses[address])
 
 
@@ -78,6 +84,11 @@ def _identity(row: ContactRow) -> Name:
         return "external_id", row.external_id
     assert row.address is not None
     return row.address
+
+
+def _lookup(row: ContactRow) -> tuple[object, ...]:
+    """What decides which contact a row means, and whether it is refused."""
+    return row.id, row.external_id, row.address if row.id is None else None
 
 
 def _names(row: ContactRow) -> Iterator[Name]:
@@ -93,7 +104,7 @@ def _merged(earlier: ContactRow, later: ContactRow) -> ContactRow:
     return earlier._replace(**given | {"line": earlier.line, "attributes": msgspec.json.encode(attributes).decode()})
 
 
-def chunks(rows: Iterable[ContactRow | Rejected], size: int = CHUNK) -> Iterator[ContactChunk]:
+def chunks(rows: Iterable[ContactRow | Rejected], size: int) -> Iterator[ContactChunk]:
     """The file in sets of at most `size` lines."""
     chunk = ContactChunk()
     for row in rows:
@@ -101,7 +112,7 @@ def chunks(rows: Iterable[ContactRow | Rejected], size: int = CHUNK) -> Iterator
             yield chunk
             chunk = ContactChunk()
         if isinstance(row, Rejected):
-            chunk.rejected.append(row)
+            chunk.reject(row)
         elif not chunk.fits(row):
             yield chunk
             chunk = ContactChunk()
@@ -122,6 +133,9 @@ class Progress:
     def rows(self) -> int:
         return self.imported + self.updated + self.rejected
 
+    def __add__(self, other: Progress) -> Progress:
+        return Progress(self.imported + other.imported, self.updated + other.updated, self.rejected + other.rejected)
+
 
 async def import_contacts(
     pool: asyncpg.Pool,
@@ -131,38 +145,35 @@ async def import_contacts(
     *,
     on_rejected: Callable[[Rejected], None],
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    size: int = CHUNK,
 ) -> Progress:
-    """Write all rows, one chunk a transaction, and read the next chunk meanwhile in a thread. Raises DependencyDownError.
+    """Write all rows, a chunk of at most `size` a transaction, and read the next chunk meanwhile in a thread. Raises DependencyDownError.
 
     `on_rejected` gets the lines that did not go in, in order within a chunk; `on_progress` is called after each chunk.
     """
-    progress, pending = Progress(), chunks(rows)
+    progress, pending = Progress(), chunks(rows, size)
     chunk = await asyncio.to_thread(next, pending, None)
     while chunk is not None:
         reading = asyncio.create_task(asyncio.to_thread(next, pending, None))
         try:
-            refused, written = await _write(pool, tenant, segment_id, chunk)
+            done, rejected = await _write(pool, tenant, segment_id, chunk)
         finally:
             following = await reading  # the file must not be read by two threads, nor closed under one
-        for rejected in sorted(chunk.rejected + refused, key=lambda it: it.line):
-            on_rejected(rejected)
-        repeated = sum(map(len, chunk.repeats.values()))
-        rejections = len(chunk.rejected) + len(refused)
-        repeats_in = repeated - (len(refused) - len(written.refused))
-        progress = Progress(
-            progress.imported + written.imported, progress.updated + written.updated + repeats_in, progress.rejected + rejections
-        )
+        for each in rejected:
+            on_rejected(each)
+        progress += done
         on_progress(progress)
         chunk = following
     return progress
 
 
-async def _write(pool: asyncpg.Pool, tenant: str, segment_id: UUID | None, chunk: ContactChunk) -> tuple[list[Rejected], Written]:
-    """The lines that the database refused, merged ones included, and what became of the others."""
-    if not chunk.rows:
-        return [], Written(0, 0, ())
-    with translated():
-        async with pool.acquire() as connection, connection.transaction():
-            written = await write_rows(connection, tenant, list(chunk.rows.values()), segment_id)
-    refused = [Rejected(each, reason) for line, reason in written.refused for each in (line, *chunk.repeats.get(line, ()))]
-    return refused, written
+async def _write(pool: asyncpg.Pool, tenant: str, segment_id: UUID | None, chunk: ContactChunk) -> tuple[Progress, list[Rejected]]:
+    """What became of the lines of a chunk, and those that did not go in, in their order."""
+    written = Written(0, 0, ())
+    if chunk.rows:
+        with translated():
+            async with pool.acquire() as connection, connection.transaction():
+                written = await write_rows(connection, tenant, list(chunk.rows.values()), segment_id)
+    refused = [Rejected(each, reason) for line, reason in written.refused for each in (line, *chunk.repeats.pop(line, ()))]
+    rejected = sorted(chunk.rejected + refused, key=lambda it: it.line)
+    return Progress(written.imported, written.updated + sum(map(len, chunk.repeats.values())), len(rejected)), rejected

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from pydantic.alias_generators import to_camel
+
 from streams.commands import Verb
 from streams.errors import IllegalTransitionError
 
@@ -66,8 +68,8 @@ def transition(status: Status | None, verb: Verb) -> Status:
 def check_editable(status: Status, fields: frozenset[str]) -> None:
     """Raises IllegalTransitionError when an update may not change one of these columns in this status."""
     if fixed := fields - _EDITABLE.get(status, fields):
-        allowed = ", ".join(sorted(_EDITABLE[status]))
-        raise IllegalTransitionError(f"The campaign is {status}: {', '.join(sorted(fixed))} can no longer be changed, only {allowed}.")
+        wanted, allowed = (", ".join(sorted(map(to_camel, names))) for names in (fixed, _EDITABLE[status]))
+        raise IllegalTransitionError(f"The campaign is {status}: {wanted} can no longer be changed, only {allowed}.")
 
 
 def _needs(sources: frozenset[Status]) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from pydantic.alias_generators import to_camel
+
 from streams import events
 from streams.command_bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation, broken
 from streams.commands import Command, Verb
@@ -14,7 +16,7 @@ from streams.errors import FieldError
 from streams.expansions import Stage
 from streams.sending import Cancelled, LimitsChanged, Paused, Resumed
 from streams.settings import Settings
-from tables.sql.campaign_rules import changed_columns, check_columns, check_complete, check_directory, check_room, columns_of, label
+from tables.sql.campaign_rules import changed_columns, check_columns, check_complete, check_directory, check_room, columns_of
 from tables.sql.campaigns import Campaign, change_campaign, insert_campaign, lock_tenant
 from tables.sql.database import Connection
 from tables.sql.lifecycle import Status, check_editable
@@ -88,7 +90,7 @@ async def _update(task: Task, before: Campaign, target: Status) -> Campaign:
     if "throttle_config" in columns and after.status in (Status.RUNNING, Status.PAUSED):
         limits = LimitsChanged(tenant_id=after.tenant_id, number=after.number, limits=after.limits)
         internal.append(to_throttle(limits, after.id, after.version))
-    event = events.Updated(str(after.id), after.name, after.channel, tuple(sorted(map(label, columns))))
+    event = events.Updated(str(after.id), after.name, after.channel, tuple(sorted(map(to_camel, columns))))
     await task.publish(after, event, *internal)
     return after
 
@@ -108,7 +110,7 @@ async def _schedule(task: Task, before: Campaign, target: Status) -> Campaign:
 
 
 async def _start(task: Task, before: Campaign, target: Status) -> Campaign:
-    """`campaign.started` follows when the audience is known (tables/sql/milestones.py)."""
+    """`campaign.started` follows when the audience is known (tables/sql/audience.py)."""
     command = task.command
     check_complete(before)
     await check_directory(task.connection, before)

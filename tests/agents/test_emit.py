@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import asyncpg
 import pytest
 from confluent_kafka import Producer
 
+from connectors.local.engine import RunningEngine
 from streams.envelope import encode
 from streams.facts import Kind, decode_batch, unpack
 from streams.message_id import SHARD_SIZE, MessageIds
@@ -154,6 +157,22 @@ async def complete(settings: Settings, *campaigns: Campaign, within: float = 60)
     return await asyncio.to_thread(read, settings)
 
 
+async def dead_letters(settings: Settings, count: int) -> Log:
+    """The log, once that many grants were put aside."""
+
+    async def ask() -> Log | None:
+        log = await asyncio.to_thread(read, settings)
+        return log if len(log.dead) >= count else None
+
+    log = await eventually(ask, within=30)
+    assert log is not None
+    return log
+
+
+def has_met(slot: Slot, count: int) -> bool:
+    return slot.role.met.total() >= count
+
+
 def check(log: Log, campaign: Campaign, skips: dict[int, str]) -> None:
     """Every ordinal is exactly one message or exactly one skip; messages, facts and feedback agree."""
     expected = sorted(set(range(campaign.size)) - skips.keys())
@@ -223,15 +242,126 @@ async def test_every_recipient_gets_one_message_or_one_skip_whatever_point_the_w
         for met in range(len(POINTS)):
             for campaign, piece in todo[met * share : (met + 1) * share]:
                 grants.grant(campaign, [piece])
-            await eventually(lambda met=met: slot.role.met.total() > met, within=60)
+            await eventually(partial(has_met, slot, met + 1), within=60)
         for campaign, piece in todo[len(POINTS) * share :]:
             grants.grant(campaign, [piece])
         for campaign in campaigns:  # all of it again, cut otherwise: a grant that is issued twice is harmless
             grants.grant(campaign, pieces(campaign.size, 400))
         await complete(settings, *campaigns)
         grants.send(b"the last one", 0)  # so that everything before it has been read when its dead letter appears
-        log = await eventually(lambda: found if len((found := read(settings)).dead) == 1 else None, within=20)
-        assert log is not None
+        log = await dead_letters(settings, 1)
     for campaign in campaigns:
         check(log, campaign, skips[campaign.number])
     assert slot.role.met == {point.partition(":")[0]: 1 for point in POINTS}
+
+
+def reason(value: bytes) -> tuple[str, str]:
+    found = json.loads(value)
+    return found["code"], found["reason"]
+
+
+async def test_one_worker_many_campaigns_and_unusable_grants(settings: Settings, tmp_path: Path) -> None:
+    """Channels, variants, a broken template, an edited contact, what nobody can use, and the end of a campaign, on one worker."""
+    connection, grants = await audience.connect(settings.postgres), Grants(settings)
+    await audience.contacts(connection, "acme", 2_100)
+    await audience.contacts(connection, "globex", 10)
+    await connection.execute("UPDATE contacts SET phone = '+4930' || external_id, push_token = 'token' || external_id")
+    plain = await audience.campaign(connection, "acme", 2_100)
+    sms = await audience.campaign(connection, "acme", 20, channel="sms", content={"text": "Hi {{ firstName }}"}, settings={})
+    push = await audience.campaign(connection, "acme", 20, channel="push", content={"title": "a", "body": "b"}, settings={})
+    broken = await audience.campaign(connection, "acme", 30, content={"subject": "s", "text": "{% if %}"})
+    tested = await audience.campaign(connection, "acme", 200)
+    await assign_variants(connection, tested)
+    async with emitting(settings, tmp_path) as slot:
+        for number, unusable in enumerate(
+            [
+                (b"not json", 0),
+                (encode({"type": "grant", "tenantId": "acme"}), 1),
+                (encode(Grant(tenant_id="acme", campaign_id=plain.id, number=plain.number, start=900, stop=1100)), 0),
+                (encode(Grant(tenant_id="acme", campaign_id=plain.id, number=plain.number, start=0, stop=10)), 2),
+                (encode(Grant(tenant_id="globex", campaign_id=plain.id, number=plain.number, start=0, stop=10)), 0),
+                (encode(Grant(tenant_id="acme", campaign_id=plain.id, number=9_999_999, start=0, stop=10)), 0),
+            ]
+        ):
+            grants.send(*unusable)
+            grants.grant(plain, [(number * 10, number * 10 + 10)])  # the stream goes on behind each of them
+        grants.grant(plain, pieces(plain.size, 1000))
+        for campaign in (sms, push, broken):
+            grants.grant(campaign, pieces(campaign.size, 1000))
+        grants.grant(tested, [(0, 100)])
+        grants.grant(tested, [(100, 200)], "B")
+        await complete(settings, plain, sms, push, broken, tested)
+        for campaign in (plain, sms, push, broken, tested):
+            grants.retire(campaign)
+        grants.send(b"the last one", 0)
+        log = await dead_letters(settings, 7)
+        await eventually(partial(is_forgotten, settings), within=20)
+    check(log, plain, {})
+    assert [m.content for m in log.messages[sms.number][:1]] == [{"text": "Hi Ana0"}]
+    assert {m.to for m in log.messages[sms.number]} == {f"+4930{i}" for i in range(20)}
+    assert all(m.headers is None and m.sender is None for m in log.messages[sms.number])
+    assert {m.to for m in log.messages[push.number]} == {f"token{i}" for i in range(20)}
+    assert sorted(log.skipped[broken.number]) == [(ordinal, "render-error") for ordinal in range(30)]
+    by_ordinal = {m.recipient_number: m for m in log.messages[tested.number]}
+    assert [by_ordinal[i].variant_id for i in (0, 1, 100, 199)] == ["A", "B", "B", "B"]
+    assert [by_ordinal[i].content["subject"] for i in (0, 1)] == ["Short", "Ana1, the sale starts"]
+    assert sorted(code for code, _ in map(reason, log.dead.values())) == [
+        *("malformed",) * 3,
+        *("not-grantable",) * 2,
+        *("unknown-campaign",) * 2,
+    ]
+    first = log.messages[plain.number][0]
+    assert first.headers == {
+        "List-Unsubscribe": f"<{settings.public_url}/u/{first.message_id}>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }
+    assert first.sender == {"name": "Acme", "email": "news@acme.example", "replyTo": "help@acme.example"}
+    assert f"{settings.public_url}/t/c/{first.message_id}/0" in first.content["html"]
+    assert f"{settings.public_url}/t/o/{first.message_id}.gif" in first.content["html"]
+    assert slot.worker.log.read_text().count("[SEND] campaign batch") >= 6
+    await connection.close()
+
+
+async def assign_variants(connection: asyncpg.Connection, campaign: Campaign) -> None:
+    """The first hundred recipients test A, which has a subject of its own, against B."""
+    await connection.execute(
+        "INSERT INTO campaign_variants (campaign_id, variant_id, name, template_id, subject, weight)"
+        " SELECT c.id, v, v, c.template_id, CASE v WHEN 'A' THEN 'Short' END, 50 FROM campaigns c, unnest('{A,B}'::text[]) v"
+        " WHERE c.id = $1::uuid",
+        campaign.id,
+    )
+    await connection.execute(
+        "UPDATE campaign_recipients r SET variant_id = CASE external_id::int % 2 WHEN 0 THEN 'A' ELSE 'B' END FROM contacts c"
+        " WHERE c.id = r.contact_id AND r.campaign_id = $1::uuid AND external_id::int < 100",
+        campaign.id,
+    )
+
+
+def is_forgotten(settings: Settings) -> bool:
+    """Every progress row that was written is a tombstone now."""
+    rows: dict[bytes, bytes | None] = {}
+    for partition in raw_kafka.read_all(settings.kafka, Topics(settings).name(Name.EMIT_STATE), settings.partitions):
+        for record in partition:
+            assert record.key is not None
+            if record.key.startswith(b"progress\0"):
+                rows[b"%d %s" % (record.partition, record.key)] = record.value
+    return len(rows) > 0 and not any(rows.values())
+
+
+async def test_a_database_that_is_down_delays_emission_and_loses_nothing(
+    settings: Settings, tmp_path: Path, postgres_engine: RunningEngine
+) -> None:
+    connection, grants = await audience.connect(settings.postgres), Grants(settings)
+    await audience.contacts(connection, "acme", 3_000)
+    campaign = await audience.campaign(connection, "acme", 3_000)
+    await connection.close()
+    async with emitting(settings, tmp_path):
+        grants.grant(campaign, pieces(1_000, 100))
+        await eventually(lambda: read(settings).feedback[campaign.number]["sent"] >= 1_000, within=30)
+        postgres_engine.stop()
+        grants.grant(campaign, pieces(3_000, 500))
+        await eventually(lambda: "PostgreSQL does not answer" in (tmp_path / "emit.log").read_text(), within=30)
+        assert read(settings).feedback[campaign.number]["sent"] == 1_000
+        postgres_engine.start()  # not on another thread: an engine ends with the thread that started it
+        log = await complete(settings, campaign)
+    check(log, campaign, {})

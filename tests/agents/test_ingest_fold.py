@@ -181,44 +181,46 @@ async def test_poison_facts_become_dead_letters_and_the_stream_goes_on(settings:
     assert slots[0].exits == Counter()
 
 
-@pytest.mark.timeout(180)
-async def test_stats_equal_the_truth_after_kills_zombies_and_a_broker_crash(
-    kafka_engine: RunningEngine, settings: Settings, tmp_path: Path
-) -> None:
+async def test_stats_equal_the_truth_however_often_workers_are_killed(settings: Settings, tmp_path: Path) -> None:
     seed = int(os.environ.get("CHAOS_SEED", random.randrange(1 << 32)))
     print(f"CHAOS_SEED={seed}", file=sys.stderr)  # noqa: T201  # pytest shows it when the test fails
     chance = random.Random(seed)
-    campaigns = [Sent("acme", 11, 12_000, start=60_000), Sent("globex", 12, 6000, has_variants=True), Sent("acme", 13, 1)]
+    campaigns = [Sent("acme", 11, 8000, start=62_000), Sent("globex", 12, 4000, has_variants=True), Sent("acme", 13, 1)]
     events = reports(campaigns, chance, unusable=500)
+    nth = partial(chance.randrange, 2, 6)
     points = [
-        [
-            f"fold:before-commit:{chance.randrange(2, 6)}",
-            "restore:1",
-            f"ingest:acknowledged:{chance.randrange(2, 12)}",
-            f"fold:begun:{chance.randrange(2, 6)}",
-        ],
-        [
-            f"fold:after-commit:{chance.randrange(2, 6)}",
-            f"ingest:acknowledged:{chance.randrange(2, 12)}",
-            f"fold:before-commit:{chance.randrange(2, 5)}:stop",
-            f"fold:body:{chance.randrange(2, 6)}",
-        ],
+        [f"fold:before-commit:{nth()}", f"ingest:acknowledged:{nth()}"],
+        [f"fold:after-commit:{nth()}", "restore:1", f"fold:body:{nth()}"],
     ]
     async with workers(settings, tmp_path, *points) as slots, StatsView(settings) as view, producing(settings) as producer:
         await send(settings, producer, campaigns, [])
         await eventually(lambda: view.campaign(13).total.sent == 1, within=60)  # the workers are there
         slices = [events[start : start + 500] for start in range(0, len(events), 500)]
-        for i, some in enumerate(slices):
+        for some in slices:
             await send(settings, producer, [], some)
-            if i == len(slices) // 2:
-                await asyncio.to_thread(kafka_engine.kill)
-                await asyncio.to_thread(kafka_engine.start)
             await asyncio.sleep(0.1)  # the pace of the events, so that the faults fall among them
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while any(slot.role.todo or slot.role.armed for slot in slots) and time.monotonic() < deadline:
             await send(settings, producer, [], chance.choice(slices))  # repeats change nothing, but keep the workers busy
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
         expected = truth(campaigns, log_of(settings, Name.INCOMING))
-        await eventually(lambda: counted(view, campaigns) == expected.counts, within=40)
+        await eventually(lambda: counted(view, campaigns) == expected.counts, within=60)
         check_logs(settings, campaigns, expected)
         assert sum((slot.role.met for slot in slots), Counter()).total() == sum(map(len, points))
+
+
+async def test_a_broker_crash_loses_and_repeats_nothing(kafka_engine: RunningEngine, settings: Settings, tmp_path: Path) -> None:
+    campaigns = [Sent("acme", 21, 1500)]
+    events = reports(campaigns, random.Random(2))
+    half = len(events) // 2
+    async with workers(settings, tmp_path, ()), StatsView(settings) as view, producing(settings) as producer:
+        await send(settings, producer, campaigns, events[:half])
+        await eventually(lambda: view.campaign(21).total.delivered > 0, within=60)
+        kafka_engine.kill()
+        before = view.campaign(21)
+        kafka_engine.start()  # not in a pool's thread: the broker would end with it
+        assert view.campaign(21).version >= before.version  # readable all the time
+        await send(settings, producer, [], events[half:])
+        expected = truth(campaigns, log_of(settings, Name.INCOMING))
+        await eventually(lambda: counted(view, campaigns) == expected.counts, within=60)
+        check_logs(settings, campaigns, expected)

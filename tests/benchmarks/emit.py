@@ -73,7 +73,11 @@ async def _sent(settings: Settings, producer: Producer, campaign: Campaign, star
     topics, left = Topics(settings), stop - start
     topic = topics.name(Name.SENDING)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka, group_id=None, isolation_level="read_committed", auto_offset_reset="earliest", fetch_max_wait_ms=20
+        bootstrap_servers=settings.kafka,
+        group_id=None,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=20,
     )
     async with consumer:
         feedback = TopicPartition(topic, topics.partition(campaign.tenant))
@@ -81,9 +85,7 @@ async def _sent(settings: Settings, producer: Producer, campaign: Campaign, star
         await consumer.seek_to_end(feedback)
         await consumer.position(feedback)
         for at in range(start, stop, CHUNK):
-            grant = Grant(
-                tenant_id=campaign.tenant, campaign_id=campaign.id, number=campaign.number, start=at, stop=min(at + CHUNK, stop)
-            )
+            grant = Grant(tenant_id=campaign.tenant, campaign_id=campaign.id, number=campaign.number, start=at, stop=min(at + CHUNK, stop))
             producer.produce(topics.name(Name.GRANTS), encode(grant), partition=lane(at, topics.partitions))
         producer.flush(10)
         while left > 0:
@@ -129,7 +131,9 @@ async def _aiokafka(settings: Settings, messages: list[list[tuple[bytes, bytes]]
         await producer.partitions_for(topic)
         started = time.perf_counter()
         futures = [
-            await producer.send(topic, value, key, partition=partition) for partition, records in enumerate(messages) for key, value in records
+            await producer.send(topic, value, key, partition=partition)
+            for partition, records in enumerate(messages)
+            for key, value in records
         ]
         await asyncio.gather(*futures)
         return time.perf_counter() - started

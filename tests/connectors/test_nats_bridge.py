@@ -12,10 +12,11 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import asyncpg
+import nats
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from connectors.jetstream_connection import NatsDownError
+from connectors.jetstream_connection import JetStreamConnection, NatsDownError
 from connectors.local.engine import RunningEngine, free_port
 from connectors.local.nats import Nats
 from connectors.nats_bridge import Bridge
@@ -273,8 +274,20 @@ class bridge_process:  # noqa: N801  # reads as a verb: with bridge_process(...)
         self._process.wait()
 
 
-async def test_no_server_is_an_error_that_can_be_retried() -> None:
-    from connectors.jetstream_connection import JetStreamConnection
+async def test_a_stream_with_a_short_duplicate_window_is_corrected(settings: Settings) -> None:
+    client = await nats.connect(settings.nats)
+    try:
+        await client.jsm().add_stream(name=stream(settings), subjects=[f"{settings.topic_prefix}campaign.created"], duplicate_window=60)
+        async with kafka_producer(settings) as producer, Bridge(None, settings):
+            await send_event(producer, settings, "campaign.started", uuid4(), "e1")
+            await all_stored(settings, 1)
+        config = (await client.jsm().stream_info(stream(settings))).config
+        assert config.duplicate_window == 600
+        assert f"{settings.topic_prefix}campaign.>" in (config.subjects or [])
+    finally:
+        await client.close()
 
+
+async def test_no_server_is_an_error_that_can_be_retried() -> None:
     with pytest.raises(NatsDownError):
         await JetStreamConnection.open(f"nats://127.0.0.1:{free_port()}")

@@ -16,9 +16,11 @@ from typing import Any
 import psutil
 import pytest
 
+from connectors.local import status
 from connectors.local.engine import free_port
-from connectors.local.home import PORTS
+from connectors.local.home import PORTS, Home
 from connectors.local.roles import ENGINES, ROLES
+from connectors.local.status import StackStatus
 from tests.eventually import eventually_sync
 
 _CAMPAIGNS = str(Path(sys.executable).with_name("campaigns"))
@@ -39,16 +41,15 @@ class Stack:
         assert ran.returncode == code, f"{arguments}: {ran.stdout}\n{ran.stderr}\n{self.logs()}"
         return ran.stdout
 
-    def status(self) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self.campaigns("status", "--json"))
-        return answer
+    def status(self) -> StackStatus:
+        """What `campaigns status` shows, without starting a process for every look."""
+        return status.read(Home.from_environment(self.environment))
 
-    def process(self, role: str) -> dict[str, Any]:
-        found: dict[str, Any] = next(it for it in self.status()["processes"] if it["role"] == role)
-        return found
+    def pid(self, role: str) -> int | None:
+        return next(it.pid for it in self.status().processes if it.role == role)
 
-    def is_replaced(self, role: str, pid: int) -> bool:
-        return self.process(role)["pid"] not in (None, pid)
+    def is_replaced(self, role: str, old: int) -> bool:
+        return self.pid(role) not in (None, old)
 
     def left(self) -> list[str]:
         """Every process that was started for this home and lives."""
@@ -81,7 +82,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 @pytest.mark.timeout(300)
 def test_up_detached_repairs_itself_and_down_leaves_no_process(stack: Stack) -> None:
     stack.campaigns("up", "--detach", "--no-demo", "--workers", "emit=2")
-    first = stack.status()
+    first: dict[str, Any] = json.loads(stack.campaigns("status", "--json"))
     assert first["ready"] is True
     assert first["apiKey"] is None
     assert set(first["addresses"]) == {"api", "kafka", "postgres", "nats", "metrics"}
@@ -90,19 +91,19 @@ def test_up_detached_repairs_itself_and_down_leaves_no_process(stack: Stack) -> 
     assert all(it["state"] == "ready" and it["pid"] for it in first["processes"])
 
     stack.campaigns("up", "--detach", "--no-demo")  # twice is harmless
-    assert stack.status()["processes"][0]["pid"] == first["processes"][0]["pid"]
+    assert [it.pid for it in stack.status().processes] == [it["pid"] for it in first["processes"]]
     stack.campaigns("topics", "--check")
     stack.campaigns("doctor")
 
     for role, within in (("bridge", 20), ("kafka", 60)):
-        pid = stack.process(role)["pid"]
+        pid = stack.pid(role)
+        assert pid is not None
         os.kill(pid, signal.SIGKILL)
         eventually_sync(partial(stack.is_replaced, role, pid), within=within)
-    eventually_sync(lambda: stack.status()["ready"], within=60)
+    eventually_sync(lambda: stack.status().ready, within=60)
 
     stack.campaigns("down")
     assert stack.left() == []
-    assert stack.status()["ready"] is False
     stack.campaigns("status", code=1)
     stack.campaigns("down")
 
@@ -113,7 +114,7 @@ def test_up_in_the_foreground_takes_everything_with_it(stack: Stack, ending: sig
     command = [_CAMPAIGNS, "up", "--no-demo", "--no-simulate"]
     with subprocess.Popen(command, env=stack.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as up:
         try:
-            eventually_sync(lambda: stack.status()["ready"], within=120)
+            eventually_sync(lambda: stack.status().ready, within=120)
         finally:
             up.send_signal(ending)
         assert up.wait(60) == (0 if ending is signal.SIGINT else -9)

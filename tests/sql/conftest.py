@@ -16,7 +16,8 @@ from tests.sql.campaign_world import World, make_world
 @pytest.fixture
 def sql_settings(database: str) -> Settings:
     """For tests that need no Kafka and no NATS."""
-    return Settings(kafka="nowhere:1", nats="nats://nowhere:1", postgres=database, message_keys=(SecretStr("00" * 32), SecretStr("01" * 32)))
+    keys = (SecretStr("00" * 32), SecretStr("01" * 32))
+    return Settings(kafka="nowhere:1", nats="nats://nowhere:1", postgres=database, message_keys=keys)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from streams.command_bodies import CampaignCreate, CampaignSchedule, CampaignUpd
 from streams.commands import Command, Refused, Unreadable, Verb, parse
 from streams.errors import CampaignError
 
+_GOOD = {"name": "a", "channel": "email"}
 _ID = "550e8400-e29b-41d4-a716-446655440000"
 
 
@@ -115,17 +116,17 @@ def test_no_data_raises(kind: str, data: dict[str, Any]) -> None:
         (CampaignCreate, {"name": "x" * 256, "channel": "email"}, "name", "at most 255"),
         (CampaignCreate, {"name": "a\nb", "channel": "email"}, "name", "one line"),
         (CampaignCreate, {"name": "a", "description": "\0", "channel": "email"}, "description", "NUL"),
-        (CampaignCreate, {"name": "a", "channel": "email", "segmentIds": ["x"]}, "segmentIds.0", "UUID"),
-        (CampaignCreate, {"name": "a", "channel": "email", "segmentIds": [_ID] * 1001}, "segmentIds", "at most 1000"),
-        (CampaignCreate, {"name": "a", "channel": "email", "throttleConfig": {"messagesPerHour": 99}}, "throttleConfig.messagesPerHour", "100"),
-        (CampaignCreate, {"name": "a", "channel": "email", "throttleConfig": {"messagesPerDay": "9"}}, "throttleConfig.messagesPerDay", "int"),
-        (CampaignCreate, {"name": "a", "channel": "email", "timezone": "Mars/Olympus"}, "timezone", "IANA"),
-        (CampaignCreate, {"name": "a", "channel": "email", "timezone": "../../etc/passwd"}, "timezone", "IANA"),
-        (CampaignCreate, {"name": "a", "channel": "email", "timezone": "America"}, "timezone", "IANA"),
-        (CampaignCreate, {"name": "a", "channel": "email", "scheduledAt": 5}, "scheduledAt", "RFC 3339"),
-        (CampaignCreate, {"name": "a", "channel": "email", "scheduledAt": "2026-01-28T09:00:00"}, "scheduledAt", "offset"),
-        (CampaignCreate, {"name": "a", "channel": "email", "scheduledAt": "9999-12-31T23:59:59-12:00"}, "scheduledAt", "9999"),
-        (CampaignCreate, {"name": "a", "channel": "email", "extra": 1}, "extra", "not permitted"),
+        (CampaignCreate, {**_GOOD, "segmentIds": ["x"]}, "segmentIds.0", "UUID"),
+        (CampaignCreate, {**_GOOD, "segmentIds": [_ID] * 1001}, "segmentIds", "at most 1000"),
+        (CampaignCreate, {**_GOOD, "throttleConfig": {"messagesPerHour": 99}}, "throttleConfig.messagesPerHour", "100"),
+        (CampaignCreate, {**_GOOD, "throttleConfig": {"messagesPerDay": "9"}}, "throttleConfig.messagesPerDay", "int"),
+        (CampaignCreate, {**_GOOD, "timezone": "Mars/Olympus"}, "timezone", "IANA"),
+        (CampaignCreate, {**_GOOD, "timezone": "../../etc/passwd"}, "timezone", "IANA"),
+        (CampaignCreate, {**_GOOD, "timezone": "America"}, "timezone", "IANA"),
+        (CampaignCreate, {**_GOOD, "scheduledAt": 5}, "scheduledAt", "RFC 3339"),
+        (CampaignCreate, {**_GOOD, "scheduledAt": "2026-01-28T09:00:00"}, "scheduledAt", "offset"),
+        (CampaignCreate, {**_GOOD, "scheduledAt": "9999-12-31T23:59:59-12:00"}, "scheduledAt", "9999"),
+        (CampaignCreate, {**_GOOD, "extra": 1}, "extra", "not permitted"),
         (CampaignUpdate, {"status": "running"}, "status", "not permitted"),
         (CampaignSchedule, {"scheduledAt": "soon"}, "scheduledAt", "datetime"),
         (Explanation, {"reason": "x" * 201}, "reason", "at most 200"),

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.piles import MAX_BYTES, Pile, batches, sort
+from streams.dead_letters import dead_letter
 from streams.facts import Kind, decode_batch, encode_batch, unpack
-from streams.incoming import encode_incoming
+from streams.incoming import Details, Incoming, encode_incoming
 from streams.message_id import MessageIds
 
 IDS = MessageIds([b"0123456789abcdef"])
@@ -181,7 +182,12 @@ def test_random_bytes_never_get_through_and_never_raise() -> None:
 
 
 def test_what_incoming_encodes_is_accepted() -> None:
-    from streams.incoming import Details, Incoming
-
     made = Incoming("clicked", IDS.make(42, 7, "acme", 0), "acme", CLOCK, Details(url="https://a.example"))
     assert sorted_out(encode_incoming(made)) == ([(Kind.CLICKED, "https://a.example", [7], [SECOND])], [])
+
+
+def test_a_dead_letter_keeps_odd_headers_and_the_beginning_of_a_huge_record() -> None:
+    key, value = dead_letter("why", "code", "topic", 3, 17, 5, b"x" * 2_000_000, [("empty", None), ("odd", b"\xff")])
+    letter = json.loads(value)
+    assert key == b"topic-3-17" and letter["size"] == 2_000_000 and len(value) < 900_000
+    assert letter["headers"] == {"empty": "", "odd": "\ufffd"}

@@ -17,13 +17,11 @@ from streams.sending import (
     Finished,
     Limits,
     LimitsChanged,
-    Opened,
     Paused,
     Resumed,
     Retire,
     RowsReady,
     SampleSent,
-    Sending,
     Span,
     SpansAdded,
     SpansReleased,
@@ -32,12 +30,10 @@ from streams.sending import (
 from tests.unit.throttle_world import START, World, settings_with
 
 HOUR = timedelta(hours=1)
-LIMIT = st.none() | st.integers(1, 1500)
+LIMIT = st.none() | st.integers(60, 900)
 LIMITS = st.builds(Limits, LIMIT, LIMIT)
-OPERATIONS = st.lists(
-    st.tuples(st.sampled_from(["pass", "pass", "hear", "hear", "crash", "emit", "pause", "resume", "rows"]), st.integers(0, 11)),
-    max_size=60,
-)
+VERBS = ["pass", "hear", "hear", "crash", "emit", "pause", "resume", "rows", "rows"]
+OPERATIONS = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, 11)), min_size=20, max_size=60)
 
 
 class Campaigns:
@@ -47,7 +43,7 @@ class Campaigns:
         self.world, self.limits, self.totals, self.tenant_limits = world, limits, totals, tenant_limits
         for number, total in enumerate(totals):
             tenant = self.tenant(number)
-            world.open(number, total, tenant, ready=0, limits=limits[number], tenant_limits=tenant_limits[tenant])
+            world.open(number, total, tenant, ready=total // 3, limits=limits[number], tenant_limits=tenant_limits[tenant])
 
     def tenant(self, number: int) -> str:
         return "abc"[number % 3]
@@ -80,11 +76,11 @@ class Campaigns:
         self.world.run()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     operations=OPERATIONS,
     limits=st.lists(LIMITS, min_size=7, max_size=7),
-    totals=st.lists(st.integers(0, 4000), min_size=1, max_size=7),
+    totals=st.lists(st.sampled_from([0, 1, 700, 2000]), min_size=1, max_size=7),
     tenant_limits=st.fixed_dictionaries({"a": LIMITS, "b": LIMITS, "c": LIMITS}),
     hour=st.sampled_from([HOUR, timedelta(seconds=7), timedelta(seconds=20)]),
     in_flight=st.sampled_from([100, 2500, 30_000]),
@@ -141,7 +137,7 @@ def test_what_may_go_is_granted_unless_the_cap_is_reached(in_flight: int, totals
     world = World(settings_with(in_flight=in_flight))
     for number, total in enumerate(totals):
         world.open(number, total)
-    while not len(world.milestones) == len(totals):
+    while len(world.milestones) != len(totals):
         world.hear()
         left = sum(totals) - sum(g.stop - g.start for g in world.granted)
         flying = sum(g.stop - g.start for g in world.outstanding)
@@ -212,7 +208,7 @@ def test_a_tenant_with_one_campaign_gets_as_much_as_one_with_many(burst: int, ot
         world.hear()
         world.emit(world.outstanding[:burst])
         many, one = granted_by(world, "tenant_id", ("many", "one"))
-        if one < 50_000:
+        if one < 50_000 and many < others * 50_000:
             assert abs(many - at_start - one) <= 2 * CHUNK
 
 
@@ -264,16 +260,22 @@ def test_a_cancelled_campaign_is_granted_nothing_and_leaves_when_drained() -> No
     assert (world.retired, world.milestones, world.tenants) == ([Retire("acme", 1)], [], {})
 
 
-@pytest.mark.parametrize("last", [Cancelled("acme", "campaign-1", 1), Closed("acme", 1)])
-def test_a_campaign_that_ended_before_its_plan_came_never_starts(last: Sending) -> None:
+def test_a_campaign_that_ended_before_its_plan_came_never_starts() -> None:
     world = World(settings_with())
     world.write(Cancelled("acme", "campaign-1", 1))
-    world.open(1, 100)
-    world.write(last)
-    assert world.hear() == []
-    world.write(Closed("acme", 1))
     world.hear()
-    assert world.tenants == {}
+    world.open(1, 100)
+    assert world.hear() == []
+    assert (world.tenants, world.milestones) == ({}, [])
+
+
+def test_a_closed_campaign_is_forgotten_whether_its_plan_came_or_not() -> None:
+    world = World(settings_with())
+    world.write(Cancelled("acme", "campaign-1", 1), Closed("acme", 1))
+    world.open(2, 100, ready=0)
+    world.write(Closed("acme", 2))
+    assert world.hear() == []
+    assert (world.tenants, world.milestones) == ({}, [])
 
 
 def test_what_is_heard_of_a_campaign_that_never_opens_is_forgotten_after_a_day() -> None:
@@ -448,6 +450,20 @@ def test_windows_of_the_quota_expire() -> None:
     rows = Counter(key.split(b"\0")[0] for key in world.stored)
     assert rows[b"minutes"] <= 2 * 2 * 122
     assert rows[b"quarters"] <= 2 * 2 * 194
+
+
+def test_a_rate_limited_campaign_says_so_at_most_once_in_ten_seconds(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "agents.throttle")
+    world = World(settings_with())
+    world.open(77, 3000, limits=Limits(per_hour=1000))
+    world.hear()
+    world.emit()
+    world.hear()
+    world.write(Tick(), RowsReady("acme", 77, 1))
+    world.hear()
+    (line,) = (record for record in caplog.records if record.message == "[THROTTLE] campaign rate limited")
+    fields = {"tenantId": "acme", "campaignId": "campaign-77", "currentRate": 0, "maxRate": 1000, "delayMs": 61 * 60_000}
+    assert {name: getattr(line, name) for name in fields} == fields
 
 
 def assert_waits(world: World, reason: str, until: Any = None) -> None:

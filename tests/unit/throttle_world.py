@@ -106,9 +106,8 @@ class World:
         if not events:
             return []
         tx = Transaction("throttle", "campaigns.sending.v1", 0, events, "dead")
-        with self.state.current():
-            with suppress(StopIteration):  # it never awaits anything, so it needs no event loop
-                self.body(tx).__await__().__next__()
+        with self.state.current(), suppress(StopIteration):  # it never awaits anything, so it needs no event loop
+            self.body(tx).__await__().__next__()
         if crash:
             self.restart()
             return []
@@ -117,7 +116,9 @@ class World:
     def _event(self, offset: int) -> Any:
         at, record = self.log[offset]
         value = record if isinstance(record, bytes) else encode(record)
-        return SimpleNamespace(key=b"", value=value, headers=(), message=SimpleNamespace(offset=offset, timestamp=at.timestamp()))
+        return SimpleNamespace(
+            key=b"", value=value, headers=(), message=SimpleNamespace(offset=offset, timestamp=at.timestamp(), headers=())
+        )
 
     def _commit(self, tx: Transaction, events: int) -> list[Grant]:
         for key, value in self.state.changes():

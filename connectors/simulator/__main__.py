@@ -1,0 +1,37 @@
+"""`python -m connectors.simulator`: the role `simulate`, until SIGTERM. Settings: `CAMPAIGNS_SIMULATE_*` (see behaviour.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import uvloop
+
+from connectors.simulator.behaviour import Behaviour
+from connectors.simulator.service import Simulator
+from streams import logs
+from streams.settings import from_environment
+
+
+def truth_folder(behaviour: Behaviour) -> Path | None:
+    """Where the truth log goes: as told, else below the home of the local stack, else nowhere."""
+    if behaviour.truth is not None:
+        return Path(behaviour.truth) if behaviour.truth else None
+    home = os.environ.get("CAMPAIGNS_HOME")
+    return Path(home) / "simulator" if home else None
+
+
+async def _main() -> None:
+    settings, behaviour = from_environment(), Behaviour()
+    stopped = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stopped.set)
+    async with Simulator(None, settings, behaviour, truth_folder(behaviour)):
+        await stopped.wait()
+
+
+if __name__ == "__main__":
+    logs.configure(from_environment(), "simulate")
+    uvloop.run(_main())

@@ -1,0 +1,277 @@
+"""The throttle on a real broker: killed at every point of a transaction, with feedback that comes late."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from pydantic import SecretStr
+
+from connectors import topics
+from streams.envelope import encode
+from streams.sending import (
+    CHUNK,
+    BatchSent,
+    Cancelled,
+    Finished,
+    Grant,
+    Limits,
+    Opened,
+    Paused,
+    Resumed,
+    Retire,
+    RowsReady,
+    Sending,
+    Span,
+    decode_grant,
+    decode_milestone,
+    lane,
+)
+from streams.settings import Settings
+from streams.topics import Name, Topics
+from tables.sending import CampaignSending, decode_tenant
+from tests.eventually import eventually
+from tests.faults.raw_kafka import Raw, read_all
+from tests.faults.workers import Role, Slot, Worker, settings_environment
+
+HOUR = timedelta(seconds=12)
+PARTITIONS = 4
+
+
+@pytest.fixture
+async def short(kafka: str) -> AsyncIterator[Settings]:
+    """An installation whose hour is 12 s and whose day 30 s."""
+    made = Settings(
+        kafka=kafka,
+        postgres="",
+        nats="",
+        topic_prefix=f"t{secrets.token_hex(4)}-",
+        partitions=PARTITIONS,
+        hour=HOUR,
+        day=timedelta(seconds=30),
+        in_flight=5000,
+        message_keys=(SecretStr("00" * 32),),
+    )
+    await topics.create(made)
+    yield made
+    await topics.delete(made)
+
+
+class Emitted(NamedTuple):
+    """Messages that left at one instant, in milliseconds."""
+
+    at: int
+    tenant: str
+    number: int
+    messages: int
+
+
+class Emission:
+    """A stand-in for the emit workers, which keeps every grant for up to `lag` seconds, and never loses one."""
+
+    def __init__(self, settings: Settings, lag: float, seed: int) -> None:
+        self._settings, self._topics, self._lag, self._random = settings, Topics(settings), lag, random.Random(seed)
+        self.emitted: list[Emitted] = []
+        self._works: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Emission]:
+        self.producer = AIOKafkaProducer(bootstrap_servers=self._settings.kafka, enable_idempotence=True)
+        grants = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka, auto_offset_reset="earliest", isolation_level="read_committed", enable_auto_commit=False
+        )
+        await self.producer.start()
+        await grants.start()
+        grants.assign([TopicPartition(self._topics.name(Name.GRANTS), p) for p in range(PARTITIONS)])
+        reading = asyncio.create_task(self._read(grants))
+        try:
+            yield self
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, *self._works, return_exceptions=True)
+            await grants.stop()
+            await self.producer.stop()
+
+    async def write(self, *records: Sending, at: int | None = None) -> None:
+        for record in records:
+            partition = self._topics.partition(getattr(record, "tenant_id", ""))
+            topic = self._topics.name(Name.SENDING)
+            await self.producer.send_and_wait(topic, encode(record), partition=partition, timestamp_ms=at)
+
+    async def _read(self, grants: AIOKafkaConsumer) -> None:
+        async for record in grants:
+            grant = decode_grant(record.value)
+            if isinstance(grant, Grant):
+                work = asyncio.create_task(self._emit(grant))
+                self._works.add(work)
+                work.add_done_callback(self._works.discard)
+
+    async def _emit(self, grant: Grant) -> None:
+        await asyncio.sleep(self._random.random() * self._lag)  # the lateness is the fault itself
+        at, messages = int(time.time() * 1000), grant.stop - grant.start
+        self.emitted.append(Emitted(at, grant.tenant_id, grant.number, messages))
+        await self.write(BatchSent(grant.tenant_id, grant.number, messages, 0), at=at)
+
+    def most_in_any(self, length: timedelta, tenant: str, number: int | None = None) -> int:
+        """The most messages in any sliding period."""
+        sent = sorted((e.at, e.messages) for e in self.emitted if e.tenant == tenant and number in (None, e.number))
+        most = total = first = 0
+        for at, messages in sent:
+            total += messages
+            while sent[first][0] < at - length / timedelta(milliseconds=1):
+                total -= sent[first][1]
+                first += 1
+            most = max(most, total)
+        return most
+
+
+@asynccontextmanager
+async def control(settings: Settings, log: Path, crashes: list[str]) -> AsyncIterator[Role]:
+    """One worker, restarted whatever ends it, that meets these crash points one after the other."""
+    environment = settings_environment(settings.kafka, settings.topic_prefix, PARTITIONS)
+    seconds = {"CAMPAIGNS_HOUR": settings.hour, "CAMPAIGNS_DAY": settings.day}
+    environment |= {name: f"PT{length.total_seconds():g}S" for name, length in seconds.items()}
+    environment["CAMPAIGNS_IN_FLIGHT"] = str(settings.in_flight)
+    role = Role("control", crashes)
+    slot = Slot(role, Worker("control", log, environment, module="tests.agents.throttle_process"))
+    supervising = asyncio.create_task(slot.supervise())
+    try:
+        yield role
+    finally:
+        supervising.cancel()
+        await slot.worker.stop()
+
+
+async def records(settings: Settings, topic: Name, partitions: int = PARTITIONS) -> list[list[Raw]]:
+    return await asyncio.to_thread(read_all, settings.kafka, Topics(settings).name(topic), partitions)
+
+
+async def milestones(settings: Settings, least: int = 0) -> list[Finished]:
+    """The campaigns that have finished; fails if they are fewer than `least`."""
+    found = (decode_milestone(record.value or b"") for part in await records(settings, Name.MILESTONES) for record in part)
+    finished = [milestone for milestone in found if isinstance(milestone, Finished)]
+    assert len(finished) >= least
+    return finished
+
+
+async def granted(settings: Settings) -> tuple[dict[int, list[Grant]], list[Retire]]:
+    """What is committed in the grants topic, and checks that each lies in its lane."""
+    grants: defaultdict[int, list[Grant]] = defaultdict(list)
+    retired: list[Retire] = []
+    for partition, part in enumerate(await records(settings, Name.GRANTS)):
+        for record in part:
+            grant = decode_grant(record.value or b"")
+            if isinstance(grant, Retire):
+                retired.append(grant)
+                continue
+            assert lane(grant.start, PARTITIONS) == partition
+            assert grant.start // CHUNK == (grant.stop - 1) // CHUNK
+            grants[grant.number].append(grant)
+    return grants, retired
+
+
+async def campaigns(settings: Settings) -> dict[int, CampaignSending]:
+    """The rows of the state topic as a reader finds them, by number."""
+    rows: dict[bytes, bytes | None] = {}
+    for part in await records(settings, Name.CONTROL_STATE):
+        rows |= {record.key: record.value for record in part if record.key is not None and record.key.startswith(b"sending\0")}
+    return {number: campaign for row in rows.values() if row for number, campaign in decode_tenant(row).campaigns.items()}
+
+
+async def drained(settings: Settings, number: int) -> CampaignSending:
+    campaign = (await campaigns(settings))[number]
+    assert campaign.is_paused
+    assert campaign.in_flight == 0
+    return campaign
+
+
+async def is_granted_more(settings: Settings, than: CampaignSending) -> bool:
+    return any(c.campaign_id == than.campaign_id and c.granted > than.granted for c in (await campaigns(settings)).values())
+
+
+async def nothing_left(settings: Settings) -> bool:
+    return await campaigns(settings) == {}
+
+
+async def test_grants_have_no_gap_and_no_overlap_and_limits_hold_whenever_the_worker_is_killed(short: Settings, tmp_path: Path) -> None:
+    seed = random.randrange(1 << 32)
+    logging.getLogger(__name__).warning("seed %d", seed)
+    limited, daily = Limits(per_hour=700), Limits(per_day=1500)
+    plans = [
+        Opened("acme", "a", 1, "email", 2000, (Span(0, 2000),), limited),
+        Opened("acme", "b", 2, "email", 9000, (Span(0, 9000),)),
+        Opened("globex", "c", 3, "email", 900, (Span(0, 900),), Limits(), Limits(per_hour=500)),
+        Opened("globex", "d", 4, "email", 600, (Span(0, 600),), Limits(), Limits(per_hour=500)),
+        Opened("initech", "e", 5, "email", 1800, (Span(0, 1800),), daily),
+    ]
+    points = ["body:3", "begun:3", "before-commit:4", "after-commit:3"]
+    random.Random(seed).shuffle(points)
+    crashes = [f"throttle:{point}" for point in points]
+    async with control(short, tmp_path / "control.log", crashes) as role, Emission(short, lag=1.5, seed=seed).running() as emission:
+        for plan in plans:
+            await emission.write(plan, RowsReady(plan.tenant_id, plan.number, plan.total))
+        await eventually(lambda: not role.todo, within=100)
+        finished = await eventually(lambda: milestones(short, len(plans)), within=100)
+    assert sum(role.met.values()) == len(points)
+    grants, retired = await granted(short)
+    for plan in plans:
+        ranges = sorted((grant.start, grant.stop) for grant in grants[plan.number])
+        assert [start for start, _ in ranges] == [0, *(stop for _, stop in ranges[:-1])]
+        assert ranges[-1][1] == plan.total
+    assert sorted((m.number, m.sent) for m in finished) == [(plan.number, plan.total) for plan in plans]
+    assert sorted(r.number for r in retired) == sorted(plan.number for plan in plans for _ in range(PARTITIONS))
+    assert emission.most_in_any(short.hour, "acme", 1) <= 700
+    assert emission.most_in_any(short.hour, "globex") <= 500
+    assert emission.most_in_any(short.day, "initech", 5) <= 1500
+    assert await campaigns(short) == {}
+
+
+async def test_pause_resume_and_cancel_act_on_a_running_campaign(short: Settings, tmp_path: Path) -> None:
+    settings = short.model_copy(update={"in_flight": 1000})
+    async with control(settings, tmp_path / "control.log", []), Emission(settings, lag=0.01, seed=1).running() as emission:
+        await emission.write(Opened("acme", "a", 1, "email", 1_000_000, (Span(0, 1_000_000),)), RowsReady("acme", 1, 1_000_000))
+        await emission.write(Opened("acme", "b", 2, "email", 1_000_000, (Span(0, 1_000_000),)), RowsReady("acme", 2, 1_000_000))
+        await eventually(lambda: len(emission.emitted) > 20, within=60)
+        await emission.write(Paused("acme", "a", 1))
+        at = await eventually(lambda: drained(settings, 1))
+        assert at.waiting is not None
+        assert at.waiting.reason == "paused"
+        before = len(emission.emitted)
+        await eventually(lambda: len(emission.emitted) > before + 20)
+        assert (await campaigns(settings))[1].granted == at.granted
+        await emission.write(Resumed("acme", "a", 1))
+        await eventually(lambda: is_granted_more(settings, at))
+        await emission.write(Cancelled("acme", "a", 1), Cancelled("acme", "b", 2))
+        await eventually(lambda: nothing_left(settings))
+    grants, retired = await granted(settings)
+    for number in (1, 2):
+        ranges = sorted((grant.start, grant.stop) for grant in grants[number])
+        assert [start for start, _ in ranges] == [0, *(stop for _, stop in ranges[:-1])]
+    assert {r.number for r in retired} == {1, 2}
+    assert await milestones(settings) == []
+
+
+async def test_what_nobody_can_use_is_put_aside_and_the_stream_goes_on(short: Settings, tmp_path: Path) -> None:
+    async with control(short, tmp_path / "control.log", []), Emission(short, lag=0, seed=1).running() as emission:
+        topic, partition = Topics(short).name(Name.SENDING), Topics(short).partition("acme")
+        for poison in (b"{", None, b'{"type":"opened"}'):
+            await emission.producer.send_and_wait(topic, poison, key=b"acme", partition=partition)
+        foreign = RowsReady("acme", 1, 5)
+        await emission.producer.send_and_wait(topic, encode(foreign), partition=(partition + 1) % PARTITIONS)
+        await emission.write(Opened("acme", "a", 1, "email", 5, (Span(0, 5),)), RowsReady("acme", 1, 5))
+        await eventually(lambda: milestones(short, 1), within=60)
+        dead = (await records(short, Name.DEAD_LETTERS, 1))[0]
+        codes = sorted(msgspec.json.decode(record.value or b"")["code"] for record in dead)
+        assert codes == ["malformed", "malformed", "malformed", "wrong-partition"]

@@ -1,0 +1,81 @@
+"""What a database that is away, busy or in a deadlock means, and that work is repeated until it is done."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from connectors.local.engine import RunningEngine
+from streams import metrics
+from streams.errors import DependencyDownError
+from streams.settings import Settings
+from tables.sql.database import Database, connect, translated, until_up
+from tests.eventually import eventually
+
+
+async def test_jsonb_is_python_and_times_are_utc(pool: asyncpg.Pool) -> None:
+    value = {"a": [1, 2.5, None, True], "ä": {"nested": "x"}}
+    row = await pool.fetchrow("SELECT $1::jsonb AS value, now() AS at, current_setting('statement_timeout') AS timeout", value)
+    assert row is not None
+    assert row["value"] == value
+    assert row["at"].utcoffset().total_seconds() == 0
+    assert row["timeout"] == "30s"
+
+
+async def test_work_waits_for_a_database_that_is_killed_and_is_done_once_it_is_back(
+    sql_settings: Settings, postgres_engine: RunningEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    database, gauge = Database(sql_settings, "test"), metrics.DEPENDENCY_DOWN.labels("postgres")
+
+    async def add(connection: asyncpg.Connection) -> int:
+        await connection.execute("INSERT INTO tenants (id) VALUES ('acme') ON CONFLICT DO NOTHING")
+        return int(await connection.fetchval("SELECT count(*) FROM tenants"))
+
+    assert await database.until_up(lambda connection: connection.fetchval("SELECT 1")) == 1
+    postgres_engine.kill()
+    waiting = asyncio.create_task(database.until_up(add))
+    await eventually(lambda: gauge._value.get() == 1)
+    postgres_engine.start()  # not on a thread: the engine ends with the thread that started it
+    assert await asyncio.wait_for(waiting, 30) == 1
+    assert gauge._value.get() == 0
+    assert [record.message for record in caplog.records if "answer" in record.message].count("PostgreSQL answers again") <= 1
+    assert sum("does not answer" in record.message for record in caplog.records) == 1
+    await database.close()
+
+
+async def test_a_deadlock_is_resolved_by_trying_again(pool: asyncpg.Pool) -> None:
+    await pool.execute("INSERT INTO tenants (id) VALUES ('a'), ('b')")
+    both = asyncio.Barrier(2)
+    attempts = 0
+
+    async def lock(connection: asyncpg.Connection, first: str, second: str) -> str:
+        nonlocal attempts
+        attempts += 1
+        await connection.execute("UPDATE tenants SET hourly_limit = 1 WHERE id = $1", first)
+        if attempts <= 2:
+            await both.wait()
+        await connection.execute("UPDATE tenants SET hourly_limit = 1 WHERE id = $1", second)
+        return first
+
+    done = await asyncio.gather(
+        until_up(pool, lambda connection: lock(connection, "a", "b")), until_up(pool, lambda connection: lock(connection, "b", "a"))
+    )
+    assert list(done) == ["a", "b"]
+    assert attempts == 3
+
+
+async def test_a_slow_statement_is_a_dependency_that_is_down_and_a_mistake_is_not(sql_settings: Settings) -> None:
+    pool = await connect(sql_settings)
+    async with pool.acquire() as connection:
+        await connection.execute("SET statement_timeout = 50")
+        with pytest.raises(DependencyDownError), translated():
+            await connection.execute("SELECT pg_sleep(5)")
+        with pytest.raises(asyncpg.UndefinedColumnError), translated():
+            await connection.execute("SELECT nonsense")
+    await pool.close()
+    with pytest.raises(DependencyDownError), translated():
+        await pool.fetchval("SELECT 1")
+    with pytest.raises(DependencyDownError):
+        await connect(Settings(**(sql_settings.model_dump() | {"postgres": "postgresql://postgres@127.0.0.1:1/none"})))

@@ -1,0 +1,105 @@
+"""An exactly-once app without a broker: a producer that writes down what it is told, and events as the transport stamps them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from faust.types import TP
+from pydantic import SecretStr
+
+from streams.app import App, create_app
+from streams.exactly_once import Body, Policy
+from streams.settings import Settings
+from streams.transactional_tables import PartitionState
+
+SOURCE, STATE = "x-in", "x-campaigns-test-state"
+
+
+class Batch:
+    """Holds three records, and none larger than 1 kB."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[bytes | None, bytes | None]] = []
+
+    def append(self, *, timestamp: int, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> object | None:
+        if len(self.records) == 3 or len(value or b"") > 1024:
+            return None
+        self.records.append((key, value))
+        return self
+
+    def close(self) -> None:
+        """As aiokafka's."""
+
+
+class Producer:
+    """A transactional producer that only writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.committed: list[tuple[str, int, bytes | None, bytes | None]] = []
+        self.open: list[tuple[str, int, bytes | None, bytes | None]] = []
+        self.failure: Exception | None = None
+
+    def create_batch(self) -> Batch:
+        return Batch()
+
+    async def begin_transaction(self) -> None:
+        self.log.append("begin")
+
+    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> asyncio.Future[None]:
+        self.open += [(topic, partition, key, value) for key, value in batch.records]
+        delivered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.failure is None:
+            delivered.set_result(None)
+        else:
+            delivered.set_exception(self.failure)
+        return delivered
+
+    async def commit_transaction(self) -> None:
+        self.log.append("commit")
+        self.committed += self.open
+        self.open.clear()
+
+    def state(self) -> dict[bytes | None, bytes | None]:
+        return {key: value for topic, _, key, value in self.committed if topic == STATE}
+
+    def sent(self, topic: str) -> list[tuple[int, bytes | None, bytes | None]]:
+        return [(partition, key, value) for name, partition, key, value in self.committed if name == topic]
+
+
+class Bench:
+    """An app with three tables and two partitions, without a broker."""
+
+    def __init__(self) -> None:
+        settings = Settings(
+            kafka="nowhere:1", postgres="-", nats="-", topic_prefix="x-", partitions=2, message_keys=(SecretStr("00" * 32),)
+        )
+        self.app: App = create_app("test", settings, Policy(slow_body=timedelta(milliseconds=20)))
+        self.eo, self.ends = self.app.exactly_once, list[BaseException]()
+        self.eo.end = self.ends.append
+        self.eo.sources.add(SOURCE)
+        self.app.consumer = SimpleNamespace(epoch=0)
+        self.totals = self.app.Table("totals", default=int, key_type=str)
+        self.minutes = self.app.Table("minutes", default=int, key_type=str).tumbling(60, expires=120)
+        self.blobs = self.app.Table("blobs", key_type=bytes, value_type=bytes)
+        self.producers = [Producer(), Producer()]
+        for number, producer in enumerate(self.producers):
+            self.eo.owned[number] = PartitionState(number, self.app.tables.transactional, producer)
+
+    async def feed(self, body: Body, *events: Any) -> None:
+        await self.eo.process("test", events, body)
+
+
+def event(offset: int, value: Any = b"v", *, partition: int = 0, previous: int | None = None, epoch: int = 0) -> Any:
+    stamped = SimpleNamespace(
+        tp=TP(SOURCE, partition),
+        offset=offset,
+        previous=offset - 1 if previous is None else previous,
+        epoch=epoch,
+        timestamp=1_700_000_000.123,
+        headers=(("type", b"t"),),
+    )
+    return SimpleNamespace(key=b"k", value=value, message=stamped)
