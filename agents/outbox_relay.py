@@ -33,6 +33,7 @@ from tables.sql.outbox import CHANNEL, Outgoing, claim
 _LOCK = "SELECT pg_try_advisory_lock(hashtext('campaigns.outbox-relay'))"
 _AHEAD = "SELECT ensure_recipient_partitions(coalesce(max(number), 0) + 1000) FROM campaigns"
 _ROWS = 2000  # a round; 168k rows/s when they are claimed like this
+_EXPIRED = 10_000  # answers removed by one statement
 _POLL = 0.5  # seconds without a notification, which a failing connection can swallow
 _STAND_BY = 1.0  # seconds between two attempts to become the relay
 _TIDY = 60.0  # seconds between two rounds of housekeeping
@@ -130,7 +131,8 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
 
     async def _tidy(self, connection: asyncpg.Connection) -> None:
         """What has to be done now and then by somebody, and only by one."""
-        await forget_expired(connection, datetime.now(UTC))
+        while await forget_expired(connection, datetime.now(UTC), _EXPIRED) == _EXPIRED:
+            pass
         await connection.execute(_AHEAD)
 
     async def _wait(self) -> None:

@@ -6,25 +6,38 @@ import re
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Header, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 
 from api.auth import Editor, Sender, Viewer
-from api.presented import Live, success
+from api.json_bodies import JsonRoute
+from api.presented import Live, recipient, success
 from api.problems import correlation_id
 from streams.command_bodies import CampaignCreate, CampaignUpdate, Explanation
 from streams.commands import Command, Commanded, Verb
 from streams.errors import MalformedError
-from tables.sql.campaigns import get_campaign, list_campaigns
+from tables.sql.campaigns import Campaign, get_campaign, list_campaigns
 from tables.sql.database import translated
 from tables.sql.execute import run
-from tables.sql.recipients import list_recipients
+from tables.sql.recipients import STATUSES, list_recipients
 from tables.sql.tenants import Caller
 
-router = APIRouter(prefix="/campaigns", tags=["campaigns"])
+router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
 
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=128, description="a repeat within 24 hours gets the first answer")]
+_KEPT = "a repeat within 24 hours gets the first answer; 1 to 128 printable ASCII characters"
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=128, pattern="^[ -~]+$", description=_KEPT)]
 IfMatch = Annotated[str | None, Header(description="the ETag that the campaign must still have, else 412")]
 Why = Annotated[Explanation | None, Body(description="why, for the events and `statusReason`")]
+CampaignId = Annotated[UUID, Path(alias="campaignId", description="the campaign's id")]
+
+
+async def existing(request: Request, who: Viewer, campaign_id: CampaignId) -> Campaign:
+    """The campaign of the path. Raises NotFoundError, also when it is another tenant's."""
+    with translated():
+        async with request.app.state.pool.acquire() as connection:
+            return await get_campaign(connection, who.tenant_id, campaign_id)
+
+
+Existing = Annotated[Campaign, Depends(existing)]
 
 
 @router.post("", status_code=201)
@@ -56,20 +69,19 @@ async def page(
     return success([live.campaign(campaign) for campaign in found], meta=meta)
 
 
-@router.get("/{campaign_id}")
-async def one(request: Request, response: Response, who: Viewer, campaign_id: UUID) -> dict[str, Any]:
+@router.get("/{campaignId}")
+async def one(request: Request, response: Response, campaign: Existing) -> dict[str, Any]:
     """The campaign with its progress and, if it is not moving, why (`waiting`)."""
-    campaign = await _campaign(request, who, campaign_id)
     response.headers["ETag"] = f'"{campaign.version}"'
     return success(Live.of(request).campaign(campaign))
 
 
-@router.patch("/{campaign_id}")
+@router.patch("/{campaignId}")
 async def update(
     request: Request,
     response: Response,
     who: Editor,
-    campaign_id: UUID,
+    campaign_id: CampaignId,
     body: CampaignUpdate,
     if_match: IfMatch = None,
     idempotency_key: IdempotencyKey = None,
@@ -78,8 +90,8 @@ async def update(
     return await _run(request, response, who, Verb.UPDATE, campaign_id, body, idempotency_key, if_match)
 
 
-@router.delete("/{campaign_id}", status_code=204, response_class=Response)
-async def delete(request: Request, response: Response, who: Editor, campaign_id: UUID, if_match: IfMatch = None) -> None:
+@router.delete("/{campaignId}", status_code=204, response_class=Response)
+async def delete(request: Request, response: Response, who: Editor, campaign_id: CampaignId, if_match: IfMatch = None) -> None:
     """Hide a campaign that is not being sent; a scheduled one is cancelled first."""
     await _run(request, response, who, Verb.DELETE, campaign_id, Explanation(), None, if_match)
 
@@ -89,14 +101,14 @@ def _add_verb(verb: Verb, summary: str) -> None:
         request: Request,
         response: Response,
         who: Sender,
-        campaign_id: UUID,
+        campaign_id: CampaignId,
         body: Why = None,
         if_match: IfMatch = None,
         idempotency_key: IdempotencyKey = None,
     ) -> dict[str, Any]:
         return await _run(request, response, who, verb, campaign_id, body or Explanation(), idempotency_key, if_match)
 
-    router.add_api_route(f"/{{campaign_id}}/{verb}", route, methods=["POST"], name=verb.value, summary=summary)
+    router.add_api_route(f"/{{campaignId}}/{verb}", route, methods=["POST"], name=verb.value, summary=summary)
 
 
 _add_verb(Verb.START, "Start now: the audience is fixed and sending begins within seconds")
@@ -105,35 +117,29 @@ _add_verb(Verb.RESUME, "Resume: goes on with the next recipient, nobody is lost 
 _add_verb(Verb.CANCEL, "Cancel for good: `inFlight` says how many still go out")
 
 
-@router.get("/{campaign_id}/stats")
-async def stats(request: Request, who: Viewer, campaign_id: UUID) -> dict[str, Any]:
+@router.get("/{campaignId}/stats")
+async def stats(request: Request, campaign: Existing) -> dict[str, Any]:
     """Live, exact, unique counts. Rates are percent: opens and clicks of the delivered, bounces of the sent."""
-    return success(Live.of(request).stats(await _campaign(request, who, campaign_id)))
+    return success(Live.of(request).stats(campaign))
 
 
-@router.get("/{campaign_id}/recipients")
+@router.get("/{campaignId}/recipients")
 async def recipients(
     request: Request,
-    who: Viewer,
-    campaign_id: UUID,
+    campaign: Existing,
     page: Annotated[int, Query()] = 1,
-    page_size: Annotated[int, Query(alias="pageSize")] = 20,
-    status: str | None = None,
-    cursor: str | None = None,
-    limit: int | None = None,
+    page_size: Annotated[int, Query(alias="pageSize", description="1 to 1,000")] = 20,
+    status: Annotated[str | None, Query(description=f"one of {', '.join(STATUSES)}")] = None,
+    cursor: Annotated[str | None, Query(description="`meta.nextCursor` of the answer before; `page` is then ignored")] = None,
+    limit: Annotated[int | None, Query(description="the same as `pageSize`")] = None,
 ) -> dict[str, Any]:
     """The ledger: one row per recipient with status, times and the reason of every non-send. Large lists: follow `meta.nextCursor`."""
-    campaign = await _campaign(request, who, campaign_id)
+    size = page_size if limit is None else limit
     with translated():
         async with request.app.state.pool.acquire() as connection:
-            found = await list_recipients(connection, campaign, page=page, page_size=page_size, status=status, cursor=cursor, limit=limit)
-    return success(*found)
-
-
-async def _campaign(request: Request, who: Caller, campaign_id: UUID) -> Any:
-    with translated():
-        async with request.app.state.pool.acquire() as connection:
-            return await get_campaign(connection, who.tenant_id, campaign_id)
+            found = await list_recipients(connection, campaign, page=page, page_size=size, status=status, cursor=cursor)
+    meta = {"page": page, "pageSize": size, "total": found.total, "totalPages": -(-found.total // size), "nextCursor": found.next_cursor}
+    return success([recipient(row) for row in found.recipients], meta=meta)
 
 
 async def _run(

@@ -3,52 +3,73 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable
+import itertools
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import Any
-from uuid import UUID
 
 from fastapi import APIRouter, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from api.auth import Viewer
+from api.auth import Viewer, caller
+from api.campaigns import Existing
 from api.presented import Live
+from streams.errors import DependencyDownError, NotFoundError, UnauthorizedError
 from tables.sql.campaigns import Campaign, get_campaign, list_campaigns
-from tables.sql.database import translated
+from tables.sql.database import Connection, translated
 
 router = APIRouter(tags=["live"])
 
 _EVERY = 0.5  # seconds between two looks; live stats are promised within 1.5 s
+_CHECKED = 20  # looks between two checks that the API key has not been revoked
 _SHOWN = 50  # newest campaigns on the overview
 _SUMMED = ("sentCount", "deliveredCount", "openedCount", "clickedCount")
+Look = Callable[[Live, Connection], Awaitable[dict[str, Any]]]
 
 
 @router.get("/events", response_class=EventSourceResponse)
 async def overview(request: Request, who: Viewer) -> AsyncIterable[ServerSentEvent]:
     """`campaigns`: the tenant's newest 50 campaigns with stats, progress and reasons for waiting, and totals over them."""
-    live, last = Live.of(request), None
-    while True:
-        with translated():
-            async with request.app.state.pool.acquire() as connection:
-                found, _ = await list_campaigns(connection, who.tenant_id, page_size=_SHOWN)
+
+    async def look(live: Live, connection: Connection) -> dict[str, Any]:
+        found, _ = await list_campaigns(connection, who.tenant_id, page_size=_SHOWN)
         shown = [_with_stats(live, campaign) for campaign in found]
         totals = {name: sum(row["stats"][name] for row in shown) for name in _SUMMED}
-        current = {"campaigns": shown, "totals": totals | {"rate": round(sum(row["progress"]["rate"] for row in shown))}}
-        if current != last:
-            yield ServerSentEvent(data=current, event="campaigns")
-        last = current
-        await asyncio.sleep(_EVERY)
+        return {"campaigns": shown, "totals": totals | {"rate": round(sum(row["progress"]["rate"] for row in shown))}}
+
+    async for seen in _changes(request, look):
+        yield ServerSentEvent(data=seen, event="campaigns")
 
 
-@router.get("/campaigns/{campaign_id}/events", response_class=EventSourceResponse)
-async def one(request: Request, who: Viewer, campaign_id: UUID) -> AsyncIterable[ServerSentEvent]:
+@router.get("/campaigns/{campaignId}/events", response_class=EventSourceResponse)
+async def one(request: Request, who: Viewer, campaign: Existing) -> AsyncIterable[ServerSentEvent]:
     """`campaign`: the campaign with stats, progress, ETA and the reason for waiting. Ends when the campaign is deleted."""
+
+    async def look(live: Live, connection: Connection) -> dict[str, Any]:
+        return _with_stats(live, await get_campaign(connection, who.tenant_id, campaign.id))
+
+    async for seen in _changes(request, look):
+        yield ServerSentEvent(data=seen, event="campaign")
+
+
+async def _changes(request: Request, look: Look) -> AsyncIterator[dict[str, Any]]:
+    """What is seen whenever it differs from before, while the key is good and what is looked at exists.
+
+    A database that is away is waited for: the reader keeps what it has, and its stream.
+    """
     live, last = Live.of(request), None
-    while True:
-        with translated():
-            async with request.app.state.pool.acquire() as connection:
-                current = _with_stats(live, await get_campaign(connection, who.tenant_id, campaign_id))
-        if current != last:
-            yield ServerSentEvent(data=current, event="campaign")
+    for looks in itertools.count():
+        try:
+            with translated():
+                if looks % _CHECKED == 0:
+                    await caller(request)
+                async with request.app.state.pool.acquire() as connection:
+                    current = await look(live, connection) if live.is_ready else last
+        except DependencyDownError:
+            current = last
+        except (UnauthorizedError, NotFoundError):
+            return
+        if current is not None and current != last:
+            yield current
         last = current
         await asyncio.sleep(_EVERY)
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
+from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 
 from api.rates import Rates
 from streams.envelope import rfc3339
+from streams.errors import DependencyDownError
 from tables.sql.campaigns import Campaign, presented
 from tables.sql.lifecycle import Status
+from tables.sql.recipients import Recipient
 from tables.stats import rates
 from tables.views import SendingView, StatsView
 
@@ -23,9 +26,18 @@ def success(data: Any, meta: dict[str, Any] | None = None) -> dict[str, Any]:
     return {"success": True, "data": data} | ({} if meta is None else {"meta": meta})
 
 
+def recipient(row: Recipient) -> dict[str, Any]:
+    """A row of the ledger as the API spells it: every field, nulls included; times in RFC 3339 with milliseconds."""
+    fields = {to_camel(name): getattr(row, name) for name in Recipient.__struct_fields__}
+    return {name: rfc3339(value) if isinstance(value, datetime) else value for name, value in fields.items()}
+
+
 @dataclass(frozen=True)
 class Live:
-    """The live side of a request's answer: counts, cursors and rates, all from memory."""
+    """The live side of a request's answer: counts, cursors and rates, all from memory.
+
+    Until the views have been read (Kafka is away while the API starts), nothing is claimed: `progress` is null and `stats` raises.
+    """
 
     counts: StatsView
     sending: SendingView
@@ -35,6 +47,10 @@ class Live:
     def of(cls, request: Request) -> Self:
         state = request.app.state
         return cls(state.stats, state.sending, state.rates)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.counts.ready.is_set() and self.sending.ready.is_set()
 
     def sent(self, tenant: str, number: int) -> int:
         return self.counts.campaign(number).total.sent
@@ -49,7 +65,9 @@ class Live:
         return presented(campaign) | {"waiting": self._waiting(campaign), "progress": self._progress(campaign)}
 
     def stats(self, campaign: Campaign) -> dict[str, Any]:
-        """As in the specification, section 4; our extra fields stand beside its own."""
+        """As in the specification, section 4; our extra fields stand beside its own. Raises DependencyDownError."""
+        if not self.counts.ready.is_set():
+            raise DependencyDownError("The counts have not been read from Kafka yet; try again.")
         stats = self.counts.campaign(campaign.number)
         total, percent = stats.total, rates(stats.total)
         return {
@@ -75,7 +93,9 @@ class Live:
             "updatedAt": stats.updated_at,
         }
 
-    def _progress(self, campaign: Campaign) -> dict[str, Any]:
+    def _progress(self, campaign: Campaign) -> dict[str, Any] | None:
+        if not self.is_ready:
+            return None
         total, sending = self.counts.campaign(campaign.number).total, self.sending.campaign(campaign.number)
         rate = self.rates.of(campaign.number) if campaign.status in _BEING_SENT else 0.0
         left = max(0, (campaign.total_recipients or 0) - total.sent - total.skipped)

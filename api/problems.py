@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from streams.errors import CampaignError, DependencyDownError
+from streams.command_bodies import sentence
+from streams.errors import CampaignError
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +23,23 @@ _TITLES: Mapping[int, str] = {
     403: "The role does not allow this",
     404: "Not found",
     405: "Method not allowed",
+    409: "Conflict",
+    412: "The campaign has changed",
     413: "The request is too large",
+    415: "Unsupported content type",
     422: "A rule is broken",
     500: "Something went wrong here",
     503: "A dependency is down",
+}
+# The framework's words for these two say less.
+_DETAILS: Mapping[int, str] = {404: "There is nothing at this address.", 405: "This address does not know the method."}
+# `type` of what the framework refuses before our code sees it; our own errors name theirs.
+_CODES: Mapping[int, str] = {
+    400: "malformed",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+    415: "unsupported-content-type",
 }
 
 
@@ -68,6 +81,17 @@ def of_error(request: Request, error: CampaignError) -> Response:
     return problem(request, error.status, error.detail, code=error.code, title=error.title, errors=errors, headers=headers)
 
 
+def _of_validation(request: Request, wrong: Sequence[Any]) -> Response:
+    """A wrong header is malformed (400); everything else breaks a rule (422)."""
+    fields = [
+        {"field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), "message": sentence(item["msg"])}
+        for item in wrong
+    ]
+    is_header = all(item["loc"][0] == "header" for item in wrong)
+    detail = "; ".join(f"{one['field']}: {one['message']}" for one in fields)
+    return problem(request, 400 if is_header else 422, detail, code="malformed" if is_header else "rule-broken", errors=fields)
+
+
 def install(app: FastAPI) -> None:
     """Registers the handlers; nothing leaves the application as a bare text or a stack trace."""
 
@@ -77,26 +101,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
-        wrong = error.errors()
-        if any(item["type"] == "json_invalid" for item in wrong):
-            return problem(request, 400, "The body is not valid JSON.", code="malformed")
-        fields = [
-            {"field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), "message": str(item["msg"])} for item in wrong
-        ]
-        return problem(request, 422, "; ".join(f"{f['field']}: {f['message']}" for f in fields), code="rule-broken", errors=fields)
+        return _of_validation(request, error.errors())
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
-        return problem(request, error.status_code, str(error.detail), headers=error.headers)
-
-    @app.exception_handler(asyncpg.PostgresConnectionError)
-    @app.exception_handler(asyncpg.CannotConnectNowError)
-    @app.exception_handler(asyncpg.InterfaceError)
-    @app.exception_handler(OSError)
-    @app.exception_handler(TimeoutError)
-    async def _down(request: Request, error: Exception) -> Response:
-        log.warning("a dependency did not answer a request", extra={"error": type(error).__name__})
-        return of_error(request, DependencyDownError("PostgreSQL does not answer. Nothing was changed; try again."))
+        detail = _DETAILS.get(error.status_code, error.detail)
+        return problem(request, error.status_code, detail, code=_CODES.get(error.status_code, ""), headers=error.headers)
 
     @app.exception_handler(Exception)
     async def _bug(request: Request, error: Exception) -> Response:

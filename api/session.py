@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from api.auth import COOKIE, Viewer, identify
+from api.json_bodies import JsonRoute
 from streams.errors import ForbiddenError
 
-router = APIRouter(prefix="/session", tags=["dashboard"], include_in_schema=False)
+router = APIRouter(prefix="/session", tags=["dashboard"], include_in_schema=False, route_class=JsonRoute)
 
 
 class SignIn(BaseModel):

@@ -5,7 +5,7 @@ REST refuses unknown fields; Kafka ignores them (`validated(…, extra="ignore")
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
@@ -22,6 +22,7 @@ Channel = Literal["email", "sms", "whatsapp", "push"]
 MIN_PER_HOUR = 100  # specification, section 9: slower campaigns would look stalled
 _MAX_COUNT = 2**31 - 1  # integer columns
 _MAX_SEGMENTS = 1000
+_MAX_DEPTH = 10
 
 
 def _text(value: str) -> str:
@@ -76,6 +77,19 @@ def _duration(value: str) -> str:
     return value
 
 
+def _shallow(value: dict[str, Any]) -> dict[str, Any]:
+    level: list[object] = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [inner for outer in level for inner in _inside(outer)]
+    if level:  # serialising what is nested by the hundred raises
+        raise ValueError(f"must not be nested more than {_MAX_DEPTH} levels deep")
+    return value
+
+
+def _inside(value: object) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
 def _distinct(values: list[UUID]) -> list[UUID]:
     return list(dict.fromkeys(values))
 
@@ -90,6 +104,7 @@ Address = Annotated[str, StringConstraints(max_length=320), AfterValidator(_addr
 Duration = Annotated[str, StringConstraints(max_length=50), AfterValidator(_duration)]
 Switch = Annotated[bool, Field(strict=True)]
 Limit = Annotated[int, Field(strict=True, ge=MIN_PER_HOUR, le=_MAX_COUNT)]
+Json = Annotated[dict[str, Any], AfterValidator(_shallow)]
 Segments = Annotated[list[UUID], Field(max_length=_MAX_SEGMENTS), AfterValidator(_distinct)]
 
 
@@ -118,9 +133,9 @@ class CampaignCreate(Body):
     exclude_segment_ids: Segments = Field(default_factory=list)
     scheduled_at: Instant | None = None
     timezone: TimeZone | None = "UTC"
-    recurring_schedule: dict[str, Any] | None = None
-    settings: dict[str, Any] = Field(default_factory=dict)
-    ab_test_config: dict[str, Any] | None = None
+    recurring_schedule: Json | None = None
+    settings: Json = Field(default_factory=dict)
+    ab_test_config: Json | None = None
     throttle_config: ThrottleConfig | None = None
 
 
@@ -136,9 +151,9 @@ class CampaignUpdate(Body):
     exclude_segment_ids: Segments | None = None
     scheduled_at: Instant | None = None
     timezone: TimeZone | None = None
-    recurring_schedule: dict[str, Any] | None = None
-    settings: dict[str, Any] | None = None
-    ab_test_config: dict[str, Any] | None = None
+    recurring_schedule: Json | None = None
+    settings: Json | None = None
+    ab_test_config: Json | None = None
     throttle_config: ThrottleConfig | None = None
 
 
@@ -192,7 +207,7 @@ def validated(model: type[B], data: object, extra: Extra, within: str = "") -> B
         return model.model_validate(data, extra=extra)
     except ValidationError as error:
         raise broken(
-            *(FieldError(_path(within, *item["loc"]), _sentence(item["msg"])) for item in error.errors(include_url=False))
+            *(FieldError(_path(within, *item["loc"]), sentence(item["msg"])) for item in error.errors(include_url=False))
         ) from error
 
 
@@ -210,5 +225,6 @@ def _path(*parts: object) -> str:
     return ".".join(str(part) for part in parts if part != "")
 
 
-def _sentence(message: str) -> str:
+def sentence(message: str) -> str:
+    """A message of pydantic without its "Value error, ", which says nothing."""
     return message.removeprefix("Value error, ")

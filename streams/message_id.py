@@ -48,7 +48,9 @@ class MessageIds:
         """Deterministic: the same four arguments make the same id."""
         campaign, position = f"{number:012x}", f"{ordinal:06x}"
         head = f"{campaign[:8]}-{campaign[8:]}-8{position[:3]}-{_EPOCHS[epoch]}{position[3:]}"
-        return f"{head}-{self._mac(head, tenant, epoch)}"
+        mac = self._keyed[epoch]()
+        mac.update((head + tenant).encode())
+        return f"{head}-{mac.hexdigest()}"
 
     def make_many(self, number: int, ordinals: Iterable[int], tenant: str, epoch: int) -> list[str]:
         """`make` for many recipients of one campaign: 1.0 us each instead of 1.6, because the key is absorbed once."""
@@ -73,13 +75,12 @@ class MessageIds:
         epoch = _EPOCHS.find(text[19]) if len(text) == 36 and text[14] == "8" else -1
         if epoch < 0:
             raise InvalidMessageIdError("id-format")
-        if epoch >= len(self._keyed) or f"-{self._mac(text[:23], tenant, epoch)}" != text[23:]:
+        if epoch >= len(self._keyed):
             raise InvalidMessageIdError("id-forged")
-
-    def _mac(self, head: str, tenant: str, epoch: int) -> str:
         mac = self._keyed[epoch]()
-        mac.update((head + tenant).encode())
-        return mac.hexdigest()
+        mac.update((text[:23] + tenant).encode())
+        if "-" + mac.hexdigest() != text[23:]:
+            raise InvalidMessageIdError("id-forged")
 
 
 def recipient(text: str) -> Recipient:

@@ -6,7 +6,7 @@ const clock = (iso) => new Date(iso).toLocaleTimeString([], { hour: "2-digit", m
 
 const REASONS = {
   quota: "Waiting for quota", "running-limit": "Waiting for a free place among the running campaigns", "ab-test": "Held for the A/B winner",
-  paused: "Paused", "not-before": "Waiting for its time", "dependency-down": "Waiting: a dependency is down", expanding: "Preparing the audience",
+  paused: "Paused", "not-before": "Waiting for its time", "dependency-down": "Waiting: a dependency is down", audience: "Preparing the audience",
 };
 const VERBS = { running: ["pause", "cancel"], paused: ["resume", "cancel"], draft: ["start"], scheduled: ["start", "cancel"] };
 const cards = new Map();
@@ -38,7 +38,8 @@ function open(session) {
   stream?.close();
   stream = new EventSource("/api/v1/events");
   stream.addEventListener("campaigns", (event) => { $("connection").textContent = "live"; draw(JSON.parse(event.data)); });
-  stream.onerror = () => { $("connection").textContent = "reconnecting…"; };
+  // The browser reconnects by itself unless it was refused: then ask who we are again.
+  stream.onerror = () => { $("connection").textContent = "reconnecting…"; if (stream.readyState === EventSource.CLOSED) setTimeout(resume, 2000); };
 }
 
 function draw({ campaigns, totals }) {
@@ -46,13 +47,13 @@ function draw({ campaigns, totals }) {
   fill($("totals"), [["sent", totals.sentCount], ["per second", totals.rate], ["delivered", totals.deliveredCount], ["opened", totals.openedCount], ["clicked", totals.clickedCount]],
     ([label, value], box) => { box.innerHTML = "<strong></strong><span></span>"; box.children[0].textContent = count(value); box.children[1].textContent = label; });
   const seen = new Set();
-  for (const campaign of campaigns) {
+  campaigns.forEach((campaign, place) => {
     seen.add(campaign.id);
     if (!cards.has(campaign.id)) { cards.set(campaign.id, $("card").content.firstElementChild.cloneNode(true)); }
-    const card = cards.get(campaign.id);
-    if (card.parentNode !== $("campaigns")) $("campaigns").append(card);
+    const card = cards.get(campaign.id), there = $("campaigns").children[place];
+    if (card !== there) $("campaigns").insertBefore(card, there ?? null);
     update(card, campaign);
-  }
+  });
   for (const [id, card] of cards) if (!seen.has(id)) { card.remove(); cards.delete(id); }
 }
 
@@ -110,8 +111,14 @@ $("sign-out").onclick = async () => { await api("/session", { method: "DELETE" }
 
 // The link that `campaigns up` prints carries the demo's key behind #: a browser never sends that part to a server.
 const key = new URLSearchParams(location.hash.slice(1)).get("key");
-if (key) { history.replaceState(null, "", "/"); signIn(key); }
-else {
-  const answer = await api("/session");
-  if (answer.ok) open(await answer.json());
+if (key) { history.replaceState(null, "", "/"); signIn(key); } else resume();
+
+async function resume() {
+  try {
+    const answer = await api("/session");
+    if (answer.ok) return open(await answer.json());
+    if (answer.status === 401) return;
+  } catch { /* nobody answers: the same as a refusal that will pass */ }
+  $("connection").textContent = "reconnecting…";
+  setTimeout(resume, 2000);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -107,7 +108,8 @@ class Identity:
 
     @property
     def digest(self) -> bytes:
-        return sha256(msgspec.json.encode(self.content, order="sorted")).digest()
+        # the standard library's JSON takes every number that a caller can write, msgspec's only 64 bits
+        return sha256(json.dumps(self.content, sort_keys=True).encode()).digest()
 
 
 async def recall(connection: Connection, identity: Identity, at: datetime) -> Answer | None:

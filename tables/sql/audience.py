@@ -126,6 +126,8 @@ async def announce(connection: Connection, settings: Settings, wanted: Stage, to
         )
         record = outbox.lifecycle(started, campaign.tenant_id, campaign.id, campaign.version, wanted.correlation_id, at)
         await outbox.append(connection, [record])
+    if total == 0:
+        await connection.execute(f"DROP TABLE IF EXISTS {_table(campaign.number)}")
     return Audience(campaign, total, (await get_tenant(connection, campaign.tenant_id)).limits)
 
 

@@ -20,8 +20,8 @@ async def read_chunk(
 ) -> list[asyncpg.Record]:
     """The recipients [start, stop) in that order. Rows that were erased are absent, and erased contacts have no CONTACT_ID.
 
-    `fields` are names of `FIELDS`; fewer are faster; `attributes` come as the text of a JSON object. IS_SUPPRESSED is as of this moment, True or None. One statement, so one snapshot.
-    About 6 us a row in PostgreSQL, 3 us when the tenant has no suppressions.
+    `fields` are names of `FIELDS`, and fewer are faster; `attributes` come as the text of a JSON object. IS_SUPPRESSED is as of this
+    moment, True or None. One statement, so one snapshot. About 6 us a row in PostgreSQL, 3 us when the tenant has no suppressions.
     """
     sql = _sql(channel, tuple(fields))
     return await connection.fetch(sql, tenant, recipient_id(number, start), recipient_id(number, stop))

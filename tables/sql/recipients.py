@@ -8,7 +8,6 @@ from types import MappingProxyType
 from uuid import UUID
 
 from streams.envelope import Record
-from streams.errors import MalformedError
 from streams.message_id import MAX_ORDINAL
 from tables.sql.campaigns import Campaign
 from tables.sql.database import Connection
@@ -92,7 +91,7 @@ async def list_recipients(
 ) -> RecipientPage:
     """A page of the ledger: by number (cost grows with it), or the one after `cursor` (cost does not grow).
 
-    Raises CampaignError for an unknown status, a page outside 1..10,000 and a size outside 1..1,000, MalformedError for a bad cursor.
+    Raises CampaignError for an unknown status, a bad cursor, a page outside 1..10,000 and a size outside 1..1,000.
     """
     _check(status, page, page_size)
     first = recipient_id(campaign.number, 0) if cursor is None else _after(cursor, campaign.number)
@@ -123,9 +122,9 @@ def _after(cursor: str, number: int) -> UUID:
     try:
         last = UUID(hex=cursor)
     except ValueError as error:
-        raise MalformedError("cursor: take it from meta.nextCursor as it is") from error
+        raise broken("cursor", "take it from meta.nextCursor as it is") from error
     if last.int >> 80 != number:
-        raise MalformedError("cursor: it is another campaign's")
+        raise broken("cursor", "it is another campaign's")
     return recipient_id(number, ordinal_of(last) + 1)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 
 from agents.fold import fold
@@ -20,10 +19,8 @@ def main() -> None:
     settings = from_environment()
     app = create_app("stats", settings)
     facts = raw_topic(app, Topics(settings).name(Name.FACTS))
-    within = float(os.environ.get("WITHIN", "0.2"))
-    app.exactly_once.agent(facts, name="fold", max_events=500, within=within)(fold(app, settings))
-    app.add_dependency(Ingest(app, settings))
-    run(app)
+    app.exactly_once.agent(facts, name="fold", max_events=500, within=0.2)(fold(app, settings))
+    run(app, Ingest(app, settings))
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ async def test_kill_9_at_every_point_loses_nothing_and_keeps_ids_and_order(setti
     async with process(settings, "relay", tmp_path, "outbox:before-commit:1", "outbox:published:1", "outbox:published:2") as slot:
         written: dict[str, list[str]] = {}
         for _ in range(4):
-            written |= await fill(pool, campaigns=20, each=30)
+            written |= await fill(pool, campaigns=10, each=10)
             await eventually(lambda: is_empty(pool), within=120)
     assert slot.role.met.total() == 3
     records = read(settings, Name.EVENTS)

@@ -28,7 +28,7 @@ _WEIGHTS = {"delivered": 62, "opened": 25, "clicked": 10, "bounced": 2, "failed"
 
 
 async def measure(settings: Settings, events: int) -> dict[str, float]:
-    """One round on fresh topics: rates in events a second, CPU seconds of the stats worker per million events.
+    """One round on fresh topics: rates in events a second, CPU seconds per million events, and the ratio of either to the raw loop's.
 
     The events are of one campaign with half as many recipients, in random order and with the repeats that chance brings. The time runs from
     the first fact to the last exact count, as a reader of the stats sees it. Raises AssertionError when a count is not that of plain sets.
@@ -37,12 +37,13 @@ async def measure(settings: Settings, events: int) -> dict[str, float]:
     await topics.create(mine)
     try:
         truth = await _produce(mine, events)
-        raw = await _raw_rate(mine, events)
+        raw, raw_cpu = await _raw(mine, events)
         seconds, cpu = await _fold(mine, truth)
     finally:
         await topics.delete(mine)
     rate = events / seconds
-    return {"events": events, "rate": rate, "raw_rate": raw, "ratio": rate / raw, "cpu_seconds_per_million": cpu / events * 1e6}
+    costs = {"cpu_seconds_per_million": cpu / events * 1e6, "raw_cpu_seconds_per_million": raw_cpu / events * 1e6}
+    return {"events": events, "rate": rate, "raw_rate": raw, "ratio": rate / raw, "cpu_ratio": raw_cpu / cpu, **costs}
 
 
 def _events(settings: Settings, count: int, truth: dict[str, bytearray]) -> Iterator[bytes]:
@@ -84,29 +85,29 @@ def _slices(values: Iterable[bytes]) -> Iterator[list[bytes]]:
         yield some
 
 
-async def _raw_rate(settings: Settings, events: int) -> float:
-    """Events a second of the denominator, in a process like the one that is measured: nothing else runs in it."""
+async def _raw(settings: Settings, events: int) -> tuple[float, float]:
+    """Events a second and CPU seconds of the denominator, in a process like the one that is measured: nothing else runs in it."""
     name = Topics(settings).name(Name.INCOMING)
     arguments = (sys.executable, "-m", "tests.benchmarks.fold", settings.kafka, name, str(settings.partitions), str(events))
     process = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
-    answer, _ = await process.communicate()
-    return float(answer)
+    rate, cpu = (await process.communicate())[0].split()
+    return float(rate), float(cpu)
 
 
-async def decode_only(servers: str, name: str, partitions: int, events: int) -> float:
-    """Events a second that aiokafka and msgspec alone reach."""
+async def decode_only(servers: str, name: str, partitions: int, events: int) -> tuple[float, float]:
+    """Events a second that aiokafka and msgspec alone reach, and the CPU seconds it takes them."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="earliest", max_partition_fetch_bytes=2 << 20
     )
     async with consumer:
         consumer.assign([TopicPartition(name, partition) for partition in range(partitions)])
-        left, started = events, time.perf_counter()
+        left, started, used = events, time.perf_counter(), time.process_time()
         while left:
             for records in (await consumer.getmany(timeout_ms=200, max_records=20_000)).values():
                 for record in records:
                     decode_incoming(record.value)
                 left -= len(records)
-        return events / (time.perf_counter() - started)
+        return events / (time.perf_counter() - started), time.process_time() - used
 
 
 async def _fold(settings: Settings, truth: dict[str, int]) -> tuple[float, float]:
@@ -158,4 +159,4 @@ if __name__ == "__main__":
     import uvloop
 
     uvloop.install()
-    print(asyncio.run(decode_only(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))  # noqa: T201  # to the parent
+    print(*asyncio.run(decode_only(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))  # noqa: T201  # to the parent

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import msgspec
 import pytest
 
@@ -220,37 +219,6 @@ async def test_if_match_refuses_a_campaign_that_has_changed(world: World) -> Non
         await world.do(Verb.UPDATE, campaign_id, {"name": "b"}, if_match=1)
 
 
-async def test_a_repeated_request_gets_the_first_answer_and_is_done_once(world: World) -> None:
-    answers = await asyncio.gather(*(world.answer(Verb.CREATE, body=world.draft(), key="k") for _ in range(20)))
-    assert len({answer.campaign_id for answer in answers}) == 1
-    assert [answer for answer in answers if answer != answers[0]] == []
-    assert len(await world.events()) == 1
-    other = await world.answer(Verb.CREATE, body=world.draft(name="another"), key="k")
-    with pytest.raises(ConflictError, match="Idempotency-Key"):
-        other.result()
-
-
-async def test_a_refusal_is_remembered_too_and_keeps_its_class(world: World) -> None:
-    campaign_id = await world.created()
-    first = await world.answer(Verb.PAUSE, campaign_id, key="k")
-    await world.do(Verb.START, campaign_id)
-    again = await world.answer(Verb.PAUSE, campaign_id, key="k")
-    assert again == first
-    with pytest.raises(IllegalTransitionError):
-        again.result()
-    assert (await world.answer(Verb.PAUSE, campaign_id, key="l")).status == 200
-
-
-async def test_answers_are_kept_apart_by_scope_and_tenant_and_forgotten_in_time(world: World) -> None:
-    command = world.command(Verb.CREATE, body=world.draft())
-    async with world.pool.acquire() as connection, connection.transaction():
-        rest = await execute(connection, world.settings, command, scope="rest", key="k")
-        kafka = await execute(connection, world.settings, command, scope="command", key="k")
-        expired = world.command(Verb.CREATE, body=world.draft(), at=datetime.now(UTC) + timedelta(hours=25))
-        tomorrow = await execute(connection, world.settings, expired, scope="rest", key="k")
-    assert len({rest.campaign_id, kafka.campaign_id, tomorrow.campaign_id}) == 3
-
-
 async def test_the_last_message_completes_a_campaign_once_running_or_paused(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     campaign_id = await world.started()
@@ -271,16 +239,6 @@ async def test_the_last_message_completes_a_campaign_once_running_or_paused(worl
     logged = [record for record in caplog.records if record.message == "[LIFECYCLE] campaign status changed"]
     moves = [(vars(record)["fromStatus"], vars(record)["toStatus"]) for record in logged]
     assert moves == [("draft", "running"), ("running", "paused"), ("paused", "completed")]
-
-
-async def test_a_crash_before_the_commit_leaves_neither_row_nor_event_nor_answer(world: World) -> None:
-    command = world.command(Verb.CREATE, body=world.draft())
-    with pytest.raises(asyncpg.PostgresError):
-        async with world.pool.acquire() as connection, connection.transaction():
-            await execute(connection, world.settings, command, scope="rest", key="k")
-            await connection.execute("SELECT 1 / 0")
-    for table in ("campaigns", "outbox", "answers"):
-        assert await world.pool.fetchval(f"SELECT count(*) FROM {table}") == 0
 
 
 async def test_campaigns_are_listed_newest_first_with_filters_and_search(world: World) -> None:

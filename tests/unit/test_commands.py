@@ -16,6 +16,9 @@ from streams.commands import Command, Refused, Unreadable, Verb, parse
 from streams.errors import CampaignError
 
 _GOOD = {"name": "a", "channel": "email"}
+_DEEP: dict[str, Any] = {}
+for _ in range(9):
+    _DEEP = {"a": _DEEP}
 _ID = "550e8400-e29b-41d4-a716-446655440000"
 
 
@@ -96,7 +99,7 @@ def test_no_bytes_raise(value: bytes) -> None:
 
 
 _json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
     max_leaves=8,
 )
@@ -127,6 +130,7 @@ def test_no_data_raises(kind: str, data: dict[str, Any]) -> None:
         (CampaignCreate, {**_GOOD, "scheduledAt": "2026-01-28T09:00:00"}, "scheduledAt", "offset"),
         (CampaignCreate, {**_GOOD, "scheduledAt": "9999-12-31T23:59:59-12:00"}, "scheduledAt", "9999"),
         (CampaignCreate, {**_GOOD, "extra": 1}, "extra", "not permitted"),
+        (CampaignCreate, {**_GOOD, "settings": {"a": [_DEEP]}}, "settings", "nested more than 10"),
         (CampaignUpdate, {"status": "running"}, "status", "not permitted"),
         (CampaignSchedule, {"scheduledAt": "soon"}, "scheduledAt", "datetime"),
         (Explanation, {"reason": "x" * 201}, "reason", "at most 200"),

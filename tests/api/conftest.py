@@ -1,0 +1,28 @@
+"""The application over HTTP: `rest` needs PostgreSQL only, `live` Kafka, too."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from pydantic import SecretStr
+
+from streams.settings import Settings
+from tests.api.world import Rest, resting
+from tests.eventually import eventually
+
+
+@pytest.fixture
+async def rest(database: str) -> AsyncIterator[Rest]:
+    """Kafka is away: what does not depend on it must work, and the rest must say so."""
+    keys = (SecretStr("00" * 32),)
+    async with resting(Settings(kafka="127.0.0.1:1", nats="nats://127.0.0.1:1", postgres=database, message_keys=keys)) as rest:
+        yield rest
+
+
+@pytest.fixture
+async def live(settings: Settings) -> AsyncIterator[Rest]:
+    """With the live counts read."""
+    async with resting(settings) as rest:
+        await eventually(lambda: rest.app.state.stats.ready.is_set() and rest.app.state.sending.ready.is_set(), 30)
+        yield rest
