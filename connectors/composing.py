@@ -18,6 +18,7 @@ from tables.sql.recipients import ordinal_of
 
 MAX_MESSAGE = 800_000  # bytes; a Kafka batch, which must hold the largest record, has 900,000
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+_UNRENDERABLE = (RenderError, msgspec.MsgspecError, RecursionError)  # attributes that are not an object, or nested 1,000 deep
 _NO_HEADERS: list[tuple[str, bytes]] = []
 
 
@@ -60,11 +61,11 @@ def compose(
             own = row[VARIANT_ID]
             template, sent = content.template(own), into.sent[own].append
         contact = dict(zip(fields, row[FIRST_FIELD:], strict=True))
-        if has_attributes:
-            contact["attributes"] = _decode(contact["attributes"])
         try:
+            if has_attributes:
+                contact["attributes"] = _decode(contact["attributes"])
             parts = template.render(contact, message_id)
-        except RenderError:
+        except _UNRENDERABLE:
             skipped["render-error"].append(ordinal)
             continue
         message = encode_message(

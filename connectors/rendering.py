@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from minijinja import Environment, TemplateError
 
+from connectors.template_nesting import too_nested
 from streams.errors import CampaignError
 from tables.channels import CHANNELS
 from tables.sql.recipients import FIELDS
@@ -129,7 +130,9 @@ class Template:
             context["unsubscribeUrl"] = self._tracking.unsubscribe(message_id)
         try:
             rendered = self._engine.render_template("message", **context)
-        except Exception as error:
+        except BaseException as error:
+            if not _is_template_fault(error):
+                raise
             raise self._explained(error, context) from error
         if len(rendered) > MAX_RENDERED:
             raise RenderError(f"the message has {len(rendered):,} characters, the limit is {MAX_RENDERED:,}")
@@ -144,6 +147,8 @@ class Template:
     def _compile(self, sources: Mapping[str, str]) -> set[str]:
         whole = []
         for part, source in sources.items():
+            if problem := too_nested(source):
+                raise RenderError(f"{part}, {problem}")
             try:
                 self._engine.add_template(part, source)  # alone first: it must be a complete template by itself
             except TemplateError as error:
@@ -152,17 +157,23 @@ class Template:
         self._engine.add_template("message", _BETWEEN.join(whole))
         return self._engine.undeclared_variables_in_template("message", nested=True)
 
-    def _explained(self, error: Exception, context: Mapping[str, Any]) -> RenderError:
+    def _explained(self, error: BaseException, context: Mapping[str, Any]) -> RenderError:
         """The same error with the part in which it happens: the parts are rendered one by one."""
         for part in self._parts:
             try:
                 self._engine.render_template(part, **context)
             except TemplateError as found:
                 return RenderError(f"{part}, line {found.line}: {found.detail or found.message.partition(' (in ')[0]}")
-            except Exception as found:  # noqa: BLE001
-                # a method of a Python object, called by the template, may raise anything
+            except BaseException as found:
+                if not _is_template_fault(found):
+                    raise
                 return RenderError(f"{part}: {type(found).__name__}")
         return RenderError(type(error).__name__)
+
+
+def _is_template_fault(error: BaseException) -> bool:
+    """A method of a Python object, called by the template, may raise anything; a panic of the engine derives from BaseException."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def one_line(text: str) -> str:

@@ -8,7 +8,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from api.command_line import campaigns, import_, processes, stack, tenant, topics, watch
+from api.command_line import bench, campaigns, import_, processes, stack, tenant, topics, watch
 from api.command_line.terminal import complain
 from connectors.local.engine import EngineError
 from connectors.local.home import Home, HomeError
@@ -27,6 +27,7 @@ campaigns.register(app)
 import_.register(app)
 tenant.register(app)
 watch.register(app)
+bench.register(app)
 
 # These look at the caller's own environment: in it, a server's address means "do not start yours".
 _STACK = ("up", "down", "reset", "status", "doctor")

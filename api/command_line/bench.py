@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,7 +54,9 @@ def run(
 
 
 def _lines(command: Sequence[str]) -> Iterator[dict[str, Any]]:
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_ROOT) as process:
+    # a stack's addresses and settings must not get into a measurement
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CAMPAIGNS_")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=environment) as process:
         assert process.stdout is not None
         for line in process.stdout:
             yield json.loads(line)

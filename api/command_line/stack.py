@@ -64,7 +64,6 @@ def up(
             ready = _run_demo(home)
         show_addresses(ready)
         if not detach:
-            progress.print("Ctrl-C stops everything.")
             _wait_for_end(home, supervisor)
 
 
@@ -149,6 +148,7 @@ def _run_demo(home: Home) -> StackStatus:
 
 def _wait_for_end(home: Home, supervisor: Process) -> None:
     try:
+        progress.print("Ctrl-C stops everything.")
         while supervisor.exit_code is None:
             time.sleep(0.2)
     except KeyboardInterrupt:

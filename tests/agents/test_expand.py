@@ -203,7 +203,8 @@ async def test_what_cannot_be_sent_says_why_and_holds_up_nobody(settings: Settin
 
 
 async def _statuses(pool: asyncpg.Pool, *campaigns: UUID) -> bool:
-    return await pool.fetchval("SELECT count(*) = $2 FROM campaigns WHERE id = ANY($1) AND status = 'cancelled'", campaigns, len(campaigns))
+    cancelled = "SELECT count(*) FROM campaigns WHERE id = ANY($1) AND status = 'cancelled'"
+    return await pool.fetchval(cancelled, campaigns) == len(campaigns)
 
 
 async def test_a_campaign_cancelled_meanwhile_gets_no_more_pages(settings: Settings, pool: asyncpg.Pool, tmp_path: Path) -> None:
@@ -223,11 +224,11 @@ async def test_a_campaign_cancelled_meanwhile_gets_no_more_pages(settings: Setti
 async def _is_writing(pool: asyncpg.Pool) -> bool:
     """The worker waits for the lock on the ledger."""
     waiting = "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'campaigns-expand' AND wait_event_type = 'Lock'"
-    return await pool.fetchval(f"{waiting} AND datname = current_database()")
+    return bool(await pool.fetchval(f"{waiting} AND datname = current_database()"))
 
 
 async def _has_no_stage(pool: asyncpg.Pool, number: int) -> bool:
-    return await pool.fetchval("SELECT to_regclass($1) IS NULL", f"stage_{number}")
+    return bool(await pool.fetchval("SELECT to_regclass($1) IS NULL", f"stage_{number}"))
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,15 @@ async def test_a_body_that_is_not_json_answers_400(rest: Rest) -> None:
 
 
 async def test_json_of_another_shape_answers_422(rest: Rest) -> None:
-    for body in (b"[]", b'"x"', b"1", b"null", b"{}", b'{"name": {"a": 1}, "channel": ["email"]}', b'{"name":"x","channel":"email","settings":[]}'):
+    for body in (
+        b"[]",
+        b'"x"',
+        b"1",
+        b"null",
+        b"{}",
+        b'{"name": {"a": 1}, "channel": ["email"]}',
+        b'{"name":"x","channel":"email","settings":[]}',
+    ):
         problem(await rest.admin.post("/campaigns", content=body, headers=JSON), 422)
     problem(await rest.admin.post("/campaigns"), 422)
 
@@ -83,7 +91,13 @@ async def test_an_id_that_is_no_uuid_answers_422(rest: Rest) -> None:
 
 
 async def test_an_unknown_address_and_a_wrong_method_are_problems_too(rest: Rest) -> None:
-    for path in ("/nothing", "/campaigns/x/y/z", "http://api/nothing", "http://api/dashboard/nothing.js", "http://api/dashboard/..%2fapp.py"):
+    for path in (
+        "/nothing",
+        "/campaigns/x/y/z",
+        "http://api/nothing",
+        "http://api/dashboard/nothing.js",
+        "http://api/dashboard/..%2fapp.py",
+    ):
         problem(await rest.admin.get(path), 404)
     answer = await rest.admin.put("/campaigns", json={})
     problem(answer, 405)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 from collections import Counter
@@ -11,9 +12,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
+from streams.topics import Name
 from tests.e2e import world
-from tests.e2e.checker import assert_each_recipient_once, most_in_any_window, published_on_nats, sent_messages
+from tests.e2e.checker import assert_each_recipient_once, committed, most_in_any_window, published_on_nats, sent_messages
 from tests.e2e.conftest import Running
 from tests.e2e.processes import WORKERS
 from tests.e2e.truth import Truth
@@ -170,3 +173,62 @@ async def test_a_paused_campaign_sends_nothing_and_a_resumed_one_loses_and_repea
 
 async def _at_least(count: Any, wanted: int) -> bool:
     return bool(await count() >= wanted)
+
+
+GARBAGE = (
+    b"",
+    b"\x00\xff\xfe not json",
+    b"{",
+    b"[" * 10_000,
+    b'{"type": "no-such-type"}',
+    b'{"type":"batch-sent","tenantId":7,"number":"x"}',
+    b'{"version":"1.0","type":"campaign.start","tenantId":"../etc","correlationId":"","data":[]}',
+    b'{"type":"delivered","messageId":"00000000-0001-8000-8000-000000000000","tenantId":"acme","timestamp":"2026-01-28T09:00:00Z"}',
+)
+SOURCES = (
+    Name.COMMANDS,
+    Name.EXPANSIONS,
+    Name.SENDING,
+    Name.GRANTS,
+    Name.MILESTONES,
+    Name.INCOMING,
+    Name.FACTS,
+    Name.EVENTS,
+    Name.OUTCOMES,
+)
+
+
+@pytest.mark.timeout(300)
+async def test_garbage_on_every_topic_becomes_a_dead_letter_and_the_stream_goes_on(running: Running) -> None:
+    connection = await world.connect(running.settings.postgres)
+    acme = await world.tenant(connection, "acme")
+    await world.people(connection, acme, "all", 500)
+    producer = Producer({"bootstrap.servers": running.settings.kafka})
+    for source in SOURCES:
+        for value in GARBAGE:
+            for partition in range(running.settings.partitions):
+                producer.produce(running.settings.topic_prefix + source, value, partition=partition)
+    assert producer.flush(30) == 0
+
+    rest = world.Rest(running.url, acme.key)
+    campaign = await rest.started(await world.template(connection, acme), [acme.segments["all"]], settings=SENDER)
+
+    async def counted() -> bool:
+        stats = await rest("GET", f"/campaigns/{campaign}/stats")
+        return bool(stats["sentCount"] == 500 and stats["deliveredCount"] > 400)
+
+    await eventually(counted, within=120)
+    assert_each_recipient_once(sent_messages(running.settings), {campaign: acme.people["all"]})
+
+    def every_source_has_its_dead_letters() -> bool:
+        letters = {record.key(): json.loads(record.value()) for record in committed(running.settings, "campaigns.dead-letters.v1", 1)}
+        found = Counter(letter["source"]["topic"].removeprefix(running.settings.topic_prefix) for letter in letters.values())
+        assert all(letter["reason"] and letter["code"] for letter in letters.values())
+        assert set(found) == set(SOURCES), found
+        assert found[Name.INCOMING] == len(GARBAGE) * running.settings.partitions
+        return True
+
+    await eventually(every_source_has_its_dead_letters, within=60)
+    assert all(process.restarts == 0 for process in running.processes.processes.values())
+    await rest.close()
+    await connection.close()

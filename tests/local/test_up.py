@@ -117,10 +117,12 @@ def test_up_detached_repairs_itself_and_down_leaves_no_process(stack: Stack) -> 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_up_in_the_foreground_takes_everything_with_it(stack: Stack, ending: signal.Signals) -> None:
+    told = stack.home.with_name("told")
     command = [_CAMPAIGNS, "up", "--no-demo", "--no-simulate"]
-    with subprocess.Popen(command, env=stack.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as up:
+    with told.open("w") as sink, subprocess.Popen(command, env=stack.environment, stdout=sink, stderr=sink) as up:
         try:
-            eventually_sync(stack.is_ready, within=120)
+            eventually_sync(lambda: "Ctrl-C stops everything" in told.read_text(), within=120)
+            assert stack.status().ready
         finally:
             up.send_signal(ending)
         assert up.wait(60) == (0 if ending is signal.SIGINT else -9)

@@ -106,7 +106,7 @@ async def ledger(world: World, number: int) -> list[UUID]:
 
 
 async def has_stage(world: World, number: int) -> bool:
-    return await world.pool.fetchval("SELECT to_regclass($1) IS NOT NULL", f"stage_{number}")
+    return bool(await world.pool.fetchval("SELECT to_regclass($1) IS NOT NULL", f"stage_{number}"))
 
 
 async def test_the_audience_is_segments_minus_exclusions_minus_suppressed_minus_unreachable(directory: Directory) -> None:
@@ -313,7 +313,7 @@ async def test_recipients_are_listed_by_page_and_by_cursor(directory: Directory)
         foreign = recipient_id(campaign.number + 1, 3).hex
         for wrong in ({"status": "lost"}, {"page": 0}, {"page_size": 1001}, {"cursor": "x"}, {"cursor": foreign}):
             with pytest.raises(CampaignError):
-                await list_recipients(connection, campaign, **wrong)  # type: ignore[arg-type]
+                await list_recipients(connection, campaign, **wrong)
 
 
 @given(st.integers(1, 2**47 - 1), st.integers(0, MAX_ORDINAL))

@@ -164,7 +164,7 @@ async def test_a_contact_is_suppressed_only_in_its_own_tenant(connection: asyncp
         ("acme", "sms", {"address": "0170"}),
     ):
         with pytest.raises(CampaignError):
-            await suppressions.suppress(connection, tenant, channel, **target)  # type: ignore[arg-type]
+            await suppressions.suppress(connection, tenant, channel, **target)
 
 
 async def test_a_contact_is_updated_by_the_same_identifier(connection: asyncpg.Connection) -> None:

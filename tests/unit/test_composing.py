@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -121,6 +122,12 @@ def test_a_broken_template_skips_everybody() -> None:
 def test_a_message_that_kafka_would_not_take_is_a_render_error() -> None:
     assert len("\x01" * 200_000) * len("\\u0001") > MAX_MESSAGE
     made = composed(content("{{ firstName }}"), 0, [(*row(0)[:-1], "\x01" * 200_000)])
+    assert (made.records, dict(made.skipped)) == ([], {"render-error": [0]})
+
+
+@pytest.mark.parametrize("attributes", ["[]", "7", '{"a":' * 2_000 + "1" + "}" * 2_000, '{"plan": null}', "{}"])
+def test_attributes_that_the_template_cannot_use_are_a_render_error(attributes: str) -> None:
+    made = composed(content("{{ contact.attributes.plan }}"), 0, [(*row(0)[:-1], attributes)])
     assert (made.records, dict(made.skipped)) == ([], {"render-error": [0]})
 
 

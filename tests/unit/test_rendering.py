@@ -179,6 +179,46 @@ def test_a_hostile_template_fails_fast_and_harms_nothing(text: str) -> None:
     assert time.perf_counter() - started < 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ " + "-" * 200_000 + "1 }}",
+        "{{ " + "not " * 50_000 + "1 }}",
+        "{{ firstName" + "|upper" * 50_000 + " }}",
+        "{{ 1" + "+1" * 50_000 + " }}",
+        "{{ 1" + " and 1" * 50_000 + " }}",
+        "{{ a" + ".a" * 100_000 + " }}",
+        "{% if 0 %}" + "{% elif 0 %}" * 20_000 + "{% endif %}",
+        "{% if 1 %}" * 5_000 + "{% endif %}" * 5_000,
+        "{{ " + "[" * 100_000 + "]" * 100_000 + " }}",
+        "{# {{ \" #}{{ '}}' ~ " + "-" * 100_000 + "1 }}",
+        "{% raw %}{{ \" {% endraw %}{{ '}}' ~ " + "-" * 100_000 + "1 }}",
+        "{{ {'a': {'b': 1}}['a']['b'] ~ " + "-" * 100_000 + "1 }}",
+        "{{ 'a\\'}}' ~ " + "-" * 100_000 + "1 }}",
+        "{{ " + "-" * 100_000,
+    ],
+)
+def test_a_chain_that_would_overflow_the_engines_stack_does_not_compile(text: str) -> None:
+    with pytest.raises(RenderError, match="text, line 1"):
+        sms(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "rendered"),
+    [
+        ("{{ {'a': {'b': 1}}['a']['b'] }}!", "1!"),
+        ("{{ '}}' ~ \"%}\" }}", "}}%}"),
+        ('{# {{ " #}{{ 1 }}', "1"),
+        ("{%- raw -%}{{ ' {% endraw %}{{ 2 }}", "{{ ' 2"),
+        ("{{- 5 -}} x {%+ if 7 % 4 == 3 %}y{%- endif %}", "5x y"),
+        ("{" * 1 + "a}" + "%}" * 2_000, "{a}" + "%}" * 2_000),
+        ("{{ 1 }}" * 2_000, "1" * 2_000),
+    ],
+)
+def test_ordinary_templates_are_not_too_nested(text: str, rendered: str) -> None:
+    assert sms(text).render({}, ID) == {"text": rendered}
+
+
 def test_a_message_is_bounded() -> None:
     with pytest.raises(RenderError, match="the limit is"):
         sms("{{ a }}{{ firstName }}".replace("{{ a }}", "y" * 1000)).render({"firstName": "x" * MAX_RENDERED}, ID)

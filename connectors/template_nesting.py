@@ -1,0 +1,65 @@
+"""Bounds how deeply a template can nest, before the engine sees it: MiniJinja's parser recurses, and a long chain ends the process.
+
+`{{ ----…1 }}` with 12,000 signs overflows the machine's stack of 8 MB (3.1.0; brackets and blocks it bounds by itself, chains of operators,
+filters and `elif` it does not). A chain cannot be longer than the tag it stands in, so the length of a tag and the number of block tags
+are what is bounded. Tags are found exactly as the engine's lexer finds them, or a chain could hide in what looks like text.
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_TAG = 1000  # characters
+MAX_BLOCK_TAGS = 1000
+_OPENING = re.compile(r"\{[{%#]")
+_RAW = re.compile(r"\{%[-+]?\s*raw\s*[-+]?%\}")
+_END_RAW = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
+_INSIDE = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|["']|[-+]?(?:%\}|\}\})|[(\[{]|[)\]}]""", re.DOTALL)
+
+
+def too_nested(source: str) -> str | None:
+    """Why the engine must not be given this source, `line 3: …`; None when it may."""
+    position, blocks = 0, 0
+    while opening := _OPENING.search(source, position):
+        end = _end(source, opening.start(), opening.group())
+        line = source.count("\n", 0, opening.start()) + 1
+        if end < 0:
+            return f"line {line}: a tag or comment is not closed"
+        if opening.group() != "{#" and end - opening.start() > MAX_TAG and not _RAW.match(source, opening.start()):
+            return f"line {line}: a tag has {end - opening.start():,} characters, the limit is {MAX_TAG:,}"
+        blocks += opening.group() == "{%"
+        if blocks > MAX_BLOCK_TAGS:
+            return f"line {line}: there are more than {MAX_BLOCK_TAGS:,} block tags"
+        position = end
+    return None
+
+
+def _end(source: str, start: int, opening: str) -> int:
+    """Just behind what begins at `start`: a comment, a raw block with all that is in it, or a tag; -1 when it does not end."""
+    if opening == "{#":
+        comment = source.find("#}", start + 2)
+        return comment + 2 if comment >= 0 else -1
+    if raw := _RAW.match(source, start):
+        found = _END_RAW.search(source, raw.end())
+        return found.end() if found else -1
+    return _end_of_tag(source, start + 2, "}}" if opening == "{{" else "%}")
+
+
+def _end_of_tag(source: str, position: int, closing: str) -> int:
+    """Just behind the tag, or -1. Its end marker counts only outside strings and brackets."""
+    balance = 0
+    while token := _INSIDE.search(source, position):
+        text = token.group()
+        if text in ('"', "'"):
+            return -1  # a string that does not end
+        if text[0] in "\"'":
+            position = token.end()
+        elif balance == 0 and text.endswith(closing):
+            return token.end()
+        else:
+            bracket = token.start() + len(text) - len(text.lstrip("-+%"))  # of what only looks like an end marker, one bracket counts
+            balance += 1 if source[bracket] in "([{" else -1
+            if balance < 0:
+                return -1
+            position = bracket + 1
+    return -1
