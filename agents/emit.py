@@ -134,8 +134,9 @@ class Emitter:
             match record:
                 case Retire():
                     retired.append(record.number)
-                case Grant() if not is_grantable(record.start, record.stop, transaction.partition, self._topics.partitions):
-                    transaction.dead_letter(event, f"[{record.start}, {record.stop}) is not within a chunk of this lane", "not-grantable")
+                case Grant() if not _is_usable(record, transaction.partition, self._topics.partitions):
+                    where = f"[{record.start}, {record.stop}) of campaign {record.number}"
+                    transaction.dead_letter(event, f"{where} is not within one chunk of this lane", "not-grantable")
                 case Grant():
                     if (content := await self._contents.get(record.tenant_id, record.number)) is None:
                         transaction.dead_letter(event, "this tenant has no such campaign", "unknown-campaign")
@@ -161,7 +162,8 @@ class Emitter:
     def _write(self, transaction: Transaction, work: Work, composed: Composed, now: datetime) -> None:
         content, topics = work.content, self._topics
         # all at once: a call per message would cost as much as its encoding
-        transaction.outbox[topics.name(Name.MESSAGES), transaction.partition].extend(composed.records)
+        if composed.records:  # an empty batch is an error
+            transaction.outbox[topics.name(Name.MESSAGES), transaction.partition].extend(composed.records)
         for batch in facts(content, composed, int(now.timestamp())):
             partition = topics.shard_partition(batch.number, batch.shard)
             transaction.send(topics.name(Name.FACTS), partition, shard_key(batch.number, batch.shard), encode_batch(batch))
@@ -189,6 +191,11 @@ class Emitter:
             "totalRemaining": None if content.total is None else content.total - sent - skipped,
         }
         _log.info("[SEND] campaign batch", extra=fields)
+
+
+def _is_usable(grant: Grant, partition: int, lanes: int) -> bool:
+    # a number or a NUL that PostgreSQL cannot take would end the worker again and again
+    return is_grantable(grant.start, grant.stop, partition, lanes) and 0 < grant.number < 1 << 47 and "\0" not in grant.tenant_id
 
 
 async def _read(connection: Connection, works: list[Work]) -> list[list[list[asyncpg.Record]]]:

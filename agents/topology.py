@@ -46,7 +46,7 @@ class Role:
 ROLES: Mapping[str, Role] = {
     "control": Role(
         agents=(
-            Agent("commands", Name.COMMANDS, commands, max_events=100, within=0.02),
+            Agent("commands", Name.COMMANDS, commands, max_events=20, within=0.02),
             Agent("throttle", Name.SENDING, throttle, max_events=300, within=0.01),
             Agent("milestones", Name.MILESTONES, milestones, max_events=100, within=0.02),
         ),

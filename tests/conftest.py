@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
+import hypothesis
 import pytest
 from pydantic import SecretStr
 
@@ -27,6 +28,9 @@ from streams.settings import Settings
 
 T = TypeVar("T")
 _TEMPLATE = "campaigns_template"
+
+hypothesis.settings.register_profile("campaigns", deadline=None)  # slow is not wrong: the machine may be busy
+hypothesis.settings.load_profile("campaigns")
 
 
 def pytest_configure() -> None:

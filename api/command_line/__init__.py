@@ -8,7 +8,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from api.command_line import bench, campaigns, import_, processes, stack, tenant, topics, watch
+from api.command_line import bench, campaigns, import_, processes, stack, template, tenant, topics, watch
 from api.command_line.terminal import complain
 from connectors.local.engine import EngineError
 from connectors.local.home import Home, HomeError
@@ -25,6 +25,7 @@ topics.register(app)
 processes.register(app)
 campaigns.register(app)
 import_.register(app)
+template.register(app)
 tenant.register(app)
 watch.register(app)
 bench.register(app)

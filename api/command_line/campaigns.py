@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -14,7 +15,8 @@ from api.command_line.terminal import out
 from streams.errors import MalformedError
 
 Key = Annotated[str | None, typer.Option("--key", help="API key; default CAMPAIGNS_API_KEY, else the demo tenant's")]
-CampaignId = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="the campaign's id")]
+CampaignId = Annotated[UUID, typer.Argument(metavar="CAMPAIGN", help="the campaign's id")]
+AsJson = Annotated[bool, typer.Option("--json", help="one line of JSON, also on a terminal")]
 _VERBS = {
     "start": "Start a campaign now.",
     "pause": "Pause a running campaign.",
@@ -35,6 +37,7 @@ def create(
     file: Annotated[str, typer.Argument(metavar="FILE.json", help="the body of POST /campaigns; - for standard input")],
     key: Key = None,
     start: Annotated[bool, typer.Option("--start", help="start it, too")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Create a campaign from a JSON file and print it."""
     try:
@@ -43,20 +46,23 @@ def create(
         raise MalformedError(f"{file}: {error}") from error
     api = Api(key)
     campaign = api.call("POST", "/campaigns", body)
-    _print(api.call("POST", f"/campaigns/{campaign['id']}/start") if start else campaign)
+    _print(api.call("POST", f"/campaigns/{campaign['id']}/start") if start else campaign, as_json)
 
 
-def stats(campaign: CampaignId, key: Key = None) -> None:
+def stats(campaign: CampaignId, key: Key = None, as_json: AsJson = False) -> None:
     """Print the live stats of a campaign as JSON."""
-    _print(Api(key).call("GET", f"/campaigns/{campaign}/stats"))
+    _print(Api(key).call("GET", f"/campaigns/{campaign}/stats"), as_json)
 
 
 def _verb(verb: str) -> Any:
-    def command(campaign: CampaignId, key: Key = None) -> None:
-        _print(Api(key).call("POST", f"/campaigns/{campaign}/{verb}"))
+    def command(campaign: CampaignId, key: Key = None, as_json: AsJson = False) -> None:
+        _print(Api(key).call("POST", f"/campaigns/{campaign}/{verb}"), as_json)
 
     return command
 
 
-def _print(value: Any) -> None:
-    out.print_json(data=value)
+def _print(value: Any, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(value))
+    else:
+        out.print_json(data=value)

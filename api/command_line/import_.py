@@ -45,6 +45,7 @@ def contacts(
     segment: Annotated[str | None, typer.Option(help="Name or id of the segment they join; a new name creates it.")] = None,
     kind: Annotated[str | None, typer.Option("--format", help="csv or ndjson; otherwise the name or the first character tells.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Where rows that did not go in are listed; otherwise FILE.rejects.csv.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line, also on a terminal.")] = False,
 ) -> None:
     """Create or update contacts. Columns: id, externalId, email, phone, pushToken, firstName, lastName, timeZone, locale; every other one
     becomes an attribute. A row is identified by id, externalId or address, in that order; an empty field leaves what is there. A bad row
@@ -59,7 +60,7 @@ def contacts(
     except OSError as failure:
         complain(f"{failure.filename or file}: {failure.strerror}")
         raise typer.Exit(1) from failure
-    if out.is_terminal:
+    if out.is_terminal and not as_json:
         out.print_json(json.dumps(summary))
     else:
         typer.echo(json.dumps(summary))

@@ -37,17 +37,18 @@ def register(app: typer.Typer) -> None:
 def watch(
     key: Key = None,
     until_done: Annotated[bool, typer.Option("--until-done", help="end when no campaign is running")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines, also on a terminal")] = False,
 ) -> None:
     """Show progress, rate, counts and why something waits, live. Ends with Ctrl-C."""
     api = Api(key)
     try:
-        if out.is_terminal:
+        if out.is_terminal and not as_json:
             with Live(console=out, refresh_per_second=4) as live:
                 for seen in _seen(api, until_done):
                     live.update(_drawn(seen))
         else:
             for seen in _seen(api, until_done):
-                out.print(json.dumps(seen), soft_wrap=True, markup=False)
+                typer.echo(json.dumps(seen))
     except httpx.TransportError as error:
         complain(f"{api.url} went away ({type(error).__name__})")
         raise typer.Exit(1) from error

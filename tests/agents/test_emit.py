@@ -281,6 +281,8 @@ async def test_one_worker_many_campaigns_and_unusable_grants(settings: Settings,
                 (encode(Grant(tenant_id="acme", campaign_id=plain.id, number=plain.number, start=0, stop=10)), 2),
                 (encode(Grant(tenant_id="globex", campaign_id=plain.id, number=plain.number, start=0, stop=10)), 0),
                 (encode(Grant(tenant_id="acme", campaign_id=plain.id, number=9_999_999, start=0, stop=10)), 0),
+                (encode(Grant(tenant_id="acme", campaign_id=plain.id, number=1 << 63, start=0, stop=10)), 0),
+                (encode(Grant(tenant_id="ac\0me", campaign_id=plain.id, number=plain.number, start=0, stop=10)), 0),
             ]
         ):
             grants.send(*unusable)
@@ -294,7 +296,7 @@ async def test_one_worker_many_campaigns_and_unusable_grants(settings: Settings,
         for campaign in (plain, sms, push, broken, tested):
             grants.retire(campaign)
         grants.send(b"the last one", 0)
-        log = await dead_letters(settings, 7)
+        log = await dead_letters(settings, 9)
         await eventually(partial(is_forgotten, settings), within=20)
     check(log, plain, {})
     assert [m.content for m in log.messages[sms.number][:1]] == [{"text": "Hi Ana0"}]
@@ -307,7 +309,7 @@ async def test_one_worker_many_campaigns_and_unusable_grants(settings: Settings,
     assert [by_ordinal[i].content["subject"] for i in (0, 1)] == ["Short", "Ana1, the sale starts"]
     assert sorted(code for code, _ in map(reason, log.dead.values())) == [
         *("malformed",) * 3,
-        *("not-grantable",) * 2,
+        *("not-grantable",) * 4,
         *("unknown-campaign",) * 2,
     ]
     first = log.messages[plain.number][0]

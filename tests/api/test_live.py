@@ -110,7 +110,7 @@ async def test_recipients_are_paged_by_number_and_by_cursor(live: Rest) -> None:
     campaign = await announced(live, 25)
     await live.world.pool.execute(
         """
-        WITH made AS (INSERT INTO contacts (tenant_id, email) SELECT 'acme', 'p' || n || '@example.com' FROM generate_series(0, 24) n
+        WITH made AS (INSERT INTO contacts (id, tenant_id, email) SELECT gen_random_uuid(), 'acme', 'p' || n || '@example.com' FROM generate_series(0, 24) n
                       RETURNING id, (substring(email from 2 for position('@' in email) - 2))::int AS n)
         INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id, status, failure_reason)
         SELECT recipient_id($1, n), 'acme', $2, id, (CASE WHEN n = 7 THEN 'failed' ELSE 'pending' END)::recipient_status,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import platform
 import secrets
@@ -137,6 +138,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=int, default=0)
     arguments = parser.parse_args()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it complains about topics that are too new
     benchmark, rounds = BENCHMARKS[arguments.name], list[Round]()
     with engines() as addresses:
         for _ in range(arguments.rounds):
