@@ -204,7 +204,7 @@ async def test_what_cannot_be_sent_says_why_and_holds_up_nobody(settings: Settin
 
 async def _statuses(pool: asyncpg.Pool, *campaigns: UUID) -> bool:
     cancelled = "SELECT count(*) FROM campaigns WHERE id = ANY($1) AND status = 'cancelled'"
-    return await pool.fetchval(cancelled, campaigns) == len(campaigns)
+    return int(await pool.fetchval(cancelled, campaigns)) == len(campaigns)
 
 
 async def test_a_campaign_cancelled_meanwhile_gets_no_more_pages(settings: Settings, pool: asyncpg.Pool, tmp_path: Path) -> None:

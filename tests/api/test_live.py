@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,8 @@ async def test_recipients_are_paged_by_number_and_by_cursor(live: Rest) -> None:
     campaign = await announced(live, 25)
     await live.world.pool.execute(
         """
-        WITH made AS (INSERT INTO contacts (id, tenant_id, email) SELECT gen_random_uuid(), 'acme', 'p' || n || '@example.com' FROM generate_series(0, 24) n
+        WITH made AS (INSERT INTO contacts (id, tenant_id, email)
+                      SELECT gen_random_uuid(), 'acme', 'p' || n || '@example.com' FROM generate_series(0, 24) n
                       RETURNING id, (substring(email from 2 for position('@' in email) - 2))::int AS n)
         INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id, status, failure_reason)
         SELECT recipient_id($1, n), 'acme', $2, id, (CASE WHEN n = 7 THEN 'failed' ELSE 'pending' END)::recipient_status,
@@ -141,7 +142,7 @@ async def test_recipients_are_paged_by_number_and_by_cursor(live: Rest) -> None:
         problem(await live.admin.get(f"{path}?{bad}"), 422)
 
 
-async def _events(client: httpx.AsyncClient, url: str, key: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+async def _events(client: httpx.AsyncClient, url: str, key: str) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
     async with client.stream("GET", url, headers={"Authorization": f"Bearer {key}"}) as answer:
         assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/event-stream")
         name = ""

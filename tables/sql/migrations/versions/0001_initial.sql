@@ -172,7 +172,7 @@ CREATE TABLE campaign_stats (
 
 -- UUIDv8, `nnnnnnnn-nnnn-8ooo-8ooo-000000000000`: sorts by (campaign number, ordinal) and is derivable without a look-up.
 CREATE FUNCTION recipient_id(campaign_number bigint, ordinal integer) RETURNS uuid LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
-$$ SELECT (lpad(to_hex(campaign_number), 12, '0') || '8' || lpad(to_hex(ordinal >> 12), 3, '0') || '8' || lpad(to_hex(ordinal & 4095), 3, '0') || '000000000000')::uuid $$;
+$$ SELECT (lpad(to_hex(campaign_number), 12, '0') || to_hex(32768 | (ordinal >> 12)) || to_hex(32768 | (ordinal & 4095)) || '000000000000')::uuid $$;
 
 -- No foreign key to contacts: enforcing it costs five times the insert, and a contact may be erased while its ledger row stays.
 CREATE TABLE campaign_recipients (
