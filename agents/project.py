@@ -35,7 +35,7 @@ _COLLECT = 2.0  # seconds
 _ENOUGH = 50_000  # rows; bounds memory (about 5 MB) and the time of one transaction (about a second)
 _RECORDS = 20  # a fact record holds up to thousands of events
 # How long to rest after a merge, as a share of the time it took: while messages go out PostgreSQL has readers who matter more.
-_REST_WHILE_SENDING, _REST = 0.5, 0.05
+_REST_WHILE_SENDING, _REST = 4.0, 0.05
 _log = logging.getLogger(__name__)
 
 

@@ -129,7 +129,7 @@ class _Desk:
     def _read(self, tx: Transaction, event: Any) -> Sending | None:
         try:
             record: Sending = decode_sending(event.value or b"")
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             tx.dead_letter(event, str(error), "malformed")
             return None
         if not isinstance(record, Tick) and self._topics.partition(record.tenant_id) != tx.partition:

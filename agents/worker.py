@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from agents.topology import ROLES, build
 from streams import logs
@@ -16,6 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m agents.worker", description=main.__doc__)
     parser.add_argument("role", choices=sorted(ROLES))
     role = parser.parse_args().role
+    os.nice(ROLES[role].niceness)
     settings = from_environment()
     logs.configure(settings, role)
     serve(settings.metrics_port)

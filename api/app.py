@@ -10,7 +10,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from api import campaigns, health, live, problems, session
+from api import campaigns, health, live, openapi, problems, session
 from api.limits import BodyLimit
 from api.rates import Rates
 from streams.settings import Settings
@@ -32,7 +32,14 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         pool.terminate()
 
-    app = FastAPI(title="Campaigns", version=version("campaigns"), summary="Exactly one message per recipient.", lifespan=lifespan)
+    app = FastAPI(
+        title="Campaigns",
+        version=version("campaigns"),
+        summary="Exactly one message per recipient.",
+        lifespan=lifespan,
+        generate_unique_id_function=openapi.operation_id,
+        redoc_url=None,
+    )
     app.add_middleware(BodyLimit)
     problems.install(app)
     app.include_router(campaigns.router, prefix="/api/v1")
@@ -40,4 +47,5 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(session.router)
     app.include_router(health.router)
     app.mount("/dashboard", StaticFiles(directory=_DASHBOARD), name="dashboard")
+    app.openapi = openapi.documented(app)  # type: ignore[method-assign]
     return app

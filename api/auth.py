@@ -12,6 +12,7 @@ from tables.sql.database import translated
 from tables.sql.tenants import ROLES, Caller, verify
 
 COOKIE = "campaigns_session"
+_PATIENCE = 5.0  # seconds for a free connection; every request asks here first, so a frozen database makes 503s and no queue
 
 
 def api_key(request: Request) -> str:
@@ -34,7 +35,7 @@ async def caller(request: Request) -> Caller:
 async def identify(request: Request, key: str) -> Caller:
     """Whom the key names. Raises UnauthorizedError."""
     with translated():
-        async with request.app.state.pool.acquire() as connection:
+        async with request.app.state.pool.acquire(timeout=_PATIENCE) as connection:
             found = await verify(connection, key)
     if found is None:
         raise UnauthorizedError("The API key is unknown, expired or revoked.")

@@ -24,8 +24,8 @@ from tables.sql.tenants import Caller
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
 
 _KEPT = "a repeat within 24 hours gets the first answer; 1 to 128 printable ASCII characters"
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=128, pattern="^[ -~]+$", description=_KEPT)]
-IfMatch = Annotated[str | None, Header(description="the ETag that the campaign must still have, else 412")]
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=128, pattern="^[ -~]+$", description=_KEPT)]
+IfMatch = Annotated[str | None, Header(alias="If-Match", description="the ETag that the campaign must still have, else 412")]
 Why = Annotated[Explanation | None, Body(description="why, for the events and `statusReason`")]
 CampaignId = Annotated[UUID, Path(alias="campaignId", description="the campaign's id")]
 

@@ -15,6 +15,7 @@ from uuid import UUID
 import asyncpg
 import httpx
 
+from api import examples
 from api.demo_content import TENANTS, DemoCampaign, DemoSegment, DemoTenant
 from streams.errors import CampaignError, DependencyDownError, NotFoundError
 from streams.settings import Settings
@@ -61,6 +62,8 @@ async def _tenant(pool: asyncpg.Pool, tenant: DemoTenant) -> str:
         key = await create_key(connection, tenant.id, is_live=False, expires_at=datetime.now(UTC) + _KEY_LIFE)
     for segment in tenant.segments:
         await _segment(pool, tenant, segment)
+    async with pool.acquire() as connection, connection.transaction():
+        await examples.install(connection, tenant.id)
     return key.text
 
 

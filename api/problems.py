@@ -17,7 +17,7 @@ from streams.errors import CampaignError
 
 log = logging.getLogger(__name__)
 
-_TITLES: Mapping[int, str] = {
+TITLES: Mapping[int, str] = {
     400: "Malformed request",
     401: "Not authenticated",
     403: "The role does not allow this",
@@ -66,7 +66,7 @@ def problem(
     body: dict[str, Any] = {
         "success": False,
         "type": f"urn:campaigns:problem:{code}" if code else "about:blank",
-        "title": title or _TITLES.get(status, "Error"),
+        "title": title or TITLES.get(status, "Error"),
         "status": status,
         "detail": detail,
         "errors": errors or [],

@@ -31,22 +31,30 @@ class Composed:
     skipped: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # reason -> ordinals
 
 
+def aligned(rows: Sequence[Any], start: int, stop: int) -> Sequence[Any]:
+    """One row of `read_chunk`, or None, for each ordinal of [start, stop)."""
+    if len(rows) == stop - start:
+        return rows
+    by_ordinal = {ordinal_of(row[RECIPIENT_ID]): row for row in rows}
+    return [by_ordinal.get(ordinal) for ordinal in range(start, stop)]
+
+
 def compose(
-    content: Content, ids: MessageIds, start: int, stop: int, variant: str | None, rows: Sequence[Any], created_at: str, into: Composed
+    content: Content, ids: MessageIds, start: int, variant: str | None, rows: Sequence[Any], created_at: str, into: Composed
 ) -> None:
-    """Add the messages of recipients [start, stop), whose `rows` come from `read_chunk` with the content's fields.
+    """Add the messages of the recipients from `start` on, one per row of `aligned`, read with the content's fields.
 
     `variant` holds for all of them; when it is None each has the one in its row. Skip reasons: `erased` (no row or no contact),
-    `suppressed`, `no-address`, `render-error`. About 10 us a message.
+    `suppressed`, `no-address`, `render-error`. About 8 us a message.
     """
-    ordinals = range(start, stop)
+    ordinals = range(start, start + len(rows))
     tenant, campaign, number, channel, fields = content.tenant_id, str(content.id), content.number, content.channel, content.fields
     sender, unsubscribe, is_email = content.sender, content.tracking.unsubscribe, channel == "email"
     sender, has_attributes = dict(sender) if sender else None, "attributes" in fields
     template, by_variant = content.template(variant), variant is None and len(content.templates) > 1
     keep, skipped, sent = into.records.append, into.skipped, into.sent[variant].append
     message_ids = ids.make_many(number, ordinals, tenant, content.key_epoch)
-    for ordinal, message_id, row in zip(ordinals, message_ids, _aligned(rows, start, stop), strict=True):
+    for ordinal, message_id, row in zip(ordinals, message_ids, rows, strict=True):
         if row is None or (contact_id := row[CONTACT_ID]) is None:
             skipped["erased"].append(ordinal)
             continue
@@ -94,13 +102,3 @@ def compose(
 def _list_headers(url: str) -> dict[str, str]:
     """One-click unsubscribe, RFC 8058."""
     return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
-
-
-def _aligned(rows: Sequence[Any], start: int, stop: int) -> Sequence[Any]:
-    """One row or None per ordinal."""
-    if len(rows) == stop - start:
-        return rows
-    aligned: list[Any] = [None] * (stop - start)
-    for row in rows:
-        aligned[ordinal_of(row[RECIPIENT_ID]) - start] = row
-    return aligned

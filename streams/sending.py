@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -29,7 +30,7 @@ class Span(Record, frozen=True):
     start: int
     stop: int
     variant_id: str | None = None
-    not_before: datetime | None = None
+    not_before: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     is_held: bool = False
 
 

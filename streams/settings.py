@@ -26,7 +26,7 @@ class Settings(BaseSettings):
 
     topic_prefix: str = Field("", description="put before every topic, application id, group and NATS subject (tests)")
     partitions: int = Field(8, ge=1, le=1024, description="of every partitioned topic; cannot change once they exist")
-    replication_factor: int = Field(1, ge=1)
+    replication_factor: int = Field(1, ge=1, description="of every topic when it is created; 3 on a real cluster")
 
     message_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         description="comma-separated MAC keys of message ids, hexadecimal, oldest first; position = epoch, newest signs"
@@ -43,11 +43,11 @@ class Settings(BaseSettings):
     max_running: int = Field(5, ge=1, description="running campaigns per tenant (specification, section 9)")
 
     public_url: str = Field("http://127.0.0.1:8080", description="base of every public link")
-    api_host: str = "127.0.0.1"
-    api_port: int = 8080
+    api_host: str = Field("127.0.0.1", description="address that the API listens on")
+    api_port: int = Field(8080, description="port that the API listens on")
     metrics_port: int = Field(0, description="loopback port for /metrics of this process; 0 = off")
     ready_file: str = Field("", description="where a process reports that it is ready; set by the supervisor")
-    log_level: str = "INFO"
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR; DEBUG also shows what libraries say")
 
     @field_validator("message_keys", mode="before")
     @classmethod

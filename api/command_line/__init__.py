@@ -59,9 +59,9 @@ def main() -> None:
         sys.exit(1)
     except (HomeError, EngineError, CampaignError) as failure:
         complain(str(failure))
-        for wrong in failure.errors if isinstance(failure, CampaignError) else ():
-            if wrong.message not in str(failure):
-                complain(f"{wrong.field}: {wrong.message}")
+        for field in failure.errors if isinstance(failure, CampaignError) else ():
+            if field.message not in str(failure):
+                complain(f"{field.field}: {field.message}")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -54,7 +54,7 @@ class Postgres:
         return [*as_user(), str(binaries() / "postgres"), "-D", str(home), "-h", "127.0.0.1", "-p", str(self.port), "-k", "", *options]
 
     def is_ready(self) -> bool:
-        command = [str(binaries() / "pg_isready"), "-q", "-t", "2", "-h", "127.0.0.1", "-p", str(self.port)]
+        command = [str(binaries() / "pg_isready"), "-q", "-t", "2", "-U", "postgres", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(command, check=False).returncode == 0
 
 

@@ -122,7 +122,7 @@ async def test_a_repeat_under_the_same_idempotency_key_gets_the_first_answer(res
 async def test_an_idempotency_key_that_cannot_be_one_is_malformed(rest: Rest) -> None:
     for key in (b"", b"x" * 129, "caf\u00e9".encode("latin-1")):
         found = problem(await rest.admin.post("/campaigns", json=rest.world.draft(), headers={b"Idempotency-Key": key}), 400)
-        assert "idempotency-key" in str(found["detail"])
+        assert "Idempotency-Key" in str(found["detail"])
 
 
 async def test_of_twenty_racing_starts_five_win_and_the_others_learn_the_limit(rest: Rest) -> None:

@@ -15,6 +15,11 @@ from tests.environment import environment
 CAMPAIGNS = Path(sys.executable).with_name("campaigns")
 
 
+def only_postgres(dsn: str) -> dict[str, str]:
+    nowhere = {"CAMPAIGNS_KAFKA": "x:1", "CAMPAIGNS_NATS": "nats://x:1"}
+    return {**nowhere, "CAMPAIGNS_POSTGRES": dsn, "CAMPAIGNS_MESSAGE_KEYS": "00" * 32}
+
+
 class Shell:
     """Runs `campaigns` as somebody would, in a folder of its own."""
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import httpx
 
+from connectors.local.engine import RunningEngine
 from streams.settings import Settings
 from streams.stats import Counts
 from tables.sending import CampaignSending, Waiting
@@ -190,3 +191,28 @@ async def test_the_events_of_a_revoked_key_end(live: Rest, settings: Settings, t
         async with live.world.pool.acquire() as connection:
             await revoke_key(connection, "acme", live.keys["viewer"].split("_")[2])
         assert [event async for event in stream] == []
+
+
+async def test_while_postgresql_is_away_answers_are_503_and_streams_wait_for_it(
+    live: Rest, settings: Settings, tmp_path: Path, postgres_engine: RunningEngine
+) -> None:
+    campaign, admin = await announced(live, 1000), {"Authorization": f"Bearer {live.keys['admin']}"}
+    async with serving(settings, tmp_path / "api.log") as url, httpx.AsyncClient(timeout=30, headers=admin) as client:
+        path = f"{url}/api/v1/campaigns/{campaign.id}"
+        stream = _events(client, f"{path}/events", live.keys["viewer"])
+        await anext(stream)
+        await asyncio.to_thread(postgres_engine.stop)
+        try:
+            problem(await client.get(path), 503)
+            problem(await client.post(f"{path}/pause"), 503)
+            assert (await client.get(f"{url}/livez")).status_code == 200
+        finally:
+            await asyncio.to_thread(postgres_engine.start)
+
+        async def paused() -> bool:
+            return (await client.post(f"{path}/pause")).status_code == 200
+
+        await eventually(paused, 20)
+        assert (await asyncio.wait_for(anext(stream), 10))[1]["status"] == "paused"
+        await stream.aclose()
+    assert "Traceback" not in (tmp_path / "api.log").read_text()

@@ -4,109 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from streams.commands import Verb
-from streams.errors import CampaignError
-from streams.expansions import Page, Stage
-from streams.message_id import MAX_ORDINAL
-from streams.settings import Settings
+from streams.expansions import Stage
 from tables.sql import audience
 from tables.sql.answers import Change
 from tables.sql.audience import Audience
 from tables.sql.campaigns import get_campaign
-from tables.sql.directory import segment_named
-from tables.sql.recipients import list_recipients, ordinal_of, recipient_id
 from tables.sql.suppressions import suppress
+from tests.sql.audience_world import Directory, announce, expand, has_stage, ledger, record, segment, stage, write
 from tests.sql.campaign_world import World
-
-NOW = datetime(2026, 1, 28, 9, tzinfo=UTC)
-
-
-@dataclass
-class Directory:
-    """Contacts as this test knows them."""
-
-    world: World
-    emails: dict[UUID, str | None] = field(default_factory=dict)
-
-    async def add(self, segment: UUID, *emails: str | None) -> list[UUID]:
-        """New contacts in a segment."""
-        ids = [uuid4() for _ in emails]
-        pool, tenant = self.world.pool, self.world.tenant
-        rows = [(one, tenant, email, f"+1555{one.int % 10**7:07d}") for one, email in zip(ids, emails, strict=True)]
-        await pool.executemany("INSERT INTO contacts (id, tenant_id, email, phone) VALUES ($1, $2, $3, $4)", rows)
-        self.emails |= dict(zip(ids, emails, strict=True))
-        await self.join(segment, *ids)
-        return ids
-
-    async def join(self, segment: UUID, *contacts: UUID) -> None:
-        members = [(segment, contact, self.world.tenant) for contact in contacts]
-        await self.world.pool.executemany("INSERT INTO segment_members VALUES ($1, $2, $3)", members)
 
 
 @pytest.fixture
 def directory(world: World) -> Directory:
     return Directory(world)
-
-
-async def segment(world: World, name: str) -> UUID:
-    async with world.pool.acquire() as connection:
-        return (await segment_named(connection, world.tenant, name)).id
-
-
-async def record(world: World, campaign_id: UUID) -> Stage:
-    number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign_id)
-    return Stage(tenant_id=world.tenant, campaign_id=str(campaign_id), number=number, correlation_id="c")
-
-
-def page(wanted: Stage, total: int, start: int) -> Page:
-    return Page(tenant_id=wanted.tenant_id, campaign_id=wanted.campaign_id, number=wanted.number, total=total, start=start)
-
-
-async def stage(world: World, wanted: Stage) -> int | None:
-    async with world.pool.acquire() as connection, connection.transaction():
-        return await audience.stage(connection, wanted)
-
-
-async def announce(world: World, wanted: Stage, total: int, **changed: int) -> Audience | Change | None:
-    settings: Settings = world.settings.model_copy(update=changed)
-    async with world.pool.acquire() as connection, connection.transaction():
-        return await audience.announce(connection, settings, wanted, total, NOW)
-
-
-async def write(world: World, wanted: Stage, total: int, start: int, stop: int) -> bool:
-    async with world.pool.acquire() as connection, connection.transaction():
-        return await audience.write_page(connection, page(wanted, total, start), stop)
-
-
-async def expand(world: World, campaign_id: UUID, size: int = 7) -> list[UUID]:
-    """All steps; the contacts by ordinal."""
-    wanted = await record(world, campaign_id)
-    total = await stage(world, wanted)
-    assert total is not None
-    assert isinstance(await announce(world, wanted, total), Audience)
-    for start in range(0, total, size):
-        assert await write(world, wanted, total, start, min(start + size, total))
-    return await ledger(world, wanted.number)
-
-
-async def ledger(world: World, number: int) -> list[UUID]:
-    bounds = recipient_id(number, 0), recipient_id(number, MAX_ORDINAL + 1)
-    rows = await world.pool.fetch("SELECT id, contact_id FROM campaign_recipients WHERE id >= $1 AND id < $2 ORDER BY id", *bounds)
-    assert [ordinal_of(row["id"]) for row in rows] == list(range(len(rows)))
-    return [row["contact_id"] for row in rows]
-
-
-async def has_stage(world: World, number: int) -> bool:
-    return bool(await world.pool.fetchval("SELECT to_regclass($1) IS NOT NULL", f"stage_{number}"))
 
 
 async def test_the_audience_is_segments_minus_exclusions_minus_suppressed_minus_unreachable(directory: Directory) -> None:
@@ -285,45 +201,3 @@ async def test_stages_of_campaigns_that_are_over_are_dropped(directory: Director
 async def _dropped(pool: asyncpg.Pool) -> int:
     async with pool.acquire() as connection, connection.transaction():
         return await audience.drop_dead_stages(connection)
-
-
-async def test_recipients_are_listed_by_page_and_by_cursor(directory: Directory) -> None:
-    world = directory.world
-    await directory.add(world.segment, *(f"u{n}@example.com" for n in range(25)))
-    campaign_id = await world.started()
-    contacts = await expand(world, campaign_id)
-    other = await world.started()
-    await expand(world, other)
-    async with world.pool.acquire() as connection:
-        campaign = await get_campaign(connection, world.tenant, campaign_id)
-        failed = [recipient_id(campaign.number, ordinal) for ordinal in (3, 17)]
-        await connection.execute("UPDATE campaign_recipients SET status = 'failed' WHERE id = ANY($1)", failed)
-        third = await list_recipients(connection, campaign, page=3, page_size=10)
-        assert [it.contact_id for it in third.recipients] == contacts[20:]
-        assert (third.total, third.next_cursor) == (25, None)
-        seen, cursor = list[UUID](), None
-        while True:
-            listed = await list_recipients(connection, campaign, page_size=10, cursor=cursor)
-            seen += [it.contact_id for it in listed.recipients]
-            if (cursor := listed.next_cursor) is None:
-                break
-        assert seen == contacts
-        lost = await list_recipients(connection, campaign, status="failed")
-        assert ([it.recipient_number for it in lost.recipients], lost.total) == ([3, 17], 2)
-        foreign = recipient_id(campaign.number + 1, 3).hex
-        for wrong in ({"status": "lost"}, {"page": 0}, {"page_size": 1001}, {"cursor": "x"}, {"cursor": foreign}):
-            with pytest.raises(CampaignError):
-                await list_recipients(connection, campaign, **wrong)
-
-
-@given(st.integers(1, 2**47 - 1), st.integers(0, MAX_ORDINAL))
-def test_recipient_ids_sort_by_campaign_and_ordinal(number: int, ordinal: int) -> None:
-    one = recipient_id(number, ordinal)
-    assert (one.version, ordinal_of(one), one.int >> 80) == (8, ordinal, number)
-    assert recipient_id(number, ordinal) < recipient_id(number, ordinal + 1)
-    assert recipient_id(number, MAX_ORDINAL + 1) == recipient_id(number + 1, 0)
-
-
-async def test_postgres_derives_the_same_recipient_ids(pool: asyncpg.Pool) -> None:
-    for number, ordinal in ((1, 0), (42, 0xABC123), (2**47 - 1, MAX_ORDINAL)):
-        assert await pool.fetchval("SELECT recipient_id($1, $2)", number, ordinal) == recipient_id(number, ordinal)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.emit import facts
-from connectors.composing import MAX_MESSAGE, Composed, compose
+from connectors.composing import MAX_MESSAGE, Composed, aligned, compose
 from connectors.rendering import Links, RenderError, Template, Tracking
 from connectors.templates import Broken, Content
 from streams.facts import Kind, unpack
@@ -56,7 +56,7 @@ def row(
 
 def composed(made: Content, start: int, rows: list[tuple[Any, ...]], stop: int | None = None, variant: str | None = None) -> Composed:
     into = Composed()
-    compose(made, IDS, start, len(rows) + start if stop is None else stop, variant, rows, AT, into)
+    compose(made, IDS, start, variant, aligned(rows, start, len(rows) + start if stop is None else stop), AT, into)
     return into
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams.envelope import encode
 from streams.sending import (
     CHUNK,
     Cancelled,
@@ -17,6 +18,7 @@ from streams.sending import (
     Finished,
     Limits,
     LimitsChanged,
+    Opened,
     Paused,
     Resumed,
     Retire,
@@ -420,7 +422,9 @@ def test_an_empty_campaign_finishes_at_once() -> None:
 
 def test_what_nobody_can_use_becomes_a_dead_letter() -> None:
     world = World(settings_with())
+    plan = encode(Opened("acme", "a", 1, "email", 9, (Span(0, 9, not_before=START),)))
     poison: list[Any] = [b"", b"{", b'{"type":"opened"}', b'{"type":"unknown"}', b"\xff\0"]
+    poison += [b'{"type":"tick","x":' + b"[" * 100_000, plan.replace(b"Z", b"")]  # the last has a local time
     world.write(*poison)
     world.open(1, 10)
     assert len(world.hear()) == 1
