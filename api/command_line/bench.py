@@ -16,7 +16,7 @@ from rich.table import Table
 from api.command_line.terminal import complain, out, progress
 
 _ROOT = Path(__file__).parents[2]
-_NAMES = "emit, fold, snapshot, bridge or throttle"
+_NAMES = "emit, fold, snapshot, pipeline, bridge or throttle"
 
 
 def register(app: typer.Typer) -> None:

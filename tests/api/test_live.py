@@ -201,13 +201,13 @@ async def test_while_postgresql_is_away_answers_are_503_and_streams_wait_for_it(
         path = f"{url}/api/v1/campaigns/{campaign.id}"
         stream = _events(client, f"{path}/events", live.keys["viewer"])
         await anext(stream)
-        await asyncio.to_thread(postgres_engine.stop)
+        postgres_engine.stop()
         try:
             problem(await client.get(path), 503)
             problem(await client.post(f"{path}/pause"), 503)
             assert (await client.get(f"{url}/livez")).status_code == 200
         finally:
-            await asyncio.to_thread(postgres_engine.start)
+            postgres_engine.start()  # from this thread: the kernel ends the engine with the thread that started it
 
         async def paused() -> bool:
             return (await client.post(f"{path}/pause")).status_code == 200

@@ -31,7 +31,7 @@ from connectors.local.nats import Nats
 from connectors.local.postgres import Postgres
 from streams.settings import Settings
 from tables.sql.migrate import upgrade
-from tests.benchmarks import bridge, emit, fold, snapshot, throttle
+from tests.benchmarks import bridge, emit, fold, pipeline, snapshot, throttle
 
 Round = Mapping[str, Any]
 
@@ -72,6 +72,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "fold": Benchmark(fold.measure, 1_000_000, (Ratio("P2a", "rate", "raw_rate", 0.35, 0.6),)),
     "snapshot": Benchmark(snapshot.measure, 1_000_000, (Ratio("P3", "snapshot", "copy", 0.5, 0.8),)),
     "bridge": Benchmark(bridge.measure, 100_000, (Ratio("P6", "bridgePerSecond", "libraryPerSecond", 0.7, 0.9),)),
+    "pipeline": Benchmark(pipeline.measure, 1_000_000, (Ratio("P16", "perSecond", "peer", 1.0, 2.0),)),
     "throttle": Benchmark(throttle.measure, 1_000, (Ratio("P9", "rate", "limit", 0.97, 0.99),)),
 }
 
