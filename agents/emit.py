@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -108,6 +109,8 @@ class Emitter:
         self._contents = Contents(self._database, settings)
         self._ids = MessageIds.of(settings)
         self._progress = app.Table("progress", key_type=bytes, value_type=bytes)
+        # campaign number -> partition -> progress as committed; the table already shows what running transactions have not committed
+        self._committed: defaultdict[int, dict[int, Progress]] = defaultdict(dict)
 
     async def body(self, transaction: Transaction) -> None:
         """See the module's docstring for the order of effects."""
@@ -122,7 +125,7 @@ class Emitter:
         for number in retired:
             if self._progress.get(progress_key(number)) is not None:
                 del self._progress[progress_key(number)]
-            transaction.on_commit(partial(self._contents.forget, number))
+            transaction.on_commit(partial(self._forget, number))
 
     async def _decide(self, transaction: Transaction) -> tuple[list[Work], list[int]]:
         """What is to be sent, by campaign, and the numbers of the campaigns that are over."""
@@ -145,6 +148,7 @@ class Emitter:
                         continue
                     if record.number not in works:
                         works[record.number] = Work(content, self._row(record.number))
+                        self._committed[record.number][transaction.partition] = works[record.number].progress
                     works[record.number].add(record, self._topics.partitions)
                 case _:
                     assert_never(record)
@@ -175,16 +179,17 @@ class Emitter:
         tenant = content.tenant_id.encode()
         feedback = encode(BatchSent(tenant_id=content.tenant_id, number=content.number, sent=sent, skipped=skipped))
         transaction.send(topics.name(Name.SENDING), topics.partition(tenant), tenant, feedback)
-        self._progress[progress_key(content.number)] = encode_progress(work.progress.counted(sent, skipped))
-        transaction.on_commit(partial(self._report, content, composed))
+        progress = work.progress.counted(sent, skipped)
+        self._progress[progress_key(content.number)] = encode_progress(progress)
+        transaction.on_commit(partial(self._report, transaction.partition, content, progress, composed))
 
-    def _report(self, content: Content, composed: Composed) -> None:
+    def _report(self, partition: int, content: Content, progress: Progress, composed: Composed) -> None:
         """Metrics, and a line whose totals are of the lanes that this worker owns: all there are while it is the only one."""
         metrics.EMITTED.inc(len(composed.records))
         for reason, ordinals in composed.skipped.items():
             metrics.SKIPPED.labels(reason).inc(len(ordinals))
-        rows = [state.rows["progress"].get(progress_key(content.number)) for state in self._app.exactly_once.owned.values()]
-        lanes = [decode_progress(row) for row in rows if row is not None]
+        self._committed[content.number][partition] = progress
+        lanes = self._lanes(content.number)
         sent, skipped = sum(lane.sent for lane in lanes), sum(lane.skipped for lane in lanes)
         fields = {
             "tenantId": content.tenant_id,
@@ -195,6 +200,17 @@ class Emitter:
             "totalRemaining": None if content.total is None else content.total - sent - skipped,
         }
         _log.info("[SEND] campaign batch", extra=fields)
+
+    def _lanes(self, number: int) -> list[Progress]:
+        committed, owned = self._committed[number], self._app.exactly_once.owned
+        for partition, state in owned.items():
+            if partition not in committed and (row := state.rows["progress"].get(progress_key(number))) is not None:
+                committed[partition] = decode_progress(row)
+        return [lane for partition, lane in committed.items() if partition in owned]
+
+    def _forget(self, number: int) -> None:
+        self._contents.forget(number)
+        self._committed.pop(number, None)
 
 
 def _is_usable(grant: Grant, partition: int, lanes: int) -> bool:

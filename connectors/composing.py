@@ -18,6 +18,7 @@ from tables.sql.recipients import ordinal_of
 
 MAX_MESSAGE = 800_000  # bytes; a Kafka batch, which must hold the largest record, has 900,000
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+_ONE_CLICK = {"List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}  # RFC 8058
 _UNRENDERABLE = (RenderError, msgspec.MsgspecError, RecursionError)  # attributes that are not an object, or nested 1,000 deep
 _NO_HEADERS: list[tuple[str, bytes]] = []
 
@@ -49,7 +50,7 @@ def compose(
     """
     ordinals = range(start, start + len(rows))
     tenant, campaign, number, channel, fields = content.tenant_id, str(content.id), content.number, content.channel, content.fields
-    sender, unsubscribe, is_email = content.sender, content.tracking.unsubscribe, channel == "email"
+    sender, list_header, is_email = content.sender, f"<{content.tracking.unsubscribe('')}", channel == "email"
     sender, has_attributes = dict(sender) if sender else None, "attributes" in fields
     template, by_variant = content.template(variant), variant is None and len(content.templates) > 1
     keep, skipped, sent = into.records.append, into.skipped, into.sent[variant].append
@@ -89,7 +90,7 @@ def compose(
                 created_at=created_at,
                 variant_id=own,
                 sender=sender,
-                headers=_list_headers(unsubscribe(message_id)) if is_email else None,
+                headers={"List-Unsubscribe": f"{list_header}{message_id}>", **_ONE_CLICK} if is_email else None,
             )
         )
         if len(message) > MAX_MESSAGE:
@@ -97,8 +98,3 @@ def compose(
             continue
         keep((message_id.encode(), message, _NO_HEADERS))
         sent(ordinal)
-
-
-def _list_headers(url: str) -> dict[str, str]:
-    """One-click unsubscribe, RFC 8058."""
-    return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}

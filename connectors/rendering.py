@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -25,6 +26,7 @@ MAX_RENDERED = 256_000  # characters of all parts of a message: what Kafka takes
 _FUEL = 100_000
 # PostgreSQL stores no NUL in text or jsonb, so neither a template nor a contact can contain one.
 _BETWEEN = "\0"
+_NOTHING: dict[str, Any] = {}
 _ANCHOR = re.compile(r"""(<a\b[^>]*?\bhref\s*=\s*)(["'])(https?://[^"'<>]*)\2""", re.IGNORECASE)
 _UNSUBSCRIBE = re.compile(r"\{\{\s*unsubscribeUrl\s*\}\}")
 _EXPRESSION = re.compile(r"\{[{%#]")
@@ -110,6 +112,7 @@ class Template:
         self._engine.add_global("campaign", MappingProxyType({"name": campaign_name}))
         used = self._compile(sources)
         self.fields = _fields(used)
+        self._render = partial(self._engine.render_template, "message")
         self._uses_bare_names = not used.isdisjoint(FIELDS)
         self._uses_attributes = "attributes" in self.fields
         self._uses_unsubscribe_url = "unsubscribeUrl" in used
@@ -124,25 +127,23 @@ class Template:
             contact = _without_nulls(contact)
         if self._uses_attributes and (attributes := contact.get("attributes")) and None in attributes.values():
             contact["attributes"] = _without_nulls(attributes)
-        context = contact.copy() if self._uses_bare_names else {}
-        context["contact"], context["messageId"] = contact, message_id
+        bare = contact if self._uses_bare_names else _NOTHING
         if self._uses_unsubscribe_url:
-            context["unsubscribeUrl"] = self._tracking.unsubscribe(message_id)
+            bare = {**bare, "unsubscribeUrl": self._tracking.unsubscribe(message_id)}
         try:
-            rendered = self._engine.render_template("message", **context)
+            rendered = self._render(contact=contact, messageId=message_id, **bare)
         except BaseException as error:
             if not _is_template_fault(error):
                 raise
-            raise self._explained(error, context) from error
+            raise self._explained(error, {**bare, "contact": contact, "messageId": message_id}) from error
+        texts = rendered.split(_BETWEEN)
         if len(rendered) > MAX_RENDERED:
             raise RenderError(f"the message has {len(rendered):,} characters, the limit is {MAX_RENDERED:,}")
-        texts = rendered.split(_BETWEEN)
         if len(texts) != len(self._parts):
             raise RenderError("a template may not make NUL characters")
-        parts = dict(zip(self._parts, texts, strict=True))
-        if self.channel == "email":
-            parts["subject"] = one_line(parts["subject"])
-        return parts
+        if self._parts[0] == "subject":
+            texts[0] = one_line(texts[0])
+        return dict(zip(self._parts, texts, strict=False))  # strict costs more than the comparison above
 
     def _compile(self, sources: Mapping[str, str]) -> set[str]:
         whole = []

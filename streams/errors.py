@@ -1,4 +1,5 @@
 """One family of errors. The docstring of a class is the sentence an operator reads; its fate says what becomes of the input."""
+
 from __future__ import annotations
 
 from enum import Enum

@@ -22,7 +22,7 @@ from streams.command_bodies import Channel, Name, broken, validated
 from streams.errors import FieldError, ForbiddenError, MalformedError, UnauthorizedError
 from streams.settings import from_environment
 from tables.sql.database import Connection, connect, translated
-from tables.sql.directory import Segment, Template, create_template, list_segments
+from tables.sql.directory import Segment, Template, check_content, create_template, list_segments
 from tables.sql.tenants import ROLES, verify
 
 T = TypeVar("T")
@@ -91,6 +91,7 @@ def list_(key: Key = None, as_json: AsJson = False) -> None:
 
 def _check_syntax(wanted: TemplateFile) -> None:
     """A mistake in a template is told now, not when a million recipients are skipped."""
+    check_content(wanted.channel, wanted.content)
     try:
         Rendered(wanted.channel, wanted.content, wanted.name, Tracking("https://example.com"), Links())
     except RenderError as error:

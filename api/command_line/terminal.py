@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 
 out = Console(highlight=False)
 progress = Console(stderr=True, highlight=False)
@@ -10,4 +11,4 @@ progress = Console(stderr=True, highlight=False)
 
 def complain(sentence: str) -> None:
     """One clear sentence about what is wrong and what to do."""
-    progress.print(f"[bold red]campaigns:[/] {sentence}", soft_wrap=True)
+    progress.print(f"[bold red]campaigns:[/] {escape(sentence)}", soft_wrap=True)

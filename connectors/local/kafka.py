@@ -68,7 +68,14 @@ class Kafka:
         properties.write_text(_PROPERTIES.format(port=self.port, controller=self.controller_port, folder=logs))
         if not (logs / "meta.properties").exists():
             _format(jars, properties)
-        options = ["-Xms128m", f"-Xmx{self.heap}", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true"]
+        options = [
+            "-Xms128m",
+            f"-Xmx{self.heap}",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-XX:+ExitOnOutOfMemoryError",
+            "-Djava.awt.headless=true",
+        ]
         logging = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
         return [java(), *options, *self.options, logging, "-cp", jars, "kafka.Kafka", str(properties)]
 

@@ -35,8 +35,9 @@ from streams.sending import (
 )
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.sending import CampaignSending, decode_tenant
-from tests.agents.emission import Emission, control
+from tables.sending import CampaignSending, Waiting, decode_tenant
+from tables.views import SendingView
+from tests.agents.throttled_emission import Emission, control
 from tests.eventually import eventually
 from tests.faults.raw_kafka import Raw, read_all
 
@@ -99,21 +100,6 @@ async def campaigns(settings: Settings) -> dict[int, CampaignSending]:
     return {number: campaign for row in rows.values() if row for number, campaign in decode_tenant(row).campaigns.items()}
 
 
-async def drained(settings: Settings, number: int) -> CampaignSending:
-    campaign = (await campaigns(settings))[number]
-    assert campaign.is_paused
-    assert campaign.in_flight == 0
-    return campaign
-
-
-async def is_granted_more(settings: Settings, than: CampaignSending) -> bool:
-    return any(c.campaign_id == than.campaign_id and c.granted > than.granted for c in (await campaigns(settings)).values())
-
-
-async def nothing_left(settings: Settings) -> bool:
-    return await campaigns(settings) == {}
-
-
 async def test_grants_have_no_gap_and_no_overlap_and_limits_hold_whenever_the_worker_is_killed(short: Settings, tmp_path: Path) -> None:
     seed = random.randrange(1 << 32)
     logging.getLogger(__name__).warning("seed %d", seed)
@@ -149,27 +135,41 @@ async def test_grants_have_no_gap_and_no_overlap_and_limits_hold_whenever_the_wo
 
 async def test_pause_resume_and_cancel_act_on_a_running_campaign(short: Settings, tmp_path: Path) -> None:
     settings = short.model_copy(update={"in_flight": 1000})
-    async with control(settings, tmp_path / "control.log", []), Emission(settings, lag=0.3, seed=1).running() as emission:
-        await emission.write(Opened("acme", "a", 1, "email", 1_000_000, (Span(0, 1_000_000),)), RowsReady("acme", 1, 1_000_000))
-        await emission.write(Opened("acme", "b", 2, "email", 1_000_000, (Span(0, 1_000_000),)), RowsReady("acme", 2, 1_000_000))
-        await eventually(lambda: len(emission.emitted) > 8, within=60)
+    emission, view = Emission(settings, lag=0.1, seed=1), SendingView(settings)
+    async with control(settings, tmp_path / "control.log", []), emission.running(), view:
+        for number, name in ((1, "a"), (2, "b")):
+            plan = Opened("acme", name, number, "email", 1_000_000, (Span(0, 1_000_000),))
+            await emission.write(plan, RowsReady("acme", number, 1_000_000))
+        await eventually(lambda: min(messages(emission, 1), messages(emission, 2)) > 5000, within=60)
         await emission.write(Paused("acme", "a", 1))
-        at = await eventually(lambda: drained(settings, 1), within=60)
-        assert at.waiting is not None
-        assert at.waiting.reason == "paused"
-        before = len(emission.emitted)
-        await eventually(lambda: len(emission.emitted) > before + 8, within=60)
-        assert (await campaigns(settings))[1].granted == at.granted
+        paused = await eventually(lambda: paused_and_drained(view, 1), within=30)
+        assert paused.waiting == Waiting("paused")
+        other = messages(emission, 2)
+        await eventually(lambda: messages(emission, 2) > other + 5000, within=60)
+        assert view.campaign(1) == paused
         await emission.write(Resumed("acme", "a", 1))
-        await eventually(lambda: is_granted_more(settings, at), within=60)
+        await eventually(lambda: messages(emission, 1) > paused.sent + 3000, within=60)
         await emission.write(Cancelled("acme", "a", 1), Cancelled("acme", "b", 2))
-        await eventually(lambda: nothing_left(settings), within=60)
+        await eventually(lambda: view.numbers() == [], within=30)
     grants, retired = await granted(settings)
     for number in (1, 2):
         ranges = sorted((grant.start, grant.stop) for grant in grants[number])
         assert [start for start, _ in ranges] == [0, *(stop for _, stop in ranges[:-1])]
+        assert ranges[-1][1] == messages(emission, number) < 1_000_000
     assert {r.number for r in retired} == {1, 2}
     assert await milestones(settings) == []
+
+
+def messages(emission: Emission, number: int) -> int:
+    return sum(each.messages for each in emission.emitted if each.number == number)
+
+
+def paused_and_drained(view: SendingView, number: int) -> CampaignSending:
+    campaign = view.campaign(number)
+    assert campaign is not None
+    assert campaign.is_paused
+    assert campaign.in_flight == 0
+    return campaign
 
 
 async def test_what_nobody_can_use_is_put_aside_and_the_stream_goes_on(short: Settings, tmp_path: Path) -> None:

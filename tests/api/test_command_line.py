@@ -79,7 +79,7 @@ async def test_a_template_that_cannot_be_sent_is_refused_with_a_sentence(tmp_pat
         ("{", "welcome.json: "),
         ({"name": "x", "channel": "fax", "content": {}}, "channel: "),
         ({"name": "x", "channel": "sms", "content": {"subject": "x"}}, "content.subject: sms has no such field"),
-        ({"name": "x", "channel": "sms", "content": {"text": "{{ firstName "}}, "content: "),
+        ({"name": "x", "channel": "sms", "content": {"text": "{{ firstName [/b]"}}, "content: "),
     ]
     for content, words in wrong:
         shell.write("welcome.json", content)

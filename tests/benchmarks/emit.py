@@ -21,6 +21,7 @@ from streams.settings import Settings
 from streams.topics import Name, Topics
 from tests.agents import audience
 from tests.agents.audience import Campaign
+from tests.agents.emission import environment
 from tests.eventually import eventually
 from tests.faults import raw_kafka
 from tests.faults.workers import Worker
@@ -53,7 +54,7 @@ async def measure(settings: Settings, recipients: int) -> dict[str, Any]:
 async def _emit(settings: Settings, campaign: Campaign) -> tuple[float, float, int]:
     """Wall and CPU seconds from the first grant to the last committed message, and the worker's peak memory in MB."""
     with tempfile.TemporaryDirectory() as folder:
-        worker = Worker("emit", Path(folder) / "emit.log", environment(settings), module="tests.agents.emit_process")
+        worker = Worker("emit", Path(folder) / "emit.log", environment(settings), module="agents.worker")
         ready = Path(folder) / "ready"
         await worker.start(CAMPAIGNS_READY_FILE=str(ready))
         try:
@@ -137,18 +138,6 @@ async def _aiokafka(settings: Settings, messages: list[list[tuple[bytes, bytes]]
         ]
         await asyncio.gather(*futures)
         return time.perf_counter() - started
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """What a worker of this installation needs."""
-    return {
-        "CAMPAIGNS_KAFKA": settings.kafka,
-        "CAMPAIGNS_POSTGRES": settings.postgres,
-        "CAMPAIGNS_NATS": settings.nats,
-        "CAMPAIGNS_MESSAGE_KEYS": ",".join(key.get_secret_value() for key in settings.message_keys),
-        "CAMPAIGNS_TOPIC_PREFIX": settings.topic_prefix,
-        "CAMPAIGNS_PARTITIONS": str(settings.partitions),
-    }
 
 
 def _cpu(pid: int) -> float:
