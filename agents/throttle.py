@@ -119,7 +119,7 @@ class _Desk:
         def allowances(key: str, limits: Limits, outstanding: int) -> Allowance:
             return self._quota.allowance(key, limits, outstanding, clock.now, clock.latest)
 
-        decision = decide(tenants, heard, clock, self._settings.in_flight, allowances)
+        decision = decide(tenants, heard, clock, clock.cap(self._settings.in_flight), allowances)
         changed = {tenant_id: tenant for tenant_id, tenant in tenants.items() if before.get(tenant_id) is not tenant} | decision.tenants
         for tenant_id, tenant in changed.items():
             self._tables.put(tx.partition, tenant_id, tenant)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from api.rates import Rates
 from streams.envelope import rfc3339
 from streams.errors import DependencyDownError
+from tables.sending import Waiting
 from tables.sql.campaigns import Campaign, presented
 from tables.sql.lifecycle import Status
 from tables.sql.recipients import Recipient
@@ -118,4 +119,7 @@ class Live:
             return {"reason": "audience", "until": None}
         sending = self.sending.campaign(campaign.number)
         waiting = sending.waiting if sending else None
+        if sending and sending.in_flight and self.rates.is_stalled(campaign.number):
+            # what was granted does not go out: emission, or what it needs, is down
+            waiting = Waiting("dependency-down")
         return {"reason": waiting.reason, "until": rfc3339(waiting.until) if waiting.until else None} if waiting else None

@@ -23,18 +23,24 @@ class Rates:
         self._task: asyncio.Task[None] | None = None
 
     def of(self, number: int) -> float:
-        """Messages per second over the last five seconds; 0 for a campaign that is not being sent."""
+        """Recipients done (sent or skipped) per second over the last five seconds; 0 for a campaign that is not being sent."""
         samples = self._samples.get(number)
         if not samples or len(samples) < 2:
             return 0.0
         (began, before), (ended, after) = samples[0], samples[-1]
         return (after - before) / (ended - began)
 
+    def is_stalled(self, number: int) -> bool:
+        """Nobody has been done for five seconds."""
+        samples = self._samples.get(number) or deque()
+        return len(samples) == _SAMPLES and samples[0][1] == samples[-1][1]
+
     def sample(self, now: float) -> None:
         """Note the counts of every campaign that the throttle holds, at `now` seconds of any monotonic clock."""
         self._samples = {number: self._samples.get(number) or deque(maxlen=_SAMPLES) for number in self._sending.numbers()}
         for number, samples in self._samples.items():
-            samples.append((now, self._stats.campaign(number).total.sent))
+            total = self._stats.campaign(number).total
+            samples.append((now, total.sent + total.skipped))
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name="rates")

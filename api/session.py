@@ -28,7 +28,8 @@ async def sign_in(body: SignIn, request: Request, response: Response) -> dict[st
     if request.headers.get("x-requested-with") != "dashboard":
         raise ForbiddenError("Only the dashboard signs in here; programs send `Authorization: Bearer ce_…`.")
     who = await identify(request, body.api_key)
-    response.set_cookie(COOKIE, body.api_key, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+    is_secure = request.app.state.settings.public_url.startswith("https:")  # behind a proxy the request itself says http
+    response.set_cookie(COOKIE, body.api_key, httponly=True, samesite="strict", secure=is_secure)
     return {"success": True, "data": {"tenantId": who.tenant_id, "role": who.role}}
 
 

@@ -133,12 +133,15 @@ def _command(envelope: Incoming, kind: str) -> Command:
     data = dict(envelope.data)
     identity = "createdBy" if verb is Verb.CREATE else "campaignId"
     subject = _uuid(data.pop(identity, None), identity)
+    body = validated(BODIES[verb], data, "ignore")
+    if verb is Verb.SCHEDULE:
+        raise broken(FieldError("type", "scheduling is not supported by this version: send campaign.start when it is due"))
     return Command(
         verb=verb,
         tenant_id=envelope.tenant_id,
         correlation_id=envelope.correlation_id,
         campaign_id=None if verb is Verb.CREATE else subject,
-        body=validated(BODIES[verb], data, "ignore"),
+        body=body,
         actor=subject if verb is Verb.CREATE else None,
         extra="ignore",
     )

@@ -34,7 +34,11 @@ class Settings(BaseSettings):
 
     hour: timedelta = Field(timedelta(hours=1), description="length of the hourly quota's hour; shorten in tests and the demo only")
     day: timedelta = Field(timedelta(days=1), description="length of the daily quota's day; shorten in tests and the demo only")
-    in_flight: int = Field(30_000, ge=100, description="messages granted and not yet sent, at most, per partition of tenants")
+    in_flight: int = Field(
+        30_000,
+        ge=100,
+        description="messages granted and not yet sent, at most, per partition of tenants; what is sent in a second bounds them, too",
+    )
     tick: timedelta = Field(timedelta(milliseconds=250), description="how often the throttle looks at waiting campaigns")
 
     session_timeout: timedelta = Field(timedelta(seconds=6), description="a killed worker's partitions move after this long")

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from streams.envelope import Record, encode
 from streams.sending import (
+    CHUNK,
     BatchSent,
     Cancelled,
     Closed,
@@ -38,7 +39,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A change heard of a campaign that never opens (cancelled while scheduled, edited as a draft) is forgotten after this.
 _STUB_LASTS = timedelta(days=1)
 
-Reason = Literal["audience", "quota", "not-before", "ab-test", "paused"]
+_FEWEST_IN_FLIGHT = 4 * CHUNK
+
+Reason = Literal["audience", "quota", "not-before", "ab-test", "paused", "dependency-down"]
 
 
 class Waiting(Record, frozen=True):
@@ -119,11 +122,27 @@ class Clock(Record, frozen=True):
     now: datetime = _EPOCH
     latest: datetime = _EPOCH
     virtual: int = 0
+    second: int = 0  # the latest Unix second of feedback, how many messages were done in it, and in the second before
+    done: int = 0
+    done_before: int = 0
 
     def heard(self, event: Sending, at: datetime, hour: timedelta) -> Clock:
         """The clock after a record with this timestamp. Kafka refuses timestamps more than an hour ahead of the broker's own."""
-        now = max(self.now, at - hour if isinstance(event, BatchSent) else at)
-        return Clock(now, max(self.latest, at, now), self.virtual)
+        if not isinstance(event, BatchSent):
+            now = max(self.now, at)
+            return replace(self, now=now, latest=max(self.latest, now))
+        now, second, count = max(self.now, at - hour), int(at.timestamp()), event.sent + event.skipped
+        if second > self.second:
+            before = self.done if second == self.second + 1 else 0
+            return replace(self, now=now, latest=max(self.latest, at, now), second=second, done=count, done_before=before)
+        return replace(self, now=now, latest=max(self.latest, at, now), done=self.done + count)
+
+    def cap(self, most: int) -> int:
+        """How many messages of this partition's tenants may be in flight: what emission does in a second, so that a pause acts within one.
+
+        Never more than `most`. From a few chunks it grows as long as they come back in less than a second.
+        """
+        return min(most, max(_FEWEST_IN_FLIGHT, self.done, self.done_before))
 
 
 encode_tenant = encode_clock = encode

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from streams.envelope import encode
 from streams.sending import (
     CHUNK,
+    BatchSent,
     Cancelled,
     Closed,
     Finished,
@@ -29,6 +30,7 @@ from streams.sending import (
     SpansReleased,
     Tick,
 )
+from tables.sending import Clock
 from tests.unit.throttle_world import START, World, settings_with
 
 HOUR = timedelta(hours=1)
@@ -133,7 +135,8 @@ def test_a_limit_holds_when_the_clock_of_emission_is_ten_minutes_off(shift: int,
     assert world.most_in_any(HOUR, "acme") <= limit
 
 
-@given(in_flight=st.integers(100, 5000), totals=st.lists(st.integers(1, 5000), min_size=1, max_size=5))
+# Up to four chunks the setting alone is the cap; beyond, what emission does in a second counts, too.
+@given(in_flight=st.integers(100, 4 * CHUNK), totals=st.lists(st.integers(1, 5000), min_size=1, max_size=5))
 @settings(max_examples=60, deadline=None)
 def test_what_may_go_is_granted_unless_the_cap_is_reached(in_flight: int, totals: list[int]) -> None:
     world = World(settings_with(in_flight=in_flight))
@@ -474,3 +477,16 @@ def assert_waits(world: World, reason: str, until: Any = None) -> None:
     (waiting,) = (campaign.waiting for campaign in world.tenants["acme"].campaigns.values())
     assert waiting is not None
     assert (waiting.reason, waiting.until) == (reason, until)
+
+
+@given(
+    batches=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5000), st.integers(0, 500)), max_size=30), most=st.integers(100, 50_000)
+)
+def test_no_more_is_in_flight_than_emission_does_in_a_second(batches: list[tuple[int, int, int]], most: int) -> None:
+    clock, done, at = Clock(), Counter[int](), 0
+    for pause, sent, skipped in batches:
+        at += pause
+        done[at] += sent + skipped
+        heard = BatchSent("acme", 1, sent, skipped)
+        clock = clock.heard(heard, datetime(2026, 11, 24, tzinfo=UTC) + timedelta(seconds=at), timedelta(hours=1))
+    assert clock.cap(most) == min(most, max(4 * CHUNK, done[at], done[at - 1]))
