@@ -16,7 +16,7 @@ up: $(READY) ## start everything and a demo; Ctrl-C stops it
 	@$(BIN)/campaigns up
 
 test: $(READY) ## run the whole suite on real Kafka, PostgreSQL and NATS
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: $(READY) ## formatting, lint and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -62,9 +62,7 @@ def _running(engine: Engine, folder: Path) -> Iterator[RunningEngine]:
 @pytest.fixture(scope="session")
 def kafka_engine(engines_folder: Path) -> Iterator[RunningEngine]:
     """The session's broker as a process; a test that kills it must start it again."""
-    # Without the optimising compiler a broker starts a third faster, and the tests' loads never earn its work back.
-    quick = ("-XX:TieredStopAtLevel=1",)
-    yield from _running(Kafka(engines_folder / "kafka", free_port(), free_port(), options=quick), engines_folder)
+    yield from _running(Kafka(engines_folder / "kafka", free_port(), free_port()), engines_folder)
 
 
 @pytest.fixture(scope="session")

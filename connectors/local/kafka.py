@@ -52,7 +52,6 @@ class Kafka:
     port: int
     controller_port: int
     heap: str = "384m"
-    options: tuple[str, ...] = ()  # more of Java's
     role: str = "kafka"
     stop_signal: signal.Signals = signal.SIGTERM
 
@@ -77,7 +76,7 @@ class Kafka:
             "-Djava.awt.headless=true",
         ]
         logging = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-        return [java(), *options, *self.options, logging, "-cp", jars, "kafka.Kafka", str(properties)]
+        return [java(), *options, logging, "-cp", jars, "kafka.Kafka", str(properties)]
 
     def is_ready(self) -> bool:
         """Whether a metadata request names a live broker; accepting connections is not enough, it does so seconds earlier."""
