@@ -17,6 +17,8 @@ from streams.settings import Settings
 from tests.api.test_campaigns import problem
 from tests.api.world import JSON, Rest
 
+_NOBODY = "00000000-0000-8000-8000-000000000000"  # no campaign has this id
+
 
 async def test_a_body_that_is_not_json_answers_400(rest: Rest) -> None:
     name = json.dumps(rest.world.draft(name="NAME"))
@@ -117,10 +119,10 @@ async def test_counts_that_were_not_read_yet_are_not_claimed_to_be_zero(rest: Re
     assert problem(answer, 503)["type"] == "urn:campaigns:problem:dependency-down"
     assert answer.headers["retry-after"]
     ready = await rest.nobody.get("http://api/readyz")
-    assert (ready.status_code, ready.json()["parts"]) == (503, {"postgres": True, "stats": False, "sending": False})
+    assert (ready.status_code, ready.json()["parts"]) == (503, {"postgres": True, "stats": False, "sending": False, "reports": False})
 
 
-@pytest.mark.parametrize("path", ["/campaigns", f"/campaigns/{uuid4()}", f"/campaigns/{uuid4()}/stats", f"/campaigns/{uuid4()}/events"])
+@pytest.mark.parametrize("path", ["/campaigns", f"/campaigns/{_NOBODY}", f"/campaigns/{_NOBODY}/stats", f"/campaigns/{_NOBODY}/events"])
 async def test_without_postgresql_every_answer_is_503_and_the_process_stays_alive(path: str) -> None:
     nowhere = f"postgresql://postgres@127.0.0.1:{free_port()}/campaigns"
     settings = Settings(kafka="127.0.0.1:1", nats="nats://127.0.0.1:1", postgres=nowhere, message_keys=(SecretStr("00" * 32),))
