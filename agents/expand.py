@@ -118,9 +118,7 @@ class Expander:
                 outcome = await run(lambda connection: audience.announce(connection, self._settings, wanted, total, datetime.now(UTC)))
                 crash_point("announced", "expand")
         except asyncpg.PostgresError as error:  # not an outage: trying again would meet it for ever, and hold up everybody else
-            reason = f"expansion-failed: {type(error).__name__} {error.sqlstate}"
-            _log.exception("an audience cannot be made, the campaign is cancelled", extra={"campaignId": wanted.campaign_id})
-            outcome = await run(lambda connection: audience.fail(connection, wanted, reason, datetime.now(UTC)))
+            outcome = await self._fail(wanted, error)
         if isinstance(outcome, Change):
             outcome.log()
             return None
@@ -128,7 +126,15 @@ class Expander:
 
     async def _page(self, transaction: Transaction, page: Page) -> None:
         stop = min(page.start + self._settings.page_size, page.total)
-        if not await self._database.until_up(lambda connection: audience.write_page(connection, page, stop)):
+        try:
+            is_written = await self._database.until_up(lambda connection: audience.write_page(connection, page, stop))
+        except asyncpg.PostgresError as error:  # as in `_staged`; what was announced before stays sent
+            campaign_id = page.campaign_id
+            wanted = Stage(tenant_id=page.tenant_id, campaign_id=campaign_id, number=page.number, correlation_id=campaign_id)
+            if change := await self._fail(wanted, error):
+                change.log()
+            return
+        if not is_written:
             _log.info("the campaign is over, the rest of its audience is not written", extra={"campaignId": page.campaign_id})
             return
         crash_point("page-written", "expand")
@@ -136,6 +142,12 @@ class Expander:
         if (after := following(page, stop)) is not None:
             expansions = self._topics.name(Name.EXPANSIONS)
             transaction.send(expansions, transaction.partition, after.campaign_id.encode(), encode(after))
+
+    async def _fail(self, wanted: Stage, error: asyncpg.PostgresError) -> Change | None:
+        """The campaign ends, and its row says why."""
+        reason = f"expansion-failed: {type(error).__name__} {error.sqlstate}"
+        _log.error("an audience cannot be made, the campaign is cancelled", extra={"campaignId": wanted.campaign_id}, exc_info=error)
+        return await self._database.until_up(lambda connection: audience.fail(connection, wanted, reason, datetime.now(UTC)))
 
     def _to_throttle(self, transaction: Transaction, record: Opened | RowsReady) -> None:
         tenant = record.tenant_id

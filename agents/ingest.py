@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import TopicPartition
 from mode import Service
@@ -26,6 +26,7 @@ from streams.dead_letters import dead_letter
 from streams.facts import encode_batch
 from streams.fatal import end_process
 from streams.message_id import MessageIds
+from streams.readiness import Follower, Standing
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
 
@@ -38,9 +39,13 @@ _log = logging.getLogger(__name__)
 class Ingest(Service):  # type: ignore[misc]  # mode is untyped
     """Runs until it is stopped; any unexpected error ends the process, and its successor reads on from the committed position."""
 
+    reports_as = "ingest"
+
     def __init__(self, app: Any, settings: Settings) -> None:
         super().__init__()
         self._ids, self._topics, self._settings = MessageIds.of(settings), Topics(settings), settings
+        self._membership, self._follower = _Membership(), Follower()
+        self._reading: AIOKafkaConsumer | None = None
         self._running: asyncio.Future[None] | None = None
 
     async def on_start(self) -> None:
@@ -51,9 +56,18 @@ class Ingest(Service):  # type: ignore[misc]  # mode is untyped
         if self._running is not None:
             await asyncio.wait([self._running], timeout=5)
 
+    async def standing(self) -> Standing:
+        """Ready once it is a member of its group, with partitions or, among many workers, without."""
+        if self._reading is not None:
+            await self._follower.look(self._reading)
+        return Standing(self._membership.is_joined, self._follower.lag, self._follower.position)
+
     async def _run(self) -> None:
         try:
-            async with self._consumer() as consumer, self._producer() as producer:
+            consumer = self._consumer()
+            consumer.subscribe([self._topics.name(Name.INCOMING)], listener=self._membership)
+            async with consumer, self._producer() as producer:
+                self._reading = consumer
                 while not self.should_stop:
                     await self._round(consumer, producer)
         except Exception as error:  # noqa: BLE001  # the position is behind whatever failed
@@ -97,7 +111,6 @@ class Ingest(Service):  # type: ignore[misc]  # mode is untyped
     def _consumer(self) -> AIOKafkaConsumer:
         session = round(self._settings.session_timeout.total_seconds() * 1000)
         return AIOKafkaConsumer(
-            self._topics.name(Name.INCOMING),
             bootstrap_servers=self._settings.kafka,
             group_id=f"{self._settings.topic_prefix}campaigns-ingest",
             enable_auto_commit=False,
@@ -127,3 +140,15 @@ async def _commit(consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition,
     except (CommitFailedError, IllegalStateError) as error:
         # a rebalance took partitions away: their new owner does the round again
         _log.warning("the position of ingest is not committed: %s", type(error).__name__)
+
+
+class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+    """Only takes note."""
+
+    is_joined = False
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        self.is_joined = False
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        self.is_joined = True

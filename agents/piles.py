@@ -16,6 +16,7 @@ from streams.message_id import SHARD_BITS, InvalidMessageIdError, MessageIds, re
 MAX_BYTES = 64 << 10  # of one event
 _BATCH_EVENTS, _BATCH_BYTES = 5_000, 400_000  # of one fact record; a batch of producer or transaction takes 900 kB
 _EARLIEST = 1_577_836_800  # 2020-01-01, before the first campaign: an unset clock
+_LONGEST_TIME = 40  # characters of a timestamp: 2026-11-24T12:00:00.123456789+00:00 has 35, and texts are remembered
 _SKEW = timedelta(minutes=15).total_seconds()  # how far the clock of a reporter may be ahead of ours
 _PEOPLE = {
     name: Kind[name.upper()] for name in ("delivered", "opened", "clicked", "bounced", "failed", "unsubscribed", "complained", "replied")
@@ -55,10 +56,12 @@ class Pile:
 class UnixSeconds(dict[str, int]):
     """RFC 3339 text -> Unix seconds, fractions dropped. Remembers texts: under load, many events share a millisecond.
 
-    Looking up raises RefusedError ("timestamp") for a text that is not RFC 3339 with a time zone.
+    Looking up raises RefusedError ("timestamp") for a text that is not RFC 3339 with a time zone, or has more than 40 characters.
     """
 
     def __missing__(self, text: str) -> int:
+        if len(text) > _LONGEST_TIME:
+            raise RefusedError(f"the timestamp has {len(text)} characters, the limit is {_LONGEST_TIME}", "timestamp")
         try:
             instant = datetime.fromisoformat(text)
         except ValueError:
@@ -125,15 +128,15 @@ def _refused(record: ConsumerRecord[bytes, bytes], error: Exception) -> Refused:
 
 
 def _kind(event: Incoming) -> tuple[Kind, str | None]:
-    """The kind and the detail of an event with data: the url of a click, `hard:reason` of a bounce, the reason of what has one."""
+    """The kind and the detail of an event with data: url of a click, `hard:reason` of a bounce (either may be empty), or the reason."""
     details, name = event.data, event.type
     assert details is not None
     kind = _MACHINES.get(name, _PEOPLE[name]) if details.is_machine else _PEOPLE[name]
     if name == "clicked":
         return kind, _tidy(details.url, 2_000)
     if name == "bounced":
-        reason = _tidy(details.reason, 500)
-        return kind, reason if details.bounce_type is None else f"{details.bounce_type}:{reason or ''}"
+        detail = f"{details.bounce_type or ''}:{_tidy(details.reason, 500) or ''}"
+        return kind, None if detail == ":" else detail
     return kind, _tidy(details.reason, 500) if name in _REASONED else None
 
 

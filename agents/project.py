@@ -24,6 +24,7 @@ from streams.crash_points import crash_point
 from streams.facts import Batch, decode_batch
 from streams.fatal import end_process
 from streams.message_id import MessageIds
+from streams.readiness import Follower, Standing
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.sql.campaign_numbers import CampaignNumbers
@@ -42,12 +43,16 @@ _log = logging.getLogger(__name__)
 class Project(Service):  # type: ignore[misc]  # mode is untyped
     """Waits in place while PostgreSQL is down; any unexpected error ends the process, and its successor begins at the stored position."""
 
+    reports_as = "project"
+
     def __init__(self, app: Any, settings: Settings) -> None:
         super().__init__()
         self._settings, self._topic = settings, Topics(settings).name(Name.FACTS)
         self._ids, self._numbers = MessageIds.of(settings), CampaignNumbers()
         self._database = Database(settings, "campaigns-project", max_size=1)
-        self._assignments = _Assignments()
+        self._assignments, self._follower = _Assignments(), Follower()
+        self._reading: AIOKafkaConsumer | None = None
+        self._is_merging = False
         self._running: asyncio.Future[None] | None = None
 
     async def on_start(self) -> None:
@@ -59,15 +64,24 @@ class Project(Service):  # type: ignore[misc]  # mode is untyped
             await asyncio.wait([self._running], timeout=5)
         await self._database.close()
 
+    async def standing(self) -> Standing:
+        """Ready once it is a member of its group, with partitions or, among many workers, without. A merge and the rest after it wait."""
+        if self._reading is not None:
+            await self._follower.look(self._reading)
+        return Standing(self._assignments.is_joined, self._follower.lag, self._follower.position, self._is_merging)
+
     async def _run(self) -> None:
         try:
             consumer = self._consumer()
             consumer.subscribe([self._topic], listener=self._assignments)
             async with consumer:
+                self._reading = consumer
                 while not self.should_stop:
                     outcomes, reached = await self._collect(consumer)
                     if reached:
+                        self._is_merging = True
                         await self._merge(outcomes, reached)
+                        self._is_merging = False
         except Exception as error:  # noqa: BLE001  # the stored position is behind whatever failed
             end_process(error)
 
@@ -145,6 +159,7 @@ class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
 
     def __init__(self) -> None:
         self._fresh: Collection[TopicPartition] = ()
+        self.is_joined = False
 
     def take(self) -> Collection[TopicPartition]:
         """Partitions assigned since the last call; all of them, because a rebalance hands out everything anew."""
@@ -152,7 +167,9 @@ class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
         return fresh
 
     def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
-        """Nothing: the next owner begins at the stored positions."""
+        """The next owner begins at the stored positions."""
+        self.is_joined = False
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         self._fresh = assigned
+        self.is_joined = True

@@ -20,6 +20,7 @@ from agents.throttle import Ticker, throttle
 from connectors.nats_bridge import Bridge
 from streams.app import App, create_app, raw_topic
 from streams.exactly_once import Body
+from streams.readiness import Reporting
 from streams.settings import Settings
 from streams.topics import Name
 
@@ -72,4 +73,7 @@ def build(role: str, settings: Settings) -> tuple[App | None, list[Service]]:
         assert app is not None
         source = raw_topic(app, agent.source)
         app.exactly_once.agent(source, name=agent.name, max_events=agent.max_events, within=agent.within)(agent.body(app, settings))
-    return app, [service(app, settings) for service in plan.services]
+    services = [service(app, settings) for service in plan.services]
+    if app is not None:
+        app.reporting = tuple(service for service in services if isinstance(service, Reporting))
+    return app, services

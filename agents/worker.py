@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 
 from agents.topology import ROLES, build
@@ -20,6 +21,8 @@ def main() -> None:
     os.nice(ROLES[role].niceness)
     settings = from_environment()
     logs.configure(settings, role)
+    if role == "control" and (warning := settings.shortened()):
+        logging.getLogger(__name__).warning(warning)
     serve(settings.metrics_port)
     app, services = build(role, settings)
     run(app, *services, loglevel=settings.log_level)

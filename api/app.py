@@ -10,9 +10,10 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from api import campaigns, health, live, openapi, problems, session
+from api import campaigns, health, live, openapi, problems, session, tracking
 from api.limits import BodyLimit
 from api.rates import Rates
+from api.reports import Reports
 from streams.settings import Settings
 from tables.sql.database import connect
 from tables.views import SendingView, StatsView
@@ -26,9 +27,15 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         pool = await connect(settings, min_size=0, max_size=10, application_name="campaigns-api")
-        async with StatsView(settings) as stats, SendingView(settings) as sending, Rates(stats, sending) as rates:
+        async with (
+            StatsView(settings) as stats,
+            SendingView(settings) as sending,
+            Rates(stats, sending) as rates,
+            Reports(settings) as reports,
+        ):
+            app.state.tracking = tracking.Tracking(settings, pool, reports)
             app.state.settings, app.state.pool = settings, pool
-            app.state.stats, app.state.sending, app.state.rates = stats, sending, rates
+            app.state.stats, app.state.sending, app.state.rates, app.state.reports = stats, sending, rates, reports
             yield
         pool.terminate()
 
@@ -46,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(live.router, prefix="/api/v1")
     app.include_router(session.router)
     app.include_router(health.router)
+    app.router.routes.extend(tracking.routes)
     app.mount("/dashboard", StaticFiles(directory=_DASHBOARD), name="dashboard")
     app.openapi = openapi.documented(app)  # type: ignore[method-assign]
     return app

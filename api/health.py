@@ -40,9 +40,14 @@ async def alive() -> dict[str, bool]:
 
 @router.get("/readyz")
 async def ready(request: Request) -> Response:
-    """200 when PostgreSQL answers and the live counts have been read; else 503. The body says which part is missing."""
+    """200 when PostgreSQL answers, the live counts are read and Kafka takes events; else 503. The body says which part is missing."""
     state = request.app.state
-    parts = {"postgres": await _answers(state.pool), "stats": state.stats.ready.is_set(), "sending": state.sending.ready.is_set()}
+    parts = {
+        "postgres": await _answers(state.pool),
+        "stats": state.stats.ready.is_set(),
+        "sending": state.sending.ready.is_set(),
+        "reports": state.reports.is_ready,
+    }
     return JSONResponse({"ready": all(parts.values()), "parts": parts}, 200 if all(parts.values()) else 503)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError
 from mode import Service
 from msgspec import DecodeError
 
@@ -29,7 +29,7 @@ from streams.dead_letters import dead_letter
 from streams.facts import Batch, decode_batch
 from streams.fatal import end_process
 from streams.message_id import MessageIds
-from streams.readiness import write_readiness
+from streams.readiness import Follower, Standing, write_readiness
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.sql.campaign_numbers import CampaignNumbers
@@ -203,19 +203,15 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
         return foreign
 
     async def _report(self, path: Path) -> None:
-        lag = position = 0
+        follower = Follower()
         while True:
             consumer = getattr(self, "consumer", None)
-            assigned = consumer.assignment() if consumer is not None else ()
-            try:
-                # the consumer's position passes transaction markers, the committed one stops before them and would never reach the end
-                positions = [(p, await asyncio.wait_for(consumer.position(p), 1)) for p in assigned if consumer is not None]
-                lag = sum(max(0, (self.consumer.highwater(partition) or at) - at) for partition, at in positions)
-                position = sum(at for _, at in positions)
-            except (TimeoutError, KafkaError):
-                _log.debug("the positions are not known at the moment")
-            metrics.LAG.labels("bridge").set(lag)
-            write_readiness(path, ready=bool(assigned) and self.publisher.is_connected, lag=lag, position=position)
+            if consumer is not None:
+                await follower.look(consumer)
+            metrics.LAG.labels("bridge").set(follower.lag)
+            ready = consumer is not None and bool(consumer.assignment()) and self.publisher.is_connected
+            waits = not self.publisher.is_connected  # also while it looks for the stream, before anything has failed
+            write_readiness(path, Standing(ready, follower.lag, follower.position, waits))
             await asyncio.sleep(1)
 
 

@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 
 from connectors.jetstream_connection import Publication
+from streams.commands import TENANT_ID
 from streams.envelope import SOURCE, VERSION, encode, rfc3339
 from streams.facts import Batch, Group, Kind, unpack
 from streams.message_id import MAX_ORDINAL, SHARD_BITS, MessageIds
@@ -22,7 +23,6 @@ from tables.sql.campaign_numbers import NumberedCampaign
 
 _TYPE = re.compile(r"campaign(\.[a-z0-9-]+)+")
 _ID = re.compile(r"[\x21-\x7e]{1,200}")  # a header value: no space, no line end
-_TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class UnusableError(ValueError):
@@ -58,7 +58,7 @@ def of_event(record: KafkaRecord, prefix: str) -> Publication:
         raise UnusableError("envelope", f"not an envelope: {error}") from error
     if not _TYPE.fullmatch(kind):
         raise UnusableError("type", "the type is no subject below campaign.")
-    if not _ID.fullmatch(identity) or not _TENANT.fullmatch(head.tenant_id):
+    if not _ID.fullmatch(identity) or not TENANT_ID.fullmatch(head.tenant_id):
         raise UnusableError("id", "the header id or the tenant id is missing or malformed")
     return Publication((prefix + kind).encode(), identity.encode(), head.tenant_id.encode(), record.value or b"")
 
@@ -140,7 +140,7 @@ def _detail(shape: _Shape, detail: str | None) -> dict[str, object]:
     if shape.detail != "bounce":
         return {shape.detail: detail}
     bounce_type, _, reason = detail.partition(":")
-    return {"bounceType": bounce_type, "reason": reason} if reason else {"bounceType": bounce_type}
+    return {name: value for name, value in (("bounceType", bounce_type), ("reason", reason)) if value}
 
 
 @lru_cache(maxsize=100_000)

@@ -1,8 +1,9 @@
 """Turns a template and one contact into the parts of a message; sandboxed, escaped by channel, and the same in preview and sending.
 
-The engine is MiniJinja (a Rust implementation of Jinja's language): it sees plain data only, a missing variable is an error, and its fuel
-bounds time and memory together (100,000 steps, at most 4 ms). All parts of a message are one compiled template, because a call costs more
-than what it renders (subject, html and text: 3.3 us together, 5 us apart).
+The engine is MiniJinja (a Rust implementation of Jinja's language). Its fuel bounds the steps of a message, and three things bound what one
+step costs: `template_nesting` (how deep), `template_language` (no calls, no sequence that grows) and `template_values` (data without
+methods, 1,000 elements). A missing variable is an error. All parts of a message are one compiled template, because a call costs more than
+what it renders (subject, html and text: 3.3 us together, 5 us apart).
 """
 
 from __future__ import annotations
@@ -11,19 +12,20 @@ import html
 import re
 from collections.abc import Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from minijinja import Environment, TemplateError
 
+from connectors.template_language import refused
 from connectors.template_nesting import too_nested
+from connectors.template_values import MAX_ELEMENTS, Hiding, TooManyElementsError, needs_hiding, without_methods
 from streams.errors import CampaignError
 from tables.channels import CHANNELS
 from tables.sql.recipients import FIELDS
 
 MAX_SOURCE = 512_000  # characters of all parts of a template
 MAX_RENDERED = 256_000  # characters of all parts of a message: what Kafka takes in one record, with room for JSON's escapes
-_FUEL = 100_000
+_FUEL = 20_000  # steps
 # PostgreSQL stores no NUL in text or jsonb, so neither a template nor a contact can contain one.
 _BETWEEN = "\0"
 _NOTHING: dict[str, Any] = {}
@@ -108,25 +110,23 @@ class Template:
         self._parts = _parts(channel, content)
         sources = {part: tracking.instrument(channel, part, content[part], links) for part in self._parts}
         self._engine = Environment(undefined_behavior="strict", fuel=_FUEL, debug=True, pycompat=False, keep_trailing_newline=True)
-        # read-only, since templates can call the methods of Python objects and this one is shared by all messages
-        self._engine.add_global("campaign", MappingProxyType({"name": campaign_name}))
+        self._engine.add_global("campaign", without_methods({"name": campaign_name}))
         used = self._compile(sources)
         self.fields = _fields(used)
         self._render = partial(self._engine.render_template, "message")
+        self._make: type[dict[str, Any]] = Hiding if needs_hiding(used) else dict
         self._uses_bare_names = not used.isdisjoint(FIELDS)
-        self._uses_attributes = "attributes" in self.fields
         self._uses_unsubscribe_url = "unsubscribeUrl" in used
 
-    def render(self, contact: dict[str, Any], message_id: str) -> dict[str, str]:
-        """The parts by name. `contact` holds at least `fields`; what is None or absent is a missing variable. The template may change it.
+    def render(self, contact: Mapping[str, Any], message_id: str) -> dict[str, str]:
+        """The parts by name. `contact` holds at least `fields`; what is None or absent is a missing variable.
 
         Raises RenderError, which names the variable; it may quote what was calculated, so it is shown to the author and never logged.
         """
-        # a null would be printed as `None` where a missing variable is an error or takes its default
-        if None in contact.values():
-            contact = _without_nulls(contact)
-        if self._uses_attributes and (attributes := contact.get("attributes")) and None in attributes.values():
-            contact["attributes"] = _without_nulls(attributes)
+        try:
+            contact = without_methods(contact, make=self._make)
+        except (TooManyElementsError, RecursionError):
+            raise RenderError(f"the attributes have more than {MAX_ELEMENTS:,} elements, or too many levels") from None
         bare = contact if self._uses_bare_names else _NOTHING
         if self._uses_unsubscribe_url:
             bare = {**bare, "unsubscribeUrl": self._tracking.unsubscribe(message_id)}
@@ -148,7 +148,7 @@ class Template:
     def _compile(self, sources: Mapping[str, str]) -> set[str]:
         whole = []
         for part, source in sources.items():
-            if problem := too_nested(source):
+            if problem := too_nested(source) or refused(source):
                 raise RenderError(f"{part}, {problem}")
             try:
                 self._engine.add_template(part, source)  # alone first: it must be a complete template by itself
@@ -173,17 +173,13 @@ class Template:
 
 
 def _is_template_fault(error: BaseException) -> bool:
-    """A method of a Python object, called by the template, may raise anything; a panic of the engine derives from BaseException."""
+    """Values that cannot be compared or converted raise errors of Python; a panic of the engine derives from BaseException."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def one_line(text: str) -> str:
     """Without line ends: a header that held one could be continued with headers of its own."""
     return " ".join(text.replace("\r", "\n").split("\n")) if "\n" in text or "\r" in text else text
-
-
-def _without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _parts(channel: str, content: Mapping[str, Any]) -> tuple[str, ...]:

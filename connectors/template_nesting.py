@@ -8,6 +8,7 @@ are what is bounded. Tags are found exactly as the engine's lexer finds them, or
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 MAX_TAG = 1000  # characters
 MAX_BLOCK_TAGS = 1000
@@ -32,6 +33,14 @@ def too_nested(source: str) -> str | None:
             return f"line {line}: there are more than {MAX_BLOCK_TAGS:,} block tags"
         position = end
     return None
+
+
+def tags(source: str) -> Iterator[tuple[int, str]]:
+    """Where each tag, comment or raw block begins, and its text. Of a source that is not `too_nested`."""
+    position = 0
+    while opening := _OPENING.search(source, position):
+        position = _end(source, opening.start(), opening.group())
+        yield opening.start(), source[opening.start() : position]
 
 
 def _end(source: str, start: int, opening: str) -> int:

@@ -14,7 +14,7 @@ from mode import Service
 
 from streams.exactly_once import ExactlyOnce, Policy
 from streams.faust_internals import check_internals
-from streams.readiness import report_readiness
+from streams.readiness import Reporting, report_readiness
 from streams.settings import Settings
 from streams.topics import Name
 from streams.transactional_tables import TransactionalTable, TransactionalTables
@@ -26,6 +26,7 @@ class App(faust.App):  # type: ignore[misc]  # faust is untyped
 
     exactly_once: ExactlyOnce
     settings: Settings
+    reporting: tuple[Reporting, ...] = ()  # services whose standing is part of the worker's
 
     def _create_directories(self) -> None:
         """Nothing: the state is in Kafka and in memory."""

@@ -78,6 +78,7 @@ class ExactlyOnce:
         self.servers, self.state_topic = settings.kafka, f"{app.conf.id}-state"
         self.dead_letters = settings.topic_prefix + Name.DEAD_LETTERS
         self.sources: set[str] = set()
+        self.running = 0  # bodies
         self.is_restored = False  # all assigned partitions are restored; also true for a worker that was assigned none
         app.exactly_once, app.conf.PartitionAssignor = self, TransactionalAssignor  # the transport asks for `app.exactly_once`
         app.on_partitions_revoked.connect(self._on_partitions_revoked)
@@ -151,10 +152,12 @@ class ExactlyOnce:
 
     async def _run(self, body: Body, transaction: Transaction, state: PartitionState) -> None:
         watchdog = asyncio.get_running_loop().call_later(self.policy.slow_body.total_seconds(), self._warn, transaction, 1)
+        self.running += 1
         try:
             with state.current():
                 await body(transaction)
         finally:
+            self.running -= 1
             transaction.is_running = False
             watchdog.cancel()
 

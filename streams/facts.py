@@ -31,7 +31,8 @@ class Kind(IntEnum):
 
 
 class Group(msgspec.Struct, array_like=True, frozen=True):
-    """Ordinals of one kind with their times, equally many. `detail` holds for all of them: url, reason, `hard:reason` or skip reason."""
+    """Ordinals of one kind with their times, equally many. `detail` holds for all of them: url, reason, skip reason, or `hard:reason` of
+    a bounce, of which either may be empty: `:550 5.1.1: no such user`."""
 
     kind: Kind
     ordinals: bytes

@@ -11,6 +11,7 @@ import orjson
 
 from streams.envelope import rfc3339
 from streams.settings import Settings
+from streams.tracebacks import told
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "data"}  # `data`: faust's own rendering of extra
 _QUIET = ("aiokafka", "asyncio", "faust", "kafka", "mode", "alembic", "httpx", "uvicorn.access")
@@ -30,7 +31,14 @@ def configure(settings: Settings, role: str, stream: TextIO | None = None) -> No
         logging.getLogger(name).setLevel(logging.NOTSET if settings.log_level.upper() == "DEBUG" else logging.WARNING)
 
 
-class JsonLines(logging.Formatter):
+class _Discreet(logging.Formatter):
+    """Leaves out of tracebacks what a database driver quotes of rows and parameters."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        return told(ei[1])
+
+
+class JsonLines(_Discreet):
     """`time`, `level`, `role`, `logger`, `message`, the fields of `extra` as they are, and `exception`."""
 
     def __init__(self, role: str) -> None:
@@ -54,7 +62,7 @@ class JsonLines(logging.Formatter):
             return orjson.dumps({name: ascii(value) for name, value in line.items()}).decode()
 
 
-class Readable(logging.Formatter):
+class Readable(_Discreet):
     """`time LEVEL message  name=value …`, and the traceback below."""
 
     def format(self, record: logging.LogRecord) -> str:

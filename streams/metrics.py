@@ -28,6 +28,10 @@ DEPENDENCY_DOWN = Gauge("campaigns_dependency_down", "1 while PostgreSQL, Kafka 
 # Events from the pipeline: everything read is either in facts or a dead letter.
 INGESTED = Counter("campaigns_ingested_events_total", "Events read from the pipeline, dead letters included", [])
 
+# Tracking: pixel, links and unsubscribe pages.
+TRACKING_LOST = Counter("campaigns_tracking_lost_events_total", "Opens and clicks that were lost, because a dependency was down", [])
+TRACKING_REFUSED = Counter("campaigns_tracking_refused_requests_total", "Requests with a message id or link that is not ours", [])
+
 # NATS bridge.
 NATS_PUBLISHED = Counter("campaigns_nats_published_total", "Messages that JetStream has stored, repeats of a replay included")
 NATS_DUPLICATES = Counter("campaigns_nats_duplicates_total", "Repeats that the duplicate window of the stream has dropped")

@@ -1,41 +1,114 @@
-"""The file in which a worker says, every second, that it is ready and how far it is; the supervisor reads it."""
+"""The file in which a worker says, every second, that it is ready, how far it is and whether it waits; the supervisor reads it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from streams import metrics
 
 
-def write_readiness(path: Path, *, ready: bool, lag: int, position: int) -> None:
-    """Replace the file at once: `{"pid", "ready", "lag", "position"}`. A reader takes a missing or old file (over 5 s) as not ready."""
+@dataclass(frozen=True)
+class Standing:
+    """What a part of a worker says of itself; lag and position count records. `waits`: it stands still on purpose."""
+
+    ready: bool
+    lag: int = 0
+    position: int = 0
+    waits: bool = False
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A service beside the agents whose standing counts as the worker's own."""
+
+    reports_as: str  # its label in the metric `campaigns_lag_records`
+
+    async def standing(self) -> Standing:
+        """Takes a second at most, whatever the broker does; raises nothing."""
+        ...
+
+
+@dataclass
+class Follower:
+    """How far a consumer has read. What was known stays true while the broker is away."""
+
+    lag: int = 0
+    position: int = 0
+
+    async def look(self, consumer: AIOKafkaConsumer) -> None:
+        """Asks the consumer, not the broker; gives up after a second."""
+        found: list[tuple[int, int]] = []
+        try:
+            async with asyncio.timeout(1):
+                for partition in consumer.assignment():
+                    # the consumer's position passes transaction markers; the committed one stops before them and never reaches the end
+                    at = await consumer.position(partition)
+                    end = consumer.highwater(partition) if partition in consumer.assignment() else at
+                    found.append((at, max(0, (end or at) - at)))
+        except (TimeoutError, KafkaError):
+            return
+        self.position, self.lag = sum(at for at, _ in found), sum(lag for _, lag in found)
+
+
+def is_dependency_down() -> bool:
+    """Whether any work of this process waits in place for PostgreSQL or NATS."""
+    return any(sample.value for metric in metrics.DEPENDENCY_DOWN.collect() for sample in metric.samples)
+
+
+def write_readiness(path: Path, standing: Standing) -> None:
+    """Replace the file at once: `{"pid", "ready", "lag", "position", "waits"}`.
+
+    A reader takes a missing or old file (over 5 s) as not ready. A lag above 0 with a position that stands still is a worker to restart,
+    unless it waits. While a dependency is down every process waits.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(f".{os.getpid()}.tmp")
-    fresh.write_text(json.dumps({"pid": os.getpid(), "ready": ready, "lag": lag, "position": position}))
+    waits = standing.waits or is_dependency_down()
+    said = {"pid": os.getpid(), "ready": standing.ready, "lag": standing.lag, "position": standing.position, "waits": waits}
+    fresh.write_text(json.dumps(said))
     fresh.replace(path)
 
 
 async def report_readiness(app: Any, path: Path | None) -> None:
-    """Once a second, for ever: ready = partitions assigned (none is fine) and restored; lag and position in records over all sources.
-
-    `position` moves with every committed batch: a lag above 0 with a position that stands still is a worker to restart.
-    """
-    lag = 0
+    """Once a second, for ever: the sum of the exactly-once agents and of `app.reporting`, ready when all of them are."""
+    agents = Standing(ready=False)
     while True:
-        ready = app.exactly_once.is_restored and not app.rebalancing
-        if ready:
-            lag = await _lag(app, lag)
-            metrics.LAG.labels(app.conf.id).set(lag)
+        agents = await _agents(app, agents.lag)
+        if agents.ready:
+            metrics.LAG.labels(app.conf.id).set(agents.lag)
+        services = await asyncio.gather(*map(_service, app.reporting))
         if path is not None:
-            position = sum(sum(state.position.values()) for state in app.exactly_once.owned.values())
-            write_readiness(path, ready=ready, lag=lag, position=position)
+            write_readiness(path, together([agents, *services]))
         await asyncio.sleep(1)
+
+
+def together(parts: Iterable[Standing]) -> Standing:
+    """Of a whole worker: ready when every part is, waiting when one is; lags and positions are added up."""
+    each = list(parts)
+    return Standing(all(it.ready for it in each), sum(it.lag for it in each), sum(it.position for it in each), any(it.waits for it in each))
+
+
+async def _service(service: Reporting) -> Standing:
+    standing = await service.standing()
+    metrics.LAG.labels(service.reports_as).set(standing.lag)
+    return standing
+
+
+async def _agents(app: Any, last: int) -> Standing:
+    """Ready = partitions assigned (none is fine) and restored. A running body is work, however long: a statement may take minutes."""
+    once = app.exactly_once
+    ready = once.is_restored and not app.rebalancing
+    lag = await _lag(app, last) if ready else last
+    return Standing(ready, lag, sum(sum(state.position.values()) for state in once.owned.values()), waits=once.running > 0)
 
 
 async def _lag(app: Any, last: int) -> int:

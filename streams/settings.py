@@ -80,6 +80,12 @@ class Settings(BaseSettings):
         values["message_keys"] = ",".join(key.get_secret_value() for key in self.message_keys)
         return {f"CAMPAIGNS_{name.upper()}": value for name, value in values.items()}
 
+    def shortened(self) -> str:
+        """A warning when a quota's hour or day is not one, else empty: such an installation sends more, or less, than its limits say."""
+        lengths = (("CAMPAIGNS_HOUR", self.hour, timedelta(hours=1)), ("CAMPAIGNS_DAY", self.day, timedelta(days=1)))
+        odd = " and ".join(f"{name} is {length.total_seconds():,g} s" for name, length, usual in lengths if length != usual)
+        return f"{odd}: limits per hour and day do not mean what they say; for tests and the demo only" if odd else ""
+
     @property
     def key_epoch(self) -> int:
         """The epoch that new campaigns sign with: the newest key."""

@@ -17,7 +17,7 @@ WORKERS = tuple(role for role, it in ROLES.items() if it.module == "agents.worke
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     app.command("worker")(worker)
-    app.command("api", help="Serve REST, tracking, webhooks and the dashboard.")(lambda: _become(ROLES["api"].command()))
+    app.command("api", help="Serve REST, tracking and the dashboard.")(lambda: _become(ROLES["api"].command()))
     app.command("bridge", help="Republish every campaign event to NATS.")(lambda: _become(ROLES["bridge"].command()))
     app.command("simulate", help="Stand in for pipeline workers, providers and people.")(lambda: _become(ROLES["simulate"].command()))
     app.command("prepare", help="Create and migrate the database, create the topics. Repeating it is harmless.")(

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
+from pydantic import ValidationError
 
 from api.command_line import doctor as checks
 from api.command_line.stack_tables import show_addresses, show_findings, show_processes
@@ -56,6 +57,7 @@ def up(
         progress.print("It is already running; `campaigns down` stops it.")
         show_addresses(status.read(home))
         return
+    _check_settings(home)
     _check_ground(home)
     arguments = [*(word for each in workers or [] for word in ("--workers", each)), *([] if simulate else ["--no-simulate"])]
     with _supervisor(home, arguments, stays=detach) as supervisor:
@@ -65,6 +67,17 @@ def up(
         show_addresses(ready)
         if not detach:
             _wait_for_end(home, supervisor)
+
+
+def _check_settings(home: Home) -> None:
+    """Stops early when a process could not start with these settings."""
+    try:
+        warning = home.settings().shortened()
+    except ValidationError as wrong:
+        complain("; ".join(f"CAMPAIGNS_{'_'.join(map(str, it['loc'])).upper()}: {it['msg']}" for it in wrong.errors(include_input=False)))
+        raise typer.Exit(2) from None
+    if warning:
+        complain(warning)
 
 
 def _check_ground(home: Home) -> None:

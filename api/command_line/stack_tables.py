@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.table import Table
@@ -22,8 +21,8 @@ def show_addresses(status: StackStatus) -> None:
     table.add_row("Dashboard", _sign_in(status))
     table.add_row("API documentation", addresses["api"] + "/docs")
     table.add_row("Kafka", addresses["kafka"])
-    table.add_row("PostgreSQL", without_password(addresses["postgres"]))
-    table.add_row("NATS", without_password(addresses["nats"]))
+    table.add_row("PostgreSQL", addresses["postgres"])
+    table.add_row("NATS", addresses["nats"])
     table.add_row("Metrics", addresses["metrics"])
     if status.apiKey:
         table.add_row("Demo API key", status.apiKey)
@@ -49,9 +48,3 @@ def show_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         mark = "[green]✓[/]" if finding.is_fine else "[bold red]✗[/]"
         out.print(f"{mark} {finding.subject}: {finding.sentence}", soft_wrap=True)
-
-
-def without_password(address: str) -> str:
-    """The address with a password in it replaced by stars."""
-    password = urlsplit(address).password
-    return address.replace(f":{password}@", ":***@", 1) if password else address

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from streams.settings import Settings
 DEFAULT_HOME = ".run"
 DEFAULT_PORT_BASE = 19_090
 PORTS = 40  # taken upwards from the base: 0-5 as below, from 10 the metrics of the processes
+_FIRST_METRICS_PORT = 10
+MOST_PROCESSES = PORTS - _FIRST_METRICS_PORT
 
 # Everything a stack writes into its folder; `reset` removes these and nothing else.
 OWN_ENTRIES = ("kafka", "postgres", "nats", "logs", "ready", "simulator", "status.json", "demo.json", "secrets.env", "supervisor.lock")
@@ -76,7 +79,7 @@ class Home:
 
     def metrics_port(self, position: int) -> int:
         """Of the process at this position of the role table's order."""
-        return self.port_base + 10 + position
+        return self.port_base + _FIRST_METRICS_PORT + position
 
     def engines(self) -> list[Engine]:
         """The engines that are local, in no particular order."""
@@ -89,7 +92,7 @@ class Home:
         return [engine for variable, engine in every.items() if variable not in self.given]
 
     def addresses(self) -> dict[str, str]:
-        """As `campaigns status --json` shows them."""
+        """Where everything is, with the passwords that given addresses hold: never print them."""
         return {
             "api": self.api_url,
             "kafka": self.given.get("CAMPAIGNS_KAFKA", f"127.0.0.1:{self.port_base + 2}"),
@@ -97,6 +100,10 @@ class Home:
             "nats": self.given.get("CAMPAIGNS_NATS", f"nats://127.0.0.1:{self.port_base + 5}"),
             "metrics": f"http://127.0.0.1:{self.metrics_port(0)}/metrics",
         }
+
+    def shown_addresses(self) -> dict[str, str]:
+        """As `campaigns status` shows them: without passwords."""
+        return {name: without_secrets(address) for name, address in self.addresses().items()}
 
     def environment(self) -> dict[str, str]:
         """The CAMPAIGNS_… variables of every process of this stack; the caller's own win. Creates the secrets when they are missing."""
@@ -136,3 +143,10 @@ class Home:
             self.logs.mkdir(exist_ok=True)
         except OSError as error:
             raise HomeError(f"{self.folder} cannot be written ({error.strerror}): set CAMPAIGNS_HOME to a folder that can") from error
+
+
+def without_secrets(address: str) -> str:
+    """A URL, a comma-separated list of them, or a `name=value` DSN with every password, and a NATS token, replaced by stars."""
+    address = re.sub(r"(//[^:/@\s]*:)[^\s,]*@", r"\1***@", address)  # up to the last @: a password may hold one
+    address = re.sub(r"((?:nats|tls|wss?)://)[^:/@\s]+@", r"\1***@", address)  # a user without a password is a token
+    return re.sub(r"(?i)(password\s*=\s*)('[^']*'|[^\s&]+)", r"\1***", address)

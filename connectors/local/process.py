@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 _TETHERED = Path(__file__).with_name("tethered.py")
 _LOG_LIMIT = 16 << 20  # bytes; a longer log is set aside at the next start, one old log is kept
+_RUNNING_LOG_LIMIT = 64 << 20  # bytes; of a process that never starts again
 
 
 class Process:
@@ -74,7 +77,27 @@ class Process:
         self._child.wait()
 
 
+def cut(log: Path, limit: int = _RUNNING_LOG_LIMIT) -> None:
+    """Set a log aside that has grown beyond `limit` bytes while its process goes on writing; one old log is kept.
+
+    Lines written within the milliseconds between copy and cut are lost. A full disk keeps no copy. Does nothing without a log.
+    """
+    with suppress(OSError):
+        if log.stat().st_size <= limit:
+            return
+        old = _old(log)
+        try:
+            shutil.copyfile(log, old)
+        except OSError:
+            old.unlink(missing_ok=True)
+        os.truncate(log, 0)  # the process appends, so its next line is the first
+
+
+def _old(log: Path) -> Path:
+    return log.with_suffix(".old.log")
+
+
 def _rotate(log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
-        log.replace(log.with_suffix(".old.log"))
+        log.replace(_old(log))

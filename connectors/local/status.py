@@ -42,8 +42,10 @@ class StackStatus:
 
 
 def write(home: Home, status: StackStatus) -> None:
-    """Replaces the file at once, so that a reader never sees half of it."""
+    """Replaces the file at once, so that a reader never sees half of it. Only the owner may read it: failures quote logs."""
     draft = home.status_file.with_suffix(".new")
+    draft.touch()
+    draft.chmod(0o600)  # before anything is in it
     draft.write_text(status.as_json())
     draft.replace(home.status_file)
 
@@ -53,7 +55,7 @@ def read(home: Home) -> StackStatus:
     if not is_supervised(home) or not home.status_file.exists():
         roles = [*ENGINES, *ROLES]
         return StackStatus(
-            False, home.addresses(), _demo_key(home), [ProcessStatus(role, None, State.STOPPED, name=role) for role in roles]
+            False, home.shown_addresses(), _demo_key(home), [ProcessStatus(role, None, State.STOPPED, name=role) for role in roles]
         )
     said = json.loads(home.status_file.read_bytes())
     processes = [ProcessStatus(**{**it, "state": State(it["state"])}) for it in said.pop("processes")]

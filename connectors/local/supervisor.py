@@ -18,7 +18,8 @@ from typing import Any
 
 from connectors.local import status
 from connectors.local.engine import Engine, answers, last_lines
-from connectors.local.home import Home
+from connectors.local.home import MOST_PROCESSES, Home
+from connectors.local.process import cut
 from connectors.local.roles import ROLES
 from connectors.local.status import ProcessStatus, StackStatus
 from connectors.local.unit import ABSENT, Duty, Health, State, Unit, reported
@@ -69,7 +70,7 @@ class Supervisor:
         """The stack now."""
         units = [*self.engines, *self.workers]
         is_ready = bool(units) and all(unit.state is State.READY for unit in units) and not self._failure
-        return StackStatus(is_ready, self._home.addresses(), None, [_observed(unit) for unit in units], self._failure)
+        return StackStatus(is_ready, self._home.shown_addresses(), None, [_observed(unit) for unit in units], self._failure)
 
     async def _start(self, until: asyncio.Event) -> None:
         for unit in self.engines:
@@ -115,6 +116,8 @@ class Supervisor:
                 status.write(self._home, self.observed())
             except OSError as error:  # a full disk must not stop what still runs
                 _log.warning("the status cannot be written: %s", error)
+            for log in {unit.duty.log for unit in (*self.engines, *self.workers)} | {self._home.logs / "supervisor.log"}:
+                await asyncio.to_thread(cut, log)
             await asyncio.sleep(0.2)
 
 
@@ -163,6 +166,8 @@ def counts_of(workers: Sequence[str], has_simulator: bool) -> dict[str, int]:
         if int(number) > 1 and not ROLES[role].is_scalable:
             raise ValueError(f"{word!r}: there is one {role} per stack")
         counts[role] = int(number)
+    if (total := sum(counts.values())) > MOST_PROCESSES:
+        raise ValueError(f"{' '.join(workers)}: {total} processes, and a stack has ports for {MOST_PROCESSES}")
     return counts
 
 

@@ -40,6 +40,7 @@ class Health:
     lag: int | None = None
     position: int | None = None
     is_alive: bool = True  # it said anything at all
+    waits: bool = False  # it stands still on purpose: for a dependency, or in a transaction that takes long
 
 
 ABSENT = Health(is_ready=False, is_alive=False)
@@ -61,7 +62,7 @@ class Duty:
 
 @dataclass
 class Watchdog:
-    """Sees from outside what a process cannot see itself: work waits and nothing moves, or no sign of life after it was once ready."""
+    """Sees from outside what a process cannot see itself: work lies there and nothing moves, or no sign of life after it was once ready."""
 
     _seen: Health = ABSENT
     _moved: float = 0.0
@@ -70,9 +71,9 @@ class Watchdog:
     def is_stuck(self, health: Health, now: float) -> bool:
         """Told every observation since the start, `now` in seconds; True after a minute of standing still."""
         self._was_ready = self._was_ready or health.is_ready
-        is_waiting = bool(health.lag) if health.is_alive else self._was_ready
+        should_move = bool(health.lag) and not health.waits if health.is_alive else self._was_ready
         has_changed = (health.position, health.is_alive) != (self._seen.position, self._seen.is_alive)
-        if not is_waiting or has_changed or not self._moved:
+        if not should_move or has_changed or not self._moved:
             self._moved = now
         self._seen = health
         return now - self._moved >= _STUCK
@@ -112,7 +113,7 @@ def reported(file: Path, pid: int) -> Health:
         return ABSENT
     if said.get("pid") != pid:
         return ABSENT
-    return Health(bool(said.get("ready")), said.get("lag"), said.get("position"))
+    return Health(bool(said.get("ready")), said.get("lag"), said.get("position"), waits=bool(said.get("waits")))
 
 
 class Unit:

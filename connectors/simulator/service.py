@@ -27,7 +27,7 @@ from connectors.simulator.schedule import Fetched, Report, Schedule
 from connectors.simulator.truth import TruthLog
 from streams.fatal import end_process
 from streams.incoming import Incoming, encode_incoming
-from streams.readiness import write_readiness
+from streams.readiness import Standing, write_readiness
 from streams.settings import Settings
 from streams.topics import Name, Topics
 
@@ -150,7 +150,7 @@ class Simulator(Service):  # type: ignore[misc]  # mode is untyped
         if self._settings.ready_file and now - self._told > 1:
             self._told = now
             # no lag: what waits here waits for its time
-            write_readiness(Path(self._settings.ready_file), ready=bool(consumer.assignment()), lag=0, position=self.reported)
+            write_readiness(Path(self._settings.ready_file), Standing(bool(consumer.assignment()), position=self.reported))
 
     def _consumer(self) -> AIOKafkaConsumer:
         session = round(self._settings.session_timeout.total_seconds() * 1000)

@@ -21,6 +21,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolC
 Work = Callable[[asyncpg.Connection], Awaitable[T]]
 _JSONB_VERSION = b"\x01"  # the first byte of jsonb in the binary protocol
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between two attempts
+_TIMEOUTS_REPEATED = 2  # a busy database may need a second and a third attempt; after that the statement itself is too slow
 _log = logging.getLogger(__name__)
 
 # Gone, going, coming, or too busy. Deadlock and serialisation failures are here because trying again is the answer to them, too.
@@ -120,21 +121,29 @@ async def until_up(pool: asyncpg.Pool, work: Work[T]) -> T:
 
     When the connection dies during the commit nobody knows whether it took effect: `work` must be idempotent by identity.
     The outage is logged once when it begins and once when it ends, and shows in the gauge `campaigns_dependency_down`.
+    Raises asyncpg's QueryCanceledError for work that exceeds the statement timeout three times: it would hold up everybody for ever.
     """
-    pause, gauge = _FIRST_PAUSE, metrics.DEPENDENCY_DOWN.labels("postgres")
-    while True:
-        try:
-            with translated():
-                async with pool.acquire() as connection, connection.transaction():
-                    answer = await work(cast("asyncpg.Connection", connection))
-        except DependencyDownError as error:
-            if pause == _FIRST_PAUSE:
-                gauge.set(1)
-                _log.warning("PostgreSQL does not answer, trying again until it does", extra={"error": repr(error.__cause__ or error)})
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
-            continue
+    pause, gauge, timeouts = _FIRST_PAUSE, metrics.DEPENDENCY_DOWN.labels("postgres"), 0
+    try:
+        while True:
+            try:
+                with translated():
+                    async with pool.acquire() as connection, connection.transaction():
+                        answer = await work(cast("asyncpg.Connection", connection))
+            except DependencyDownError as error:
+                if isinstance(error.__cause__, asyncpg.QueryCanceledError):
+                    timeouts += 1
+                    if timeouts > _TIMEOUTS_REPEATED:
+                        raise error.__cause__ from None
+                if pause == _FIRST_PAUSE:
+                    gauge.set(1)
+                    _log.warning("PostgreSQL does not answer, trying again until it does", extra={"error": repr(error.__cause__ or error)})
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                continue
+            if pause != _FIRST_PAUSE:
+                _log.info("PostgreSQL answers again")
+            return answer
+    finally:
         if pause != _FIRST_PAUSE:
             gauge.set(0)
-            _log.info("PostgreSQL answers again")
-        return answer

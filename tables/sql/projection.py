@@ -1,18 +1,23 @@
 """Recipient rows follow what is reported: outcomes are copied into a temporary table and merged with one guarded update.
 
 The update is order-independent and idempotent: the status is the highest reached, a time the earliest reported, the failure reason that
-of the earliest failure. So batches may come twice, late and in any order (design: postgres.md, "Projection of outcomes").
+of the earliest failure. So batches may come twice, late and in any order (design: postgres.md, "Projection of outcomes"). Whoever
+unsubscribed, complained or bounced for good is suppressed in the same transaction, every time that it is reported: who was let in again
+and unsubscribes once more means it.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import AsyncIterator, Mapping
+from uuid import UUID
 
 from streams.facts import Batch, Group, Kind, unpack
 from streams.message_id import SHARD_BITS, MessageIds
 from tables.sql.campaign_numbers import NumberedCampaign
 from tables.sql.database import Connection
+from tables.sql.recipients import recipient_id
+from tables.sql.suppressions import suppress_recipients
 
 _TABLE = """
 CREATE TEMPORARY TABLE IF NOT EXISTS outcomes (id uuid, kind smallint, at bigint, message_id uuid, reason text) ON COMMIT DELETE ROWS
@@ -76,6 +81,7 @@ _NEITHER = _NULL + _NULL
 _LENGTH = struct.Struct(">i")
 _UUID_LENGTH = _LENGTH.pack(16)
 _FAILURES = {Kind.BOUNCED: "", Kind.FAILED: "", Kind.SKIPPED: "skipped:"}  # the prefix of the stored reason
+_SUPPRESSING = {Kind.UNSUBSCRIBED: "unsubscribed", Kind.COMPLAINED: "complained"}
 
 
 class Outcomes:
@@ -86,6 +92,7 @@ class Outcomes:
         self._ids = ids
         self._copied: list[bytes] = []
         self._failures: dict[tuple[int, int], dict[Kind, tuple[int, str]]] = {}  # earliest of each kind
+        self._suppressed: dict[tuple[int, int], str] = {}
 
     def add(self, batch: Batch, campaign: NumberedCampaign) -> None:
         """What a batch says. Raises ValueError or struct.error at a malformed group, having added those before it."""
@@ -95,7 +102,14 @@ class Outcomes:
             elif group.kind is not Kind.REPLIED:
                 self._copied.append(b"".join(self._rows(batch, group, campaign)))
                 self.has_sent |= group.kind is Kind.SENT
+            if reason := _reason_to_suppress(group):
+                first = batch.shard << SHARD_BITS
+                self._suppressed |= {(batch.number, first + low): reason for low in unpack(group.ordinals)}
             self.rows += len(group.ordinals) // 4
+
+    def suppressed(self) -> dict[UUID, str]:
+        """Recipients to whom nothing more may go on this channel, by row id, and why."""
+        return {recipient_id(number, ordinal): reason for (number, ordinal), reason in self._suppressed.items()}
 
     def _rows(self, batch: Batch, group: Group, campaign: NumberedCampaign) -> list[bytes]:
         number, kind, first, base = batch.number, group.kind, batch.shard << SHARD_BITS, batch.base
@@ -112,7 +126,7 @@ class Outcomes:
         ]
 
     def _fail(self, batch: Batch, group: Group) -> None:
-        reason = _FAILURES[group.kind] + (group.detail or group.kind.name.lower()).rstrip(":")
+        reason = _FAILURES[group.kind] + ((group.detail or "").removeprefix(":").rstrip(":") or group.kind.name.lower())
         first = batch.shard << SHARD_BITS
         for low, seconds in zip(unpack(group.ordinals), unpack(group.seconds), strict=True):
             failures, failure = self._failures.setdefault((batch.number, first + low), {}), (batch.base + seconds, reason)
@@ -132,6 +146,13 @@ class Outcomes:
         yield _TRAILER
 
 
+def _reason_to_suppress(group: Group) -> str | None:
+    """A soft bounce, such as a full mailbox, is no reason; neither is a bounce of which nobody said that it is hard."""
+    if group.kind is Kind.BOUNCED:
+        return "hard-bounce" if (group.detail or "").startswith("hard:") else None
+    return _SUPPRESSING.get(group.kind)
+
+
 def _row(number: int, ordinal: int, kind: int, at: int) -> bytes:
     high, low = 0x8000 | ordinal >> 12, 0x8000 | ordinal & 0xFFF
     return _ROW.pack(5, 16, number >> 16, number & 0xFFFF, high, low, 0, 0, 2, kind, 8, at)
@@ -148,5 +169,7 @@ async def merge(connection: Connection, outcomes: Outcomes, name: str, topic: st
     await connection.execute(_PLAN)
     await connection.copy_to_table("outcomes", source=outcomes.content(), format="binary")
     answer = await connection.execute(_MERGE)
+    if suppressed := outcomes.suppressed():
+        await suppress_recipients(connection, suppressed)
     await connection.executemany(_WRITE_POSITION, [(name, topic, partition, position) for partition, position in sorted(reached.items())])
     return int(answer.rpartition(" ")[2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -9,6 +10,20 @@ from streams.envelope import Record
 from streams.errors import CampaignError, FieldError, NotFoundError
 from tables.channels import CHANNELS
 from tables.sql.database import Connection
+
+_ADDRESS = " ".join(f"WHEN '{name}' THEN p.{channel.column}" for name, channel in CHANNELS.items())
+# In one order, so that two of these wait for each other instead of meeting in a deadlock.
+_SUPPRESS_RECIPIENTS = f"""
+INSERT INTO suppressions (tenant_id, channel, contact_id, address, reason)
+SELECT r.tenant_id, c.channel, CASE WHEN a.address IS NULL THEN r.contact_id END, a.address, w.reason
+  FROM unnest($1::uuid[], $2::text[]) AS w (id, reason)
+  JOIN campaign_recipients r ON r.id = w.id
+  JOIN campaigns c ON c.id = r.campaign_id
+  LEFT JOIN contacts p ON p.id = r.contact_id AND p.tenant_id = r.tenant_id
+ CROSS JOIN LATERAL (SELECT CASE c.channel {_ADDRESS} END) AS a (address)
+ ORDER BY r.tenant_id, c.channel, a.address, r.contact_id
+ON CONFLICT DO NOTHING
+"""
 
 
 class Suppression(Record, frozen=True):
@@ -38,6 +53,14 @@ async def suppress(
     )
     assert row is not None
     return Suppression(**row)
+
+
+async def suppress_recipients(connection: Connection, reasons: Mapping[UUID, str]) -> None:
+    """Suppress the contacts behind these rows of the ledger on their campaign's channel, each for its reason.
+
+    By address, which holds for every contact that shares it; by contact where there is none. Suppressed ones keep their first reason.
+    """
+    await connection.execute(_SUPPRESS_RECIPIENTS, list(reasons), list(reasons.values()))
 
 
 async def unsuppress(

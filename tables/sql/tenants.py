@@ -12,12 +12,12 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from streams.commands import TENANT_ID
 from streams.errors import CampaignError, ConflictError, FieldError, NotFoundError
 from streams.sending import Limits
 from tables.sql.database import Connection
 
 ROLES = ("viewer", "editor", "sender", "admin")  # each may do what the ones before it may
-_TENANT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _KEY = re.compile(r"ce_(?:live|test)_([0-9a-f]{16})_([0-9a-f]{64})")
 _NOBODY = hashlib.sha256(b"").digest()  # compared with when no such key exists, so that both ways take the same time
 _HIGHEST_LIMIT = 2**31 - 1
@@ -73,7 +73,7 @@ async def create_tenant(connection: Connection, tenant_id: str, *, hourly: int |
 
 def _mistakes(tenant_id: str, hourly: int | None, daily: int | None) -> list[FieldError]:
     found = []
-    if not _TENANT_ID.fullmatch(tenant_id):
+    if not TENANT_ID.fullmatch(tenant_id):
         found.append(FieldError("tenantId", "a tenant's name is 1 to 63 of a-z, 0-9 and -, and does not start with -"))
     for name, limit in (("hourly", hourly), ("daily", daily)):
         if limit is not None and not 1 <= limit <= _HIGHEST_LIMIT:

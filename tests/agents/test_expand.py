@@ -202,6 +202,37 @@ async def test_what_cannot_be_sent_says_why_and_holds_up_nobody(settings: Settin
     assert {large_number, broken_number}.isdisjoint(number for number, plans in found.opened.items() if plans)
 
 
+async def test_a_page_that_always_exceeds_its_time_ends_its_campaign_and_holds_up_nobody(
+    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
+    world, expansions = await make_world(pool, settings), Expansions(settings)
+    slow, slow_number = await started(world, 1000)
+    _, last_number = await started(world, 250)
+    # what the statement timeout raises after minutes, at once
+    await pool.execute(
+        "CREATE FUNCTION too_slow() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'canceling statement due to statement timeout' USING ERRCODE = '57014'; END $$"
+    )
+    await pool.execute(
+        "CREATE TRIGGER too_slow BEFORE INSERT ON campaign_recipients FOR EACH ROW"
+        f" WHEN (NEW.id >= '{recipient_id(slow_number, 3 * PAGE)}' AND NEW.campaign_id = '{slow}') EXECUTE FUNCTION too_slow()"
+    )
+    async with expanding(settings, tmp_path) as slot:
+        await expansions.relay(world)
+        found = await announced(settings, {last_number: 250})
+        await eventually(lambda: _statuses(pool, slow), within=30)
+        await eventually(lambda: _has_no_stage(pool, slow_number))
+        assert slot.role.met.total() == 0
+    assert await pool.fetchval("SELECT status_reason FROM campaigns WHERE id = $1", slow) == "expansion-failed: QueryCanceledError 57014"
+    assert await ordinals(pool, slow_number) == list(range(3 * PAGE))
+    assert found.stops[last_number] == pages(250)
+    assert (tmp_path / "expand.log").read_text().count("an audience cannot be made") == 1
+    kinds = [kind for kind, _ in await world.events()]
+    assert {"campaign.cancelled", "campaign.failed"} <= set(kinds)
+    closed = await pool.fetchval("SELECT count(*) FROM outbox WHERE topic = $1", Name.SENDING)
+    assert closed == 1
+
+
 async def _statuses(pool: asyncpg.Pool, *campaigns: UUID) -> bool:
     cancelled = "SELECT count(*) FROM campaigns WHERE id = ANY($1) AND status = 'cancelled'"
     return int(await pool.fetchval(cancelled, campaigns)) == len(campaigns)

@@ -122,6 +122,7 @@ async def test_every_kind_of_outcome_is_published_with_its_own_fields(settings: 
         Group(Kind.MACHINE_OPENED, *one),
         Group(Kind.CLICKED, *one, None, 'https://example.com/?a=100%&b="x"'),
         Group(Kind.BOUNCED, *one, None, "hard:mailbox full"),
+        Group(Kind.BOUNCED, pack([8]), pack([2]), None, ":550 5.1.1: no such user"),
         Group(Kind.SKIPPED, *one, None, "suppressed"),
         Group(Kind.UNSUBSCRIBED, *one),
     ]
@@ -129,7 +130,9 @@ async def test_every_kind_of_outcome_is_published_with_its_own_fields(settings: 
         await send_outcomes(producer, settings, number, 3, groups)
         messages = await all_stored(settings, len(groups))
     message_id = MessageIds.of(settings).make(number, 3 * 65536 + 7, TENANT, 0)
-    by_suffix = {message.message_id.removeprefix(message_id + ":"): message for message in messages}
+    by_suffix = {
+        message.message_id.removeprefix(message_id + ":"): message for message in messages if message.message_id.startswith(message_id)
+    }
     assert set(by_suffix) == {"sent", "delivered", "opened", "machine-opened", "clicked", "bounced", "skipped", "unsubscribed"}
     sent = by_suffix["sent"]
     at = "2027-01-15T08:00:02.000Z"
@@ -156,6 +159,8 @@ async def test_every_kind_of_outcome_is_published_with_its_own_fields(settings: 
     assert by_suffix["clicked"].payload["data"]["url"] == 'https://example.com/?a=100%&b="x"'
     bounced = by_suffix["bounced"].payload["data"]
     assert (bounced["bounceType"], bounced["reason"]) == ("hard", "mailbox full")
+    (untyped,) = [message.payload["data"] for message in messages if not message.message_id.startswith(message_id)]
+    assert "bounceType" not in untyped and untyped["reason"] == "550 5.1.1: no such user"
     assert by_suffix["skipped"].payload["data"]["reason"] == "suppressed"
 
 

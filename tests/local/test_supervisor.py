@@ -20,8 +20,9 @@ import pytest
 
 from connectors.local import status
 from connectors.local.engine import EngineError
-from connectors.local.home import Home, HomeError
-from connectors.local.supervisor import counts_of
+from connectors.local.home import Home, HomeError, without_secrets
+from connectors.local.process import cut
+from connectors.local.supervisor import Supervisor, counts_of
 from connectors.local.unit import ABSENT, Duty, Health, Pace, State, Unit, Watchdog, pause_after, reported
 from tests.eventually import eventually, eventually_sync
 
@@ -113,6 +114,13 @@ def test_lag_without_progress_for_a_minute_is_stuck_and_progress_is_not() -> Non
     assert watchdog.is_stuck(Health(True, lag=9, position=2), 225)
 
 
+def test_a_process_that_waits_on_purpose_is_not_stuck_until_it_no_longer_waits() -> None:
+    watchdog = Watchdog()
+    assert not any(watchdog.is_stuck(Health(True, lag=9, position=1, waits=True), float(second)) for second in range(1, 1000))
+    assert not watchdog.is_stuck(Health(True, lag=9, position=1), 1058)
+    assert watchdog.is_stuck(Health(True, lag=9, position=1), 1059)
+
+
 def test_an_idle_process_is_never_stuck() -> None:
     watchdog = Watchdog()
     assert not any(watchdog.is_stuck(Health(True, lag=0, position=5), float(second)) for second in range(1, 1000))
@@ -150,6 +158,8 @@ def test_a_readiness_file_counts_only_while_fresh_and_for_its_own_pid(tmp_path: 
     assert reported(file, 8) == ABSENT
     os.utime(file, (time.time() - 6, time.time() - 6))
     assert reported(file, 7) == ABSENT
+    file.write_text(json.dumps({"pid": 7, "ready": True, "lag": 3, "position": 10, "waits": True}))
+    assert reported(file, 7) == Health(True, 3, 10, waits=True)
     file.write_text('{"pid": 7')
     assert reported(file, 7) == ABSENT
 
@@ -161,6 +171,54 @@ def test_workers_are_counted_and_wrong_counts_refused_with_a_sentence() -> None:
     for wrong in ("emit", "emit=0", "emit=17", "emit=-1", "kafka=2", "api=2"):
         with pytest.raises(ValueError, match=wrong):
             counts_of([wrong], has_simulator=True)
+
+
+def test_no_stack_has_more_processes_than_ports() -> None:
+    assert sum(counts_of(["emit=16", "stats=9"], has_simulator=False).values()) == 29
+    with pytest.raises(ValueError, match="38 processes, and a stack has ports for 30"):
+        counts_of(["emit=16", "stats=16", "expand=2"], has_simulator=True)
+
+
+async def test_a_long_log_is_set_aside_while_its_process_goes_on_writing(tmp_path: Path) -> None:
+    chatty = "import time\nfor n in range(10**9): print(n, flush=True); time.sleep(0.001)"
+    duty = _duty(tmp_path, [sys.executable, "-c", chatty])
+    async with _running(duty):
+        await eventually(lambda: duty.log.exists() and duty.log.stat().st_size > 200)
+        cut(duty.log, 1 << 20)
+        assert not duty.log.with_suffix(".old.log").exists()
+        cut(duty.log, 100)
+        await eventually(lambda: duty.log.stat().st_size > 0)
+        kept, fresh = duty.log.with_suffix(".old.log").read_text().split(), duty.log.read_text().split()
+    assert kept[0] == "0"
+    assert int(kept[-2]) < int(fresh[0])  # no hole: the process appends
+
+
+def test_the_status_is_for_its_owner_and_shows_no_password(tmp_path: Path) -> None:
+    home = Home(tmp_path, 21_000, {"CAMPAIGNS_POSTGRES": "postgresql://ada:s3cr3t@db:5432/campaigns"})
+    status.write(home, Supervisor(home, {}).observed())
+    assert home.status_file.stat().st_mode & 0o777 == 0o600
+    assert json.loads(home.status_file.read_text())["addresses"]["postgres"] == "postgresql://ada:***@db:5432/campaigns"
+    assert "s3cr3t" not in status.read(home).as_json()
+    assert home.environment()["CAMPAIGNS_POSTGRES"].count("s3cr3t") == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://postgres@127.0.0.1:5/x", "postgresql://postgres@127.0.0.1:5/x"),
+        ("postgresql://u:a@b/c:d@db/x", "postgresql://u:***@db/x"),
+        (
+            "postgresql://u@db/x?sslmode=require&password=abc&sslpassword=def",
+            "postgresql://u@db/x?sslmode=require&password=***&sslpassword=***",
+        ),
+        ("host=db password='a b' user=u", "host=db password=*** user=u"),
+        ("nats://u:p@a:1,nats://u:q@b:2", "nats://u:***@a:1,nats://u:***@b:2"),
+        ("nats://token@a:1", "nats://***@a:1"),
+        ("broker:9092,other:9092", "broker:9092,other:9092"),
+    ],
+)
+def test_addresses_are_shown_without_secrets(address: str, shown: str) -> None:
+    assert without_secrets(address) == shown
 
 
 def test_secrets_are_made_once_and_only_the_owner_reads_them(tmp_path: Path) -> None:

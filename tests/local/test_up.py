@@ -129,11 +129,21 @@ def test_up_in_the_foreground_takes_everything_with_it(stack: Stack, ending: sig
     eventually_sync(lambda: stack.left() == [], within=60)
 
 
-def test_up_says_which_port_is_taken(stack: Stack) -> None:
+def test_up_refuses_settings_that_no_process_could_start_with(stack: Stack) -> None:
+    stack.environment["CAMPAIGNS_MESSAGE_KEYS"] = "abcdef"
+    ran = subprocess.run([_CAMPAIGNS, "up", "-d"], env=stack.environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 2
+    assert "CAMPAIGNS_MESSAGE_KEYS" in ran.stderr
+    assert "abcdef" not in ran.stderr
+
+
+def test_up_says_which_port_is_taken_and_that_an_hour_is_none(stack: Stack) -> None:
+    stack.environment["CAMPAIGNS_HOUR"] = "PT1M"
     with socket.socket() as other:
         other.bind(("127.0.0.1", int(stack.environment["CAMPAIGNS_PORT_BASE"]) + 4))
         other.listen()
         ran = subprocess.run([_CAMPAIGNS, "up", "-d"], env=stack.environment, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 1
     assert "is taken by another program" in ran.stderr
+    assert "CAMPAIGNS_HOUR is 60 s" in ran.stderr
     assert "CAMPAIGNS_PORT_BASE" in ran.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -64,6 +65,31 @@ async def test_a_deadlock_is_resolved_by_trying_again(pool: asyncpg.Pool) -> Non
     )
     assert list(done) == ["a", "b"]
     assert attempts == 3
+
+
+async def test_work_that_is_always_too_slow_is_given_up_after_three_attempts(sql_settings: Settings) -> None:
+    database, gauge = (
+        Database(sql_settings, "test", statement_timeout=timedelta(milliseconds=50)),
+        metrics.DEPENDENCY_DOWN.labels("postgres"),
+    )
+    attempts = 0
+
+    async def sleep(connection: asyncpg.Connection) -> None:
+        nonlocal attempts
+        attempts += 1
+        await connection.execute("SELECT pg_sleep(5)")
+
+    with pytest.raises(asyncpg.QueryCanceledError):
+        await database.until_up(sleep)
+    assert (attempts, gauge._value.get()) == (3, 0)
+    await database.close()
+
+
+async def test_work_that_is_too_slow_twice_is_done_at_the_third_attempt(sql_settings: Settings) -> None:
+    database = Database(sql_settings, "test", statement_timeout=timedelta(milliseconds=200))
+    seconds = iter((5, 5, 0))
+    assert await database.until_up(lambda connection: connection.fetchval("SELECT 7 FROM pg_sleep($1)", next(seconds))) == 7
+    await database.close()
 
 
 async def test_a_slow_statement_is_a_dependency_that_is_down_and_a_mistake_is_not(sql_settings: Settings) -> None:

@@ -63,7 +63,8 @@ def test_every_reported_type_becomes_a_fact(kind: str) -> None:
         ("delivered", {"isMachine": True, "reason": "250 ok"}, Kind.DELIVERED, None),
         ("bounced", {"bounceType": "hard", "reason": "no such user"}, Kind.BOUNCED, "hard:no such user"),
         ("bounced", {"bounceType": "soft"}, Kind.BOUNCED, "soft:"),
-        ("bounced", {"reason": "mailbox full"}, Kind.BOUNCED, "mailbox full"),
+        ("bounced", {"reason": "mailbox full"}, Kind.BOUNCED, ":mailbox full"),
+        ("bounced", {"reason": "550 5.1.1: no such user"}, Kind.BOUNCED, ":550 5.1.1: no such user"),
         ("bounced", {}, Kind.BOUNCED, None),
         ("failed", {"reason": "a\u0000b"}, Kind.FAILED, "ab"),
         ("failed", {"reason": "x" * 5000}, Kind.FAILED, "x" * 500),
@@ -116,6 +117,7 @@ def test_details_become_the_kind_and_detail_of_a_group(kind: str, data: Any, fac
                 "2026-11-24T11:59:58",
                 "2026-11-24T11:59:58.xZ",
                 "2026-11-24T11:59Z0",
+                "2026-11-24T11:59:58." + "0" * 21 + "Z",
                 "\0",
             )
         ],

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from collections.abc import Iterator
+from datetime import timedelta
 from io import StringIO
 from uuid import uuid4
 
+import asyncpg
 import pytest
+from asyncpg import PostgresError
 from pydantic import SecretStr
 
 from streams import logs
+from streams.errors import DependencyDownError
 from streams.settings import Settings
+from streams.tracebacks import told
 from tables.sql.answers import Change
 
 _SETTINGS = Settings(kafka="k:1", postgres="postgresql://p", nats="nats://n:1", message_keys=(SecretStr("00" * 32),))
@@ -63,6 +69,50 @@ def test_odd_fields_and_exceptions_still_make_one_line() -> None:
     odd, failed = map(json.loads, stream.getvalue().splitlines())
     assert "odd" in odd["message"]
     assert "ValueError: a\nb" in failed["exception"]
+
+
+@pytest.mark.parametrize("stream", [StringIO, Terminal])
+def test_a_traceback_quotes_no_row_and_no_value_of_the_database(stream: type[StringIO]) -> None:
+    canary, log, written = "ada@canary.example", logging.getLogger("tests"), stream()
+    logs.configure(_SETTINGS, "control", written)
+    detail = f"Key (email)=({canary}) already exists."
+    unique = PostgresError.new(
+        {"S": "ERROR", "C": "23505", "M": 'duplicate key value violates unique constraint "contacts_email"', "D": detail}
+    )
+    value = PostgresError.new({"S": "ERROR", "C": "22P02", "M": f'invalid input syntax for type uuid: "{canary}"'})
+    argument = asyncpg.DataError(f"invalid input for query argument $1: {canary!r} (expected int)")
+    assert canary in str(unique) + str(value)
+    for error in (unique, value, argument, ExceptionGroup("several", [unique, value])):
+        try:
+            try:
+                raise error
+            except Exception as inner:
+                raise DependencyDownError("PostgreSQL does not answer.") from inner
+        except DependencyDownError:
+            log.exception("failed")
+    assert canary not in written.getvalue()
+    for expected in (
+        "UniqueViolationError: 23505 duplicate key",
+        "InvalidTextRepresentationError: 22P02",
+        "DependencyDownError: PostgreSQL",
+    ):
+        assert expected in written.getvalue()
+
+
+def test_a_traceback_is_pythons_own_where_no_database_is_involved() -> None:
+    try:
+        try:
+            raise ValueError("a\nb")
+        except ValueError:
+            raise KeyError("c")  # noqa: B904 - the context is what is tested
+    except KeyError as error:
+        assert told(error) == "".join(traceback.format_exception(error)).rstrip("\n")
+
+
+def test_a_shortened_hour_is_warned_of_and_a_usual_one_is_not() -> None:
+    assert _SETTINGS.shortened() == ""
+    short = Settings(**(_SETTINGS.model_dump() | {"hour": timedelta(minutes=1)}))
+    assert short.shortened().startswith("CAMPAIGNS_HOUR is 60 s: limits per hour")
 
 
 def test_a_terminal_gets_something_to_read() -> None:

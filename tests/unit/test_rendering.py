@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -154,34 +153,6 @@ def test_an_incomplete_template_does_not_compile(channel: str, content: dict[str
 @pytest.mark.parametrize(
     "text",
     [
-        "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}",
-        "{{ 'x' * 100000000 }}",
-        "{% set a = 'x' * 20000 %}{{ a|replace('x', a) }}",
-        "{{ range(90000)|join('x' * 20000) }}",
-        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
-        "{{ 'x'|indent(100000000) }}",
-        "{% set n = namespace(a='x') %}{% for i in range(60) %}{% set n.a = n.a ~ n.a %}{% endfor %}{{ n.a }}",
-        "{{ campaign.clear() }}",
-        "{{ campaign.pop('name') }}",
-        "{{ contact.pop('nosuch') }}",
-        "{{ contact.__class__ }}",
-        "{{ campaign.__init__.__globals__ }}",
-        "{{ firstName.__class__.__mro__ }}",
-        "{% include 'html' %}",
-        "{{ 1 / 0 }}",
-        "{{ 'a\\0b' }}",
-    ],
-)
-def test_a_hostile_template_fails_fast_and_harms_nothing(text: str) -> None:
-    template, started = sms(text), time.perf_counter()
-    with pytest.raises(RenderError):
-        template.render({"firstName": "Ana"}, ID)
-    assert time.perf_counter() - started < 1
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
         "{{ " + "-" * 200_000 + "1 }}",
         "{{ " + "not " * 50_000 + "1 }}",
         "{{ firstName" + "|upper" * 50_000 + " }}",
@@ -222,9 +193,3 @@ def test_ordinary_templates_are_not_too_nested(text: str, rendered: str) -> None
 def test_a_message_is_bounded() -> None:
     with pytest.raises(RenderError, match="the limit is"):
         sms("{{ a }}{{ firstName }}".replace("{{ a }}", "y" * 1000)).render({"firstName": "x" * MAX_RENDERED}, ID)
-
-
-def test_a_template_cannot_change_what_the_next_recipient_gets() -> None:
-    template = sms("{{ contact.update({'firstName': 'Eve'}) }}{{ firstName }}{{ campaign.name }}")
-    for name in ("Ana", "Bob"):
-        assert template.render({"firstName": name}, ID) == {"text": f"None{name}Sale"}

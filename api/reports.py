@@ -1,0 +1,89 @@
+"""What recipients do, on its way to `pipeline.events.v1`: one idempotent producer, which the process does not wait for when it starts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Self
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from streams.errors import DependencyDownError
+from streams.fatal import end_process
+from streams.incoming import Incoming, encode_incoming
+from streams.settings import Settings
+from streams.topics import Name, Topics
+
+_RETRY = 0.5  # seconds between two attempts to reach Kafka
+_PATIENCE = 3.0  # seconds; a mail reader that waits for a picture gives up after a few
+_log = logging.getLogger(__name__)
+
+
+class Reports:
+    """An async context manager that keeps a producer connected: `async with Reports(settings) as reports: await reports.send(event)`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._topics = settings, Topics(settings)
+        self._producer: AIOKafkaProducer | None = None
+        self._broken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        return self._producer is not None
+
+    async def send(self, event: Incoming) -> None:
+        """Returns when every in-sync replica has the event. Raises DependencyDownError within three seconds; it may arrive all the same."""
+        producer = self._producer
+        if producer is None:
+            raise DependencyDownError("Kafka does not answer. Try again.")
+        key = event.message_id.encode()
+        topic, partition = self._topics.name(Name.INCOMING), self._topics.partition(key)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await producer.send_and_wait(topic, encode_incoming(event), key=key, partition=partition)
+        except TimeoutError as error:
+            raise DependencyDownError("Kafka does not answer. Try again.") from error
+        except KafkaError as error:
+            self._broken.set()  # an idempotent producer that has given a record up accepts no more
+            raise DependencyDownError("Kafka refused the event. Try again.") from error
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run_or_end(), name="reports")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run_or_end(self) -> None:
+        try:
+            await self._run()
+        except Exception as error:  # noqa: BLE001  # an API that can never report again would be worse than a restart
+            end_process(error)
+
+    async def _run(self) -> None:
+        waits = False
+        while True:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._settings.kafka, acks="all", enable_idempotence=True, request_timeout_ms=10_000
+            )
+            try:
+                await producer.start()
+                waits = False
+                self._broken.clear()
+                self._producer = producer
+                await self._broken.wait()
+            except (KafkaError, OSError) as error:
+                if not waits:  # once, not with every attempt
+                    _log.warning("the events of recipients wait for Kafka: %s", type(error).__name__)
+                waits = True
+            finally:
+                self._producer = None
+                with suppress(TimeoutError, KafkaError):  # it waits for a broker that may be away
+                    await asyncio.wait_for(producer.stop(), _PATIENCE)
+            await asyncio.sleep(_RETRY)

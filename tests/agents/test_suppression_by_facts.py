@@ -1,0 +1,85 @@
+"""Whoever unsubscribes, complains or bounces hard is in no later audience; on a real PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+
+from streams.facts import Batch, Group, Kind
+from streams.message_id import MessageIds
+from streams.settings import Settings
+from tables.sql.campaign_numbers import CampaignNumbers
+from tables.sql.database import connect
+from tables.sql.projection import Outcomes, merge
+from tests.agents.recipient_rows import BASE, group
+from tests.sql.audience_world import Directory, expand, segment
+from tests.sql.campaign_world import World, make_world
+
+_SUPPRESSIONS = "SELECT tenant_id, channel::text, contact_id, address, reason FROM suppressions ORDER BY seq"
+
+
+@pytest.fixture
+async def world(settings: Settings) -> AsyncIterator[World]:
+    pool = await connect(settings, max_size=4)
+    yield await make_world(pool, settings)
+    await pool.close()
+
+
+async def apply(world: World, campaign: UUID, *groups: Group) -> None:
+    """As the projection does it, in one transaction."""
+    number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
+    numbers, outcomes = CampaignNumbers(), Outcomes(MessageIds.of(world.settings))
+    async with world.pool.acquire() as connection, connection.transaction():
+        await numbers.load(connection, [number])
+        known = numbers.get(number)
+        assert known is not None
+        outcomes.add(Batch(world.tenant, number, 0, BASE, groups), known)
+        await merge(connection, outcomes, "test", "facts", {0: 1})
+
+
+async def test_only_unsubscribed_complained_and_hard_bounced_people_are_missing_in_the_next_audience(world: World) -> None:
+    directory, place = Directory(world), await segment(world, "readers")
+    people = await directory.add(place, *(f"u{n}@example.com" for n in range(8)))
+    first = await world.started(segmentIds=[str(place)])
+    contacts = await expand(world, first)
+    assert {*contacts} == {*people}
+    gone = (group(Kind.UNSUBSCRIBED, [0, 1]), group(Kind.COMPLAINED, [2]), group(Kind.BOUNCED, [3], 1, "hard:no such user"))
+    stays = (
+        group(Kind.BOUNCED, [4], 1, "soft:full"),
+        group(Kind.BOUNCED, [5]),
+        group(Kind.FAILED, [6], 1, "hard:no"),
+        group(Kind.CLICKED, [7]),
+    )
+    for _ in range(2):  # a repeat changes nothing
+        await apply(world, first, *gone, *stays)
+    second = await world.started(segmentIds=[str(place)])
+    assert {*await expand(world, second)} == {contacts[ordinal] for ordinal in (4, 5, 6, 7)}
+    by_address = {row["address"]: row["reason"] for row in await world.pool.fetch(_SUPPRESSIONS)}
+    reasons = ("unsubscribed", "unsubscribed", "complained", "hard-bounce")
+    assert by_address == {directory.emails[contacts[ordinal]]: reason for ordinal, reason in enumerate(reasons)}
+
+
+async def test_everybody_with_the_address_is_suppressed_and_a_contact_without_one_by_its_id(world: World) -> None:
+    directory, place = Directory(world), await segment(world, "readers")
+    await directory.add(place, "same@example.com", "same@example.com", "other@example.com")
+    first = await world.started(segmentIds=[str(place)])
+    recipients = await expand(world, first)
+    ordinals = {directory.emails[contact]: ordinal for ordinal, contact in enumerate(recipients)}
+    other = recipients[ordinals["other@example.com"]]
+    await world.pool.execute("UPDATE contacts SET email = NULL WHERE id = $1", other)
+    await apply(world, first, group(Kind.UNSUBSCRIBED, ordinals.values()))
+    found = {(row["contact_id"], row["address"]) for row in await world.pool.fetch(_SUPPRESSIONS)}
+    assert found == {(None, "same@example.com"), (other, None)}
+    await world.pool.execute("UPDATE contacts SET email = 'new@example.com' WHERE id = $1", other)
+    assert list(await expand(world, await world.started(segmentIds=[str(place)]))) == []
+
+
+async def test_facts_that_suppress_nobody_leave_suppressions_alone(world: World) -> None:
+    directory, place = Directory(world), await segment(world, "readers")
+    await directory.add(place, "a@example.com")
+    campaign = await world.started(segmentIds=[str(place)])
+    await expand(world, campaign)
+    await apply(world, campaign, group(Kind.SENT, [0]), group(Kind.DELIVERED, [0]), group(Kind.OPENED, [0]))
+    assert await world.pool.fetch(_SUPPRESSIONS) == []
