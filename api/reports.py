@@ -57,8 +57,8 @@ class Reports:
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            while not (await asyncio.wait([self._task], timeout=_PATIENCE))[0]:
+                self._task.cancel()  # wait_for of Python 3.11, which aiokafka uses, can swallow a cancellation
 
     async def _run_or_end(self) -> None:
         try:
@@ -85,5 +85,6 @@ class Reports:
             finally:
                 self._producer = None
                 with suppress(TimeoutError, KafkaError):  # it waits for a broker that may be away
-                    await asyncio.wait_for(producer.stop(), _PATIENCE)
+                    async with asyncio.timeout(_PATIENCE):  # and not wait_for, see above
+                        await producer.stop()
             await asyncio.sleep(_RETRY)

@@ -96,6 +96,8 @@ def _check_ground(home: Home) -> None:
 @contextmanager
 def _supervisor(home: Home, arguments: list[str], *, stays: bool) -> Iterator[Process]:
     """The supervisor as a child that stops with this block, unless it `stays`; then it stops only when the block fails."""
+    # a shell that starts this in the background has it ignore SIGINT; whoever sends one all the same means it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, _end)
     log = home.logs / "supervisor.log"

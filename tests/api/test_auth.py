@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import httpx
+import pytest
 from fastapi import FastAPI
 
 from tables.sql.tenants import ROLES, create_key, revoke_key
@@ -99,7 +100,10 @@ async def test_the_cookie_of_the_dashboard_reads_but_writes_only_for_our_own_pag
     problem(await browser.get("/campaigns"), 401)
 
 
-async def test_the_cookie_is_for_https_only_when_the_page_is(rest: Rest) -> None:
+@pytest.mark.parametrize("public_url", ["https://campaigns.example", "http://127.0.0.1:8080"])
+async def test_the_cookie_is_for_https_only_when_the_public_address_is(rest: Rest, public_url: str) -> None:
+    rest.app.state.settings = rest.app.state.settings.model_copy(update={"public_url": public_url})
     page = {"X-Requested-With": "dashboard"}
-    answer = await rest.nobody.post("https://api/session", json={"apiKey": rest.keys["viewer"]}, headers=page)
-    assert "secure" in answer.headers["set-cookie"].lower()
+    # behind a proxy that ends TLS the request itself says http
+    answer = await rest.nobody.post("http://api/session", json={"apiKey": rest.keys["viewer"]}, headers=page)
+    assert ("secure" in answer.headers["set-cookie"].lower()) == public_url.startswith("https:")

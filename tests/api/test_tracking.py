@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,11 @@ import httpx
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from pydantic import SecretStr
 
+from api.reports import Reports
 from streams.message_id import MessageIds
+from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.sql.directory import create_template
 from tests.api.world import Rest
@@ -152,3 +156,11 @@ async def test_without_kafka_the_reader_gets_its_picture_and_page_but_an_unsubsc
     assert (await mail.program.get(f"/t/c/{mail.id}/1")).headers["location"] == _URL
     answer = await mail.program.post(f"/u/{mail.id}")
     assert answer.status_code == 503 and answer.headers["retry-after"]
+
+
+async def test_an_application_without_kafka_can_be_stopped_at_any_moment() -> None:
+    settings = Settings(kafka="127.0.0.1:1", nats="nats://127.0.0.1:1", postgres="", message_keys=(SecretStr("00" * 32),))
+    for rounds in range(30):
+        async with asyncio.timeout(2), Reports(settings):
+            for _ in range(rounds):  # of the event loop
+                await asyncio.sleep(0)
