@@ -21,6 +21,7 @@ from mode import Service
 
 from agents.piles import Pile, Refused, batches, sort
 from streams import metrics
+from streams.consumers import group_consumer
 from streams.crash_points import crash_point
 from streams.dead_letters import dead_letter
 from streams.facts import encode_batch
@@ -109,18 +110,7 @@ class Ingest(Service):  # type: ignore[misc]  # mode is untyped
         await asyncio.gather(*sent)
 
     def _consumer(self) -> AIOKafkaConsumer:
-        session = round(self._settings.session_timeout.total_seconds() * 1000)
-        return AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
-            group_id=f"{self._settings.topic_prefix}campaigns-ingest",
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=100,
-            max_partition_fetch_bytes=2 << 20,
-            session_timeout_ms=session,
-            heartbeat_interval_ms=session // 6,
-        )
+        return group_consumer(self._settings, "ingest")
 
     def _producer(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(

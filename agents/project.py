@@ -20,6 +20,7 @@ from mode import Service
 from msgspec import DecodeError
 
 from streams import metrics
+from streams.consumers import group_consumer
 from streams.crash_points import crash_point
 from streams.facts import Batch, decode_batch
 from streams.fatal import end_process
@@ -139,19 +140,9 @@ class Project(Service):  # type: ignore[misc]  # mode is untyped
         await asyncio.sleep((time.monotonic() - started) * share)
 
     def _consumer(self) -> AIOKafkaConsumer:
-        session = round(self._settings.session_timeout.total_seconds() * 1000)
-        return AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
-            group_id=f"{self._settings.topic_prefix}campaigns-project",
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=200,
-            max_partition_fetch_bytes=1 << 20,
-            session_timeout_ms=session,
-            heartbeat_interval_ms=session // 6,
-            max_poll_interval_ms=3_600_000,  # a merge waits for PostgreSQL as long as it takes
-        )
+        # a merge waits for PostgreSQL as long as it takes
+        patient = {"fetch_max_wait_ms": 200, "max_partition_fetch_bytes": 1 << 20, "max_poll_interval_ms": 3_600_000}
+        return group_consumer(self._settings, "project", **patient)
 
 
 class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped

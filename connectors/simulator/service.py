@@ -25,6 +25,7 @@ from mode import Service
 from connectors.simulator.behaviour import Behaviour, Event, story
 from connectors.simulator.schedule import Fetched, Report, Schedule
 from connectors.simulator.truth import TruthLog
+from streams.consumers import group_consumer
 from streams.fatal import end_process
 from streams.incoming import Incoming, encode_incoming
 from streams.readiness import Standing, write_readiness
@@ -153,19 +154,8 @@ class Simulator(Service):  # type: ignore[misc]  # mode is untyped
             write_readiness(Path(self._settings.ready_file), Standing(bool(consumer.assignment()), position=self.reported))
 
     def _consumer(self) -> AIOKafkaConsumer:
-        session = round(self._settings.session_timeout.total_seconds() * 1000)
-        return AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
-            group_id=f"{self._settings.topic_prefix}campaigns-simulate",
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=100,
-            max_partition_fetch_bytes=4 << 20,
-            session_timeout_ms=session,
-            heartbeat_interval_ms=session // 6,
-            max_poll_interval_ms=3_600_000,  # with `max_pending` reports waiting nothing is read for long
-        )
+        # with `max_pending` reports waiting nothing is read for long
+        return group_consumer(self._settings, "simulate", max_partition_fetch_bytes=4 << 20, max_poll_interval_ms=3_600_000)
 
     def _producer(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(

@@ -1,0 +1,28 @@
+"""The consumers of the bulk movers: members of a group that read committed records and commit their positions themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+
+from streams.settings import Settings
+
+
+def group_consumer(settings: Settings, mover: str, **options: Any) -> AIOKafkaConsumer:
+    """A consumer of the group `<prefix>campaigns-<mover>`, not started, not subscribed. `options` are aiokafka's and win over these.
+
+    A dead member's partitions move after `settings.session_timeout`, as those of the agents do.
+    """
+    session = round(settings.session_timeout.total_seconds() * 1000)
+    common = {
+        "enable_auto_commit": False,
+        "isolation_level": "read_committed",
+        "auto_offset_reset": "earliest",
+        "fetch_max_wait_ms": 100,
+        "max_partition_fetch_bytes": 2 << 20,
+        "session_timeout_ms": session,
+        "heartbeat_interval_ms": session // 6,
+    }
+    group = f"{settings.topic_prefix}campaigns-{mover}"
+    return AIOKafkaConsumer(bootstrap_servers=settings.kafka, group_id=group, **(common | options))
