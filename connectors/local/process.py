@@ -12,6 +12,8 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
+
 _TETHERED = Path(__file__).with_name("tethered.py")
 _LOG_LIMIT = 16 << 20  # bytes; a longer log is set aside at the next start, one old log is kept
 _RUNNING_LOG_LIMIT = 64 << 20  # bytes; of a process that never starts again
@@ -72,7 +74,11 @@ class Process:
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL; returns when the process is gone."""
+        """SIGKILL to it and to everything it started (an orphaned PostgreSQL backend goes on answering); returns when it is gone."""
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
         self.send(signal.SIGKILL)
         self._child.wait()
 
