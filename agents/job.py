@@ -1,0 +1,33 @@
+"""What a background job is, and what it works with. The table of jobs and the service that runs them are in `agents.jobs`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from streams.settings import Settings
+from tables.sql.database import Connection, Database
+from tables.views import StatsView
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What one run works with. `at` is its time; `stats` has been read (`ready`) before a job runs."""
+
+    database: Database
+    settings: Settings
+    stats: StatsView
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Job:
+    """`run` does what is due and answers what it did, such as {"started": 3}; two runs at once do nothing twice.
+
+    It runs every `every`, and earlier at the instant that `due` answers (None: nothing is due before).
+    """
+
+    every: Callable[[Settings], timedelta]
+    run: Callable[[Desk], Awaitable[Mapping[str, int]]]
+    due: Callable[[Connection], Awaitable[datetime | None]] | None = None

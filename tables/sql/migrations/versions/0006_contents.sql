@@ -1,0 +1,1 @@
+-- What a campaign says, fixed when it starts.

@@ -1,0 +1,1 @@
+-- Webhooks, bounces in a row, complaints.

@@ -1,0 +1,1 @@
+-- Contacts, segments and templates of other services.
