@@ -13,10 +13,13 @@ from datetime import UTC, datetime
 from typing import Any, assert_never
 from uuid import UUID, uuid5
 
+from connectors.sources import Sources
+from connectors.subject_checks import check_subjects
 from streams.app import App
 from streams.commands import Command, Refused, Unreadable, parse
 from streams.crash_points import crash_point
 from streams.envelope import Envelope, encode, rfc3339
+from streams.errors import CampaignError
 from streams.exactly_once import Body
 from streams.settings import Settings
 from streams.topics import Name, Topics
@@ -24,7 +27,7 @@ from streams.transactions import Transaction
 from tables.sending import decode_tenant
 from tables.sql.answers import Answer, Refusal
 from tables.sql.database import Database
-from tables.sql.execute import execute
+from tables.sql.execute import execute, known_answer
 
 _RESULT = "campaign.command-result"
 _IDS = UUID("0b9f6a0c-3f43-5b1c-8f5e-6a3f2f6d8e51")  # namespace of result ids
@@ -36,6 +39,8 @@ def result(tenant: str, correlation_id: str, command: str, answer: Answer, at: d
     data: dict[str, Any] = {"command": command, "accepted": answer.refusal is None}
     if answer.campaign_id is not None:
         data["campaignId"] = str(answer.campaign_id)
+    if answer.outcome is not None:
+        data["outcome"] = answer.outcome
     if answer.refusal is not None:
         data["error"] = {**answer.refusal.problem(), "correlationId": correlation_id}
     return encode(Envelope(tenant_id=tenant, correlation_id=correlation_id, timestamp=rfc3339(at), data=data, type=_RESULT))
@@ -48,7 +53,7 @@ def result_id(topic: str, partition: int, offset: int) -> UUID:
 
 def commands(app: App, settings: Settings) -> Body:
     """The body of the agent. While PostgreSQL is down it waits in place."""
-    database = Database(settings, "campaigns-commands", max_size=4)
+    database, sources = Database(settings, "campaigns-commands", max_size=4), Sources(settings)
     topics = Topics(settings)
 
     def sent(tenant: str, number: int) -> int:
@@ -58,6 +63,13 @@ def commands(app: App, settings: Settings) -> Body:
 
     async def carry_out(command: Command) -> Answer:
         key = command.correlation_id
+        try:
+            check_subjects(command.body)
+            await sources.prepare(database.until_up, command)
+        except CampaignError as error:  # a service that is down, too: waiting would hold up everybody, and the command may be sent again
+            refused = Answer(error.status, command.campaign_id, refusal=Refusal.of(error))
+            # what was carried out before a crash, or before the service went down, is not refused now
+            return await database.until_up(lambda connection: known_answer(connection, command, scope="command", key=key)) or refused
         answer = await database.until_up(lambda connection: execute(connection, settings, command, scope="command", key=key, sent=sent))
         for change in answer.changes:
             change.log()

@@ -13,11 +13,13 @@ stage by its name, the total in the campaign's row (the event is not written twi
 the last page. So rows are always committed before they are announced, and announcing twice changes nothing (`RowsReady`: the highest
 stop wins; `Opened`: the throttle knows the campaign, or remembers that it has ended). A repeated `Stage` makes a second chain of pages,
 which finds every page written. A campaign cancelled meanwhile gets no more pages; a paused one does, so that resuming is instant.
-PostgreSQL down: each step waits in place.
+PostgreSQL down: each step waits in place. A segment service that is down (connectors/sources.py) sends the `Stage` to the end of the
+partition instead, so that other campaigns go on; members it has mirrored by then are read again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
@@ -26,6 +28,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from connectors.directory_service import SourceDownError
+from connectors.sources import Sources
+from streams.ab_tests import sample
 from streams.app import App
 from streams.crash_points import crash_point
 from streams.envelope import encode
@@ -37,11 +42,13 @@ from streams.settings import Settings
 from streams.topics import Name, Topics
 from streams.transactions import Transaction
 from tables.sql import audience
+from tables.sql.ab_tests import test_of
 from tables.sql.answers import Change
 from tables.sql.audience import Audience
 from tables.sql.database import Database
 
 _HIGHEST_NUMBER = (1 << 47) - 1
+_AGAIN = 0.5  # seconds until an audience asks again for a directory service that is down
 _log = logging.getLogger(__name__)
 
 
@@ -57,15 +64,17 @@ def parse(value: bytes | None) -> Stage | Page:
 
 
 def opened(audience: Audience) -> Opened:
-    """The plan of a plain campaign: all of it, under the campaign's limits and the tenant's."""
-    campaign = audience.campaign
+    """The plan: all of it, under the campaign's limits and the tenant's; what is not in the sample of an A/B test is held back."""
+    campaign, total = audience.campaign, audience.total
+    test = test_of(campaign)
+    cut = total if test is None else sample(test, total).cut
     return Opened(
         tenant_id=campaign.tenant_id,
         campaign_id=str(campaign.id),
         number=campaign.number,
         channel=campaign.channel,
-        total=audience.total,
-        spans=(Span(start=0, stop=audience.total),) if audience.total else (),
+        total=total,
+        spans=tuple(span for span in (Span(start=0, stop=cut), Span(start=cut, stop=total, is_held=True)) if span.start < span.stop),
         limits=campaign.limits,
         tenant_limits=audience.tenant_limits,
     )
@@ -82,6 +91,7 @@ class Expander:
     def __init__(self, settings: Settings) -> None:
         self._settings, self._topics = settings, Topics(settings)
         self._database = Database(settings, "campaigns-expand", statement_timeout=timedelta(minutes=10))
+        self._sources = Sources(settings)
 
     async def body(self, transaction: Transaction) -> None:
         """See the module's docstring for the order of effects."""
@@ -100,6 +110,17 @@ class Expander:
                     assert_never(record)
 
     async def _stage(self, transaction: Transaction, wanted: Stage) -> None:
+        try:
+            await self._sources.synchronise(self._database.until_up, wanted.tenant_id, wanted.number)
+        except SourceDownError as error:
+            _log.warning("an audience waits for a directory service", extra={"campaignId": wanted.campaign_id, "error": error.detail})
+            await asyncio.sleep(_AGAIN)
+            again = self._topics.name(Name.EXPANSIONS)  # behind the campaigns that wait for nothing
+            transaction.send(again, transaction.partition, wanted.campaign_id.encode(), encode(wanted))
+            return
+        except asyncpg.PostgresError as error:  # as in `_staged`
+            await self._fail(wanted, error)
+            return
         if (found := await self._staged(wanted)) is None:
             return
         self._to_throttle(transaction, opened(found))
@@ -118,7 +139,8 @@ class Expander:
                 outcome = await run(lambda connection: audience.announce(connection, self._settings, wanted, total, datetime.now(UTC)))
                 crash_point("announced", "expand")
         except asyncpg.PostgresError as error:  # not an outage: trying again would meet it for ever, and hold up everybody else
-            outcome = await self._fail(wanted, error)
+            await self._fail(wanted, error)
+            return None
         if isinstance(outcome, Change):
             outcome.log()
             return None
@@ -131,8 +153,7 @@ class Expander:
         except asyncpg.PostgresError as error:  # as in `_staged`; what was announced before stays sent
             campaign_id = page.campaign_id
             wanted = Stage(tenant_id=page.tenant_id, campaign_id=campaign_id, number=page.number, correlation_id=campaign_id)
-            if change := await self._fail(wanted, error):
-                change.log()
+            await self._fail(wanted, error)
             return
         if not is_written:
             _log.info("the campaign is over, the rest of its audience is not written", extra={"campaignId": page.campaign_id})
@@ -143,11 +164,13 @@ class Expander:
             expansions = self._topics.name(Name.EXPANSIONS)
             transaction.send(expansions, transaction.partition, after.campaign_id.encode(), encode(after))
 
-    async def _fail(self, wanted: Stage, error: asyncpg.PostgresError) -> Change | None:
+    async def _fail(self, wanted: Stage, error: asyncpg.PostgresError) -> None:
         """The campaign ends, and its row says why."""
         reason = f"expansion-failed: {type(error).__name__} {error.sqlstate}"
-        _log.error("an audience cannot be made, the campaign is cancelled", extra={"campaignId": wanted.campaign_id}, exc_info=error)
-        return await self._database.until_up(lambda connection: audience.fail(connection, wanted, reason, datetime.now(UTC)))
+        # without its text, which may quote a row and with it an address
+        _log.error("an audience cannot be made, the campaign is cancelled", extra={"campaignId": wanted.campaign_id, "error": reason})
+        if change := await self._database.until_up(lambda connection: audience.fail(connection, wanted, reason, datetime.now(UTC))):
+            change.log()
 
     def _to_throttle(self, transaction: Transaction, record: Opened | RowsReady) -> None:
         tenant = record.tenant_id

@@ -3,7 +3,8 @@
 Whatever arrives twice or late changes no count (tables/shards.py), and what a transaction writes is there once: the shard's new state,
 its counts on `campaigns.stats.v1`, and on `campaigns.outcomes.v1` what happened to a recipient for the first time. A killed worker's
 successor continues from exactly that. The version of the counts is the position in the facts, so it grows with every change and a rebuild
-from the facts gives the same ones. The bigger a transaction, the cheaper: a shard's state of up to about 40 kB is written once in each.
+from the facts gives the same ones. A sealed shard keeps its counts and forgets whom it counted; facts about it that come later are dead
+letters. The bigger a transaction, the cheaper: a shard's state of up to about 40 kB is written once in each.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ from streams.topics import Name, Topics, shard_key
 from streams.transactions import Transaction
 from tables.shards import InvalidFactsError, Shard
 
+SEALED = b"sealed"  # the row of such a shard
 _CACHED = 512  # decoded shards in memory beside the table: up to about 150 kB each, usually 10
+
+
+class SealedError(InvalidFactsError):
+    """Facts about a campaign to which nothing had happened for so long that its counts were made final (CAMPAIGNS_STATS_RETENTION)."""
+
+    code = "sealed"
 
 
 class Shards:
@@ -43,8 +51,10 @@ class Shards:
         return len(self._decoded)
 
     def load(self, key: bytes, batch: Batch) -> Shard:
-        """The shard as the table has it, or a new one for what the batch names. Changes to it count once it is saved."""
+        """The shard as the table has it, or a new one for what the batch names. Changes count once it is saved. Raises SealedError."""
         stored = self._table.get(key)
+        if stored == SEALED:
+            raise SealedError(f"{batch.number}:{batch.shard} is sealed")
         if stored is None:
             return Shard(batch.tenant_id, batch.number, batch.shard)
         held, shard = self._decoded.get(key, (None, None))
@@ -58,12 +68,23 @@ class Shards:
         if len(self._decoded) > _CACHED:
             self._decoded.popitem(last=False)
 
+    def seal(self, key: bytes) -> None:
+        """Forget everything but that it was there. Within an agent body only."""
+        if self._table.get(key) is not None:
+            self._table[key] = SEALED
+            self._decoded.pop(key, None)
+
 
 def fold(app: App, settings: Settings) -> Body:
     """The agent body on `campaigns.facts.v1`."""
     topics = Topics(settings)
     stats, outcomes = topics.name(Name.STATS), topics.name(Name.OUTCOMES)
-    shards = Shards(app.Table("shards", key_type=bytes, value_type=bytes))
+    shards, window = Shards(app.Table("shards", key_type=bytes, value_type=bytes)), int(settings.machine_window.total_seconds())
+
+    def write(tx: Transaction, key: bytes, shard: Shard, message: Any) -> None:
+        shards.save(key, shard)
+        updated_at = rfc3339(datetime.fromtimestamp(message.timestamp, UTC))
+        tx.send(stats, tx.partition, key, encode_stats(shard.stats(message.offset + 1, updated_at)))
 
     async def body(tx: Transaction) -> None:
         changed: dict[bytes, tuple[Shard, Any]] = {}
@@ -71,8 +92,13 @@ def fold(app: App, settings: Settings) -> Body:
             try:
                 batch = _decoded(event.value, tx.partition, topics)
                 key = shard_key(batch.number, batch.shard)
+                if batch.seals:
+                    if key in changed:
+                        write(tx, key, *changed.pop(key))
+                    shards.seal(key)
+                    continue
                 shard = changed[key][0] if key in changed else shards.load(key, batch)
-                first = shard.fold(batch)
+                first = shard.fold(batch, window)
             except InvalidFactsError as error:
                 tx.dead_letter(event, error.detail, error.code)
                 continue
@@ -80,9 +106,7 @@ def fold(app: App, settings: Settings) -> Body:
                 changed[key] = shard, event.message
                 tx.send(outcomes, tx.partition, key, encode_batch(first))
         for key, (shard, message) in changed.items():
-            shards.save(key, shard)
-            updated_at = rfc3339(datetime.fromtimestamp(message.timestamp, UTC))
-            tx.send(stats, tx.partition, key, encode_stats(shard.stats(message.offset + 1, updated_at)))
+            write(tx, key, shard, message)
 
     return body
 

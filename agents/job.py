@@ -13,12 +13,16 @@ from tables.views import StatsView
 
 @dataclass(frozen=True)
 class Desk:
-    """What one run works with. `at` is its time; `stats` has been read (`ready`) before a job runs."""
+    """What one run works with. `at` is its time; `stats` has been read (`ready`) before a job runs.
+
+    `is_early`: neither its turn nor a person, but `Job.due` has brought this run about.
+    """
 
     database: Database
     settings: Settings
     stats: StatsView
     at: datetime
+    is_early: bool = False
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,8 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
     async def _publish(self, producer: AIOKafkaProducer, rows: Sequence[Outgoing]) -> None:
         piles = defaultdict[tuple[str, int], list[Outgoing]](list)
         for row in rows:
-            piles[self._topics.name(Name(row.topic)), self._topics.partition(row.key)].append(row)
+            topic = Name(row.topic)
+            piles[self._topics.name(topic), self._topics.place(topic, row.key)].append(row)
         await producer.begin_transaction()
         # every one has to be awaited: aiokafka commits although a batch failed
         await asyncio.gather(*(_send(producer, topic, partition, pile) for (topic, partition), pile in piles.items()))

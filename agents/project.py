@@ -30,7 +30,7 @@ from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.sql.campaign_numbers import CampaignNumbers
 from tables.sql.database import Connection, Database
-from tables.sql.projection import Outcomes, merge, positions
+from tables.sql.projection import Outcomes, Rules, merge, positions
 
 NAME = "recipients"  # in the table `projections`
 _COLLECT = 2.0  # seconds
@@ -130,7 +130,7 @@ class Project(Service):  # type: ignore[misc]  # mode is untyped
 
     async def _merge(self, outcomes: Outcomes, reached: Mapping[int, int]) -> None:
         async def work(connection: Connection) -> int:
-            changed = await merge(connection, outcomes, NAME, self._topic, reached)
+            changed = await merge(connection, outcomes, NAME, self._topic, reached, Rules.of(self._settings))
             crash_point("before-commit", "project")
             return changed
 

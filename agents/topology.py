@@ -9,10 +9,12 @@ from typing import Any
 from mode import Service
 
 from agents.commands import commands
+from agents.complaints import Complaints
 from agents.emit import emit
 from agents.expand import expand
 from agents.fold import fold
 from agents.ingest import Ingest
+from agents.jobs import Jobs
 from agents.milestones import milestones
 from agents.outbox_relay import OutboxRelay
 from agents.project import Project
@@ -23,6 +25,7 @@ from streams.exactly_once import Body
 from streams.readiness import Reporting
 from streams.settings import Settings
 from streams.topics import Name
+from tables.views import StatsView
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,14 @@ class Agent:
 
 @dataclass(frozen=True)
 class Role:
-    """What one process runs; start more processes of a role to scale it. `niceness`: how far it stands back where it shares cores."""
+    """What one process runs; start more processes of a role to scale it. `niceness`: how far it stands back where it shares cores.
+
+    `watching` are services that decide by the live stats: they share one view of them.
+    """
 
     agents: tuple[Agent, ...] = ()
     services: tuple[Callable[[Any, Settings], Service], ...] = ()
+    watching: tuple[Callable[..., Service], ...] = ()
     niceness: int = 0
 
 
@@ -53,6 +60,7 @@ ROLES: Mapping[str, Role] = {
             Agent("milestones", Name.MILESTONES, milestones, max_events=100, within=0.02),
         ),
         services=(OutboxRelay, Ticker),
+        watching=(Jobs, Complaints),
     ),
     "expand": Role(agents=(Agent("expand", Name.EXPANSIONS, expand, max_events=1, within=0.01),)),
     "emit": Role(agents=(Agent("emit", Name.GRANTS, emit, max_events=40, within=0.01),)),
@@ -73,7 +81,9 @@ def build(role: str, settings: Settings) -> tuple[App | None, list[Service]]:
         assert app is not None
         source = raw_topic(app, agent.source)
         app.exactly_once.agent(source, name=agent.name, max_events=agent.max_events, within=agent.within)(agent.body(app, settings))
+    stats = StatsView(settings)
     services = [service(app, settings) for service in plan.services]
+    services += [service(app, settings, stats=stats) for service in plan.watching]
     if app is not None:
         app.reporting = tuple(service for service in services if isinstance(service, Reporting))
     return app, services

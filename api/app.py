@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -10,10 +11,30 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from api import campaigns, health, live, openapi, problems, session, tracking
-from api.limits import BodyLimit
+from api import (
+    ab_tests,
+    audiences,
+    campaigns,
+    directory,
+    health,
+    live,
+    openapi,
+    preview,
+    problems,
+    reference,
+    schedules,
+    session,
+    test_sends,
+    tracking,
+    webhook_settings,
+    webhooks,
+)
+from api.jwt import Tokens
+from api.limits import BodyLimit, QuotaHeaders, RateLimit
+from api.methods import KnownMethods
 from api.rates import Rates
 from api.reports import Reports
+from connectors.sources import Sources
 from streams.settings import Settings
 from tables.sql.database import connect
 from tables.views import SendingView, StatsView
@@ -34,9 +55,13 @@ def create_app(settings: Settings) -> FastAPI:
             Reports(settings) as reports,
         ):
             app.state.tracking = tracking.Tracking(settings, pool, reports)
-            app.state.settings, app.state.pool = settings, pool
+            app.state.webhooks = webhooks.Webhooks(settings, pool, reports)
+            app.state.settings, app.state.pool, app.state.sources = settings, pool, Sources(settings)
             app.state.stats, app.state.sending, app.state.rates, app.state.reports = stats, sending, rates, reports
             yield
+            await app.state.sources.close()
+            if app.state.tokens:
+                await app.state.tokens.close()
         pool.terminate()
 
     app = FastAPI(
@@ -45,15 +70,26 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Exactly one message per recipient.",
         lifespan=lifespan,
         generate_unique_id_function=openapi.operation_id,
+        docs_url=None,
         redoc_url=None,
     )
-    app.add_middleware(BodyLimit)
+    app.state.rate_limit, app.state.tokens = RateLimit(settings.api_rate_limit), Tokens.of(settings)
+    app.state.counting = asyncio.Semaphore(2)  # audiences at once: each takes a second of PostgreSQL and up to 512 MB there
+    app.add_middleware(KnownMethods, routes=app.router.routes)
+    app.add_middleware(QuotaHeaders)
+    app.add_middleware(BodyLimit, larger={"/api/v1/contacts/import": settings.import_max_bytes})
     problems.install(app)
     app.include_router(campaigns.router, prefix="/api/v1")
+    app.include_router(schedules.router, prefix="/api/v1")
+    app.include_router(ab_tests.router, prefix="/api/v1")
+    for router in (preview.router, audiences.router, test_sends.router):
+        app.include_router(router, prefix="/api/v1")
     app.include_router(live.router, prefix="/api/v1")
+    app.include_router(directory.router, prefix="/api/v1")
+    app.include_router(webhook_settings.router, prefix="/api/v1")
     app.include_router(session.router)
     app.include_router(health.router)
-    app.router.routes.extend(tracking.routes)
+    app.router.routes.extend((*reference.routes, *tracking.routes, *webhooks.routes))
     app.mount("/dashboard", StaticFiles(directory=_DASHBOARD), name="dashboard")
     app.openapi = openapi.documented(app)  # type: ignore[method-assign]
     return app

@@ -1,14 +1,15 @@
-"""Who is calling: a bearer API key, or the dashboard's session cookie that holds one; and what the key's role allows."""
+"""Who is calling: a bearer API key or JWT, or the dashboard's session cookie that holds a key; and what the caller's role allows."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.jwt import is_jwt
 from streams.errors import ForbiddenError, UnauthorizedError
-from tables.sql.database import translated
+from tables.sql.database import Connection, translated
 from tables.sql.tenants import ROLES, Caller, verify
 
 COOKIE = "campaigns_session"
@@ -25,34 +26,51 @@ def api_key(request: Request) -> str:
 
 
 async def caller(request: Request) -> Caller:
-    """Raises UnauthorizedError when the key is missing, unknown, expired or revoked."""
+    """Raises UnauthorizedError when the credential is missing, unknown, expired or revoked."""
     key = api_key(request)
     if not key:
         raise UnauthorizedError("Send an API key: `Authorization: Bearer ce_…`.")
     return await identify(request, key)
 
 
-async def identify(request: Request, key: str) -> Caller:
-    """Whom the key names. Raises UnauthorizedError."""
+async def identify(request: Request, credential: str) -> Caller:
+    """Whom the API key or, where an issuer is set, the JWT names. Raises UnauthorizedError, ForbiddenError, DependencyDownError."""
+    state = request.app.state
+    named = await state.tokens.verify(credential) if state.tokens and is_jwt(credential) else None
     with translated():
-        async with request.app.state.pool.acquire(timeout=_PATIENCE) as connection:
-            found = await verify(connection, key)
-    if found is None:
+        async with state.pool.acquire(timeout=_PATIENCE) as connection:
+            if named is None:
+                named = await verify(connection, credential)
+            elif not await _exists(connection, named.tenant_id):
+                raise ForbiddenError("There is no tenant of the name that the token names.")
+    if named is None:
         raise UnauthorizedError("The API key is unknown, expired or revoked.")
-    return found
+    return named
 
 
-def at_least(role: str) -> Callable[[Caller], Awaitable[Caller]]:
+async def _exists(connection: Connection, tenant: str) -> bool:
+    return bool(await connection.fetchval("SELECT EXISTS (SELECT 1 FROM tenants WHERE id = $1)", tenant))
+
+
+async def _counted(request: Request, who: Annotated[Caller, Depends(caller)]) -> Caller:
+    """Raises RateLimitedError. What the caller has left goes into the answer's headers (api/limits.py)."""
+    request.state.quota = request.app.state.rate_limit.take(who.key_id)
+    return who
+
+
+@dataclass(frozen=True)
+class AtLeast:
     """A dependency that lets only this role and higher ones pass: viewer < editor < sender < admin."""
 
-    async def allowed(who: Annotated[Caller, Depends(caller)]) -> Caller:
-        if ROLES.index(who.role) < ROLES.index(role):
-            raise ForbiddenError(f"This needs the role {role}; the key's role is {who.role}.")
+    role: str
+
+    async def __call__(self, who: Annotated[Caller, Depends(_counted)]) -> Caller:
+        if ROLES.index(who.role) < ROLES.index(self.role):
+            raise ForbiddenError(f"This needs the role {self.role}; the key's role is {who.role}.")
         return who
 
-    return allowed
 
-
-Viewer = Annotated[Caller, Depends(at_least("viewer"))]
-Editor = Annotated[Caller, Depends(at_least("editor"))]
-Sender = Annotated[Caller, Depends(at_least("sender"))]
+Viewer = Annotated[Caller, Depends(AtLeast("viewer"))]
+Editor = Annotated[Caller, Depends(AtLeast("editor"))]
+Sender = Annotated[Caller, Depends(AtLeast("sender"))]
+Admin = Annotated[Caller, Depends(AtLeast("admin"))]

@@ -113,7 +113,8 @@ async def _body(pool: asyncpg.Pool, tenant: DemoTenant, campaign: DemoCampaign, 
         "segmentIds": [str(segment.id)],
         "settings": dict(campaign.settings),
     }
-    return body if campaign.throttle is None else {**body, "throttleConfig": dict(campaign.throttle)}
+    more = {"throttleConfig": campaign.throttle, "abTestConfig": campaign.ab_test}
+    return {**body, **{field: dict(value) for field, value in more.items() if value is not None}}
 
 
 async def _template(connection: Any, tenant: DemoTenant, campaign: DemoCampaign) -> UUID:

@@ -40,6 +40,7 @@ class DemoCampaign:
     content: Mapping[str, str]
     settings: Mapping[str, Any] = field(default_factory=dict)
     throttle: Mapping[str, int] | None = None
+    ab_test: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,17 @@ _ACME = DemoTenant(
     ),
 )
 
+_TEST: Mapping[str, Any] = MappingProxyType(
+    {
+        "variants": [
+            {"variantId": "A", "name": "By name", "weight": 50},
+            {"variantId": "B", "name": "Short", "subject": "Spring is here", "weight": 50},
+        ],
+        "winnerCriteria": "open_rate",
+        "testDurationHours": 0.02,
+        "testSamplePercent": 30,
+    }
+)
 _GLOBEX = DemoTenant(
     id="globex",
     domain="clients.example.org",
@@ -142,6 +154,7 @@ _GLOBEX = DemoTenant(
             "Clients",
             _email("The spring catalogue for {{ firstName }}", "Spring is here", "See the catalogue"),
             _from("Globex", "hello@globex.example"),
+            ab_test=_TEST,
         ),
         DemoCampaign("Showroom opening", "whatsapp", "WhatsApp", {"text": "Hello {{ firstName }}, our new showroom opens on Friday!"}),
     ),

@@ -63,6 +63,8 @@ DRAFT: Mapping[str, Any] = MappingProxyType(
         "skippedCount": None,
         "sampleSentAt": None,
         "statusReason": None,
+        "abTestUntil": None,
+        "winnerVariantId": None,
     }
 )
 RUNNING = MappingProxyType({**DRAFT, "status": "running", "version": 2, "startedAt": "2026-01-28T09:00:00.417Z"})
@@ -100,6 +102,10 @@ STATS: Mapping[str, Any] = MappingProxyType(
         "updatedAt": "2026-01-28T09:14:03.120Z",
     }
 )
+TRIGGER: Mapping[str, Any] = MappingProxyType(
+    {"contactIds": ["550e8400-e29b-41d4-a716-446655440010", "550e8400-e29b-41d4-a716-446655440011"]}
+)
+TRIGGERED: Mapping[str, Any] = MappingProxyType({"accepted": 1, "refused": {"re-entry": 1}})
 RECIPIENT: Mapping[str, Any] = MappingProxyType(
     {
         "id": "00000000-002a-8000-84d2-000000000000",

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Annotated, Any
 
 import asyncpg
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse, JSONResponse, Response
+
+from streams.errors import DependencyDownError
+from tables.sql import job_runs
+from tables.sql.database import once
 
 router = APIRouter(tags=["health"])
 
@@ -39,8 +44,12 @@ async def alive() -> dict[str, bool]:
 
 
 @router.get("/readyz")
-async def ready(request: Request) -> Response:
-    """200 when PostgreSQL answers, the live counts are read and Kafka takes events; else 503. The body says which part is missing."""
+async def ready(request: Request, verbose: Annotated[str | None, Query(description="also show the background jobs")] = None) -> Response:
+    """200 when PostgreSQL answers, the live counts are read and Kafka takes events; else 503. The body says which part is missing.
+
+    With `verbose` (no value is needed) `jobs` shows the last run of each background job and when the next is due; null while PostgreSQL
+    is away, and for a job that never ran.
+    """
     state = request.app.state
     parts = {
         "postgres": await _answers(state.pool),
@@ -48,7 +57,17 @@ async def ready(request: Request) -> Response:
         "sending": state.sending.ready.is_set(),
         "reports": state.reports.is_ready,
     }
-    return JSONResponse({"ready": all(parts.values()), "parts": parts}, 200 if all(parts.values()) else 503)
+    more = {} if verbose is None or verbose == "false" else {"jobs": await _jobs(state.pool)}
+    return JSONResponse({"ready": all(parts.values()), "parts": parts} | more, 200 if all(parts.values()) else 503)
+
+
+async def _jobs(pool: asyncpg.Pool) -> dict[str, dict[str, Any] | None] | None:
+    try:
+        async with asyncio.timeout(2):
+            _, runs = await once(pool, job_runs.last_runs)
+    except (TimeoutError, DependencyDownError):
+        return None
+    return job_runs.presented(runs)
 
 
 async def _answers(pool: asyncpg.Pool) -> bool:

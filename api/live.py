@@ -16,6 +16,8 @@ from api.presented import Live
 from streams.errors import DependencyDownError, NotFoundError, UnauthorizedError
 from tables.sql.campaigns import Campaign, get_campaign, list_campaigns
 from tables.sql.database import Connection, translated
+from tables.sql.families import Family, families
+from tables.sql.schedule_rules import RECURRING
 
 router = APIRouter(tags=["live"])
 
@@ -32,9 +34,11 @@ async def overview(request: Request, who: Viewer) -> AsyncIterable[ServerSentEve
 
     async def look(live: Live, connection: Connection) -> dict[str, Any]:
         found, _ = await list_campaigns(connection, who.tenant_id, page_size=_SHOWN)
-        shown = [_with_stats(live, campaign) for campaign in found]
-        totals = {name: sum(row["stats"][name] for row in shown) for name in _SUMMED}
-        return {"campaigns": shown, "totals": totals | {"rate": round(sum(row["progress"]["rate"] for row in shown))}}
+        series = await families(connection, who.tenant_id, found)
+        shown = [_with_stats(live, campaign, series.get(campaign.id)) for campaign in found]
+        once = [row for row in shown if row["type"] != RECURRING]  # a series is the sum of campaigns that are there, too
+        totals = {name: sum(row["stats"][name] for row in once) for name in _SUMMED}
+        return {"campaigns": shown, "totals": totals | {"rate": round(sum(row["progress"]["rate"] for row in once))}}
 
     async for seen in _changes(request, look):
         yield ServerSentEvent(data=seen, event="campaigns")
@@ -45,7 +49,9 @@ async def one(request: Request, who: Viewer, campaign: Existing) -> AsyncIterabl
     """`campaign`: the campaign with stats, progress, ETA and the reason for waiting. Ends when the campaign is deleted."""
 
     async def look(live: Live, connection: Connection) -> dict[str, Any]:
-        return _with_stats(live, await get_campaign(connection, who.tenant_id, campaign.id))
+        current = await get_campaign(connection, who.tenant_id, campaign.id)
+        series = await families(connection, who.tenant_id, [current])
+        return _with_stats(live, current, series.get(current.id))
 
     async for seen in _changes(request, look):
         yield ServerSentEvent(data=seen, event="campaign")
@@ -74,5 +80,5 @@ async def _changes(request: Request, look: Look) -> AsyncIterator[dict[str, Any]
         await asyncio.sleep(_EVERY)
 
 
-def _with_stats(live: Live, campaign: Campaign) -> dict[str, Any]:
-    return live.campaign(campaign) | {"stats": live.stats(campaign)}
+def _with_stats(live: Live, campaign: Campaign, family: Family | None) -> dict[str, Any]:
+    return live.campaign(campaign, family) | {"stats": live.stats(campaign, family=family)}

@@ -1,27 +1,50 @@
-"""Which requests for pixels and links come from machines: scanners, proxies and prefetching, counted apart from people, never dropped."""
+"""Which requests for pixels and links come from machines: by user agent, by address, and by what they say of prefetching."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-# Parts of user agents, lower case.
-_AGENTS = (
-    # Gmail's image proxy fetches for everybody, also when a person opens: github.com/browscap/browscap/issues/1108
-    "googleimageproxy",
-    "via ggpht.com",  # its older name: github.com/browscap/browscap/issues/367
-    "gmail-content-sampling",  # Gmail follows links: github.com/mssola/user_agent/issues/71
-    "yahoomailproxy",  # help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html
-    "edge/12.246 mozilla/5.0",  # Gmail prefetches images before it shows a message: bird.com/blog/gmail-prefetching-images
-    "bingpreview",  # link previews of Microsoft: bing.com/webmasters/help/which-crawlers-does-bing-use-8c184ec0
-    "skypeuripreview",  # the same of Skype and Teams, as it names itself
-)
-_APPLE = "mozilla/5.0"  # the whole of what Mail Privacy Protection says of itself: mailgun.com/blog/product/bot-detection
+from connectors.machines import is_machine_address, is_machine_agent
+from streams.settings import Settings
+
 _PREFETCH = ("sec-purpose", "purpose", "x-moz")  # wicg.github.io/nav-speculation/prefetch.html and its two predecessors
+_MOST_HOPS = 20
+Address = IPv4Address | IPv6Address
 
 
-def is_machine(headers: Mapping[str, str]) -> bool:
-    """Whether no person can be told to be behind this request. `headers` finds names whatever their case."""
-    agent = headers.get("user-agent", "").strip().lower()
-    if agent == _APPLE or any(part in agent for part in _AGENTS):
-        return True
-    return any("prefetch" in headers.get(name, "").lower() for name in _PREFETCH)
+class Machines:
+    """Tells machines from people. Who asks is the peer, or the nearest of `X-Forwarded-For` that is no trusted proxy."""
+
+    def __init__(self, settings: Settings) -> None:
+        named = settings.trusted_proxies.split(",") if settings.trusted_proxies else []
+        self._trusted = tuple(ip_network(network.strip()) for network in named)
+
+    def is_machine(self, headers: Mapping[str, str], peer: str | None) -> bool:
+        """Whether no person can be told to be behind this request. `headers` finds names whatever their case."""
+        if is_machine_agent(headers.get("user-agent", "")):
+            return True
+        if any("prefetch" in headers.get(name, "").lower() for name in _PREFETCH):
+            return True
+        address = caller(peer, headers.get("x-forwarded-for", ""), self._trusted)
+        return address is not None and is_machine_address(address)
+
+
+def caller(peer: str | None, forwarded: str, trusted: Iterable[IPv4Network | IPv6Network]) -> Address | None:
+    """The address that asked, None when it cannot be told. A header from anybody but a trusted proxy could claim anything."""
+    address, networks = _address(peer or ""), tuple(trusted)
+    for hop in reversed(forwarded.split(",")[-_MOST_HOPS:]):
+        if address is None or not any(address in network for network in networks):
+            return address
+        if not hop.strip():
+            return address
+        address = _address(hop)
+    return address
+
+
+def _address(text: str) -> Address | None:
+    try:
+        address = ip_address(text.strip().strip("[]"))
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from streams.command_bodies import sentence
-from streams.errors import CampaignError
+from streams.errors import CampaignError, RateLimitedError
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +26,17 @@ TITLES: Mapping[int, str] = {
     409: "Conflict",
     412: "The campaign has changed",
     413: "The request is too large",
+    414: "The address is too long",
     415: "Unsupported content type",
     422: "A rule is broken",
+    429: "Too many requests",
     500: "Something went wrong here",
     503: "A dependency is down",
 }
+METHOD_NOT_ALLOWED = "This address does not know the method."
+_LISTED = 50  # broken rules named in one answer
 # The framework's words for these two say less.
-_DETAILS: Mapping[int, str] = {404: "There is nothing at this address.", 405: "This address does not know the method."}
+_DETAILS: Mapping[int, str] = {404: "There is nothing at this address.", 405: METHOD_NOT_ALLOWED}
 # `type` of what the framework refuses before our code sees it; our own errors name theirs.
 _CODES: Mapping[int, str] = {
     400: "malformed",
@@ -77,8 +81,22 @@ def problem(
 
 def of_error(request: Request, error: CampaignError) -> Response:
     errors = [{"field": wrong.field, "message": wrong.message} for wrong in error.errors]
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {"Retry-After": "5"} if error.status in (429, 503) else None
-    return problem(request, error.status, error.detail, code=error.code, title=error.title, errors=errors, headers=headers)
+    detail = error.detail if len(errors) <= _LISTED else _listed(errors)
+    headers = dict(_headers(error))
+    return problem(request, error.status, detail, code=error.code, title=error.title, errors=errors[:_LISTED], headers=headers)
+
+
+def _headers(error: CampaignError) -> Iterator[tuple[str, str]]:
+    if error.status == 401:
+        yield "WWW-Authenticate", "Bearer"
+    if error.status in (429, 503):
+        yield "Retry-After", str(error.retry_after) if isinstance(error, RateLimitedError) else "5"
+
+
+def _listed(errors: Sequence[dict[str, str]]) -> str:
+    """All of them in one line, the first 50 when there are more: who sends 100,000 wrong fields does not get 100,000 sentences."""
+    more = f"; and {len(errors) - _LISTED:,} more" if len(errors) > _LISTED else ""
+    return "; ".join(f"{one['field']}: {one['message']}" for one in errors[:_LISTED]) + more
 
 
 def _of_validation(request: Request, wrong: Sequence[Any]) -> Response:
@@ -88,8 +106,8 @@ def _of_validation(request: Request, wrong: Sequence[Any]) -> Response:
         for item in wrong
     ]
     is_header = all(item["loc"][0] == "header" for item in wrong)
-    detail = "; ".join(f"{one['field']}: {one['message']}" for one in fields)
-    return problem(request, 400 if is_header else 422, detail, code="malformed" if is_header else "rule-broken", errors=fields)
+    code = "malformed" if is_header else "rule-broken"
+    return problem(request, 400 if is_header else 422, _listed(fields), code=code, errors=fields[:_LISTED])
 
 
 def install(app: FastAPI) -> None:

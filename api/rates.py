@@ -19,7 +19,7 @@ class Rates:
 
     def __init__(self, stats: StatsView, sending: SendingView) -> None:
         self._stats, self._sending = stats, sending
-        self._samples: dict[int, deque[tuple[float, int]]] = {}
+        self._samples: dict[int, deque[tuple[float, int, bool]]] = {}  # when, how many are done, whether somebody is in flight
         self._task: asyncio.Task[None] | None = None
 
     def of(self, number: int) -> float:
@@ -27,20 +27,20 @@ class Rates:
         samples = self._samples.get(number)
         if not samples or len(samples) < 2:
             return 0.0
-        (began, before), (ended, after) = samples[0], samples[-1]
+        (began, before, _), (ended, after, _) = samples[0], samples[-1]
         return (after - before) / (ended - began)
 
     def is_stalled(self, number: int) -> bool:
-        """Nobody has been done for five seconds."""
+        """Nobody has been done for five seconds, although all that time somebody was in flight."""
         samples = self._samples.get(number) or deque()
-        return len(samples) == _SAMPLES and samples[0][1] == samples[-1][1]
+        return len(samples) == _SAMPLES and samples[0][1] == samples[-1][1] and all(is_in_flight for _, _, is_in_flight in samples)
 
     def sample(self, now: float) -> None:
         """Note the counts of every campaign that the throttle holds, at `now` seconds of any monotonic clock."""
         self._samples = {number: self._samples.get(number) or deque(maxlen=_SAMPLES) for number in self._sending.numbers()}
         for number, samples in self._samples.items():
-            total = self._stats.campaign(number).total
-            samples.append((now, total.sent + total.skipped))
+            total, sending = self._stats.campaign(number).total, self._sending.campaign(number)
+            samples.append((now, total.sent + total.skipped, sending is not None and sending.in_flight > 0))
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name="rates")

@@ -36,6 +36,10 @@ def unsubscribed() -> Response:
     return _page("Unsubscribed", "You will receive no more of these messages.")
 
 
+def only_a_test() -> Response:
+    return _page("A test message", "This message was a test: there is nothing to unsubscribe from.")
+
+
 def unknown() -> Response:
     return _page("Not found", "This link is incomplete or not one of ours.", 404)
 

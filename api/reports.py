@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self
 
@@ -18,6 +19,7 @@ from streams.topics import Name, Topics
 
 _RETRY = 0.5  # seconds between two attempts to reach Kafka
 _PATIENCE = 3.0  # seconds; a mail reader that waits for a picture gives up after a few
+_PATIENCE_WITH_MANY = 10.0  # seconds; providers wait for 10 to 30 before they try again
 _log = logging.getLogger(__name__)
 
 
@@ -36,14 +38,23 @@ class Reports:
 
     async def send(self, event: Incoming) -> None:
         """Returns when every in-sync replica has the event. Raises DependencyDownError within three seconds; it may arrive all the same."""
+        await self._send([event], _PATIENCE)
+
+    async def send_all(self, events: Sequence[Incoming]) -> None:
+        """`send` for all of them or, with DependencyDownError after ten seconds, for nobody knows which: send all of them again."""
+        if events:
+            await self._send(events, _PATIENCE_WITH_MANY)
+
+    async def _send(self, events: Sequence[Incoming], patience: float) -> None:
         producer = self._producer
         if producer is None:
             raise DependencyDownError("Kafka does not answer. Try again.")
-        key = event.message_id.encode()
-        topic, partition = self._topics.name(Name.INCOMING), self._topics.partition(key)
+        topic, partition = self._topics.name(Name.INCOMING), self._topics.partition
         try:
-            async with asyncio.timeout(_PATIENCE):
-                await producer.send_and_wait(topic, encode_incoming(event), key=key, partition=partition)
+            async with asyncio.timeout(patience):
+                keyed = ((event, event.message_id.encode()) for event in events)
+                sent = [await producer.send(topic, encode_incoming(event), key=key, partition=partition(key)) for event, key in keyed]
+                await asyncio.gather(*sent)
         except TimeoutError as error:
             raise DependencyDownError("Kafka does not answer. Try again.") from error
         except KafkaError as error:

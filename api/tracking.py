@@ -14,17 +14,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api import recipient_pages
-from api.machines import is_machine
+from api.inbound import row_of
+from api.machines import Machines
 from api.reports import Reports
 from connectors import templates
 from streams import metrics
+from streams.crash_points import crash_point
 from streams.envelope import rfc3339
 from streams.errors import DependencyDownError, NotFoundError
 from streams.incoming import Details, Incoming, IncomingType
-from streams.message_id import InvalidMessageIdError, MessageIds
+from streams.message_id import InvalidMessageIdError, MessageIds, is_test
 from streams.settings import Settings
 from tables.sql.campaign_numbers import CampaignNumbers, NumberedCampaign
 from tables.sql.database import translated
+from tables.sql.suppressions import suppress_recipients
 
 _MESSAGE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _LINK = re.compile(r"[0-9]{1,6}")
@@ -37,7 +40,7 @@ class Tracking:
 
     def __init__(self, settings: Settings, pool: asyncpg.Pool, reports: Reports) -> None:
         self._pool, self._reports, self._public_url = pool, reports, settings.public_url
-        self._ids, self._numbers = MessageIds.of(settings), CampaignNumbers()
+        self._ids, self._numbers, self._machines = MessageIds.of(settings), CampaignNumbers(), Machines(settings)
         self._links: OrderedDict[int, tuple[str, ...]] = OrderedDict()
 
     async def campaign(self, message_id: str) -> NumberedCampaign:
@@ -72,6 +75,18 @@ class Tracking:
             raise NotFoundError("The campaign has no such link.")
         return links[int(link)]
 
+    def is_machine(self, request: Request) -> bool:
+        return self._machines.is_machine(request.headers, request.client.host if request.client else None)
+
+    async def unsubscribe(self, message_id: str, campaign: NumberedCampaign) -> None:
+        """Nothing more goes there from the next chunk on, and the event is in Kafka. The suppression comes first: it is what matters, and
+        a repeat changes nothing. Raises DependencyDownError."""
+        with translated():
+            async with self._pool.acquire() as connection:
+                await suppress_recipients(connection, {row_of(message_id): "unsubscribed"})
+        crash_point("suppressed", "tracking")
+        await self.report("unsubscribed", message_id, campaign)
+
     async def report(self, kind: IncomingType, message_id: str, campaign: NumberedCampaign, details: Details | None = None) -> None:
         """The event is in Kafka. Raises DependencyDownError."""
         await self._reports.send(Incoming(kind, message_id, campaign.tenant_id, rfc3339(datetime.now(UTC)), details))
@@ -98,7 +113,7 @@ async def opened(request: Request) -> Response:
     if request.method == "GET":
         try:
             campaign = await tracking.campaign(message_id)
-            details = Details(is_machine=True) if is_machine(request.headers) else None
+            details = Details(is_machine=True) if tracking.is_machine(request) else None
             await tracking.report("opened", message_id, campaign, details)
         except NotFoundError:
             metrics.TRACKING_REFUSED.inc()
@@ -120,7 +135,7 @@ async def clicked(request: Request) -> Response:
         return _try_again(error)
     if request.method == "GET":
         try:
-            await tracking.report("clicked", message_id, campaign, Details(url=url, is_machine=is_machine(request.headers)))
+            await tracking.report("clicked", message_id, campaign, Details(url=url, is_machine=tracking.is_machine(request)))
         except DependencyDownError as error:
             _lost("clicked", error)
     return recipient_pages.redirect(url)
@@ -129,14 +144,17 @@ async def clicked(request: Request) -> Response:
 async def unsubscribe(request: Request) -> Response:
     """GET asks, POST acts: a person's button or a mail reader's one click (RFC 8058), whose body says nothing that the id does not.
 
-    200 means that the event is in Kafka; a repeat is the same. 404 for a wrong id, 503 when it could not be kept.
+    200 means that it holds from the next chunk on and that the event is in Kafka; a repeat is the same. 404 for a wrong id, 503 when it
+    could not be kept. A test message has nobody to unsubscribe.
     """
     tracking, message_id = _of(request), request.path_params["message_id"]
+    if is_test(message_id):
+        return recipient_pages.only_a_test()
     try:
         campaign = await tracking.campaign(message_id)
         if request.method != "POST":
             return recipient_pages.question()
-        await tracking.report("unsubscribed", message_id, campaign)
+        await tracking.unsubscribe(message_id, campaign)
     except NotFoundError:
         metrics.TRACKING_REFUSED.inc()
         return recipient_pages.unknown()

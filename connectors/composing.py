@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 
-from connectors.rendering import RenderError
+from connectors.rendering import RenderError, Tracking
 from connectors.templates import Content
 from streams.message_id import MessageIds
 from streams.messages import Message, encode_message
 from tables.sql.chunks import ADDRESS, CONTACT_ID, FIRST_FIELD, IS_SUPPRESSED, RECIPIENT_ID, VARIANT_ID
 from tables.sql.recipients import ordinal_of
+from tables.text_messages import segments
 
 MAX_MESSAGE = 800_000  # bytes; a Kafka batch, which must hold the largest record, has 900,000
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -32,6 +33,11 @@ class Composed:
     skipped: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # reason -> ordinals
 
 
+def headers(channel: str, tracking: Tracking, message_id: str) -> dict[str, str] | None:
+    """The headers of a message: only an email has any, those of RFC 8058."""
+    return {"List-Unsubscribe": f"<{tracking.unsubscribe(message_id)}>", **_ONE_CLICK} if channel == "email" else None
+
+
 def aligned(rows: Sequence[Any], start: int, stop: int) -> Sequence[Any]:
     """One row of `read_chunk`, or None, for each ordinal of [start, stop)."""
     if len(rows) == stop - start:
@@ -46,12 +52,13 @@ def compose(
     """Add the messages of the recipients from `start` on, one per row of `aligned`, read with the content's fields.
 
     `variant` holds for all of them; when it is None each has the one in its row. Skip reasons: `erased` (no row or no contact),
-    `suppressed`, `no-address`, `render-error`. About 8 us a message.
+    `suppressed`, `no-address`, `render-error`, `too-long` (an SMS of more segments than the campaign allows). About 8 us a message.
     """
     ordinals = range(start, start + len(rows))
     tenant, campaign, number, channel, fields = content.tenant_id, str(content.id), content.number, content.channel, content.fields
     sender, list_header, is_email = content.sender, f"<{content.tracking.unsubscribe('')}", channel == "email"
     sender, has_attributes = dict(sender) if sender else None, "attributes" in fields
+    options, most = dict(content.options) if content.options else None, content.max_segments
     template, by_variant = content.template(variant), variant is None and len(content.templates) > 1
     keep, skipped, sent = into.records.append, into.skipped, into.sent[variant].append
     message_ids = ids.make_many(number, ordinals, tenant, content.key_epoch)
@@ -77,6 +84,9 @@ def compose(
         except _UNRENDERABLE:
             skipped["render-error"].append(ordinal)
             continue
+        if most is not None and segments(parts["text"]).parts > most:
+            skipped["too-long"].append(ordinal)
+            continue
         message = encode_message(
             Message(
                 message_id=message_id,
@@ -91,6 +101,7 @@ def compose(
                 variant_id=own,
                 sender=sender,
                 headers={"List-Unsubscribe": f"{list_header}{message_id}>", **_ONE_CLICK} if is_email else None,
+                options=options,
             )
         )
         if len(message) > MAX_MESSAGE:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from minijinja import Environment, TemplateError
 
 from connectors.template_language import refused
-from connectors.template_nesting import too_nested
+from connectors.template_nesting import tags, too_nested
 from connectors.template_values import MAX_ELEMENTS, Hiding, TooManyElementsError, needs_hiding, without_methods
 from streams.errors import CampaignError
 from tables.channels import CHANNELS
@@ -29,9 +29,12 @@ _FUEL = 20_000  # steps
 # PostgreSQL stores no NUL in text or jsonb, so neither a template nor a contact can contain one.
 _BETWEEN = "\0"
 _NOTHING: dict[str, Any] = {}
-_ANCHOR = re.compile(r"""(<a\b[^>]*?\bhref\s*=\s*)(["'])(https?://[^"'<>]*)\2""", re.IGNORECASE)
+_ANCHOR = re.compile(r"""(<a\b[^<>]*?\bhref\s*=\s*)(["'])(https?://[^"'<>]*)\2""", re.IGNORECASE)
 _UNSUBSCRIBE = re.compile(r"\{\{\s*unsubscribeUrl\s*\}\}")
 _EXPRESSION = re.compile(r"\{[{%#]")
+_PLAIN_URL = re.compile(r"\bhttps?://[^\s<>\"]+", re.IGNORECASE)
+_OPENED_BY = {")": "(", "]": "[", "}": "{"}
+_PLAIN_TEXT = frozenset([("email", "text"), ("sms", "text"), ("whatsapp", "text")])
 
 
 class RenderError(CampaignError):
@@ -68,14 +71,17 @@ class Tracking:
     def instrument(self, channel: str, part: str, source: str, links: Links) -> str:
         """The source with tracked links and pixel.
 
-        Rewritten are anchors of `html` and a push message's `link` whose URL is absolute http(s) and constant. A URL with an expression in
-        it stays as it is, since its destination is not known before it is rendered; so do the links of text parts.
+        Rewritten are anchors of `html`, URLs in the texts of emails, SMS and WhatsApp, and a push message's `link`, when they are absolute
+        http(s) and constant. A URL that an expression is in, or that touches a tag, stays as it is, since its destination is not known
+        before it is rendered; so does one in a text that is not ASCII, since nobody knows where it ends.
         """
         # in place of the expression: a look-up less, and html would spell every slash of the URL as an entity
         url = self.unsubscribe("{{ messageId }}")
         source = _UNSUBSCRIBE.sub(lambda _: html.escape(url) if part == "html" else url, source)
         if part == "html":
             return self._instrument_html(source, links)
+        if self.clicks and (channel, part) in _PLAIN_TEXT and not too_nested(source):  # else it is refused in a moment
+            return self._instrument_text(source, links)
         if channel == "push" and part == "link" and self.clicks and source.startswith(("http://", "https://")):
             return source if _EXPRESSION.search(source) else self._click(links.number(source))
         return source
@@ -91,6 +97,23 @@ class Tracking:
             head, body, tail = source.rpartition("</body>")
             source = f"{head}{pixel}{body}{tail}" if body else source + pixel
         return source
+
+    def _instrument_text(self, source: str, links: Links) -> str:
+        made, position = list[str](), 0
+        for start, tag in (*tags(source), (len(source), "")):
+            text = source[position:start]
+            # `{{-` takes the space before it away
+            ends = len(text.rstrip() if tag[2:3] == "-" else text) if tag else None
+            made += [_PLAIN_URL.sub(partial(self._rewrite_plain, links, ends), text), tag]
+            position = start + len(tag)
+        return "".join(made)
+
+    def _rewrite_plain(self, links: Links, touching: int | None, found: re.Match[str]) -> str:
+        """`touching`: where a URL ends that touches the tag behind it."""
+        url = _without_punctuation(found.group())
+        if found.end() == touching or not url.isascii() or url.endswith("//"):
+            return found.group()
+        return self._click(links.number(url)) + found.group()[len(url) :]
 
     def _rewrite(self, found: re.Match[str], links: Links) -> str:
         before, quote, url = found.groups()
@@ -175,6 +198,17 @@ class Template:
 def _is_template_fault(error: BaseException) -> bool:
     """Values that cannot be compared or converted raise errors of Python; a panic of the engine derives from BaseException."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def _without_punctuation(url: str) -> str:
+    """The URL in a text without what belongs to the sentence: punctuation at its end, brackets that it does not open."""
+    unopened = {closing: url.count(closing) - url.count(opening) for closing, opening in _OPENED_BY.items()}
+    end = len(url)
+    while end and (url[end - 1] in ".,;:!?'" or unopened.get(url[end - 1], 0) > 0):
+        end -= 1
+        if url[end] in unopened:
+            unopened[url[end]] -= 1
+    return url[:end]
 
 
 def one_line(text: str) -> str:

@@ -20,10 +20,10 @@ _INSIDE = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|["']|[-+]?(?:%\}|\}
 
 def too_nested(source: str) -> str | None:
     """Why the engine must not be given this source, `line 3: …`; None when it may."""
-    position, blocks = 0, 0
+    position, blocks, line = 0, 0, 1
     while opening := _OPENING.search(source, position):
         end = _end(source, opening.start(), opening.group())
-        line = source.count("\n", 0, opening.start()) + 1
+        line += source.count("\n", position, opening.start())
         if end < 0:
             return f"line {line}: a tag or comment is not closed"
         if opening.group() != "{#" and end - opening.start() > MAX_TAG and not _RAW.match(source, opening.start()):
@@ -31,6 +31,7 @@ def too_nested(source: str) -> str | None:
         blocks += opening.group() == "{%"
         if blocks > MAX_BLOCK_TAGS:
             return f"line {line}: there are more than {MAX_BLOCK_TAGS:,} block tags"
+        line += source.count("\n", opening.start(), end)
         position = end
     return None
 

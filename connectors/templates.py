@@ -11,19 +11,16 @@ from uuid import UUID
 
 from connectors.rendering import Links, RenderError, Template, Tracking, one_line
 from streams.settings import Settings
+from tables.channels import CHANNELS
+from tables.sql.contents import contents
 from tables.sql.database import Connection, Database
 from tables.sql.recipients import FIELDS
 
 _log = logging.getLogger(__name__)
 
 _CAMPAIGN = """
-SELECT c.id, c.name, c.channel::text AS channel, c.settings, c.key_epoch, c.total_recipients, t.content
-  FROM campaigns c LEFT JOIN templates t ON t.id = c.template_id AND t.tenant_id = c.tenant_id AND t.channel = c.channel
- WHERE c.tenant_id = $1 AND c.number = $2"""
-_VARIANTS = """
-SELECT v.variant_id, v.subject, t.content
-  FROM campaign_variants v LEFT JOIN templates t ON t.id = v.template_id AND t.tenant_id = $1 AND t.channel = $3::campaign_channel
- WHERE v.campaign_id = $2 ORDER BY v.variant_id"""
+SELECT id, channel::text AS channel, settings, key_epoch, CASE WHEN type <> 'triggered' THEN total_recipients END AS total_recipients
+  FROM campaigns WHERE tenant_id = $1 AND number = $2"""
 _CACHED = 200  # campaigns; one is 10-100 kB
 
 
@@ -44,7 +41,8 @@ class Content:
     """Everything about a campaign that its messages have in common.
 
     `templates` by variant; None is the campaign's own, which also serves whoever has no variant. `links` by number. `fields` are the
-    contact fields that any of the templates uses. `total` recipients when they were known at the time of reading.
+    contact fields that any of the templates uses. `total` recipients when they were known at the time of reading and cannot become more.
+    `sender` and `options` are the message's `from` and `options`; an SMS of more than `max_segments` is not sent.
     """
 
     id: UUID
@@ -58,28 +56,28 @@ class Content:
     links: tuple[str, ...]
     fields: tuple[str, ...]
     tracking: Tracking
+    options: Mapping[str, Any] | None = None
+    max_segments: int | None = None
 
     def template(self, variant: str | None) -> Template | Broken:
         return self.templates.get(variant) or self.templates[None]
 
 
-async def load(connection: Connection, tenant: str, number: int, public_url: str) -> Content | None:
-    """A campaign's content as it is now, compiled (about 1 ms); None when this tenant has no such campaign.
+async def load(connection: Connection, tenant: str, number: int, public_url: str, *, is_tracked: bool = True) -> Content | None:
+    """A campaign's content, fixed if it has started, compiled (about 1 ms); None when this tenant has no such campaign.
 
-    A template that does not compile is `Broken`, it does not raise.
+    A template that does not compile is `Broken`, it does not raise. Not `is_tracked`: links as they are written, and no pixel.
     """
     campaign = await connection.fetchrow(_CAMPAIGN, tenant, number)
     if campaign is None:
         return None
     channel, settings = campaign["channel"], campaign["settings"]
-    tracking = Tracking(public_url, opens=bool(settings.get("trackOpens")), clicks=bool(settings.get("trackClicks")))
-    links, templates = Links(), dict[str | None, Template | Broken]()
-    contents: list[tuple[str | None, Any]] = [(None, campaign["content"])]
-    for variant in await connection.fetch(_VARIANTS, tenant, campaign["id"], channel):
-        subject = {"subject": variant["subject"]} if variant["subject"] and channel == "email" else {}
-        contents.append((variant["variant_id"], variant["content"] and {**variant["content"], **subject}))
-    for variant_id, content in contents:
-        templates[variant_id] = _compiled(channel, content, campaign["name"], tracking, links)
+    opens, clicks = (is_tracked and bool(settings.get(name)) for name in ("trackOpens", "trackClicks"))
+    tracking, links = Tracking(public_url, opens=opens, clicks=clicks), Links()
+    templates = {
+        said.variant_id: _compiled(channel, said.content, said.campaign_name, tracking, links)
+        for said in await contents(connection, campaign["id"])
+    }
     used = {field for template in templates.values() for field in template.fields}
     return Content(
         id=campaign["id"],
@@ -88,11 +86,13 @@ async def load(connection: Connection, tenant: str, number: int, public_url: str
         channel=channel,
         key_epoch=campaign["key_epoch"] or 0,
         total=campaign["total_recipients"],
-        sender=_sender(settings),
+        sender=_sender(channel, settings),
         templates=templates,
         links=links.urls,
         fields=tuple(field for field in FIELDS if field in used),
         tracking=tracking,
+        options={name: settings[name] for name in CHANNELS[channel].options if name in settings} or None,
+        max_segments=settings.get("maxSegments") if channel == "sms" else None,
     )
 
 
@@ -111,7 +111,7 @@ class Contents:
             if content is None:
                 return None
             for variant, template in content.templates.items():
-                if isinstance(template, Broken):
+                if isinstance(template, Broken) and (variant is not None or len(content.templates) == 1):  # a test sends its variants only
                     _log.warning(
                         "template is broken, its recipients are skipped", extra={"campaignId": str(content.id), "variant": variant}
                     )
@@ -135,6 +135,6 @@ def _compiled(channel: str, content: Mapping[str, Any] | None, name: str, tracki
         return Broken(error)
 
 
-def _sender(settings: Mapping[str, Any]) -> Mapping[str, str] | None:
-    names = (("name", "fromName"), ("email", "fromEmail"), ("replyTo", "replyTo"))
-    return {name: one_line(str(settings[key])) for name, key in names if settings.get(key)} or None
+def _sender(channel: str, settings: Mapping[str, Any]) -> Mapping[str, str] | None:
+    names = CHANNELS[channel].sender.items()
+    return {name: one_line(str(settings[setting])) for name, setting in names if settings.get(setting)} or None

@@ -12,10 +12,13 @@ from uuid import UUID
 
 import msgspec
 
-from streams.command_bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation, Extra, broken, validated
+from streams.ab_tests import AbTest, Winner
+from streams.command_bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation, broken, validated
 from streams.errors import CampaignError, FieldError
+from streams.fields import Extra
+from streams.triggers import CampaignTrigger
 
-Commanded = CampaignCreate | CampaignUpdate | CampaignSchedule | Explanation
+Commanded = CampaignCreate | CampaignUpdate | CampaignSchedule | CampaignTrigger | AbTest | Winner | Explanation
 TENANT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _LONGEST_ID = 128
 
@@ -31,6 +34,9 @@ class Verb(StrEnum):
     RESUME = "resume"
     CANCEL = "cancel"
     DELETE = "delete"
+    TRIGGER = "trigger"
+    AB_TEST = "ab-test.create"
+    WINNER = "ab-test.declare-winner"
 
 
 BODIES: Mapping[Verb, type[Commanded]] = {
@@ -42,6 +48,9 @@ BODIES: Mapping[Verb, type[Commanded]] = {
     Verb.RESUME: Explanation,
     Verb.CANCEL: Explanation,
     Verb.DELETE: Explanation,
+    Verb.TRIGGER: CampaignTrigger,
+    Verb.AB_TEST: AbTest,
+    Verb.WINNER: Winner,
 }
 
 
@@ -134,8 +143,6 @@ def _command(envelope: Incoming, kind: str) -> Command:
     identity = "createdBy" if verb is Verb.CREATE else "campaignId"
     subject = _uuid(data.pop(identity, None), identity)
     body = validated(BODIES[verb], data, "ignore")
-    if verb is Verb.SCHEDULE:
-        raise broken(FieldError("type", "scheduling is not supported by this version: send campaign.start when it is due"))
     return Command(
         verb=verb,
         tenant_id=envelope.tenant_id,

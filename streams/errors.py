@@ -79,6 +79,17 @@ class ForbiddenError(CampaignError):
     status, code, title = 403, "forbidden", "The role does not allow this"
 
 
+class RateLimitedError(CampaignError):
+    """The caller has made as many requests as a minute allows."""
+
+    status, code, title = 429, "rate-limited", "Too many requests"
+
+    def __init__(self, detail: str, *, errors: tuple[FieldError, ...] = (), retry_after: int = 60) -> None:
+        """`retry_after`: seconds until a request may succeed."""
+        super().__init__(detail, errors=errors)
+        self.retry_after = retry_after
+
+
 class DependencyDownError(CampaignError):
     """PostgreSQL, Kafka or NATS does not answer."""
 

@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from streams.envelope import Envelope, Record, encode, rfc3339
+from streams.evaluations import Evaluation
 
 _IDS = UUID("6b0f7c0e-5a3d-5d4e-9a57-0d1f6f3c2b11")  # namespace of event ids (RFC 9562, section 5.5)
 
@@ -94,7 +95,33 @@ class Deleted(Record, frozen=True):
     at: str
 
 
-LifecycleEvent = Created | Scheduled | Started | Paused | Resumed | Cancelled | Failed | Completed | Updated | Deleted
+class WinnerDeclared(Record, frozen=True):
+    """`by` is `evaluator`, with the figures that it decided on, or `person`, with the user if there was one."""
+
+    campaign_id: str
+    campaign_name: str
+    channel: str
+    variant_id: str
+    at: str
+    by: str
+    declared_by: str | None = None
+    evaluation: Evaluation | None = None
+
+
+class Alert(Record, frozen=True):
+    """Somebody should look at the campaign: `reason` is a code that does not change, `detail` says it to people."""
+
+    campaign_id: str
+    campaign_name: str
+    channel: str
+    at: str
+    reason: str
+    detail: str
+
+
+LifecycleEvent = (
+    Created | Scheduled | Started | Paused | Resumed | Cancelled | Failed | Completed | Updated | Deleted | WinnerDeclared | Alert
+)
 
 TYPES: Mapping[type[LifecycleEvent], str] = {
     Created: "campaign.created",
@@ -107,6 +134,8 @@ TYPES: Mapping[type[LifecycleEvent], str] = {
     Failed: "campaign.failed",
     Updated: "campaign.updated",
     Deleted: "campaign.deleted",
+    WinnerDeclared: "campaign.ab-test.winner-declared",
+    Alert: "campaign.alert",
 }
 
 

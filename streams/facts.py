@@ -42,7 +42,10 @@ class Group(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Batch(msgspec.Struct, array_like=True, frozen=True):
-    """One record of `campaigns.facts.v1` or `campaigns.outcomes.v1`. `campaign_id` is known to emission only, ingest leaves it out."""
+    """One record of `campaigns.facts.v1` or `campaigns.outcomes.v1`. `campaign_id` is known to emission only, ingest leaves it out.
+
+    `seals`: no facts, but the end of them: the shard's counts are final, and who they count may be forgotten.
+    """
 
     tenant_id: str
     number: int
@@ -50,6 +53,7 @@ class Batch(msgspec.Struct, array_like=True, frozen=True):
     base: int
     groups: tuple[Group, ...]
     campaign_id: str | None = None
+    seals: bool = False
 
 
 def pack(values: Iterable[int]) -> bytes:

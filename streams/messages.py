@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from streams.envelope import Record
 
 
 class Message(Record, frozen=True):
-    """What one recipient gets. `content`: email {subject, html, text}; sms, whatsapp {text}; push {title, body, link}."""
+    """What one recipient gets. `content`: email {subject, html, text}; sms, whatsapp {text}; push {title, body, link}.
+
+    `from`: email {name, email, replyTo}; sms, whatsapp {senderId}. `options` are settings of the campaign for the provider: sms
+    {maxSegments}; whatsapp {templateName, language}; push {sound, badge, ttlSeconds, collapseKey}. A test (`isTest`) goes to addresses
+    that somebody named, is never counted, and what is reported of it is ignored; its `contactId` can be the nil UUID.
+    """
 
     message_id: str
     tenant_id: str
@@ -22,6 +29,8 @@ class Message(Record, frozen=True):
     variant_id: str | None = None
     sender: dict[str, str] | None = msgspec.field(default=None, name="from")
     headers: dict[str, str] | None = None
+    options: dict[str, Any] | None = None
+    is_test: bool = False
 
 
 encode_message = msgspec.json.Encoder().encode

@@ -1,4 +1,4 @@
-"""The metrics of every process, one line each; `agent`, `topic`, `role` and `reason` are the only labels, so their number is bounded."""
+"""The metrics of every process, one line each; labels are of few values, so their number is bounded."""
 
 from __future__ import annotations
 
@@ -27,10 +27,17 @@ DEPENDENCY_DOWN = Gauge("campaigns_dependency_down", "1 while PostgreSQL, Kafka 
 
 # Events from the pipeline: everything read is either in facts or a dead letter.
 INGESTED = Counter("campaigns_ingested_events_total", "Events read from the pipeline, dead letters included", [])
+OF_TESTS = Counter("campaigns_test_events_total", "Events of test messages, which are dropped", [])
 
 # Tracking: pixel, links and unsubscribe pages.
 TRACKING_LOST = Counter("campaigns_tracking_lost_events_total", "Opens and clicks that were lost, because a dependency was down", [])
 TRACKING_REFUSED = Counter("campaigns_tracking_refused_requests_total", "Requests with a message id or link that is not ours", [])
+
+# Webhooks; `provider` is one of six, `outcome` one of accepted, ignored, foreign-id, unmatched, unusable.
+WEBHOOK_EVENTS = Counter("campaigns_webhook_events_total", "What verified webhooks reported", ["provider", "outcome"])
+
+# Campaigns paused because more people complained than the limit allows.
+COMPLAINT_PAUSES = Counter("campaigns_complaint_pauses_total", "Campaigns paused for their complaint rate")
 
 # NATS bridge.
 NATS_PUBLISHED = Counter("campaigns_nats_published_total", "Messages that JetStream has stored, repeats of a replay included")
@@ -42,11 +49,18 @@ GRANTED = Counter("campaigns_granted_messages_total", "Messages granted for send
 # Emission: every granted ordinal ends as one of these two.
 EMITTED = Counter("campaigns_emitted_messages_total", "Messages committed to the pipeline", [])
 SKIPPED = Counter(
-    "campaigns_skipped_recipients_total", "Recipients who got no message: erased, suppressed, no-address, render-error", ["reason"]
+    "campaigns_skipped_recipients_total",
+    "Recipients who got no message: erased, suppressed, no-address, render-error, too-long",
+    ["reason"],
 )
 
 # The projection of outcomes into PostgreSQL.
 PROJECTED = Counter("campaigns_projected_rows_total", "Recipient rows changed by facts", [])
+
+# Background jobs. The last success is the whole installation's: every control worker shows the same.
+JOB_RUNS = Counter("campaigns_job_runs_total", "Runs by outcome: done or failed", ["job", "outcome"])
+JOB_SECONDS = Histogram("campaigns_job_seconds", "Time of a run, failed ones included", ["job"], buckets=_FAST)
+JOB_SUCCEEDED = Gauge("campaigns_job_last_success_timestamp_seconds", "When a run last succeeded, Unix time; 0 = never", ["job"])
 
 # Outbox: what SQL transactions left for Kafka.
 OUTBOX_RELAYED = Counter("campaigns_outbox_relayed_total", "Records carried from the outbox to Kafka")

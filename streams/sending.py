@@ -35,7 +35,7 @@ class Span(Record, frozen=True):
 
 
 class Opened(Record, frozen=True, tag="opened", tag_field="type"):
-    """The audience is staged: the plan of a campaign, nothing of it written yet. A repeat changes nothing."""
+    """The plan of a campaign, nothing of it written yet. A repeat changes nothing. An endless one is added to until it is cancelled."""
 
     tenant_id: str
     campaign_id: str
@@ -45,6 +45,7 @@ class Opened(Record, frozen=True, tag="opened", tag_field="type"):
     spans: tuple[Span, ...]
     limits: Limits = Limits()
     tenant_limits: Limits = Limits()
+    is_endless: bool = False
 
 
 class RowsReady(Record, frozen=True, tag="rows-ready", tag_field="type"):
@@ -89,7 +90,7 @@ class SpansReleased(Record, frozen=True, tag="spans-released", tag_field="type")
 
 
 class SpansAdded(Record, frozen=True, tag="spans-added", tag_field="type"):
-    """A trigger appended rows and spans; `total` is the new size of the audience."""
+    """A trigger appended spans; `total`, the new size of the audience, grows with each, so that a repeat changes nothing."""
 
     tenant_id: str
     number: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import lru_cache
+from ipaddress import ip_network
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -44,11 +45,53 @@ class Settings(BaseSettings):
     session_timeout: timedelta = Field(timedelta(seconds=6), description="a killed worker's partitions move after this long")
     page_size: int = Field(50_000, ge=100, description="recipients that one expansion page writes")
     max_recipients: int = Field(1_000_000, ge=1, le=1 << 24, description="per campaign (specification, section 9)")
+    scheduler_interval: timedelta = Field(
+        timedelta(minutes=1),
+        gt=timedelta(0),
+        description="how often the job campaign-scheduler runs, beside the instants when something is due",
+    )
+    ab_test_interval: timedelta = Field(
+        timedelta(minutes=15), gt=timedelta(0), description="how often A/B tests are evaluated, beside the instants when one is due"
+    )
+    recurring_interval: timedelta = Field(
+        timedelta(hours=1), gt=timedelta(0), description="how often the job campaign-recurring-trigger runs; it looks ahead as far"
+    )
     max_running: int = Field(5, ge=1, description="running campaigns per tenant (specification, section 9)")
+
+    segments_url: str = Field("", description="base URL of a segment service of your own (docs/services.md); empty = our directory")
+    contacts_url: str = Field("", description="base URL of a contact service of your own; empty = our directory")
+    templates_url: str = Field("", description="base URL of a template service of your own; empty = our directory")
+    directory_token: SecretStr = Field(SecretStr(""), description="sent to these three services as a bearer token; empty = none")
+    directory_timeout: timedelta = Field(timedelta(seconds=10), description="how long one request to them may take; a call has three")
+
+    machine_window: timedelta = Field(
+        timedelta(seconds=2), ge=timedelta(0), description="an open or click so soon after sending is a machine's; whole seconds, 0 = off"
+    )
+    soft_bounce_limit: int = Field(5, ge=1, description="soft bounces in a row that suppress an address")
+    complaint_rate_limit: float = Field(0.3, gt=0, le=100, description="percent of the delivered; above it a campaign is paused")
+    complaint_min_delivered: int = Field(1_000, ge=1, description="delivered messages before a complaint rate means anything")
+    webhook_tolerance: timedelta = Field(timedelta(minutes=5), description="how old the signed time of a webhook may be, or how far ahead")
+    trusted_proxies: str = Field(
+        "", description="comma-separated networks whose `X-Forwarded-For` is believed, such as 10.0.0.0/8; empty = nobody's"
+    )
+
+    stats_refresh_interval: timedelta = Field(
+        timedelta(minutes=5), gt=timedelta(0), description="how often the job campaign-stats-refresh materialises the live stats"
+    )
+    stats_retention: timedelta = Field(
+        timedelta(days=90), gt=timedelta(0), description="without an event for so long, the counts of a finished campaign become final"
+    )
 
     public_url: str = Field("http://127.0.0.1:8080", description="base of every public link")
     api_host: str = Field("127.0.0.1", description="address that the API listens on")
+    import_max_bytes: int = Field(512 << 20, ge=1, description="largest body of POST /contacts/import; it is read as it arrives")
     api_port: int = Field(8080, description="port that the API listens on")
+    api_rate_limit: int = Field(6_000, ge=0, description="requests per minute of one API key or user and API process; 0 = no limit")
+    jwt_issuer: str = Field("", description="also take bearer JWTs of this issuer (`iss`); empty = API keys only")
+    jwt_audience: str = Field("", description="the audience (`aud`) that these tokens must name; needed with an issuer")
+    jwt_jwks_url: str = Field("", description="where the issuer publishes its keys (JWKS); needed with an issuer")
+    jwt_tenant_claim: str = Field("tenant_id", min_length=1, description="claim that names the tenant")
+    jwt_role_claim: str = Field("role", min_length=1, description="claim that names the role, or several: the highest counts")
     metrics_port: int = Field(0, description="loopback port for /metrics of this process; 0 = off")
     ready_file: str = Field("", description="where a process reports that it is ready; set by the supervisor")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR; DEBUG also shows what libraries say")
@@ -68,15 +111,25 @@ class Settings(BaseSettings):
                 raise ValueError("each key is 16 to 64 bytes in hexadecimal")
         return keys
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for network in value.split(",") if value else ():
+            ip_network(network.strip())  # a ValueError names it
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not timedelta(0) < self.hour <= self.day:
             raise ValueError("CAMPAIGNS_HOUR must be positive and not longer than CAMPAIGNS_DAY")
+        if self.jwt_issuer and not (self.jwt_audience and self.jwt_jwks_url.startswith(("https://", "http://"))):
+            raise ValueError("CAMPAIGNS_JWT_ISSUER needs CAMPAIGNS_JWT_AUDIENCE and the URL CAMPAIGNS_JWT_JWKS_URL")
         return self
 
     def environment(self) -> dict[str, str]:
         """The variables that recreate these settings in another process. It holds secrets: never print it."""
         values = {name: str(value) for name, value in self.model_dump(mode="json", exclude={"message_keys"}).items()}
+        values |= {name: value.get_secret_value() for name, value in self if isinstance(value, SecretStr)}
         values["message_keys"] = ",".join(key.get_secret_value() for key in self.message_keys)
         return {f"CAMPAIGNS_{name.upper()}": value for name, value in values.items()}
 

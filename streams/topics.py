@@ -41,6 +41,7 @@ class Name(StrEnum):
     FACTS = "campaigns.facts.v1"
     OUTCOMES = "campaigns.outcomes.v1"
     STATS = "campaigns.stats.v1"
+    PERFORMANCE = "campaigns.performance.v1"
     DEAD_LETTERS = "campaigns.dead-letters.v1"
     CONTROL_STATE = "campaigns-control-state"
     EXPAND_STATE = "campaigns-expand-state"
@@ -71,6 +72,7 @@ TOPICS: Mapping[Name, Topic] = {
     Name.FACTS: Topic("campaign number:shard", _kept(30)),
     Name.OUTCOMES: Topic("campaign number:shard", _kept(7)),
     Name.STATS: Topic("campaign number:shard", COMPACTED, is_public=True),
+    Name.PERFORMANCE: Topic("campaignId", _kept(30), is_public=True),
     Name.DEAD_LETTERS: Topic("source topic-partition-offset", _kept(30), is_public=True, is_single=True),
     Name.CONTROL_STATE: Topic("table\\0key, or \\0topic for the input position", COMPACTED),
     Name.EXPAND_STATE: Topic("as above", COMPACTED),
@@ -95,6 +97,13 @@ class Topics:
     def shard_partition(self, number: int, shard: int) -> int:
         """Where the facts and stats of one (campaign number, shard) live: the shards of a campaign spread evenly."""
         return (number * 31 + shard) % self.partitions
+
+    def place(self, topic: Name, key: str) -> int:
+        """Where a record of the topic with this key lives."""
+        if topic is not Name.FACTS:
+            return self.partition(key)
+        number, _, shard = key.partition(":")
+        return self.shard_partition(int(number), int(shard))
 
     def count(self, topic: Name) -> int:
         return 1 if TOPICS[topic].is_single else self.partitions

@@ -1,4 +1,4 @@
-"""The four channels: which contact column holds the address, how an address is spelled, what a template's content must be."""
+"""The four channels: where an address is and how it is spelled, what content and settings become of a message, and what that costs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
-_PLAIN_EMAIL = re.compile(r"[a-z0-9_]+(?:[.+-]?[a-z0-9_]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+([a-z]{2,24})", re.ASCII)
+from tables.text_messages import segments
+
+_PLAIN_EMAIL = re.compile(r"[a-z0-9_]+(?:[.+-][a-z0-9_]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+([a-z]{2,24})", re.ASCII)
 _PLAIN_US_PHONE = re.compile(r"\+1[2-9][0-9]{9}", re.ASCII)
 _RESERVED = frozenset({"arpa", "invalid", "local", "localhost", "onion", "alt"})  # the library refuses these top-level domains
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
@@ -23,7 +26,7 @@ def email(text: str) -> str:
     No DNS. Plain addresses take 1 us; everything else goes through email-validator, which costs 25 us and agrees with the short way.
     """
     lowered = text.strip().lower()
-    if (match := _PLAIN_EMAIL.fullmatch(lowered)) and len(lowered) <= _SHORT and match[1] not in _RESERVED:
+    if len(lowered) <= _SHORT and (match := _PLAIN_EMAIL.fullmatch(lowered)) and match[1] not in _RESERVED:
         return lowered
     try:
         # test_environment: names under .test are for exactly this (RFC 6761)
@@ -55,23 +58,50 @@ def push_token(text: str) -> str:
 
 @dataclass(frozen=True)
 class Channel:
-    """`column` of contacts holds the address, `normalise` spells it. `content`: field -> its longest length; `required` in that order."""
+    """`column` of contacts holds the address, `normalise` spells it. `content`: field -> its longest length; `required` in that order.
+
+    `sender`: member of a message's `from` -> the setting it comes from. `options`: the settings that travel in `options` as they are.
+    """
 
     column: str
     normalise: Callable[[str], str]
     content: Mapping[str, int]
     required: tuple[str, ...]
+    sender: Mapping[str, str]
+    options: tuple[str, ...] = ()
 
 
 # A message is one Kafka record and every recipient's copy is written out, so bodies are bounded far below the record limit.
 _EMAIL = MappingProxyType({"subject": 500, "html": 200_000, "text": 200_000})
 _SMS, _WHATSAPP = MappingProxyType({"text": 1600}), MappingProxyType({"text": 4096})
 _PUSH = MappingProxyType({"title": 200, "body": 4000, "link": 2000})
+_NAMED = MappingProxyType({"name": "fromName", "email": "fromEmail", "replyTo": "replyTo"})
+_IDENTIFIED, _NOBODY = MappingProxyType({"senderId": "senderId"}), MappingProxyType(dict[str, str]())
 CHANNELS: Mapping[str, Channel] = MappingProxyType(
     {
-        "email": Channel("email", email, _EMAIL, ("subject",)),
-        "sms": Channel("phone", phone, _SMS, ("text",)),
-        "whatsapp": Channel("phone", phone, _WHATSAPP, ("text",)),
-        "push": Channel("push_token", push_token, _PUSH, ("title", "body")),
+        "email": Channel("email", email, _EMAIL, ("subject",), _NAMED),
+        "sms": Channel("phone", phone, _SMS, ("text",), _IDENTIFIED, ("maxSegments",)),
+        "whatsapp": Channel("phone", phone, _WHATSAPP, ("text",), _IDENTIFIED, ("templateName", "language")),
+        "push": Channel("push_token", push_token, _PUSH, ("title", "body"), _NOBODY, ("sound", "badge", "ttlSeconds", "collapseKey")),
     }
 )
+# Bytes. Gmail shows no more of an email than about that; APNs and FCM take no larger payload.
+_CLIPPED, _LARGEST_PUSH = 102_000, 4_096
+
+
+def hints(channel: str, content: Mapping[str, str]) -> dict[str, Any]:
+    """What a rendered content costs or risks. sms: encoding, units, segments, unitsLeft; others: their size and the limit they face.
+
+    The size of a push message is that of its texts: provider and app add their own to it.
+    """
+    sizes = {part: len(text.encode("utf-8", "surrogatepass")) for part, text in content.items()}
+    match channel:
+        case "sms":
+            found = segments(content.get("text", ""))
+            return {"encoding": found.encoding, "units": found.units, "segments": found.parts, "unitsLeft": found.left}
+        case "whatsapp":
+            return {"characters": len(content.get("text", "")), "limit": _WHATSAPP["text"]}
+        case "push":
+            return {"bytes": sum(sizes.values()), "limit": _LARGEST_PUSH}
+        case _:
+            return {"bytes": sizes.get("html", 0) or sizes.get("text", 0), "limit": _CLIPPED}

@@ -75,15 +75,24 @@ def read_contacts(lines: Lines, kind: Format) -> Iterator[ContactRow | Rejected]
 
 def _read_ndjson(lines: Lines) -> Iterator[ContactRow | Rejected]:
     for text in lines:
-        if (fault := lines.taken_fault()) is None and not text.strip():
-            continue
-        try:
-            if fault is not None:
-                raise ValueError(fault)
-            yield contact_row(lines.number, *_sorted_out(_decode(text.encode())))
-        except (ValueError, msgspec.MsgspecError, RecursionError) as error:
-            reason = "line: not a JSON object" if isinstance(error, msgspec.MsgspecError | RecursionError) else str(error)
-            yield Rejected(lines.number, reason)
+        fault = lines.taken_fault()
+        if fault is not None:
+            yield Rejected(lines.number, fault)
+        elif text.strip():
+            try:
+                members = _decode(text.encode())
+            except (msgspec.MsgspecError, RecursionError):
+                yield Rejected(lines.number, "line: not a JSON object")
+            else:
+                yield row_of(lines.number, members)
+
+
+def row_of(line: int, members: Any) -> ContactRow | Rejected:
+    """A contact given as a JSON object, in a file or by another service."""
+    try:
+        return contact_row(line, *_sorted_out(members))
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+        return Rejected(line, "line: not a JSON object" if isinstance(error, msgspec.MsgspecError | RecursionError) else str(error))
 
 
 def _sorted_out(members: Any) -> tuple[dict[str, str], dict[str, Any]]:

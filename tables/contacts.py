@@ -55,6 +55,8 @@ def _text(name: str, longest: int) -> Callable[[str], str]:
     def checked(text: str) -> str:
         if len(text := text.strip()) > longest:
             raise ValueError(f"{name}: at most {longest} characters")
+        if "\0" in text:
+            raise ValueError(f"{name}: PostgreSQL stores no NUL characters")
         return text
 
     return checked

@@ -72,6 +72,8 @@ class CampaignSending(Record, frozen=True):
     waiting: Waiting | None = None
     tag: int = 0
     since: datetime | None = None
+    is_endless: bool = False
+    released: str | None = None  # of a stub: the variant that those held back are to get
 
     @property
     def in_flight(self) -> int:
@@ -80,8 +82,13 @@ class CampaignSending(Record, frozen=True):
 
     @property
     def is_done(self) -> bool:
-        """Nothing is left to grant, and nothing in flight."""
-        return self.is_open and not self.spans and self.in_flight <= 0
+        """Nothing is left to grant, nothing in flight, and nothing can be added."""
+        return self.is_open and not self.spans and self.in_flight <= 0 and (self.is_cancelled or not self.is_endless)
+
+    @property
+    def is_sampled(self) -> bool:
+        """What is left to grant is held, and nothing in flight. An endless campaign has no sample."""
+        return self.is_open and self.in_flight <= 0 and not self.is_endless and all(span.is_held for span in self.spans)
 
 
 class TenantSending(Record, frozen=True):
@@ -151,7 +158,7 @@ decode_tenant = msgspec.json.Decoder(TenantSending).decode
 
 
 def apply(tenant: TenantSending, event: Sending, at: datetime) -> TenantSending:
-    """Fold one event, heard at `at`. Repeats of all but `BatchSent` change nothing; pause, cancel and limits may overtake the plan."""
+    """Fold one event, heard at `at`. Repeats of all but `BatchSent` change nothing; lifecycle, limits and release may overtake the plan."""
     match event:
         case Tick():
             return tenant
@@ -199,7 +206,7 @@ def settle(tenant_id: str, tenant: TenantSending, clock: Clock) -> Settled:
             continue
         if not campaign.is_open and campaign.since is not None and clock.now - campaign.since >= _STUB_LASTS:
             continue
-        if campaign.is_open and campaign.in_flight <= 0 and not campaign.is_sample_sent and all(span.is_held for span in campaign.spans):
+        if campaign.is_sampled and not campaign.is_sample_sent:
             milestones.append(SampleSent(*identity, clock.latest))
             campaign = replace(campaign, is_sample_sent=True)
         kept[number] = campaign
@@ -231,12 +238,14 @@ def _fold(campaign: CampaignSending | None, event: _OfCampaign, at: datetime) ->
             return replace(campaign, is_cancelled=True, spans=())
         case LimitsChanged():
             return replace(campaign, limits=event.limits)
+        case SpansReleased() if not campaign.is_open:
+            return replace(campaign, released=campaign.released or event.variant_id)
         case SpansReleased():
-            released = (replace(span, is_held=False, variant_id=event.variant_id) if span.is_held else span for span in campaign.spans)
-            return replace(campaign, spans=tuple(released))
+            return replace(campaign, spans=_released(campaign.spans, event.variant_id))
+        case SpansAdded() if campaign.is_cancelled or event.total <= campaign.total:
+            return campaign
         case SpansAdded():
-            added = () if campaign.is_cancelled else event.spans
-            return replace(campaign, spans=campaign.spans + added, total=event.total)
+            return replace(campaign, spans=_appended(campaign.spans, event.spans), total=event.total)
         case BatchSent():
             return replace(campaign, sent=campaign.sent + event.sent, skipped=campaign.skipped + event.skipped)
         case _:
@@ -248,10 +257,28 @@ def _first_heard(event: _OfCampaign, at: datetime) -> CampaignSending | None:
     match event:
         case Opened() | Paused() | Cancelled():
             return CampaignSending(event.campaign_id, since=at)
-        case LimitsChanged():
+        case LimitsChanged() | SpansReleased():
             return CampaignSending(since=at)
         case _:
             return None
+
+
+def _released(spans: tuple[Span, ...], variant: str | None) -> tuple[Span, ...]:
+    """Nothing is held any more, unless nobody has won."""
+    if variant is None:
+        return spans
+    return tuple(replace(span, is_held=False, variant_id=variant) if span.is_held else span for span in spans)
+
+
+def _appended(spans: tuple[Span, ...], added: tuple[Span, ...]) -> tuple[Span, ...]:
+    """Spans that meet under the same conditions become one: else a campaign triggered a million times while paused has as many."""
+    joined = list(spans)
+    for span in added:
+        if joined and replace(joined[-1], start=span.start, stop=span.stop) == span and joined[-1].stop == span.start:
+            joined[-1] = replace(joined[-1], stop=span.stop)
+        else:
+            joined.append(span)
+    return tuple(joined)
 
 
 def _opened(stub: CampaignSending, plan: Opened) -> CampaignSending:
@@ -260,7 +287,9 @@ def _opened(stub: CampaignSending, plan: Opened) -> CampaignSending:
         campaign_id=plan.campaign_id,
         is_open=True,
         total=plan.total,
-        spans=() if stub.is_cancelled else tuple(span for span in plan.spans if span.start < span.stop),
+        spans=() if stub.is_cancelled else _released(tuple(span for span in plan.spans if span.start < span.stop), stub.released),
         limits=stub.limits or plan.limits,
         since=None,
+        is_endless=plan.is_endless,
+        released=None,
     )

@@ -12,11 +12,13 @@ from streams.errors import CampaignError, Fate
 from streams.facts import Batch, Group, Kind, pack, unpack
 from streams.message_id import SHARD_SIZE
 from streams.stats import Counts, ShardStats
+from tables.sent_times import SentTimes
 
 K = TypeVar("K", Kind, str)
 _HOUR = 3600
 _NOBODY = BitMap()
-_FORMAT = 1
+_FORMAT = 2  # 1 had no sent times
+_MACHINES = {Kind.OPENED: Kind.MACHINE_OPENED, Kind.CLICKED: Kind.MACHINE_CLICKED}
 
 
 class InvalidFactsError(CampaignError):
@@ -35,6 +37,8 @@ class _Stored(msgspec.Struct, array_like=True, frozen=True):
     variants: dict[str, bytes]
     reasons: dict[str, bytes]
     hours: dict[int, tuple[int, int]]
+    sent: dict[int, bytes] = {}
+    forgotten: int = -1
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -45,10 +49,11 @@ class Shard:
     """The state of up to 65,536 recipients. Laws: duplicates and disorder of batches change no count, and what was stored is restored.
 
     What depends on the order is only *when* a recipient's first open and click were: the first *reported* one fixes the hour (the earliest
-    would need a time per recipient). A recipient has one variant and one skip reason; should two be reported, the first one stands.
+    would need a time per recipient). A recipient has one variant and one skip reason; should two be reported, the first one stands. Opens
+    and clicks within a window of sending become a machine's when their sent fact comes first, as it does (tables/sent_times.py).
     """
 
-    __slots__ = ("campaign_id", "hours", "kinds", "number", "reasons", "shard", "tenant_id", "variants")
+    __slots__ = ("campaign_id", "hours", "kinds", "number", "reasons", "sent", "shard", "tenant_id", "variants")
 
     def __init__(self, tenant_id: str, number: int, shard: int) -> None:
         self.tenant_id, self.number, self.shard = tenant_id, number, shard
@@ -57,6 +62,7 @@ class Shard:
         self.variants: dict[str, BitMap] = {}  # disjoint: who was sent (or skipped as) which variant
         self.reasons: dict[str, BitMap] = {}  # disjoint: who was skipped why
         self.hours: dict[int, tuple[int, int]] = {}  # Unix hour -> people who opened, clicked for the first time
+        self.sent = SentTimes()
 
     @classmethod
     def restore(cls, stored: bytes) -> Shard:
@@ -67,22 +73,26 @@ class Shard:
         shard.kinds = {kind: BitMap.deserialize(bitmap) for kind, bitmap in row.kinds.items()}
         shard.variants = {variant: BitMap.deserialize(bitmap) for variant, bitmap in row.variants.items()}
         shard.reasons = {reason: BitMap.deserialize(bitmap) for reason, bitmap in row.reasons.items()}
+        shard.sent = SentTimes(row.sent, row.forgotten)
         return shard
 
     def store(self) -> bytes:
-        """At most 8 kB per kind, variant and reason (a full bitmap of 65,536 bits); runs and sparse ones are far smaller."""
-        kinds, variants, reasons = _serialized(self.kinds), _serialized(self.variants), _serialized(self.reasons)
-        return _encode(_Stored(_FORMAT, self.tenant_id, self.number, self.shard, self.campaign_id, kinds, variants, reasons, self.hours))
+        """At most 8 kB per kind, variant and reason (a full bitmap of 65,536 bits); runs and sparse ones are far smaller. Sent times add
+        less than 1 kB to a campaign that is not throttled, at most about 20 kB to one that is."""
+        bitmaps = _serialized(self.kinds), _serialized(self.variants), _serialized(self.reasons)
+        identity = self.tenant_id, self.number, self.shard, self.campaign_id
+        return _encode(_Stored(_FORMAT, *identity, *bitmaps, self.hours, *self.sent.stored()))
 
-    def fold(self, batch: Batch) -> Batch | None:
+    def fold(self, batch: Batch, window: int = 0) -> Batch | None:
         """Add what was reported; answers the first occurrences among it, None when nothing is new and the shard is unchanged.
 
         First occurrences are of *reported* kinds: a click before any open is one outcome, "clicked", although it also counts as opened.
-        They carry the recipient's variant. Raises InvalidFactsError, and has then changed nothing.
+        They carry the recipient's variant. Opens and clicks at most `window` seconds from sending are a machine's; 0 takes all as reported.
+        Raises InvalidFactsError, and has then changed nothing.
         """
-        reported = self._checked(batch)
-        groups = zip(batch.groups, reported, strict=True)
-        first = tuple(outcome for group, recipients in groups for outcome in self._fold(group, recipients, batch.base))
+        reported = zip(batch.groups, self._checked(batch), strict=True)
+        groups = (one for group, recipients in reported for one in self._told_apart(group, recipients, batch.base, window))
+        first = tuple(outcome for group, recipients in groups for outcome in self._fold(group, recipients, batch.base, window))
         if not first:
             return None
         self.campaign_id = self.campaign_id or batch.campaign_id
@@ -98,7 +108,18 @@ class Shard:
             raise InvalidFactsError(f"an ordinal outside the shard's {SHARD_SIZE}")
         return reported
 
-    def _fold(self, group: Group, recipients: BitMap, base: int) -> Iterator[Group]:
+    def _told_apart(self, group: Group, recipients: BitMap, base: int, window: int) -> Iterator[tuple[Group, BitMap]]:
+        machine = _MACHINES.get(group.kind) if window and self.sent else None
+        if machine is None:
+            yield group, recipients
+            return
+        people, machines = self.sent.split(group, recipients, base, window, self._bitmap(machine))
+        if people is not None:
+            yield people, recipients if machines is None else BitMap(unpack(people.ordinals))
+        if machines is not None:
+            yield msgspec.structs.replace(machines, kind=machine), BitMap(unpack(machines.ordinals))
+
+    def _fold(self, group: Group, recipients: BitMap, base: int, window: int) -> Iterator[Group]:
         known = self._bitmap(group.kind)
         new = recipients - known
         if not new:
@@ -111,6 +132,8 @@ class Shard:
                 self._note_hours(first, base, opened=new - self._bitmap(Kind.OPENED), clicked=new)
             case Kind.SENT | Kind.SKIPPED if group.variant_id is not None:
                 _add(self.variants, group.variant_id, new - BitMap.union(_NOBODY, *self.variants.values()))
+        if group.kind is Kind.SENT and window:
+            self.sent.note(first, new, base)
         if group.kind is Kind.SKIPPED:
             _add(self.reasons, group.detail or "unknown", new)
         self.kinds[group.kind] = known | new

@@ -12,12 +12,14 @@ from typing import Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.envelope import encode
 from streams.fatal import end_process
 from streams.settings import Settings
 from streams.stats import ShardStats, decode_stats
 from streams.topics import Name, Topics
 from tables.sending import CampaignSending, TenantSending, decode_tenant
 from tables.stats import CampaignStats, merged
+from tables.usage import QuotaWindows
 
 _RETRY = 0.5  # seconds between two attempts to reach Kafka
 _SENDING = b"sending\0"  # table, separator, then the tenant's id as JSON
@@ -29,27 +31,33 @@ class CompactedView(ABC):
 
     Sees committed records only, usually within 0.1 s. A broker that is away, at the start or later, is waited for; what was read stays
     readable meanwhile. `ready` is set once everything that was committed at the start has been read. A record that cannot be decoded is
-    logged and left out: a view must not fall for one bad value.
+    logged and left out: a view must not fall for one bad value. Several may use one view: it reads from the first `async with` to the end
+    of the last.
     """
 
     def __init__(self, settings: Settings, topic: Name) -> None:
         self.ready = asyncio.Event()
         self._settings, self._topic, self._partitions = settings, Topics(settings).name(topic), settings.partitions
         self._task: asyncio.Task[None] | None = None
+        self._users = 0
 
     @abstractmethod
     def put(self, key: bytes, value: bytes | None) -> None:
         """The newest value of a key; None when it was deleted. Raises ValueError for a value that cannot be decoded."""
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run_or_end(), name=f"view of {self._topic}")
+        self._users += 1
+        if self._task is None:
+            self._task = asyncio.create_task(self._run_or_end(), name=f"view of {self._topic}")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        self._users -= 1
+        if self._task is not None and not self._users:
+            task, self._task = self._task, None
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._task
+                await task
 
     async def _run_or_end(self) -> None:
         try:
@@ -126,6 +134,22 @@ class StatsView(CompactedView):
             return self._campaign(numbers[0])
         return merged(shard for number in numbers for shard in self._shards.get(number, {}).values())
 
+    def numbers(self) -> list[int]:
+        """The campaigns with facts, in order."""
+        return sorted(number for number, shards in self._shards.items() if shards)
+
+    def knows(self, number: int) -> bool:
+        """Whether there are facts of the campaign."""
+        return bool(self._shards.get(number))
+
+    def shards(self, number: int) -> list[int]:
+        """Which of the campaign's shards have facts."""
+        return sorted(self._shards.get(number, {}))
+
+    def version(self, *numbers: int) -> int:
+        """`campaign(*numbers).version` without adding anything else up."""
+        return sum(shard.version for number in numbers for shard in self._shards.get(number, {}).values())
+
     def _campaign(self, number: int) -> CampaignStats:
         found = self._merged.get(number)
         if found is None:
@@ -138,17 +162,21 @@ class StatsView(CompactedView):
 class SendingView(CompactedView):
     """How far every campaign that is being sent is, by campaign number: cursors, what is in flight, why it waits and until when.
 
+    `quota` is what each tenant has sent in the last hour and day.
+
     A campaign that is finished, cancelled or not started is not there. This is the throttle's own table, read from its state topic.
     """
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, Name.CONTROL_STATE)
+        self.quota = QuotaWindows()
         self._tenants: dict[bytes, TenantSending] = {}
         self._campaigns: dict[int, CampaignSending] = {}
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Rows of other tables of the control worker are left alone. Raises ValueError for a value that is not TenantSending."""
         if not key.startswith(_SENDING):
+            self.quota.put(key, value)
             return
         fresh = TenantSending() if value is None else decode_tenant(value)
         for number in self._tenants.get(key, fresh).campaigns:
@@ -162,6 +190,10 @@ class SendingView(CompactedView):
     def campaign(self, number: int) -> CampaignSending | None:
         """None when the throttle does not know it (any more)."""
         return self._campaigns.get(number)
+
+    def tenant(self, tenant_id: str) -> TenantSending:
+        """An empty one for a tenant that sends nothing."""
+        return self._tenants.get(_SENDING + encode(tenant_id), TenantSending())
 
     def numbers(self) -> list[int]:
         """The campaigns that are being sent."""

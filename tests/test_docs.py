@@ -69,3 +69,15 @@ def test_every_link_between_pages_leads_somewhere() -> None:
     for page in (_ROOT / "README.md", *(_ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_test_that_proves_the_specification_exists() -> None:
+    named = re.findall(r"^\| .+ \| `([^`]+)` \|$", _page("specification.md"), re.MULTILINE)
+    assert len(named) > 100
+    missing = []
+    for each in named:
+        file, _, test = each.partition("::")
+        text = (_ROOT / file).read_text() if (_ROOT / file).exists() else ""
+        if not text or (test and f"def {test}(" not in text):
+            missing.append(each)
+    assert not missing

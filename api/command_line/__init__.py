@@ -8,7 +8,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from api.command_line import bench, campaigns, import_, processes, stack, template, tenant, topics, watch
+from api.command_line import bench, campaigns, import_, job, processes, stack, template, tenant, topics, watch
 from api.command_line.terminal import complain
 from connectors.local.engine import EngineError
 from connectors.local.home import Home, HomeError
@@ -23,6 +23,7 @@ app = typer.Typer(
 stack.register(app)
 topics.register(app)
 processes.register(app)
+job.register(app)
 campaigns.register(app)
 import_.register(app)
 template.register(app)

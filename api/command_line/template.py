@@ -16,13 +16,13 @@ from rich.table import Table
 from api.command_line.campaigns import Key
 from api.command_line.client import key_or_default
 from api.command_line.terminal import out
-from connectors.rendering import Links, RenderError, Tracking
-from connectors.rendering import Template as Rendered
-from streams.command_bodies import Channel, Name, broken, validated
-from streams.errors import FieldError, ForbiddenError, MalformedError, UnauthorizedError
+from connectors.template_checks import check_template
+from streams.command_bodies import validated
+from streams.errors import ForbiddenError, MalformedError, UnauthorizedError
+from streams.fields import Channel, Name
 from streams.settings import from_environment
 from tables.sql.database import Connection, connect, translated
-from tables.sql.directory import Segment, Template, check_content, create_template, list_segments
+from tables.sql.directory import Segment, Template, create_template, list_segments
 from tables.sql.tenants import ROLES, verify
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ def create(
     except (OSError, ValueError) as error:
         raise MalformedError(f"{file}: {error}") from error
     wanted = validated(TemplateFile, given, "forbid")
-    _check_syntax(wanted)
+    check_template(wanted.channel, wanted.content)
 
     async def work(connection: Connection, tenant: str) -> Template:
         return await create_template(connection, tenant, wanted.name, wanted.channel, wanted.content)
@@ -87,15 +87,6 @@ def list_(key: Key = None, as_json: AsJson = False) -> None:
     for segment in found:
         table.add_row(segment.name, str(segment.id))
     out.print(table)
-
-
-def _check_syntax(wanted: TemplateFile) -> None:
-    """A mistake in a template is told now, not when a million recipients are skipped."""
-    check_content(wanted.channel, wanted.content)
-    try:
-        Rendered(wanted.channel, wanted.content, wanted.name, Tracking("https://example.com"), Links())
-    except RenderError as error:
-        raise broken(FieldError("content", str(error))) from error
 
 
 async def _as_tenant(key: str | None, role: str, work: Callable[[Connection, str], Awaitable[T]]) -> T:

@@ -33,7 +33,7 @@ class Behaviour(BaseSettings):
     opens: float = Field(0.38, ge=0, le=1, description="of the delivered, by people")
     clicks: float = Field(0.25, ge=0, le=1, description="of the people who open; of those who got an SMS, times opens")
     unsubscribes: float = Field(0.01, ge=0, le=1, description="of the people who open")
-    complaints: float = Field(0.002, ge=0, le=1, description="of the delivered")
+    complaints: float = Field(0.0005, ge=0, le=1, description="of the delivered; above 0.3 % a campaign is paused")
 
     delivery: float = Field(1.0, ge=0)
     opening: float = Field(20.0, ge=0, description="after the delivery")
@@ -60,16 +60,17 @@ class Event:
         return f"machine-{self.type}" if self.details is not None and self.details.is_machine else self.type
 
 
-def story(message_id: str, channel: str, behaviour: Behaviour) -> list[Event]:
-    """Everything that becomes of a message, in no particular order. Pure; about 6 us."""
+def story(message_id: str, channel: str, behaviour: Behaviour, soonest: float = 0.0) -> list[Event]:
+    """Everything that becomes of a message, in no particular order. No person opens it in the first `soonest` seconds. Pure; about 6 us."""
     dice = _Dice(message_id, behaviour)
-    return [Event(kind, after, dice.reports(after), details) for kind, after, details in _happenings(dice, channel, behaviour)]
+    happenings = _happenings(dice, channel, behaviour, soonest)
+    return [Event(kind, after, dice.reports(after), details) for kind, after, details in happenings]
 
 
 Happening = tuple[IncomingType, float, Details | None]
 
 
-def _happenings(dice: _Dice, channel: str, behaviour: Behaviour) -> Iterator[Happening]:
+def _happenings(dice: _Dice, channel: str, behaviour: Behaviour, soonest: float) -> Iterator[Happening]:
     fate, delivered = dice(0), dice.delay(1, behaviour.delivery)
     for kind, rate, details in (
         ("hard", behaviour.hard_bounces, Details(reason="no such recipient", bounce_type="hard")),
@@ -83,17 +84,17 @@ def _happenings(dice: _Dice, channel: str, behaviour: Behaviour) -> Iterator[Hap
     yield "delivered", delivered, None
     if dice(2) < behaviour.complaints:
         yield "complained", delivered + dice.delay(3, behaviour.opening), None
-    yield from _people(dice, channel, behaviour, delivered)
+    yield from _people(dice, channel, behaviour, max(delivered, soonest))
     if channel not in _WITHOUT_OPENS and dice(4) < behaviour.machine_opens:
         yield "opened", delivered, Details(is_machine=True)
         if dice(5) < behaviour.machine_clicks:
             yield "clicked", delivered, Details(url=dice.url(6), is_machine=True)
 
 
-def _people(dice: _Dice, channel: str, behaviour: Behaviour, delivered: float) -> Iterator[Happening]:
+def _people(dice: _Dice, channel: str, behaviour: Behaviour, seen: float) -> Iterator[Happening]:
     if dice(7) >= behaviour.opens:
         return
-    opened = delivered + dice.delay(8, behaviour.opening)
+    opened = seen + dice.delay(8, behaviour.opening)
     if channel not in _WITHOUT_OPENS:
         yield "opened", opened, None
     if dice(9) < behaviour.clicks:

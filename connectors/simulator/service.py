@@ -46,6 +46,7 @@ class _Message(msgspec.Struct, rename="camel", gc=False):
     campaign_id: str
     channel: str
     created_at: str
+    is_test: bool = False
 
 
 _decode = msgspec.json.Decoder(_Message).decode
@@ -59,6 +60,8 @@ class Simulator(Service):  # type: ignore[misc]  # mode is untyped
         self.behaviour = behaviour or Behaviour()
         self.reported = 0
         self._settings, self._topics, self._folder = settings, Topics(settings), truth
+        window = settings.machine_window.total_seconds()
+        self._soonest = window + 1 if window else 0.0  # else people would be taken for machines
         self._schedule, self._truth = Schedule(), TruthLog(None)
         self._assignments, self._told = _Assignments(), 0.0
         self._running: asyncio.Future[None] | None = None
@@ -119,9 +122,10 @@ class Simulator(Service):  # type: ignore[misc]  # mode is untyped
             return
         key = message.message_id.encode()
         partition = self._topics.partition(key)
-        for event in story(message.message_id, message.channel, self.behaviour):
+        for event in story(message.message_id, message.channel, self.behaviour, self._soonest):
             at = created + event.after
-            self._truth.add(message.campaign_id, message.message_id, event.kind, len(event.reports), round(at * 1000))
+            if not message.is_test:  # nobody counts those
+                self._truth.add(message.campaign_id, message.message_id, event.kind, len(event.reports), round(at * 1000))
             value = _encoded(message, event, at)
             for after in event.reports:
                 self._schedule.add(created + after, Report(partition, key, value, run))

@@ -80,7 +80,8 @@ class Change:
 class Answer:
     """What a command came to: the campaign as the API spells it (None when it is deleted), or a refusal. Exactly what is repeated.
 
-    `number` finds the campaign in the live views, `changes` are empty in a repeat.
+    `number` finds the campaign in the live views, `outcome` is what a trigger answers instead of the campaign, `changes` are empty in a
+    repeat.
     """
 
     status: int
@@ -88,6 +89,7 @@ class Answer:
     number: int | None = None
     campaign: dict[str, Any] | None = None
     refusal: Refusal | None = None
+    outcome: dict[str, Any] | None = None
     changes: tuple[Change, ...] = field(default=(), compare=False)
 
     def result(self) -> dict[str, Any] | None:

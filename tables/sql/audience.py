@@ -11,6 +11,7 @@ Everything here is idempotent by campaign: the stage is a logged table that outl
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -18,12 +19,14 @@ from uuid import UUID
 import asyncpg
 
 from streams import events
+from streams.ab_tests import BLOCK, Sample, sample
 from streams.envelope import rfc3339
 from streams.expansions import Page, Stage
 from streams.sending import Closed, Limits
 from streams.settings import Settings
 from tables.channels import CHANNELS
 from tables.sql import outbox
+from tables.sql.ab_tests import test_of
 from tables.sql.answers import Change
 from tables.sql.campaigns import Campaign, change_campaign, of_row
 from tables.sql.database import Connection
@@ -34,6 +37,10 @@ from tables.sql.tenants import get_tenant
 
 _ACTIVE = (Status.RUNNING, Status.PAUSED)
 _FEW = 50_000  # members; up to here three index look-ups each beat reading all contacts
+# `Sample.variant` in SQL; $6 is its cut, $7 its block, $8 its rest
+_VARIANT = f"""
+CASE WHEN ordinal < $6::int - cardinality($8::text[]) THEN ($7::text[])[ordinal % {BLOCK} + 1]
+     WHEN ordinal < $6 THEN ($8)[ordinal - $6 + cardinality($8) + 1] END"""
 _log = logging.getLogger(__name__)
 
 
@@ -60,7 +67,7 @@ async def stage(connection: Connection, wanted: Stage) -> int | None:
     table = _table(campaign.number)
     if await connection.fetchval("SELECT to_regclass($1)", table) is not None:
         return int(await connection.fetchval(f"SELECT count(*) FROM {table}"))
-    await _choose_joins(connection, campaign.segment_ids)
+    await choose_joins(connection, campaign.segment_ids)
     made = await connection.execute(
         f"CREATE TABLE {table} WITH (autovacuum_enabled = off) AS {audience_query(campaign.channel, campaign.number)}",
         *(campaign.tenant_id, campaign.segment_ids, campaign.exclude_segment_ids),
@@ -88,15 +95,19 @@ def audience_query(channel: str, number: int) -> str:
                  ORDER BY {place}, {address}, uuid_hash_extended(c.id, {number}), c.id) once"""
 
 
-async def _choose_joins(connection: Connection, segments: tuple[UUID, ...]) -> None:
-    """The number of members decides: a directory just imported has no or wrong statistics, and a wrong choice costs minutes."""
+async def choose_joins(connection: Connection, segments: Sequence[UUID]) -> bool:
+    """True for many members. That decides: a directory just imported has no or wrong statistics, and a wrong choice costs minutes."""
     members = await connection.fetchval(
         "SELECT count(*) FROM (SELECT FROM segment_members WHERE segment_id = ANY($1) LIMIT $2) AS few", segments, _FEW + 1
     )
+    await set_joins(connection, is_many=members > _FEW)
+    return bool(members > _FEW)
+
+
+async def set_joins(connection: Connection, *, is_many: bool) -> None:
+    """Until the transaction ends all contacts are read and hashed, or each is looked up."""
     choice = (
-        "enable_nestloop = off"
-        if members > _FEW
-        else "enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
+        "enable_nestloop = off" if is_many else "enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
     )
     # a client that is killed must not keep the successor waiting for a table that nobody will commit
     await connection.execute(
@@ -162,10 +173,13 @@ async def write_page(connection: Connection, page: Page, stop: int) -> bool:
     if await connection.fetchval("SELECT to_regclass($1)", table) is None:
         return True
     if await connection.fetchval("SELECT 1 FROM campaign_recipients WHERE id = $1", recipient_id(page.number, page.start)) is None:
+        test = test_of(campaign)
+        split = sample(test, page.total) if test else Sample(0, (), ())
         await connection.execute(
-            "INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id)"
-            f" SELECT recipient_id($1, ordinal), $2, $3, contact_id FROM {table} WHERE ordinal >= $4 AND ordinal < $5 ORDER BY ordinal",
-            *(page.number, campaign.tenant_id, campaign.id, page.start, stop),
+            "INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id, variant_id)"
+            f" SELECT recipient_id($1, ordinal), $2, $3, contact_id, {_VARIANT} FROM {table}"
+            " WHERE ordinal >= $4 AND ordinal < $5 ORDER BY ordinal",
+            *(page.number, campaign.tenant_id, campaign.id, page.start, stop, split.cut, split.block, split.rest),
         )
     if stop >= page.total:
         await connection.execute(f"DROP TABLE {table}")

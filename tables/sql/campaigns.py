@@ -9,20 +9,20 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from streams.command_bodies import Channel
 from streams.envelope import Record, rfc3339
 from streams.errors import CampaignError, FieldError, NotFoundError
+from streams.fields import Channel
 from streams.sending import Limits
 from tables.sql.database import Connection
 from tables.sql.lifecycle import Status
 
-_INTERNAL = frozenset({"number", "keyEpoch", "correlationId"})
+INTERNAL = frozenset({"number", "keyEpoch", "correlationId", "waitsBelow", "nextOccurrenceAt", "occurrenceAt"})
 _FILTERS = """
   FROM campaigns
  WHERE tenant_id = $1 AND deleted_at IS NULL
    AND ($2::campaign_status IS NULL OR status = $2)
    AND ($3::campaign_channel IS NULL OR channel = $3)
-   AND ($4::text IS NULL OR name ILIKE $4)
+   AND ($4::text IS NULL OR name COLLATE pg_c_utf8 ILIKE $4)
    AND ($5::uuid IS NULL OR parent_id = $5)"""
 
 
@@ -61,6 +61,11 @@ class Campaign(Record, frozen=True, omit_defaults=False):
     key_epoch: int | None
     status_reason: str | None
     correlation_id: str | None
+    ab_test_until: datetime | None
+    winner_variant_id: str | None
+    waits_below: int | None
+    next_occurrence_at: datetime | None
+    occurrence_at: datetime | None
 
     @property
     def limits(self) -> Limits:
@@ -82,7 +87,7 @@ def of_row(row: asyncpg.Record) -> Campaign:
 def presented(campaign: Campaign) -> dict[str, Any]:
     """The campaign as the API spells it: camelCase, RFC 3339 with milliseconds, every field of the specification, nulls included."""
     fields: dict[str, Any] = msgspec.to_builtins(campaign, builtin_types=(datetime,))
-    return {name: _plain(value) for name, value in fields.items() if name not in _INTERNAL}
+    return {name: _plain(value) for name, value in fields.items() if name not in INTERNAL}
 
 
 def _plain(value: object) -> object:
@@ -115,6 +120,17 @@ async def insert_campaign(connection: Connection, **columns: Any) -> Campaign:
     row = await connection.fetchrow(f"INSERT INTO campaigns ({names}) VALUES ({places}) RETURNING {_COLUMNS}", *columns.values())
     assert row is not None
     return of_row(row)
+
+
+async def insert_child(connection: Connection, **columns: Any) -> Campaign | None:
+    """A new child of a series; None when this occurrence (parent_id, occurrence_at) has one already."""
+    names, places = ", ".join(columns), ", ".join(f"${n}" for n in range(1, len(columns) + 1))
+    row = await connection.fetchrow(
+        f"INSERT INTO campaigns ({names}) VALUES ({places})"
+        f" ON CONFLICT (parent_id, occurrence_at) WHERE occurrence_at IS NOT NULL DO NOTHING RETURNING {_COLUMNS}",
+        *columns.values(),
+    )
+    return None if row is None else of_row(row)
 
 
 async def change_campaign(connection: Connection, campaign: Campaign, at: datetime, **columns: Any) -> Campaign:
@@ -156,8 +172,12 @@ async def list_campaigns(
 
 
 async def count_running(connection: Connection, tenant: str) -> int:
-    """How many campaigns of the tenant are running; exact while the caller holds the tenant's row (`lock_tenant`)."""
-    return int(await connection.fetchval("SELECT count(*) FROM campaigns WHERE tenant_id = $1 AND status = 'running'", tenant))
+    """How many campaigns of the tenant are running; exact while the caller holds the tenant's row (`lock_tenant`).
+
+    A series sends nothing itself: its children count.
+    """
+    statement = "SELECT count(*) FROM campaigns WHERE tenant_id = $1 AND status = 'running' AND type <> 'recurring'"
+    return int(await connection.fetchval(statement, tenant))
 
 
 async def lock_tenant(connection: Connection, tenant: str) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from streams.envelope import Record
-from streams.errors import CampaignError, NotFoundError
+from streams.errors import NotFoundError
 from tables.contacts import ContactRow
 from tables.sql.database import Connection
+from tables.sql.suppressions import broken
 
-_COLUMNS = "id, external_id, email, phone, push_token, first_name, last_name, time_zone, locale, attributes, created_at, updated_at"
+CONTACT_COLUMNS = "id, external_id, email, phone, push_token, first_name, last_name, time_zone, locale, attributes, created_at, updated_at"
 
 _STAGING = """
 CREATE TEMP TABLE IF NOT EXISTS import_rows (
@@ -50,10 +51,11 @@ SELECT line, coalesce(found, id, uuidv7()), found IS NULL,
 """
 
 # Whether the order of rows matters: two of them mean one contact, or one is refused for an externalId that another may be about to free.
+# LIMIT 1, or a plan could begin with all contacts of the tenant and compare each with every row.
 _CONFLICT = """
 SELECT EXISTS (SELECT FROM import_targets GROUP BY contact_id HAVING count(*) > 1)
     OR EXISTS (SELECT FROM import_targets t JOIN import_rows r USING (line)
-                 JOIN contacts c ON c.tenant_id = $1 AND c.external_id = r.external_id
+                CROSS JOIN LATERAL (SELECT c.id FROM contacts c WHERE c.tenant_id = $1 AND c.external_id = r.external_id LIMIT 1) c
                  JOIN import_targets other ON other.contact_id = c.id
                 WHERE t.reason IS NOT NULL AND other.line <> t.line)
 """
@@ -123,8 +125,13 @@ async def write_rows(connection: Connection, tenant: str, rows: Sequence[Contact
     themselves (`ContactChunk` sees to that). Where two do by what is stored, each half of the set is written by itself, and so on.
     """
     await connection.execute(_STAGING)
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('contacts of ' || $1, 0))", tenant)
+    await lock_contacts(connection, tenant)
     return await _write_set(connection, tenant, rows, segment_id)
+
+
+async def lock_contacts(connection: Connection, tenant: str) -> None:
+    """Until this transaction ends nobody else imports or erases contacts of the tenant."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('contacts of ' || $1, 0))", tenant)
 
 
 async def _write_set(connection: Connection, tenant: str, rows: Sequence[ContactRow], segment_id: UUID | None) -> Written:
@@ -150,25 +157,27 @@ async def _apply(connection: Connection, tenant: str, segment_id: UUID | None) -
     return Written(counts["imported"], counts["updated"], tuple((row["line"], row["reason"]) for row in refused))
 
 
-async def upsert_contact(connection: Connection, tenant: str, row: ContactRow) -> Contact:
-    """Insert or update one contact, identified as in an import. Needs a transaction. Raises CampaignError when the row is refused."""
-    written = await write_rows(connection, tenant, [row])
+async def put_contact(connection: Connection, tenant: str, row: ContactRow, segment_id: UUID | None = None) -> tuple[Contact, bool]:
+    """Insert or update one contact, identified as in an import; whether it is new. Needs a transaction.
+
+    Raises CampaignError when the row is refused.
+    """
+    written = await write_rows(connection, tenant, [row], segment_id)
     if written.refused:
-        raise CampaignError(written.refused[0][1])
-    return await get_contact(connection, tenant, await connection.fetchval("SELECT contact_id FROM import_targets"))
+        field, _, rule = written.refused[0][1].partition(": ")
+        raise broken(field, rule)
+    contact_id = await connection.fetchval("SELECT contact_id FROM import_targets")
+    return await get_contact(connection, tenant, contact_id), written.imported == 1
+
+
+async def upsert_contact(connection: Connection, tenant: str, row: ContactRow) -> Contact:
+    """`put_contact` for who does not care whether it is new."""
+    return (await put_contact(connection, tenant, row))[0]
 
 
 async def get_contact(connection: Connection, tenant: str, contact_id: UUID) -> Contact:
     """Raises NotFoundError."""
-    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM contacts WHERE tenant_id = $1 AND id = $2", tenant, contact_id)
+    row = await connection.fetchrow(f"SELECT {CONTACT_COLUMNS} FROM contacts WHERE tenant_id = $1 AND id = $2", tenant, contact_id)
     if row is None:
         raise NotFoundError(f"There is no contact {contact_id}.")
     return Contact(**row)
-
-
-async def list_contacts(connection: Connection, tenant: str, *, after: UUID | None = None, limit: int = 100) -> list[Contact]:
-    """Contacts by id, those after `after`."""
-    rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM contacts WHERE tenant_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3", tenant, after, limit
-    )
-    return [Contact(**row) for row in rows]

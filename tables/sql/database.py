@@ -116,6 +116,13 @@ class Database:
             self._pool = None
 
 
+async def once(pool: asyncpg.Pool, work: Work[T]) -> T:
+    """Run `work` in one transaction and commit. Raises DependencyDownError: who waits for an answer is told, not kept waiting."""
+    with translated():
+        async with pool.acquire() as connection, connection.transaction():
+            return await work(cast("asyncpg.Connection", connection))
+
+
 async def until_up(pool: asyncpg.Pool, work: Work[T]) -> T:
     """Run `work` in one transaction and commit; while PostgreSQL is down, wait in place and run all of it again.
 

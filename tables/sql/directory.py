@@ -11,10 +11,16 @@ from streams.envelope import Record
 from streams.errors import CampaignError, FieldError, NotFoundError
 from tables.channels import CHANNELS
 from tables.sql.database import Connection
+from tables.sql.search import containing
 from tables.sql.suppressions import broken, rows_of
 
 _LONGEST_NAME = 255
-_TEMPLATE = "SELECT id, name, channel, content, created_at, updated_at FROM templates"
+TEMPLATE_COLUMNS = "id, name, channel, content, created_at, updated_at"
+_TEMPLATES = (
+    "FROM templates WHERE tenant_id = $1 AND deleted_at IS NULL"
+    " AND ($2::campaign_channel IS NULL OR channel = $2) AND ($3::text IS NULL OR name COLLATE pg_c_utf8 ILIKE $3)"
+)
+_SEGMENTS = "FROM segments WHERE tenant_id = $1 AND ($2::text IS NULL OR name COLLATE pg_c_utf8 ILIKE $2)"
 
 
 class Segment(Record, frozen=True):
@@ -41,7 +47,7 @@ async def segment_named(connection: Connection, tenant: str, name_or_id: str) ->
     try:
         return await get_segment(connection, tenant, UUID(name_or_id))
     except ValueError:
-        name = _name(name_or_id)
+        name = checked_name(name_or_id)
     # DO UPDATE, because DO NOTHING returns no row
     row = await connection.fetchrow(
         "INSERT INTO segments (tenant_id, name) VALUES ($1, $2) ON CONFLICT (tenant_id, name) DO UPDATE SET name = excluded.name"
@@ -61,18 +67,19 @@ async def get_segment(connection: Connection, tenant: str, segment_id: UUID) -> 
     return Segment(**row)
 
 
-async def list_segments(connection: Connection, tenant: str, *, limit: int = 100, offset: int = 0) -> tuple[list[Segment], int]:
-    """A page by name, and how many there are."""
-    rows = await connection.fetch(
-        "SELECT id, name, created_at FROM segments WHERE tenant_id = $1 ORDER BY name LIMIT $2 OFFSET $3", tenant, limit, offset
-    )
-    return [Segment(**row) for row in rows], await connection.fetchval("SELECT count(*) FROM segments WHERE tenant_id = $1", tenant)
+async def list_segments(
+    connection: Connection, tenant: str, *, search: str | None = None, limit: int = 100, offset: int = 0
+) -> tuple[list[Segment], int]:
+    """A page by name, and how many there are; `search` finds a part of the name, whatever its case."""
+    filters = (tenant, containing(search))
+    rows = await connection.fetch(f"SELECT id, name, created_at {_SEGMENTS} ORDER BY name LIMIT $3 OFFSET $4", *filters, limit, offset)
+    return [Segment(**row) for row in rows], await connection.fetchval(f"SELECT count(*) {_SEGMENTS}", *filters)
 
 
 async def unknown_segments(connection: Connection, tenant: str, segment_ids: Iterable[UUID]) -> tuple[UUID, ...]:
-    """Those of the ids that this tenant does not have, in their order."""
+    """Those of the ids that this tenant does not have, in their order. The others cannot be deleted until this transaction ends."""
     wanted = tuple(dict.fromkeys(segment_ids))
-    rows = await connection.fetch("SELECT id FROM segments WHERE tenant_id = $1 AND id = ANY($2)", tenant, wanted)
+    rows = await connection.fetch("SELECT id FROM segments WHERE tenant_id = $1 AND id = ANY($2) FOR KEY SHARE", tenant, wanted)
     known = {row["id"] for row in rows}
     return tuple(segment_id for segment_id in wanted if segment_id not in known)
 
@@ -81,7 +88,7 @@ async def add_members(connection: Connection, tenant: str, segment_id: UUID, con
     """Put contacts of the tenant into a segment, foreign and unknown ones are left out; answers how many are new in it."""
     statement = (
         "INSERT INTO segment_members (segment_id, contact_id, tenant_id) SELECT s.id, c.id, c.tenant_id FROM contacts c, segments s"
-        " WHERE c.tenant_id = $1 AND s.tenant_id = $1 AND s.id = $2 AND c.id = ANY($3) ON CONFLICT DO NOTHING"
+        " WHERE c.tenant_id = $1 AND s.tenant_id = $1 AND s.id = $2 AND c.id = ANY($3) FOR KEY SHARE ON CONFLICT DO NOTHING"
     )
     return rows_of(await connection.execute(statement, tenant, segment_id, contact_ids))
 
@@ -90,9 +97,8 @@ async def create_template(connection: Connection, tenant: str, name: str, channe
     """Raises CampaignError that names every wrong field. Whether the text renders is not checked here."""
     checked = check_content(channel, content)
     row = await connection.fetchrow(
-        "INSERT INTO templates (tenant_id, name, channel, content) VALUES ($1, $2, $3::campaign_channel, $4)"
-        " RETURNING id, name, channel, content, created_at, updated_at",
-        *(tenant, _name(name), channel, checked),
+        f"INSERT INTO templates (tenant_id, name, channel, content) VALUES ($1, $2, $3::campaign_channel, $4) RETURNING {TEMPLATE_COLUMNS}",
+        *(tenant, checked_name(name), channel, checked),
     )
     assert row is not None
     return Template(**row)
@@ -100,18 +106,22 @@ async def create_template(connection: Connection, tenant: str, name: str, channe
 
 async def get_template(connection: Connection, tenant: str, template_id: UUID) -> Template:
     """Raises NotFoundError."""
-    row = await connection.fetchrow(f"{_TEMPLATE} WHERE tenant_id = $1 AND id = $2", tenant, template_id)
+    statement = f"SELECT {TEMPLATE_COLUMNS} FROM templates WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL"
+    row = await connection.fetchrow(statement, tenant, template_id)
     if row is None:
         raise NotFoundError(f"There is no template {template_id}.")
     return Template(**row)
 
 
-async def list_templates(connection: Connection, tenant: str, *, limit: int = 100, offset: int = 0) -> tuple[list[Template], int]:
-    """A page, newest first, and how many there are."""
+async def list_templates(
+    connection: Connection, tenant: str, *, channel: str | None = None, search: str | None = None, limit: int = 100, offset: int = 0
+) -> tuple[list[Template], int]:
+    """A page, newest first, and how many there are; `search` finds a part of the name, whatever its case."""
+    filters = (tenant, channel, containing(search))
     rows = await connection.fetch(
-        f"{_TEMPLATE} WHERE tenant_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3", tenant, limit, offset
+        f"SELECT {TEMPLATE_COLUMNS} {_TEMPLATES} ORDER BY created_at DESC, id LIMIT $4 OFFSET $5", *filters, limit, offset
     )
-    return [Template(**row) for row in rows], await connection.fetchval("SELECT count(*) FROM templates WHERE tenant_id = $1", tenant)
+    return [Template(**row) for row in rows], await connection.fetchval(f"SELECT count(*) {_TEMPLATES}", *filters)
 
 
 def check_content(channel: str, content: Mapping[str, Any]) -> dict[str, str]:
@@ -137,7 +147,8 @@ def _content_errors(channel: str, content: Mapping[str, Any]) -> Iterable[FieldE
         yield FieldError("content", "email needs html, text or both")
 
 
-def _name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """The name without space around it. Raises CampaignError."""
     if not 1 <= len(name := name.strip()) <= _LONGEST_NAME or "\0" in name:
         raise broken("name", f"1 to {_LONGEST_NAME} characters, without NUL")
     return name

@@ -8,11 +8,13 @@ from streams.command_bodies import broken
 from streams.commands import Command, Verb
 from streams.errors import CampaignError, ConflictError, FieldError, PreconditionFailedError
 from streams.settings import Settings
-from tables.sql import answers, verbs
+from tables.sql import answers, series, verbs
 from tables.sql.answers import Answer, Change, Identity, Refusal, Scope
 from tables.sql.campaigns import lock_campaign, lock_tenant, presented
 from tables.sql.database import Connection, translated
 from tables.sql.lifecycle import transition
+from tables.sql.schedule_rules import RECURRING
+from tables.sql.triggers import trigger
 from tables.sql.verbs import SentSoFar, Task
 
 
@@ -36,6 +38,14 @@ async def run(
     return answer
 
 
+async def known_answer(connection: Connection, command: Command, *, scope: Scope, key: str) -> Answer | None:
+    """What a repeat of the command gets; None for one that is new. Nothing is carried out."""
+    try:
+        return await answers.recall(connection, _identity(command, scope, key), command.at)
+    except ConflictError as error:
+        return _refused(command, error)
+
+
 async def execute(
     connection: Connection, settings: Settings, command: Command, *, scope: Scope, key: str = "", sent: SentSoFar = nothing_known
 ) -> Answer:
@@ -43,19 +53,15 @@ async def execute(
 
     Nothing of a refused command stays but the answer.
     """
-    identity = Identity(command.tenant_id, scope, key, command.content()) if key else None
-    try:
-        if identity and (known := await answers.recall(connection, identity, command.at)):
-            return known
-    except ConflictError as error:
-        return _refused(command, error)
+    if key and (known := await known_answer(connection, command, scope=scope, key=key)):
+        return known
     try:
         async with connection.transaction():
             answer = await _carry_out(Task(connection, settings, command, sent))
     except CampaignError as error:
         answer = _refused(command, error)
-    if identity:
-        await answers.remember(connection, identity, answer, command.at)
+    if key:
+        await answers.remember(connection, _identity(command, scope, key), answer, command.at)
     return answer
 
 
@@ -71,12 +77,20 @@ async def _carry_out(task: Task) -> Answer:
     before = await lock_campaign(task.connection, command.tenant_id, command.campaign_id)
     if command.if_match is not None and command.if_match != before.version:
         raise PreconditionFailedError(f"The campaign is at version {before.version}, If-Match names {command.if_match}.")
-    after = await verbs.CHANGES[command.verb](task, before, transition(before.status, command.verb))
+    if command.verb is Verb.TRIGGER:
+        return await trigger(task.connection, task.settings, command, before)
+    changing = series.CHANGES if before.type == RECURRING else verbs.CHANGES
+    after = await changing[command.verb](task, before, transition(before.status, command.verb))
     change = Change(command.tenant_id, command.correlation_id, after.id, before.status, after.status)
-    changes = (change,) if before.status is not after.status else ()
+    changes = (*((change,) if before.status is not after.status else ()), *task.changes)
     if command.verb is Verb.DELETE:
         return Answer(204, after.id, after.number, changes=changes)
-    return Answer(200, after.id, after.number, presented(after), changes=changes)
+    status = 201 if command.verb is Verb.AB_TEST else 200
+    return Answer(status, after.id, after.number, presented(after), changes=changes)
+
+
+def _identity(command: Command, scope: Scope, key: str) -> Identity:
+    return Identity(command.tenant_id, scope, key, command.content())
 
 
 def _refused(command: Command, error: CampaignError) -> Answer:

@@ -38,6 +38,12 @@ _MOVES: Mapping[Verb, tuple[frozenset[Status], Status]] = {
     Verb.RESUME: (frozenset({Status.PAUSED}), Status.RUNNING),
     Verb.CANCEL: (frozenset({Status.SCHEDULED, Status.RUNNING, Status.PAUSED}), Status.CANCELLED),
 }
+# Verbs that leave the status as it is.
+_STAYS: Mapping[Verb, frozenset[Status]] = {
+    Verb.TRIGGER: frozenset({Status.RUNNING}),
+    Verb.AB_TEST: frozenset({Status.DRAFT, Status.SCHEDULED}),
+    Verb.WINNER: frozenset({Status.RUNNING, Status.PAUSED, Status.COMPLETED}),
+}
 _DELETABLE = frozenset({Status.DRAFT, Status.SCHEDULED, Status.COMPLETED, Status.CANCELLED})
 
 
@@ -58,6 +64,10 @@ def transition(status: Status | None, verb: Verb) -> Status:
         if status in _DELETABLE:
             return Status.CANCELLED if status is Status.SCHEDULED else status
         raise IllegalTransitionError(f"The campaign is {status} and cannot be deleted: cancel it first. {_needs(_DELETABLE)}")
+    if verb in _STAYS:
+        if status in _STAYS[verb]:
+            return status
+        raise IllegalTransitionError(f"The campaign is {status}, which does not allow {verb}. {_needs(_STAYS[verb])}")
     sources, target = _MOVES[verb]
     if status in sources:
         return target
@@ -69,7 +79,10 @@ def check_editable(status: Status, fields: frozenset[str]) -> None:
     """Raises IllegalTransitionError when an update may not change one of these columns in this status."""
     if fixed := fields - _EDITABLE.get(status, fields):
         wanted, allowed = (", ".join(sorted(map(to_camel, names))) for names in (fixed, _EDITABLE[status]))
-        raise IllegalTransitionError(f"The campaign is {status}: {wanted} can no longer be changed, only {allowed}.")
+        open_in = frozenset(other for other in Status if fixed <= _EDITABLE.get(other, fixed))
+        raise IllegalTransitionError(
+            f"The campaign is {status}: {wanted} can no longer be changed, only {allowed}. For {wanted} {_needs(open_in).lower()}"
+        )
 
 
 def _needs(sources: frozenset[Status]) -> str:

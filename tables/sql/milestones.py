@@ -11,6 +11,7 @@ from uuid import UUID
 
 from streams import events
 from streams.envelope import rfc3339
+from tables.sql.ab_tests import clock
 from tables.sql.answers import Change
 from tables.sql.campaigns import Campaign, change_campaign, lock_campaign
 from tables.sql.database import Connection
@@ -41,6 +42,9 @@ async def finished(connection: Connection, tenant: str, campaign_id: UUID, *, se
     if before.status not in _SENDING:
         return Reported(before)
     columns = {"status": Status.COMPLETED, "completed_at": at, "sent_count": sent, "skipped_count": skipped, "status_reason": None}
+    is_tested = before.ab_test_config is not None and sent + skipped > 0
+    if is_tested and before.sample_sent_at is None:  # nobody was held back, or they were released early
+        columns |= clock(before, at)
     after = await change_campaign(connection, before, at, **columns)
     correlation_id = after.correlation_id or str(after.id)
     started = rfc3339(after.started_at or at)
@@ -54,4 +58,4 @@ async def sample_sent(connection: Connection, tenant: str, campaign_id: UUID, at
     before = await lock_campaign(connection, tenant, campaign_id)
     if before.status not in _SENDING or before.sample_sent_at is not None:
         return Reported(before)
-    return Reported(await change_campaign(connection, before, at, sample_sent_at=at))
+    return Reported(await change_campaign(connection, before, at, **clock(before, at)))

@@ -10,7 +10,7 @@ from uuid import UUID
 from streams.envelope import encode
 from streams.events import TYPES, LifecycleEvent, enveloped, event_id
 from streams.expansions import Stage
-from streams.sending import Cancelled, Closed, LimitsChanged, Paused, Resumed
+from streams.sending import Cancelled, Closed, LimitsChanged, Opened, Paused, Resumed, RowsReady, SpansAdded, SpansReleased
 from streams.topics import Name
 from tables.sql.database import Connection
 
@@ -46,8 +46,11 @@ def lifecycle(event: LifecycleEvent, tenant_id: str, campaign_id: UUID, version:
     return Outgoing(Name.EVENTS, str(campaign_id), kind, event_id(campaign_id, version, kind), payload)
 
 
-def to_throttle(record: Paused | Resumed | Cancelled | Closed | LimitsChanged, campaign_id: UUID, version: int) -> Outgoing:
-    """An internal record for the owner of the tenant."""
+_ToThrottle = Opened | Paused | Resumed | Cancelled | Closed | LimitsChanged | SpansAdded | RowsReady | SpansReleased
+
+
+def to_throttle(record: _ToThrottle, campaign_id: UUID, version: int) -> Outgoing:
+    """An internal record for the owner of the tenant. `version`, or a total that only grows, tells it from others of its kind."""
     kind = str(type(record).__struct_config__.tag)
     return Outgoing(Name.SENDING, record.tenant_id, "", event_id(campaign_id, version, kind), encode(record))
 

@@ -1,67 +1,85 @@
 """Recipient rows follow what is reported: outcomes are copied into a temporary table and merged with one guarded update.
 
 The update is order-independent and idempotent: the status is the highest reached, a time the earliest reported, the failure reason that
-of the earliest failure. So batches may come twice, late and in any order (design: postgres.md, "Projection of outcomes"). Whoever
-unsubscribed, complained or bounced for good is suppressed in the same transaction, every time that it is reported: who was let in again
-and unsubscribes once more means it.
+of the earliest failure. So batches may come twice, late and in any order (design: postgres.md, "Projection of outcomes"). Opened and
+clicked are people's: what comes within the machine window of sending only proves receipt, as in the counts. Whoever unsubscribed,
+complained or bounced for good, or softly several times in a row, is suppressed in the same transaction, every time that it is reported: who
+was let in again and unsubscribes once more means it.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from streams.facts import Batch, Group, Kind, unpack
 from streams.message_id import SHARD_BITS, MessageIds
+from streams.settings import Settings
+from tables.sql.bounces import suppress_soft_bounced
 from tables.sql.campaign_numbers import NumberedCampaign
 from tables.sql.database import Connection
 from tables.sql.recipients import recipient_id
 from tables.sql.suppressions import suppress_recipients
 
 _TABLE = """
-CREATE TEMPORARY TABLE IF NOT EXISTS outcomes (id uuid, kind smallint, at bigint, message_id uuid, reason text) ON COMMIT DELETE ROWS
+CREATE TEMPORARY TABLE IF NOT EXISTS outcomes (id uuid, kind smallint, at bigint, message_id uuid, detail text) ON COMMIT DELETE ROWS
 """
 
 # Only the index path is right: a hash join would read every recipient there is, and the planner knows nothing about a temporary table.
 _PLAN = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL work_mem = '64MB'"
 
+_SENT = "least(r.sent_at, e.sent_at)"  # in the row, or with the batch, since the sent fact is in the log before what it is compared with
+# The first of these times that is no machine's. Only when the very first one is within the window, the others are looked at.
+_OPENED, _CLICKED = (
+    f"CASE WHEN (e.{first} BETWEEN {_SENT} - $1::interval AND {_SENT} + $1::interval) IS NOT TRUE THEN e.{first}"
+    f" ELSE first_by_people(e.{every}, {_SENT}, $1::interval) END"
+    for first, every in (("opened_at", "opens"), ("clicked_at", "clicks"))
+)
+
 # Kinds by their codes (streams.facts.Kind); a machine's open proves receipt only; unsubscribed and complained are times beside the status.
-_MERGE = """
+_MERGE = f"""
 WITH reported AS (
   SELECT id,
-         max((ARRAY['sent', 'delivered', 'opened', 'clicked', 'bounced', 'failed', 'pending', 'pending', 'delivered', 'delivered', 'failed']
-              ::recipient_status[])[kind + 1]) AS status,
+         max((ARRAY['sent', 'delivered', 'delivered', 'delivered', 'bounced', 'failed', 'pending', 'pending', 'delivered', 'delivered',
+                    'failed']::recipient_status[])[kind + 1]) AS status,
          to_timestamp(min(at) FILTER (WHERE kind = 0)) AS sent_at,
          to_timestamp(min(at) FILTER (WHERE kind = 1)) AS delivered_at,
          to_timestamp(min(at) FILTER (WHERE kind = 2)) AS opened_at,
          to_timestamp(min(at) FILTER (WHERE kind = 3)) AS clicked_at,
+         array_agg(at) FILTER (WHERE kind = 2) AS opens,
+         array_agg(at) FILTER (WHERE kind = 3) AS clicks,
          to_timestamp(min(at) FILTER (WHERE kind IN (4, 5, 10))) AS failed_at,
          to_timestamp(min(at) FILTER (WHERE kind = 6)) AS unsubscribed_at,
          to_timestamp(min(at) FILTER (WHERE kind = 7)) AS complained_at,
          any_value(message_id) AS message_id,  -- of a recipient there is only one
-         min(reason) AS reason
+         any_value(detail) FILTER (WHERE kind = 0) AS variant_id,
+         min(detail) FILTER (WHERE kind <> 0) AS reason
     FROM outcomes GROUP BY id ORDER BY id
 )
 UPDATE campaign_recipients r
-   SET status = greatest(r.status, e.status),
+   SET status = greatest(r.status, e.status,
+                         CASE WHEN {_CLICKED} IS NOT NULL THEN 'clicked' WHEN {_OPENED} IS NOT NULL THEN 'opened' END::recipient_status),
        sent_at = least(r.sent_at, e.sent_at),
        delivered_at = least(r.delivered_at, e.delivered_at),
-       opened_at = least(r.opened_at, e.opened_at),
-       clicked_at = least(r.clicked_at, e.clicked_at),
+       opened_at = least(r.opened_at, {_OPENED}),
+       clicked_at = least(r.clicked_at, {_CLICKED}),
        failure_reason = CASE WHEN (e.failed_at, e.reason) < (coalesce(r.failed_at, 'infinity'), coalesce(r.failure_reason, ''))
                              THEN e.reason ELSE r.failure_reason END,
        failed_at = least(r.failed_at, e.failed_at),
        unsubscribed_at = least(r.unsubscribed_at, e.unsubscribed_at),
        complained_at = least(r.complained_at, e.complained_at),
-       message_id = coalesce(r.message_id, e.message_id)
+       message_id = coalesce(r.message_id, e.message_id),
+       variant_id = coalesce(r.variant_id, e.variant_id)
   FROM reported e
  WHERE r.id = e.id
    AND (e.status > r.status
      OR e.sent_at < coalesce(r.sent_at, 'infinity')
      OR e.delivered_at < coalesce(r.delivered_at, 'infinity')
-     OR e.opened_at < coalesce(r.opened_at, 'infinity')
-     OR e.clicked_at < coalesce(r.clicked_at, 'infinity')
+     OR {_OPENED} < coalesce(r.opened_at, 'infinity')
+     OR {_CLICKED} < coalesce(r.clicked_at, 'infinity')
      OR (e.failed_at, e.reason) < (coalesce(r.failed_at, 'infinity'), coalesce(r.failure_reason, ''))
      OR e.unsubscribed_at < coalesce(r.unsubscribed_at, 'infinity')
      OR e.complained_at < coalesce(r.complained_at, 'infinity'))
@@ -93,6 +111,7 @@ class Outcomes:
         self._copied: list[bytes] = []
         self._failures: dict[tuple[int, int], dict[Kind, tuple[int, str]]] = {}  # earliest of each kind
         self._suppressed: dict[tuple[int, int], str] = {}
+        self._soft_bounced: set[tuple[int, int]] = set()
 
     def add(self, batch: Batch, campaign: NumberedCampaign) -> None:
         """What a batch says. Raises ValueError or struct.error at a malformed group, having added those before it."""
@@ -105,7 +124,13 @@ class Outcomes:
             if reason := _reason_to_suppress(group):
                 first = batch.shard << SHARD_BITS
                 self._suppressed |= {(batch.number, first + low): reason for low in unpack(group.ordinals)}
+            if group.kind is Kind.BOUNCED and (group.detail or "").partition(":")[0] == "soft":
+                self._soft_bounced |= {(batch.number, (batch.shard << SHARD_BITS) + low) for low in unpack(group.ordinals)}
             self.rows += len(group.ordinals) // 4
+
+    def soft_bounced(self) -> list[UUID]:
+        """Recipients whose message came back this time, by row id."""
+        return [recipient_id(number, ordinal) for number, ordinal in sorted(self._soft_bounced)]
 
     def suppressed(self) -> dict[UUID, str]:
         """Recipients to whom nothing more may go on this channel, by row id, and why."""
@@ -117,11 +142,12 @@ class Outcomes:
         if kind is not Kind.SENT:
             return [_row(number, first + low, kind, base + seconds) + _NEITHER for low, seconds in pairs]
         make, tenant, epoch = self._ids.make, batch.tenant_id, campaign.key_epoch
+        variant = _text(group.variant_id)  # of who was held back until it had won; the others have it in their row
         return [
             _row(number, first + low, kind, base + seconds)
             + _UUID_LENGTH
             + bytes.fromhex(make(number, first + low, tenant, epoch).replace("-", ""))
-            + _NULL
+            + variant
             for low, seconds in pairs
         ]
 
@@ -141,8 +167,7 @@ class Outcomes:
             earliest = min(failures.values())
             for kind, failure in failures.items():
                 # the reason stands only beside the earliest time, so that the merge finds the two that belong together
-                text = failure[1].encode() if failure == earliest else None
-                yield _row(number, ordinal, kind, failure[0]) + _NULL + (_NULL if text is None else _LENGTH.pack(len(text)) + text)
+                yield _row(number, ordinal, kind, failure[0]) + _NULL + _text(failure[1] if failure == earliest else None)
         yield _TRAILER
 
 
@@ -151,6 +176,13 @@ def _reason_to_suppress(group: Group) -> str | None:
     if group.kind is Kind.BOUNCED:
         return "hard-bounce" if (group.detail or "").startswith("hard:") else None
     return _SUPPRESSING.get(group.kind)
+
+
+def _text(value: str | None) -> bytes:
+    if value is None:
+        return _NULL
+    encoded = value.encode()
+    return _LENGTH.pack(len(encoded)) + encoded
 
 
 def _row(number: int, ordinal: int, kind: int, at: int) -> bytes:
@@ -163,13 +195,28 @@ async def positions(connection: Connection, name: str, topic: str) -> dict[int, 
     return {row["partition"]: row["position"] for row in await connection.fetch(_READ_POSITIONS, name, topic)}
 
 
-async def merge(connection: Connection, outcomes: Outcomes, name: str, topic: str, reached: Mapping[int, int]) -> int:
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What opens and clicks are a machine's (seconds from sending; 0 = none), and how many soft bounces in a row suppress an address."""
+
+    machine_window: int = 0
+    soft_bounce_limit: int = 5
+
+    @classmethod
+    def of(cls, settings: Settings) -> Rules:
+        return cls(int(settings.machine_window.total_seconds()), settings.soft_bounce_limit)
+
+
+async def merge(
+    connection: Connection, outcomes: Outcomes, name: str, topic: str, reached: Mapping[int, int], rules: Rules = Rules()
+) -> int:
     """Apply the outcomes and move the positions; answers the number of rows changed. Within the caller's transaction."""
     await connection.execute(_TABLE)
     await connection.execute(_PLAN)
     await connection.copy_to_table("outcomes", source=outcomes.content(), format="binary")
-    answer = await connection.execute(_MERGE)
+    answer = await connection.execute(_MERGE, timedelta(seconds=rules.machine_window or -1))
     if suppressed := outcomes.suppressed():
         await suppress_recipients(connection, suppressed)
+    await suppress_soft_bounced(connection, outcomes.soft_bounced(), rules.soft_bounce_limit)
     await connection.executemany(_WRITE_POSITION, [(name, topic, partition, position) for partition, position in sorted(reached.items())])
     return int(answer.rpartition(" ")[2])

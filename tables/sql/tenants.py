@@ -97,6 +97,7 @@ async def create_key(
     user_id: UUID | None = None,
     is_live: bool = True,
     expires_at: datetime | None = None,
+    name: str | None = None,
 ) -> NewKey:
     """`ce_<live|test>_<id>_<secret>` for a user, a new one when none is named. Raises NotFoundError for an unknown tenant."""
     if role not in ROLES:
@@ -104,12 +105,17 @@ async def create_key(
     key_id, secret, user = secrets.token_hex(8), secrets.token_hex(32), user_id or uuid4()
     try:
         await connection.execute(
-            "INSERT INTO api_keys (id, tenant_id, user_id, role, secret_sha256, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
-            *(key_id, tenant_id, user, role, _digest(secret), expires_at),
+            "INSERT INTO api_keys (id, tenant_id, user_id, role, secret_sha256, expires_at, name) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            *(key_id, tenant_id, user, role, digest(secret), expires_at, name),
         )
     except asyncpg.ForeignKeyViolationError as error:
         raise NotFoundError(f"There is no tenant {tenant_id}.") from error
-    return NewKey(f"ce_{'live' if is_live else 'test'}_{key_id}_{secret}", key_id, user)
+    return NewKey(key_text(key_id, secret, is_live), key_id, user)
+
+
+def key_text(key_id: str, secret: str, is_live: bool = True) -> str:
+    """A key as its user holds it."""
+    return f"ce_{'live' if is_live else 'test'}_{key_id}_{secret}"
 
 
 async def verify(connection: Connection, text: str) -> Caller | None:
@@ -117,11 +123,15 @@ async def verify(connection: Connection, text: str) -> Caller | None:
     if (parts := _KEY.fullmatch(text)) is None:
         return None
     row = await connection.fetchrow(
-        "SELECT tenant_id, user_id, role, id AS key_id, secret_sha256 FROM api_keys"
+        "SELECT tenant_id, user_id, role, id AS key_id, secret_sha256,"
+        " CASE WHEN previous_expires_at > now() THEN previous_sha256 END AS previous_sha256 FROM api_keys"
         " WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())",
         parts[1],
     )
-    is_right = hmac.compare_digest(_digest(parts[2]), row["secret_sha256"] if row else _NOBODY)
+    given = digest(parts[2])
+    is_newest = hmac.compare_digest(given, row["secret_sha256"] if row else _NOBODY)
+    is_previous = hmac.compare_digest(given, (row["previous_sha256"] if row else None) or _NOBODY)  # rotated, in its period of grace
+    is_right = is_newest or is_previous
     return Caller(row["tenant_id"], row["user_id"], row["role"], row["key_id"]) if row and is_right else None
 
 
@@ -132,5 +142,6 @@ async def revoke_key(connection: Connection, tenant_id: str, key_id: str) -> Non
         raise NotFoundError("There is no such API key.")
 
 
-def _digest(secret: str) -> bytes:
+def digest(secret: str) -> bytes:
+    """What is stored of a secret of 256 random bits: a plain hash is enough, there is nothing to guess."""
     return hashlib.sha256(secret.encode()).digest()

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
 
 from pydantic.alias_generators import to_camel
 
 from streams import events
+from streams.ab_tests import AbTest, Winner
 from streams.command_bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation, broken
 from streams.commands import Command, Verb
 from streams.envelope import rfc3339
-from streams.errors import FieldError
+from streams.errors import CampaignError, FieldError
 from streams.expansions import Stage
 from streams.sending import Cancelled, LimitsChanged, Paused, Resumed
 from streams.settings import Settings
-from tables.sql.campaign_rules import changed_columns, check_columns, check_complete, check_directory, check_room, columns_of
+from tables.sql import ab_tests
+from tables.sql.answers import Change
+from tables.sql.campaign_rules import changed_columns, check_columns, check_complete, check_directory, check_room, columns_of, of_type
 from tables.sql.campaigns import Campaign, change_campaign, insert_campaign, lock_tenant
+from tables.sql.contents import fix_contents
 from tables.sql.database import Connection
 from tables.sql.lifecycle import Status, check_editable
 from tables.sql.outbox import Outgoing, append, lifecycle, to_expand, to_throttle
+from tables.sql.schedule_rules import RECURRING, check_recurrence, instant_of
+from tables.sql.tenants import get_tenant
+from tables.sql.triggers import TRIGGERED, opened
 
 SentSoFar = Callable[[str, int], int]  # (tenant, campaign number) -> messages sent, from a live view
 M = TypeVar("M", events.Paused, events.Resumed, events.Cancelled)
@@ -34,6 +42,7 @@ class Task:
     settings: Settings
     command: Command
     sent: SentSoFar
+    changes: list[Change] = field(default_factory=list)  # of other campaigns on the way, to be logged after the commit
 
     async def publish(self, campaign: Campaign, event: events.LifecycleEvent, *internal: Outgoing) -> None:
         public = lifecycle(event, campaign.tenant_id, campaign.id, campaign.version, self.command.correlation_id, self.command.at)
@@ -41,7 +50,8 @@ class Task:
 
     async def moved(self, before: Campaign, target: Status) -> Campaign:
         """The campaign in its new status, with the caller's reason."""
-        return await change_campaign(self.connection, before, self.command.at, status=target, status_reason=self._reason)
+        columns = {"status": target, "status_reason": self._reason, "is_paused_by_series": False}
+        return await change_campaign(self.connection, before, self.command.at, **columns)
 
     def event(self, kind: type[M], campaign: Campaign) -> M:
         sent = self.sent(campaign.tenant_id, campaign.number)
@@ -62,9 +72,10 @@ async def create(task: Task) -> Campaign:
     if command.actor is None:
         raise broken(FieldError("createdBy", "is needed"))
     await lock_tenant(task.connection, command.tenant_id)
-    columns = await check_columns(task.connection, command.tenant_id, body.channel, columns_of(body), command.extra)
+    columns = await check_columns(task.connection, command.tenant_id, body.channel, columns_of(body, command.at), command.extra)
     owner = {"tenant_id": command.tenant_id, "created_by": command.actor}
     campaign = await insert_campaign(task.connection, **columns, **owner, created_at=command.at, updated_at=command.at)
+    await ab_tests.write_variants(task.connection, campaign)
     event = events.Created(str(campaign.id), campaign.name, campaign.channel, campaign.type, str(campaign.created_by))
     await task.publish(campaign, event)
     return campaign
@@ -73,40 +84,78 @@ async def create(task: Task) -> Campaign:
 async def _update(task: Task, before: Campaign, target: Status) -> Campaign:
     command, body = task.command, task.command.body
     assert isinstance(body, CampaignUpdate)
-    columns = columns_of(body)
+    return await _change(task, before, columns_of(body, command.at, before.timezone))
+
+
+async def _change(task: Task, before: Campaign, columns: Mapping[str, Any]) -> Campaign:
+    """Store what differs, if it may be and the campaign's status allows it."""
+    command = task.command
     channel = str(columns.get("channel", before.channel))
     if channel != before.channel:  # what depends on the channel is checked against the new one
-        columns = {"settings": before.settings, "template_id": before.template_id, **columns}
+        dependent = ("settings", "template_id", "ab_test_config")
+        columns = {**{name: getattr(before, name) for name in dependent}, **columns}
     check_editable(before.status, frozenset(changed_columns(before, columns)))
+    columns = {**of_type(before, columns), **columns}
     columns = changed_columns(before, await check_columns(task.connection, command.tenant_id, channel, columns, command.extra))
     if not columns:
         return before
+    if before.status is Status.SCHEDULED and columns.get("scheduled_at"):
+        _check_future(columns["scheduled_at"], command.at)
+        columns["waits_below"] = None
     after = await change_campaign(task.connection, before, command.at, **columns)
+    if columns.keys() & {"template_id", "ab_test_config"}:
+        await ab_tests.write_variants(task.connection, after)
     if after.status is Status.SCHEDULED:
         check_complete(after)
         if after.scheduled_at is None:
             raise broken(FieldError("scheduledAt", "a scheduled campaign needs it"))
+        if after.type == RECURRING and after.recurring_schedule is not None:
+            check_recurrence(after.recurring_schedule, after.scheduled_at)
     internal = []
-    if "throttle_config" in columns and after.status in (Status.RUNNING, Status.PAUSED):
+    if "throttle_config" in columns and after.status in (Status.RUNNING, Status.PAUSED) and after.type != RECURRING:
         limits = LimitsChanged(tenant_id=after.tenant_id, number=after.number, limits=after.limits)
         internal.append(to_throttle(limits, after.id, after.version))
-    event = events.Updated(str(after.id), after.name, after.channel, tuple(sorted(map(to_camel, columns))))
+    fields = tuple(sorted(to_camel(name) for name in columns if name != "waits_below"))
+    event = events.Updated(str(after.id), after.name, after.channel, fields)
     await task.publish(after, event, *internal)
     return after
+
+
+async def _test(task: Task, before: Campaign, target: Status) -> Campaign:
+    """An A/B test, the one it had is replaced. The errors of variants are named as in this body."""
+    body = task.command.body
+    assert isinstance(body, AbTest)
+    try:
+        return await _change(task, before, {"ab_test_config": body.stored()})
+    except CampaignError as error:
+        if not error.errors:
+            raise
+        raise broken(*(FieldError(one.field.removeprefix("abTestConfig."), one.message) for one in error.errors)) from error
+
+
+async def _declare(task: Task, before: Campaign, target: Status) -> Campaign:
+    command, body = task.command, task.command.body
+    assert isinstance(body, Winner)
+    return await ab_tests.declare(task.connection, before, body.variant_id, command.actor, command.correlation_id, command.at)
 
 
 async def _schedule(task: Task, before: Campaign, target: Status) -> Campaign:
     command, body = task.command, task.command.body
     assert isinstance(body, CampaignSchedule)
-    if body.scheduled_at <= command.at:
-        raise broken(FieldError("scheduledAt", "must be in the future; start the campaign to send it now"))
-    check_complete(before)
     zone = body.timezone or before.timezone or "UTC"
-    columns = {"status": target, "scheduled_at": body.scheduled_at, "timezone": zone, "status_reason": None}
+    scheduled_at = instant_of(body.scheduled_at, zone, "scheduledAt")
+    _check_future(scheduled_at, command.at)
+    check_complete(before)
+    columns = {"status": target, "scheduled_at": scheduled_at, "timezone": zone, "status_reason": None, "waits_below": None}
     after = await change_campaign(task.connection, before, command.at, **columns)
-    event = events.Scheduled(str(after.id), after.name, after.channel, rfc3339(body.scheduled_at), zone)
+    event = events.Scheduled(str(after.id), after.name, after.channel, rfc3339(scheduled_at), zone)
     await task.publish(after, event)
     return after
+
+
+def _check_future(scheduled_at: datetime, at: datetime) -> None:
+    if scheduled_at <= at:
+        raise broken(FieldError("scheduledAt", "must be in the future; start the campaign to send it now"))
 
 
 async def _start(task: Task, before: Campaign, target: Status) -> Campaign:
@@ -116,11 +165,23 @@ async def _start(task: Task, before: Campaign, target: Status) -> Campaign:
     await check_directory(task.connection, before)
     await check_room(task.connection, task.settings, before.tenant_id)
     await task.connection.execute("SELECT ensure_recipient_partitions($1)", before.number)
+    await fix_contents(task.connection, before.id)
     started = {"status": target, "started_at": command.at, "key_epoch": task.settings.key_epoch}
-    origin = {"correlation_id": command.correlation_id, "status_reason": None}
+    origin = {"correlation_id": command.correlation_id, "status_reason": None, "waits_below": None}
+    if before.type == TRIGGERED:
+        return await _open(task, await change_campaign(task.connection, before, command.at, **started, **origin, total_recipients=0))
     after = await change_campaign(task.connection, before, command.at, **started, **origin)
     stage = Stage(tenant_id=after.tenant_id, campaign_id=str(after.id), number=after.number, correlation_id=command.correlation_id)
     await append(task.connection, [to_expand(stage, after.version)])
+    return after
+
+
+async def _open(task: Task, after: Campaign) -> Campaign:
+    """A triggered campaign has no audience to be made: it is open at once, and triggers add to it."""
+    tenant = await get_tenant(task.connection, after.tenant_id)
+    scheduled = rfc3339(after.scheduled_at) if after.scheduled_at else None
+    event = events.Started(str(after.id), after.name, after.channel, 0, rfc3339(task.command.at), scheduled)
+    await task.publish(after, event, to_throttle(opened(after, tenant.limits), after.id, after.version))
     return after
 
 
@@ -165,4 +226,6 @@ CHANGES: Mapping[Verb, Callable[[Task, Campaign, Status], Awaitable[Campaign]]] 
     Verb.RESUME: _resume,
     Verb.CANCEL: _cancel,
     Verb.DELETE: _delete,
+    Verb.AB_TEST: _test,
+    Verb.WINNER: _declare,
 }

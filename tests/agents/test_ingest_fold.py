@@ -172,10 +172,14 @@ async def test_poison_facts_become_dead_letters_and_the_stream_goes_on(settings:
             await producer.send_and_wait(names.name(Name.FACTS), value, key=b"7:0", partition=partition)
         elsewhere = (partition + 1) % PARTITIONS
         await producer.send_and_wait(names.name(Name.FACTS), good, key=b"7:0", partition=elsewhere)
-        opened = encode_batch(Batch("acme", 7, 0, 1_795_000_000, (Group(Kind.OPENED, pack([3]), pack([0])),)))
+        opened = encode_batch(Batch("acme", 7, 0, 1_795_000_000, (Group(Kind.OPENED, pack([3]), pack([60])),)))
         await producer.send_and_wait(names.name(Name.FACTS), opened, key=b"7:0", partition=partition)
-        await eventually(lambda: view.campaign(7).total.opened == 1, within=20)
+        early = encode_batch(Batch("acme", 7, 0, 1_795_000_000, (Group(Kind.OPENED, pack([4]), pack([2])),)))  # two seconds after sending
+        await producer.send_and_wait(names.name(Name.FACTS), early, key=b"7:0", partition=partition)
+        await eventually(lambda: (view.campaign(7).total.opened, view.campaign(7).total.machine_opened) == (1, 1), within=20)
         await eventually(lambda: len(log_of(settings, Name.DEAD_LETTERS)) == len(poison) + 1)
+        outcomes = [group for record in log_of(settings, Name.OUTCOMES) for group in decode_batch(record.value or b"").groups]
+        assert [list(unpack(group.ordinals)) for group in outcomes if group.kind is Kind.MACHINE_OPENED] == [[4]]
         codes = [json.loads(letter.value or b"")["code"] for letter in log_of(settings, Name.DEAD_LETTERS)]
         assert codes == ["invalid-facts"] * (len(poison) + 1)
     assert slots[0].exits == Counter()

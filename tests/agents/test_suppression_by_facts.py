@@ -56,12 +56,15 @@ async def test_only_unsubscribed_complained_and_hard_bounced_people_are_missing_
         await apply(world, first, *gone, *stays)
     second = await world.started(segmentIds=[str(place)])
     assert {*await expand(world, second)} == {contacts[ordinal] for ordinal in (4, 5, 6, 7)}
-    by_address = {row["address"]: row["reason"] for row in await world.pool.fetch(_SUPPRESSIONS)}
+    rows = await world.pool.fetch(_SUPPRESSIONS)
+    by_address = {row["address"]: row["reason"] for row in rows if row["address"]}
     reasons = ("unsubscribed", "unsubscribed", "complained", "hard-bounce")
     assert by_address == {directory.emails[contacts[ordinal]]: reason for ordinal, reason in enumerate(reasons)}
+    by_contact = {row["contact_id"]: row["reason"] for row in rows if row["contact_id"]}
+    assert by_contact == {contacts[ordinal]: reason for ordinal, reason in enumerate(reasons[:3])}  # an address bounces, not its owner
 
 
-async def test_everybody_with_the_address_is_suppressed_and_a_contact_without_one_by_its_id(world: World) -> None:
+async def test_everybody_with_the_address_is_suppressed_and_the_contact_whatever_its_address(world: World) -> None:
     directory, place = Directory(world), await segment(world, "readers")
     await directory.add(place, "same@example.com", "same@example.com", "other@example.com")
     first = await world.started(segmentIds=[str(place)])
@@ -71,9 +74,23 @@ async def test_everybody_with_the_address_is_suppressed_and_a_contact_without_on
     await world.pool.execute("UPDATE contacts SET email = NULL WHERE id = $1", other)
     await apply(world, first, group(Kind.UNSUBSCRIBED, ordinals.values()))
     found = {(row["contact_id"], row["address"]) for row in await world.pool.fetch(_SUPPRESSIONS)}
-    assert found == {(None, "same@example.com"), (other, None)}
-    await world.pool.execute("UPDATE contacts SET email = 'new@example.com' WHERE id = $1", other)
+    assert found == {(None, "same@example.com"), *((contact, None) for contact in recipients)}
+    await world.pool.execute("UPDATE contacts SET email = id || '@example.com' WHERE id = ANY ($1)", recipients)
     assert list(await expand(world, await world.started(segmentIds=[str(place)]))) == []
+
+
+async def test_who_changes_the_address_after_unsubscribing_stays_out_and_after_a_hard_bounce_comes_back(world: World) -> None:
+    directory, place = Directory(world), await segment(world, "readers")
+    await directory.add(place, "gone@example.com", "full@example.com", "none@example.com")
+    first = await world.started(segmentIds=[str(place)])
+    recipients = await expand(world, first)
+    ordinals = {directory.emails[contact]: ordinal for ordinal, contact in enumerate(recipients)}
+    await world.pool.execute("UPDATE contacts SET email = NULL WHERE email = 'none@example.com'")
+    bounced = [ordinals["full@example.com"], ordinals["none@example.com"]]
+    await apply(world, first, group(Kind.UNSUBSCRIBED, [ordinals["gone@example.com"]]), group(Kind.BOUNCED, bounced, 1, "hard:no"))
+    assert await expand(world, await world.started(segmentIds=[str(place)])) == []
+    await world.pool.execute("UPDATE contacts SET email = id || '@example.com'")
+    assert {*await expand(world, await world.started(segmentIds=[str(place)]))} == {recipients[ordinal] for ordinal in bounced}
 
 
 async def test_facts_that_suppress_nobody_leave_suppressions_alone(world: World) -> None:

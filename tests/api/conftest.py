@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
 from streams.settings import Settings
+from tests.api.hooks import Hooks, make_hooks
 from tests.api.world import Rest, resting
 from tests.eventually import eventually
 
@@ -26,3 +28,18 @@ async def live(settings: Settings) -> AsyncIterator[Rest]:
     async with resting(settings) as rest:
         await eventually(lambda: rest.app.state.stats.ready.is_set() and rest.app.state.sending.ready.is_set(), 30)
         yield rest
+
+
+@pytest.fixture
+async def hooks(live: Rest) -> AsyncIterator[Hooks]:
+    """Every provider is set up; Kafka takes events."""
+    await eventually(lambda: live.app.state.reports.is_ready, 30)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(live.app), base_url="http://internal") as provider:
+        yield await make_hooks(live, provider)
+
+
+@pytest.fixture
+async def quiet_hooks(rest: Rest) -> AsyncIterator[Hooks]:
+    """Every provider is set up; Kafka is away."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(rest.app), base_url="http://internal") as provider:
+        yield await make_hooks(rest, provider)

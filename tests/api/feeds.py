@@ -15,7 +15,15 @@ from streams.topics import Name, Topics, shard_key
 from tables.sending import CampaignSending, TenantSending
 
 
-async def feed_stats(settings: Settings, number: int, total: Counts, *, version: int = 1, skipped: Mapping[str, int] | None = None) -> None:
+async def feed_stats(
+    settings: Settings,
+    number: int,
+    total: Counts,
+    *,
+    version: int = 1,
+    skipped: Mapping[str, int] | None = None,
+    variants: Mapping[str, Counts] | None = None,
+) -> None:
     """The counts of the campaign's first shard, as `fold` writes them."""
     topics = Topics(settings)
     value = ShardStats(
@@ -26,6 +34,7 @@ async def feed_stats(settings: Settings, number: int, total: Counts, *, version:
         total=total,
         updated_at=rfc3339(datetime.now(UTC)),
         skipped=dict(skipped or {}),
+        variants=dict(variants or {}),
     )
     await _send(settings, Name.STATS, shard_key(number, 0), encode_stats(value), topics.shard_partition(number, 0))
 

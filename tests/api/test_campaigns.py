@@ -169,7 +169,7 @@ async def test_a_broken_rule_names_field_rule_and_limit(rest: Rest) -> None:
         ({"segmentIds": ["x"]}, "segmentIds.0", "UUID"),
         ({"segmentIds": [str(UUID(int=7))]}, "segmentIds", "there is no segment"),
         ({"templateId": str(UUID(int=7))}, "templateId", "there is no template"),
-        ({"scheduledAt": "tomorrow"}, "scheduledAt", "datetime"),
+        ({"scheduledAt": "tomorrow"}, "scheduledAt", "RFC 3339"),
         ({"scheduledAt": 1769590800}, "scheduledAt", "RFC 3339"),
         ({"timezone": "Mars/Base"}, "timezone", "IANA"),
         ({"settings": {"fromEmail": "nobody"}}, "settings.fromEmail", "email address"),

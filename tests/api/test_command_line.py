@@ -55,7 +55,7 @@ async def test_the_quick_start_of_the_readme_sends_a_campaign(settings: Settings
         template = await shell.json("template", "create", "welcome.json", "--json", key=key)
         assert await shell.json("segment", "list", "--json", key=key) == [{"id": imported["segmentId"], "name": "newsletter"}]
         body = {"name": "Welcome", "channel": "email", "templateId": template["id"], "segmentIds": [imported["segmentId"]]}
-        shell.write("campaign.json", body)
+        shell.write("campaign.json", body | {"settings": {"fromEmail": "news@acme.example"}})
         campaign = await shell.json("create", "campaign.json", "--start", "--json", key=key)
         assert campaign["status"] == "running"
         assert (await shell.json("stats", campaign["id"], key=key))["sentCount"] == 0
@@ -79,7 +79,7 @@ async def test_a_template_that_cannot_be_sent_is_refused_with_a_sentence(tmp_pat
         ("{", "welcome.json: "),
         ({"name": "x", "channel": "fax", "content": {}}, "channel: "),
         ({"name": "x", "channel": "sms", "content": {"subject": "x"}}, "content.subject: sms has no such field"),
-        ({"name": "x", "channel": "sms", "content": {"text": "{{ firstName [/b]"}}, "content: "),
+        ({"name": "x", "channel": "sms", "content": {"text": "{{ firstName [/b]"}}, "content.text: line 1: "),
     ]
     for content, words in wrong:
         shell.write("welcome.json", content)

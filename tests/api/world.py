@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,8 @@ async def serving(settings: Settings, log: Path, **more: str) -> AsyncIterator[s
             await eventually(lambda: _is_ready(client, url), 60)
         yield url
     finally:
-        server.terminate()
+        with suppress(ProcessLookupError):  # a test has killed it
+            server.terminate()
         await server.wait()
 
 

@@ -32,7 +32,7 @@ async def measure(settings: Settings, recipients: int) -> dict[str, Any]:
                 piece = ordinals[start : start + 1000]
                 for shard in {piece[0] // SHARD_SIZE, piece[-1] // SHARD_SIZE}:
                     within = [ordinal % SHARD_SIZE for ordinal in piece if ordinal // SHARD_SIZE == shard]
-                    await send_facts(producer, settings, number, shard, [group(kind, within)])
+                    await send_facts(producer, settings, number, shard, [group(kind, within, 60 * (kind is Kind.OPENED))])
     connection = await asyncpg.connect(settings.postgres)
     try:
         started = time.monotonic()

@@ -45,6 +45,13 @@ def test_a_story_is_possible(message_id: Any, channel: str, seed: int) -> None:
     assert all(1 <= len(event.reports) <= 4 and min(event.reports) >= event.after for event in events.values())
 
 
+def test_no_person_acts_before_the_machine_window_is_over() -> None:
+    behaviour = Behaviour(opens=1, clicks=1, unsubscribes=1, delivery=0.1, opening=0.1, clicking=0.1)
+    stories = [event for _ in range(300) for event in story(str(uuid4()), "email", behaviour, soonest=3.0)]
+    assert min(event.after for event in stories if event.kind in ("opened", "clicked", "unsubscribed")) >= 3.0
+    assert min(event.after for event in stories if event.kind in ("delivered", "machine-opened")) < 0.1
+
+
 def test_the_same_seed_tells_the_same_story_and_another_one_does_not() -> None:
     ids = [str(uuid4()) for _ in range(200)]
     one, two = Behaviour(seed=1), Behaviour(seed=2)

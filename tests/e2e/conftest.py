@@ -32,8 +32,9 @@ def running(settings: Settings, tmp_path: Path) -> Iterator[Running]:
     """One process of every role; an hour is six seconds. Ready when the API is and every worker has its partitions."""
     port = free_port()
     shortened = {"api_port": port, "hour": timedelta(seconds=6), "day": timedelta(minutes=10), "tick": timedelta(milliseconds=50)}
-    settings = settings.model_copy(update=shortened)
+    settings = settings.model_copy(update=shortened | {"complaint_rate_limit": 100})  # people here complain more than a campaign survives
     simulate = {
+        "CAMPAIGNS_SIMULATE_COMPLAINTS": "0.004",
         "CAMPAIGNS_SIMULATE_TRUTH": str(tmp_path / "truth"),
         "CAMPAIGNS_SIMULATE_OPENING": "4",
         "CAMPAIGNS_SIMULATE_CLICKING": "2",

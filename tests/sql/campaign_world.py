@@ -34,7 +34,10 @@ class World:
     def draft(self, **more: Any) -> dict[str, Any]:
         """The body of a campaign that can be started."""
         references = {"templateId": str(self.template), "segmentIds": [str(self.segment)]}
-        return {"name": "January", "channel": "email", **references, **more}
+        body = {"name": "January", "channel": "email", **references, "settings": {}, **more}
+        if body["channel"] == "email" and isinstance(body["settings"], dict):
+            body["settings"] = {"fromEmail": "news@acme.example", **body["settings"]}
+        return body
 
     def command(self, verb: Verb, campaign_id: UUID | None = None, body: object = None, **more: Any) -> Command:
         content = validated(BODIES[verb], body or {}, "forbid")

@@ -10,7 +10,9 @@ from pydantic import SecretStr
 
 from streams.settings import Settings
 from tables.sql.database import connect
+from tests.agents.desks import desk
 from tests.sql.campaign_world import World, make_world
+from tests.sql.series_world import Make
 
 
 @pytest.fixture
@@ -25,6 +27,13 @@ async def pool(sql_settings: Settings) -> AsyncIterator[asyncpg.Pool]:
     pool = await connect(sql_settings, max_size=24)
     yield pool
     await pool.close()
+
+
+@pytest.fixture
+async def make(sql_settings: Settings) -> AsyncIterator[Make]:
+    """Makes the desks that jobs work at."""
+    async with desk(sql_settings) as make:
+        yield make
 
 
 @pytest.fixture

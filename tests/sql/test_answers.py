@@ -11,7 +11,7 @@ import pytest
 from streams.commands import Verb
 from streams.errors import ConflictError, IllegalTransitionError
 from tables.sql.answers import forget_expired
-from tables.sql.execute import execute
+from tables.sql.execute import execute, known_answer
 from tests.sql.campaign_world import World
 
 
@@ -50,6 +50,17 @@ async def test_answers_are_kept_apart_by_scope_and_tenant_and_forgotten_in_time(
         expired = world.command(Verb.CREATE, body=world.draft(), at=datetime.now(UTC) + timedelta(hours=25))
         tomorrow = await execute(connection, world.settings, expired, scope="rest", key="k")
     assert len({rest.campaign_id, kafka.campaign_id, tomorrow.campaign_id}) == 3
+
+
+async def test_the_first_answer_can_be_asked_for_without_doing_anything(world: World) -> None:
+    command, other = (world.command(Verb.CREATE, body=world.draft(name=name)) for name in ("one", "other"))
+    async with world.pool.acquire() as connection, connection.transaction():
+        assert await known_answer(connection, command, scope="command", key="k") is None
+        done = await execute(connection, world.settings, command, scope="command", key="k")
+        assert await known_answer(connection, command, scope="command", key="k") == done
+        refused = await known_answer(connection, other, scope="command", key="k")
+    assert refused is not None and refused.status == 409
+    assert len(await world.events()) == 1
 
 
 async def test_a_crash_before_the_commit_leaves_neither_row_nor_event_nor_answer(world: World) -> None:

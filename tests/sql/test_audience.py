@@ -60,7 +60,7 @@ async def test_the_way_of_joining_does_not_change_the_audience(directory: Direct
     for few in (0, 1000):
         monkeypatch.setattr(audience, "_FEW", few)
         async with world.pool.acquire() as connection, connection.transaction():
-            await audience._choose_joins(connection, (place,))
+            await audience.choose_joins(connection, (place,))
             orders.append(await connection.fetch(f"SELECT * FROM ({query}) q ORDER BY ordinal", world.tenant, [place], []))
     assert orders[0] == orders[1]
     assert len(orders[0]) == 80

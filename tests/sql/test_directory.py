@@ -16,7 +16,7 @@ from streams.errors import CampaignError, ConflictError, NotFoundError
 from streams.sending import Limits
 from tables import channels
 from tables.contacts import contact_row
-from tables.sql import contacts, directory, suppressions, tenants
+from tables.sql import contact_lists, contacts, directory, suppressions, tenants
 from tables.sql.database import prepare
 
 
@@ -177,7 +177,7 @@ async def test_a_contact_is_updated_by_the_same_identifier(connection: asyncpg.C
     assert (second.first_name, second.last_name, second.email) == ("Ana", "B", "ana@example.com")
     assert second.attributes == {"plan": "free", "age": 3}
     assert await contacts.get_contact(connection, "acme", first.id) == second
-    assert await contacts.list_contacts(connection, "acme") == [second]
+    assert await contact_lists.list_contacts(connection, "acme") == [second]
     with pytest.raises(NotFoundError):
         await contacts.get_contact(connection, "other", first.id)
     async with connection.transaction():

@@ -114,9 +114,8 @@ async def test_a_foreign_or_deleted_campaign_does_not_exist(world: World) -> Non
         ({"channel": "sms"}, "templateId", "template for email"),
         ({"settings": {"fromEmail": "x"}}, "settings.fromEmail", "email address"),
         ({"settings": {"colour": "red"}}, "settings.colour", "not permitted"),
-        ({"type": "recurring"}, "type", "not supported"),
+        ({"type": "recurring"}, "recurringSchedule", "needs it"),
         ({"recurringSchedule": {"cron": "0 9 * * 1"}}, "recurringSchedule", "one_time"),
-        ({"abTestConfig": {}}, "abTestConfig", "not supported"),
     ],
 )
 async def test_a_body_that_breaks_a_rule_is_refused_with_field_and_rule(
@@ -191,7 +190,7 @@ async def test_a_draft_can_be_edited_and_an_edit_that_changes_nothing_says_nothi
         assert [wrong.field for wrong in refused.value.errors] == [field]
     with pytest.raises(CampaignError) as refused:  # the template is for email
         await world.do(Verb.UPDATE, campaign_id, {"channel": "push"})
-    assert {wrong.field for wrong in refused.value.errors} == {"settings.fromName", "templateId"}
+    assert {wrong.field for wrong in refused.value.errors} == {"settings.fromEmail", "settings.fromName", "templateId"}
     campaign = await world.do(Verb.UPDATE, campaign_id, {"channel": "push", "settings": {}, "templateId": None})
     assert (campaign["channel"], campaign["templateId"]) == ("push", None)
 

@@ -127,12 +127,13 @@ def test_no_data_raises(kind: str, data: dict[str, Any]) -> None:
         (CampaignCreate, {**_GOOD, "timezone": "../../etc/passwd"}, "timezone", "IANA"),
         (CampaignCreate, {**_GOOD, "timezone": "America"}, "timezone", "IANA"),
         (CampaignCreate, {**_GOOD, "scheduledAt": 5}, "scheduledAt", "RFC 3339"),
-        (CampaignCreate, {**_GOOD, "scheduledAt": "2026-01-28T09:00:00"}, "scheduledAt", "offset"),
+        (CampaignCreate, {**_GOOD, "scheduledAt": "1785000000"}, "scheduledAt", "RFC 3339"),
+        (CampaignCreate, {**_GOOD, "scheduledAt": "2026-01-28"}, "scheduledAt", "RFC 3339"),
         (CampaignCreate, {**_GOOD, "scheduledAt": "9999-12-31T23:59:59-12:00"}, "scheduledAt", "9999"),
         (CampaignCreate, {**_GOOD, "extra": 1}, "extra", "not permitted"),
         (CampaignCreate, {**_GOOD, "settings": {"a": [_DEEP]}}, "settings", "nested more than 10"),
         (CampaignUpdate, {"status": "running"}, "status", "not permitted"),
-        (CampaignSchedule, {"scheduledAt": "soon"}, "scheduledAt", "datetime"),
+        (CampaignSchedule, {"scheduledAt": "soon"}, "scheduledAt", "RFC 3339"),
         (Explanation, {"reason": "x" * 201}, "reason", "at most 200"),
     ],
 )
@@ -147,7 +148,7 @@ def test_every_broken_rule_names_field_and_limit(model: type[BaseModel], data: d
 def test_settings_depend_on_the_channel() -> None:
     email = {"fromName": "Acme", "fromEmail": "news@acme.com", "replyTo": None, "trackOpens": True}
     assert checked_settings("email", email, "forbid") == {"fromName": "Acme", "fromEmail": "news@acme.com", "trackOpens": True}
-    assert checked_settings("sms", email, "ignore") == {"fromName": "Acme"}
+    assert checked_settings("sms", email, "ignore") == {}
     for channel, settings, field in (
         ("sms", {"fromEmail": "news@acme.com"}, "settings.fromEmail"),
         ("email", {"fromEmail": "news"}, "settings.fromEmail"),

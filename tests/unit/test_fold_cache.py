@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from agents.fold import Shards
+import pytest
+
+from agents.fold import SEALED, SealedError, Shards
 from streams.facts import Batch, Group, Kind, pack
 
 SENT = Batch("acme", 1, 0, 1_795_000_000, (Group(Kind.SENT, pack([1, 2]), pack([0, 0])),))
@@ -40,3 +42,15 @@ def test_the_number_of_decoded_shards_is_bounded_and_nothing_is_lost() -> None:
         shards.save(b"%d:0" % number, shard)
     assert len(shards) < 1000 < len(table)
     assert shards.load(b"1:0", SENT).stats(1, "").total.sent == 2
+
+
+def test_a_sealed_shard_is_small_and_takes_nothing_more() -> None:
+    shards = Shards(table := dict[bytes, bytes]())
+    shard = shards.load(KEY, SENT)
+    shard.fold(SENT)
+    shards.save(KEY, shard)
+    shards.seal(KEY)
+    shards.seal(b"2:0")  # nobody has heard of it
+    assert table == {KEY: SEALED} and len(shards) == 0
+    with pytest.raises(SealedError):
+        shards.load(KEY, OPENED)

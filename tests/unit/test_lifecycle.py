@@ -12,7 +12,7 @@ from tables.sql.lifecycle import Status, check_editable, transition
 
 S, V = Status, Verb
 # design: rules.md, "Lifecycle"; everything that is not here is refused
-_TABLE: dict[tuple[Status | None, Verb], Status] = {
+TABLE: dict[tuple[Status | None, Verb], Status] = {
     (None, V.CREATE): S.DRAFT,
     (S.DRAFT, V.SCHEDULE): S.SCHEDULED,
     (S.SCHEDULED, V.SCHEDULE): S.SCHEDULED,
@@ -27,14 +27,17 @@ _TABLE: dict[tuple[Status | None, Verb], Status] = {
     (S.SCHEDULED, V.DELETE): S.CANCELLED,
     (S.COMPLETED, V.DELETE): S.COMPLETED,
     (S.CANCELLED, V.DELETE): S.CANCELLED,
+    (S.RUNNING, V.TRIGGER): S.RUNNING,
     **{(status, V.UPDATE): status for status in S},
+    **{(status, V.AB_TEST): status for status in (S.DRAFT, S.SCHEDULED)},
+    **{(status, V.WINNER): status for status in (S.RUNNING, S.PAUSED, S.COMPLETED)},
 }
 
 
 @pytest.mark.parametrize("status", [None, *Status])
 @pytest.mark.parametrize("verb", list(Verb))
 def test_every_pair_of_status_and_verb_follows_the_table(status: Status | None, verb: Verb) -> None:
-    if (expected := _TABLE.get((status, verb))) is not None:
+    if (expected := TABLE.get((status, verb))) is not None:
         assert transition(status, verb) is expected
         return
     with pytest.raises(IllegalTransitionError) as refused:

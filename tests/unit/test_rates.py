@@ -6,6 +6,7 @@ from typing import cast
 
 from api.rates import Rates
 from streams.stats import Counts
+from tables.sending import CampaignSending
 from tables.stats import CampaignStats
 from tables.views import SendingView, StatsView
 
@@ -20,7 +21,10 @@ class _Stats:
 
 class _Sending:
     def __init__(self) -> None:
-        self.active = [7]
+        self.active, self.in_flight = [7], 1
+
+    def campaign(self, number: int) -> CampaignSending:
+        return CampaignSending(granted=self.in_flight)
 
     def numbers(self) -> list[int]:
         return self.active
@@ -52,6 +56,19 @@ def test_a_campaign_has_stalled_when_nobody_was_done_for_five_seconds() -> None:
     stats.skipped += 1
     rates.sample(5.5)
     assert not rates.is_stalled(7)
+
+
+def test_a_campaign_that_had_nothing_to_send_has_not_stalled_when_it_gets_something() -> None:
+    rates, _, sending = _rates()
+    sending.in_flight = 0
+    for half_second in range(11):
+        rates.sample(half_second / 2)
+    sending.in_flight = 1
+    rates.sample(5.5)
+    assert not rates.is_stalled(7)
+    for half_second in range(10):
+        rates.sample(6 + half_second / 2)
+    assert rates.is_stalled(7)
 
 
 def test_a_campaign_that_has_left_the_throttle_is_forgotten() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from streams.envelope import encode
@@ -47,6 +49,18 @@ def test_a_deleted_shard_is_gone() -> None:
     assert view.campaign(1).total.opened == 7
     view.put(b"1:1", None)
     assert view.campaign(1).total.opened == 3
+
+
+async def test_several_use_one_view_and_it_reads_once_until_the_last_has_left() -> None:
+    def readers() -> int:
+        return sum(task.get_name() == "view of campaigns.stats.v1" for task in asyncio.all_tasks())
+
+    view = StatsView(SETTINGS)
+    async with view:
+        async with view:
+            assert readers() == 1
+        assert readers() == 1
+    assert readers() == 0
 
 
 def test_a_value_that_cannot_be_read_is_a_value_error() -> None:

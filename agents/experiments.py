@@ -1,0 +1,79 @@
+"""The job `campaign-ab-test-evaluator`: ends the A/B tests that are due, by what the live counts say.
+
+It runs every `ab_test_interval`, and at the instant when a test is due. Identity of a decision: the campaign's row, which says until when
+the test lasts. One transaction per test: lock the row, see that the test is still due, write the decision with its figures, the winner, its
+event and the release for the throttle. Killed before its commit, nothing has happened and the next run decides; after it, the outbox has
+the event and the release, and no run finds the test due again. Two evaluators at once wait for each other at the row, and the second
+finds nothing to do; a person who declares the winner meanwhile does so at the same row.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+
+from agents.job import Desk, Job
+from streams.ab_tests import AbTest, sample
+from streams.crash_points import crash_point
+from streams.envelope import rfc3339
+from streams.errors import NotFoundError
+from tables.experiments import Decision, evaluate
+from tables.sql import ab_tests
+from tables.sql.campaigns import Campaign
+from tables.sql.database import Connection
+from tables.stats import CampaignStats
+
+_DONE = {Decision.WINNER: "declared", Decision.EXTEND: "extended", Decision.ASK: "asked"}
+_log = logging.getLogger(__name__)
+
+
+def is_counted(test: AbTest, total: int, stats: CampaignStats) -> bool:
+    """The live counts, which come a second late and after an outage later, hold the whole sample."""
+    return stats.total.sent + stats.total.skipped >= sample(test, total).cut
+
+
+async def _run(desk: Desk) -> Mapping[str, int]:
+    """How many tests ended in which way. A bug that one trips over does not stop the others; it is raised at the end."""
+    done: Counter[str] = Counter(dict.fromkeys(_DONE.values(), 0))
+    bug: Exception | None = None
+    for campaign in await desk.database.until_up(lambda connection: ab_tests.due(connection, desk.at)):
+        try:
+            if decision := await _conclude(desk, campaign):
+                done[_DONE[decision]] += 1
+        except Exception as error:  # noqa: BLE001
+            bug = error
+            _log.exception("an A/B test could not be evaluated because of a bug", extra={"campaignId": str(campaign.id)})
+    if bug is not None:
+        raise bug
+    return done
+
+
+async def _conclude(desk: Desk, campaign: Campaign) -> Decision | None:
+    test, stats = ab_tests.test_of(campaign), desk.stats.campaign(campaign.number)
+    if test is None or not is_counted(test, campaign.total_recipients or 0, stats):
+        _log.debug("an A/B test waits for the live counts", extra={"campaignId": str(campaign.id)})
+        return None
+    evaluation = evaluate(test, stats.variants, rfc3339(desk.at))
+
+    async def work(connection: Connection) -> Decision | None:
+        try:
+            decision = await ab_tests.conclude(connection, campaign, evaluation, desk.at)
+        except NotFoundError:  # deleted since the look
+            return None
+        crash_point("before-commit", "evaluator")
+        return decision
+
+    decision = await desk.database.until_up(work)
+    crash_point("concluded", "evaluator")
+    if decision is not None:
+        ids = {"tenantId": campaign.tenant_id, "campaignId": str(campaign.id)}
+        winner = evaluation.best if decision is Decision.WINNER else None
+        _log.info(
+            "an A/B test was evaluated",
+            extra={**ids, "decision": decision, "outcome": evaluation.outcome, "variantId": winner, "pValue": evaluation.p_value},
+        )
+    return decision
+
+
+EVALUATOR = Job(every=lambda settings: settings.ab_test_interval, run=_run, due=ab_tests.next_due)

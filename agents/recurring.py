@@ -1,0 +1,59 @@
+"""The job `campaign-recurring-trigger`: makes the children of running series, and completes a series that is at its end.
+
+Identity: a child is (series, occurrence), unique in SQL. Order of effects: one SQL transaction per series, on its locked row, holds the
+children, their outbox records and `next_occurrence_at`. Killed before the commit, nothing has happened and the next run makes them; killed
+after it, they are there, `next_occurrence_at` is behind them, and only log lines are lost. Starting a child is the scheduler's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from uuid import UUID
+
+from agents.job import Desk, Job
+from streams.crash_points import crash_point
+from tables.sql.answers import Change
+from tables.sql.database import Connection
+from tables.sql.occurrences import advance, complete, due_series, next_due, numbers_of, running_series
+
+_log = logging.getLogger(__name__)
+
+
+async def trigger(desk: Desk) -> Mapping[str, int]:
+    """How many children were made and how many series completed.
+
+    A bug that one series trips over does not stop the others; it is raised at the end.
+    """
+    done: Counter[str] = Counter({"children": 0, "completed": 0})
+    bug: Exception | None = None
+    for tenant, series_id in await desk.database.until_up(lambda connection: due_series(connection, desk.settings, desk.at)):
+        try:
+            done.update(await _gone_on(desk, tenant, series_id))
+        except Exception as error:  # noqa: BLE001
+            bug = error
+            _log.exception("a recurring campaign could not go on because of a bug", extra={"campaignId": str(series_id)})
+    if bug is not None:
+        raise bug
+    return done
+
+
+async def _gone_on(desk: Desk, tenant: str, series_id: UUID) -> Mapping[str, int]:
+    async def work(connection: Connection) -> tuple[tuple[Change, ...], Change | None]:
+        if (series := await running_series(connection, tenant, series_id)) is None:
+            return (), None
+        advanced = await advance(connection, desk.settings, series, desk.at)
+        counted = desk.stats.campaign(*await numbers_of(connection, tenant, series_id)).total
+        completed = await complete(connection, advanced.series, desk.at, counted.sent, counted.skipped)
+        crash_point("before-commit", "recurring")
+        return advanced.changes, completed
+
+    created, completed = await desk.database.until_up(work)
+    crash_point("after-commit", "recurring")
+    for change in (*created, *((completed,) if completed else ())):
+        change.log()
+    return {"children": len(created), "completed": int(completed is not None)}
+
+
+RECURRING = Job(every=lambda settings: settings.recurring_interval, run=trigger, due=next_due)

@@ -1,0 +1,61 @@
+"""Runs one background job now, in the foreground: `python -m agents.run_job NAME [--json]`.
+
+It takes no lock: a worker that runs the same job at the same time is no reason to wait, since jobs are safe to run twice at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+
+from agents.job import Desk
+from agents.job_turns import Carried, carry_out
+from agents.jobs import JOBS
+from streams import logs
+from streams.settings import Settings, from_environment
+from tables.sql import job_runs
+from tables.sql.database import Database
+from tables.views import StatsView
+
+
+async def run(name: str, settings: Settings) -> Carried:
+    """What it did. Waits for PostgreSQL, and for Kafka until the live stats have been read."""
+    database = Database(settings, "campaigns-job", max_size=4)
+    try:
+        async with StatsView(settings) as stats:
+            await stats.ready.wait()
+            now, _ = await database.until_up(job_runs.last_runs)
+            return await carry_out(name, JOBS[name], Desk(database, settings, stats, now))
+    finally:
+        await database.close()
+
+
+def main() -> None:
+    """Exit code 0, or 1 when the job failed; its log, on stderr, says why."""
+    parser = argparse.ArgumentParser(prog="python -m agents.run_job", description=main.__doc__)
+    parser.add_argument("name", choices=sorted(JOBS))
+    parser.add_argument("--json", action="store_true")
+    arguments, settings = parser.parse_args(), from_environment()
+    logs.configure(settings, "job")
+    carried = asyncio.run(run(arguments.name, settings))
+    print(_as_json(carried) if arguments.json else _sentence(carried))  # noqa: T201  # the result
+    sys.exit(1 if carried.error else 0)
+
+
+def _as_json(carried: Carried) -> str:
+    outcome = "failed" if carried.error else "done"
+    seconds = round(carried.took.total_seconds(), 3)
+    return json.dumps({"job": carried.job, "outcome": outcome, "seconds": seconds, "counts": dict(carried.counts), "error": carried.error})
+
+
+def _sentence(carried: Carried) -> str:
+    if carried.error:
+        return f"{carried.job} failed: {carried.error}"
+    did = ", ".join(f"{count:,} {name}" for name, count in carried.counts.items()) or "nothing"
+    return f"{carried.job}: {did} in {carried.took.total_seconds():.1f} s"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""The page at `/docs`: the API's reference in Swagger UI, whose files come from the package `fastapi-swagger` and from nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+_FOLDER = Path(__file__).with_name("reference_page")
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self' data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+
+
+async def _page(request: Request) -> Response:
+    return FileResponse(_FOLDER / "index.html", headers=_HEADERS)
+
+
+async def _start(request: Request) -> Response:
+    return FileResponse(_FOLDER / "start.js", headers=_HEADERS)
+
+
+routes = (
+    Route("/docs", _page),
+    Route("/docs/start.js", _start),
+    Mount("/docs/swagger", StaticFiles(packages=[("fastapi_swagger", "resources")])),
+)

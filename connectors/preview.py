@@ -1,0 +1,107 @@
+"""What a contact would get: every variant rendered as emission renders it, or told which part, line and variable is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connectors.composing import headers
+from connectors.rendering import RenderError
+from connectors.templates import Broken, Content
+from streams.command_bodies import broken
+from streams.errors import CampaignError, FieldError
+from streams.message_id import MessageIds
+from tables.channels import CHANNELS, hints
+from tables.sql.contacts import Contact
+from tables.sql.recipients import FIELDS
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What is sent under a variant; None is the campaign itself."""
+
+    variant_id: str | None
+    content: dict[str, str]
+
+
+def variants_of(content: Content, wanted: str | None = None) -> tuple[str | None, ...]:
+    """The variants that are sent: those of the A/B test or, without one, the campaign itself. Raises CampaignError for an unknown one."""
+    known = tuple(variant for variant in content.templates if variant is not None)
+    if wanted is None:
+        return known or (None,)
+    if wanted not in known:
+        raise broken(FieldError("variantId", f"one of {', '.join(known)}" if known else "the campaign has no A/B test"))
+    return (wanted,)
+
+
+def fields_of(contact: Contact) -> dict[str, Any]:
+    """A contact as templates see it."""
+    return {name: getattr(contact, column) for name, column in FIELDS.items()}
+
+
+def address_of(contact: Mapping[str, Any], channel: str) -> str | None:
+    """Where the contact gets messages of this channel."""
+    column = CHANNELS[channel].column
+    found: str | None = contact.get(next(name for name, one in FIELDS.items() if one == column))
+    return found
+
+
+def rendered(content: Content, variants: Iterable[str | None], contact: Mapping[str, Any], message_id: str) -> list[Rendered]:
+    """Every variant for this contact (`fields_of`). Raises CampaignError that names for each wrong one its part, line and variable."""
+    own = {field: contact.get(field) for field in content.fields}
+    done, errors = list[Rendered](), list[FieldError]()
+    for variant in variants:
+        try:
+            done.append(Rendered(variant, content.template(variant).render(own, message_id)))
+        except RenderError as error:
+            errors.append(_located(content, variant, error))
+    if errors:
+        raise broken(*errors)
+    return done
+
+
+def _located(content: Content, variant: str | None, error: RenderError) -> FieldError:
+    prefix = "" if variant is None else f"variants.{variant}."
+    if isinstance(content.template(variant), Broken) and error.detail == "the template does not exist":
+        return FieldError(f"{prefix}templateId", "is needed: there is no template")
+    part = error.detail.partition(",")[0].partition(":")[0]
+    place = f"content.{part}" if part in CHANNELS[content.channel].content else "content"
+    return FieldError(prefix + place, error.detail if variant is None else f"variant {variant}: {error.detail}")
+
+
+def preview(shown: Content, sent: Content, contact: Mapping[str, Any], message_id: str) -> list[dict[str, Any]]:
+    """The API's `variants`. `shown` has links as they are written, so that looking counts nothing; `hints` are those of what is `sent`."""
+    variants = variants_of(shown)
+    tracked = {one.variant_id: one.content for one in rendered(sent, variants, contact, message_id)}
+    return [
+        {
+            "variantId": one.variant_id,
+            "content": one.content,
+            "from": dict(shown.sender) if shown.sender else None,
+            "headers": headers(shown.channel, shown.tracking, message_id),
+            "options": dict(shown.options) if shown.options else None,
+            "hints": _hints(shown, tracked[one.variant_id]),
+        }
+        for one in rendered(shown, variants, contact, message_id)
+    ]
+
+
+def _hints(content: Content, sent: Mapping[str, str]) -> dict[str, Any]:
+    found = hints(content.channel, sent)
+    if content.max_segments is not None:
+        found |= {"maxSegments": content.max_segments, "isTooLong": found["segments"] > content.max_segments}
+    return found
+
+
+def segments_per_message(sent: Content, contacts: Sequence[Contact], ids: MessageIds) -> float | None:
+    """How many segments an SMS of the campaign takes on average, from these contacts; None when it can be rendered for none of them."""
+    counts = []
+    message_id = ids.make(0, 0, sent.tenant_id, 0)
+    for contact in contacts:
+        try:
+            for one in rendered(sent, variants_of(sent), fields_of(contact), message_id):
+                counts.append(hints("sms", one.content)["segments"])
+        except CampaignError:
+            continue  # emission skips them, too
+    return sum(counts) / len(counts) if counts else None

@@ -1,0 +1,227 @@
+"""Where audiences, contact details and templates come from: our own directory, or services of the company's own (docs/services.md).
+
+A service stays the owner of its data; what a campaign needs of it is mirrored into our tables when it is named (a template, a segment's
+name) and when the campaign starts (a segment's members with their details). From there on nothing depends on the service: the audience
+is one SQL statement, and sending needs PostgreSQL only. Mirroring is idempotent, so a crash in the middle is repeated from the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
+from uuid import UUID, uuid4
+
+import msgspec
+
+from connectors.directory_service import DirectoryService, SourceDownError
+from streams.commands import Command, Verb
+from streams.settings import Settings
+from tables.contact_files import Rejected, row_of
+from tables.contacts import ContactRow
+from tables.sql import mirror
+from tables.sql.database import Work
+
+BATCH = 1000  # contacts asked for at once
+_PATIENCE = 10.0  # seconds for what one command names: other tenants' commands wait behind it
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Run(Protocol):
+    """Does a piece of work in one transaction: a worker's waits for the database (`Database.until_up`), a request's does not."""
+
+    async def __call__(self, work: Work[T], /) -> T: ...
+
+
+class NamedSegment(msgspec.Struct, frozen=True):
+    """What a segment service says of a segment."""
+
+    id: UUID
+    name: str
+
+
+class SegmentPage(msgspec.Struct, frozen=True, rename="camel"):
+    """Some of a segment's contacts, and where the next ones begin."""
+
+    contact_ids: list[UUID]
+    next_cursor: str | None = None
+
+
+class ContactDetails(msgspec.Struct, frozen=True):
+    """Contacts as in an import: id, externalId, email, phone, pushToken, firstName, lastName, timeZone, locale, attributes."""
+
+    contacts: list[dict[str, Any]]
+
+
+class SourceTemplate(msgspec.Struct, frozen=True):
+    """A template as a template service has it."""
+
+    id: UUID
+    name: str
+    channel: str
+    content: dict[str, str]
+
+
+class Segments(Protocol):
+    """Who is in a segment. Raises SourceDownError."""
+
+    async def find(self, tenant: str, segment_id: UUID) -> NamedSegment | None: ...
+
+    def members(self, tenant: str, segment_id: UUID) -> AsyncIterator[Sequence[UUID]]: ...
+
+
+class Contacts(Protocol):
+    """How contacts can be reached; unknown ones are left out. Raises SourceDownError."""
+
+    async def find(self, tenant: str, contact_ids: Sequence[UUID]) -> Sequence[dict[str, Any]]: ...
+
+
+class Templates(Protocol):
+    """What a template says. Raises SourceDownError."""
+
+    async def find(self, tenant: str, template_id: UUID) -> SourceTemplate | None: ...
+
+
+class HttpSegments:
+    """`GET /segments/{id}` and `GET /segments/{id}/contacts?cursor=`."""
+
+    def __init__(self, service: DirectoryService) -> None:
+        self._service = service
+
+    async def find(self, tenant: str, segment_id: UUID) -> NamedSegment | None:
+        return await self._service.get(NamedSegment, "segments", str(segment_id), tenantId=tenant)
+
+    async def members(self, tenant: str, segment_id: UUID) -> AsyncIterator[Sequence[UUID]]:
+        cursor: str | None = None
+        seen = set[int]()  # hashes; a service whose cursors go round in a circle must not be read for ever
+        while True:
+            page = await self._service.get(SegmentPage, "segments", str(segment_id), "contacts", tenantId=tenant, cursor=cursor)
+            if page is None:
+                return
+            yield page.contact_ids
+            if page.next_cursor is None:
+                return
+            if hash(page.next_cursor) in seen:
+                raise SourceDownError(f"The segments service gave the same cursor of segment {segment_id} twice.")
+            seen.add(hash(cursor := page.next_cursor))
+
+
+class HttpContacts:
+    """`POST /contacts/batch` with `{"tenantId","ids"}`, at most 1,000 of them."""
+
+    def __init__(self, service: DirectoryService) -> None:
+        self._service = service
+
+    async def find(self, tenant: str, contact_ids: Sequence[UUID]) -> Sequence[dict[str, Any]]:
+        found = await self._service.post(ContactDetails, "/contacts/batch", {"tenantId": tenant, "ids": contact_ids})
+        wanted = set(map(str, contact_ids))
+        return [contact for contact in found.contacts if str(contact.get("id", "")).lower() in wanted] if found else ()
+
+
+class HttpTemplates:
+    """`GET /templates/{id}`."""
+
+    def __init__(self, service: DirectoryService) -> None:
+        self._service = service
+
+    async def find(self, tenant: str, template_id: UUID) -> SourceTemplate | None:
+        return await self._service.get(SourceTemplate, "templates", str(template_id), tenantId=tenant)
+
+
+class Sources:
+    """The services that are in use; None where our own directory is the owner. All methods raise DependencyDownError."""
+
+    def __init__(self, settings: Settings) -> None:
+        urls = {"segments": settings.segments_url, "contacts": settings.contacts_url, "templates": settings.templates_url}
+        self._services = {name: DirectoryService(name, url, settings) for name, url in urls.items() if url}
+        self.segments: Segments | None = self._made("segments", HttpSegments)
+        self.contacts: Contacts | None = self._made("contacts", HttpContacts)
+        self.templates: Templates | None = self._made("templates", HttpTemplates)
+
+    def _made(self, name: str, port: Callable[[DirectoryService], T]) -> T | None:
+        return port(self._services[name]) if name in self._services else None
+
+    @property
+    def are_used(self) -> bool:
+        return bool(self._services)
+
+    async def close(self) -> None:
+        """Harmless when no service is in use."""
+        for service in self._services.values():
+            await service.close()
+
+    async def prepare(self, run: Run, command: Command) -> None:
+        """Before a command is carried out: what it names is known here, and what it sends is the template of this moment.
+
+        Harmless to repeat and to do for a command that is refused afterwards.
+        """
+        if not self.are_used:
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._prepare(run, command)
+        except TimeoutError as error:
+            raise SourceDownError(f"The directory services take longer than {_PATIENCE:.0f} s. Nothing was changed; try again.") from error
+
+    async def _prepare(self, run: Run, command: Command) -> None:
+        named = command.body.named()
+        templates = list(named.templates)
+        if command.verb in (Verb.SCHEDULE, Verb.START) and command.campaign_id is not None and self.templates is not None:
+            templates += await run(partial(mirror.templates_of, tenant=command.tenant_id, campaign_id=command.campaign_id))
+        await self.learn(run, command.tenant_id, segments=named.segments, templates=templates, contacts=named.contacts)
+
+    async def learn(
+        self, run: Run, tenant: str, *, segments: Iterable[UUID] = (), templates: Iterable[UUID] = (), contacts: Iterable[UUID] = ()
+    ) -> None:
+        """Mirror what a command names, as far as a service is its owner: names of segments, contents of templates, unknown contacts.
+
+        What the service does not know stays unknown here, too, and the command's own rules refuse it.
+        """
+        if self.segments is not None:
+            for segment_id in dict.fromkeys(segments):
+                if segment := await self.segments.find(tenant, segment_id):
+                    await run(partial(mirror.keep_segment, tenant=tenant, segment_id=segment.id, name=segment.name))
+        if self.templates is not None:
+            for template_id in dict.fromkeys(templates):
+                if template := await self.templates.find(tenant, template_id):
+                    await run(partial(mirror.keep_template, tenant=tenant, template_id=template.id, **_columns(template)))
+        if self.contacts is not None and (wanted := list(dict.fromkeys(contacts))):
+            await self._keep_contacts(run, tenant, await run(partial(mirror.unknown_contacts, tenant=tenant, contact_ids=wanted)))
+
+    async def synchronise(self, run: Run, tenant: str, number: int) -> None:
+        """Before the audience of a campaign is made: its mirrored segments have the members, and these the details, of this moment.
+
+        Memory does not grow with the audience. Does nothing for a campaign whose audience is known.
+        """
+        if self.segments is None:
+            return
+        for segment_id in await run(partial(mirror.segments_of, tenant=tenant, number=number)):
+            reading = uuid4()
+            async for contact_ids in self.segments.members(tenant, segment_id):
+                await self._keep_contacts(run, tenant, contact_ids)
+                await run(partial(mirror.add_members, reading=reading, contact_ids=contact_ids))
+            await run(partial(mirror.replace_members, tenant=tenant, segment_id=segment_id, reading=reading))
+
+    async def _keep_contacts(self, run: Run, tenant: str, contact_ids: Sequence[UUID]) -> None:
+        if self.contacts is None:
+            return
+        for start in range(0, len(contact_ids), BATCH):
+            found = await self.contacts.find(tenant, contact_ids[start : start + BATCH])
+            rows = [row for line, contact in enumerate(found, 1) if (row := _row(line, contact)) is not None]
+            if rows:
+                await run(partial(mirror.keep_contacts, tenant=tenant, rows=rows))
+
+
+def _columns(template: SourceTemplate) -> dict[str, Any]:
+    return {"name": template.name, "channel": template.channel, "content": template.content}
+
+
+def _row(line: int, contact: dict[str, Any]) -> ContactRow | None:
+    found = row_of(line, contact)
+    if isinstance(found, Rejected):
+        _log.warning("a contact of the contacts service cannot be used: %s", found.reason)
+        return None
+    return found

@@ -1,0 +1,133 @@
+"""The table of providers: what each needs to be set up, how its webhooks are verified and read."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from connectors.webhooks import mailgun, sendgrid, ses, sns, standard, twilio, whatsapp
+from connectors.webhooks.delivery import Delivery, Read
+from streams.errors import CampaignError, FieldError
+from tables.sql.webhook_secrets import WebhookSecret
+
+_LONGEST = 4_000  # characters of a field
+_MOST_TOPICS = 20
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a webhook is verified with."""
+
+    secret: WebhookSecret
+    now: datetime
+    tolerance: timedelta
+    certificates: sns.Certificates
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A token that stands for `meaning` and nothing else, for a provider whose signature does not cover the body."""
+
+    token: str = ""
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """`fields` of its settings are all needed, others are refused. `verify` raises SignatureError, UnparsableError, DependencyDownError;
+    `read` UnparsableError; `check` ValueError for a field that cannot be right."""
+
+    fields: tuple[str, ...]
+    verify: Callable[[Delivery, Check], Awaitable[Verified]]
+    read: Callable[[Delivery, datetime], Read]
+    check: Callable[[WebhookSecret], object] = bool
+
+
+async def _ses(delivery: Delivery, check: Check) -> Verified:
+    await sns.verify(ses.envelope(delivery), check.secret.topic_arns, check.certificates)
+    return Verified()
+
+
+async def _sendgrid(delivery: Delivery, check: Check) -> Verified:
+    sendgrid.verify(delivery, check.secret.public_key, check.now, check.tolerance)
+    return Verified()
+
+
+async def _mailgun(delivery: Delivery, check: Check) -> Verified:
+    return Verified(*mailgun.verify(delivery, check.secret.secret, check.now, check.tolerance))
+
+
+async def _twilio(delivery: Delivery, check: Check) -> Verified:
+    twilio.verify(delivery, check.secret.secret)
+    return Verified()
+
+
+async def _whatsapp(delivery: Delivery, check: Check) -> Verified:
+    whatsapp.verify(delivery, check.secret.secret)
+    return Verified()
+
+
+async def _standard(delivery: Delivery, check: Check) -> Verified:
+    standard.verify(delivery, check.secret.secret, check.now, check.tolerance)
+    return Verified()
+
+
+def _topics(secret: WebhookSecret) -> None:
+    if len(secret.topic_arns) > _MOST_TOPICS or not all(map(sns.TOPIC_ARN.fullmatch, secret.topic_arns)):
+        raise ValueError(f"topicArns: 1 to {_MOST_TOPICS} of arn:aws:sns:<region>:<account>:<topic>")
+
+
+def _public_key(secret: WebhookSecret) -> None:
+    try:
+        sendgrid.public_key(secret.public_key)
+    except ValueError as error:
+        raise ValueError(f"publicKey: {error}") from error
+
+
+def _standard_key(secret: WebhookSecret) -> None:
+    try:
+        standard.key(secret.secret)
+    except ValueError as error:
+        raise ValueError(f"secret: {error}") from error
+
+
+PROVIDERS: Mapping[str, Provider] = MappingProxyType(
+    {
+        "ses": Provider(("topic_arns",), _ses, lambda delivery, _: ses.read(delivery), _topics),
+        "sendgrid": Provider(("public_key",), _sendgrid, lambda delivery, _: sendgrid.read(delivery), _public_key),
+        "mailgun": Provider(("secret",), _mailgun, lambda delivery, _: mailgun.read(delivery)),
+        "twilio": Provider(("secret",), _twilio, twilio.read),
+        "whatsapp": Provider(("secret", "verify_token"), _whatsapp, lambda delivery, _: whatsapp.read(delivery)),
+        "standard": Provider(("secret",), _standard, lambda delivery, _: standard.read(delivery), _standard_key),
+    }
+)
+_SPELLED = {"secret": "secret", "public_key": "publicKey", "verify_token": "verifyToken", "topic_arns": "topicArns"}
+
+
+def spelled(fields: tuple[str, ...]) -> list[str]:
+    """Field names as the API spells them."""
+    return [_SPELLED[name] for name in fields]
+
+
+def checked(name: str, secret: WebhookSecret) -> WebhookSecret:
+    """The settings, if they are those that the provider needs. Raises CampaignError."""
+    provider, wrong = PROVIDERS[name], list[FieldError]()
+    for missing in set(provider.fields) - set(secret.fields):
+        wrong.append(FieldError(_SPELLED[missing], f"{name} needs it"))
+    for extra in set(secret.fields) - set(provider.fields):
+        wrong.append(FieldError(_SPELLED[extra], f"{name} does not use it"))
+    for field in set(secret.fields) - {"topic_arns"}:
+        if len(value := getattr(secret, field)) > _LONGEST or "\0" in value:
+            wrong.append(FieldError(_SPELLED[field], f"at most {_LONGEST:,} characters, without NUL"))
+    if not wrong:
+        try:
+            provider.check(secret)
+        except ValueError as error:
+            field, _, rule = str(error).partition(": ")
+            wrong.append(FieldError(field, rule))
+    if wrong:
+        wrong.sort(key=lambda one: one.field)
+        raise CampaignError("; ".join(f"{one.field}: {one.message}" for one in wrong), errors=tuple(wrong))
+    return secret

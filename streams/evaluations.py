@@ -1,0 +1,42 @@
+"""What an A/B test has shown, as the API and the event `campaign.ab-test.winner-declared` spell it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from streams.envelope import Record
+
+
+class Outcome(StrEnum):
+    """What the numbers say."""
+
+    SIGNIFICANT = "significant"
+    TIE = "tie"
+    TOO_FEW = "too-few"
+
+
+class Arm(Record, frozen=True, omit_defaults=False):
+    """One variant: `count` of `of` recipients; rate and interval in percent. Without recipients the interval is everything."""
+
+    variant_id: str
+    delivered: int
+    count: int
+    of: int
+    rate: float
+    low: float
+    high: float
+
+
+class Evaluation(Record, frozen=True, omit_defaults=False):
+    """Variants from the best to the worst; `p_value` is None when there is nothing to compare. `criteria` in words."""
+
+    outcome: Outcome
+    variants: tuple[Arm, ...]
+    p_value: float | None
+    confidence: float
+    criteria: str
+    at: str
+
+    @property
+    def best(self) -> str:
+        return self.variants[0].variant_id

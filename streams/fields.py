@@ -1,0 +1,150 @@
+"""The fields that bodies are made of: one type per kind of value, with its rule; what breaks one is a ValueError that pydantic names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+
+from streams.schedules import resolved
+
+Extra = Literal["forbid", "ignore"]
+Channel = Literal["email", "sms", "whatsapp", "push"]
+MIN_PER_HOUR = 100  # specification, section 9: slower campaigns would look stalled
+_MAX_COUNT = 2**31 - 1  # integer columns
+_MAX_SEGMENTS = 1000
+_MAX_DEPTH = 10
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}", re.ASCII)
+
+
+def _text(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not contain NUL")
+    return value
+
+
+def one_line(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must be one line without control characters")
+    return value
+
+
+def _time(value: object) -> object:
+    # pydantic would take a number, also one in a text, as Unix seconds, and a date as its midnight
+    if not (isinstance(value, datetime) or (isinstance(value, str) and _TIME.match(value))):
+        raise ValueError("must be an RFC 3339 time such as 2026-01-28T09:00:00Z, or a local one such as 2026-01-28T09:00:00")
+    return value
+
+
+def _utc_or_local(value: datetime) -> datetime:
+    return value if value.tzinfo is None else resolved(value, "UTC")
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:  # unknown; not normalised; a folder of zones
+        raise ValueError("must be an IANA time zone such as America/New_York") from error
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        return validate_email(value, check_deliverability=False, test_environment=True).normalized
+    except EmailNotValidError as error:
+        raise ValueError("must be an email address") from error
+
+
+def _duration(value: str) -> str:
+    try:
+        is_right = value.startswith("P") and TypeAdapter(timedelta).validate_python(value) > timedelta(0)
+    except ValidationError:
+        is_right = False
+    if not is_right:
+        raise ValueError("must be a positive ISO 8601 duration such as P1D")
+    return value
+
+
+def _shallow(value: dict[str, Any]) -> dict[str, Any]:
+    level: list[object] = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [inner for outer in level for inner in _inside(outer)]
+    if level:  # serialising what is nested by the hundred raises
+        raise ValueError(f"must not be nested more than {_MAX_DEPTH} levels deep")
+    return value
+
+
+def _inside(value: object) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _distinct(values: list[UUID]) -> list[UUID]:
+    return list(dict.fromkeys(values))
+
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(one_line)]
+Description = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_text)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(one_line)]
+_LOCAL_TIME = "^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9](:[0-5][0-9](\\.[0-9]{1,6})?)?$"
+_TIMES = {
+    "description": "with an offset; without one it is a local time in `timezone` (in a gap of clocks its end, of two the earlier)",
+    "type": "string",
+    "anyOf": [{"format": "date-time"}, {"pattern": _LOCAL_TIME}],
+}
+Time = Annotated[datetime, BeforeValidator(_time), AfterValidator(_utc_or_local), WithJsonSchema(_TIMES)]
+TimeZone = Annotated[str, StringConstraints(min_length=1, max_length=50), AfterValidator(_time_zone)]
+Label = Annotated[str, StringConstraints(max_length=255), AfterValidator(one_line)]
+Address = Annotated[str, StringConstraints(max_length=320), AfterValidator(_address)]
+Duration = Annotated[str, StringConstraints(max_length=50), AfterValidator(_duration)]
+Switch = Annotated[bool, Field(strict=True)]
+Limit = Annotated[int, Field(strict=True, ge=MIN_PER_HOUR, le=_MAX_COUNT)]
+Json = Annotated[dict[str, Any], AfterValidator(_shallow)]
+Segments = Annotated[list[UUID], Field(max_length=_MAX_SEGMENTS), AfterValidator(_distinct)]
+
+
+class Named(NamedTuple):
+    """Ids of the directory that a body names."""
+
+    segments: tuple[UUID, ...] = ()
+    templates: tuple[UUID, ...] = ()
+    contacts: tuple[UUID, ...] = ()
+
+
+class Body(BaseModel):
+    """camelCase on the wire; a wrong value is never repeated in an error."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    def named(self) -> Named:
+        """Those of bodies inside it included."""
+        found = Named()
+        for name, value in self:
+            match name, value:
+                case "segment_ids" | "exclude_segment_ids", [*ids]:
+                    found = found._replace(segments=(*found.segments, *ids))
+                case "contact_ids", [*ids]:
+                    found = found._replace(contacts=(*found.contacts, *ids))
+                case "template_id", UUID():
+                    found = found._replace(templates=(*found.templates, value))
+                case _, Body():
+                    found = Named(*(mine + theirs for mine, theirs in zip(found, value.named(), strict=True)))
+                case _, [*items] if items and isinstance(items[0], Body):
+                    found = Named(*(sum(parts, mine) for mine, *parts in zip(found, *(item.named() for item in items), strict=True)))
+        return found

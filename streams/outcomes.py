@@ -1,0 +1,26 @@
+"""The NATS messages `campaign.message.*`: what each says of a message, its recipient and the time. The bridge writes them by template."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from streams.envelope import Record
+
+
+class MessageOutcome(Record, frozen=True):
+    """The first occurrence of a kind for a recipient. `is_machine` belongs to opened and clicked (a scanner or a proxy, then perhaps a
+    person: two messages), `url` to clicked, `bounce_type` and `reason` to bounced, `reason` to failed and skipped."""
+
+    campaign_id: str
+    message_id: str
+    recipient_number: int
+    at: str
+    channel: str
+    variant_id: str | None = None
+    is_machine: bool | None = None
+    url: str | None = None
+    bounce_type: Literal["hard", "soft"] | None = None
+    reason: str | None = None
+
+
+KINDS = ("sent", "delivered", "opened", "clicked", "bounced", "failed", "unsubscribed", "complained", "replied", "skipped")

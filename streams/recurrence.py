@@ -1,0 +1,139 @@
+"""When a recurring campaign recurs: cron in a time zone, until when, how often, and which occurrences are to be made now. Pure.
+
+Cron is read as Debian's cron reads it (cronsim): five fields, names, ranges, steps, `L` and `#`. At fixed times, one that clocks are put
+forward over is the first instant after the gap, one that exists twice is the earlier. Where the minutes or hours begin with `*`, time goes
+on as it does: what is every hour stays every hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Annotated, Any, Self
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, Field, StringConstraints
+
+from streams.envelope import rfc3339
+from streams.fields import Body, Time, TimeZone
+from streams.schedules import resolved, shown
+
+LEAST = timedelta(hours=1)  # between two occurrences (specification, section 9)
+YEAR = timedelta(days=366)
+_FIELDS = 5
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """`cron` in `zone` until `end_at`, included; at most `max_occurrences` of them are sent."""
+
+    cron: str
+    zone: str
+    end_at: datetime | None = None
+    max_occurrences: int | None = None
+
+    @classmethod
+    def stored(cls, schedule: dict[str, Any]) -> Self:
+        """From the column `recurring_schedule`, which has been checked."""
+        end_at = schedule.get("endAt")
+        return cls(
+            schedule["cron"],
+            schedule["timezone"],
+            datetime.fromisoformat(end_at) if end_at else None,
+            schedule.get("maxOccurrences"),
+        )
+
+    def after(self, instant: datetime) -> Iterator[datetime]:
+        """The occurrences later than `instant`, in UTC and ascending, until the end; none when there is none within 50 years."""
+        last = instant
+        with suppress(OverflowError):  # the calendar ends in 9999
+            for local in CronSim(self.cron, instant.astimezone(ZoneInfo(self.zone))):
+                occurrence = local.astimezone(UTC)
+                if self.end_at is not None and occurrence > self.end_at:
+                    return
+                if occurrence > last:  # within the hour that exists twice cronsim begins with the first one
+                    last = occurrence
+                    yield occurrence
+
+    def next(self, instant: datetime) -> datetime | None:
+        """The first occurrence later than `instant`."""
+        return next(self.after(instant), None)
+
+
+def check_cron(cron: str) -> str:
+    """The expression with single spaces. Raises ValueError that names the field."""
+    fields = cron.split()
+    if len(fields) != _FIELDS:
+        raise ValueError('must have the five fields of cron, such as "0 9 * * 1"')
+    try:
+        CronSim(" ".join(fields), datetime(2024, 1, 1, tzinfo=UTC))
+    except CronSimError as error:
+        raise ValueError(f"is not cron: {str(error)[:1].lower()}{str(error)[1:]}") from error
+    return " ".join(fields)
+
+
+def check_spacing(recurrence: Recurrence, start: datetime) -> None:
+    """Raises ValueError unless it recurs in the year after `start` and never within an hour, by the calendar and not by the text."""
+    year = start + YEAR
+    first = recurrence.next(start)
+    if first is None or first > year:
+        raise ValueError(f"has no occurrence in the year after {rfc3339(start)}")
+    for one, other in pairwise(recurrence.after(start)):
+        if one > year:
+            return
+        if other - one < LEAST:
+            minutes = round((other - one).total_seconds() / 60)
+            raise ValueError(
+                f"recurs {minutes} min apart, the limit is 60 min: "
+                f"{shown(one, recurrence.zone)} and {shown(other, recurrence.zone)} ({recurrence.zone})"
+            )
+
+
+class RecurringSchedule(Body):
+    """`recurringSchedule` of a campaign: `cron` in `timezone` (else the campaign's) until `endAt`, included, or for `maxOccurrences`."""
+
+    cron: Annotated[str, StringConstraints(max_length=100), AfterValidator(check_cron), Field(examples=["0 9 * * 1"])]
+    timezone: TimeZone | None = None
+    end_at: Time | None = None
+    max_occurrences: Annotated[int, Field(strict=True, ge=1, le=100_000)] | None = None
+
+    def stored(self, zone: str) -> dict[str, Any]:
+        """As the column and the API spell it, the zone named and the end an instant. Raises ValueError (`resolved`)."""
+        zone = self.timezone or zone
+        end = None if self.end_at is None else rfc3339(resolved(self.end_at, zone))
+        fields = {"cron": self.cron, "timezone": zone, "endAt": end, "maxOccurrences": self.max_occurrences}
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The occurrences to make now, and the first one after them (None: the series has no more)."""
+
+    due: tuple[datetime, ...]
+    next: datetime | None
+
+
+def plan(recurrence: Recurrence, start: datetime, now: datetime, until: datetime, left: int | None, max_lateness: timedelta) -> Plan:
+    """What to make of the occurrences in [start, until], `left` at most (None: any number).
+
+    Of those that have been missed, the latest, and only when it is not later than `max_lateness`: nobody wants five newsletters at once.
+    """
+    missed: datetime | None = None
+    due: list[datetime] = []
+    following: datetime | None = None
+    for occurrence in recurrence.after(max(start, now - max_lateness) - timedelta(microseconds=1)):
+        if occurrence > until:
+            following = occurrence
+            break
+        if occurrence <= now:
+            missed = occurrence
+        else:
+            due.append(occurrence)
+    wanted = ([missed] if missed else []) + due
+    if left is not None and len(wanted) >= left:
+        return Plan(tuple(wanted[: max(left, 0)]), None)
+    return Plan(tuple(wanted), following)

@@ -1,0 +1,24 @@
+"""One job as a process that a test can kill: `python -m tests.agents.job_process scheduler|recurring`. It prints what it did."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from agents.recurring import RECURRING
+from agents.scheduler import SCHEDULER
+from streams import logs
+from streams.settings import from_environment
+from tests.agents.desks import desk
+
+_JOBS = {"scheduler": SCHEDULER, "recurring": RECURRING}
+
+
+async def _run(name: str) -> None:
+    async with desk(from_environment()) as make:
+        print(dict(await _JOBS[name].run(make(None))))  # noqa: T201
+
+
+if __name__ == "__main__":
+    logs.configure(from_environment(), "jobs")
+    asyncio.run(_run(sys.argv[1]))

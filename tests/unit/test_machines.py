@@ -1,0 +1,51 @@
+"""Machines by user agent and address; whose address it is when proxies stand between."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from api.machines import Machines
+from streams.settings import Settings
+
+PERSON = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+GOOGLE, EXCHANGE, BARRACUDA, HOME = "66.249.84.1", "40.107.13.52", "209.222.82.7", "203.0.113.9"
+
+
+def machines(trusted: str = "") -> Machines:
+    return Machines(Settings(kafka="", postgres="", nats="", message_keys=(SecretStr("00" * 32),), trusted_proxies=trusted))
+
+
+@pytest.mark.parametrize("address", [GOOGLE, EXCHANGE, BARRACUDA, "2a01:111:f403::1", f"::ffff:{GOOGLE}"])
+def test_requests_from_the_known_ranges_are_machines(address: str) -> None:
+    assert machines().is_machine(PERSON, address)
+
+
+@pytest.mark.parametrize("address", [HOME, "2001:db8::1", "", None, "testclient", "66.249.96.1"])
+def test_others_are_people(address: str | None) -> None:
+    assert not machines().is_machine(PERSON, address)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "peer", "forwarded", "expected"),
+    [
+        ("", HOME, GOOGLE, False),  # anybody can write the header
+        ("10.0.0.0/8", HOME, GOOGLE, False),
+        ("10.0.0.0/8", "10.1.2.3", GOOGLE, True),
+        ("10.0.0.0/8, 192.0.2.0/24", "10.1.2.3", f"{GOOGLE}, 192.0.2.7", True),
+        ("10.0.0.0/8", "10.1.2.3", f"{GOOGLE}, {HOME}", False),  # what stands before the last foreign address is only claimed
+        ("10.0.0.0/8", "10.1.2.3", f"{HOME}, {GOOGLE}", True),
+        ("10.0.0.0/8", "10.1.2.3", "", False),
+        ("10.0.0.0/8", "10.1.2.3", "unknown", False),
+        ("10.0.0.0/8", "10.1.2.3", "10.9.9.9," * 50 + "10.9.9.9", False),
+        ("fd00::/8", "fd00::1", GOOGLE, True),
+    ],
+    ids=["no proxy", "foreign peer", "one proxy", "two proxies", "claimed", "appended", "no header", "no address", "many", "IPv6"],
+)
+def test_the_header_counts_only_as_far_as_proxies_are_trusted(trusted: str, peer: str, forwarded: str, expected: bool) -> None:
+    assert machines(trusted).is_machine({**PERSON, "x-forwarded-for": forwarded}, peer) is expected
+
+
+def test_a_network_that_is_none_is_refused_at_the_start() -> None:
+    with pytest.raises(ValidationError, match="trusted_proxies"):
+        machines("10.0.0.0/33")
