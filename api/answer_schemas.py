@@ -44,7 +44,8 @@ def _complete(schema: Mapping[str, Any]) -> dict[str, Any]:
 def _campaign(row: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Without the fields that are never shown; the answers of pause and cancel also hold `inFlight`, those of reads the live side."""
     members = {name: member for name, member in row["properties"].items() if name not in INTERNAL}
-    flying = {"inFlight": {"type": "integer", "description": "after pause and cancel: how many still go out"}}
+    still = "after pause and cancel: how many still go out; null while that has not been read from Kafka"
+    flying = {"inFlight": {"type": ["integer", "null"], "description": still}}
     text = "`version` grows with every change and is the ETag."
     yield "Campaign", {**row, "description": text, "properties": members | flying, "required": list(members)}
     live = {

@@ -212,7 +212,7 @@ async def carry_out(
     response.headers["ETag"] = f'"{shown["version"]}"'
     if verb in (Verb.PAUSE, Verb.CANCEL):
         numbers = [answer.number] if shown["type"] != RECURRING else await _numbers_of_children(request, who, answer.campaign_id)
-        shown = {**shown, "inFlight": sum(map(live.in_flight, numbers))}
+        shown = {**shown, "inFlight": sum(map(live.in_flight, numbers)) if live.sending.ready.is_set() else None}
     return success(shown)
 
 

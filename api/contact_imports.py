@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated, Any
 
+import asyncpg
 from fastapi import APIRouter, Body, Query, Request
 from starlette.exceptions import HTTPException
 
@@ -20,12 +21,13 @@ from api.directory_bodies import MOST_ROWS
 from api.json_bodies import JsonRoute
 from api.presented import success
 from api.uploads import Upload
-from streams.errors import RateLimitedError
+from streams.command_bodies import broken
+from streams.errors import CampaignError, DependencyDownError, FieldError, RateLimitedError
 from tables.contact_files import Format, Lines, Rejected, read_contacts, row_of
 from tables.contacts import ContactRow
 from tables.sql.contacts_import import import_contacts
 from tables.sql.database import once
-from tables.sql.directory import segment_named
+from tables.sql.directory import Segment, segment_named
 
 router = APIRouter(prefix="/contacts", tags=["contacts"], route_class=JsonRoute)
 _AT_ONCE = 3  # each holds one of the few threads that a process has for such work
@@ -60,9 +62,8 @@ async def import_rows(request: Request, who: Editor, body: Rows, segment: Segmen
 
 
 async def _import(request: Request, tenant: str, segment: str | None, rows: Iterable[ContactRow | Rejected]) -> dict[str, Any]:
-    pool, joined, rejects = request.app.state.pool, None, list[dict[str, Any]]()
-    if segment is not None:
-        joined = await once(pool, lambda connection: segment_named(connection, tenant, segment))
+    pool, rejects = request.app.state.pool, list[dict[str, Any]]()
+    joined = None if segment is None else await _joined(pool, tenant, segment)
 
     def keep(rejected: Rejected) -> None:
         if len(rejects) < _SHOWN:
@@ -70,6 +71,15 @@ async def _import(request: Request, tenant: str, segment: str | None, rows: Iter
 
     done = await import_contacts(pool, tenant, joined.id if joined else None, rows, on_rejected=keep, size=_CHUNK)
     return success({**asdict(done), "segmentId": str(joined.id) if joined else None, "rejects": rejects})
+
+
+async def _joined(pool: asyncpg.Pool, tenant: str, segment: str) -> Segment:
+    try:
+        return await once(pool, lambda connection: segment_named(connection, tenant, segment))
+    except DependencyDownError:
+        raise
+    except CampaignError as error:  # an id that is not there, a name that is none
+        raise broken(FieldError("segment", error.detail.removeprefix("name: "))) from error
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ import asyncpg
 from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from api.page_headers import HEADERS
 from streams.errors import DependencyDownError
 from tables.sql import job_runs
 from tables.sql.database import once
@@ -17,24 +18,12 @@ from tables.sql.database import once
 router = APIRouter(tags=["health"])
 
 _PAGE = Path(__file__).with_name("dashboard") / "index.html"
-_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "connect-src 'self'",
-        "img-src 'self' data:",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
-)
 
 
 @router.get("/", include_in_schema=False)
 async def page() -> Response:
     """The dashboard; it loads nothing from anywhere else, and says so to the browser."""
-    return FileResponse(_PAGE, headers={"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"})
+    return FileResponse(_PAGE, headers=HEADERS)
 
 
 @router.get("/livez")

@@ -16,6 +16,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from api.reports import Reports
 from connectors.webhooks.delivery import Asked, Read, Reported, Said, SignatureError
@@ -34,6 +35,8 @@ from tables.sql.replies import answered
 from tables.sql.suppressions import suppress, suppress_recipients
 
 _REPLIES_KNOWN = timedelta(days=7)  # providers repeat a webhook for up to three days
+_YEARS = range(2000, 9999)  # of a reply: adding to a time at either end of the calendar overflows
+_LONGEST_URL = 8_192  # a record that Kafka finds too large would end the producer that all tenants share
 _log = logging.getLogger(__name__)
 
 
@@ -88,7 +91,10 @@ class Inbound:
         except InvalidMessageIdError:
             taken.leave("foreign-id")
             return None
-        return Incoming(one.type, one.message_id, tenant, one.timestamp, one.details)
+        details = one.details
+        if details is not None and len(details.url or "") > _LONGEST_URL:
+            details = msgspec.structs.replace(details, url=None)
+        return Incoming(one.type, one.message_id, tenant, one.timestamp, details)
 
     async def _bind(self, connection: Connection, tenant: str, provider: str, verified: Verified) -> None:
         if not verified.token:
@@ -107,6 +113,9 @@ class Inbound:
             return
         if said.is_stop:
             await suppress(connection, tenant, said.channel, address=address, reason="unsubscribed")
+        if said.at.year not in _YEARS:
+            taken.leave("unusable")
+            return
         found = await answered(connection, tenant, said.channel, address, said.at)
         if found is None:
             taken.leave("unmatched")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from starlette.datastructures import Headers
 
 from connectors.machines import is_machine_address, is_machine_agent
 from streams.settings import Settings
@@ -20,13 +22,14 @@ class Machines:
         named = settings.trusted_proxies.split(",") if settings.trusted_proxies else []
         self._trusted = tuple(ip_network(network.strip()) for network in named)
 
-    def is_machine(self, headers: Mapping[str, str], peer: str | None) -> bool:
-        """Whether no person can be told to be behind this request. `headers` finds names whatever their case."""
+    def is_machine(self, headers: Headers, peer: str | None) -> bool:
+        """Whether no person can be told to be behind this request."""
         if is_machine_agent(headers.get("user-agent", "")):
             return True
         if any("prefetch" in headers.get(name, "").lower() for name in _PREFETCH):
             return True
-        address = caller(peer, headers.get("x-forwarded-for", ""), self._trusted)
+        forwarded = ",".join(headers.getlist("x-forwarded-for"))  # some proxies add a line of their own, after the caller's
+        address = caller(peer, forwarded, self._trusted)
         return address is not None and is_machine_address(address)
 
 

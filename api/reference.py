@@ -9,28 +9,17 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from api.page_headers import HEADERS
+
 _FOLDER = Path(__file__).with_name("reference_page")
-_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "connect-src 'self'",
-        "img-src 'self' data:",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
-)
-_HEADERS = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 
 async def _page(request: Request) -> Response:
-    return FileResponse(_FOLDER / "index.html", headers=_HEADERS)
+    return FileResponse(_FOLDER / "index.html", headers=HEADERS)
 
 
 async def _start(request: Request) -> Response:
-    return FileResponse(_FOLDER / "start.js", headers=_HEADERS)
+    return FileResponse(_FOLDER / "start.js", headers=HEADERS)
 
 
 routes = (

@@ -95,11 +95,11 @@ def read(delivery: Delivery) -> Read:
         found.ignored += 1
         return found
     try:
-        report = msgspec.json.decode(around.message, type=_Report)
+        _add(found, msgspec.json.decode(around.message, type=_Report))
     except (msgspec.DecodeError, RecursionError):  # such as the sentence with which SES tries a new topic
         found.unusable += 1
-        return found
-    _add(found, report)
+    except (OverflowError, ValueError):  # a time before the year 1 or after 9999 in UTC
+        found.unusable += 1
     return found
 
 

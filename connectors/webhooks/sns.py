@@ -24,8 +24,10 @@ from cryptography.x509 import load_pem_x509_certificate
 from connectors.webhooks.delivery import SignatureError, equal
 from streams.errors import DependencyDownError
 
+# A region is words and a number: sns.s3-eu-west-1.amazonaws.com would be somebody's bucket named sns.
 _CERTIFICATE = re.compile(
-    r"https://sns\.[a-z0-9-]{3,40}\.amazonaws\.com(?:\.cn)?/SimpleNotificationService-[0-9A-Za-z]{1,80}\.pem", re.ASCII
+    r"https://sns\.[a-z]{2,20}(?:-[a-z]{1,20}){1,3}-[0-9]{1,2}\.amazonaws\.com(?:\.cn)?/SimpleNotificationService-[0-9A-Za-z]{1,80}\.pem",
+    re.ASCII,
 )
 TOPIC_ARN = re.compile(r"arn:aws(?:-[a-z-]{1,20})?:sns:[a-z0-9-]{3,40}:[0-9]{12}:[A-Za-z0-9_-]{1,256}", re.ASCII)
 _SIGNED = {

@@ -15,6 +15,7 @@ from streams.fields import Channel
 from streams.sending import Limits
 from tables.sql.database import Connection
 from tables.sql.lifecycle import Status
+from tables.sql.search import containing
 
 INTERNAL = frozenset({"number", "keyEpoch", "correlationId", "waitsBelow", "nextOccurrenceAt", "occurrenceAt"})
 _FILTERS = """
@@ -162,8 +163,7 @@ async def list_campaigns(
     Raises CampaignError for a page outside 1..10,000, a size outside 1..100, and for a status or channel that does not exist.
     """
     _check(page, page_size, status, channel)
-    pattern = None if not search else "%" + _escaped(search) + "%"
-    filters = (tenant, status, channel, pattern, parent_id)
+    filters = (tenant, status, channel, containing(search), parent_id)
     total = await connection.fetchval(f"SELECT count(*) {_FILTERS}", *filters)
     rows = await connection.fetch(
         f"SELECT {_COLUMNS} {_FILTERS} ORDER BY created_at DESC, id DESC LIMIT $6 OFFSET $7", *filters, page_size, (page - 1) * page_size
@@ -198,7 +198,3 @@ def _check(page: int, page_size: int, status: str | None, channel: str | None) -
         wrong.append(FieldError("channel", f"one of {', '.join(get_args(Channel))}"))
     if wrong:
         raise CampaignError("; ".join(f"{error.field}: {error.message}" for error in wrong), errors=tuple(wrong))
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\0", "").replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -11,6 +11,7 @@ from streams.envelope import Record
 from streams.message_id import MAX_ORDINAL
 from tables.sql.campaigns import Campaign
 from tables.sql.database import Connection
+from tables.sql.schedule_rules import RECURRING
 from tables.sql.suppressions import broken
 
 _VERSION_AND_VARIANT = (0x8 << 76) | (0x8 << 60)  # UUIDv8, RFC 9562, section 5.8
@@ -107,7 +108,7 @@ async def list_recipients(
 
 
 async def _total(connection: Connection, campaign: Campaign, status: str | None) -> int:
-    if status is None and campaign.total_recipients is not None:
+    if status is None and campaign.total_recipients is not None and campaign.type != RECURRING:  # a series has the sum of its children
         return campaign.total_recipients
     return int(
         await connection.fetchval(

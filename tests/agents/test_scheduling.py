@@ -62,8 +62,9 @@ async def test_kill_9_in_either_job_starts_and_creates_everything_once(settings:
                 await eventually(partial(started, world, one), 90)
                 await world.do(Verb.PAUSE, one)  # there is room for five
             everything += [campaign_id, series]
+        await eventually(lambda: pool.fetchval("SELECT count(*) = 0 FROM outbox"), 60)  # the worker is back from its last death
         campaign_id = await world.created()  # and now by a command, with a worker that nobody kills any more
-        produce(settings, Name.COMMANDS, [schedule(campaign_id, datetime.now(UTC) + 8 * SOON)])
+        produce(settings, Name.COMMANDS, [schedule(campaign_id, datetime.now(UTC) + 12 * SOON)])
         await eventually(partial(started, world, campaign_id), 90)
         assert slot.role.met.total() == len(POINTS)
         await eventually(lambda: pool.fetchval("SELECT count(*) = 0 FROM outbox"), 30)

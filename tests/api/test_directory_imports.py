@@ -69,7 +69,9 @@ async def test_a_file_of_a_kind_or_a_head_that_cannot_be_read_changes_nothing(re
         problem(await rest.admin.post("/contacts/import", content=head + "a@example.com,b\n", headers=_CSV), 400)
     problem(await rest.admin.post("/contacts/import?segment=", content="email\n", headers=_CSV), 422)
     foreign = (await rest.stranger.post("/segments", json={"name": "theirs"})).json()["data"]["id"]
-    problem(await rest.admin.post(f"/contacts/import?segment={foreign}", content="email\na@example.com\n", headers=_CSV), 404)
+    for wrong in (foreign, "%00", "%20"):
+        answer = await rest.admin.post(f"/contacts/import?segment={wrong}", content="email\na@example.com\n", headers=_CSV)
+        assert str(problem(answer, 422)["detail"]).startswith("segment: ")
     assert (await rest.admin.get("/contacts")).json()["data"] == []
 
 

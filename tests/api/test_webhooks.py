@@ -54,6 +54,18 @@ async def test_one_bad_element_of_a_batch_never_drops_the_rest(hooks: Hooks) -> 
     assert await hooks.events() == [("delivered", message_id), ("opened", message_id)]
 
 
+async def test_what_a_record_or_the_calendar_cannot_hold_fails_nothing(hooks: Hooks) -> None:
+    message_id = await hooks.message()
+    clicked: dict[str, Any] = {"type": "clicked", "messageId": message_id, "timestamp": "2026-01-28T09:00:00Z", "data": {"url": ""}}
+    room = (1 << 20) - len(signing.standard([clicked])[1])
+    assert await hooks.post("standard", signing.standard([{**clicked, "data": {"url": "x" * room}}])) == 204
+    said = {"type": "received", "data": {"channel": "sms", "address": PHONE, "text": "STOP"}}
+    for at in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59-10:00"):
+        assert await hooks.post("standard", signing.standard([{**said, "timestamp": at}])) == 204
+    assert await hooks.events() == [("clicked", message_id)]
+    assert await hooks.suppressed() == {("sms", PHONE, "unsubscribed")}
+
+
 async def test_a_signature_that_does_not_fit_is_401_and_changes_nothing(hooks: Hooks) -> None:
     for name in SETTINGS:
         message_id = await hooks.message("sms" if name == "twilio" else "email")

@@ -11,6 +11,8 @@ import pytest
 from streams.commands import Verb
 from streams.errors import ConflictError
 from streams.sending import LimitsChanged, decode_sending
+from tables.sql.campaigns import get_campaign
+from tables.sql.recipients import list_recipients
 from tests.sql.campaign_world import World
 from tests.sql.series_world import HOURLY, MINUTE, Make, act, child, children, column, due, finish, hour, series, start_due, trigger
 
@@ -113,6 +115,9 @@ async def test_a_series_ends_by_count_or_date_and_is_completed_when_its_children
     assert (completed["totalRecipients"], completed["sentCount"], completed["skippedCount"]) == (30, 28, 2)
     assert [vars(record)["toStatus"] for record in caplog.records if record.message.startswith("[LIFECYCLE]")] == ["completed"]
     assert await trigger(make, hour(5)) == {}
+    async with world.pool.acquire() as connection:
+        listed = await list_recipients(connection, await get_campaign(connection, world.tenant, series_id))
+    assert (listed.recipients, listed.total) == ([], 0)  # they are its children's
 
 
 async def test_an_occurrence_cancelled_before_it_starts_does_not_count(world: World, make: Make) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 from pydantic import SecretStr, ValidationError
+from starlette.datastructures import Headers
 
 from api.machines import Machines
 from streams.settings import Settings
 
-PERSON = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+AGENT = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+PERSON = Headers(AGENT)
 GOOGLE, EXCHANGE, BARRACUDA, HOME = "66.249.84.1", "40.107.13.52", "209.222.82.7", "203.0.113.9"
 
 
@@ -43,7 +45,13 @@ def test_others_are_people(address: str | None) -> None:
     ids=["no proxy", "foreign peer", "one proxy", "two proxies", "claimed", "appended", "no header", "no address", "many", "IPv6"],
 )
 def test_the_header_counts_only_as_far_as_proxies_are_trusted(trusted: str, peer: str, forwarded: str, expected: bool) -> None:
-    assert machines(trusted).is_machine({**PERSON, "x-forwarded-for": forwarded}, peer) is expected
+    assert machines(trusted).is_machine(Headers({**AGENT, "x-forwarded-for": forwarded}), peer) is expected
+
+
+def test_a_proxy_that_adds_a_line_of_its_own_is_believed_before_the_callers() -> None:
+    lines = [(name.encode(), value.encode()) for name, value in AGENT.items()]
+    lines += [(b"x-forwarded-for", claimed.encode()) for claimed in (GOOGLE, HOME)]
+    assert not machines("10.0.0.0/8").is_machine(Headers(raw=lines), "10.1.2.3")
 
 
 def test_a_network_that_is_none_is_refused_at_the_start() -> None:

@@ -70,6 +70,7 @@ async def test_a_tampered_message_of_sns_is_refused(field: str) -> None:
         "https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-1.pem?x=1",
         "https://sns.eu-central-1.amazonaws.com/../SimpleNotificationService-1.pem",
         "https://s3.amazonaws.com/SimpleNotificationService-1.pem",
+        "https://sns.s3-eu-central-1.amazonaws.com/SimpleNotificationService-1.pem",
         "https://sns.evil.example/sns.eu-central-1.amazonaws.com/SimpleNotificationService-1.pem",
         "https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-1.pem\n",
     ],

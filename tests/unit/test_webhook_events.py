@@ -153,6 +153,7 @@ def test_ses_finds_our_id_in_the_headers_of_a_notification() -> None:
 def test_ses_says_other_things_too() -> None:
     assert ses.read(_ses("Send")).ignored == ses.read(_ses("DeliveryDelay")).ignored == 1
     assert ses.read(Delivery({}, signing.sns("Successfully validated SNS topic for Amazon SES event publishing.")[1])).unusable == 1
+    assert ses.read(_ses("Delivery", delivery={"timestamp": "0001-01-01T00:00:00+10:00"})).unusable == 1
     assert ses.read(Delivery({}, signing.sns("bye", "UnsubscribeConfirmation")[1])).ignored == 1
     asked = ses.read(Delivery({}, signing.sns("You have chosen to subscribe", "SubscriptionConfirmation")[1])).asked
     assert asked is not None and asked.topic_arn == signing.TOPIC and asked.subscribe_url.startswith("https://sns.")
