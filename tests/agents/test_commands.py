@@ -112,7 +112,7 @@ async def test_whatever_comes_in_gets_a_refusal_or_a_dead_letter_and_the_stream_
         ("acme", b"\xff\xfe", {}),
         ("acme", b'{"data":' + b'{"a":' * 50_000, {}),
         ("acme", b'{"tenantId":"acme","correlationId":"a\\u0000","data":{}}', {}),
-        ("acme", random.randbytes(1_900_000), {"huge": "\1" * 50_000}),
+        ("acme", b"\xff" + random.randbytes(1_900_000), {"huge": "\1" * 50_000}),
     ]
     async with process(settings, "commands", tmp_path) as slot:
         mixed = [entry for pair in zip([record for record, _ in refused], [*dead, *[dead[1]] * 4], strict=True) for entry in pair]
