@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api import examples
+from api import ab_test_examples, examples
 from streams.commands import Verb
 
 TENANT, CORRELATION_ID, AT = "acme", "6f1c2f9e-2c1b-4a53-9a55-0d1f6f3c2b11", "2026-01-28T09:00:00.417Z"
@@ -53,16 +53,8 @@ COMMANDS: Mapping[Verb, Mapping[str, Any]] = {
     Verb.CANCEL: _REASON,
     Verb.DELETE: {},
     Verb.TRIGGER: {"contactIds": [CONTACT_ID]},
-    Verb.AB_TEST: {
-        "variants": [
-            {"variantId": "A", "name": "Short Subject", "subject": "Big Sale!", "weight": 50},
-            {"variantId": "B", "name": "Long Subject", "subject": "Exclusive Sale - Up to 70% Off!", "weight": 50},
-        ],
-        "winnerCriteria": "open_rate",
-        "testDurationHours": 4,
-        "testSamplePercent": 20,
-    },
-    Verb.WINNER: {"variantId": "B"},
+    Verb.AB_TEST: ab_test_examples.TEST,
+    Verb.WINNER: ab_test_examples.WINNER,
 }
 RESULTS: Mapping[str, Mapping[str, Any]] = {
     "accepted": {"command": "campaign.start", "accepted": True, "campaignId": CAMPAIGN_ID},

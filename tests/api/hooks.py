@@ -8,13 +8,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
-import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from connectors.webhooks.sns import Certificates
 from streams.message_id import MessageIds
-from streams.topics import Name, Topics
 from tests import webhook_signing as signing
+from tests.api.reported import reported
 from tests.api.world import Rest
 
 ADDRESS, PHONE = "canary.ana@example.com", "+4915112345678"
@@ -95,21 +93,10 @@ class Hooks:
         return await self.post(name, self.about(name, message_id, kind), **params)
 
     async def events(self) -> list[tuple[str, str]]:
-        """(type, message id) of everything in `pipeline.events.v1`, sorted; checks keys and partitions."""
-        topics, found = Topics(self.rest.world.settings), list[tuple[str, str]]()
-        sources = [TopicPartition(topics.name(Name.INCOMING), partition) for partition in range(topics.partitions)]
-        async with AIOKafkaConsumer(bootstrap_servers=self.rest.world.settings.kafka) as consumer:
-            consumer.assign(sources)
-            await consumer.seek_to_beginning(*sources)
-            ends = await consumer.end_offsets(sources)
-            while not all([await consumer.position(source) >= ends[source] for source in sources]):
-                for source, records in (await consumer.getmany(timeout_ms=100)).items():
-                    for record in records:
-                        event = msgspec.json.decode(record.value)
-                        assert event["tenantId"] == "acme" and record.key == event["messageId"].encode()
-                        assert source.partition == topics.partition(record.key)
-                        found.append((event["type"], event["messageId"]))
-        return sorted(found)
+        """(type, message id) of everything in `pipeline.events.v1`, sorted."""
+        found = await reported(self.rest.world.settings)
+        assert all(event["tenantId"] == "acme" for event in found)
+        return sorted((event["type"], event["messageId"]) for event in found)
 
     async def suppressed(self) -> set[tuple[str, str | None, str]]:
         """(channel, address, reason)."""

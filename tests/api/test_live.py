@@ -19,25 +19,13 @@ from streams.stats import Counts
 from tables.sending import CampaignSending, Waiting
 from tables.sql.campaigns import Campaign, get_campaign
 from tables.sql.tenants import revoke_key
+from tests.api import specified
 from tests.api.feeds import feed_sending, feed_stats
 from tests.api.test_campaigns import problem
 from tests.api.world import Rest, serving
 from tests.eventually import eventually
 
-SPECIFIED = {  # specification, section 4
-    "totalRecipients": 10000,
-    "sentCount": 9800,
-    "deliveredCount": 9500,
-    "openedCount": 3200,
-    "clickedCount": 850,
-    "bouncedCount": 200,
-    "unsubscribedCount": 15,
-    "complaintCount": 2,
-    "openRate": 33.68,
-    "clickRate": 8.95,
-    "bounceRate": 2.04,
-    "variants": [],
-}
+SPECIFIED = {**specified.STATS, "variants": []}
 COUNTS = Counts(
     sent=9800, delivered=9500, opened=3200, clicked=850, bounced=200, unsubscribed=15, complained=2, machine_opened=40, skipped=200
 )

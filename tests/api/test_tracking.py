@@ -9,16 +9,14 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 
 from api.reports import Reports
 from streams.message_id import MessageIds
 from streams.settings import Settings
-from streams.topics import Name, Topics
 from tables.sql.directory import create_template
+from tests.api.reported import reported
 from tests.api.world import Rest
 from tests.eventually import eventually
 
@@ -46,20 +44,8 @@ class Mail:
         return self.id[:-1] + ("0" if self.id[-1] != "0" else "1")
 
     async def events(self) -> list[dict[str, Any]]:
-        """Everything in `pipeline.events.v1`; checks keys and partitions."""
-        topics = Topics(self.rest.world.settings)
-        name, found = topics.name(Name.INCOMING), list[dict[str, Any]]()
-        sources = [TopicPartition(name, partition) for partition in range(topics.partitions)]
-        async with AIOKafkaConsumer(bootstrap_servers=self.rest.world.settings.kafka) as consumer:
-            consumer.assign(sources)
-            await consumer.seek_to_beginning(*sources)
-            ends = await consumer.end_offsets(sources)
-            while not all([await consumer.position(source) >= ends[source] for source in sources]):
-                for source, records in (await consumer.getmany(timeout_ms=100)).items():
-                    for record in records:
-                        found.append(msgspec.json.decode(record.value))
-                        assert record.key == found[-1]["messageId"].encode()
-                        assert source.partition == topics.partition(record.key)
+        """Everything in `pipeline.events.v1`."""
+        found = await reported(self.rest.world.settings)
         for event in found:
             assert event.pop("timestamp").endswith("Z")
         return found
