@@ -15,15 +15,15 @@ from uuid import UUID, uuid5
 
 from connectors.sources import Sources
 from connectors.subject_checks import check_subjects
-from streams.app import App
-from streams.commands import Command, Refused, Unreadable, parse
-from streams.crash_points import crash_point
-from streams.envelope import Envelope, encode, rfc3339
+from streams.contracts.commands import Command, Refused, Unreadable, parse
+from streams.contracts.envelope import Envelope, encode, rfc3339
 from streams.errors import CampaignError
-from streams.exactly_once import Body
+from streams.exactly_once.agents import Body
+from streams.exactly_once.crash_points import crash_point
+from streams.exactly_once.transactions import Transaction
+from streams.process.app import App
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from streams.transactions import Transaction
 from tables.sending import decode_tenant
 from tables.sql.answers import Answer, Refusal
 from tables.sql.database import Database

@@ -17,7 +17,7 @@ from typing import Any
 from mode import Service
 
 from streams import metrics
-from streams.fatal import end_process
+from streams.exactly_once.fatal import end_process
 from streams.settings import Settings
 from tables.sql.complaints import Counted, Watched, pause, running
 from tables.sql.database import Database

@@ -29,16 +29,16 @@ import msgspec
 from connectors.composing import Composed, aligned, compose
 from connectors.templates import Content, Contents
 from streams import metrics
-from streams.app import App
-from streams.crash_points import crash_point
-from streams.envelope import encode, rfc3339
-from streams.exactly_once import Body
-from streams.facts import Batch, Group, Kind, encode_batch, pack
-from streams.message_id import SHARD_BITS, SHARD_SIZE, MessageIds
-from streams.sending import BatchSent, Grant, Retire, decode_grant
+from streams.contracts.envelope import encode, rfc3339
+from streams.exactly_once.agents import Body
+from streams.exactly_once.crash_points import crash_point
+from streams.exactly_once.transactions import Transaction
+from streams.process.app import App
+from streams.records.facts import Batch, Group, Kind, encode_batch, pack
+from streams.records.message_id import SHARD_BITS, SHARD_SIZE, MessageIds
+from streams.records.sending import BatchSent, Grant, Retire, decode_grant
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
-from streams.transactions import Transaction
 from tables.progress import Progress, decode_progress, encode_progress, is_grantable, progress_key
 from tables.sql.chunks import read_chunk
 from tables.sql.database import Connection, Database

@@ -30,17 +30,17 @@ import msgspec
 
 from connectors.directory_service import SourceDownError
 from connectors.sources import Sources
-from streams.ab_tests import sample
-from streams.app import App
-from streams.crash_points import crash_point
-from streams.envelope import encode
-from streams.exactly_once import Body
-from streams.expansions import Page, Stage, decode_expansion
-from streams.message_id import MAX_ORDINAL
-from streams.sending import Opened, RowsReady, Span
+from streams.contracts.ab_tests import sample
+from streams.contracts.envelope import encode
+from streams.exactly_once.agents import Body
+from streams.exactly_once.crash_points import crash_point
+from streams.exactly_once.transactions import Transaction
+from streams.process.app import App
+from streams.records.expansions import Page, Stage, decode_expansion
+from streams.records.message_id import MAX_ORDINAL
+from streams.records.sending import Opened, RowsReady, Span
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from streams.transactions import Transaction
 from tables.sql import audience
 from tables.sql.ab_tests import test_of
 from tables.sql.answers import Change

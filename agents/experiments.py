@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Mapping
 
 from agents.job import Desk, Job
-from streams.ab_tests import AbTest, sample
-from streams.crash_points import crash_point
-from streams.envelope import rfc3339
+from streams.contracts.ab_tests import AbTest, sample
+from streams.contracts.envelope import rfc3339
 from streams.errors import NotFoundError
+from streams.exactly_once.crash_points import crash_point
 from tables.experiments import Decision, evaluate
 from tables.sql import ab_tests
 from tables.sql.campaigns import Campaign

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from streams.sending import CHUNK, Grant, Limits, Span
+from streams.records.sending import CHUNK, Grant, Limits, Span
 from tables.quota import UNLIMITED, Allowance, tightest
 from tables.sending import CampaignSending, TenantSending, Waiting
 

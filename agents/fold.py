@@ -15,14 +15,14 @@ from typing import Any
 
 import msgspec
 
-from streams.app import App
-from streams.envelope import rfc3339
-from streams.exactly_once import Body
-from streams.facts import Batch, decode_batch, encode_batch
+from streams.contracts.envelope import rfc3339
+from streams.exactly_once.agents import Body
+from streams.exactly_once.transactions import Transaction
+from streams.process.app import App
+from streams.records.facts import Batch, decode_batch, encode_batch
+from streams.records.stats import encode_stats
 from streams.settings import Settings
-from streams.stats import encode_stats
 from streams.topics import Name, Topics, shard_key
-from streams.transactions import Transaction
 from tables.shards import InvalidFactsError, Shard
 
 SEALED = b"sealed"  # the row of such a shard

@@ -21,13 +21,13 @@ from mode import Service
 
 from agents.piles import Pile, Refused, batches, sort
 from streams import metrics
-from streams.consumers import group_consumer
-from streams.crash_points import crash_point
-from streams.dead_letters import dead_letter
-from streams.facts import encode_batch
-from streams.fatal import end_process
-from streams.message_id import MessageIds
-from streams.readiness import Follower, Standing
+from streams.exactly_once.crash_points import crash_point
+from streams.exactly_once.fatal import end_process
+from streams.process.consumers import group_consumer
+from streams.process.readiness import Follower, Standing
+from streams.records.dead_letters import dead_letter
+from streams.records.facts import encode_batch
+from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
 

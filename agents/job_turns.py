@@ -16,7 +16,7 @@ from uuid import UUID
 
 from agents.job import Desk, Job
 from streams import metrics
-from streams.crash_points import crash_point
+from streams.exactly_once.crash_points import crash_point
 from tables.sql import job_runs
 from tables.sql.database import Connection
 from tables.sql.job_runs import JobRun

@@ -11,13 +11,13 @@ from uuid import UUID
 
 import msgspec
 
-from streams.app import App
-from streams.crash_points import crash_point
 from streams.errors import NotFoundError
-from streams.exactly_once import Body
-from streams.sending import Finished, SampleSent, decode_milestone
+from streams.exactly_once.agents import Body
+from streams.exactly_once.crash_points import crash_point
+from streams.exactly_once.transactions import Transaction
+from streams.process.app import App
+from streams.records.sending import Finished, SampleSent, decode_milestone
 from streams.settings import Settings
-from streams.transactions import Transaction
 from tables.sql import milestones as store
 from tables.sql.database import Connection, Database
 

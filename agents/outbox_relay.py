@@ -22,8 +22,8 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from mode import Service
 
 from streams import metrics
-from streams.crash_points import crash_point
 from streams.errors import DependencyDownError
+from streams.exactly_once.crash_points import crash_point
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.sql.answers import forget_expired

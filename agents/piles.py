@@ -10,9 +10,9 @@ import msgspec
 from aiokafka.structs import ConsumerRecord
 
 from streams import metrics
-from streams.facts import Batch, Group, Kind, pack
-from streams.incoming import Incoming, decode_incoming
-from streams.message_id import SHARD_BITS, TESTS, InvalidMessageIdError, MessageIds, recipient
+from streams.records.facts import Batch, Group, Kind, pack
+from streams.records.message_id import SHARD_BITS, TESTS, InvalidMessageIdError, MessageIds, recipient
+from streams.records.reported_events import Incoming, decode_incoming
 
 MAX_BYTES = 64 << 10  # of one event
 _BATCH_EVENTS, _BATCH_BYTES = 5_000, 400_000  # of one fact record; a batch of producer or transaction takes 900 kB

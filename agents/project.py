@@ -20,12 +20,12 @@ from mode import Service
 from msgspec import DecodeError
 
 from streams import metrics
-from streams.consumers import group_consumer
-from streams.crash_points import crash_point
-from streams.facts import Batch, decode_batch
-from streams.fatal import end_process
-from streams.message_id import MessageIds
-from streams.readiness import Follower, Standing
+from streams.exactly_once.crash_points import crash_point
+from streams.exactly_once.fatal import end_process
+from streams.process.consumers import group_consumer
+from streams.process.readiness import Follower, Standing
+from streams.records.facts import Batch, decode_batch
+from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.sql.campaign_numbers import CampaignNumbers

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from agents.job import Desk, Job
-from streams.crash_points import crash_point
+from streams.exactly_once.crash_points import crash_point
 from tables.sql.answers import Change
 from tables.sql.database import Connection
 from tables.sql.occurrences import advance, complete, due_series, next_due, numbers_of, running_series

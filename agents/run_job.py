@@ -13,7 +13,7 @@ import sys
 from agents.job import Desk
 from agents.job_turns import Carried, carry_out
 from agents.jobs import JOBS
-from streams import logs
+from streams.process import logs
 from streams.settings import Settings, from_environment
 from tables.sql import job_runs
 from tables.sql.database import Database

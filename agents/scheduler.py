@@ -14,9 +14,9 @@ from collections.abc import Mapping
 
 from agents.job import Desk, Job
 from connectors.sources import Sources
-from streams.commands import Command, Verb
-from streams.crash_points import crash_point
+from streams.contracts.commands import Command, Verb
 from streams.errors import CampaignError
+from streams.exactly_once.crash_points import crash_point
 from tables.sql.database import Connection
 from tables.sql.schedules import Due, Settled, due_campaigns, next_due, settle
 

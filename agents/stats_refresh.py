@@ -15,7 +15,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from agents.job import Desk, Job
-from streams.crash_points import crash_point
+from streams.exactly_once.crash_points import crash_point
 from tables.sql import campaign_stats, seals
 from tables.sql.campaign_stats import Calculated
 from tables.sql.database import Connection

@@ -20,13 +20,13 @@ from mode import Service
 
 from agents.fair_queue import Allowances, Filling, fill, quota_key
 from streams import metrics, topics
-from streams.app import App
-from streams.envelope import encode
-from streams.exactly_once import Body
-from streams.sending import BatchSent, Finished, Grant, Limits, Retire, SampleSent, Sending, Tick, decode_sending, lane
+from streams.contracts.envelope import encode
+from streams.exactly_once.agents import Body
+from streams.exactly_once.transactions import Transaction
+from streams.process.app import App
+from streams.records.sending import BatchSent, Finished, Grant, Limits, Retire, SampleSent, Sending, Tick, decode_sending, lane
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from streams.transactions import Transaction
 from tables.quota import Allowance, Quota
 from tables.sending import Clock, TenantSending, apply, settle
 from tables.sending_tables import SendingTables

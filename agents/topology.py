@@ -20,9 +20,9 @@ from agents.outbox_relay import OutboxRelay
 from agents.project import Project
 from agents.throttle import Ticker, throttle
 from connectors.nats_bridge import Bridge
-from streams.app import App, create_app, raw_topic
-from streams.exactly_once import Body
-from streams.readiness import Reporting
+from streams.exactly_once.agents import Body
+from streams.process.app import App, create_app, raw_topic
+from streams.process.readiness import Reporting
 from streams.settings import Settings
 from streams.topics import Name
 from tables.views import StatsView

@@ -7,9 +7,9 @@ import logging
 import os
 
 from agents.topology import ROLES, build
-from streams import logs
-from streams.app import run
 from streams.metrics import serve
+from streams.process import logs
+from streams.process.app import run
 from streams.settings import from_environment
 
 

@@ -13,9 +13,9 @@ from api.auth import Editor, Sender
 from api.campaigns import CampaignId, Existing, IdempotencyKey, IfMatch, carry_out
 from api.json_bodies import JsonRoute
 from api.presented import success
-from streams.ab_tests import AbTest, Winner, sample
-from streams.commands import Verb
-from streams.envelope import rfc3339
+from streams.contracts.ab_tests import AbTest, Winner, sample
+from streams.contracts.commands import Verb
+from streams.contracts.envelope import rfc3339
 from streams.errors import NotFoundError
 from tables.experiments import evaluate
 from tables.sql.ab_tests import Decided, decisions, test_of

@@ -17,14 +17,14 @@ from pydantic.json_schema import models_json_schema
 
 from api import asyncapi_examples as examples
 from api.asyncapi_examples import AT, CAMPAIGN_ID, CORRELATION_ID, EVENT_ID, MESSAGE_ID, TENANT
-from streams import performance
-from streams.commands import BODIES, Verb
-from streams.envelope import SOURCE, VERSION
-from streams.events import TYPES
-from streams.incoming import Incoming
-from streams.messages import Message
-from streams.outcomes import KINDS, MessageOutcome
-from streams.stats import ShardStats
+from streams.contracts.commands import BODIES, Verb
+from streams.contracts.envelope import SOURCE, VERSION
+from streams.contracts.events import TYPES
+from streams.records import analytics
+from streams.records.message_events import KINDS, MessageOutcome
+from streams.records.messages import Message
+from streams.records.reported_events import Incoming
+from streams.records.stats import ShardStats
 from streams.topics import TOPICS, Name
 
 Json = dict[str, Any]
@@ -117,7 +117,7 @@ def _topics() -> dict[Name, list[str]]:
         Name.MESSAGES: ["message"],
         Name.INCOMING: ["message-event"],
         Name.STATS: ["shard-stats"],
-        Name.PERFORMANCE: [performance.TYPE],
+        Name.PERFORMANCE: [analytics.TYPE],
         Name.DEAD_LETTERS: ["dead-letter"],
     }
     return {name: described[name] for name, topic in TOPICS.items() if topic.is_public}
@@ -188,7 +188,7 @@ def _records() -> Json:
         "dead-letter": (_DEAD_LETTER, [examples.DEAD_LETTER]),
     }
     made = {kind: _message(kind, schema, None, shown, None) for kind, (schema, shown) in plain.items()}
-    result, fact = "campaign.command-result", performance.TYPE
+    result, fact = "campaign.command-result", analytics.TYPE
     headers = {"type": result, "id": EVENT_ID}
     results = [_envelope(result, data) for data in examples.RESULTS.values()]
     made[result] = _message(result, _enveloped(_RESULT, result), headers, results, _KAFKA_HEADERS)
@@ -244,7 +244,7 @@ def _schema(name: str) -> Json:
 
 
 def _schemas() -> Json:
-    records = [*TYPES, MessageOutcome, Message, Incoming, ShardStats, performance.Performance]
+    records = [*TYPES, MessageOutcome, Message, Incoming, ShardStats, analytics.Performance]
     _, structs = msgspec.json.schema_components(records, ref_template=_REF + "{name}")
     bodies = sorted(set(BODIES.values()), key=lambda body: body.__name__)
     _, models = models_json_schema([(body, "validation") for body in bodies], ref_template=_REF + "{model}")

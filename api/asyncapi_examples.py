@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api import ab_test_examples, examples
-from streams.commands import Verb
+from streams.contracts.commands import Verb
 
 TENANT, CORRELATION_ID, AT = "acme", "6f1c2f9e-2c1b-4a53-9a55-0d1f6f3c2b11", "2026-01-28T09:00:00.417Z"
 CAMPAIGN_ID = "550e8400-e29b-41d4-a716-446655440000"

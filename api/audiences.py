@@ -13,10 +13,10 @@ from api.json_bodies import JsonRoute
 from api.presented import success
 from api.preview import content_of, learn
 from connectors.preview import segments_per_message
-from streams.command_bodies import broken
+from streams.contracts.bodies import broken
+from streams.contracts.fields import Body, Channel, Segments
 from streams.errors import FieldError
-from streams.fields import Body, Channel, Segments
-from streams.message_id import MessageIds
+from streams.records.message_id import MessageIds
 from tables.sql.audience_counts import Counted, count_audience, some_of_audience
 from tables.sql.campaigns import Campaign
 from tables.sql.database import Connection, once

@@ -16,10 +16,10 @@ from api.json_bodies import JsonRoute
 from api.presented import Live, recipient, success
 from api.problems import correlation_id
 from connectors.subject_checks import check_subjects
-from streams.command_bodies import CampaignCreate, CampaignUpdate, Explanation
-from streams.commands import Command, Commanded, Verb
+from streams.contracts.bodies import CampaignCreate, CampaignUpdate, Explanation
+from streams.contracts.commands import Command, Commanded, Verb
+from streams.contracts.triggers import CampaignTrigger
 from streams.errors import MalformedError
-from streams.triggers import CampaignTrigger
 from tables.sql import campaign_stats
 from tables.sql.campaigns import Campaign, get_campaign, list_campaigns
 from tables.sql.database import once, translated

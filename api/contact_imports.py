@@ -21,7 +21,7 @@ from api.directory_bodies import MOST_ROWS
 from api.json_bodies import JsonRoute
 from api.presented import success
 from api.uploads import Upload
-from streams.command_bodies import broken
+from streams.contracts.bodies import broken
 from streams.errors import CampaignError, DependencyDownError, FieldError, RateLimitedError
 from tables.contact_files import Format, Lines, Rejected, read_contacts, row_of
 from tables.contacts import ContactRow

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from streams.fields import Body, Channel, Json, Limit, Name, Time, one_line
+from streams.contracts.fields import Body, Channel, Json, Limit, Name, Time, one_line
 
 MOST_MEMBERS = 10_000
 MOST_ROWS = 1_000  # of a JSON array; a file may have any number

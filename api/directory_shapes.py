@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.envelope import Record
+from streams.contracts.envelope import Record
 from tables.sql.api_keys import ApiKey
 from tables.sql.directory import Segment, Template
 

@@ -22,10 +22,10 @@ from api.reports import Reports
 from connectors.webhooks.delivery import Asked, Read, Reported, Said, SignatureError
 from connectors.webhooks.providers import Verified
 from streams import metrics
-from streams.crash_points import crash_point
-from streams.envelope import rfc3339
-from streams.incoming import Incoming, IncomingType
-from streams.message_id import InvalidMessageIdError, MessageIds, recipient
+from streams.contracts.envelope import rfc3339
+from streams.exactly_once.crash_points import crash_point
+from streams.records.message_id import InvalidMessageIdError, MessageIds, recipient
+from streams.records.reported_events import Incoming, IncomingType
 from streams.settings import Settings
 from tables.channels import CHANNELS
 from tables.sql import webhook_secrets

@@ -9,7 +9,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import jwt
 
 from api.signing_keys import ALGORITHMS, SigningKeys
-from streams.commands import TENANT_ID
+from streams.contracts.commands import TENANT_ID
 from streams.errors import ForbiddenError, UnauthorizedError
 from streams.settings import Settings
 from tables.sql.tenants import ROLES, Caller

@@ -11,7 +11,7 @@ from fastapi import Query
 from pydantic.alias_generators import to_camel
 
 from api.presented import success
-from streams.envelope import Record, rfc3339
+from streams.contracts.envelope import Record, rfc3339
 
 PageNumber = Annotated[int, Query(ge=1, le=10_000)]
 PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=100)]

@@ -11,9 +11,9 @@ from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 
 from api.rates import Rates
-from streams.envelope import rfc3339
+from streams.contracts.envelope import rfc3339
 from streams.errors import DependencyDownError
-from streams.stats import Counts
+from streams.records.stats import Counts
 from tables.sending import Waiting
 from tables.sql.campaigns import Campaign, presented
 from tables.sql.families import Family

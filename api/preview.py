@@ -15,10 +15,10 @@ from api.json_bodies import JsonRoute
 from api.presented import success
 from connectors.preview import address_of, fields_of, preview
 from connectors.templates import Content, load
-from streams.command_bodies import broken
+from streams.contracts.bodies import broken
+from streams.contracts.fields import Body
 from streams.errors import FieldError
-from streams.fields import Body
-from streams.message_id import TESTS, MessageIds
+from streams.records.message_id import TESTS, MessageIds
 from tables.sql.campaigns import Campaign
 from tables.sql.contacts import get_contact
 from tables.sql.database import Connection, once

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from streams.command_bodies import sentence
+from streams.contracts.bodies import sentence
 from streams.errors import CampaignError, RateLimitedError
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from streams.errors import DependencyDownError
-from streams.fatal import end_process
-from streams.incoming import Incoming, encode_incoming
+from streams.exactly_once.fatal import end_process
+from streams.records.reported_events import Incoming, encode_incoming
 from streams.settings import Settings
 from streams.topics import Name, Topics
 

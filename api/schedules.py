@@ -11,11 +11,11 @@ from api.auth import Sender
 from api.campaigns import CampaignId, Existing, IdempotencyKey, IfMatch, carry_out
 from api.json_bodies import JsonRoute
 from api.presented import Live, success
-from streams.command_bodies import CampaignSchedule
-from streams.commands import Verb
-from streams.envelope import rfc3339
+from streams.contracts.bodies import CampaignSchedule
+from streams.contracts.commands import Verb
+from streams.contracts.envelope import rfc3339
+from streams.contracts.local_time import shown
 from streams.errors import ConflictError
-from streams.schedules import shown
 from tables.sql.database import translated
 from tables.sql.families import newest_children, outlook
 from tables.sql.schedule_rules import RECURRING

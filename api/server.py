@@ -5,8 +5,8 @@ from __future__ import annotations
 import uvicorn
 
 from api.app import create_app
-from streams import logs
 from streams.metrics import serve
+from streams.process import logs
 from streams.settings import from_environment
 
 

@@ -25,8 +25,8 @@ from api.directory_shapes import (
     WebhookSetup,
 )
 from api.preview_shapes import AudienceCount, Preview, TestSent
-from streams.envelope import Record
-from streams.evaluations import Evaluation
+from streams.contracts.envelope import Record
+from streams.contracts.evaluations import Evaluation
 from tables.sql.campaigns import Campaign
 from tables.sql.contacts import Contact
 from tables.sql.recipients import Recipient

@@ -13,9 +13,9 @@ from api.directory_bodies import MOST_ROWS, SuppressionWrite
 from api.json_bodies import JsonRoute
 from api.paging import PageNumber, PageSize, Search, pages, shown
 from api.presented import success
-from streams.command_bodies import validated
+from streams.contracts.bodies import validated
+from streams.contracts.fields import Channel
 from streams.errors import CampaignError
-from streams.fields import Channel
 from tables.sql.database import once
 from tables.sql.suppressions import get_suppression, list_suppressions, put_suppression, remove_suppression
 from tables.sql.suppressions_bulk import Wanted, suppress_all

@@ -15,7 +15,7 @@ from api.paging import PageNumber, PageSize, Search, pages, shown
 from api.presented import success
 from api.repeats import first_answer
 from connectors.template_checks import check_template, template_hints
-from streams.fields import Channel
+from streams.contracts.fields import Channel
 from tables.sql.database import Connection, once
 from tables.sql.directory import Template, create_template, get_template, list_templates
 from tables.sql.directory_changes import change_template, delete_template

@@ -11,7 +11,7 @@ from api.auth import Admin, Viewer
 from api.directory_bodies import LimitsUpdate
 from api.json_bodies import JsonRoute
 from api.presented import success
-from streams.envelope import rfc3339
+from streams.contracts.envelope import rfc3339
 from tables.sql.database import once
 from tables.sql.tenant_limits import change_limits
 from tables.sql.tenants import Tenant, get_tenant

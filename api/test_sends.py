@@ -20,12 +20,12 @@ from api.preview import content_of, learn, read_fields
 from api.repeats import first_answer
 from connectors.preview import fields_of, variants_of
 from connectors.test_sends import NOBODY, SAMPLE, messages, spelled
-from streams.command_bodies import broken
-from streams.envelope import rfc3339
+from streams.contracts.bodies import broken
+from streams.contracts.envelope import rfc3339
+from streams.contracts.fields import Body
 from streams.errors import FieldError, NotFoundError
-from streams.fields import Body
-from streams.message_id import MessageIds
-from streams.messages import Message
+from streams.records.message_id import MessageIds
+from streams.records.messages import Message
 from tables.sql.audience_counts import some_of_audience
 from tables.sql.campaigns import Campaign, get_campaign
 from tables.sql.database import Connection

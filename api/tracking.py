@@ -19,11 +19,11 @@ from api.machines import Machines
 from api.reports import Reports
 from connectors import templates
 from streams import metrics
-from streams.crash_points import crash_point
-from streams.envelope import rfc3339
+from streams.contracts.envelope import rfc3339
 from streams.errors import DependencyDownError, NotFoundError
-from streams.incoming import Details, Incoming, IncomingType
-from streams.message_id import InvalidMessageIdError, MessageIds, is_test
+from streams.exactly_once.crash_points import crash_point
+from streams.records.message_id import InvalidMessageIdError, MessageIds, is_test
+from streams.records.reported_events import Details, Incoming, IncomingType
 from streams.settings import Settings
 from tables.sql.campaign_numbers import CampaignNumbers, NumberedCampaign
 from tables.sql.database import translated

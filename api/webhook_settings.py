@@ -12,7 +12,7 @@ from api.auth import Admin
 from api.json_bodies import JsonRoute
 from api.presented import success
 from connectors.webhooks.providers import PROVIDERS, checked, spelled
-from streams.envelope import rfc3339
+from streams.contracts.envelope import rfc3339
 from streams.errors import NotFoundError
 from tables.sql import webhook_secrets
 from tables.sql.database import Connection, translated

@@ -21,7 +21,7 @@ from connectors.webhooks import whatsapp
 from connectors.webhooks.delivery import MAX_WEBHOOK, Delivery
 from connectors.webhooks.providers import PROVIDERS, Check
 from connectors.webhooks.sns import Certificates
-from streams.commands import TENANT_ID
+from streams.contracts.commands import TENANT_ID
 from streams.errors import NotFoundError
 from streams.settings import Settings
 from tables.sql.database import translated

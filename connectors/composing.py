@@ -11,8 +11,8 @@ import msgspec
 
 from connectors.rendering import RenderError, Tracking
 from connectors.templates import Content
-from streams.message_id import MessageIds
-from streams.messages import Message, encode_message
+from streams.records.message_id import MessageIds
+from streams.records.messages import Message, encode_message
 from tables.sql.chunks import ADDRESS, CONTACT_ID, FIRST_FIELD, IS_SUPPRESSED, RECIPIENT_ID, VARIANT_ID
 from tables.sql.recipients import ordinal_of
 from tables.text_messages import segments

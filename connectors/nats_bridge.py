@@ -24,12 +24,12 @@ from connectors.jetstream_connection import Publication
 from connectors.jetstream_publisher import PIECE, JetStreamPublisher, StreamReplacedError
 from connectors.nats_messages import UnusableError, of_event, of_outcomes
 from streams import metrics
-from streams.crash_points import crash_point
-from streams.dead_letters import dead_letter
-from streams.facts import Batch, decode_batch
-from streams.fatal import end_process
-from streams.message_id import MessageIds
-from streams.readiness import Follower, Standing, write_readiness
+from streams.exactly_once.crash_points import crash_point
+from streams.exactly_once.fatal import end_process
+from streams.process.readiness import Follower, Standing, write_readiness
+from streams.records.dead_letters import dead_letter
+from streams.records.facts import Batch, decode_batch
+from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.sql.campaign_numbers import CampaignNumbers

@@ -15,10 +15,10 @@ from typing import Protocol
 import msgspec
 
 from connectors.jetstream_connection import Publication
-from streams.commands import TENANT_ID
-from streams.envelope import SOURCE, VERSION, encode, rfc3339
-from streams.facts import Batch, Group, Kind, unpack
-from streams.message_id import MAX_ORDINAL, SHARD_BITS, MessageIds
+from streams.contracts.commands import TENANT_ID
+from streams.contracts.envelope import SOURCE, VERSION, encode, rfc3339
+from streams.records.facts import Batch, Group, Kind, unpack
+from streams.records.message_id import MAX_ORDINAL, SHARD_BITS, MessageIds
 from tables.sql.campaign_numbers import NumberedCampaign
 
 _TYPE = re.compile(r"campaign(\.[a-z0-9-]+)+")

@@ -9,9 +9,9 @@ from typing import Any
 from connectors.composing import headers
 from connectors.rendering import RenderError
 from connectors.templates import Broken, Content
-from streams.command_bodies import broken
+from streams.contracts.bodies import broken
 from streams.errors import CampaignError, FieldError
-from streams.message_id import MessageIds
+from streams.records.message_id import MessageIds
 from tables.channels import CHANNELS, hints
 from tables.sql.contacts import Contact
 from tables.sql.recipients import FIELDS

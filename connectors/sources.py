@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from connectors.directory_service import DirectoryService, SourceDownError
-from streams.commands import Command, Verb
+from streams.contracts.commands import Command, Verb
 from streams.settings import Settings
 from tables.contact_files import Rejected, row_of
 from tables.contacts import ContactRow

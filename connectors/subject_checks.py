@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from connectors.template_checks import check_template
-from streams.ab_tests import AbTest
-from streams.command_bodies import CampaignCreate, CampaignUpdate, broken
-from streams.commands import Commanded
+from streams.contracts.ab_tests import AbTest
+from streams.contracts.bodies import CampaignCreate, CampaignUpdate, broken
+from streams.contracts.commands import Commanded
 from streams.errors import CampaignError, FieldError
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from connectors.rendering import Links, RenderError, Template, Tracking
 from connectors.template_nesting import tags, too_nested
-from streams.command_bodies import broken
+from streams.contracts.bodies import broken
 from streams.errors import FieldError
 from tables.channels import hints
 from tables.sql.directory import check_content

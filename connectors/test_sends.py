@@ -15,10 +15,10 @@ from uuid import UUID
 from connectors.composing import MAX_MESSAGE, headers
 from connectors.preview import rendered
 from connectors.templates import Content
-from streams.command_bodies import broken
+from streams.contracts.bodies import broken
 from streams.errors import FieldError
-from streams.message_id import MAX_ORDINAL, TESTS, MessageIds
-from streams.messages import Message, encode_message
+from streams.records.message_id import MAX_ORDINAL, TESTS, MessageIds
+from streams.records.messages import Message, encode_message
 from tables.channels import CHANNELS
 
 _MARK = "[Test] "

@@ -14,9 +14,9 @@ from fractions import Fraction
 from math import erfc, sqrt
 from statistics import NormalDist
 
-from streams.ab_tests import AbTest, Policy
-from streams.evaluations import Arm, Evaluation, Outcome
-from streams.stats import Counts
+from streams.contracts.ab_tests import AbTest, Policy
+from streams.contracts.evaluations import Arm, Evaluation, Outcome
+from streams.records.stats import Counts
 from tables.stats import percent
 
 _NONE = Counts()

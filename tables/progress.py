@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from streams.sending import CHUNK, lane
+from streams.records.sending import CHUNK, lane
 
 Ranges = tuple[tuple[int, int], ...]  # [start, stop), ascending, neither touching nor empty
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from streams.sending import Limits
+from streams.records.sending import Limits
 from streams.settings import Settings
 
 # Windows are numbered from here, since Faust counts them in 32 bits: with an hour of 10 s, from 1970 on, that would be too few.

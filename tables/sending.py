@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple, assert_never
 import msgspec
 from msgspec.structs import replace
 
-from streams.envelope import Record, encode
-from streams.sending import (
+from streams.contracts.envelope import Record, encode
+from streams.records.sending import (
     CHUNK,
     BatchSent,
     Cancelled,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 from pyroaring import BitMap
 
-from streams.facts import Group, pack, unpack
+from streams.records.facts import Group, pack, unpack
 
 # Seconds in which something was sent, of one shard. An unthrottled campaign sends a shard's 65,536 in a few; a throttled one is granted
 # something about once a minute, so these are the last eight hours of it. One takes 20 to 40 bytes.

@@ -9,9 +9,9 @@ import msgspec
 from pyroaring import BitMap
 
 from streams.errors import CampaignError, Fate
-from streams.facts import Batch, Group, Kind, pack, unpack
-from streams.message_id import SHARD_SIZE
-from streams.stats import Counts, ShardStats
+from streams.records.facts import Batch, Group, Kind, pack, unpack
+from streams.records.message_id import SHARD_SIZE
+from streams.records.stats import Counts, ShardStats
 from tables.sent_times import SentTimes
 
 K = TypeVar("K", Kind, str)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from streams.stats import Counts, ShardStats
+from streams.records.stats import Counts, ShardStats
 
 _COUNTS = Counts.__struct_fields__
 

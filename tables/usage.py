@@ -13,7 +13,7 @@ from tables.quota import Period, allow
 from tables.sending import TenantSending
 
 _TABLES = {b"minutes": 60, b"quarters": 900}  # table of tables/quota.py -> seconds of its own time per window
-_SEPARATOR = b"\0"  # between a table and the key, see streams/transactional_tables.py
+_SEPARATOR = b"\0"  # between a table and the key, see streams/exactly_once/tables.py
 _OF_CAMPAIGN = b"\\u0000"  # in the JSON of a campaign's key, see `quota_key`
 _decode_key = msgspec.json.Decoder(tuple[str, tuple[float, float]]).decode
 

@@ -12,10 +12,10 @@ from typing import Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.envelope import encode
-from streams.fatal import end_process
+from streams.contracts.envelope import encode
+from streams.exactly_once.fatal import end_process
+from streams.records.stats import ShardStats, decode_stats
 from streams.settings import Settings
-from streams.stats import ShardStats, decode_stats
 from streams.topics import Name, Topics
 from tables.sending import CampaignSending, TenantSending, decode_tenant
 from tables.stats import CampaignStats, merged

@@ -17,9 +17,9 @@ from api.command_line.campaigns import Key
 from api.command_line.client import key_or_default
 from api.command_line.terminal import out
 from connectors.template_checks import check_template
-from streams.command_bodies import validated
+from streams.contracts.bodies import validated
+from streams.contracts.fields import Channel, Name
 from streams.errors import ForbiddenError, MalformedError, UnauthorizedError
-from streams.fields import Channel, Name
 from streams.settings import from_environment
 from tables.sql.database import Connection, connect, translated
 from tables.sql.directory import Segment, Template, create_template, list_segments

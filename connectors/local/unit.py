@@ -104,7 +104,7 @@ def pause_after(deaths: int) -> float:
 
 
 def reported(file: Path, pid: int) -> Health:
-    """The health in a readiness file (`streams/readiness.py` writes it): not ready when missing, older than 5 s, or another process's."""
+    """The health in a readiness file (written by `streams/process/readiness.py`): not ready when missing, stale, or another process's."""
     try:
         if time.time() - file.stat().st_mtime > _STALE:
             return ABSENT

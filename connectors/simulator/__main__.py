@@ -11,7 +11,7 @@ import uvloop
 
 from connectors.simulator.behaviour import Behaviour
 from connectors.simulator.service import Simulator
-from streams import logs
+from streams.process import logs
 from streams.settings import from_environment
 
 

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from streams.incoming import Details, IncomingType
+from streams.records.reported_events import Details, IncomingType
 
 _NUMBERS = struct.Struct(">16I")
 _LONGEST = 6.0  # times the mean: the exponential distribution is cut here, so that every story ends

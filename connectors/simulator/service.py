@@ -25,10 +25,10 @@ from mode import Service
 from connectors.simulator.behaviour import Behaviour, Event, story
 from connectors.simulator.schedule import Fetched, Report, Schedule
 from connectors.simulator.truth import TruthLog
-from streams.consumers import group_consumer
-from streams.fatal import end_process
-from streams.incoming import Incoming, encode_incoming
-from streams.readiness import Standing, write_readiness
+from streams.exactly_once.fatal import end_process
+from streams.process.consumers import group_consumer
+from streams.process.readiness import Standing, write_readiness
+from streams.records.reported_events import Incoming, encode_incoming
 from streams.settings import Settings
 from streams.topics import Name, Topics
 

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from streams.envelope import rfc3339
+from streams.contracts.envelope import rfc3339
 from streams.errors import CampaignError
-from streams.incoming import Details, IncomingType
+from streams.records.reported_events import Details, IncomingType
 
 T = TypeVar("T")
 MAX_WEBHOOK = 1 << 20  # bytes; the largest batch of a provider, SendGrid's, is 768 kB

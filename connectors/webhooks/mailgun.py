@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from connectors.webhooks.delivery import Delivery, Read, SignatureError, check_age, equal, instant, parsed, reason
-from streams.incoming import Details
+from streams.records.reported_events import Details
 
 _LONGEST_TOKEN = 200
 

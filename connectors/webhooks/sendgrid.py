@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
 from connectors.webhooks.delivery import Delivery, Read, SignatureError, check_age, each, elements, instant, reason
-from streams.incoming import Details
+from streams.records.reported_events import Details
 
 _SIGNATURE = "x-twilio-email-event-webhook-signature"
 _TIMESTAMP = "x-twilio-email-event-webhook-timestamp"

@@ -14,8 +14,8 @@ import msgspec
 from connectors.machines import is_machine_agent
 from connectors.webhooks.delivery import Asked, Delivery, Read, parsed, reason
 from connectors.webhooks.sns import Envelope
-from streams.envelope import rfc3339
-from streams.incoming import Details
+from streams.contracts.envelope import rfc3339
+from streams.records.reported_events import Details
 
 _TAG = re.compile(r"(?:^|[,;\s])messageId=([0-9a-f-]{36})(?=$|[,;\s])")
 

@@ -19,7 +19,7 @@ import msgspec
 
 from connectors.webhooks.delivery import Delivery, Read, Said, SignatureError, check_age, each, elements, equal, reason
 from connectors.webhooks.replies import is_stop
-from streams.incoming import Details, IncomingType
+from streams.records.reported_events import Details, IncomingType
 
 _TYPES = frozenset(get_args(IncomingType))
 

@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl
 
 from connectors.webhooks.delivery import Delivery, Read, Said, SignatureError, UnparsableError, equal, reason
 from connectors.webhooks.replies import is_stop
-from streams.envelope import rfc3339
-from streams.incoming import Details
+from streams.contracts.envelope import rfc3339
+from streams.records.reported_events import Details
 
 _MOST_FIELDS = 500
 # Errors after which trying this number again is useless; www.twilio.com/docs/api/errors

@@ -15,7 +15,7 @@ import msgspec
 
 from connectors.webhooks.delivery import Delivery, Read, Said, SignatureError, each, equal, instant, parsed, reason
 from connectors.webhooks.replies import is_stop
-from streams.incoming import Details
+from streams.records.reported_events import Details
 
 _SIGNATURE = "x-hub-signature-256"
 # developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes

@@ -13,13 +13,13 @@ from uuid import UUID
 
 import msgspec
 
-from streams import events
-from streams.ab_tests import AbTest
-from streams.command_bodies import broken
-from streams.envelope import Record, rfc3339
+from streams.contracts import events
+from streams.contracts.ab_tests import AbTest
+from streams.contracts.bodies import broken
+from streams.contracts.envelope import Record, rfc3339
+from streams.contracts.evaluations import Evaluation
 from streams.errors import ConflictError, FieldError
-from streams.evaluations import Evaluation
-from streams.sending import SpansReleased
+from streams.records.sending import SpansReleased
 from tables.experiments import Decision, decide
 from tables.sql.campaigns import Campaign, change_campaign, lock_campaign, of_row
 from tables.sql.database import Connection

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from streams.envelope import Record
+from streams.contracts.envelope import Record
 from streams.errors import CampaignError, ConflictError, FieldError
 from tables.sql.database import Connection
 

@@ -6,7 +6,7 @@ import secrets
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from streams.envelope import Record
+from streams.contracts.envelope import Record
 from streams.errors import ConflictError, NotFoundError
 from tables.sql.campaigns import lock_tenant
 from tables.sql.database import Connection

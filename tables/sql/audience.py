@@ -18,11 +18,11 @@ from uuid import UUID
 
 import asyncpg
 
-from streams import events
-from streams.ab_tests import BLOCK, Sample, sample
-from streams.envelope import rfc3339
-from streams.expansions import Page, Stage
-from streams.sending import Closed, Limits
+from streams.contracts import events
+from streams.contracts.ab_tests import BLOCK, Sample, sample
+from streams.contracts.envelope import rfc3339
+from streams.records.expansions import Page, Stage
+from streams.records.sending import Closed, Limits
 from streams.settings import Settings
 from tables.channels import CHANNELS
 from tables.sql import outbox

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from pydantic.alias_generators import to_camel
 
-from streams.ab_tests import AbTest
-from streams.command_bodies import CampaignCreate, CampaignUpdate, ThrottleConfig, broken, checked_settings
+from streams.contracts.ab_tests import AbTest
+from streams.contracts.bodies import CampaignCreate, CampaignUpdate, ThrottleConfig, broken, checked_settings
+from streams.contracts.fields import Extra
 from streams.errors import CampaignError, ConflictError, FieldError
-from streams.fields import Extra
 from streams.settings import Settings
 from tables.sql import ab_test_rules
 from tables.sql.campaigns import Campaign, count_running

@@ -14,9 +14,9 @@ from uuid import UUID
 
 import msgspec
 
-from streams.envelope import rfc3339
-from streams.performance import TYPE, Performance, enveloped, record_id
-from streams.stats import Counts
+from streams.contracts.envelope import rfc3339
+from streams.records.analytics import TYPE, Performance, enveloped, record_id
+from streams.records.stats import Counts
 from streams.topics import Name
 from tables.sql.database import Connection
 from tables.sql.outbox import Outgoing, append

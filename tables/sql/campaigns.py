@@ -9,10 +9,10 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from streams.envelope import Record, rfc3339
+from streams.contracts.envelope import Record, rfc3339
+from streams.contracts.fields import Channel
 from streams.errors import CampaignError, FieldError, NotFoundError
-from streams.fields import Channel
-from streams.sending import Limits
+from streams.records.sending import Limits
 from tables.sql.database import Connection
 from tables.sql.lifecycle import Status
 from tables.sql.search import containing

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from streams.command_bodies import Explanation
-from streams.commands import Command, Verb
-from streams.crash_points import crash_point
-from streams.envelope import rfc3339
-from streams.events import Alert
+from streams.contracts.bodies import Explanation
+from streams.contracts.commands import Command, Verb
+from streams.contracts.envelope import rfc3339
+from streams.contracts.events import Alert
+from streams.exactly_once.crash_points import crash_point
 from streams.settings import Settings
 from tables.sql.answers import Answer
 from tables.sql.campaigns import Campaign, lock_campaign

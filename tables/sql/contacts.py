@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from streams.envelope import Record
+from streams.contracts.envelope import Record
 from streams.errors import NotFoundError
 from tables.contacts import ContactRow
 from tables.sql.database import Connection

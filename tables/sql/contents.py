@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from streams.envelope import Record
+from streams.contracts.envelope import Record
 from tables.sql.database import Connection
 
 # The campaign itself and its variants; a variant's subject stands in place of its template's.

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from streams.envelope import Record
+from streams.contracts.envelope import Record
 from streams.errors import CampaignError, FieldError, NotFoundError
 from tables.channels import CHANNELS
 from tables.sql.database import Connection

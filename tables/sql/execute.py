@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncpg
 
-from streams.command_bodies import broken
-from streams.commands import Command, Verb
+from streams.contracts.bodies import broken
+from streams.contracts.commands import Command, Verb
 from streams.errors import CampaignError, ConflictError, FieldError, PreconditionFailedError
 from streams.settings import Settings
 from tables.sql import answers, series, verbs

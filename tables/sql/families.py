@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from streams.recurrence import Recurrence
+from streams.contracts.recurrence import Recurrence
 from tables.sql.campaigns import Campaign, of_row
 from tables.sql.database import Connection
 from tables.sql.lifecycle import Status

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import msgspec
 
-from streams.envelope import rfc3339
+from streams.contracts.envelope import rfc3339
 from streams.settings import Settings
 from tables.sql.database import Connection, translated
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pydantic.alias_generators import to_camel
 
-from streams.commands import Verb
+from streams.contracts.commands import Verb
 from streams.errors import IllegalTransitionError
 
 

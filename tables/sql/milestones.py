@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from streams import events
-from streams.envelope import rfc3339
+from streams.contracts import events
+from streams.contracts.envelope import rfc3339
 from tables.sql.ab_tests import clock
 from tables.sql.answers import Change
 from tables.sql.campaigns import Campaign, change_campaign, lock_campaign

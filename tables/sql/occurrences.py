@@ -12,10 +12,10 @@ from uuid import UUID
 
 import msgspec
 
-from streams import events
-from streams.envelope import rfc3339
-from streams.recurrence import Recurrence, plan
-from streams.schedules import shown
+from streams.contracts import events
+from streams.contracts.envelope import rfc3339
+from streams.contracts.local_time import shown
+from streams.contracts.recurrence import Recurrence, plan
 from streams.settings import Settings
 from tables.sql.ab_tests import copy_variants
 from tables.sql.answers import Change

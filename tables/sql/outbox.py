@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from streams.envelope import encode
-from streams.events import TYPES, LifecycleEvent, enveloped, event_id
-from streams.expansions import Stage
-from streams.sending import Cancelled, Closed, LimitsChanged, Opened, Paused, Resumed, RowsReady, SpansAdded, SpansReleased
+from streams.contracts.envelope import encode
+from streams.contracts.events import TYPES, LifecycleEvent, enveloped, event_id
+from streams.records.expansions import Stage
+from streams.records.sending import Cancelled, Closed, LimitsChanged, Opened, Paused, Resumed, RowsReady, SpansAdded, SpansReleased
 from streams.topics import Name
 from tables.sql.database import Connection
 

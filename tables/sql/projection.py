@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from streams.facts import Batch, Group, Kind, unpack
-from streams.message_id import SHARD_BITS, MessageIds
+from streams.records.facts import Batch, Group, Kind, unpack
+from streams.records.message_id import SHARD_BITS, MessageIds
 from streams.settings import Settings
 from tables.sql.bounces import suppress_soft_bounced
 from tables.sql.campaign_numbers import NumberedCampaign
@@ -39,7 +39,7 @@ _OPENED, _CLICKED = (
     for first, every in (("opened_at", "opens"), ("clicked_at", "clicks"))
 )
 
-# Kinds by their codes (streams.facts.Kind); a machine's open proves receipt only; unsubscribed and complained are times beside the status.
+# Kinds by their codes (facts.Kind); a machine's open proves receipt only; unsubscribed and complained are times beside the status.
 _MERGE = f"""
 WITH reported AS (
   SELECT id,

@@ -7,8 +7,8 @@ from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
 
-from streams.envelope import Record
-from streams.message_id import MAX_ORDINAL
+from streams.contracts.envelope import Record
+from streams.records.message_id import MAX_ORDINAL
 from tables.sql.campaigns import Campaign
 from tables.sql.database import Connection
 from tables.sql.schedule_rules import RECURRING

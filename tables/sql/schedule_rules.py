@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from streams.command_bodies import CampaignCreate, CampaignUpdate, broken
+from streams.contracts.bodies import CampaignCreate, CampaignUpdate, broken
+from streams.contracts.local_time import resolved
+from streams.contracts.recurrence import Recurrence, check_spacing
 from streams.errors import FieldError
-from streams.recurrence import Recurrence, check_spacing
-from streams.schedules import resolved
 from tables.sql.campaigns import Campaign
 
 RECURRING = "recurring"

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from streams import events
-from streams.command_bodies import Explanation
-from streams.commands import Command, Verb
-from streams.envelope import rfc3339
+from streams.contracts import events
+from streams.contracts.bodies import Explanation
+from streams.contracts.commands import Command, Verb
+from streams.contracts.envelope import rfc3339
 from streams.settings import Settings
 from tables.sql.answers import Change
 from tables.sql.campaigns import Campaign, count_running, lock_campaign, lock_tenant, of_row

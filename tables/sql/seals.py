@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from streams.facts import Batch, encode_batch
+from streams.records.facts import Batch, encode_batch
 from streams.topics import Name, shard_key
 from tables.sql.database import Connection
 from tables.sql.outbox import Outgoing, append

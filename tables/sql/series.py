@@ -10,12 +10,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from streams import events
-from streams.command_bodies import Explanation
-from streams.commands import Verb
-from streams.envelope import rfc3339
+from streams.contracts import events
+from streams.contracts.bodies import Explanation
+from streams.contracts.commands import Verb
+from streams.contracts.envelope import rfc3339
+from streams.contracts.recurrence import Recurrence
 from streams.errors import ConflictError
-from streams.recurrence import Recurrence
 from tables.sql import verbs
 from tables.sql.answers import Change
 from tables.sql.campaign_rules import check_complete, check_directory

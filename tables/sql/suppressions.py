@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from streams.envelope import Record
+from streams.contracts.envelope import Record
 from streams.errors import CampaignError, ConflictError, FieldError, NotFoundError
 from tables.channels import CHANNELS
 from tables.sql.database import Connection

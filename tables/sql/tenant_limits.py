@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import uuid4
 
-from streams.envelope import encode
-from streams.sending import LimitsChanged
+from streams.contracts.envelope import encode
+from streams.records.sending import LimitsChanged
 from streams.topics import Name
 from tables.sql.campaigns import lock_tenant
 from tables.sql.database import Connection

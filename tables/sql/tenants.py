@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from streams.commands import TENANT_ID
+from streams.contracts.commands import TENANT_ID
 from streams.errors import CampaignError, ConflictError, FieldError, NotFoundError
-from streams.sending import Limits
+from streams.records.sending import Limits
 from tables.sql.database import Connection
 
 ROLES = ("viewer", "editor", "sender", "admin")  # each may do what the ones before it may

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from streams.errors import RateLimitedError
-from streams.messages import Message, encode_message
+from streams.records.messages import Message, encode_message
 from streams.topics import Name
 from tables.channels import CHANNELS
 from tables.sql.campaigns import lock_tenant

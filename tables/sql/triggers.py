@@ -14,11 +14,11 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from streams.commands import Command, Verb
+from streams.contracts.commands import Command, Verb
+from streams.contracts.triggers import CampaignTrigger, Reentry
 from streams.errors import ConflictError, IllegalTransitionError
-from streams.sending import Limits, Opened, RowsReady, Span, SpansAdded
+from streams.records.sending import Limits, Opened, RowsReady, Span, SpansAdded
 from streams.settings import Settings
-from streams.triggers import CampaignTrigger, Reentry
 from tables.channels import CHANNELS
 from tables.sql import outbox
 from tables.sql.answers import Answer

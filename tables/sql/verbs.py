@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 from pydantic.alias_generators import to_camel
 
-from streams import events
-from streams.ab_tests import AbTest, Winner
-from streams.command_bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation, broken
-from streams.commands import Command, Verb
-from streams.envelope import rfc3339
+from streams.contracts import events
+from streams.contracts.ab_tests import AbTest, Winner
+from streams.contracts.bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation, broken
+from streams.contracts.commands import Command, Verb
+from streams.contracts.envelope import rfc3339
 from streams.errors import CampaignError, FieldError
-from streams.expansions import Stage
-from streams.sending import Cancelled, LimitsChanged, Paused, Resumed
+from streams.records.expansions import Stage
+from streams.records.sending import Cancelled, LimitsChanged, Paused, Resumed
 from streams.settings import Settings
 from tables.sql import ab_tests
 from tables.sql.answers import Change

@@ -10,8 +10,8 @@ import sys
 from agents.commands import commands
 from agents.milestones import milestones
 from agents.outbox_relay import OutboxRelay
-from streams import logs
-from streams.app import create_app, raw_topic, run
+from streams.process import logs
+from streams.process.app import create_app, raw_topic, run
 from streams.settings import from_environment
 from streams.topics import Name
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
-from streams.envelope import encode
-from streams.facts import Kind, decode_batch, unpack
-from streams.message_id import SHARD_SIZE, MessageIds
-from streams.messages import Message, decode_message
-from streams.sending import CHUNK, BatchSent, Grant, Retire, decode_sending, lane
+from streams.contracts.envelope import encode
+from streams.records.facts import Kind, decode_batch, unpack
+from streams.records.message_id import SHARD_SIZE, MessageIds
+from streams.records.messages import Message, decode_message
+from streams.records.sending import CHUNK, BatchSent, Grant, Retire, decode_sending, lane
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tests.agents.audience import Campaign

@@ -7,7 +7,7 @@ import sys
 
 from agents.recurring import RECURRING
 from agents.scheduler import SCHEDULER
-from streams import logs
+from streams.process import logs
 from streams.settings import from_environment
 from tests.agents.desks import desk
 

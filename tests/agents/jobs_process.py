@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from agents.jobs import Jobs
-from streams import logs
-from streams.app import run
+from streams.process import logs
+from streams.process.app import run
 from streams.settings import from_environment
 
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import asyncpg
 from aiokafka import AIOKafkaProducer
 
-from streams.facts import Batch, Group, Kind, encode_batch, pack
+from streams.records.facts import Batch, Group, Kind, encode_batch, pack
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
 

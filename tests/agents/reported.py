@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 
-from streams.facts import Batch, Group, Kind, encode_batch, pack
-from streams.message_id import MessageIds
+from streams.records.facts import Batch, Group, Kind, encode_batch, pack
+from streams.records.message_id import MessageIds
 from tests.faults.raw_kafka import Raw
 
 KEY = bytes(32)

@@ -7,7 +7,7 @@ import sys
 
 from agents.fold import fold
 from agents.ingest import Ingest
-from streams.app import create_app, raw_topic, run
+from streams.process.app import create_app, raw_topic, run
 from streams.settings import from_environment
 from streams.topics import Name, Topics
 

@@ -14,8 +14,8 @@ from uuid import uuid4
 import pytest
 
 from connectors.local.engine import RunningEngine
-from streams.envelope import encode
-from streams.sending import Finished, SampleSent
+from streams.contracts.envelope import encode
+from streams.records.sending import Finished, SampleSent
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.sql.database import connect

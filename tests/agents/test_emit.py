@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 
 from connectors.local.engine import RunningEngine
-from streams.envelope import encode
-from streams.sending import Grant
+from streams.contracts.envelope import encode
+from streams.records.sending import Grant
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tests.agents import audience

@@ -15,11 +15,11 @@ import pytest
 from confluent_kafka import Producer
 
 from agents.expand import following, parse
-from streams.commands import Verb
-from streams.envelope import encode
-from streams.expansions import Page, Stage
-from streams.message_id import MAX_ORDINAL
-from streams.sending import Limits, Opened, RowsReady, Span, decode_sending
+from streams.contracts.commands import Verb
+from streams.contracts.envelope import encode
+from streams.records.expansions import Page, Stage
+from streams.records.message_id import MAX_ORDINAL
+from streams.records.sending import Limits, Opened, RowsReady, Span, decode_sending
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.sql.database import connect

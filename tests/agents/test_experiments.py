@@ -16,8 +16,8 @@ from aiokafka import AIOKafkaProducer
 
 from agents.experiments import EVALUATOR
 from agents.job import Desk
+from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings
-from streams.stats import Counts, ShardStats, encode_stats
 from streams.topics import Name, Topics, shard_key
 from tables.sql import milestones
 from tables.sql.database import Database, connect

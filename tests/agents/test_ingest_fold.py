@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from connectors import topics
 from connectors.local.engine import RunningEngine
-from streams.facts import Batch, Group, Kind, decode_batch, encode_batch, pack, unpack
+from streams.records.facts import Batch, Group, Kind, decode_batch, encode_batch, pack, unpack
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
 from tables.views import StatsView

@@ -15,8 +15,8 @@ import pytest
 from agents.jobs import JOBS, Jobs
 from agents.outbox_relay import OutboxRelay
 from connectors.local.engine import RunningEngine
+from streams.records.stats import Counts
 from streams.settings import Settings
-from streams.stats import Counts
 from streams.topics import Name, Topics
 from tables.sql.campaign_stats import COLUMNS
 from tables.sql.database import connect

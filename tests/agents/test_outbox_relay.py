@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from connectors.local.engine import RunningEngine
-from streams.commands import Verb
+from streams.contracts.commands import Verb
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.sql.database import connect

@@ -16,8 +16,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from agents.project import Project
-from streams.facts import Batch, Group, Kind, pack
-from streams.message_id import MessageIds
+from streams.records.facts import Batch, Group, Kind, pack
+from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.sql.campaign_numbers import CampaignNumbers

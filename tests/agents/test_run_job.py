@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from agents.jobs import JOBS
+from streams.records.stats import Counts
 from streams.settings import Settings
-from streams.stats import Counts
 from streams.topics import Name
 from tables.sql import job_runs
 from tables.sql.database import connect

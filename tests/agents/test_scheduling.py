@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-from streams.commands import Verb
+from streams.contracts.commands import Verb
 from streams.settings import Settings
 from streams.topics import Name
 from tables.sql.database import connect

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from streams.facts import Batch, Group, Kind
-from streams.message_id import MessageIds
+from streams.records.facts import Batch, Group, Kind
+from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from tables.sql.campaign_numbers import CampaignNumbers
 from tables.sql.database import connect

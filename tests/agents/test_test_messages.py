@@ -23,8 +23,8 @@ from connectors.simulator.truth import recipients
 from connectors.templates import Content, load
 from connectors.test_sends import messages
 from streams import metrics
-from streams.envelope import rfc3339
-from streams.message_id import MessageIds
+from streams.contracts.envelope import rfc3339
+from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.sql.database import connect

@@ -16,8 +16,8 @@ import pytest
 from pydantic import SecretStr
 
 from connectors import topics
-from streams.envelope import encode
-from streams.sending import (
+from streams.contracts.envelope import encode
+from streams.records.sending import (
     CHUNK,
     Cancelled,
     Finished,

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from uuid import UUID
 
-from streams.sending import SpansAdded, decode_sending
+from streams.records.sending import SpansAdded, decode_sending
 from streams.settings import Settings
 from streams.topics import Name
 from tables.sql.database import connect

@@ -6,7 +6,7 @@ import logging
 import sys
 
 from agents.throttle import Ticker, throttle
-from streams.app import create_app, raw_topic, run
+from streams.process.app import create_app, raw_topic, run
 from streams.settings import from_environment
 from streams.topics import Name
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from streams.envelope import encode
-from streams.sending import BatchSent, Grant, Sending, decode_grant
+from streams.contracts.envelope import encode
+from streams.records.sending import BatchSent, Grant, Sending, decode_grant
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tests.faults.workers import Role, Slot, Worker, settings_environment

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from streams.envelope import encode, rfc3339
+from streams.contracts.envelope import encode, rfc3339
+from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings
-from streams.stats import Counts, ShardStats, encode_stats
 from streams.topics import Name, Topics, shard_key
 from tables.sending import CampaignSending, TenantSending
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 
 from connectors.webhooks.sns import Certificates
-from streams.message_id import MessageIds
+from streams.records.message_id import MessageIds
 from tests import webhook_signing as signing
 from tests.api.reported import reported
 from tests.api.world import Rest

@@ -9,8 +9,8 @@ from uuid import UUID
 from agents.experiments import EVALUATOR
 from agents.job import Desk
 from api import ab_test_examples
-from streams.sending import Limits, Span
-from streams.stats import Counts
+from streams.records.sending import Limits, Span
+from streams.records.stats import Counts
 from tables.sending import CampaignSending, Waiting
 from tables.sql import milestones
 from tables.sql.database import Database

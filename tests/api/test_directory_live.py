@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from streams.sending import Limits, Opened, RowsReady, Span
+from streams.records.sending import Limits, Opened, RowsReady, Span
 from streams.settings import Settings
 from tests.agents.throttled_emission import Emission
 from tests.api.world import Rest

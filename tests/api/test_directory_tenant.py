@@ -13,7 +13,7 @@ import msgspec
 import orjson
 import pytest
 
-from streams.sending import Limits, LimitsChanged, decode_sending
+from streams.records.sending import Limits, LimitsChanged, decode_sending
 from tables.quota import Period
 from tables.sending import CampaignSending, TenantSending, encode_tenant
 from tests.api.test_campaigns import problem

@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import pytest
 
-from streams.commands import Command, Verb, parse
+from streams.contracts.commands import Command, Verb, parse
 from tables.sql import milestones
 from tables.sql.answers import Answer
 from tables.sql.execute import execute, run

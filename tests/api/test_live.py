@@ -14,8 +14,8 @@ from uuid import UUID
 import httpx
 
 from connectors.local.engine import RunningEngine
+from streams.records.stats import Counts
 from streams.settings import Settings
-from streams.stats import Counts
 from tables.sending import CampaignSending, Waiting
 from tables.sql.campaigns import Campaign, get_campaign
 from tables.sql.tenants import revoke_key

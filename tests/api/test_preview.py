@@ -9,8 +9,8 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from streams.message_id import MessageIds, is_test
-from streams.messages import Message, decode_message
+from streams.records.message_id import MessageIds, is_test
+from streams.records.messages import Message, decode_message
 from tables.sql.directory import create_template
 from tables.sql.suppressions import suppress
 from tests.api.test_campaigns import problem

@@ -10,7 +10,7 @@ import pytest
 
 from agents.job import Desk
 from agents.scheduler import SCHEDULER
-from streams.stats import Counts, ShardStats, encode_stats
+from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.topics import Name
 from tables.sql.database import Database
 from tests.agents.control_workers import produce

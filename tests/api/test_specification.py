@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from streams.stats import Counts
+from streams.records.stats import Counts
 from tests.api.feeds import feed_stats
 from tests.api.specified import AB_TEST, COLUMNS, CREATE, PREVIEW, RECIPIENT_COLUMNS, SCHEDULE, STATS, WINNER, create, furnish
 from tests.api.test_campaigns import problem

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from agents.job import Desk
 from agents.stats_refresh import refresh
+from streams.records.stats import Counts
 from streams.settings import Settings
-from streams.stats import Counts
 from tables.sql.database import Database
 from tables.views import StatsView
 from tests.api.feeds import feed_stats

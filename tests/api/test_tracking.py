@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from api.reports import Reports
-from streams.message_id import MessageIds
+from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from tables.sql.directory import create_template
 from tests.api.reported import reported

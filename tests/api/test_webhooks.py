@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from streams.message_id import MessageIds
+from streams.records.message_id import MessageIds
 from tests import webhook_signing as signing
 from tests.api.hooks import ADDRESS, PHONE, SETTINGS, Hooks
 from tests.api.test_campaigns import problem

@@ -10,8 +10,8 @@ import nats
 from aiokafka import AIOKafkaProducer
 
 from connectors.nats_bridge import Bridge
-from streams.facts import Batch, Kind, encode_batch
-from streams.message_id import SHARD_SIZE
+from streams.records.facts import Batch, Kind, encode_batch
+from streams.records.message_id import SHARD_SIZE
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
 from tests.agents.recipient_rows import BASE, TENANT, group, make_recipients

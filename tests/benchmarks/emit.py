@@ -14,9 +14,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from confluent_kafka import Producer
 
-from streams.envelope import encode
-from streams.message_id import MessageIds
-from streams.sending import CHUNK, BatchSent, Grant, decode_sending, lane
+from streams.contracts.envelope import encode
+from streams.records.message_id import MessageIds
+from streams.records.sending import CHUNK, BatchSent, Grant, decode_sending, lane
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tests.agents import audience

@@ -16,8 +16,8 @@ import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from connectors import topics
-from streams.incoming import decode_incoming
-from streams.message_id import MessageIds
+from streams.records.message_id import MessageIds
+from streams.records.reported_events import decode_incoming
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.views import StatsView

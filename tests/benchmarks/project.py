@@ -10,8 +10,8 @@ import asyncpg
 from aiokafka import AIOKafkaProducer
 
 from agents.project import Project
-from streams.facts import Kind
-from streams.message_id import SHARD_SIZE
+from streams.records.facts import Kind
+from streams.records.message_id import SHARD_SIZE
 from streams.settings import Settings
 from tests.agents.recipient_rows import group, make_recipients, send_facts
 from tests.eventually import eventually

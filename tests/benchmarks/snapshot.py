@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from streams.expansions import Page, Stage
+from streams.records.expansions import Page, Stage
 from streams.settings import Settings
 from tables.sql import audience
 from tests.agents.audience import connect, contacts

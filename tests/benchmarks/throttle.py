@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from streams.sending import Limits, Opened, RowsReady, Span
+from streams.records.sending import Limits, Opened, RowsReady, Span
 from streams.settings import Settings
 from tests.agents.throttled_emission import Emission, control
 from tests.eventually import eventually

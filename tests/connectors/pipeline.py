@@ -8,9 +8,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from streams.envelope import rfc3339
-from streams.message_id import MessageIds
-from streams.messages import Message, encode_message
+from streams.contracts.envelope import rfc3339
+from streams.records.message_id import MessageIds
+from streams.records.messages import Message, encode_message
 from streams.settings import Settings
 from streams.topics import Name, Topics
 

@@ -20,9 +20,9 @@ from connectors.jetstream_connection import JetStreamConnection, NatsDownError
 from connectors.local.engine import RunningEngine, free_port
 from connectors.local.nats import Nats
 from connectors.nats_bridge import Bridge
-from streams.envelope import Envelope, encode
-from streams.facts import Batch, Group, Kind, encode_batch, pack
-from streams.message_id import MessageIds
+from streams.contracts.envelope import Envelope, encode
+from streams.records.facts import Batch, Group, Kind, encode_batch, pack
+from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
 from tests.connectors.jetstream_reader import Stored, count, stored

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streams.ab_tests import AbTest, sample
+from streams.contracts.ab_tests import AbTest, sample
 from tests.e2e import world
 from tests.e2e.checker import assert_each_recipient_once, committed, published_on_nats, sent_messages
 from tests.e2e.conftest import Running

@@ -11,10 +11,10 @@ import logging
 import os
 import sys
 
-from streams.app import App, create_app, raw_topic, run
-from streams.crash_points import crash_point
+from streams.exactly_once.crash_points import crash_point
+from streams.exactly_once.transactions import Transaction
+from streams.process.app import App, create_app, raw_topic, run
 from streams.settings import from_environment
-from streams.transactions import Transaction
 
 LIMIT = 30
 COMMANDS, GRANTS, FEEDBACK, MESSAGES, ACKS = TOPICS = ("commands", "grants", "feedback", "messages", "acks")

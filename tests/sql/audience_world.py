@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from streams.expansions import Page, Stage
-from streams.message_id import MAX_ORDINAL
+from streams.records.expansions import Page, Stage
+from streams.records.message_id import MAX_ORDINAL
 from streams.settings import Settings
 from tables.sql import audience
 from tables.sql.answers import Change

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import msgspec
 
-from streams.command_bodies import validated
-from streams.commands import BODIES, Command, Verb
+from streams.contracts.bodies import validated
+from streams.contracts.commands import BODIES, Command, Verb
 from streams.settings import Settings
 from tables.sql.answers import Answer
 from tables.sql.directory import create_template, segment_named

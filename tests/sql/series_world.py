@@ -10,7 +10,7 @@ from uuid import UUID
 from agents.job import Desk
 from agents.recurring import RECURRING
 from agents.scheduler import SCHEDULER
-from streams.commands import Command, Verb
+from streams.contracts.commands import Command, Verb
 from tables.sql import milestones
 from tables.sql.execute import run
 from tables.sql.occurrences import next_due

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from streams.commands import Verb
+from streams.contracts.commands import Verb
 from streams.errors import CampaignError, IllegalTransitionError
 from tables.sql import ab_tests
 from tables.sql.directory import create_template

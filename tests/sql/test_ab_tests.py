@@ -10,12 +10,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from streams.ab_tests import sample
-from streams.commands import Verb
-from streams.envelope import rfc3339
+from streams.contracts.ab_tests import sample
+from streams.contracts.commands import Verb
+from streams.contracts.envelope import rfc3339
+from streams.contracts.evaluations import Evaluation
 from streams.errors import CampaignError, ConflictError, IllegalTransitionError
-from streams.evaluations import Evaluation
-from streams.stats import Counts
+from streams.records.stats import Counts
 from tables.experiments import Decision, evaluate
 from tables.sql import ab_tests, milestones
 from tests.sql.ab_test_world import one, variants

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from streams.commands import Verb
+from streams.contracts.commands import Verb
 from streams.errors import ConflictError, IllegalTransitionError
 from tables.sql.answers import forget_expired
 from tables.sql.execute import execute, known_answer

@@ -9,8 +9,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from streams.commands import Verb
-from streams.expansions import Stage
+from streams.contracts.commands import Verb
+from streams.records.expansions import Stage
 from tables.sql import audience
 from tables.sql.answers import Change
 from tables.sql.audience import Audience

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from streams.facts import Batch, Group, Kind
-from streams.message_id import MessageIds
+from streams.records.facts import Batch, Group, Kind
+from streams.records.message_id import MessageIds
 from tables.sql.campaign_numbers import CampaignNumbers
 from tables.sql.projection import Outcomes, Rules, merge
 from tests.agents.recipient_rows import BASE, group

@@ -15,9 +15,9 @@ import pytest
 
 from agents.job import Desk
 from agents.stats_refresh import due, refresh
-from streams.performance import record_id
+from streams.records.analytics import record_id
+from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings
-from streams.stats import Counts, ShardStats, encode_stats
 from streams.topics import Name
 from tables.sql.campaign_stats import COLUMNS, stored
 from tables.sql.database import Database

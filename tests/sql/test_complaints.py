@@ -12,9 +12,9 @@ from uuid import UUID
 import pytest
 
 from agents.complaints import Complaints
-from streams.commands import Verb
+from streams.contracts.commands import Verb
+from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings
-from streams.stats import Counts, ShardStats, encode_stats
 from tables.sql.complaints import Counted, Watched, pause
 from tests.environment import environment
 from tests.sql.campaign_world import World

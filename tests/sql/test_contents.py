@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from connectors.templates import Content, load
-from streams.commands import Verb
+from streams.contracts.commands import Verb
 from streams.errors import CampaignError
 from tables.sql.contents import fix_contents
 from tests.sql.campaign_world import World

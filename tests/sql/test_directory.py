@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import CampaignError, ConflictError, NotFoundError
-from streams.sending import Limits
+from streams.records.sending import Limits
 from tables import channels
 from tables.contacts import contact_row
 from tables.sql import contact_lists, contacts, directory, suppressions, tenants

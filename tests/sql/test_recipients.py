@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import CampaignError
-from streams.message_id import MAX_ORDINAL
+from streams.records.message_id import MAX_ORDINAL
 from tables.sql.campaigns import get_campaign
 from tables.sql.recipients import list_recipients, ordinal_of, recipient_id
 from tests.sql.audience_world import Directory, expand

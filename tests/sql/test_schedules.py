@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from agents.scheduler import SCHEDULER
-from streams.commands import Command, Verb, parse
+from streams.contracts.commands import Command, Verb, parse
 from streams.errors import CampaignError, IllegalTransitionError
 from tables.sql.execute import run
 from tables.sql.schedules import next_due

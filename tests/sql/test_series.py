@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from streams.commands import Verb
+from streams.contracts.commands import Verb
 from streams.errors import CampaignError, IllegalTransitionError
 from tables.sql.campaigns import list_campaigns
 from tables.sql.occurrences import MARGIN

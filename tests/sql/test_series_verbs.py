@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from streams.commands import Verb
+from streams.contracts.commands import Verb
 from streams.errors import ConflictError
-from streams.sending import LimitsChanged, decode_sending
+from streams.records.sending import LimitsChanged, decode_sending
 from tables.sql.campaigns import get_campaign
 from tables.sql.recipients import list_recipients
 from tests.sql.campaign_world import World

@@ -11,9 +11,9 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from streams.commands import Verb
+from streams.contracts.commands import Verb
 from streams.errors import CampaignError, ConflictError, IllegalTransitionError, NotFoundError
-from streams.sending import Limits, Opened, RowsReady, Span, SpansAdded, decode_sending
+from streams.records.sending import Limits, Opened, RowsReady, Span, SpansAdded, decode_sending
 from streams.topics import Name
 from tables.sql.suppressions import suppress
 from tests.sql.audience_world import Directory, ledger, segment

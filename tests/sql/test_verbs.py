@@ -11,10 +11,10 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from streams.commands import Verb
+from streams.contracts.commands import Verb
 from streams.errors import CampaignError, ConflictError, IllegalTransitionError, NotFoundError, PreconditionFailedError
-from streams.expansions import Stage, decode_expansion
-from streams.sending import Cancelled, Limits, LimitsChanged, Paused, Resumed, decode_sending
+from streams.records.expansions import Stage, decode_expansion
+from streams.records.sending import Cancelled, Limits, LimitsChanged, Paused, Resumed, decode_sending
 from streams.settings import Settings
 from tables.sql import milestones
 from tables.sql.campaigns import get_campaign, list_campaigns

@@ -10,10 +10,10 @@ from typing import Any
 from faust.types import TP
 from pydantic import SecretStr
 
-from streams.app import App, create_app
-from streams.exactly_once import Body, Policy
+from streams.exactly_once.agents import Body, Policy
+from streams.exactly_once.tables import PartitionState
+from streams.process.app import App, create_app
 from streams.settings import Settings
-from streams.transactional_tables import PartitionState
 
 SOURCE, STATE = "x-in", "x-campaigns-test-state"
 

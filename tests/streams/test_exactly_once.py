@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import settings as laws
 from hypothesis import strategies as st
 
-from streams import crash_points, faust_internals
-from streams.app import raw_topic
-from streams.fatal import LostInputError, RecordTooLargeError
+from streams.exactly_once import crash_points, faust_internals
+from streams.exactly_once.fatal import LostInputError, RecordTooLargeError
+from streams.exactly_once.tables import PartitionState
+from streams.exactly_once.transactions import Transaction
+from streams.process.app import raw_topic
 from streams.topics import Name
-from streams.transactional_tables import PartitionState
-from streams.transactions import Transaction
 from tests.streams.bench import SOURCE, STATE, Bench, event
 
 
@@ -231,7 +231,7 @@ async def test_a_body_that_does_not_return_is_named_again_and_again(caplog: pyte
     async def slow(tx: Transaction) -> None:
         await asyncio.sleep(0.07)
 
-    with caplog.at_level(logging.WARNING, "streams.exactly_once"):
+    with caplog.at_level(logging.WARNING, "streams.exactly_once.agents"):
         await bench.feed(slow, event(0))
         await asyncio.sleep(0.05)
     assert 2 <= len(caplog.records) <= 3

@@ -18,10 +18,10 @@ from agents.project import Project
 from agents.topology import build
 from connectors.local.unit import Health, reported
 from streams import metrics
-from streams.readiness import Reporting, Standing, report_readiness, together, write_readiness
+from streams.exactly_once.transactions import Transaction
+from streams.process.readiness import Reporting, Standing, report_readiness, together, write_readiness
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from streams.transactions import Transaction
 from tests.eventually import eventually
 from tests.streams.bench import Bench, event
 

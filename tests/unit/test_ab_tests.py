@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.ab_tests import BLOCK, AbTest, Sample, Winner, sample
-from streams.command_bodies import validated
-from streams.commands import Command, Verb, parse
+from streams.contracts.ab_tests import BLOCK, AbTest, Sample, Winner, sample
+from streams.contracts.bodies import validated
+from streams.contracts.commands import Command, Verb, parse
 from streams.errors import CampaignError
 
 IDS = ("A", "B", "C", "D", "E")

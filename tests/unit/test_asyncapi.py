@@ -15,14 +15,14 @@ from agents.commands import result
 from api import asyncapi
 from api import asyncapi_examples as examples
 from connectors.nats_messages import of_outcomes
-from streams.commands import Command, Verb, parse
-from streams.dead_letters import dead_letter
-from streams.envelope import Record
+from streams.contracts.commands import Command, Verb, parse
+from streams.contracts.envelope import Record
+from streams.contracts.events import TYPES
 from streams.errors import IllegalTransitionError
-from streams.events import TYPES
-from streams.facts import Batch, Group, Kind, pack
-from streams.message_id import MessageIds
-from streams.outcomes import KINDS, MessageOutcome
+from streams.records.dead_letters import dead_letter
+from streams.records.facts import Batch, Group, Kind, pack
+from streams.records.message_events import KINDS, MessageOutcome
+from streams.records.message_id import MessageIds
 from streams.topics import TOPICS
 from tables.sql.answers import Answer, Refusal
 from tables.sql.campaign_numbers import NumberedCampaign

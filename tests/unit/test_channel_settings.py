@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from streams.channel_settings import SETTINGS
-from streams.command_bodies import checked_settings
+from streams.contracts.bodies import checked_settings
+from streams.contracts.channel_settings import SETTINGS
 from streams.errors import CampaignError
 from tables.channels import CHANNELS
 

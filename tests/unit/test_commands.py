@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from streams.command_bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation, checked_settings, validated
-from streams.commands import Command, Refused, Unreadable, Verb, parse
+from streams.contracts.bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation, checked_settings, validated
+from streams.contracts.commands import Command, Refused, Unreadable, Verb, parse
 from streams.errors import CampaignError
 
 _GOOD = {"name": "a", "channel": "email"}

@@ -15,9 +15,9 @@ from agents.emit import facts
 from connectors.composing import MAX_MESSAGE, Composed, aligned, compose
 from connectors.rendering import Links, RenderError, Template, Tracking
 from connectors.templates import Broken, Content
-from streams.facts import Kind, unpack
-from streams.message_id import SHARD_SIZE, MessageIds
-from streams.messages import decode_message
+from streams.records.facts import Kind, unpack
+from streams.records.message_id import SHARD_SIZE, MessageIds
+from streams.records.messages import decode_message
 from tables.sql.recipients import recipient_id
 
 NUMBER, TENANT, AT = 42, "acme", "2026-01-28T09:00:00.000Z"

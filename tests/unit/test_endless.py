@@ -8,8 +8,8 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.envelope import encode
-from streams.sending import Cancelled, Limits, Paused, Resumed, Retire, RowsReady, Span, SpansAdded, Tick
+from streams.contracts.envelope import encode
+from streams.records.sending import Cancelled, Limits, Paused, Resumed, Retire, RowsReady, Span, SpansAdded, Tick
 from tests.unit.throttle_world import World, settings_with
 
 HOUR = timedelta(hours=1)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.ab_tests import AbTest
-from streams.evaluations import Evaluation, Outcome
-from streams.stats import Counts
+from streams.contracts.ab_tests import AbTest
+from streams.contracts.evaluations import Evaluation, Outcome
+from streams.records.stats import Counts
 from tables.experiments import Decision, decide, evaluate, interval, p_value_of
 from tests.unit.test_ab_tests import ab_test
 

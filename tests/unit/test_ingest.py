@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.piles import MAX_BYTES, Pile, batches, sort
-from streams.dead_letters import dead_letter
-from streams.facts import Kind, decode_batch, encode_batch, unpack
-from streams.incoming import Details, Incoming, encode_incoming
-from streams.message_id import MessageIds
+from streams.records.dead_letters import dead_letter
+from streams.records.facts import Kind, decode_batch, encode_batch, unpack
+from streams.records.message_id import MessageIds
+from streams.records.reported_events import Details, Incoming, encode_incoming
 
 IDS = MessageIds([b"0123456789abcdef"])
 OTHERS = MessageIds([b"fedcba9876543210"])

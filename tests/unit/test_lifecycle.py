@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.commands import Verb
+from streams.contracts.commands import Verb
 from streams.errors import IllegalTransitionError
 from tables.sql.lifecycle import Status, check_editable, transition
 

@@ -15,10 +15,10 @@ import pytest
 from asyncpg import PostgresError
 from pydantic import SecretStr
 
-from streams import logs
 from streams.errors import DependencyDownError
+from streams.process import logs
+from streams.process.tracebacks import told
 from streams.settings import Settings
-from streams.tracebacks import told
 from tables.sql.answers import Change
 
 _SETTINGS = Settings(kafka="k:1", postgres="postgresql://p", nats="nats://n:1", message_keys=(SecretStr("00" * 32),))

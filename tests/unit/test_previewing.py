@@ -15,8 +15,8 @@ from connectors.template_checks import template_hints
 from connectors.templates import Broken, Content
 from connectors.test_sends import NOBODY, messages, spelled
 from streams.errors import CampaignError
-from streams.message_id import MessageIds
-from streams.messages import Message, decode_message
+from streams.records.message_id import MessageIds
+from streams.records.messages import Message, decode_message
 from tables.sql.recipients import recipient_id
 
 IDS, TENANT, AT = MessageIds([b"0123456789abcdef"]), "acme", "2026-01-28T09:00:00.000Z"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from api.rates import Rates
-from streams.stats import Counts
+from streams.records.stats import Counts
 from tables.sending import CampaignSending
 from tables.stats import CampaignStats
 from tables.views import SendingView, StatsView

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.command_bodies import CampaignCreate, validated
+from streams.contracts.bodies import CampaignCreate, validated
+from streams.contracts.local_time import resolved
+from streams.contracts.recurrence import Plan, Recurrence, check_cron, check_spacing, plan
 from streams.errors import CampaignError
-from streams.recurrence import Plan, Recurrence, check_cron, check_spacing, plan
-from streams.schedules import resolved
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.sending import Cancelled, Finished, Limits, Opened, RowsReady, SampleSent, Span, SpansReleased
+from streams.records.sending import Cancelled, Finished, Limits, Opened, RowsReady, SampleSent, Span, SpansReleased
 from tests.unit.throttle_world import World, settings_with
 
 TOTAL, CUT = 3000, 600

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from streams.facts import Group, Kind, pack, unpack
+from streams.records.facts import Group, Kind, pack, unpack
 from tables.sent_times import MOST_SECONDS, SentTimes
 from tables.shards import Shard
 from tests.unit.test_stats_fold import BASE, HAPPENED, Happened, batch, stats, truth

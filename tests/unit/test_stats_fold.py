@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.facts import Batch, Group, Kind, pack, unpack
-from streams.stats import Counts, ShardStats, decode_stats, encode_stats
+from streams.records.facts import Batch, Group, Kind, pack, unpack
+from streams.records.stats import Counts, ShardStats, decode_stats, encode_stats
 from tables.shards import InvalidFactsError, Shard
 from tables.stats import CampaignStats, Rates, merged, percent, rates
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.envelope import encode
-from streams.sending import (
+from streams.contracts.envelope import encode
+from streams.records.sending import (
     CHUNK,
     BatchSent,
     Cancelled,

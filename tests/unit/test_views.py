@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from streams.envelope import encode
+from streams.contracts.envelope import encode
+from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings
-from streams.stats import Counts, ShardStats, encode_stats
 from tables.sending import CampaignSending, TenantSending, Waiting, encode_tenant
 from tables.stats import CampaignStats
 from tables.views import SendingView, StatsView

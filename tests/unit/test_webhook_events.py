@@ -11,7 +11,7 @@ import pytest
 from connectors.webhooks import mailgun, sendgrid, ses, standard, twilio, whatsapp
 from connectors.webhooks.delivery import Delivery, Read, Reported, reason
 from connectors.webhooks.replies import is_stop
-from streams.incoming import Details
+from streams.records.reported_events import Details
 from tests import webhook_signing as signing
 
 ID = "00000000-002a-8000-84d2-9f31c05be7a4"

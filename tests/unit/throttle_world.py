@@ -14,10 +14,12 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from agents.throttle import throttle
-from streams.app import App, create_app
-from streams.envelope import encode
-from streams.exactly_once import Body
-from streams.sending import (
+from streams.contracts.envelope import encode
+from streams.exactly_once.agents import Body
+from streams.exactly_once.tables import PartitionState
+from streams.exactly_once.transactions import Transaction
+from streams.process.app import App, create_app
+from streams.records.sending import (
     BatchSent,
     Finished,
     Grant,
@@ -34,8 +36,6 @@ from streams.sending import (
 )
 from streams.settings import Settings
 from streams.topics import Name
-from streams.transactional_tables import PartitionState
-from streams.transactions import Transaction
 from tables.sending import TenantSending, decode_tenant
 
 START = datetime(2026, 1, 28, 9, tzinfo=UTC)

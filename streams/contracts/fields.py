@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from streams.schedules import resolved
+from streams.contracts.local_time import resolved
 
 Extra = Literal["forbid", "ignore"]
 Channel = Literal["email", "sms", "whatsapp", "push"]

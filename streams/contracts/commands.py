@@ -12,11 +12,11 @@ from uuid import UUID
 
 import msgspec
 
-from streams.ab_tests import AbTest, Winner
-from streams.command_bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation, broken, validated
+from streams.contracts.ab_tests import AbTest, Winner
+from streams.contracts.bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation, broken, validated
+from streams.contracts.fields import Extra
+from streams.contracts.triggers import CampaignTrigger
 from streams.errors import CampaignError, FieldError
-from streams.fields import Extra
-from streams.triggers import CampaignTrigger
 
 Commanded = CampaignCreate | CampaignUpdate | CampaignSchedule | CampaignTrigger | AbTest | Winner | Explanation
 TENANT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")

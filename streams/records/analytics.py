@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from streams.envelope import Envelope, Record, encode
+from streams.contracts.envelope import Envelope, Record, encode
 
 TYPE = "campaign.performance"
 _IDS = UUID("0f3f8b52-7a9c-5e0d-9d5b-6c1f0a4f7e21")  # namespace of record ids (RFC 9562, section 5.5)

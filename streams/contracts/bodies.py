@@ -11,10 +11,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, ValidationError
 
-from streams.ab_tests import AbTest
-from streams.channel_settings import SETTINGS
-from streams.errors import CampaignError, FieldError
-from streams.fields import (
+from streams.contracts.ab_tests import AbTest
+from streams.contracts.channel_settings import SETTINGS
+from streams.contracts.fields import (
     Body,
     Channel,
     Description,
@@ -27,7 +26,8 @@ from streams.fields import (
     Time,
     TimeZone,
 )
-from streams.recurrence import RecurringSchedule
+from streams.contracts.recurrence import RecurringSchedule
+from streams.errors import CampaignError, FieldError
 
 
 class ThrottleConfig(Body):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from streams.fields import Body, Duration
+from streams.contracts.fields import Body, Duration
 
 MOST_AT_ONCE = 10_000  # contacts; more than the longest transaction should hold, and still a body of less than a megabyte
 _FOR_EVER = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
-from streams.fields import Body, one_line
+from streams.contracts.fields import Body, one_line
 
 FEWEST, MOST = 2, 5  # variants (specification, section 9)
 BLOCK = 100  # ordinals in which every weight, a whole number of percent, is met exactly

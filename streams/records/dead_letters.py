@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
-from streams.envelope import encode
+from streams.contracts.envelope import encode
 
 _LONGEST = 500_000  # bytes; base64 makes a third more of it, and a batch holds about 900 kB
 _HEADERS, _LONGEST_HEADER = 20, 1000  # at worst 120 kB of JSON

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streams import metrics
-from streams.crash_points import crash_point
-from streams.fatal import RecreatedTopicError, StuckRestoreError, UnevenTopicsError
-from streams.transactional_tables import PartitionState
+from streams.exactly_once.crash_points import crash_point
+from streams.exactly_once.fatal import RecreatedTopicError, StuckRestoreError, UnevenTopicsError
+from streams.exactly_once.tables import PartitionState
 
 _log = logging.getLogger(__name__)
 

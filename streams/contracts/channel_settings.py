@@ -9,8 +9,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from streams.fields import Address, Body, Duration, Label, Switch, one_line
-from streams.triggers import Reentry
+from streams.contracts.fields import Address, Body, Duration, Label, Switch, one_line
+from streams.contracts.triggers import Reentry
 
 # Seconds: Firebase keeps a message for at most 28 days.
 _LONGEST_TTL = 28 * 24 * 3600

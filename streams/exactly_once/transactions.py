@@ -10,10 +10,10 @@ from typing import Any
 from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
 
 from streams import metrics
-from streams.crash_points import crash_point
-from streams.dead_letters import dead_letter
-from streams.fatal import FencedError, RecordTooLargeError
-from streams.transactional_tables import SEPARATOR, PartitionState
+from streams.exactly_once.crash_points import crash_point
+from streams.exactly_once.fatal import FencedError, RecordTooLargeError
+from streams.exactly_once.tables import SEPARATOR, PartitionState
+from streams.records.dead_letters import dead_letter
 
 Headers = Sequence[tuple[str, bytes]]
 Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]

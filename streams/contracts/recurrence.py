@@ -18,9 +18,9 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, StringConstraints
 
-from streams.envelope import rfc3339
-from streams.fields import Body, Time, TimeZone
-from streams.schedules import resolved, shown
+from streams.contracts.envelope import rfc3339
+from streams.contracts.fields import Body, Time, TimeZone
+from streams.contracts.local_time import resolved, shown
 
 LEAST = timedelta(hours=1)  # between two occurrences (specification, section 9)
 YEAR = timedelta(days=366)

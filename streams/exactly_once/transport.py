@@ -11,7 +11,7 @@ from faust.assignor.partition_assignor import PartitionAssignor
 from faust.transport import drivers
 from faust.transport.drivers import aiokafka as driver
 
-from streams.fatal import MissingMetadataError, RetentionError
+from streams.exactly_once.fatal import MissingMetadataError, RetentionError
 
 SCHEME = "kafka-eos"  # App(broker="kafka-eos://host:9092")
 

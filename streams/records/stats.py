@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from streams.envelope import Record
+from streams.contracts.envelope import Record
 
 
 class Counts(Record, frozen=True, omit_defaults=False):

@@ -8,8 +8,8 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from streams.envelope import Envelope, Record, encode, rfc3339
-from streams.evaluations import Evaluation
+from streams.contracts.envelope import Envelope, Record, encode, rfc3339
+from streams.contracts.evaluations import Evaluation
 
 _IDS = UUID("6b0f7c0e-5a3d-5d4e-9a57-0d1f6f3c2b11")  # namespace of event ids (RFC 9562, section 5.5)
 

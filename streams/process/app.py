@@ -12,13 +12,13 @@ import mode
 import uvloop
 from mode import Service
 
-from streams.exactly_once import ExactlyOnce, Policy
-from streams.faust_internals import check_internals
-from streams.readiness import Reporting, report_readiness
+from streams.exactly_once.agents import ExactlyOnce, Policy
+from streams.exactly_once.faust_internals import check_internals
+from streams.exactly_once.tables import TransactionalTable, TransactionalTables
+from streams.exactly_once.transport import SCHEME
+from streams.process.readiness import Reporting, report_readiness
 from streams.settings import Settings
 from streams.topics import Name
-from streams.transactional_tables import TransactionalTable, TransactionalTables
-from streams.transport import SCHEME
 
 
 class App(faust.App):  # type: ignore[misc]  # faust is untyped

@@ -9,9 +9,9 @@ from typing import Any, TextIO
 
 import orjson
 
-from streams.envelope import rfc3339
+from streams.contracts.envelope import rfc3339
+from streams.process.tracebacks import told
 from streams.settings import Settings
-from streams.tracebacks import told
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "data"}  # `data`: faust's own rendering of extra
 _QUIET = ("aiokafka", "asyncio", "faust", "kafka", "mode", "alembic", "httpx", "uvicorn.access")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from streams.envelope import Record
+from streams.contracts.envelope import Record
 
 
 class MessageOutcome(Record, frozen=True):

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from streams.envelope import Record
+from streams.contracts.envelope import Record
 
 
 class Message(Record, frozen=True):

@@ -11,7 +11,7 @@ Guarantees, for an app that has only such agents (each shown by `tests/faults/te
 
 How: one state topic per role (compacted, as many partitions as the sources) holds in partition p all that belongs to source partition p:
 `table\\0key` -> value and `\\0topic` -> next input offset. Whoever is assigned p fences the former owner by opening the producer
-`<app id>-p`, restores p, and reads on from the stored position. Every error ends the process (streams/fatal.py): memory never needs a
+`<app id>-p`, restores p, and reads on from the stored position. Every error ends the process (fatal.py): memory never needs a
 rollback. Not covered: effects outside Kafka (make them idempotent by identity), sources that retention empties before they are read
 (logged and counted), replication that loses acknowledged records.
 
@@ -35,14 +35,14 @@ from aiokafka.producer import sender
 from mode.utils.times import want_seconds
 
 from streams import metrics
-from streams.crash_points import crash_point
-from streams.fatal import ForeignTopicError, LostInputError, end_process
-from streams.restore import restore
+from streams.exactly_once.crash_points import crash_point
+from streams.exactly_once.fatal import ForeignTopicError, LostInputError, end_process
+from streams.exactly_once.restore import restore
+from streams.exactly_once.tables import PartitionState, TransactionalTables
+from streams.exactly_once.transactions import Transaction, commit
+from streams.exactly_once.transport import TransactionalAssignor
 from streams.settings import Settings
 from streams.topics import Name
-from streams.transactional_tables import PartitionState, TransactionalTables
-from streams.transactions import Transaction, commit
-from streams.transport import TransactionalAssignor
 
 Body = Callable[[Transaction], Awaitable[None]]
 _log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from streams.envelope import Record
+from streams.contracts.envelope import Record
 
 CHUNK = 1000  # ordinals per chunk; a grant never crosses one, and lane = chunk modulo the number of grant partitions
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from streams.envelope import Record
+from streams.contracts.envelope import Record
 
 
 class Outcome(StrEnum):
