@@ -24,10 +24,10 @@ from streams.exactly_once.transactions import Transaction
 from streams.process.app import App
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.sending import decode_tenant
-from tables.sql.answers import Answer, Refusal
-from tables.sql.database import Database
-from tables.sql.execute import execute, known_answer
+from tables.commands.answers import Answer, Refusal
+from tables.commands.execute import execute, known_answer
+from tables.database.connection import Database
+from tables.throttle.state import decode_tenant
 
 _RESULT = "campaign.command-result"
 _IDS = UUID("0b9f6a0c-3f43-5b1c-8f5e-6a3f2f6d8e51")  # namespace of result ids

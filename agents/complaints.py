@@ -19,9 +19,9 @@ from mode import Service
 from streams import metrics
 from streams.exactly_once.fatal import end_process
 from streams.settings import Settings
-from tables.sql.complaints import Counted, Watched, pause, running
-from tables.sql.database import Database
-from tables.views import StatsView
+from tables.commands.complaint_pauses import Counted, Watched, pause, running
+from tables.database.connection import Database
+from tables.stats.views import StatsView
 
 _EVERY = 5.0  # seconds
 _log = logging.getLogger(__name__)

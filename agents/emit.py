@@ -39,9 +39,9 @@ from streams.records.message_id import SHARD_BITS, SHARD_SIZE, MessageIds
 from streams.records.sending import BatchSent, Grant, Retire, decode_grant
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
-from tables.progress import Progress, decode_progress, encode_progress, is_grantable, progress_key
-from tables.sql.chunks import read_chunk
-from tables.sql.database import Connection, Database
+from tables.audience.chunks import read_chunk
+from tables.database.connection import Connection, Database
+from tables.throttle.progress import Progress, decode_progress, encode_progress, is_grantable, progress_key
 
 # Messages made in one go, 1.5 ms: the other partitions' reads and commits, a dozen round trips each, go on in between.
 _SLICE = 200

@@ -41,11 +41,11 @@ from streams.records.message_id import MAX_ORDINAL
 from streams.records.sending import Opened, RowsReady, Span
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.sql import audience
-from tables.sql.ab_tests import test_of
-from tables.sql.answers import Change
-from tables.sql.audience import Audience
-from tables.sql.database import Database
+from tables.audience import staging as audience
+from tables.audience.staging import Audience
+from tables.campaigns.ab_tests import test_of
+from tables.commands.answers import Change
+from tables.database.connection import Database
 
 _HIGHEST_NUMBER = (1 << 47) - 1
 _AGAIN = 0.5  # seconds until an audience asks again for a directory service that is down

@@ -18,11 +18,11 @@ from streams.contracts.ab_tests import AbTest, sample
 from streams.contracts.envelope import rfc3339
 from streams.errors import NotFoundError
 from streams.exactly_once.crash_points import crash_point
-from tables.experiments import Decision, evaluate
-from tables.sql import ab_tests
-from tables.sql.campaigns import Campaign
-from tables.sql.database import Connection
-from tables.stats import CampaignStats
+from tables.campaigns import ab_tests
+from tables.campaigns.ab_test_statistics import Decision, evaluate
+from tables.campaigns.campaign import Campaign
+from tables.database.connection import Connection
+from tables.stats.totals import CampaignStats
 
 _DONE = {Decision.WINNER: "declared", Decision.EXTEND: "extended", Decision.ASK: "asked"}
 _log = logging.getLogger(__name__)

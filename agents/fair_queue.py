@@ -14,8 +14,8 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from streams.records.sending import CHUNK, Grant, Limits, Span
-from tables.quota import UNLIMITED, Allowance, tightest
-from tables.sending import CampaignSending, TenantSending, Waiting
+from tables.throttle.quota import UNLIMITED, Allowance, tightest
+from tables.throttle.state import CampaignSending, TenantSending, Waiting
 
 Allowances = Callable[[str, Limits, int], Allowance]  # quota key, limits, outstanding -> what may be granted now
 

@@ -1,6 +1,6 @@
 """Facts in, exact stats out: bitmaps per (campaign, shard), absolute counts and first occurrences, in one transaction with the position.
 
-Whatever arrives twice or late changes no count (tables/shards.py), and what a transaction writes is there once: the shard's new state,
+Whatever arrives twice or late changes no count (tables/stats), and what a transaction writes is there once: the shard's new state,
 its counts on `campaigns.stats.v1`, and on `campaigns.outcomes.v1` what happened to a recipient for the first time. A killed worker's
 successor continues from exactly that. The version of the counts is the position in the facts, so it grows with every change and a rebuild
 from the facts gives the same ones. A sealed shard keeps its counts and forgets whom it counted; facts about it that come later are dead
@@ -23,7 +23,7 @@ from streams.records.facts import Batch, decode_batch, encode_batch
 from streams.records.stats import encode_stats
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
-from tables.shards import InvalidFactsError, Shard
+from tables.stats.shards import InvalidFactsError, Shard
 
 SEALED = b"sealed"  # the row of such a shard
 _CACHED = 512  # decoded shards in memory beside the table: up to about 150 kB each, usually 10

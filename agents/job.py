@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from streams.settings import Settings
-from tables.sql.database import Connection, Database
-from tables.views import StatsView
+from tables.database.connection import Connection, Database
+from tables.stats.views import StatsView
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from uuid import UUID
 from agents.job import Desk, Job
 from streams import metrics
 from streams.exactly_once.crash_points import crash_point
-from tables.sql import job_runs
-from tables.sql.database import Connection
-from tables.sql.job_runs import JobRun
+from tables.database import job_runs
+from tables.database.connection import Connection
+from tables.database.job_runs import JobRun
 
 _APART = timedelta(seconds=1)  # between the starts of two runs at least, whatever `Job.due` says
 _LONGEST_PAUSE = timedelta(minutes=1)  # after failures in a row

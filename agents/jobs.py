@@ -25,9 +25,9 @@ from agents.stats_refresh import REFRESH
 from streams import metrics
 from streams.errors import DependencyDownError
 from streams.settings import Settings
-from tables.sql import job_runs
-from tables.sql.database import Connection, Database, translated
-from tables.views import StatsView
+from tables.database import job_runs
+from tables.database.connection import Connection, Database, translated
+from tables.stats.views import StatsView
 
 JOBS: Mapping[str, Job] = {
     "campaign-scheduler": SCHEDULER,

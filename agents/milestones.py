@@ -18,8 +18,8 @@ from streams.exactly_once.transactions import Transaction
 from streams.process.app import App
 from streams.records.sending import Finished, SampleSent, decode_milestone
 from streams.settings import Settings
-from tables.sql import milestones as store
-from tables.sql.database import Connection, Database
+from tables.commands import milestones as store
+from tables.database.connection import Connection, Database
 
 _log = logging.getLogger(__name__)
 

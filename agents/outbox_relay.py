@@ -26,9 +26,9 @@ from streams.errors import DependencyDownError
 from streams.exactly_once.crash_points import crash_point
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.sql.answers import forget_expired
-from tables.sql.database import prepare, translated
-from tables.sql.outbox import CHANNEL, Outgoing, claim
+from tables.commands.answers import forget_expired
+from tables.database.connection import prepare, translated
+from tables.database.outbox import CHANNEL, Outgoing, claim
 
 _LOCK = "SELECT pg_try_advisory_lock(hashtext('campaigns.outbox-relay'))"
 _AHEAD = "SELECT ensure_recipient_partitions(coalesce(max(number), 0) + 1000) FROM campaigns"

@@ -28,9 +28,9 @@ from streams.records.facts import Batch, decode_batch
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.sql.campaign_numbers import CampaignNumbers
-from tables.sql.database import Connection, Database
-from tables.sql.projection import Outcomes, Rules, merge, positions
+from tables.audience.projection import Outcomes, Rules, merge, positions
+from tables.campaigns.numbers import CampaignNumbers
+from tables.database.connection import Connection, Database
 
 NAME = "recipients"  # in the table `projections`
 _COLLECT = 2.0  # seconds

@@ -14,9 +14,9 @@ from uuid import UUID
 
 from agents.job import Desk, Job
 from streams.exactly_once.crash_points import crash_point
-from tables.sql.answers import Change
-from tables.sql.database import Connection
-from tables.sql.occurrences import advance, complete, due_series, next_due, numbers_of, running_series
+from tables.campaigns.occurrences import advance, complete, due_series, next_due, numbers_of, running_series
+from tables.commands.answers import Change
+from tables.database.connection import Connection
 
 _log = logging.getLogger(__name__)
 

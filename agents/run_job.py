@@ -15,9 +15,9 @@ from agents.job_turns import Carried, carry_out
 from agents.jobs import JOBS
 from streams.process import logs
 from streams.settings import Settings, from_environment
-from tables.sql import job_runs
-from tables.sql.database import Database
-from tables.views import StatsView
+from tables.database import job_runs
+from tables.database.connection import Database
+from tables.stats.views import StatsView
 
 
 async def run(name: str, settings: Settings) -> Carried:

@@ -17,8 +17,8 @@ from connectors.sources import Sources
 from streams.contracts.commands import Command, Verb
 from streams.errors import CampaignError
 from streams.exactly_once.crash_points import crash_point
-from tables.sql.database import Connection
-from tables.sql.schedules import Due, Settled, due_campaigns, next_due, settle
+from tables.commands.due import Due, Settled, due_campaigns, next_due, settle
+from tables.database.connection import Connection
 
 _log = logging.getLogger(__name__)
 

@@ -16,9 +16,10 @@ from uuid import UUID
 
 from agents.job import Desk, Job
 from streams.exactly_once.crash_points import crash_point
-from tables.sql import campaign_stats, seals
-from tables.sql.campaign_stats import Calculated
-from tables.sql.database import Connection
+from tables.database.connection import Connection
+from tables.stats import materialised as campaign_stats
+from tables.stats import seals
+from tables.stats.materialised import Calculated
 
 T = TypeVar("T")
 _AT_ONCE = 100  # campaigns a transaction: some milliseconds of the worker's time

@@ -27,9 +27,9 @@ from streams.process.app import App
 from streams.records.sending import BatchSent, Finished, Grant, Limits, Retire, SampleSent, Sending, Tick, decode_sending, lane
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.quota import Allowance, Quota
-from tables.sending import Clock, TenantSending, apply, settle
-from tables.sending_tables import SendingTables
+from tables.throttle.faust_tables import SendingTables
+from tables.throttle.quota import Allowance, Quota
+from tables.throttle.state import Clock, TenantSending, apply, settle
 
 _LOG_EVERY = timedelta(seconds=10)  # per campaign
 _LOOK_EVERY = timedelta(seconds=5)  # a tick although no time has come, in case something was missed

@@ -25,7 +25,7 @@ from streams.process.app import App, create_app, raw_topic
 from streams.process.readiness import Reporting
 from streams.settings import Settings
 from streams.topics import Name
-from tables.views import StatsView
+from tables.stats.views import StatsView
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from streams.contracts.ab_tests import AbTest, Winner, sample
 from streams.contracts.commands import Verb
 from streams.contracts.envelope import rfc3339
 from streams.errors import NotFoundError
-from tables.experiments import evaluate
-from tables.sql.ab_tests import Decided, decisions, test_of
-from tables.sql.campaigns import Campaign
-from tables.sql.database import translated
-from tables.sql.lifecycle import Status
-from tables.views import StatsView
+from tables.campaigns.ab_test_statistics import evaluate
+from tables.campaigns.ab_tests import Decided, decisions, test_of
+from tables.campaigns.campaign import Campaign
+from tables.campaigns.lifecycle import Status
+from tables.database.connection import translated
+from tables.stats.views import StatsView
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from api.shapes import SHAPES, Progress, Waiting
-from tables.sql.campaigns import INTERNAL
+from tables.campaigns.campaign import INTERNAL
 
 _REF = "#/components/schemas/"
 

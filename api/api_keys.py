@@ -14,9 +14,9 @@ from api.paging import PageNumber, PageSize, pages, shown
 from api.presented import success
 from api.repeats import first_answer
 from streams.errors import ConflictError
-from tables.sql.api_keys import get_key, list_keys, retire_key, rotate_key
-from tables.sql.database import Connection, once
-from tables.sql.tenants import Caller, create_key
+from tables.database.connection import Connection, once
+from tables.tenants.api_keys import get_key, list_keys, retire_key, rotate_key
+from tables.tenants.tenants import Caller, create_key
 
 router = APIRouter(prefix="/api-keys", tags=["api-keys"], route_class=JsonRoute)
 KeyId = Annotated[str, Path(alias="keyId", pattern="^[0-9a-f]{16}$", description="16 hexadecimal digits, also the middle of the key")]

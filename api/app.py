@@ -36,8 +36,8 @@ from api.rates import Rates
 from api.reports import Reports
 from connectors.sources import Sources
 from streams.settings import Settings
-from tables.sql.database import connect
-from tables.views import SendingView, StatsView
+from tables.database.connection import connect
+from tables.stats.views import SendingView, StatsView
 
 _DASHBOARD = Path(__file__).with_name("dashboard")
 

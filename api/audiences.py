@@ -17,11 +17,11 @@ from streams.contracts.bodies import broken
 from streams.contracts.fields import Body, Channel, Segments
 from streams.errors import FieldError
 from streams.records.message_id import MessageIds
-from tables.sql.audience_counts import Counted, count_audience, some_of_audience
-from tables.sql.campaigns import Campaign
-from tables.sql.database import Connection, once
-from tables.sql.directory import unknown_segments
-from tables.sql.triggers import TRIGGERED
+from tables.audience.dry_run import Counted, count_audience, some_of_audience
+from tables.campaigns.campaign import Campaign
+from tables.commands.triggers import TRIGGERED
+from tables.database.connection import Connection, once
+from tables.directory.directory import unknown_segments
 
 router = APIRouter(tags=["campaigns"], route_class=JsonRoute)
 _SAMPLED = 100  # contacts whose SMS are counted

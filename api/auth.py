@@ -9,8 +9,8 @@ from fastapi import Depends, Request
 
 from api.jwt import is_jwt
 from streams.errors import ForbiddenError, UnauthorizedError
-from tables.sql.database import Connection, translated
-from tables.sql.tenants import ROLES, Caller, verify
+from tables.database.connection import Connection, translated
+from tables.tenants.tenants import ROLES, Caller, verify
 
 COOKIE = "campaigns_session"
 _PATIENCE = 5.0  # seconds for a free connection; every request asks here first, so a frozen database makes 503s and no queue

@@ -20,15 +20,15 @@ from streams.contracts.bodies import CampaignCreate, CampaignUpdate, Explanation
 from streams.contracts.commands import Command, Commanded, Verb
 from streams.contracts.triggers import CampaignTrigger
 from streams.errors import MalformedError
-from tables.sql import campaign_stats
-from tables.sql.campaigns import Campaign, get_campaign, list_campaigns
-from tables.sql.database import once, translated
-from tables.sql.execute import known_answer, run
-from tables.sql.families import Family, families
-from tables.sql.occurrences import numbers_of
-from tables.sql.recipients import STATUSES, list_recipients
-from tables.sql.schedule_rules import RECURRING
-from tables.sql.tenants import Caller
+from tables.audience.recipients import STATUSES, list_recipients
+from tables.campaigns.campaign import Campaign, get_campaign, list_campaigns
+from tables.campaigns.occurrences import numbers_of
+from tables.campaigns.series import Family, families
+from tables.campaigns.times import RECURRING
+from tables.commands.execute import known_answer, run
+from tables.database.connection import once, translated
+from tables.stats import materialised
+from tables.tenants.tenants import Caller
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
 
@@ -162,7 +162,7 @@ async def stats(request: Request, campaign: Existing) -> dict[str, Any]:
         return success(live.stats(campaign, family=await family_of(request, campaign)))
     with translated():
         async with request.app.state.pool.acquire() as connection:
-            return success(live.stats(campaign, await campaign_stats.stored(connection, campaign.id)))
+            return success(live.stats(campaign, await materialised.stored(connection, campaign.id)))
 
 
 @router.get("/{campaignId}/recipients")

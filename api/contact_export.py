@@ -10,10 +10,10 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from tables.contacts import SPELLINGS
-from tables.sql.contact_lists import list_members
-from tables.sql.contacts import Contact
-from tables.sql.database import once
+from tables.contacts.fields import SPELLINGS
+from tables.contacts.lists import list_members
+from tables.contacts.store import Contact
+from tables.database.connection import once
 
 _PAGE = 2_000  # contacts read at once
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP, "CSV Injection"

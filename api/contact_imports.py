@@ -23,11 +23,11 @@ from api.presented import success
 from api.uploads import Upload
 from streams.contracts.bodies import broken
 from streams.errors import CampaignError, DependencyDownError, FieldError, RateLimitedError
-from tables.contact_files import Format, Lines, Rejected, read_contacts, row_of
-from tables.contacts import ContactRow
-from tables.sql.contacts_import import import_contacts
-from tables.sql.database import once
-from tables.sql.directory import Segment, segment_named
+from tables.contacts.fields import ContactRow
+from tables.contacts.files import Format, Lines, Rejected, read_contacts, row_of
+from tables.contacts.imports import import_contacts
+from tables.database.connection import once
+from tables.directory.directory import Segment, segment_named
 
 router = APIRouter(prefix="/contacts", tags=["contacts"], route_class=JsonRoute)
 _AT_ONCE = 3  # each holds one of the few threads that a process has for such work

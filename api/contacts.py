@@ -14,12 +14,12 @@ from api.json_bodies import JsonRoute
 from api.paging import Cursor, Limit, from_cursor, shown
 from api.presented import success
 from streams.errors import CampaignError
-from tables.contacts import ContactRow, contact_row
-from tables.sql.contact_changes import change_contact, erase_contact
-from tables.sql.contact_lists import list_contacts
-from tables.sql.contacts import get_contact, put_contact
-from tables.sql.database import once
-from tables.sql.suppressions import broken
+from tables.contacts.changes import change_contact, erase_contact
+from tables.contacts.fields import ContactRow, contact_row
+from tables.contacts.lists import list_contacts
+from tables.contacts.store import get_contact, put_contact
+from tables.database.connection import once
+from tables.directory.suppressions import broken
 
 router = APIRouter(prefix="/contacts", tags=["contacts"], route_class=JsonRoute)
 ContactId = Annotated[UUID, Path(alias="contactId")]

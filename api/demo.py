@@ -19,10 +19,10 @@ from api import examples
 from api.demo_content import TENANTS, DemoCampaign, DemoSegment, DemoTenant
 from streams.errors import CampaignError, DependencyDownError, NotFoundError
 from streams.settings import Settings
-from tables.sql.contacts_import import STATEMENT_TIMEOUT, import_contacts
-from tables.sql.database import connect
-from tables.sql.directory import create_template, list_templates, segment_named
-from tables.sql.tenants import create_key, create_tenant, get_tenant
+from tables.contacts.imports import STATEMENT_TIMEOUT, import_contacts
+from tables.database.connection import connect
+from tables.directory.directory import create_template, list_templates, segment_named
+from tables.tenants.tenants import create_key, create_tenant, get_tenant
 
 _KEY_LIFE = timedelta(days=30)
 _log = logging.getLogger(__name__)

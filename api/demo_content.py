@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from tables.contacts import ContactRow, contact_row
+from tables.contacts.fields import ContactRow, contact_row
 
 _FIRST = ("Ana", "Ben", "Chloé", "David", "Elif", "Farid", "Greta", "Hugo", "Ines", "Jonas", "Kaya", "Lena", "Milan", "Nora", "Priya")
 _LAST = ("Albrecht", "Bianchi", "Costa", "Demir", "Eriksson", "Fischer", "García", "Haddad", "Ito", "Jensen", "Kowalska", "Moreau", "Ng")

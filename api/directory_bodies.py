@@ -34,7 +34,7 @@ def _grace(value: timedelta) -> timedelta:
 
 
 Content = Annotated[dict[str, Any], Field(description="email {subject, html, text}; sms, whatsapp {text}; push {title, body, link}")]
-Text = Annotated[str, StringConstraints(max_length=512)]  # its own rule is in tables/contacts.py
+Text = Annotated[str, StringConstraints(max_length=512)]  # its own rule is in tables/contacts/fields.py
 ContactIds = Annotated[list[UUID], Field(min_length=1, max_length=MOST_MEMBERS)]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(one_line)]
 Role = Literal["viewer", "editor", "sender", "admin"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from streams.contracts.envelope import Record
-from tables.sql.api_keys import ApiKey
-from tables.sql.directory import Segment, Template
+from tables.directory.directory import Segment, Template
+from tables.tenants.api_keys import ApiKey
 
 
 class HintedTemplate(Template, frozen=True, kw_only=True):

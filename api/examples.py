@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from tables.sql.database import Connection
-from tables.sql.directory import create_template, segment_named
+from tables.database.connection import Connection
+from tables.directory.directory import create_template, segment_named
 
 TEMPLATE = UUID("550e8400-e29b-41d4-a716-446655440001")
 SEGMENT = UUID("550e8400-e29b-41d4-a716-446655440002")

@@ -12,8 +12,8 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from api.page_headers import HEADERS
 from streams.errors import DependencyDownError
-from tables.sql import job_runs
-from tables.sql.database import once
+from tables.database import job_runs
+from tables.database.connection import once
 
 router = APIRouter(tags=["health"])
 

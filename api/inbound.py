@@ -27,12 +27,12 @@ from streams.exactly_once.crash_points import crash_point
 from streams.records.message_id import InvalidMessageIdError, MessageIds, recipient
 from streams.records.reported_events import Incoming, IncomingType
 from streams.settings import Settings
+from tables.audience.recipients import recipient_id
+from tables.audience.replies import answered
 from tables.channels import CHANNELS
-from tables.sql import webhook_secrets
-from tables.sql.database import Connection, translated
-from tables.sql.recipients import recipient_id
-from tables.sql.replies import answered
-from tables.sql.suppressions import suppress, suppress_recipients
+from tables.database.connection import Connection, translated
+from tables.directory.suppressions import suppress, suppress_recipients
+from tables.tenants import webhook_secrets
 
 _REPLIES_KNOWN = timedelta(days=7)  # providers repeat a webhook for up to three days
 _YEARS = range(2000, 9999)  # of a reply: adding to a time at either end of the calendar overflows

@@ -12,7 +12,7 @@ from api.signing_keys import ALGORITHMS, SigningKeys
 from streams.contracts.commands import TENANT_ID
 from streams.errors import ForbiddenError, UnauthorizedError
 from streams.settings import Settings
-from tables.sql.tenants import ROLES, Caller
+from tables.tenants.tenants import ROLES, Caller
 
 LEEWAY = 30  # seconds that the issuer's clock and ours may differ
 _LONGEST = 8192  # characters; nobody's token is that long

@@ -14,10 +14,10 @@ from api.auth import Viewer, caller
 from api.campaigns import Existing
 from api.presented import Live
 from streams.errors import DependencyDownError, NotFoundError, UnauthorizedError
-from tables.sql.campaigns import Campaign, get_campaign, list_campaigns
-from tables.sql.database import Connection, translated
-from tables.sql.families import Family, families
-from tables.sql.schedule_rules import RECURRING
+from tables.campaigns.campaign import Campaign, get_campaign, list_campaigns
+from tables.campaigns.series import Family, families
+from tables.campaigns.times import RECURRING
+from tables.database.connection import Connection, translated
 
 router = APIRouter(tags=["live"])
 

@@ -14,14 +14,14 @@ from api.rates import Rates
 from streams.contracts.envelope import rfc3339
 from streams.errors import DependencyDownError
 from streams.records.stats import Counts
-from tables.sending import Waiting
-from tables.sql.campaigns import Campaign, presented
-from tables.sql.families import Family
-from tables.sql.lifecycle import Status
-from tables.sql.recipients import Recipient
-from tables.sql.schedule_rules import RECURRING
-from tables.stats import CampaignStats, rates
-from tables.views import SendingView, StatsView
+from tables.audience.recipients import Recipient
+from tables.campaigns.campaign import Campaign, presented
+from tables.campaigns.lifecycle import Status
+from tables.campaigns.series import Family
+from tables.campaigns.times import RECURRING
+from tables.stats.totals import CampaignStats, rates
+from tables.stats.views import SendingView, StatsView
+from tables.throttle.state import Waiting
 
 _BEING_SENT = (Status.RUNNING, Status.PAUSED)
 

@@ -19,10 +19,10 @@ from streams.contracts.bodies import broken
 from streams.contracts.fields import Body
 from streams.errors import FieldError
 from streams.records.message_id import TESTS, MessageIds
-from tables.sql.campaigns import Campaign
-from tables.sql.contacts import get_contact
-from tables.sql.database import Connection, once
-from tables.sql.mirror import templates_of
+from tables.campaigns.campaign import Campaign
+from tables.contacts.store import get_contact
+from tables.database.connection import Connection, once
+from tables.directory.mirror import templates_of
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
 

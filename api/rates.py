@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Self
 
-from tables.views import SendingView, StatsView
+from tables.stats.views import SendingView, StatsView
 
 _EVERY = 0.5  # seconds between samples
 _SAMPLES = 11  # the rate is that of the last five seconds

@@ -10,9 +10,9 @@ from typing import Any
 from fastapi import Request
 
 from streams.errors import CampaignError, RateLimitedError
-from tables.sql import answers
-from tables.sql.answers import Answer, Identity, Refusal
-from tables.sql.database import Connection, translated
+from tables.commands import answers
+from tables.commands.answers import Answer, Identity, Refusal
+from tables.database.connection import Connection, translated
 
 
 async def first_answer(

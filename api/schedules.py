@@ -16,9 +16,9 @@ from streams.contracts.commands import Verb
 from streams.contracts.envelope import rfc3339
 from streams.contracts.local_time import shown
 from streams.errors import ConflictError
-from tables.sql.database import translated
-from tables.sql.families import newest_children, outlook
-from tables.sql.schedule_rules import RECURRING
+from tables.campaigns.series import newest_children, outlook
+from tables.campaigns.times import RECURRING
+from tables.database.connection import translated
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
 

@@ -17,11 +17,11 @@ from api.paging import Cursor, Limit, from_cursor
 from api.presented import success
 from api.segments import SegmentId
 from streams.errors import NotFoundError
-from tables.sql.contact_lists import attribute_names, check_known, list_members
-from tables.sql.contacts import Contact
-from tables.sql.database import Connection, once
-from tables.sql.directory import add_members, get_segment
-from tables.sql.directory_changes import check_members_are_own, remove_members
+from tables.contacts.lists import attribute_names, check_known, list_members
+from tables.contacts.store import Contact
+from tables.database.connection import Connection, once
+from tables.directory.directory import add_members, get_segment
+from tables.directory.directory_changes import check_members_are_own, remove_members
 
 router = APIRouter(prefix="/segments", tags=["segments"], route_class=JsonRoute)
 _CSV: dict[int | str, dict[str, Any]] = {

@@ -14,9 +14,9 @@ from api.json_bodies import JsonRoute
 from api.paging import PageNumber, PageSize, Search, pages, shown
 from api.presented import success
 from api.repeats import first_answer
-from tables.sql.database import Connection, once
-from tables.sql.directory import Segment, get_segment, list_segments
-from tables.sql.directory_changes import count_members, create_segment, delete_segment, rename_segment
+from tables.database.connection import Connection, once
+from tables.directory.directory import Segment, get_segment, list_segments
+from tables.directory.directory_changes import count_members, create_segment, delete_segment, rename_segment
 
 router = APIRouter(prefix="/segments", tags=["segments"], route_class=JsonRoute)
 SegmentId = Annotated[UUID, Path(alias="segmentId")]

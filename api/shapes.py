@@ -27,10 +27,10 @@ from api.directory_shapes import (
 from api.preview_shapes import AudienceCount, Preview, TestSent
 from streams.contracts.envelope import Record
 from streams.contracts.evaluations import Evaluation
-from tables.sql.campaigns import Campaign
-from tables.sql.contacts import Contact
-from tables.sql.recipients import Recipient
-from tables.sql.suppressions import Suppression
+from tables.audience.recipients import Recipient
+from tables.campaigns.campaign import Campaign
+from tables.contacts.store import Contact
+from tables.directory.suppressions import Suppression
 
 
 class Waiting(Record, frozen=True):

@@ -16,9 +16,9 @@ from api.presented import success
 from streams.contracts.bodies import validated
 from streams.contracts.fields import Channel
 from streams.errors import CampaignError
-from tables.sql.database import once
-from tables.sql.suppressions import get_suppression, list_suppressions, put_suppression, remove_suppression
-from tables.sql.suppressions_bulk import Wanted, suppress_all
+from tables.database.connection import once
+from tables.directory.suppressions import get_suppression, list_suppressions, put_suppression, remove_suppression
+from tables.directory.suppressions_in_bulk import Wanted, suppress_all
 
 router = APIRouter(prefix="/suppressions", tags=["suppressions"], route_class=JsonRoute)
 SuppressionId = Annotated[UUID, Path(alias="suppressionId")]

@@ -16,9 +16,9 @@ from api.presented import success
 from api.repeats import first_answer
 from connectors.template_checks import check_template, template_hints
 from streams.contracts.fields import Channel
-from tables.sql.database import Connection, once
-from tables.sql.directory import Template, create_template, get_template, list_templates
-from tables.sql.directory_changes import change_template, delete_template
+from tables.database.connection import Connection, once
+from tables.directory.directory import Template, create_template, get_template, list_templates
+from tables.directory.directory_changes import change_template, delete_template
 
 router = APIRouter(prefix="/templates", tags=["templates"], route_class=JsonRoute)
 TemplateId = Annotated[UUID, Path(alias="templateId")]

@@ -12,10 +12,10 @@ from api.directory_bodies import LimitsUpdate
 from api.json_bodies import JsonRoute
 from api.presented import success
 from streams.contracts.envelope import rfc3339
-from tables.sql.database import once
-from tables.sql.tenant_limits import change_limits
-from tables.sql.tenants import Tenant, get_tenant
-from tables.usage import Used
+from tables.database.connection import once
+from tables.tenants.limits import change_limits
+from tables.tenants.tenants import Tenant, get_tenant
+from tables.throttle.usage import Used
 
 router = APIRouter(prefix="/tenant", tags=["tenant"], route_class=JsonRoute)
 

@@ -26,10 +26,10 @@ from streams.contracts.fields import Body
 from streams.errors import FieldError, NotFoundError
 from streams.records.message_id import MessageIds
 from streams.records.messages import Message
-from tables.sql.audience_counts import some_of_audience
-from tables.sql.campaigns import Campaign, get_campaign
-from tables.sql.database import Connection
-from tables.sql.test_sends import send_tests, suppressed_among
+from tables.audience.dry_run import some_of_audience
+from tables.audience.trial_sends import send_tests, suppressed_among
+from tables.campaigns.campaign import Campaign, get_campaign
+from tables.database.connection import Connection
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
 Address = Annotated[str, StringConstraints(min_length=1, max_length=512)]

@@ -25,9 +25,9 @@ from streams.exactly_once.crash_points import crash_point
 from streams.records.message_id import InvalidMessageIdError, MessageIds, is_test
 from streams.records.reported_events import Details, Incoming, IncomingType
 from streams.settings import Settings
-from tables.sql.campaign_numbers import CampaignNumbers, NumberedCampaign
-from tables.sql.database import translated
-from tables.sql.suppressions import suppress_recipients
+from tables.campaigns.numbers import CampaignNumbers, NumberedCampaign
+from tables.database.connection import translated
+from tables.directory.suppressions import suppress_recipients
 
 _MESSAGE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _LINK = re.compile(r"[0-9]{1,6}")

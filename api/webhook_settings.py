@@ -14,9 +14,9 @@ from api.presented import success
 from connectors.webhooks.providers import PROVIDERS, checked, spelled
 from streams.contracts.envelope import rfc3339
 from streams.errors import NotFoundError
-from tables.sql import webhook_secrets
-from tables.sql.database import Connection, translated
-from tables.sql.webhook_secrets import Seal, Shown, WebhookSecret
+from tables.database.connection import Connection, translated
+from tables.tenants import webhook_secrets
+from tables.tenants.webhook_secrets import Seal, Shown, WebhookSecret
 
 router = APIRouter(prefix="/tenant/webhooks", tags=["webhooks"], route_class=JsonRoute)
 

@@ -24,8 +24,8 @@ from connectors.webhooks.sns import Certificates
 from streams.contracts.commands import TENANT_ID
 from streams.errors import NotFoundError
 from streams.settings import Settings
-from tables.sql.database import translated
-from tables.sql.webhook_secrets import Seal, WebhookSecret, load
+from tables.database.connection import translated
+from tables.tenants.webhook_secrets import Seal, WebhookSecret, load
 
 _QUIET = {"Cache-Control": "no-store"}
 

@@ -13,9 +13,9 @@ from connectors.rendering import RenderError, Tracking
 from connectors.templates import Content
 from streams.records.message_id import MessageIds
 from streams.records.messages import Message, encode_message
-from tables.sql.chunks import ADDRESS, CONTACT_ID, FIRST_FIELD, IS_SUPPRESSED, RECIPIENT_ID, VARIANT_ID
-from tables.sql.recipients import ordinal_of
-from tables.text_messages import segments
+from tables.audience.chunks import ADDRESS, CONTACT_ID, FIRST_FIELD, IS_SUPPRESSED, RECIPIENT_ID, VARIANT_ID
+from tables.audience.recipients import ordinal_of
+from tables.sms_segments import segments
 
 MAX_MESSAGE = 800_000  # bytes; a Kafka batch, which must hold the largest record, has 900,000
 _decode = msgspec.json.Decoder(dict[str, Any]).decode

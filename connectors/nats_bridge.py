@@ -32,8 +32,8 @@ from streams.records.facts import Batch, decode_batch
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.sql.campaign_numbers import CampaignNumbers
-from tables.sql.database import Database
+from tables.campaigns.numbers import CampaignNumbers
+from tables.database.connection import Database
 
 _COMMIT_EVERY = 0.25  # seconds
 _MAX_RECORDS = 100  # an outcome record makes up to thousands of messages

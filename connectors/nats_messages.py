@@ -19,7 +19,7 @@ from streams.contracts.commands import TENANT_ID
 from streams.contracts.envelope import SOURCE, VERSION, encode, rfc3339
 from streams.records.facts import Batch, Group, Kind, unpack
 from streams.records.message_id import MAX_ORDINAL, SHARD_BITS, MessageIds
-from tables.sql.campaign_numbers import NumberedCampaign
+from tables.campaigns.numbers import NumberedCampaign
 
 _TYPE = re.compile(r"campaign(\.[a-z0-9-]+)+")
 _ID = re.compile(r"[\x21-\x7e]{1,200}")  # a header value: no space, no line end

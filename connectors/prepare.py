@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from connectors import topics
 from streams.errors import CampaignError
 from streams.settings import Settings, from_environment
-from tables.sql.migrate import upgrade
+from tables.database.migrate import upgrade
 
 _PATIENCE = 30.0  # seconds for a server that is just starting
 

@@ -12,9 +12,9 @@ from connectors.templates import Broken, Content
 from streams.contracts.bodies import broken
 from streams.errors import CampaignError, FieldError
 from streams.records.message_id import MessageIds
+from tables.audience.recipients import FIELDS
 from tables.channels import CHANNELS, hints
-from tables.sql.contacts import Contact
-from tables.sql.recipients import FIELDS
+from tables.contacts.store import Contact
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from connectors.template_language import refused
 from connectors.template_nesting import tags, too_nested
 from connectors.template_values import MAX_ELEMENTS, Hiding, TooManyElementsError, needs_hiding, without_methods
 from streams.errors import CampaignError
+from tables.audience.recipients import FIELDS
 from tables.channels import CHANNELS
-from tables.sql.recipients import FIELDS
 
 MAX_SOURCE = 512_000  # characters of all parts of a template
 MAX_RENDERED = 256_000  # characters of all parts of a message: what Kafka takes in one record, with room for JSON's escapes

@@ -19,10 +19,10 @@ import msgspec
 from connectors.directory_service import DirectoryService, SourceDownError
 from streams.contracts.commands import Command, Verb
 from streams.settings import Settings
-from tables.contact_files import Rejected, row_of
-from tables.contacts import ContactRow
-from tables.sql import mirror
-from tables.sql.database import Work
+from tables.contacts.fields import ContactRow
+from tables.contacts.files import Rejected, row_of
+from tables.database.connection import Work
+from tables.directory import mirror
 
 BATCH = 1000  # contacts asked for at once
 _PATIENCE = 10.0  # seconds for what one command names: other tenants' commands wait behind it

@@ -10,7 +10,7 @@ from connectors.template_nesting import tags, too_nested
 from streams.contracts.bodies import broken
 from streams.errors import FieldError
 from tables.channels import hints
-from tables.sql.directory import check_content
+from tables.directory.directory import check_content
 
 # As a campaign compiles it that tracks all there is, so that what passes here passes there.
 _TRACKING = Tracking("https://campaigns.invalid", opens=True, clicks=True)

@@ -11,10 +11,10 @@ from uuid import UUID
 
 from connectors.rendering import Links, RenderError, Template, Tracking, one_line
 from streams.settings import Settings
+from tables.audience.recipients import FIELDS
+from tables.campaigns.contents import contents
 from tables.channels import CHANNELS
-from tables.sql.contents import contents
-from tables.sql.database import Connection, Database
-from tables.sql.recipients import FIELDS
+from tables.database.connection import Connection, Database
 
 _log = logging.getLogger(__name__)
 

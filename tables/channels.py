@@ -11,7 +11,7 @@ from typing import Any
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
-from tables.text_messages import segments
+from tables.sms_segments import segments
 
 _PLAIN_EMAIL = re.compile(r"[a-z0-9_]+(?:[.+-][a-z0-9_]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+([a-z]{2,24})", re.ASCII)
 _PLAIN_US_PHONE = re.compile(r"\+1[2-9][0-9]{9}", re.ASCII)

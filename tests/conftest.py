@@ -111,7 +111,7 @@ def _named(dsn: str, database: str) -> str:
 @pytest.fixture(scope="session")
 def migrated_template(postgres: str) -> str:
     """The name of a database with the newest schema, migrated once per session."""
-    from tables.sql.migrate import upgrade  # Alembic is slow to import, and most tests need no database
+    from tables.database.migrate import upgrade  # Alembic is slow to import, and most tests need no database
 
     run(_execute(postgres, f"CREATE DATABASE {_TEMPLATE}"))
     upgrade(_named(postgres, _TEMPLATE))

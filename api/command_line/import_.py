@@ -22,11 +22,11 @@ import typer
 from api.command_line.terminal import complain, out
 from api.command_line.terminal import progress as screen
 from streams.settings import from_environment
-from tables.contact_files import Format, Lines, Rejected, read_contacts
-from tables.sql.contacts_import import STATEMENT_TIMEOUT, Progress, import_contacts
-from tables.sql.database import connect, translated
-from tables.sql.directory import segment_named
-from tables.sql.tenants import get_tenant
+from tables.contacts.files import Format, Lines, Rejected, read_contacts
+from tables.contacts.imports import STATEMENT_TIMEOUT, Progress, import_contacts
+from tables.database.connection import connect, translated
+from tables.directory.directory import segment_named
+from tables.tenants.tenants import get_tenant
 
 _NDJSON = (".ndjson", ".jsonl", ".json")
 _EVERY = 1.0  # seconds between two lines of progress in a pipe

@@ -10,7 +10,7 @@ import typer
 
 from api.command_line.campaigns import AsJson
 from api.command_line.terminal import complain
-from tables.sql.job_runs import JOBS
+from tables.database.job_runs import JOBS
 
 
 def register(app: typer.Typer) -> None:

@@ -21,9 +21,9 @@ from streams.contracts.bodies import validated
 from streams.contracts.fields import Channel, Name
 from streams.errors import ForbiddenError, MalformedError, UnauthorizedError
 from streams.settings import from_environment
-from tables.sql.database import Connection, connect, translated
-from tables.sql.directory import Segment, Template, create_template, list_segments
-from tables.sql.tenants import ROLES, verify
+from tables.database.connection import Connection, connect, translated
+from tables.directory.directory import Segment, Template, create_template, list_segments
+from tables.tenants.tenants import ROLES, verify
 
 T = TypeVar("T")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -11,8 +11,8 @@ import typer
 
 from api.command_line.terminal import out, progress
 from streams.settings import from_environment
-from tables.sql.database import connect, translated
-from tables.sql.tenants import NewKey, create_key, create_tenant
+from tables.database.connection import connect, translated
+from tables.tenants.tenants import NewKey, create_key, create_tenant
 
 
 def register(app: typer.Typer) -> None:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from connectors.webhooks import mailgun, sendgrid, ses, sns, standard, twilio, whatsapp
 from connectors.webhooks.delivery import Delivery, Read
 from streams.errors import CampaignError, FieldError
-from tables.sql.webhook_secrets import WebhookSecret
+from tables.tenants.webhook_secrets import WebhookSecret
 
 _LONGEST = 4_000  # characters of a field
 _MOST_TOPICS = 20

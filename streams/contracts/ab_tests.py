@@ -116,7 +116,7 @@ class Winner(Body):
 class Sample(NamedTuple):
     """Ordinals [0, cut) are the sample. `block` is the variants of each 100 of them, `rest` those of what is left, in order.
 
-    Ordinals are places in a random order of the audience (tables/sql/audience.py), so any prefix is a random sample, and what an ordinal
+    Ordinals are places in a random order of the audience (tables/audience), so any prefix is a random sample, and what an ordinal
     gets follows from test and audience alone: it is the same after a crash, a replay, or with more workers.
     """
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from tables.sql.database import prepare
+from tables.database.connection import prepare
 
 EMAIL: Mapping[str, str] = {
     "subject": "{{ firstName }}, the sale starts",

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from agents.job import Desk
 from streams.settings import Settings
-from tables.sql.database import Database
-from tables.views import StatsView
+from tables.database.connection import Database
+from tables.stats.views import StatsView
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from tables.sql import job_runs
+from tables.database import job_runs
 from tests.sql.campaign_world import World
 
 

@@ -18,7 +18,7 @@ from streams.contracts.envelope import encode
 from streams.records.sending import Finished, SampleSent
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.sql.database import connect
+from tables.database.connection import connect
 from tests.agents.control_workers import Written, has_said, process, produce, read
 from tests.eventually import eventually
 from tests.sql.campaign_world import World, make_world

@@ -22,8 +22,8 @@ from streams.records.message_id import MAX_ORDINAL
 from streams.records.sending import Limits, Opened, RowsReady, Span, decode_sending
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.sql.database import connect
-from tables.sql.recipients import ordinal_of, recipient_id
+from tables.audience.recipients import ordinal_of, recipient_id
+from tables.database.connection import connect
 from tests.environment import environment
 from tests.eventually import eventually
 from tests.faults import raw_kafka

@@ -19,10 +19,10 @@ from agents.job import Desk
 from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
-from tables.sql import milestones
-from tables.sql.database import Database, connect
-from tables.stats import summed
-from tables.views import StatsView
+from tables.commands import milestones
+from tables.database.connection import Database, connect
+from tables.stats.totals import summed
+from tables.stats.views import StatsView
 from tests.agents.control_workers import process, produce
 from tests.agents.test_commands import command, results
 from tests.environment import environment

@@ -25,7 +25,7 @@ from connectors.local.engine import RunningEngine
 from streams.records.facts import Batch, Group, Kind, decode_batch, encode_batch, pack, unpack
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
-from tables.views import StatsView
+from tables.stats.views import StatsView
 from tests.agents.reported import IDS, KEY, Sent, Truth, reports, truth
 from tests.conftest import run
 from tests.eventually import eventually

@@ -18,8 +18,8 @@ from connectors.local.engine import RunningEngine
 from streams.records.stats import Counts
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.sql.campaign_stats import COLUMNS
-from tables.sql.database import connect
+from tables.database.connection import connect
+from tables.stats.materialised import COLUMNS
 from tests.agents.control_workers import read
 from tests.agents.fake_job import Fake
 from tests.agents.job_rows import completed, done, last, materialised

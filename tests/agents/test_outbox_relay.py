@@ -16,8 +16,8 @@ from connectors.local.engine import RunningEngine
 from streams.contracts.commands import Verb
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.sql.database import connect
-from tables.sql.outbox import Outgoing, append
+from tables.database.connection import connect
+from tables.database.outbox import Outgoing, append
 from tests.agents.control_workers import Written, control_worker, has_said, process, read
 from tests.eventually import eventually
 from tests.sql.campaign_world import make_world

@@ -20,8 +20,8 @@ from streams.records.facts import Batch, Group, Kind, pack
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.sql.campaign_numbers import CampaignNumbers
-from tables.sql.projection import Outcomes, merge
+from tables.audience.projection import Outcomes, merge
+from tables.campaigns.numbers import CampaignNumbers
 from tests.agents.recipient_rows import BASE, TENANT, group, make_recipients, send_facts
 from tests.environment import environment
 from tests.eventually import eventually

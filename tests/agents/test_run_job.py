@@ -15,8 +15,8 @@ from agents.jobs import JOBS
 from streams.records.stats import Counts
 from streams.settings import Settings
 from streams.topics import Name
-from tables.sql import job_runs
-from tables.sql.database import connect
+from tables.database import job_runs
+from tables.database.connection import connect
 from tests.agents.job_rows import completed, done, last, materialised
 from tests.api.feeds import feed_stats
 from tests.environment import environment

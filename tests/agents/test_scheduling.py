@@ -12,7 +12,7 @@ from uuid import UUID
 from streams.contracts.commands import Verb
 from streams.settings import Settings
 from streams.topics import Name
-from tables.sql.database import connect
+from tables.database.connection import connect
 from tests.agents.control_workers import produce, read
 from tests.environment import environment
 from tests.eventually import eventually

@@ -23,9 +23,9 @@ from agents.outbox_relay import OutboxRelay
 from agents.stats_refresh import REFRESH
 from streams.settings import Settings
 from streams.topics import Name
-from tables.sql.campaign_stats import COLUMNS
-from tables.sql.database import connect
-from tables.stats import percent
+from tables.database.connection import connect
+from tables.stats.materialised import COLUMNS
+from tables.stats.totals import percent
 from tests.agents.control_workers import Written, read
 from tests.agents.job_rows import completed, materialised
 from tests.agents.reported import KEY, Sent, reports, truth

@@ -10,9 +10,9 @@ import pytest
 from streams.records.facts import Batch, Group, Kind
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
-from tables.sql.campaign_numbers import CampaignNumbers
-from tables.sql.database import connect
-from tables.sql.projection import Outcomes, merge
+from tables.audience.projection import Outcomes, merge
+from tables.campaigns.numbers import CampaignNumbers
+from tables.database.connection import connect
 from tests.agents.recipient_rows import BASE, group
 from tests.sql.audience_world import Directory, expand, segment
 from tests.sql.campaign_world import World, make_world

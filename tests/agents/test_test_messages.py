@@ -27,8 +27,8 @@ from streams.contracts.envelope import rfc3339
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.sql.database import connect
-from tables.sql.test_sends import send_tests
+from tables.audience.trial_sends import send_tests
+from tables.database.connection import connect
 from tests.agents.control_workers import process, read
 from tests.connectors.pipeline import is_read, reported
 from tests.eventually import eventually

@@ -35,8 +35,8 @@ from streams.records.sending import (
 )
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.sending import CampaignSending, Waiting, decode_tenant
-from tables.views import SendingView
+from tables.stats.views import SendingView
+from tables.throttle.state import CampaignSending, Waiting, decode_tenant
 from tests.agents.throttled_emission import Emission, control
 from tests.eventually import eventually
 from tests.faults.raw_kafka import Raw, read_all

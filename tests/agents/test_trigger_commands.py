@@ -10,7 +10,7 @@ from uuid import UUID
 from streams.records.sending import SpansAdded, decode_sending
 from streams.settings import Settings
 from streams.topics import Name
-from tables.sql.database import connect
+from tables.database.connection import connect
 from tests.agents.control_workers import Written, process, produce, read
 from tests.eventually import eventually
 from tests.sql.audience_world import Directory, ledger

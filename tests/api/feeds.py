@@ -12,7 +12,7 @@ from streams.contracts.envelope import encode, rfc3339
 from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
-from tables.sending import CampaignSending, TenantSending
+from tables.throttle.state import CampaignSending, TenantSending
 
 
 async def feed_stats(

@@ -11,9 +11,9 @@ from agents.job import Desk
 from api import ab_test_examples
 from streams.records.sending import Limits, Span
 from streams.records.stats import Counts
-from tables.sending import CampaignSending, Waiting
-from tables.sql import milestones
-from tables.sql.database import Database
+from tables.commands import milestones
+from tables.database.connection import Database
+from tables.throttle.state import CampaignSending, Waiting
 from tests.api.feeds import feed_sending, feed_stats
 from tests.api.test_campaigns import problem
 from tests.api.world import Rest

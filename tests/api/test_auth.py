@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tables.sql.tenants import create_key, revoke_key
+from tables.tenants.tenants import create_key, revoke_key
 from tests.api.test_campaigns import problem
 from tests.api.world import Rest
 

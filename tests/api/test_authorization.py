@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tables.sql.tenants import ROLES
+from tables.tenants.tenants import ROLES
 from tests.api.routes import PUBLIC, Operation, guarded, operations
 from tests.api.test_campaigns import problem
 from tests.api.world import Rest

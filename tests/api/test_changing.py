@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from tables.sql import milestones
-from tables.sql.lifecycle import Status
+from tables.campaigns.lifecycle import Status
+from tables.commands import milestones
 from tests.api.specified import AB_TEST, CREATE, SCHEDULE, WINNER, create, furnish
 from tests.api.test_campaigns import problem
 from tests.api.world import Rest

@@ -11,8 +11,8 @@ import asyncpg
 
 from api import examples
 from streams.settings import Settings
-from tables.sql.database import connect
-from tables.sql.tenants import create_key
+from tables.database.connection import connect
+from tables.tenants.tenants import create_key
 from tests.api.world import serving
 from tests.sql.campaign_world import make_world
 

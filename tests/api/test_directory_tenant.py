@@ -14,8 +14,8 @@ import orjson
 import pytest
 
 from streams.records.sending import Limits, LimitsChanged, decode_sending
-from tables.quota import Period
-from tables.sending import CampaignSending, TenantSending, encode_tenant
+from tables.throttle.quota import Period
+from tables.throttle.state import CampaignSending, TenantSending, encode_tenant
 from tests.api.test_campaigns import problem
 from tests.api.test_directory import created, fields
 from tests.api.world import Rest

@@ -19,7 +19,7 @@ from api.jwt import caller_of
 from api.signing_keys import SigningKeys, usable
 from streams.errors import DependencyDownError, ForbiddenError, UnauthorizedError
 from streams.settings import Settings
-from tables.sql.tenants import ROLES
+from tables.tenants.tenants import ROLES
 from tests.api.test_campaigns import problem
 from tests.api.token_issuer import AUDIENCE, ISSUER, Issuer, claims_of, issuing, new_key, unsigned
 from tests.api.world import Rest, resting

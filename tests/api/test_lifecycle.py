@@ -14,10 +14,10 @@ import msgspec
 import pytest
 
 from streams.contracts.commands import Command, Verb, parse
-from tables.sql import milestones
-from tables.sql.answers import Answer
-from tables.sql.execute import execute, run
-from tables.sql.lifecycle import Status
+from tables.campaigns.lifecycle import Status
+from tables.commands import milestones
+from tables.commands.answers import Answer
+from tables.commands.execute import execute, run
 from tests.api.world import Rest
 from tests.sql.campaign_world import World
 from tests.unit.test_lifecycle import TABLE

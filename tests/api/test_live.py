@@ -16,9 +16,9 @@ import httpx
 from connectors.local.engine import RunningEngine
 from streams.records.stats import Counts
 from streams.settings import Settings
-from tables.sending import CampaignSending, Waiting
-from tables.sql.campaigns import Campaign, get_campaign
-from tables.sql.tenants import revoke_key
+from tables.campaigns.campaign import Campaign, get_campaign
+from tables.tenants.tenants import revoke_key
+from tables.throttle.state import CampaignSending, Waiting
 from tests.api import specified
 from tests.api.feeds import feed_sending, feed_stats
 from tests.api.test_campaigns import problem

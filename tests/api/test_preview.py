@@ -11,8 +11,8 @@ import pytest
 
 from streams.records.message_id import MessageIds, is_test
 from streams.records.messages import Message, decode_message
-from tables.sql.directory import create_template
-from tables.sql.suppressions import suppress
+from tables.directory.directory import create_template
+from tables.directory.suppressions import suppress
 from tests.api.test_campaigns import problem
 from tests.api.world import JSON, Rest
 from tests.sql.audience_world import Directory

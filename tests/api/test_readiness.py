@@ -6,7 +6,7 @@ from typing import Any
 
 from agents.jobs import JOBS, Jobs
 from streams.settings import Settings
-from tables.sql import job_runs
+from tables.database import job_runs
 from tests.agents.fake_job import Fake
 from tests.api.world import Rest
 from tests.eventually import eventually

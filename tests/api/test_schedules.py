@@ -12,7 +12,7 @@ from agents.job import Desk
 from agents.scheduler import SCHEDULER
 from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.topics import Name
-from tables.sql.database import Database
+from tables.database.connection import Database
 from tests.agents.control_workers import produce
 from tests.api.world import Rest
 from tests.eventually import eventually

@@ -8,8 +8,8 @@ from agents.job import Desk
 from agents.stats_refresh import refresh
 from streams.records.stats import Counts
 from streams.settings import Settings
-from tables.sql.database import Database
-from tables.views import StatsView
+from tables.database.connection import Database
+from tables.stats.views import StatsView
 from tests.api.feeds import feed_stats
 from tests.api.world import Rest
 from tests.eventually import eventually

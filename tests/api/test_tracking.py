@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from api.reports import Reports
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
-from tables.sql.directory import create_template
+from tables.directory.directory import create_template
 from tests.api.reported import reported
 from tests.api.world import Rest
 from tests.eventually import eventually

@@ -17,8 +17,8 @@ from fastapi import FastAPI
 from api.app import create_app
 from connectors.local.engine import free_port
 from streams.settings import Settings
-from tables.sql.database import connect
-from tables.sql.tenants import ROLES, create_key
+from tables.database.connection import connect
+from tables.tenants.tenants import ROLES, create_key
 from tests.environment import environment
 from tests.eventually import eventually
 from tests.sql.campaign_world import World, make_world

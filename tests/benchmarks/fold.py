@@ -20,7 +20,7 @@ from streams.records.message_id import MessageIds
 from streams.records.reported_events import decode_incoming
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.views import StatsView
+from tables.stats.views import StatsView
 from tests.faults.workers import Worker, settings_environment
 
 _TENANT, _NUMBER, _SLICE = "bench", 1, 2_000

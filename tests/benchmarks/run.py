@@ -30,7 +30,7 @@ from connectors.local.kafka import Kafka
 from connectors.local.nats import Nats
 from connectors.local.postgres import Postgres
 from streams.settings import Settings
-from tables.sql.migrate import upgrade
+from tables.database.migrate import upgrade
 from tests.benchmarks import bridge, emit, fold, pipeline, snapshot, throttle
 
 Round = Mapping[str, Any]

@@ -13,7 +13,7 @@ import asyncpg
 
 from streams.records.expansions import Page, Stage
 from streams.settings import Settings
-from tables.sql import audience
+from tables.audience import staging
 from tests.agents.audience import connect, contacts
 
 _COLUMNS = ("id", "tenant_id", "campaign_id", "contact_id")
@@ -64,15 +64,15 @@ async def _snapshot(connection: asyncpg.Connection, settings: Settings, wanted: 
     """Seconds until the first page is there."""
     started = time.perf_counter()
     async with connection.transaction():
-        total = await audience.stage(connection, wanted)
+        total = await staging.stage(connection, wanted)
     assert total is not None
     async with connection.transaction():
-        await audience.announce(connection, settings, wanted, total, datetime.now(UTC))
+        await staging.announce(connection, settings, wanted, total, datetime.now(UTC))
     first = 0.0
     for start in range(0, total, settings.page_size):
         page = Page(wanted.tenant_id, wanted.campaign_id, wanted.number, total, start)
         async with connection.transaction():
-            assert await audience.write_page(connection, page, min(start + settings.page_size, total))
+            assert await staging.write_page(connection, page, min(start + settings.page_size, total))
         first = first or time.perf_counter() - started
     return first
 

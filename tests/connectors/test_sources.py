@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from connectors.directory_service import DirectoryService, SourceDownError
 from connectors.sources import NamedSegment, Sources
 from streams.settings import Settings
-from tables.sql.database import connect, once
+from tables.database.connection import connect, once
 from tests.agents.test_expand import Expansions, expanding, ordinals, read
 from tests.api.world import resting
 from tests.connectors.directory_server import DirectoryServer

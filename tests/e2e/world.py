@@ -10,8 +10,8 @@ from uuid import UUID
 import asyncpg
 import httpx
 
-from tables.sql.database import prepare
-from tables.sql.tenants import create_key, create_tenant
+from tables.database.connection import prepare
+from tables.tenants.tenants import create_key, create_tenant
 
 EMAIL: Mapping[str, str] = {
     "subject": "{{ firstName }}, the sale starts",

@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 from streams.records.expansions import Page, Stage
 from streams.records.message_id import MAX_ORDINAL
 from streams.settings import Settings
-from tables.sql import audience
-from tables.sql.answers import Change
-from tables.sql.audience import Audience
-from tables.sql.directory import segment_named
-from tables.sql.recipients import ordinal_of, recipient_id
+from tables.audience import staging
+from tables.audience.recipients import ordinal_of, recipient_id
+from tables.audience.staging import Audience
+from tables.commands.answers import Change
+from tables.directory.directory import segment_named
 from tests.sql.campaign_world import World
 
 NOW = datetime(2026, 1, 28, 9, tzinfo=UTC)
@@ -57,18 +57,18 @@ def page(wanted: Stage, total: int, start: int) -> Page:
 
 async def stage(world: World, wanted: Stage) -> int | None:
     async with world.pool.acquire() as connection, connection.transaction():
-        return await audience.stage(connection, wanted)
+        return await staging.stage(connection, wanted)
 
 
 async def announce(world: World, wanted: Stage, total: int, **changed: int) -> Audience | Change | None:
     settings: Settings = world.settings.model_copy(update=changed)
     async with world.pool.acquire() as connection, connection.transaction():
-        return await audience.announce(connection, settings, wanted, total, NOW)
+        return await staging.announce(connection, settings, wanted, total, NOW)
 
 
 async def write(world: World, wanted: Stage, total: int, start: int, stop: int) -> bool:
     async with world.pool.acquire() as connection, connection.transaction():
-        return await audience.write_page(connection, page(wanted, total, start), stop)
+        return await staging.write_page(connection, page(wanted, total, start), stop)
 
 
 async def expand(world: World, campaign_id: UUID, size: int = 7) -> list[UUID]:

@@ -12,10 +12,10 @@ import msgspec
 from streams.contracts.bodies import validated
 from streams.contracts.commands import BODIES, Command, Verb
 from streams.settings import Settings
-from tables.sql.answers import Answer
-from tables.sql.directory import create_template, segment_named
-from tables.sql.execute import run
-from tables.sql.tenants import create_tenant
+from tables.commands.answers import Answer
+from tables.commands.execute import run
+from tables.directory.directory import create_template, segment_named
+from tables.tenants.tenants import create_tenant
 
 CONTENT = {"subject": "Hello", "text": "Hello {{ firstName }}"}
 

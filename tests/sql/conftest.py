@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from streams.settings import Settings
-from tables.sql.database import connect
+from tables.database.connection import connect
 from tests.agents.desks import desk
 from tests.sql.campaign_world import World, make_world
 from tests.sql.series_world import Make

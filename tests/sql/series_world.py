@@ -11,9 +11,9 @@ from agents.job import Desk
 from agents.recurring import RECURRING
 from agents.scheduler import SCHEDULER
 from streams.contracts.commands import Command, Verb
-from tables.sql import milestones
-from tables.sql.execute import run
-from tables.sql.occurrences import next_due
+from tables.campaigns.occurrences import next_due
+from tables.commands import milestones
+from tables.commands.execute import run
 from tests.sql.campaign_world import World
 
 HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)

@@ -8,9 +8,9 @@ import pytest
 
 from streams.contracts.commands import Verb
 from streams.errors import CampaignError, IllegalTransitionError
-from tables.sql import ab_tests
-from tables.sql.directory import create_template
-from tables.sql.tenants import create_tenant
+from tables.campaigns import ab_tests
+from tables.directory.directory import create_template
+from tables.tenants.tenants import create_tenant
 from tests.sql.ab_test_world import one, variants
 from tests.sql.campaign_world import CONTENT, World
 from tests.unit.test_ab_tests import ab_test, body

@@ -16,8 +16,9 @@ from streams.contracts.envelope import rfc3339
 from streams.contracts.evaluations import Evaluation
 from streams.errors import CampaignError, ConflictError, IllegalTransitionError
 from streams.records.stats import Counts
-from tables.experiments import Decision, evaluate
-from tables.sql import ab_tests, milestones
+from tables.campaigns import ab_tests
+from tables.campaigns.ab_test_statistics import Decision, evaluate
+from tables.commands import milestones
 from tests.sql.ab_test_world import one, variants
 from tests.sql.audience_world import Directory, announce, record, stage, write
 from tests.sql.campaign_world import World

@@ -10,8 +10,8 @@ import pytest
 
 from streams.contracts.commands import Verb
 from streams.errors import ConflictError, IllegalTransitionError
-from tables.sql.answers import forget_expired
-from tables.sql.execute import execute, known_answer
+from tables.commands.answers import forget_expired
+from tables.commands.execute import execute, known_answer
 from tests.sql.campaign_world import World
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from streams.contracts.commands import Verb
 from streams.records.expansions import Stage
-from tables.sql import audience
-from tables.sql.answers import Change
-from tables.sql.audience import Audience
-from tables.sql.campaigns import get_campaign
-from tables.sql.suppressions import suppress
+from tables.audience import staging
+from tables.audience.staging import Audience
+from tables.campaigns.campaign import get_campaign
+from tables.commands.answers import Change
+from tables.directory.suppressions import suppress
 from tests.sql.audience_world import Directory, announce, expand, has_stage, ledger, record, segment, stage, write
 from tests.sql.campaign_world import World
 
@@ -55,12 +55,12 @@ async def test_the_audience_is_segments_minus_exclusions_minus_suppressed_minus_
 async def test_the_way_of_joining_does_not_change_the_audience(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
     world, place = directory.world, await segment(directory.world, "s")
     await directory.add(place, *(f"u{n % 80}@example.com" for n in range(100)))
-    query = audience.audience_query("email", 5)
+    query = staging.audience_query("email", 5)
     orders = []
     for few in (0, 1000):
-        monkeypatch.setattr(audience, "_FEW", few)
+        monkeypatch.setattr(staging, "_FEW", few)
         async with world.pool.acquire() as connection, connection.transaction():
-            await audience.choose_joins(connection, (place,))
+            await staging.choose_joins(connection, (place,))
             orders.append(await connection.fetch(f"SELECT * FROM ({query}) q ORDER BY ordinal", world.tenant, [place], []))
     assert orders[0] == orders[1]
     assert len(orders[0]) == 80
@@ -200,4 +200,4 @@ async def test_stages_of_campaigns_that_are_over_are_dropped(directory: Director
 
 async def _dropped(pool: asyncpg.Pool) -> int:
     async with pool.acquire() as connection, connection.transaction():
-        return await audience.drop_dead_stages(connection)
+        return await staging.drop_dead_stages(connection)

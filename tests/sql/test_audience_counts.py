@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tables.sql import audience
-from tables.sql.audience_counts import REASONS, Counted, count_audience, some_of_audience
-from tables.sql.suppressions import suppress
+from tables.audience import staging
+from tables.audience.dry_run import REASONS, Counted, count_audience, some_of_audience
+from tables.directory.suppressions import suppress
 from tests.sql.audience_world import Directory, record, segment, stage
 from tests.sql.campaign_world import World, make_world
 
@@ -49,7 +49,7 @@ async def populate(world: World, rng: random.Random) -> tuple[list[UUID], list[U
 
 @pytest.mark.parametrize("few", [0, 50_000], ids=["hashed", "looked-up"])
 async def test_the_counts_add_up_to_what_the_expansion_makes(world: World, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audience, "_FEW", few)
+    monkeypatch.setattr(staging, "_FEW", few)
     other = await make_world(world.pool, world.settings, "globex")
     for seed in range(12):
         rng = random.Random(seed)

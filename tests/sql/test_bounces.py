@@ -12,8 +12,8 @@ import pytest
 
 from streams.records.facts import Batch, Group, Kind
 from streams.records.message_id import MessageIds
-from tables.sql.campaign_numbers import CampaignNumbers
-from tables.sql.projection import Outcomes, Rules, merge
+from tables.audience.projection import Outcomes, Rules, merge
+from tables.campaigns.numbers import CampaignNumbers
 from tests.agents.recipient_rows import BASE, group
 from tests.sql.campaign_world import World
 

@@ -19,10 +19,10 @@ from streams.records.analytics import record_id
 from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings
 from streams.topics import Name
-from tables.sql.campaign_stats import COLUMNS, stored
-from tables.sql.database import Database
-from tables.stats import rates
-from tables.views import StatsView
+from tables.database.connection import Database
+from tables.stats.materialised import COLUMNS, stored
+from tables.stats.totals import rates
+from tables.stats.views import StatsView
 from tests.sql.campaign_world import World
 
 AT = datetime(2026, 1, 28, 9, tzinfo=UTC)

@@ -15,7 +15,7 @@ from agents.complaints import Complaints
 from streams.contracts.commands import Verb
 from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings
-from tables.sql.complaints import Counted, Watched, pause
+from tables.commands.complaint_pauses import Counted, Watched, pause
 from tests.environment import environment
 from tests.sql.campaign_world import World
 
@@ -102,8 +102,8 @@ import asyncio, sys
 from datetime import UTC, datetime
 from uuid import UUID
 from streams.settings import from_environment
-from tables.sql.complaints import Counted, Watched, pause
-from tables.sql.database import Database
+from tables.commands.complaint_pauses import Counted, Watched, pause
+from tables.database.connection import Database
 async def main():
     settings, watched = from_environment(), Watched(UUID(sys.argv[1]), "acme", int(sys.argv[2]), Counted(0, 0))
     await Database(settings, "t").until_up(lambda c: pause(c, settings, watched, Counted(1000, 50), datetime.now(UTC), {}))

@@ -10,7 +10,7 @@ import pytest
 from connectors.templates import Content, load
 from streams.contracts.commands import Verb
 from streams.errors import CampaignError
-from tables.sql.contents import fix_contents
+from tables.campaigns.contents import fix_contents
 from tests.sql.campaign_world import World
 
 ID = "00000000-002a-8000-84d2-9f31c05be7a4"

@@ -12,7 +12,7 @@ from connectors.local.engine import RunningEngine
 from streams import metrics
 from streams.errors import DependencyDownError
 from streams.settings import Settings
-from tables.sql.database import Database, connect, translated, until_up
+from tables.database.connection import Database, connect, translated, until_up
 from tests.eventually import eventually
 
 

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from streams.errors import CampaignError, ConflictError, NotFoundError
 from streams.records.sending import Limits
 from tables import channels
-from tables.contacts import contact_row
-from tables.sql import contact_lists, contacts, directory, suppressions, tenants
-from tables.sql.database import prepare
+from tables.contacts import lists, store
+from tables.contacts.fields import contact_row
+from tables.database.connection import prepare
+from tables.directory import directory, suppressions
+from tables.tenants import tenants
 
 
 @pytest.fixture
@@ -170,24 +172,24 @@ async def test_a_contact_is_suppressed_only_in_its_own_tenant(connection: asyncp
 async def test_a_contact_is_updated_by_the_same_identifier(connection: asyncpg.Connection) -> None:
     row = contact_row(1, {"external_id": "7", "email": "Ana@example.com", "first_name": "Ana"}, {"plan": "pro", "age": 3})
     async with connection.transaction():
-        first = await contacts.upsert_contact(connection, "acme", row)
+        first = await store.upsert_contact(connection, "acme", row)
     async with connection.transaction():
-        second = await contacts.upsert_contact(connection, "acme", contact_row(1, {"external_id": "7", "last_name": "B"}, {"plan": "free"}))
+        second = await store.upsert_contact(connection, "acme", contact_row(1, {"external_id": "7", "last_name": "B"}, {"plan": "free"}))
     assert second.id == first.id
     assert (second.first_name, second.last_name, second.email) == ("Ana", "B", "ana@example.com")
     assert second.attributes == {"plan": "free", "age": 3}
-    assert await contacts.get_contact(connection, "acme", first.id) == second
-    assert await contact_lists.list_contacts(connection, "acme") == [second]
+    assert await store.get_contact(connection, "acme", first.id) == second
+    assert await lists.list_contacts(connection, "acme") == [second]
     with pytest.raises(NotFoundError):
-        await contacts.get_contact(connection, "other", first.id)
+        await store.get_contact(connection, "other", first.id)
     async with connection.transaction():
         with pytest.raises(CampaignError):
-            await contacts.upsert_contact(connection, "other", contact_row(1, {"id": str(first.id)}, {}))
+            await store.upsert_contact(connection, "other", contact_row(1, {"id": str(first.id)}, {}))
 
 
 async def _contact(connection: asyncpg.Connection, tenant: str, **fields: str) -> UUID:
     async with connection.transaction():
-        return (await contacts.upsert_contact(connection, tenant, contact_row(1, fields, {}))).id
+        return (await store.upsert_contact(connection, tenant, contact_row(1, fields, {}))).id
 
 
 _PARTS = st.text("aZ09._+-@ü'\u212a ", min_size=1, max_size=12)

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from streams.errors import MalformedError
 from streams.settings import Settings
-from tables.contact_files import Format, Lines, Rejected, read_contacts
-from tables.contacts import ContactRow
-from tables.sql.contacts_import import Progress, import_contacts
-from tables.sql.database import prepare
-from tables.sql.directory import segment_named
-from tables.sql.tenants import create_tenant
+from tables.contacts.fields import ContactRow
+from tables.contacts.files import Format, Lines, Rejected, read_contacts
+from tables.contacts.imports import Progress, import_contacts
+from tables.database.connection import prepare
+from tables.directory.directory import segment_named
+from tables.tenants.tenants import create_tenant
 
 MEMBERS = "SELECT count(*) FROM segment_members WHERE segment_id = $1"
 

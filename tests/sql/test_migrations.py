@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from streams.errors import DependencyDownError
-from tables.sql import migrate
+from tables.database import migrate
 
 # Specification, section 3: column -> (type, nullable, default); an unnamed default is None.
 _CAMPAIGNS = {
@@ -152,7 +152,7 @@ async def test_migrating_again_and_at_once_changes_nothing(postgres: str) -> Non
     admin = await asyncpg.connect(postgres)
     await admin.execute("CREATE DATABASE migrate_twice")
     dsn = postgres.rpartition("/")[0] + "/migrate_twice"
-    program = "import sys; from tables.sql.migrate import upgrade; upgrade(sys.argv[1])"
+    program = "import sys; from tables.database.migrate import upgrade; upgrade(sys.argv[1])"
     processes = [await asyncio.create_subprocess_exec(sys.executable, "-c", program, dsn) for _ in range(2)]
     await asyncio.gather(asyncio.to_thread(migrate.upgrade, dsn), asyncio.to_thread(migrate.upgrade, dsn))
     assert [await process.wait() for process in processes] == [0, 0]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from streams.errors import CampaignError
 from streams.records.message_id import MAX_ORDINAL
-from tables.sql.campaigns import get_campaign
-from tables.sql.recipients import list_recipients, ordinal_of, recipient_id
+from tables.audience.recipients import list_recipients, ordinal_of, recipient_id
+from tables.campaigns.campaign import get_campaign
 from tests.sql.audience_world import Directory, expand
 from tests.sql.campaign_world import World
 

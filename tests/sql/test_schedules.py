@@ -16,8 +16,8 @@ import pytest
 from agents.scheduler import SCHEDULER
 from streams.contracts.commands import Command, Verb, parse
 from streams.errors import CampaignError, IllegalTransitionError
-from tables.sql.execute import run
-from tables.sql.schedules import next_due
+from tables.commands.due import next_due
+from tables.commands.execute import run
 from tests.agents.desks import desk
 from tests.environment import environment
 from tests.sql.campaign_world import World, make_world

@@ -14,8 +14,8 @@ import pytest
 
 from streams.contracts.commands import Verb
 from streams.errors import CampaignError, IllegalTransitionError
-from tables.sql.campaigns import list_campaigns
-from tables.sql.occurrences import MARGIN
+from tables.campaigns.campaign import list_campaigns
+from tables.campaigns.occurrences import MARGIN
 from tests.agents.desks import desk
 from tests.environment import environment
 from tests.sql.campaign_world import World, make_world

@@ -11,8 +11,8 @@ import pytest
 from streams.contracts.commands import Verb
 from streams.errors import ConflictError
 from streams.records.sending import LimitsChanged, decode_sending
-from tables.sql.campaigns import get_campaign
-from tables.sql.recipients import list_recipients
+from tables.audience.recipients import list_recipients
+from tables.campaigns.campaign import get_campaign
 from tests.sql.campaign_world import World
 from tests.sql.series_world import HOURLY, MINUTE, Make, act, child, children, column, due, finish, hour, series, start_due, trigger
 

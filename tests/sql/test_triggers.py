@@ -15,7 +15,7 @@ from streams.contracts.commands import Verb
 from streams.errors import CampaignError, ConflictError, IllegalTransitionError, NotFoundError
 from streams.records.sending import Limits, Opened, RowsReady, Span, SpansAdded, decode_sending
 from streams.topics import Name
-from tables.sql.suppressions import suppress
+from tables.directory.suppressions import suppress
 from tests.sql.audience_world import Directory, ledger, segment
 from tests.sql.campaign_world import World, make_world
 

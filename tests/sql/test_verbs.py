@@ -16,9 +16,9 @@ from streams.errors import CampaignError, ConflictError, IllegalTransitionError,
 from streams.records.expansions import Stage, decode_expansion
 from streams.records.sending import Cancelled, Limits, LimitsChanged, Paused, Resumed, decode_sending
 from streams.settings import Settings
-from tables.sql import milestones
-from tables.sql.campaigns import get_campaign, list_campaigns
-from tables.sql.execute import execute
+from tables.campaigns.campaign import get_campaign, list_campaigns
+from tables.commands import milestones
+from tables.commands.execute import execute
 from tests.sql.campaign_world import World, make_world
 
 SOON = (datetime.now(UTC) + timedelta(hours=1)).isoformat()

@@ -24,8 +24,8 @@ from streams.records.facts import Batch, Group, Kind, pack
 from streams.records.message_events import KINDS, MessageOutcome
 from streams.records.message_id import MessageIds
 from streams.topics import TOPICS
-from tables.sql.answers import Answer, Refusal
-from tables.sql.campaign_numbers import NumberedCampaign
+from tables.campaigns.numbers import NumberedCampaign
+from tables.commands.answers import Answer, Refusal
 
 _DOCUMENT = asyncapi.document()
 _MESSAGES = _DOCUMENT["components"]["messages"]

@@ -18,7 +18,7 @@ from connectors.templates import Broken, Content
 from streams.records.facts import Kind, unpack
 from streams.records.message_id import SHARD_SIZE, MessageIds
 from streams.records.messages import decode_message
-from tables.sql.recipients import recipient_id
+from tables.audience.recipients import recipient_id
 
 NUMBER, TENANT, AT = 42, "acme", "2026-01-28T09:00:00.000Z"
 SOMEBODY = UUID(int=1)

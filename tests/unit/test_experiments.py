@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streams.contracts.ab_tests import AbTest
 from streams.contracts.evaluations import Evaluation, Outcome
 from streams.records.stats import Counts
-from tables.experiments import Decision, decide, evaluate, interval, p_value_of
+from tables.campaigns.ab_test_statistics import Decision, decide, evaluate, interval, p_value_of
 from tests.unit.test_ab_tests import ab_test
 
 AT = "2026-01-28T13:00:00.000Z"

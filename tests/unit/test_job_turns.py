@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from agents.job_turns import Turn, next_turn
 from agents.jobs import JOBS
-from tables.sql import job_runs
-from tables.sql.job_runs import JobRun
+from tables.database import job_runs
+from tables.database.job_runs import JobRun
 
 NOW = datetime(2026, 1, 28, 9, tzinfo=UTC)
 EVERY = timedelta(minutes=5)

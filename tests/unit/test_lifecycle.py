@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streams.contracts.commands import Verb
 from streams.errors import IllegalTransitionError
-from tables.sql.lifecycle import Status, check_editable, transition
+from tables.campaigns.lifecycle import Status, check_editable, transition
 
 S, V = Status, Verb
 # design: rules.md, "Lifecycle"; everything that is not here is refused

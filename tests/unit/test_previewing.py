@@ -17,7 +17,7 @@ from connectors.test_sends import NOBODY, messages, spelled
 from streams.errors import CampaignError
 from streams.records.message_id import MessageIds
 from streams.records.messages import Message, decode_message
-from tables.sql.recipients import recipient_id
+from tables.audience.recipients import recipient_id
 
 IDS, TENANT, AT = MessageIds([b"0123456789abcdef"]), "acme", "2026-01-28T09:00:00.000Z"
 SOMEBODY, ANA = UUID(int=1), {"firstName": "Ana"}

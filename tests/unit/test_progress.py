@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.records.sending import CHUNK, lane
-from tables.progress import Progress, decode_progress, encode_progress, is_grantable
+from tables.throttle.progress import Progress, decode_progress, encode_progress, is_grantable
 
 lanes_ = st.integers(1, 9)
 

@@ -6,9 +6,9 @@ from typing import cast
 
 from api.rates import Rates
 from streams.records.stats import Counts
-from tables.sending import CampaignSending
-from tables.stats import CampaignStats
-from tables.views import SendingView, StatsView
+from tables.stats.totals import CampaignStats
+from tables.stats.views import SendingView, StatsView
+from tables.throttle.state import CampaignSending
 
 
 class _Stats:

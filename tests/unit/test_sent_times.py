@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from streams.records.facts import Group, Kind, pack, unpack
-from tables.sent_times import MOST_SECONDS, SentTimes
-from tables.shards import Shard
+from tables.stats.sent_times import MOST_SECONDS, SentTimes
+from tables.stats.shards import Shard
 from tests.unit.test_stats_fold import BASE, HAPPENED, Happened, batch, stats, truth
 
 WINDOW = 2

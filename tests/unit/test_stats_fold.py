@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from streams.records.facts import Batch, Group, Kind, pack, unpack
 from streams.records.stats import Counts, ShardStats, decode_stats, encode_stats
-from tables.shards import InvalidFactsError, Shard
-from tables.stats import CampaignStats, Rates, merged, percent, rates
+from tables.stats.shards import InvalidFactsError, Shard
+from tables.stats.totals import CampaignStats, Rates, merged, percent, rates
 
 BASE = 1_795_000_000
 MACHINES = {"machine_opened", "machine_clicked"}

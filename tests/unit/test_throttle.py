@@ -30,7 +30,7 @@ from streams.records.sending import (
     SpansReleased,
     Tick,
 )
-from tables.sending import Clock
+from tables.throttle.state import Clock
 from tests.unit.throttle_world import START, World, settings_with
 
 HOUR = timedelta(hours=1)

@@ -9,9 +9,9 @@ import pytest
 from streams.contracts.envelope import encode
 from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings
-from tables.sending import CampaignSending, TenantSending, Waiting, encode_tenant
-from tables.stats import CampaignStats
-from tables.views import SendingView, StatsView
+from tables.stats.totals import CampaignStats
+from tables.stats.views import SendingView, StatsView
+from tables.throttle.state import CampaignSending, TenantSending, Waiting, encode_tenant
 
 SETTINGS = Settings.model_validate(
     {"kafka": "127.0.0.1:1", "postgres": "postgresql://not-needed", "nats": "nats://not-needed", "message_keys": "00" * 32}

@@ -15,7 +15,7 @@ from connectors.webhooks.delivery import Delivery, SignatureError, UnparsableErr
 from connectors.webhooks.providers import PROVIDERS, checked
 from streams.errors import CampaignError
 from streams.settings import Settings
-from tables.sql.webhook_secrets import Seal, SealError, WebhookSecret
+from tables.tenants.webhook_secrets import Seal, SealError, WebhookSecret
 from tests import webhook_signing as signing
 
 TOLERANCE = timedelta(minutes=5)

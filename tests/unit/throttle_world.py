@@ -36,7 +36,7 @@ from streams.records.sending import (
 )
 from streams.settings import Settings
 from streams.topics import Name
-from tables.sending import TenantSending, decode_tenant
+from tables.throttle.state import TenantSending, decode_tenant
 
 START = datetime(2026, 1, 28, 9, tzinfo=UTC)
 

@@ -1,0 +1,187 @@
+"""A/B tests at rest: their variants, when they are due, what was decided, and the release of those who were held back.
+
+Everything happens in the transaction of the caller. A decision, the winner, the event and the release are one transaction on the locked
+row of the campaign, so of two evaluators, or of an evaluator and a person, one decides, and a crash leaves all of it or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, assert_never
+from uuid import UUID
+
+import msgspec
+
+from streams.contracts import events
+from streams.contracts.ab_tests import AbTest
+from streams.contracts.bodies import broken
+from streams.contracts.envelope import Record, rfc3339
+from streams.contracts.evaluations import Evaluation
+from streams.errors import ConflictError, FieldError
+from streams.records.sending import SpansReleased
+from tables.campaigns.ab_test_statistics import Decision, decide
+from tables.campaigns.campaign import Campaign, change_campaign, lock_campaign, of_row
+from tables.campaigns.lifecycle import Status
+from tables.campaigns.times import RECURRING
+from tables.database.connection import Connection
+from tables.database.outbox import Outgoing, append, lifecycle, to_throttle
+
+UNDECIDED = "ab-test-undecided"  # reason of the alert
+_SENDING = (Status.RUNNING, Status.PAUSED)
+_AT_ONCE = 200  # tests that one run of the evaluator looks at; the next run is a second later
+_COLUMNS = "campaign_id, variant_id, name, template_id, subject, weight"
+_DUE = "FROM campaigns WHERE ab_test_until IS NOT NULL AND deleted_at IS NULL AND status IN ('running', 'paused', 'completed')"
+
+
+class Decided(Record, frozen=True, omit_defaults=False):
+    """A line of `ab_test_decisions`: `winner`, `extend` and `ask` are the evaluator's, `declared` is a person's."""
+
+    at: datetime
+    decision: str
+    variant_id: str | None
+    decided_by: UUID | None
+    evaluation: dict[str, Any] | None
+
+
+def test_of(campaign: Campaign) -> AbTest | None:
+    """The test of the campaign, None when it has none."""
+    return None if campaign.ab_test_config is None else AbTest.model_validate(campaign.ab_test_config, extra="ignore")
+
+
+async def write_variants(connection: Connection, campaign: Campaign) -> None:
+    """Make the rows of `campaign_variants` say what the campaign does. A variant without any template has no row yet."""
+    if campaign.version > 1:
+        await connection.execute("DELETE FROM campaign_variants WHERE campaign_id = $1", campaign.id)
+    test = test_of(campaign)
+    rows = [
+        (campaign.id, variant.variant_id, variant.name, variant.template_id or campaign.template_id, variant.subject, variant.weight)
+        for variant in (test.variants if test else ())
+        if variant.template_id or campaign.template_id
+    ]
+    if rows:
+        await connection.executemany(f"INSERT INTO campaign_variants ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)", rows)
+
+
+async def copy_variants(connection: Connection, from_id: UUID, to_id: UUID) -> None:
+    """The variants of a campaign as another one's, which has none yet; the winner is not copied."""
+    await connection.execute(
+        f"INSERT INTO campaign_variants ({_COLUMNS})"
+        " SELECT $2, variant_id, name, template_id, subject, weight FROM campaign_variants WHERE campaign_id = $1",
+        *(from_id, to_id),
+    )
+
+
+def clock(campaign: Campaign, at: datetime) -> dict[str, datetime]:
+    """The columns that change when the last message of the sample has been sent; once a winner is known nothing is due any more."""
+    test = test_of(campaign)
+    if test is None or campaign.winner_variant_id is not None:
+        return {"sample_sent_at": at}
+    return {"sample_sent_at": at, "ab_test_until": at + test.duration}
+
+
+async def next_due(connection: Connection) -> datetime | None:
+    """When the next test is to be evaluated."""
+    due: datetime | None = await connection.fetchval(f"SELECT min(ab_test_until) {_DUE}")
+    return due
+
+
+async def due(connection: Connection, at: datetime) -> list[Campaign]:
+    """The campaigns whose tests are to be evaluated by now, the longest overdue first."""
+    rows = await connection.fetch(f"SELECT * {_DUE} AND ab_test_until <= $1 ORDER BY ab_test_until LIMIT {_AT_ONCE}", at)
+    return [of_row(row) for row in rows]
+
+
+async def decisions(connection: Connection, campaign: Campaign) -> list[Decided]:
+    """What was decided about the campaign's test, in order."""
+    columns = ", ".join(Decided.__struct_fields__)
+    rows = await connection.fetch(f"SELECT {columns} FROM ab_test_decisions WHERE campaign_id = $1 ORDER BY seq", campaign.id)
+    return [Decided(**row) for row in rows]
+
+
+async def declare(
+    connection: Connection, campaign: Campaign, variant_id: str, actor: UUID | None, correlation_id: str, at: datetime
+) -> Campaign:
+    """A person decides, whenever the campaign is being sent or has been without a decision. The same winner again changes nothing.
+
+    Raises CampaignError for a variant that the campaign does not have, ConflictError when another one has won. The row is locked.
+    """
+    if campaign.type == RECURRING:
+        raise broken(FieldError("variantId", "a series has no winner, each of its campaigns has its own"))
+    test = test_of(campaign)
+    known = [variant.variant_id for variant in test.variants] if test else []
+    if variant_id not in known:
+        raise broken(FieldError("variantId", f"one of {', '.join(known)}" if known else "the campaign has no A/B test"))
+    if campaign.winner_variant_id == variant_id:
+        return campaign
+    if campaign.winner_variant_id is not None:
+        raise ConflictError(f"{campaign.winner_variant_id} is the winner of this test already, {variant_id} cannot become it.")
+    await _record(connection, campaign, at, "declared", variant_id, actor)
+    event = _won(campaign, variant_id, at, declared_by=str(actor) if actor else None, by="person")
+    return await _release(connection, campaign, event, correlation_id, at)
+
+
+async def conclude(connection: Connection, due: Campaign, evaluation: Evaluation, at: datetime) -> Decision | None:
+    """The evaluator decides by the test's policy; None when there is nothing to decide (any more). Raises NotFoundError."""
+    campaign = await lock_campaign(connection, due.tenant_id, due.id)
+    test = test_of(campaign)
+    if test is None or campaign.ab_test_until is None or campaign.ab_test_until > at or campaign.status is Status.CANCELLED:
+        return None
+    is_extended = any(one.decision == Decision.EXTEND for one in await decisions(connection, campaign))
+    decision = decide(test, evaluation.outcome, is_extended=is_extended)
+    winner = evaluation.best if decision is Decision.WINNER else None
+    await _record(connection, campaign, at, decision, winner, None, evaluation)
+    correlation_id = campaign.correlation_id or str(campaign.id)
+    match decision:
+        case Decision.WINNER:
+            event = _won(campaign, evaluation.best, at, by="evaluator", evaluation=evaluation)
+            await _release(connection, campaign, event, correlation_id, at)
+        case Decision.EXTEND:
+            after = await change_campaign(connection, campaign, at, ab_test_until=campaign.ab_test_until + test.duration)
+            updated = events.Updated(str(after.id), after.name, after.channel, ("abTestUntil",))
+            await append(connection, [_public(updated, after, correlation_id, at)])
+        case Decision.ASK:
+            after = await change_campaign(connection, campaign, at, ab_test_until=None)
+            said = "The A/B test has no clear winner and waits for somebody to declare one."
+            alert = events.Alert(str(after.id), after.name, after.channel, rfc3339(at), UNDECIDED, said)
+            await append(connection, [_public(alert, after, correlation_id, at)])
+        case _:
+            assert_never(decision)
+    return decision
+
+
+def _won(campaign: Campaign, variant_id: str, at: datetime, **more: Any) -> events.WinnerDeclared:
+    return events.WinnerDeclared(str(campaign.id), campaign.name, campaign.channel, variant_id, rfc3339(at), **more)
+
+
+async def _release(connection: Connection, campaign: Campaign, event: events.WinnerDeclared, correlation_id: str, at: datetime) -> Campaign:
+    """The rest of the audience gets the winner, throttled as any other recipients."""
+    winner = event.variant_id
+    statement = "UPDATE campaign_variants SET is_winner = true WHERE campaign_id = $1 AND variant_id = $2"
+    await connection.execute(statement, campaign.id, winner)
+    after = await change_campaign(connection, campaign, at, winner_variant_id=winner, ab_test_until=None)
+    records: Sequence[Outgoing] = [_public(event, after, correlation_id, at)]
+    if after.status in _SENDING:
+        release = SpansReleased(tenant_id=after.tenant_id, number=after.number, variant_id=winner)
+        records = [*records, to_throttle(release, after.id, after.version)]
+    await append(connection, records)
+    return after
+
+
+def _public(event: events.LifecycleEvent, campaign: Campaign, correlation_id: str, at: datetime) -> Outgoing:
+    return lifecycle(event, campaign.tenant_id, campaign.id, campaign.version, correlation_id, at)
+
+
+async def _record(
+    connection: Connection,
+    campaign: Campaign,
+    at: datetime,
+    decision: str,
+    variant_id: str | None,
+    actor: UUID | None,
+    evaluation: Evaluation | None = None,
+) -> None:
+    await connection.execute(
+        "INSERT INTO ab_test_decisions (campaign_id, at, decision, variant_id, decided_by, evaluation) VALUES ($1, $2, $3, $4, $5, $6)",
+        *(campaign.id, at, decision, variant_id, actor, None if evaluation is None else msgspec.to_builtins(evaluation)),
+    )

@@ -1,0 +1,45 @@
+"""What a campaign says: its template's content and its variants', as they are until it starts, and as they were then ever after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from streams.contracts.envelope import Record
+from tables.database.connection import Connection
+
+# The campaign itself and its variants; a variant's subject stands in place of its template's.
+_PRESENT = """
+SELECT v.variant_id, c.name AS campaign_name,
+       t.content || CASE WHEN v.subject <> '' AND c.channel = 'email' THEN jsonb_build_object('subject', v.subject) ELSE '{}' END AS content
+  FROM campaigns c
+ CROSS JOIN LATERAL (SELECT NULL::varchar AS variant_id, c.template_id, NULL::varchar AS subject
+                      UNION ALL SELECT variant_id, template_id, subject FROM campaign_variants WHERE campaign_id = c.id) AS v
+  LEFT JOIN templates t ON t.id = v.template_id AND t.tenant_id = c.tenant_id AND t.channel = c.channel
+ WHERE c.id = $1"""
+_FIXED = "SELECT variant_id, campaign_name, content FROM campaign_contents WHERE campaign_id = $1"
+
+
+class Said(Record, frozen=True):
+    """What is sent under a variant; None is the campaign itself. `content` is None where there is no such template."""
+
+    variant_id: str | None
+    campaign_name: str
+    content: dict[str, Any] | None
+
+
+async def fix_contents(connection: Connection, campaign_id: UUID) -> None:
+    """From this transaction's commit on the campaign says what it says now. A repeat changes nothing."""
+    await connection.execute(
+        "INSERT INTO campaign_contents (campaign_id, variant_id, campaign_name, content)"
+        f" SELECT $1, variant_id, campaign_name, content FROM ({_PRESENT}) AS present ON CONFLICT DO NOTHING",
+        campaign_id,
+    )
+
+
+async def contents(connection: Connection, campaign_id: UUID) -> Sequence[Said]:
+    """The campaign's own first, then its variants by id: the fixed ones, and before it has started the present ones."""
+    order = 'ORDER BY variant_id COLLATE "C" NULLS FIRST'
+    rows = await connection.fetch(f"{_FIXED} {order}", campaign_id) or await connection.fetch(f"{_PRESENT} {order}", campaign_id)
+    return [Said(**row) for row in rows]

@@ -1,0 +1,46 @@
+"""What a campaign number stands for: the fields that never change once a campaign has started, kept in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from tables.database.connection import Connection
+
+_SQL = "SELECT number, id, tenant_id, channel::text, coalesce(key_epoch, 0) AS key_epoch FROM campaigns WHERE number = ANY($1::bigint[])"
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedCampaign:
+    """`key_epoch` is the one that its message ids are signed with."""
+
+    number: int
+    id: UUID
+    tenant_id: str
+    channel: str
+    key_epoch: int
+
+
+class CampaignNumbers:
+    """At most `limit` campaigns by number. Deleted ones are found, too: their rows stay."""
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self._known: dict[int, NumberedCampaign] = {}
+        self._limit = limit
+
+    def get(self, number: int) -> NumberedCampaign | None:
+        """None: never loaded, or there is no such campaign."""
+        return self._known.get(number)
+
+    def missing(self, numbers: Iterable[int]) -> set[int]:
+        return set(numbers) - self._known.keys()
+
+    async def load(self, connection: Connection, numbers: Iterable[int]) -> None:
+        """Read the ones that are not in memory; afterwards all of `numbers` that exist are."""
+        wanted = set(numbers)
+        if len(self._known) + len(wanted) > self._limit:
+            self._known.clear()
+        if missing := self.missing(wanted):
+            for row in await connection.fetch(_SQL, sorted(missing)):
+                self._known[row["number"]] = NumberedCampaign(**dict(row))

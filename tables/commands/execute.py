@@ -1,0 +1,97 @@
+"""Carries out a command, REST's or Kafka's: first answer again for a repeat, one transaction for the change, its events and its answer."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from streams.contracts.bodies import broken
+from streams.contracts.commands import Command, Verb
+from streams.errors import CampaignError, ConflictError, FieldError, PreconditionFailedError
+from streams.settings import Settings
+from tables.campaigns.campaign import lock_campaign, lock_tenant, presented
+from tables.campaigns.lifecycle import transition
+from tables.campaigns.times import RECURRING
+from tables.commands import answers, series_verbs, verbs
+from tables.commands.answers import Answer, Change, Identity, Refusal, Scope
+from tables.commands.triggers import trigger
+from tables.commands.verbs import SentSoFar, Task
+from tables.database.connection import Connection, translated
+
+
+def nothing_known(tenant: str, number: int) -> int:
+    """No live view is at hand: 0 messages sent."""
+    return 0
+
+
+async def run(
+    pool: asyncpg.Pool, settings: Settings, command: Command, *, scope: Scope, key: str = "", sent: SentSoFar = nothing_known
+) -> Answer:
+    """`execute` in a transaction of its own; what changed is logged once it is committed.
+
+    A refusal is an answer, too (`Answer.result` raises it). Raises DependencyDownError when PostgreSQL does not answer.
+    """
+    with translated():
+        async with pool.acquire() as connection, connection.transaction():
+            answer = await execute(connection, settings, command, scope=scope, key=key, sent=sent)
+    for change in answer.changes:
+        change.log()
+    return answer
+
+
+async def known_answer(connection: Connection, command: Command, *, scope: Scope, key: str) -> Answer | None:
+    """What a repeat of the command gets; None for one that is new. Nothing is carried out."""
+    try:
+        return await answers.recall(connection, _identity(command, scope, key), command.at)
+    except ConflictError as error:
+        return _refused(command, error)
+
+
+async def execute(
+    connection: Connection, settings: Settings, command: Command, *, scope: Scope, key: str = "", sent: SentSoFar = nothing_known
+) -> Answer:
+    """Carry out a command in the caller's transaction. With a `key` (correlationId, Idempotency-Key) a repeat gets the first answer.
+
+    Nothing of a refused command stays but the answer.
+    """
+    if key and (known := await known_answer(connection, command, scope=scope, key=key)):
+        return known
+    try:
+        async with connection.transaction():
+            answer = await _carry_out(Task(connection, settings, command, sent))
+    except CampaignError as error:
+        answer = _refused(command, error)
+    if key:
+        await answers.remember(connection, _identity(command, scope, key), answer, command.at)
+    return answer
+
+
+async def _carry_out(task: Task) -> Answer:
+    command = task.command
+    if command.verb is Verb.CREATE:
+        campaign = await verbs.create(task)
+        return Answer(201, campaign.id, campaign.number, presented(campaign))
+    if command.campaign_id is None:
+        raise broken(FieldError("campaignId", "is needed"))
+    if command.verb in (Verb.START, Verb.RESUME):  # the tenant's row before the campaign's, or two starts could deadlock
+        await lock_tenant(task.connection, command.tenant_id)
+    before = await lock_campaign(task.connection, command.tenant_id, command.campaign_id)
+    if command.if_match is not None and command.if_match != before.version:
+        raise PreconditionFailedError(f"The campaign is at version {before.version}, If-Match names {command.if_match}.")
+    if command.verb is Verb.TRIGGER:
+        return await trigger(task.connection, task.settings, command, before)
+    changing = series_verbs.CHANGES if before.type == RECURRING else verbs.CHANGES
+    after = await changing[command.verb](task, before, transition(before.status, command.verb))
+    change = Change(command.tenant_id, command.correlation_id, after.id, before.status, after.status)
+    changes = (*((change,) if before.status is not after.status else ()), *task.changes)
+    if command.verb is Verb.DELETE:
+        return Answer(204, after.id, after.number, changes=changes)
+    status = 201 if command.verb is Verb.AB_TEST else 200
+    return Answer(status, after.id, after.number, presented(after), changes=changes)
+
+
+def _identity(command: Command, scope: Scope, key: str) -> Identity:
+    return Identity(command.tenant_id, scope, key, command.content())
+
+
+def _refused(command: Command, error: CampaignError) -> Answer:
+    return Answer(error.status, command.campaign_id, refusal=Refusal.of(error))

@@ -1,0 +1,179 @@
+"""The import of contacts: a file of any length becomes contacts and members of a segment, a few thousand rows a transaction.
+
+A crash leaves whole chunks; importing the file again updates those and goes on. Rows take effect in the order of the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from tables.contacts.fields import ContactRow
+from tables.contacts.files import Rejected
+from tables.contacts.store import Written, write_rows
+from tables.database.connection import translated
+
+CHUNK = 10_000  # rows; 4 times as many are no faster
+STATEMENT_TIMEOUT = timedelta(minutes=2)  # for the pool that imports
+_ADDRESSES = ("email", "phone", "push_token")
+Name = tuple[str, object]  # what identifies a contact: ("id", …), ("external_id", …), or an address
+
+
+@dataclass(slots=True)
+class ContactChunk:
+    """Rows that can be written as one set: no two of them can mean the same contact by what they say.
+
+    A row with the identity of the one before it is merged into that one. Any other row that could mean the contact of an earlier one does
+    not fit, and begins the next chunk.
+    """
+
+    rows: dict[Name, ContactRow] = field(default_factory=dict)
+    repeats: dict[int, list[int]] = field(default_factory=dict)  # line of a row -> lines merged into it
+    rejected: list[Rejected] = field(default_factory=list)
+    _lines: int = 0
+    _last: Name | None = None
+    _taken: set[Name] = field(default_factory=set)  # ids and externalIds
+    _addresses: dict[Name, bool] = field(default_factory=dict)  # address -> whether a row without externalId and id has it
+
+    def __len__(self) -> int:
+        """Lines, those merged into others included."""
+        return self._lines
+
+    def reject(self, rejected: Rejected) -> None:
+        """Add a line that is not usable."""
+        self.rejected.append(rejected)
+        self._lines += 1
+
+    def fits(self, row: ContactRow) -> bool:
+        """Add the row; False when it has to wait for the next chunk."""
+        identity = _identity(row)
+        earlier = self.rows[identity] if identity == self._last else None
+        if earlier is not None and _lookup(earlier) == _lookup(row):
+            self.repeats.setdefault(earlier.line, []).append(row.line)
+            row = _merged(earlier, row)
+        elif identity in self.rows or self._is_ambiguous(row):
+            return False
+        self.rows[identity], self._last = row, identity
+        self._lines += 1
+        is_plain = identity[0] in _ADDRESSES
+        for name in _names(row):
+            if name[0] in _ADDRESSES:
+                self._addresses[name] = self._addresses.get(name, False) or is_plain
+            else:
+                self._taken.add(name)
+        return True
+
+    def _is_ambiguous(self, row: ContactRow) -> bool:
+        if ("id", row.id) in self._taken or ("external_id", row.external_id) in self._taken:
+            return True
+        # an address decides only where there is no id, and two different externalIds may share one
+        address = None if row.id is not None else row.address
+        return address in self._addresses and (row.external_id is None or self._addresses[address])
+
+
+def _identity(row: ContactRow) -> Name:
+    if row.id is not None:
+        return "id", row.id
+    if row.external_id is not None:
+        return "external_id", row.external_id
+    assert row.address is not None
+    return row.address
+
+
+def _lookup(row: ContactRow) -> tuple[object, ...]:
+    """What decides which contact a row means, and whether it is refused."""
+    return row.id, row.external_id, row.address if row.id is None else None
+
+
+def _names(row: ContactRow) -> Iterator[Name]:
+    for name in ("id", "external_id", *_ADDRESSES):
+        if (value := getattr(row, name)) is not None:
+            yield name, value
+
+
+def _merged(earlier: ContactRow, later: ContactRow) -> ContactRow:
+    """What both say; the later one wins."""
+    given = {name: value for name, value in later._asdict().items() if value is not None}
+    attributes = msgspec.json.decode(earlier.attributes) | msgspec.json.decode(later.attributes)
+    return earlier._replace(**given | {"line": earlier.line, "attributes": msgspec.json.encode(attributes).decode()})
+
+
+def chunks(rows: Iterable[ContactRow | Rejected], size: int) -> Iterator[ContactChunk]:
+    """The file in sets of at most `size` lines."""
+    chunk = ContactChunk()
+    for row in rows:
+        if len(chunk) >= size:
+            yield chunk
+            chunk = ContactChunk()
+        if isinstance(row, Rejected):
+            chunk.reject(row)
+        elif not chunk.fits(row):
+            yield chunk
+            chunk = ContactChunk()
+            chunk.fits(row)
+    if len(chunk):
+        yield chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Rows so far: new contacts, contacts that were there, rows that did not go in."""
+
+    imported: int = 0
+    updated: int = 0
+    rejected: int = 0
+
+    @property
+    def rows(self) -> int:
+        return self.imported + self.updated + self.rejected
+
+    def __add__(self, other: Progress) -> Progress:
+        return Progress(self.imported + other.imported, self.updated + other.updated, self.rejected + other.rejected)
+
+
+async def import_contacts(
+    pool: asyncpg.Pool,
+    tenant: str,
+    segment_id: UUID | None,
+    rows: Iterable[ContactRow | Rejected],
+    *,
+    on_rejected: Callable[[Rejected], None],
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    size: int = CHUNK,
+) -> Progress:
+    """Write all rows, a chunk of at most `size` a transaction, and read the next chunk meanwhile in a thread. Raises DependencyDownError.
+
+    `on_rejected` gets the lines that did not go in, in order within a chunk; `on_progress` is called after each chunk.
+    """
+    progress, pending = Progress(), chunks(rows, size)
+    chunk = await asyncio.to_thread(next, pending, None)
+    while chunk is not None:
+        reading = asyncio.create_task(asyncio.to_thread(next, pending, None))
+        try:
+            done, rejected = await _write(pool, tenant, segment_id, chunk)
+        finally:
+            following = await reading  # the file must not be read by two threads, nor closed under one
+        for each in rejected:
+            on_rejected(each)
+        progress += done
+        on_progress(progress)
+        chunk = following
+    return progress
+
+
+async def _write(pool: asyncpg.Pool, tenant: str, segment_id: UUID | None, chunk: ContactChunk) -> tuple[Progress, list[Rejected]]:
+    """What became of the lines of a chunk, and those that did not go in, in their order."""
+    written = Written(0, 0, ())
+    if chunk.rows:
+        with translated():
+            async with pool.acquire() as connection, connection.transaction():
+                written = await write_rows(connection, tenant, list(chunk.rows.values()), segment_id)
+    refused = [Rejected(each, reason) for line, reason in written.refused for each in (line, *chunk.repeats.pop(line, ()))]
+    rejected = sorted(chunk.rejected + refused, key=lambda it: it.line)
+    return Progress(written.imported, written.updated + sum(map(len, chunk.repeats.values())), len(rejected)), rejected

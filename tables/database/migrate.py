@@ -1,0 +1,66 @@
+"""Brings a database to the newest schema, as often and by as many processes at once as one likes."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from tables.database.connection import Connection, translated
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+_one_at_a_time = Lock()  # Alembic keeps its context in module globals; between processes an advisory lock does the same
+
+
+def upgrade(dsn: str) -> None:
+    """Migrate to the newest revision in one transaction: all of it or nothing. Blocks; also callable where an event loop runs.
+
+    Raises DependencyDownError when PostgreSQL does not answer.
+    """
+    with _one_at_a_time, ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, _upgrade(dsn)).result()
+
+
+def newest() -> str:
+    """The revision that this code needs."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+async def current(connection: Connection) -> str:
+    """The revision that the database has, "" before the first migration."""
+    if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+        return ""
+    return str(await connection.fetchval("SELECT version_num FROM alembic_version"))
+
+
+async def _upgrade(dsn: str) -> None:
+    # through asyncpg's own parser, so that every process reads a DSN alike
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn), poolclass=NullPool)
+    try:
+        with translated():
+            async with engine.connect() as connection:
+                await connection.run_sync(_run)
+    finally:
+        await engine.dispose()
+
+
+def _run(connection: SyncConnection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config

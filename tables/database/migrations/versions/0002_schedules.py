@@ -1,0 +1,16 @@
+"""Scheduled and recurring campaigns."""
+
+from __future__ import annotations
+
+from tables.database.migrations.statements import execute
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    execute(__file__)
+
+
+def downgrade() -> None:
+    raise NotImplementedError("restore a backup: going back would lose what the new columns hold")

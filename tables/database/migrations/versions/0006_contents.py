@@ -1,0 +1,16 @@
+"""What a campaign says, fixed when it starts."""
+
+from __future__ import annotations
+
+from tables.database.migrations.statements import execute
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    execute(__file__)
+
+
+def downgrade() -> None:
+    raise NotImplementedError("restore a backup: going back would lose what the new columns hold")

@@ -1,0 +1,16 @@
+"""Contacts, segments and templates of other services."""
+
+from __future__ import annotations
+
+from tables.database.migrations.statements import execute
+
+revision = "0009"
+down_revision = "0008"
+
+
+def upgrade() -> None:
+    execute(__file__)
+
+
+def downgrade() -> None:
+    raise NotImplementedError("restore a backup: going back would lose what the new columns hold")

@@ -1,0 +1,200 @@
+"""What a reader keeps in memory of a compacted topic: the newest value per key, followed live, without a consumer group."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from contextlib import suppress
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.contracts.envelope import encode
+from streams.exactly_once.fatal import end_process
+from streams.records.stats import ShardStats, decode_stats
+from streams.settings import Settings
+from streams.topics import Name, Topics
+from tables.stats.totals import CampaignStats, merged
+from tables.throttle.state import CampaignSending, TenantSending, decode_tenant
+from tables.throttle.usage import QuotaWindows
+
+_RETRY = 0.5  # seconds between two attempts to reach Kafka
+_SENDING = b"sending\0"  # table, separator, then the tenant's id as JSON
+_log = logging.getLogger(__name__)
+
+
+class CompactedView(ABC):
+    """Reads a compacted topic from its beginning and follows it: `async with StatsView(settings) as view: await view.ready.wait()`.
+
+    Sees committed records only, usually within 0.1 s. A broker that is away, at the start or later, is waited for; what was read stays
+    readable meanwhile. `ready` is set once everything that was committed at the start has been read. A record that cannot be decoded is
+    logged and left out: a view must not fall for one bad value. Several may use one view: it reads from the first `async with` to the end
+    of the last.
+    """
+
+    def __init__(self, settings: Settings, topic: Name) -> None:
+        self.ready = asyncio.Event()
+        self._settings, self._topic, self._partitions = settings, Topics(settings).name(topic), settings.partitions
+        self._task: asyncio.Task[None] | None = None
+        self._users = 0
+
+    @abstractmethod
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """The newest value of a key; None when it was deleted. Raises ValueError for a value that cannot be decoded."""
+
+    async def __aenter__(self) -> Self:
+        self._users += 1
+        if self._task is None:
+            self._task = asyncio.create_task(self._run_or_end(), name=f"view of {self._topic}")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._users -= 1
+        if self._task is not None and not self._users:
+            task, self._task = self._task, None
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _run_or_end(self) -> None:
+        try:
+            await self._run()
+        except Exception as error:  # noqa: BLE001  # a view that stands still for ever would be worse than a restart
+            end_process(error)
+
+    async def _run(self) -> None:
+        waits = False
+        while True:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._settings.kafka,
+                group_id=None,
+                enable_auto_commit=False,
+                isolation_level="read_committed",
+                auto_offset_reset="earliest",  # also when compaction or a recreated topic has moved the beginning
+                fetch_max_wait_ms=50,
+                max_partition_fetch_bytes=4 << 20,
+            )
+            try:
+                await consumer.start()
+                waits = False
+                await self._follow(consumer)
+            except (KafkaError, OSError) as error:
+                if not waits:  # once, not with every attempt
+                    _log.warning("the view of %s waits for Kafka: %s", self._topic, type(error).__name__)
+                waits = True
+            finally:
+                await consumer.stop()
+            await asyncio.sleep(_RETRY)
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        sources = [TopicPartition(self._topic, partition) for partition in range(self._partitions)]
+        consumer.assign(sources)
+        ends = await consumer.end_offsets(sources)
+        while True:
+            for records in (await consumer.getmany(timeout_ms=100)).values():
+                for record in records:
+                    self._put(record.key or b"", record.value)
+            if not self.ready.is_set() and all([await consumer.position(source) >= ends[source] for source in sources]):
+                self.ready.set()
+
+    def _put(self, key: bytes, value: bytes | None) -> None:
+        try:
+            self.put(key, value)
+        except ValueError as error:
+            _log.error("a record of %s cannot be read: %s", self._topic, type(error).__name__)
+
+
+class StatsView(CompactedView):
+    """The live stats of every campaign, by campaign number. The counts of a campaign never go back, machine counts excepted."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, Name.STATS)
+        self._shards: defaultdict[int, dict[int, ShardStats]] = defaultdict(dict)
+        self._merged: dict[int, CampaignStats] = {}
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Keeps the higher version. Raises ValueError (msgspec.DecodeError) for a value that is not ShardStats."""
+        if value is None:
+            number, _, shard = key.partition(b":")
+            if self._shards[int(number)].pop(int(shard), None) is not None:
+                self._merged.pop(int(number), None)
+            return
+        stats = decode_stats(value)
+        shards = self._shards[stats.number]
+        if (known := shards.get(stats.shard)) is None or known.version < stats.version:
+            shards[stats.shard] = stats
+            self._merged.pop(stats.number, None)
+
+    def campaign(self, *numbers: int) -> CampaignStats:
+        """The stats of a campaign, or the sum of several; zeros for a campaign without facts. About 1 us when nothing is new."""
+        if len(numbers) == 1:
+            return self._campaign(numbers[0])
+        return merged(shard for number in numbers for shard in self._shards.get(number, {}).values())
+
+    def numbers(self) -> list[int]:
+        """The campaigns with facts, in order."""
+        return sorted(number for number, shards in self._shards.items() if shards)
+
+    def knows(self, number: int) -> bool:
+        """Whether there are facts of the campaign."""
+        return bool(self._shards.get(number))
+
+    def shards(self, number: int) -> list[int]:
+        """Which of the campaign's shards have facts."""
+        return sorted(self._shards.get(number, {}))
+
+    def version(self, *numbers: int) -> int:
+        """`campaign(*numbers).version` without adding anything else up."""
+        return sum(shard.version for number in numbers for shard in self._shards.get(number, {}).values())
+
+    def _campaign(self, number: int) -> CampaignStats:
+        found = self._merged.get(number)
+        if found is None:
+            if not (shards := self._shards.get(number)):
+                return CampaignStats()
+            found = self._merged[number] = merged(shards.values())
+        return found
+
+
+class SendingView(CompactedView):
+    """How far every campaign that is being sent is, by campaign number: cursors, what is in flight, why it waits and until when.
+
+    `quota` is what each tenant has sent in the last hour and day.
+
+    A campaign that is finished, cancelled or not started is not there. This is the throttle's own table, read from its state topic.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, Name.CONTROL_STATE)
+        self.quota = QuotaWindows()
+        self._tenants: dict[bytes, TenantSending] = {}
+        self._campaigns: dict[int, CampaignSending] = {}
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Rows of other tables of the control worker are left alone. Raises ValueError for a value that is not TenantSending."""
+        if not key.startswith(_SENDING):
+            self.quota.put(key, value)
+            return
+        fresh = TenantSending() if value is None else decode_tenant(value)
+        for number in self._tenants.get(key, fresh).campaigns:
+            self._campaigns.pop(number, None)
+        self._campaigns.update((number, campaign) for number, campaign in fresh.campaigns.items() if campaign.is_open)
+        if value is None:
+            self._tenants.pop(key, None)
+        else:
+            self._tenants[key] = fresh
+
+    def campaign(self, number: int) -> CampaignSending | None:
+        """None when the throttle does not know it (any more)."""
+        return self._campaigns.get(number)
+
+    def tenant(self, tenant_id: str) -> TenantSending:
+        """An empty one for a tenant that sends nothing."""
+        return self._tenants.get(_SENDING + encode(tenant_id), TenantSending())
+
+    def numbers(self) -> list[int]:
+        """The campaigns that are being sent."""
+        return list(self._campaigns)
