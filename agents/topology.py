@@ -8,17 +8,17 @@ from typing import Any
 
 from mode import Service
 
-from agents.commands import commands
-from agents.complaints import Complaints
-from agents.emit import emit
-from agents.expand import expand
-from agents.fold import fold
-from agents.ingest import Ingest
-from agents.jobs import Jobs
-from agents.milestones import milestones
-from agents.outbox_relay import OutboxRelay
-from agents.project import Project
-from agents.throttle import Ticker, throttle
+from agents.counting.complaints import Complaints
+from agents.counting.fold import fold
+from agents.counting.ingest import Ingest
+from agents.counting.project import Project
+from agents.jobs.jobs import Jobs
+from agents.sending.commands import commands
+from agents.sending.emit import emit
+from agents.sending.expand import expand
+from agents.sending.milestones import milestones
+from agents.sending.outbox_relay import OutboxRelay
+from agents.sending.throttle import Ticker, throttle
 from connectors.nats_bridge import Bridge
 from streams.exactly_once.agents import Body
 from streams.process.app import App, create_app, raw_topic

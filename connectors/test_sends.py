@@ -2,7 +2,7 @@
 
 Identity: a message id of campaign number 0 with a random ordinal, so it verifies like any other, and ingest drops what is reported of it.
 Order of effects: one SQL transaction has the count against the limit, the answer to repeat and the messages in the outbox; the relay
-carries them to `pipeline.messages.v1` (agents/outbox_relay.py). A kill -9 before the commit leaves nothing; between Kafka's commit and the
+carries them to `pipeline.messages.v1`. A kill -9 before the commit leaves nothing; between Kafka's commit and the
 relay's it is the same message under the same id once more.
 """
 

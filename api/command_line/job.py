@@ -24,5 +24,5 @@ def run(name: Annotated[str, typer.Argument(help=f"one of {', '.join(JOBS)}")], 
         complain(f"there is no job {name!r}: one of {', '.join(JOBS)}")
         raise typer.Exit(2)
     # as a process of its own, because it needs what this package may not import
-    command = [sys.executable, "-m", "agents.run_job", name, *(["--json"] if as_json else [])]
+    command = [sys.executable, "-m", "agents.jobs.run_once", name, *(["--json"] if as_json else [])]
     os.execvp(command[0], command)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 
-from agents.commands import commands
-from agents.milestones import milestones
-from agents.outbox_relay import OutboxRelay
+from agents.sending.commands import commands
+from agents.sending.milestones import milestones
+from agents.sending.outbox_relay import OutboxRelay
 from streams.process import logs
 from streams.process.app import create_app, raw_topic, run
 from streams.settings import from_environment

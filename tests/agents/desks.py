@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from agents.job import Desk
+from agents.jobs.job import Desk
 from streams.settings import Settings
 from tables.database.connection import Database
 from tables.stats.views import StatsView

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from agents.job import Desk, Job
+from agents.jobs.job import Desk, Job
 
 
 @dataclass

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from agents.recurring import RECURRING
-from agents.scheduler import SCHEDULER
+from agents.jobs.recurring import RECURRING
+from agents.jobs.scheduler import SCHEDULER
 from streams.process import logs
 from streams.settings import from_environment
 from tests.agents.desks import desk

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from agents.jobs import Jobs
+from agents.jobs.jobs import Jobs
 from streams.process import logs
 from streams.process.app import run
 from streams.settings import from_environment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from agents.project import Project
+from agents.counting.project import Project
 from streams.settings import from_environment
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
-from agents.fold import fold
-from agents.ingest import Ingest
+from agents.counting.fold import fold
+from agents.counting.ingest import Ingest
 from streams.process.app import create_app, raw_topic, run
 from streams.settings import from_environment
 from streams.topics import Name, Topics

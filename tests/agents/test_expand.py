@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from confluent_kafka import Producer
 
-from agents.expand import following, parse
+from agents.sending.expand import following, parse
 from streams.contracts.commands import Verb
 from streams.contracts.envelope import encode
 from streams.records.expansions import Page, Stage

@@ -14,8 +14,8 @@ from uuid import UUID
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from agents.experiments import EVALUATOR
-from agents.job import Desk
+from agents.jobs.ab_test_evaluator import EVALUATOR
+from agents.jobs.job import Desk
 from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
@@ -77,8 +77,8 @@ async def released(world: World) -> list[str]:
 
 
 async def by_hand(settings: Settings, folder: Path, crash: str = "") -> tuple[int, dict[str, int]]:
-    """`python -m agents.run_job` as a process: its exit code, and what it did."""
-    command = (sys.executable, "-m", "agents.run_job", NAME, "--json")
+    """`python -m agents.jobs.run_once` as a process: its exit code, and what it did."""
+    command = (sys.executable, "-m", "agents.jobs.run_once", NAME, "--json")
     with (folder / "job.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *command, env=environment(settings, CAMPAIGNS_CRASH=crash), stdout=asyncio.subprocess.PIPE, stderr=log

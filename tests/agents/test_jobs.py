@@ -12,8 +12,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from agents.jobs import JOBS, Jobs
-from agents.outbox_relay import OutboxRelay
+from agents.jobs.jobs import JOBS, Jobs
+from agents.sending.outbox_relay import OutboxRelay
 from connectors.local.engine import RunningEngine
 from streams.records.stats import Counts
 from streams.settings import Settings

@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from agents.project import Project
+from agents.counting.project import Project
 from streams.records.facts import Batch, Group, Kind, pack
 from streams.records.message_id import MessageIds
 from streams.settings import Settings

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.jobs import JOBS
+from agents.jobs.jobs import JOBS
 from streams.records.stats import Counts
 from streams.settings import Settings
 from streams.topics import Name
@@ -26,7 +26,7 @@ from tests.sql.campaign_world import World, make_world
 
 REFRESH = "campaign-stats-refresh"
 CAMPAIGNS = (str(Path(sys.executable).with_name("campaigns")), "job")
-MODULE = (sys.executable, "-m", "agents.run_job")  # what the command becomes
+MODULE = (sys.executable, "-m", "agents.jobs.run_once")  # what the command becomes
 
 
 @pytest.fixture

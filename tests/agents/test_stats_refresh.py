@@ -16,11 +16,11 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from agents.fold import SEALED
-from agents.job import Job
-from agents.jobs import Jobs
-from agents.outbox_relay import OutboxRelay
-from agents.stats_refresh import REFRESH
+from agents.counting.fold import SEALED
+from agents.jobs.job import Job
+from agents.jobs.jobs import Jobs
+from agents.jobs.stats_refresh import REFRESH
+from agents.sending.outbox_relay import OutboxRelay
 from streams.settings import Settings
 from streams.topics import Name
 from tables.database.connection import connect

@@ -15,8 +15,8 @@ import asyncpg
 import pytest
 from aiokafka.structs import ConsumerRecord
 
-from agents.ingest import Ingest
-from agents.piles import Pile, sort
+from agents.counting.batching import Pile, sort
+from agents.counting.ingest import Ingest
 from connectors.simulator.behaviour import Behaviour
 from connectors.simulator.service import Simulator
 from connectors.simulator.truth import recipients

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from agents.throttle import Ticker, throttle
+from agents.sending.throttle import Ticker, throttle
 from streams.process.app import create_app, raw_topic, run
 from streams.settings import from_environment
 from streams.topics import Name

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from agents.experiments import EVALUATOR
-from agents.job import Desk
+from agents.jobs.ab_test_evaluator import EVALUATOR
+from agents.jobs.job import Desk
 from api import ab_test_examples
 from streams.records.sending import Limits, Span
 from streams.records.stats import Counts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.jobs import JOBS, Jobs
+from agents.jobs.jobs import JOBS, Jobs
 from streams.settings import Settings
 from tables.database import job_runs
 from tests.agents.fake_job import Fake

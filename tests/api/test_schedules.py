@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from agents.job import Desk
-from agents.scheduler import SCHEDULER
+from agents.jobs.job import Desk
+from agents.jobs.scheduler import SCHEDULER
 from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.topics import Name
 from tables.database.connection import Database

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from agents.job import Desk
-from agents.stats_refresh import refresh
+from agents.jobs.job import Desk
+from agents.jobs.stats_refresh import refresh
 from streams.records.stats import Counts
 from streams.settings import Settings
 from tables.database.connection import Database

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 from aiokafka import AIOKafkaProducer
 
-from agents.project import Project
+from agents.counting.project import Project
 from streams.records.facts import Kind
 from streams.records.message_id import SHARD_SIZE
 from streams.settings import Settings

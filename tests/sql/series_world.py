@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from agents.job import Desk
-from agents.recurring import RECURRING
-from agents.scheduler import SCHEDULER
+from agents.jobs.job import Desk
+from agents.jobs.recurring import RECURRING
+from agents.jobs.scheduler import SCHEDULER
 from streams.contracts.commands import Command, Verb
 from tables.campaigns.occurrences import next_due
 from tables.commands import milestones

@@ -13,8 +13,8 @@ import asyncpg
 import msgspec
 import pytest
 
-from agents.job import Desk
-from agents.stats_refresh import due, refresh
+from agents.jobs.job import Desk
+from agents.jobs.stats_refresh import due, refresh
 from streams.records.analytics import record_id
 from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from agents.complaints import Complaints
+from agents.counting.complaints import Complaints
 from streams.contracts.commands import Verb
 from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pytest
 
-from agents.scheduler import SCHEDULER
+from agents.jobs.scheduler import SCHEDULER
 from streams.contracts.commands import Command, Verb, parse
 from streams.errors import CampaignError, IllegalTransitionError
 from tables.commands.due import next_due

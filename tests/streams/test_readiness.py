@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from agents.ingest import Ingest
-from agents.project import Project
+from agents.counting.ingest import Ingest
+from agents.counting.project import Project
 from agents.topology import build
 from connectors.local.unit import Health, reported
 from streams import metrics

@@ -11,7 +11,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from agents.commands import result
+from agents.sending.commands import result
 from api import asyncapi
 from api import asyncapi_examples as examples
 from connectors.nats_messages import of_outcomes

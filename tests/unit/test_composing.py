@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.emit import facts
+from agents.sending.emit import facts
 from connectors.composing import MAX_MESSAGE, Composed, aligned, compose
 from connectors.rendering import Links, RenderError, Template, Tracking
 from connectors.templates import Broken, Content

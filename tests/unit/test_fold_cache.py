@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.fold import SEALED, SealedError, Shards
+from agents.counting.fold import SEALED, SealedError, Shards
 from streams.records.facts import Batch, Group, Kind, pack
 
 SENT = Batch("acme", 1, 0, 1_795_000_000, (Group(Kind.SENT, pack([1, 2]), pack([0, 0])),))

@@ -13,7 +13,7 @@ from aiokafka.structs import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.piles import MAX_BYTES, Pile, batches, sort
+from agents.counting.batching import MAX_BYTES, Pile, batches, sort
 from streams.records.dead_letters import dead_letter
 from streams.records.facts import Kind, decode_batch, encode_batch, unpack
 from streams.records.message_id import MessageIds

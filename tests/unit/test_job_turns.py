@@ -8,8 +8,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.job_turns import Turn, next_turn
-from agents.jobs import JOBS
+from agents.jobs.jobs import JOBS
+from agents.jobs.turns import Turn, next_turn
 from tables.database import job_runs
 from tables.database.job_runs import JobRun
 

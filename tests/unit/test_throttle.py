@@ -460,7 +460,7 @@ def test_windows_of_the_quota_expire() -> None:
 
 
 def test_a_rate_limited_campaign_says_so_at_most_once_in_ten_seconds(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "agents.throttle")
+    caplog.set_level("INFO", "agents.sending.throttle")
     world = World(settings_with())
     world.open(77, 3000, limits=Limits(per_hour=1000))
     world.hear()

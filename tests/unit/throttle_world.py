@@ -13,7 +13,7 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from agents.throttle import throttle
+from agents.sending.throttle import throttle
 from streams.contracts.envelope import encode
 from streams.exactly_once.agents import Body
 from streams.exactly_once.tables import PartitionState

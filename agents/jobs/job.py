@@ -1,4 +1,4 @@
-"""What a background job is, and what it works with. The table of jobs and the service that runs them are in `agents.jobs`."""
+"""What a background job is, and what it works with. The table of jobs and the service that runs them are in `agents.jobs.jobs`."""
 
 from __future__ import annotations
 

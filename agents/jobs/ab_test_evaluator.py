@@ -13,7 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 
-from agents.job import Desk, Job
+from agents.jobs.job import Desk, Job
 from streams.contracts.ab_tests import AbTest, sample
 from streams.contracts.envelope import rfc3339
 from streams.errors import NotFoundError

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from agents.job import Desk, Job
+from agents.jobs.job import Desk, Job
 from streams import metrics
 from streams.exactly_once.crash_points import crash_point
 from tables.database import job_runs

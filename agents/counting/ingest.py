@@ -19,7 +19,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import TopicPartition
 from mode import Service
 
-from agents.piles import Pile, Refused, batches, sort
+from agents.counting.batching import Pile, Refused, batches, sort
 from streams import metrics
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.fatal import end_process

@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 
-from agents.job import Desk, Job
+from agents.jobs.job import Desk, Job
 from connectors.sources import Sources
 from streams.contracts.commands import Command, Verb
 from streams.errors import CampaignError

@@ -1,4 +1,4 @@
-"""Runs one background job now, in the foreground: `python -m agents.run_job NAME [--json]`.
+"""Runs one background job now, in the foreground: `python -m agents.jobs.run_once NAME [--json]`.
 
 It takes no lock: a worker that runs the same job at the same time is no reason to wait, since jobs are safe to run twice at once.
 """
@@ -10,9 +10,9 @@ import asyncio
 import json
 import sys
 
-from agents.job import Desk
-from agents.job_turns import Carried, carry_out
-from agents.jobs import JOBS
+from agents.jobs.job import Desk
+from agents.jobs.jobs import JOBS
+from agents.jobs.turns import Carried, carry_out
 from streams.process import logs
 from streams.settings import Settings, from_environment
 from tables.database import job_runs
@@ -34,7 +34,7 @@ async def run(name: str, settings: Settings) -> Carried:
 
 def main() -> None:
     """Exit code 0, or 1 when the job failed; its log, on stderr, says why."""
-    parser = argparse.ArgumentParser(prog="python -m agents.run_job", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m agents.jobs.run_once", description=main.__doc__)
     parser.add_argument("name", choices=sorted(JOBS))
     parser.add_argument("--json", action="store_true")
     arguments, settings = parser.parse_args(), from_environment()

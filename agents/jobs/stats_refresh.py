@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-from agents.job import Desk, Job
+from agents.jobs.job import Desk, Job
 from streams.exactly_once.crash_points import crash_point
 from tables.database.connection import Connection
 from tables.stats import materialised as campaign_stats

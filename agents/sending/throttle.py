@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from mode import Service
 
-from agents.fair_queue import Allowances, Filling, fill, quota_key
+from agents.sending.fair_queue import Allowances, Filling, fill, quota_key
 from streams import metrics, topics
 from streams.contracts.envelope import encode
 from streams.exactly_once.agents import Body

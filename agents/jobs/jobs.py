@@ -16,12 +16,12 @@ from typing import Any
 
 from mode import Service
 
-from agents.experiments import EVALUATOR
-from agents.job import Desk, Job
-from agents.job_turns import Turn, carry_out, next_turn
-from agents.recurring import RECURRING
-from agents.scheduler import SCHEDULER
-from agents.stats_refresh import REFRESH
+from agents.jobs.ab_test_evaluator import EVALUATOR
+from agents.jobs.job import Desk, Job
+from agents.jobs.recurring import RECURRING
+from agents.jobs.scheduler import SCHEDULER
+from agents.jobs.stats_refresh import REFRESH
+from agents.jobs.turns import Turn, carry_out, next_turn
 from streams import metrics
 from streams.errors import DependencyDownError
 from streams.settings import Settings

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from uuid import UUID
 
-from agents.job import Desk, Job
+from agents.jobs.job import Desk, Job
 from streams.exactly_once.crash_points import crash_point
 from tables.campaigns.occurrences import advance, complete, due_series, next_due, numbers_of, running_series
 from tables.commands.answers import Change

@@ -1,1 +1,0 @@
-"""PostgreSQL: the schema, the campaign lifecycle with its outbox, audiences, recipients and the directory."""
