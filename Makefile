@@ -27,7 +27,7 @@ bench: $(READY) ## measure against the denominators of docs/performance.md
 faults: $(READY) ## kill, freeze and cut off every part while campaigns are sent
 	@$(BIN)/python -m pytest tests/faults
 
-$(READY): requirements.lock pyproject.toml connectors/local/kafka.sha256
+$(READY): requirements.lock pyproject.toml connectors/local/engines/kafka.sha256
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "campaigns needs Python 3.11 or newer: install it (Debian, Ubuntu: apt-get install python3 python3-venv)" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "campaigns needs Python 3.11 or newer, and $(PYTHON) is older: name a newer one, for example make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv is missing: install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
@@ -36,5 +36,5 @@ $(READY): requirements.lock pyproject.toml connectors/local/kafka.sha256
 	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; \
 	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; fi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m connectors.local.kafka_jars
+	@$(BIN)/python -m connectors.local.engines.kafka_jars
 	@touch $@

@@ -19,7 +19,7 @@ from agents.sending.expand import expand
 from agents.sending.milestones import milestones
 from agents.sending.outbox_relay import OutboxRelay
 from agents.sending.throttle import Ticker, throttle
-from connectors.nats_bridge import Bridge
+from connectors.nats.bridge import Bridge
 from streams.exactly_once.agents import Body
 from streams.process.app import App, create_app, raw_topic
 from streams.process.readiness import Reporting

@@ -34,7 +34,7 @@ from api.limits import BodyLimit, QuotaHeaders, RateLimit
 from api.methods import KnownMethods
 from api.rates import Rates
 from api.reports import Reports
-from connectors.sources import Sources
+from connectors.sources.sources import Sources
 from streams.settings import Settings
 from tables.database.connection import connect
 from tables.stats.views import SendingView, StatsView

@@ -12,7 +12,7 @@ from api.campaigns import Existing
 from api.json_bodies import JsonRoute
 from api.presented import success
 from api.preview import content_of, learn
-from connectors.preview import segments_per_message
+from connectors.messages.preview import segments_per_message
 from streams.contracts.bodies import broken
 from streams.contracts.fields import Body, Channel, Segments
 from streams.errors import FieldError

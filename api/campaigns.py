@@ -15,7 +15,7 @@ from api.auth import Editor, Sender, Viewer
 from api.json_bodies import JsonRoute
 from api.presented import Live, recipient, success
 from api.problems import correlation_id
-from connectors.subject_checks import check_subjects
+from connectors.templates.subject_checks import check_subjects
 from streams.contracts.bodies import CampaignCreate, CampaignUpdate, Explanation
 from streams.contracts.commands import Command, Commanded, Verb
 from streams.contracts.triggers import CampaignTrigger

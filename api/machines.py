@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from starlette.datastructures import Headers
 
-from connectors.machines import is_machine_address, is_machine_agent
+from connectors.machine_traffic import is_machine_address, is_machine_agent
 from streams.settings import Settings
 
 _PREFETCH = ("sec-purpose", "purpose", "x-moz")  # wicg.github.io/nav-speculation/prefetch.html and its two predecessors

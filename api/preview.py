@@ -13,8 +13,8 @@ from api.campaigns import Existing
 from api.directory_bodies import ContactUpdate
 from api.json_bodies import JsonRoute
 from api.presented import success
-from connectors.preview import address_of, fields_of, preview
-from connectors.templates import Content, load
+from connectors.messages.content import Content, load
+from connectors.messages.preview import address_of, fields_of, preview
 from streams.contracts.bodies import broken
 from streams.contracts.fields import Body
 from streams.errors import FieldError
@@ -80,7 +80,7 @@ async def read_fields(connection: Connection, tenant: str, contact_id: UUID | No
 
 
 async def content_of(request: Request, connection: Connection, campaign: Campaign, *, is_tracked: bool) -> Content:
-    """What the campaign says (connectors/templates.py)."""
+    """What the campaign says (connectors/messages/content.py)."""
     public_url = request.app.state.settings.public_url
     content = await load(connection, campaign.tenant_id, campaign.number, public_url, is_tracked=is_tracked)
     assert content is not None  # the campaign has been read in this request, and rows of campaigns stay

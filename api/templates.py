@@ -14,7 +14,7 @@ from api.json_bodies import JsonRoute
 from api.paging import PageNumber, PageSize, Search, pages, shown
 from api.presented import success
 from api.repeats import first_answer
-from connectors.template_checks import check_template, template_hints
+from connectors.templates.checks import check_template, template_hints
 from streams.contracts.fields import Channel
 from tables.database.connection import Connection, once
 from tables.directory.directory import Template, create_template, get_template, list_templates

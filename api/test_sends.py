@@ -18,8 +18,8 @@ from api.json_bodies import JsonRoute
 from api.presented import success
 from api.preview import content_of, learn, read_fields
 from api.repeats import first_answer
-from connectors.preview import fields_of, variants_of
-from connectors.test_sends import NOBODY, SAMPLE, messages, spelled
+from connectors.messages.preview import fields_of, variants_of
+from connectors.messages.trial_sends import NOBODY, SAMPLE, messages, spelled
 from streams.contracts.bodies import broken
 from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import Body

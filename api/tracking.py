@@ -17,7 +17,7 @@ from api import recipient_pages
 from api.inbound import row_of
 from api.machines import Machines
 from api.reports import Reports
-from connectors import templates
+from connectors.messages import content as templates
 from streams import metrics
 from streams.contracts.envelope import rfc3339
 from streams.errors import DependencyDownError, NotFoundError

@@ -19,11 +19,11 @@ import hypothesis
 import pytest
 from pydantic import SecretStr
 
-from connectors import topics
-from connectors.local.engine import Engine, RunningEngine, free_port
-from connectors.local.kafka import Kafka
-from connectors.local.nats import Nats
-from connectors.local.postgres import Postgres
+from connectors.local.engines.engine import Engine, RunningEngine, free_port
+from connectors.local.engines.kafka import Kafka
+from connectors.local.engines.nats import Nats
+from connectors.local.engines.postgres import Postgres
+from connectors.setup import topics
 from streams.settings import Settings
 
 T = TypeVar("T")

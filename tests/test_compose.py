@@ -13,7 +13,7 @@ import yaml
 
 from api.command_line import app
 from api.command_line.processes import WORKERS
-from connectors.local.roles import ENGINES, ROLES
+from connectors.local.stack.roles import ENGINES, ROLES
 from streams.settings import Settings
 
 _ROOT = Path(__file__).parent.parent

@@ -8,7 +8,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from pydantic import SecretStr
 
-from connectors import topics
+from connectors.setup import topics
 from streams.settings import Settings
 from streams.topics import TOPICS, Name
 from tests.eventually import eventually

@@ -1,7 +1,7 @@
 """The job `campaign-scheduler`: starts every scheduled campaign whose time has come, with the code of the start verb.
 
 Identity: a campaign is started by the transition of its row, locked, so whoever comes second finds it running. Order of effects per
-campaign: what it names is mirrored from the directory services (connectors/sources.py, idempotent), then one SQL transaction holds the
+campaign: what it names is mirrored from the directory services (connectors/sources, idempotent), then one SQL transaction holds the
 row, its outbox records and, for an occurrence, the children of its series. Killed before the commit, nothing has happened and the next
 run, here or in another worker, starts it; killed after it, it is running and only its log line is lost. Nothing is remembered in between.
 """
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from agents.jobs.job import Desk, Job
-from connectors.sources import Sources
+from connectors.sources.sources import Sources
 from streams.contracts.commands import Command, Verb
 from streams.errors import CampaignError
 from streams.exactly_once.crash_points import crash_point

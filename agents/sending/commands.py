@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any, assert_never
 from uuid import UUID, uuid5
 
-from connectors.sources import Sources
-from connectors.subject_checks import check_subjects
+from connectors.sources.sources import Sources
+from connectors.templates.subject_checks import check_subjects
 from streams.contracts.commands import Command, Refused, Unreadable, parse
 from streams.contracts.envelope import Envelope, encode, rfc3339
 from streams.errors import CampaignError

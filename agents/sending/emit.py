@@ -26,8 +26,8 @@ from typing import assert_never
 import asyncpg
 import msgspec
 
-from connectors.composing import Composed, aligned, compose
-from connectors.templates import Content, Contents
+from connectors.messages.composing import Composed, aligned, compose
+from connectors.messages.content import Content, Contents
 from streams import metrics
 from streams.contracts.envelope import encode, rfc3339
 from streams.exactly_once.agents import Body

@@ -13,7 +13,7 @@ stage by its name, the total in the campaign's row (the event is not written twi
 the last page. So rows are always committed before they are announced, and announcing twice changes nothing (`RowsReady`: the highest
 stop wins; `Opened`: the throttle knows the campaign, or remembers that it has ended). A repeated `Stage` makes a second chain of pages,
 which finds every page written. A campaign cancelled meanwhile gets no more pages; a paused one does, so that resuming is instant.
-PostgreSQL down: each step waits in place. A segment service that is down (connectors/sources.py) sends the `Stage` to the end of the
+PostgreSQL down: each step waits in place. A segment service that is down (connectors/sources) sends the `Stage` to the end of the
 partition instead, so that other campaigns go on; members it has mirrored by then are read again.
 """
 
@@ -28,8 +28,8 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from connectors.directory_service import SourceDownError
-from connectors.sources import Sources
+from connectors.sources.service import SourceDownError
+from connectors.sources.sources import Sources
 from streams.contracts.ab_tests import sample
 from streams.contracts.envelope import encode
 from streams.exactly_once.agents import Body

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from api.command_line import bench, campaigns, import_, job, processes, stack, template, tenant, topics, watch
 from api.command_line.terminal import complain
-from connectors.local.engine import EngineError
-from connectors.local.home import Home, HomeError
+from connectors.local.engines.engine import EngineError
+from connectors.local.stack.home import Home, HomeError
 from streams.errors import CampaignError
 
 app = typer.Typer(

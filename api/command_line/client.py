@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
-from connectors.local import status
-from connectors.local.home import Home
+from connectors.local.stack import status
+from connectors.local.stack.home import Home
 from streams.errors import CampaignError, DependencyDownError, UnauthorizedError
 
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import psutil
 from aiokafka.errors import KafkaError
 
-from connectors import topics
-from connectors.local import status
-from connectors.local.engine import EngineError, last_lines
-from connectors.local.home import Home, HomeError
-from connectors.local.kafka import java
-from connectors.local.kafka_jars import cache_folder, class_path
-from connectors.local.postgres import as_user, binaries
-from connectors.local.unit import State
+from connectors.local.engines.engine import EngineError, last_lines
+from connectors.local.engines.kafka import java
+from connectors.local.engines.kafka_jars import cache_folder, class_path
+from connectors.local.engines.postgres import as_user, binaries
+from connectors.local.stack import status
+from connectors.local.stack.home import Home, HomeError
+from connectors.local.stack.unit import State
+from connectors.setup import topics
 
 _GIB = 1 << 30
 _FREE_DISK, _FREE_MEMORY = 3 * _GIB, 2 * _GIB  # a demo needs a third of it, a campaign of a million recipients all of it

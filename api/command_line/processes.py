@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from api.command_line.terminal import complain
-from connectors.local.roles import ROLES
+from connectors.local.stack.roles import ROLES
 
 WORKERS = tuple(role for role, it in ROLES.items() if it.module == "agents.worker" and role != "bridge")
 
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command("bridge", help="Republish every campaign event to NATS.")(lambda: _become(ROLES["bridge"].command()))
     app.command("simulate", help="Stand in for pipeline workers, providers and people.")(lambda: _become(ROLES["simulate"].command()))
     app.command("prepare", help="Create and migrate the database, create the topics. Repeating it is harmless.")(
-        lambda: _become([sys.executable, "-m", "connectors.prepare"])
+        lambda: _become([sys.executable, "-m", "connectors.setup.prepare"])
     )
 
 

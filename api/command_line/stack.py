@@ -21,13 +21,14 @@ from pydantic import ValidationError
 from api.command_line import doctor as checks
 from api.command_line.stack_tables import show_addresses, show_findings, show_processes
 from api.command_line.terminal import complain, progress
-from connectors.local import kafka_jars, status
-from connectors.local.engine import last_lines
-from connectors.local.home import OWN_ENTRIES, Home
-from connectors.local.process import Process
-from connectors.local.status import StackStatus
-from connectors.local.supervisor import counts_of
-from connectors.local.unit import State
+from connectors.local.engines import kafka_jars
+from connectors.local.engines.engine import last_lines
+from connectors.local.engines.process import Process
+from connectors.local.stack import status
+from connectors.local.stack.home import OWN_ENTRIES, Home
+from connectors.local.stack.status import StackStatus
+from connectors.local.stack.supervisor import counts_of
+from connectors.local.stack.unit import State
 
 _READY_WITHIN = 120.0  # seconds; two slow cores need about 15
 _STOPPED_WITHIN = timedelta(seconds=45)  # workers get 15, then engines 20
@@ -102,7 +103,7 @@ def _supervisor(home: Home, arguments: list[str], *, stays: bool) -> Iterator[Pr
         signal.signal(each, _end)
     log = home.logs / "supervisor.log"
     home.status_file.unlink(missing_ok=True)  # one of a killed supervisor would look like the new one's
-    command = [sys.executable, "-m", "connectors.local.supervisor", *arguments]
+    command = [sys.executable, "-m", "connectors.local.stack.supervisor", *arguments]
     place = {"CAMPAIGNS_HOME": str(home.folder), "CAMPAIGNS_PORT_BASE": str(home.port_base)}
     process = Process(command, log, place, last_wish=None if stays else signal.SIGTERM)
     is_kept = False

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from api.command_line.doctor import Finding
 from api.command_line.terminal import out
-from connectors.local.status import StackStatus
-from connectors.local.unit import State
+from connectors.local.stack.status import StackStatus
+from connectors.local.stack.unit import State
 
 _COLOURS = {State.READY: "green", State.STARTING: "yellow", State.BACKING_OFF: "red", State.STOPPED: "dim"}
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from api.command_line.campaigns import Key
 from api.command_line.client import key_or_default
 from api.command_line.terminal import out
-from connectors.template_checks import check_template
+from connectors.templates.checks import check_template
 from streams.contracts.bodies import validated
 from streams.contracts.fields import Channel, Name
 from streams.errors import ForbiddenError, MalformedError, UnauthorizedError

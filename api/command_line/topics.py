@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from rich.table import Table
 
 from api.command_line.terminal import complain, out
-from connectors import topics
+from connectors.setup import topics
 from streams.settings import Settings, from_environment
 from streams.topics import TOPICS, Topics
 

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from connectors.machines import is_machine_agent
+from connectors.machine_traffic import is_machine_agent
 from connectors.webhooks.delivery import Asked, Delivery, Read, parsed, reason
 from connectors.webhooks.sns import Envelope
 from streams.contracts.envelope import rfc3339

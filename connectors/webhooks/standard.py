@@ -18,7 +18,7 @@ from typing import Literal, cast, get_args
 import msgspec
 
 from connectors.webhooks.delivery import Delivery, Read, Said, SignatureError, check_age, each, elements, equal, reason
-from connectors.webhooks.replies import is_stop
+from connectors.webhooks.stop_words import is_stop
 from streams.records.reported_events import Details, IncomingType
 
 _TYPES = frozenset(get_args(IncomingType))

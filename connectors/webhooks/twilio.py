@@ -13,7 +13,7 @@ from datetime import datetime
 from urllib.parse import parse_qsl
 
 from connectors.webhooks.delivery import Delivery, Read, Said, SignatureError, UnparsableError, equal, reason
-from connectors.webhooks.replies import is_stop
+from connectors.webhooks.stop_words import is_stop
 from streams.contracts.envelope import rfc3339
 from streams.records.reported_events import Details
 

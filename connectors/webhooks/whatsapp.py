@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from connectors.webhooks.delivery import Delivery, Read, Said, SignatureError, each, equal, instant, parsed, reason
-from connectors.webhooks.replies import is_stop
+from connectors.webhooks.stop_words import is_stop
 from streams.records.reported_events import Details
 
 _SIGNATURE = "x-hub-signature-256"

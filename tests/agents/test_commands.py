@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from connectors.local.engine import RunningEngine
+from connectors.local.engines.engine import RunningEngine
 from streams.contracts.envelope import encode
 from streams.records.sending import Finished, SampleSent
 from streams.settings import Settings

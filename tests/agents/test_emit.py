@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from connectors.local.engine import RunningEngine
+from connectors.local.engines.engine import RunningEngine
 from streams.contracts.envelope import encode
 from streams.records.sending import Grant
 from streams.settings import Settings

@@ -20,8 +20,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
 
-from connectors import topics
-from connectors.local.engine import RunningEngine
+from connectors.local.engines.engine import RunningEngine
+from connectors.setup import topics
 from streams.records.facts import Batch, Group, Kind, decode_batch, encode_batch, pack, unpack
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key

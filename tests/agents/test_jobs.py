@@ -14,7 +14,7 @@ import pytest
 
 from agents.jobs.jobs import JOBS, Jobs
 from agents.sending.outbox_relay import OutboxRelay
-from connectors.local.engine import RunningEngine
+from connectors.local.engines.engine import RunningEngine
 from streams.records.stats import Counts
 from streams.settings import Settings
 from streams.topics import Name, Topics

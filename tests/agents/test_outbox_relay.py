@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from connectors.local.engine import RunningEngine
+from connectors.local.engines.engine import RunningEngine
 from streams.contracts.commands import Verb
 from streams.settings import Settings
 from streams.topics import Name, Topics

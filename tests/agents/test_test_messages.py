@@ -17,11 +17,11 @@ from aiokafka.structs import ConsumerRecord
 
 from agents.counting.batching import Pile, sort
 from agents.counting.ingest import Ingest
+from connectors.messages.content import Content, load
+from connectors.messages.trial_sends import messages
 from connectors.simulator.behaviour import Behaviour
 from connectors.simulator.service import Simulator
 from connectors.simulator.truth import recipients
-from connectors.templates import Content, load
-from connectors.test_sends import messages
 from streams import metrics
 from streams.contracts.envelope import rfc3339
 from streams.records.message_id import MessageIds

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from pydantic import SecretStr
 
-from connectors import topics
+from connectors.setup import topics
 from streams.contracts.envelope import encode
 from streams.records.sending import (
     CHUNK,

@@ -13,8 +13,8 @@ import httpx
 
 from api import demo, examples
 from api.demo_content import TENANTS
-from connectors.local.engine import free_port
-from connectors.rendering import Links, Template, Tracking
+from connectors.local.engines.engine import free_port
+from connectors.templates.rendering import Links, Template, Tracking
 from streams.settings import Settings
 from tests.environment import environment
 from tests.eventually import eventually

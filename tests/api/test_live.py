@@ -13,7 +13,7 @@ from uuid import UUID
 
 import httpx
 
-from connectors.local.engine import RunningEngine
+from connectors.local.engines.engine import RunningEngine
 from streams.records.stats import Counts
 from streams.settings import Settings
 from tables.campaigns.campaign import Campaign, get_campaign

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from api.limits import MAX_BODY
-from connectors.local.engine import free_port
+from connectors.local.engines.engine import free_port
 from streams.settings import Settings
 from tests.api.test_campaigns import problem
 from tests.api.world import JSON, Rest

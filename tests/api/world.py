@@ -15,7 +15,7 @@ import httpx
 from fastapi import FastAPI
 
 from api.app import create_app
-from connectors.local.engine import free_port
+from connectors.local.engines.engine import free_port
 from streams.settings import Settings
 from tables.database.connection import connect
 from tables.tenants.tenants import ROLES, create_key

@@ -9,7 +9,7 @@ from typing import Any
 import nats
 from aiokafka import AIOKafkaProducer
 
-from connectors.nats_bridge import Bridge
+from connectors.nats.bridge import Bridge
 from streams.records.facts import Batch, Kind, encode_batch
 from streams.records.message_id import SHARD_SIZE
 from streams.settings import Settings

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from connectors import topics
+from connectors.setup import topics
 from streams.records.message_id import MessageIds
 from streams.records.reported_events import decode_incoming
 from streams.settings import Settings

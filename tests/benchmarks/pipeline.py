@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from connectors.local.engine import free_port
+from connectors.local.engines.engine import free_port
 from streams.settings import Settings
 from tests.e2e import world
 from tests.e2e.checker import committed

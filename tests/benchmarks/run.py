@@ -24,11 +24,11 @@ from typing import Any
 import asyncpg
 from pydantic import SecretStr
 
-from connectors import topics
-from connectors.local.engine import Engine, RunningEngine, free_port
-from connectors.local.kafka import Kafka
-from connectors.local.nats import Nats
-from connectors.local.postgres import Postgres
+from connectors.local.engines.engine import Engine, RunningEngine, free_port
+from connectors.local.engines.kafka import Kafka
+from connectors.local.engines.nats import Nats
+from connectors.local.engines.postgres import Postgres
+from connectors.setup import topics
 from streams.settings import Settings
 from tables.database.migrate import upgrade
 from tests.benchmarks import bridge, emit, fold, pipeline, snapshot, throttle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from connectors.nats_bridge import Bridge
+from connectors.nats.bridge import Bridge
 from streams.settings import from_environment
 
 

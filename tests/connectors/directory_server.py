@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from connectors.local.engine import free_port
+from connectors.local.engines.engine import free_port
 from tests.eventually import eventually
 
 

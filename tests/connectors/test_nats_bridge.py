@@ -16,10 +16,10 @@ import nats
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from connectors.jetstream_connection import JetStreamConnection, NatsDownError
-from connectors.local.engine import RunningEngine, free_port
-from connectors.local.nats import Nats
-from connectors.nats_bridge import Bridge
+from connectors.local.engines.engine import RunningEngine, free_port
+from connectors.local.engines.nats import Nats
+from connectors.nats.bridge import Bridge
+from connectors.nats.connection import JetStreamConnection, NatsDownError
 from streams.contracts.envelope import Envelope, encode
 from streams.records.facts import Batch, Group, Kind, encode_batch, pack
 from streams.records.message_id import MessageIds

@@ -15,8 +15,8 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from connectors.directory_service import DirectoryService, SourceDownError
-from connectors.sources import NamedSegment, Sources
+from connectors.sources.service import DirectoryService, SourceDownError
+from connectors.sources.sources import NamedSegment, Sources
 from streams.settings import Settings
 from tables.database.connection import connect, once
 from tests.agents.test_expand import Expansions, expanding, ordinals, read
@@ -78,7 +78,7 @@ async def test_a_service_that_cannot_be_used_is_named_with_the_reason(
 
 
 async def test_a_service_that_keeps_failing_is_left_alone_for_a_while(offline: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connectors.directory_service._REST", 1.0)
+    monkeypatch.setattr("connectors.sources.service._REST", 1.0)
     server = DirectoryServer()
     service = DirectoryService("segments", server.url, using(offline, server))
     segment, _ = people(server, 0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from connectors.local.engine import free_port
+from connectors.local.engines.engine import free_port
 from streams.settings import Settings
 from tests.e2e.processes import Installation
 from tests.eventually import eventually_sync

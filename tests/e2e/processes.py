@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from connectors.local.process import Process
+from connectors.local.engines.process import Process
 from streams.settings import Settings
 
 WORKERS = ("control", "expand", "emit", "stats", "bridge")

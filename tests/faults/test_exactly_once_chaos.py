@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from connectors.local.engine import RunningEngine, free_port
-from connectors.local.kafka import Kafka
+from connectors.local.engines.engine import RunningEngine, free_port
+from connectors.local.engines.kafka import Kafka
 from streams.topics import Name
 from tests.eventually import eventually
 from tests.faults import raw_kafka

@@ -13,11 +13,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from connectors.local.engine import Engine, EngineError, RunningEngine, free_port
-from connectors.local.kafka import Kafka
-from connectors.local.kafka_jars import KAFKA, LOGGING, cache_folder, class_path, listed
-from connectors.local.nats import Nats
-from connectors.local.postgres import Postgres
+from connectors.local.engines.engine import Engine, EngineError, RunningEngine, free_port
+from connectors.local.engines.kafka import Kafka
+from connectors.local.engines.kafka_jars import KAFKA, LOGGING, cache_folder, class_path, listed
+from connectors.local.engines.nats import Nats
+from connectors.local.engines.postgres import Postgres
 
 
 @contextmanager
@@ -115,6 +115,6 @@ def test_every_jar_is_pinned_and_a_damaged_one_is_not_used(tmp_path: Path, monke
     (copies / damaged.filename).unlink()
     (copies / damaged.filename).write_bytes(b"not a jar")
     monkeypatch.setenv("CAMPAIGNS_CACHE", str(tmp_path))
-    monkeypatch.setattr("connectors.local.kafka_jars._download", lambda coordinate, repository: copies / damaged.filename)
+    monkeypatch.setattr("connectors.local.engines.kafka_jars._download", lambda coordinate, repository: copies / damaged.filename)
     with pytest.raises(EngineError, match="is not the one pinned"):
         class_path()

@@ -18,12 +18,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from connectors.local import status
-from connectors.local.engine import EngineError
-from connectors.local.home import Home, HomeError, without_secrets
-from connectors.local.process import cut
-from connectors.local.supervisor import Supervisor, counts_of
-from connectors.local.unit import ABSENT, Duty, Health, Pace, State, Unit, Watchdog, pause_after, reported
+from connectors.local.engines.engine import EngineError
+from connectors.local.engines.process import cut
+from connectors.local.stack import status
+from connectors.local.stack.home import Home, HomeError, without_secrets
+from connectors.local.stack.supervisor import Supervisor, counts_of
+from connectors.local.stack.unit import ABSENT, Duty, Health, Pace, State, Unit, Watchdog, pause_after, reported
 from tests.eventually import eventually, eventually_sync
 
 _SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -94,7 +94,7 @@ async def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
 
 def test_a_process_dies_with_its_parent_even_by_kill_9(tmp_path: Path) -> None:
     program = (
-        "import sys, time\nfrom pathlib import Path\nfrom connectors.local.process import Process\n"
+        "import sys, time\nfrom pathlib import Path\nfrom connectors.local.engines.process import Process\n"
         f"child = Process({_SLEEPS!r}, Path({str(tmp_path / 'log')!r}))\nprint(child.pid, flush=True)\ntime.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:

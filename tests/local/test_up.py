@@ -16,12 +16,12 @@ from typing import Any
 import psutil
 import pytest
 
-from connectors.local import status
-from connectors.local.engine import free_port
-from connectors.local.home import PORTS, Home
-from connectors.local.roles import ENGINES, ROLES
-from connectors.local.status import StackStatus
-from connectors.local.unit import State
+from connectors.local.engines.engine import free_port
+from connectors.local.stack import status
+from connectors.local.stack.home import PORTS, Home
+from connectors.local.stack.roles import ENGINES, ROLES
+from connectors.local.stack.status import StackStatus
+from connectors.local.stack.unit import State
 from tests.eventually import eventually_sync
 
 _CAMPAIGNS = str(Path(sys.executable).with_name("campaigns"))

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from connectors.templates import Content, load
+from connectors.messages.content import Content, load
 from streams.contracts.commands import Verb
 from streams.errors import CampaignError
 from tables.campaigns.contents import fix_contents

@@ -8,7 +8,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from connectors.local.engine import RunningEngine
+from connectors.local.engines.engine import RunningEngine
 from streams import metrics
 from streams.errors import DependencyDownError
 from streams.settings import Settings

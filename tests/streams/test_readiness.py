@@ -16,7 +16,7 @@ from confluent_kafka import Producer
 from agents.counting.ingest import Ingest
 from agents.counting.project import Project
 from agents.topology import build
-from connectors.local.unit import Health, reported
+from connectors.local.stack.unit import Health, reported
 from streams import metrics
 from streams.exactly_once.transactions import Transaction
 from streams.process.readiness import Reporting, Standing, report_readiness, together, write_readiness

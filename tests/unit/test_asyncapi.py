@@ -14,7 +14,7 @@ import pytest
 from agents.sending.commands import result
 from api import asyncapi
 from api import asyncapi_examples as examples
-from connectors.nats_messages import of_outcomes
+from connectors.nats.messages import of_outcomes
 from streams.contracts.commands import Command, Verb, parse
 from streams.contracts.envelope import Record
 from streams.contracts.events import TYPES

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.sending.emit import facts
-from connectors.composing import MAX_MESSAGE, Composed, aligned, compose
-from connectors.rendering import Links, RenderError, Template, Tracking
-from connectors.templates import Broken, Content
+from connectors.messages.composing import MAX_MESSAGE, Composed, aligned, compose
+from connectors.messages.content import Broken, Content
+from connectors.templates.rendering import Links, RenderError, Template, Tracking
 from streams.records.facts import Kind, unpack
 from streams.records.message_id import SHARD_SIZE, MessageIds
 from streams.records.messages import decode_message

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from connectors.template_checks import check_template
+from connectors.templates.checks import check_template
 from connectors.webhooks.delivery import reason
 from streams.errors import CampaignError
 from tables.channels import email

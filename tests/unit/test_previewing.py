@@ -8,12 +8,12 @@ from uuid import UUID
 
 import pytest
 
-from connectors.composing import Composed, aligned, compose
-from connectors.preview import preview, rendered, segments_per_message, variants_of
-from connectors.rendering import Links, RenderError, Template, Tracking
-from connectors.template_checks import template_hints
-from connectors.templates import Broken, Content
-from connectors.test_sends import NOBODY, messages, spelled
+from connectors.messages.composing import Composed, aligned, compose
+from connectors.messages.content import Broken, Content
+from connectors.messages.preview import preview, rendered, segments_per_message, variants_of
+from connectors.messages.trial_sends import NOBODY, messages, spelled
+from connectors.templates.checks import template_hints
+from connectors.templates.rendering import Links, RenderError, Template, Tracking
 from streams.errors import CampaignError
 from streams.records.message_id import MessageIds
 from streams.records.messages import Message, decode_message

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.rendering import MAX_RENDERED, Links, RenderError, Template, Tracking, one_line
+from connectors.templates.rendering import MAX_RENDERED, Links, RenderError, Template, Tracking, one_line
 
 ID = "00000000-002a-8000-84d2-9f31c05be7a4"
 BASE = "https://mail.example"

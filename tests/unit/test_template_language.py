@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.rendering import Links, RenderError, Template, Tracking
+from connectors.templates.rendering import Links, RenderError, Template, Tracking
 
 ID = "00000000-002a-8000-84d2-9f31c05be7a4"
 HOSTILE = {"tags": [str(n) for n in range(480)], "more": [str(n) for n in range(480)], "long": "xy" * 30_000, "word": "x" * 2_000}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.rendering import Links, RenderError, Template, Tracking
+from connectors.templates.rendering import Links, RenderError, Template, Tracking
 
 ID = "00000000-002a-8000-84d2-9f31c05be7a4"
 BASE = "https://mail.example"

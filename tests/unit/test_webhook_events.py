@@ -10,7 +10,7 @@ import pytest
 
 from connectors.webhooks import mailgun, sendgrid, ses, standard, twilio, whatsapp
 from connectors.webhooks.delivery import Delivery, Read, Reported, reason
-from connectors.webhooks.replies import is_stop
+from connectors.webhooks.stop_words import is_stop
 from streams.records.reported_events import Details
 from tests import webhook_signing as signing
 

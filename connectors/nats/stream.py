@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from connectors.jetstream_connection import JetStreamConnection, NatsDownError
+from connectors.nats.connection import JetStreamConnection, NatsDownError
 from streams.settings import Settings
 
 DUPLICATE_WINDOW = timedelta(minutes=10)  # a bridge that is back within it repeats nothing; the server remembers every id for so long

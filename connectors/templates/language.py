@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from connectors.template_nesting import tags
+from connectors.templates.nesting import tags
 
 TAGS = frozenset(re.findall(r"\w+", "if elif else endif for endfor set endset with endwith filter endfilter raw endraw"))
 # None makes a list that is longer, or nested deeper, than its input; `default` within `map` would, so `map` takes an attribute only.

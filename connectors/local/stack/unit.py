@@ -13,8 +13,8 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from connectors.local.engine import EngineError, last_lines
-from connectors.local.process import Process
+from connectors.local.engines.engine import EngineError, last_lines
+from connectors.local.engines.process import Process
 
 _log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.rendering import Links, RenderError, Template, Tracking
-from connectors.template_nesting import tags, too_nested
+from connectors.templates.nesting import tags, too_nested
+from connectors.templates.rendering import Links, RenderError, Template, Tracking
 from streams.contracts.bodies import broken
 from streams.errors import FieldError
 from tables.channels import hints

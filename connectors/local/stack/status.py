@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import IO
 
-from connectors.local.home import Home
-from connectors.local.roles import ENGINES, ROLES
-from connectors.local.unit import State
+from connectors.local.stack.home import Home
+from connectors.local.stack.roles import ENGINES, ROLES
+from connectors.local.stack.unit import State
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.local.engine import Engine
-from connectors.local.kafka import Kafka
-from connectors.local.nats import Nats
-from connectors.local.postgres import Postgres
+from connectors.local.engines.engine import Engine
+from connectors.local.engines.kafka import Kafka
+from connectors.local.engines.nats import Nats
+from connectors.local.engines.postgres import Postgres
 from streams.settings import Settings
 
 DEFAULT_HOME = ".run"

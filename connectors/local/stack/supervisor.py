@@ -1,6 +1,6 @@
 """Runs a whole stack: engines, then database and topics, then one or more processes of every role, until it is told to stop.
 
-`python -m connectors.local.supervisor [--workers ROLE=N …] [--no-simulate]` with the environment of `Home`.
+`python -m connectors.local.stack.supervisor [--workers ROLE=N …] [--no-simulate]` with the environment of `Home`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from collections.abc import Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from connectors.local import status
-from connectors.local.engine import Engine, answers, last_lines
-from connectors.local.home import MOST_PROCESSES, Home
-from connectors.local.process import cut
-from connectors.local.roles import ROLES
-from connectors.local.status import ProcessStatus, StackStatus
-from connectors.local.unit import ABSENT, Duty, Health, State, Unit, reported
+from connectors.local.engines.engine import Engine, answers, last_lines
+from connectors.local.engines.process import cut
+from connectors.local.stack import status
+from connectors.local.stack.home import MOST_PROCESSES, Home
+from connectors.local.stack.roles import ROLES
+from connectors.local.stack.status import ProcessStatus, StackStatus
+from connectors.local.stack.unit import ABSENT, Duty, Health, State, Unit, reported
 
 _log = logging.getLogger("supervisor")
 
@@ -97,7 +97,13 @@ class Supervisor:
         with log.open("wb") as sink:
             environment = dict(os.environ, **self._environment)
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "connectors.prepare", stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink, env=environment
+                sys.executable,
+                "-m",
+                "connectors.setup.prepare",
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                env=environment,
             )
             try:
                 code = await process.wait()

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from connectors.directory_service import DirectoryService, SourceDownError
+from connectors.sources.service import DirectoryService, SourceDownError
 from streams.contracts.commands import Command, Verb
 from streams.settings import Settings
 from tables.contacts.fields import ContactRow

@@ -10,8 +10,8 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.local.engine import EngineError, answers
-from connectors.local.kafka_jars import class_path
+from connectors.local.engines.engine import EngineError, answers
+from connectors.local.engines.kafka_jars import class_path
 
 # broker.session.timeout.ms and its heartbeat cut the restart after kill -9 from 11 s to 5 s. The default dedupe buffer (128 MiB,
 # allocated at once) does not fit a small heap; the cleaner stays on because state topics are compacted.

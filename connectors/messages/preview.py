@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from connectors.composing import headers
-from connectors.rendering import RenderError
-from connectors.templates import Broken, Content
+from connectors.messages.composing import headers
+from connectors.messages.content import Broken, Content
+from connectors.templates.rendering import RenderError
 from streams.contracts.bodies import broken
 from streams.errors import CampaignError, FieldError
 from streams.records.message_id import MessageIds

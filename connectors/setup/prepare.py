@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import asyncpg
 from aiokafka.errors import KafkaError
 
-from connectors import topics
+from connectors.setup import topics
 from streams.errors import CampaignError
 from streams.settings import Settings, from_environment
 from tables.database.migrate import upgrade

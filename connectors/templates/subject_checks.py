@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors.template_checks import check_template
+from connectors.templates.checks import check_template
 from streams.contracts.ab_tests import AbTest
 from streams.contracts.bodies import CampaignCreate, CampaignUpdate, broken
 from streams.contracts.commands import Commanded

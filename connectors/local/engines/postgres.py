@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from connectors.local.engine import EngineError
+from connectors.local.engines.engine import EngineError
 
 _SETTINGS: Mapping[str, str] = {
     "max_connections": "200",

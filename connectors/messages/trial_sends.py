@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from connectors.composing import MAX_MESSAGE, headers
-from connectors.preview import rendered
-from connectors.templates import Content
+from connectors.messages.composing import MAX_MESSAGE, headers
+from connectors.messages.content import Content
+from connectors.messages.preview import rendered
 from streams.contracts.bodies import broken
 from streams.errors import FieldError
 from streams.records.message_id import MAX_ORDINAL, TESTS, MessageIds

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 
 from minijinja import Environment, TemplateError
 
-from connectors.template_language import refused
-from connectors.template_nesting import tags, too_nested
-from connectors.template_values import MAX_ELEMENTS, Hiding, TooManyElementsError, needs_hiding, without_methods
+from connectors.templates.language import refused
+from connectors.templates.nesting import tags, too_nested
+from connectors.templates.values import MAX_ELEMENTS, Hiding, TooManyElementsError, needs_hiding, without_methods
 from streams.errors import CampaignError
 from tables.audience.recipients import FIELDS
 from tables.channels import CHANNELS

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from connectors.campaigns_stream import ensure_stream
-from connectors.jetstream_connection import JetStreamConnection, NatsDownError, Publication
+from connectors.nats.connection import JetStreamConnection, NatsDownError, Publication
+from connectors.nats.stream import ensure_stream
 from streams import metrics
 from streams.settings import Settings
 

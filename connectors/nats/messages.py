@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from connectors.jetstream_connection import Publication
+from connectors.nats.connection import Publication
 from streams.contracts.commands import TENANT_ID
 from streams.contracts.envelope import SOURCE, VERSION, encode, rfc3339
 from streams.records.facts import Batch, Group, Kind, unpack

@@ -20,9 +20,9 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from mode import Service
 from msgspec import DecodeError
 
-from connectors.jetstream_connection import Publication
-from connectors.jetstream_publisher import PIECE, JetStreamPublisher, StreamReplacedError
-from connectors.nats_messages import UnusableError, of_event, of_outcomes
+from connectors.nats.connection import Publication
+from connectors.nats.messages import UnusableError, of_event, of_outcomes
+from connectors.nats.publisher import PIECE, JetStreamPublisher, StreamReplacedError
 from streams import metrics
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.fatal import end_process

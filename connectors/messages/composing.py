@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from connectors.rendering import RenderError, Tracking
-from connectors.templates import Content
+from connectors.messages.content import Content
+from connectors.templates.rendering import RenderError, Tracking
 from streams.records.message_id import MessageIds
 from streams.records.messages import Message, encode_message
 from tables.audience.chunks import ADDRESS, CONTACT_ID, FIRST_FIELD, IS_SUPPRESSED, RECIPIENT_ID, VARIANT_ID

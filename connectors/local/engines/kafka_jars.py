@@ -1,6 +1,7 @@
 """Kafka's jars: fetched once per user from Maven Central, pinned by SHA-256, offline afterwards.
 
-`python -m connectors.local.kafka_jars` fetches what is missing; with `--lock` it resolves the versions below anew and rewrites the list.
+`python -m connectors.local.engines.kafka_jars` fetches what is missing; with `--lock` it
+resolves the versions below anew and rewrites the list.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.local.engine import EngineError
+from connectors.local.engines.engine import EngineError
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.3.1"
 LOGGING = "org.slf4j:slf4j-simple:2.0.17"

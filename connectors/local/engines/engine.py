@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from connectors.local.process import Process
+from connectors.local.engines.process import Process
 
 
 class EngineError(RuntimeError):

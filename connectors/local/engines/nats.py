@@ -7,7 +7,7 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.local.engine import EngineError, answers
+from connectors.local.engines.engine import EngineError, answers
 
 
 @dataclass(frozen=True)
