@@ -11,29 +11,18 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from api import (
-    ab_tests,
-    audiences,
-    campaigns,
-    directory,
-    health,
-    live,
-    openapi,
-    preview,
-    problems,
-    reference,
-    schedules,
-    session,
-    test_sends,
-    tracking,
-    webhook_settings,
-    webhooks,
-)
-from api.jwt import Tokens
-from api.limits import BodyLimit, QuotaHeaders, RateLimit
-from api.methods import KnownMethods
-from api.rates import Rates
-from api.reports import Reports
+from api import health
+from api.campaigns import ab_tests, audience, live, preview, routes, schedules, trial_sends
+from api.campaigns.rates import Rates
+from api.directory import routers
+from api.documents import openapi, reference
+from api.http import problems
+from api.http.allowed_methods import KnownMethods
+from api.http.bearer_tokens import Tokens
+from api.http.limits import BodyLimit, QuotaHeaders, RateLimit
+from api.recipients import tracking, webhooks
+from api.recipients.reports import Reports
+from api.tenant import session, webhook_settings
 from connectors.sources.sources import Sources
 from streams.settings import Settings
 from tables.database.connection import connect
@@ -79,13 +68,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(QuotaHeaders)
     app.add_middleware(BodyLimit, larger={"/api/v1/contacts/import": settings.import_max_bytes})
     problems.install(app)
-    app.include_router(campaigns.router, prefix="/api/v1")
+    app.include_router(routes.router, prefix="/api/v1")
     app.include_router(schedules.router, prefix="/api/v1")
     app.include_router(ab_tests.router, prefix="/api/v1")
-    for router in (preview.router, audiences.router, test_sends.router):
+    for router in (preview.router, audience.router, trial_sends.router):
         app.include_router(router, prefix="/api/v1")
     app.include_router(live.router, prefix="/api/v1")
-    app.include_router(directory.router, prefix="/api/v1")
+    app.include_router(routers.router, prefix="/api/v1")
     app.include_router(webhook_settings.router, prefix="/api/v1")
     app.include_router(session.router)
     app.include_router(health.router)

@@ -10,7 +10,7 @@ import asyncpg
 from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from api.page_headers import HEADERS
+from api.http.security_headers import HEADERS
 from streams.errors import DependencyDownError
 from tables.database import job_runs
 from tables.database.connection import once

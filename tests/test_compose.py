@@ -12,7 +12,7 @@ import typer
 import yaml
 
 from api.command_line import app
-from api.command_line.processes import WORKERS
+from api.command_line.stack.processes import WORKERS
 from connectors.local.stack.roles import ENGINES, ROLES
 from streams.settings import Settings
 

@@ -8,8 +8,9 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from api.command_line import bench, campaigns, import_, job, processes, stack, template, tenant, topics, watch
+from api.command_line.stack import bench, job, processes, stack, topics
 from api.command_line.terminal import complain
+from api.command_line.work import campaigns, imports, template, tenant, watch
 from connectors.local.engines.engine import EngineError
 from connectors.local.stack.home import Home, HomeError
 from streams.errors import CampaignError
@@ -25,7 +26,7 @@ topics.register(app)
 processes.register(app)
 job.register(app)
 campaigns.register(app)
-import_.register(app)
+imports.register(app)
 template.register(app)
 tenant.register(app)
 watch.register(app)

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 
-from api.auth import AtLeast
+from api.http.auth import AtLeast
 from tables.tenants.tenants import ROLES
 
 # What anybody may call, without a key: nothing here shows anything of a tenant. Message ids, signatures and the sign-in prove themselves.

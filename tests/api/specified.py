@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from api import examples
+from api.documents import examples
 from tests.api.world import Rest
 
 CREATE: dict[str, Any] = {

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from agents.jobs.ab_test_evaluator import EVALUATOR
 from agents.jobs.job import Desk
-from api import ab_test_examples
+from api.documents import ab_test_examples
 from streams.records.sending import Limits, Span
 from streams.records.stats import Counts
 from tables.commands import milestones

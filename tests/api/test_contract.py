@@ -9,7 +9,7 @@ from pathlib import Path
 
 import asyncpg
 
-from api import examples
+from api.documents import examples
 from streams.settings import Settings
 from tables.database.connection import connect
 from tables.tenants.tenants import create_key

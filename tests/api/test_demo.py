@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 import asyncpg
 import httpx
 
-from api import demo, examples
-from api.demo_content import TENANTS
+from api.demo import run
+from api.demo.content import TENANTS
+from api.documents import examples
 from connectors.local.engines.engine import free_port
 from connectors.templates.rendering import Links, Template, Tracking
 from streams.settings import Settings
@@ -45,8 +46,8 @@ async def api_server(settings: Settings) -> AsyncIterator[str]:
 
 async def test_the_demo_starts_campaigns_on_every_channel_and_a_second_run_changes_nothing(settings: Settings) -> None:
     async with api_server(settings) as url:
-        first = await demo.run(settings, url)
-        second = await demo.run(settings, url)
+        first = await run.run(settings, url)
+        second = await run.run(settings, url)
     assert len(first.started) == sum(len(tenant.campaigns) for tenant in TENANTS)
     assert second.started == ()
     assert first.api_key.startswith("ce_test_") and first.keys.keys() == {tenant.id for tenant in TENANTS}

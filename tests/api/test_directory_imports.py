@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect
 
-from api import contact_imports
-from api.uploads import Upload
+from api.directory import contact_imports
+from api.directory.uploads import Upload
 from streams.errors import MalformedError
 from tests.api.test_campaigns import problem
 from tests.api.world import Rest

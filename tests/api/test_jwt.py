@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr, ValidationError
 
-from api.jwt import caller_of
-from api.signing_keys import SigningKeys, usable
+from api.http.bearer_tokens import caller_of
+from api.http.signing_keys import SigningKeys, usable
 from streams.errors import DependencyDownError, ForbiddenError, UnauthorizedError
 from streams.settings import Settings
 from tables.tenants.tenants import ROLES

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from api.limits import RateLimit
+from api.http.limits import RateLimit
 from streams.errors import RateLimitedError
 from streams.settings import Settings
 from tests.api.test_campaigns import problem

@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from api import examples, openapi
-from api.shapes import SHAPES
+from api.documents import examples, openapi
+from api.documents.shapes import SHAPES
 from tests.api.world import Rest
 
 _DOCUMENT = openapi.document()
@@ -30,7 +30,7 @@ def _contents(operation: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
 
 
 def test_the_stored_document_is_the_generated_one() -> None:
-    assert openapi.FILE.read_text() == openapi.text(), "run `python -m api.openapi`"
+    assert openapi.FILE.read_text() == openapi.text(), "run `python -m api.documents.openapi`"
 
 
 @pytest.mark.parametrize("name", sorted(_OPERATIONS))

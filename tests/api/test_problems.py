@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from api.app import create_app
-from api.limits import MAX_BODY
+from api.http.limits import MAX_BODY
 from connectors.local.engines.engine import free_port
 from streams.settings import Settings
 from tests.api.test_campaigns import problem

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from api.reports import Reports
+from api.recipients.reports import Reports
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from tables.directory.directory import create_template

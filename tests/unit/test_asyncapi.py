@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from agents.sending.commands import result
-from api import asyncapi
-from api import asyncapi_examples as examples
+from api.documents import asyncapi
+from api.documents import asyncapi_examples as examples
 from connectors.nats.messages import of_outcomes
 from streams.contracts.commands import Command, Verb, parse
 from streams.contracts.envelope import Record
@@ -38,7 +38,7 @@ def _check(schema: dict[str, Any], value: object) -> None:
 
 
 def test_the_stored_document_is_the_generated_one() -> None:
-    assert asyncapi.FILE.read_text() == asyncapi.text(), "run `python -m api.asyncapi`"
+    assert asyncapi.FILE.read_text() == asyncapi.text(), "run `python -m api.documents.asyncapi`"
 
 
 def test_every_public_topic_verb_event_and_outcome_has_its_message() -> None:

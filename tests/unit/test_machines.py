@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 from starlette.datastructures import Headers
 
-from api.machines import Machines
+from api.recipients.callers import Machines
 from streams.settings import Settings
 
 AGENT = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from api.rates import Rates
+from api.campaigns.rates import Rates
 from streams.records.stats import Counts
 from tables.stats.totals import CampaignStats
 from tables.stats.views import SendingView, StatsView

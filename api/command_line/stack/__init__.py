@@ -1,0 +1,1 @@
+"""api/command_line/stack."""

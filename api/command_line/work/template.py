@@ -1,0 +1,102 @@
+"""`campaigns template create` and `campaigns segment list`: what a campaign refers to, in the tenant that the API key names."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import BaseModel, ConfigDict
+from rich.table import Table
+
+from api.command_line.client import key_or_default
+from api.command_line.terminal import out
+from api.command_line.work.campaigns import Key
+from connectors.templates.checks import check_template
+from streams.contracts.bodies import validated
+from streams.contracts.fields import Channel, Name
+from streams.errors import ForbiddenError, MalformedError, UnauthorizedError
+from streams.settings import from_environment
+from tables.database.connection import Connection, connect, translated
+from tables.directory.directory import Segment, Template, create_template, list_segments
+from tables.tenants.tenants import ROLES, verify
+
+T = TypeVar("T")
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_SHOWN = 1000
+
+
+class TemplateFile(BaseModel):
+    """What FILE.json holds."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    name: Name
+    channel: Channel
+    content: dict[str, str]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    templates = typer.Typer(help="What is sent.", no_args_is_help=True)
+    templates.command("create")(create)
+    app.add_typer(templates, name="template")
+    segments = typer.Typer(help="Who it is sent to; `campaigns import contacts --segment` fills them.", no_args_is_help=True)
+    segments.command("list")(list_)
+    app.add_typer(segments, name="segment")
+
+
+def create(
+    file: Annotated[str, typer.Argument(metavar="FILE.json", help='{"name", "channel", "content": {…}}; - for standard input')],
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create a template. `content`: email {subject, html, text}, sms and whatsapp {text}, push {title, body, link}; it may use
+    {{ firstName }}, {{ contact.attributes.plan }}, {{ campaign.name }} and {{ unsubscribeUrl }}."""
+    try:
+        given = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text())
+    except (OSError, ValueError) as error:
+        raise MalformedError(f"{file}: {error}") from error
+    wanted = validated(TemplateFile, given, "forbid")
+    check_template(wanted.channel, wanted.content)
+
+    async def work(connection: Connection, tenant: str) -> Template:
+        return await create_template(connection, tenant, wanted.name, wanted.channel, wanted.content)
+
+    made = asyncio.run(_as_tenant(key, "editor", work))
+    if as_json:
+        typer.echo(json.dumps({"id": str(made.id), "name": made.name, "channel": made.channel}))
+    else:
+        out.print(f"template  {made.name}\nid        {made.id}", markup=False, soft_wrap=True)
+
+
+def list_(key: Key = None, as_json: AsJson = False) -> None:
+    """Show the segments of the tenant by name, 1,000 at most."""
+
+    async def work(connection: Connection, tenant: str) -> list[Segment]:
+        return (await list_segments(connection, tenant, limit=_SHOWN))[0]
+
+    found = asyncio.run(_as_tenant(key, "viewer", work))
+    if as_json:
+        typer.echo(json.dumps([{"id": str(segment.id), "name": segment.name} for segment in found]))
+        return
+    table = Table("segment", "id")
+    for segment in found:
+        table.add_row(segment.name, str(segment.id))
+    out.print(table)
+
+
+async def _as_tenant(key: str | None, role: str, work: Callable[[Connection, str], Awaitable[T]]) -> T:
+    """`work` in one transaction, for the tenant of the key. Raises UnauthorizedError and ForbiddenError."""
+    pool: Any = await connect(from_environment(), max_size=1, application_name="campaigns-directory")
+    with translated():
+        async with pool, pool.acquire() as connection, connection.transaction():
+            who = await verify(connection, key_or_default(key))
+            if who is None:
+                raise UnauthorizedError("The API key is unknown, expired or revoked.")
+            if ROLES.index(who.role) < ROLES.index(role):
+                raise ForbiddenError(f"This needs the role {role}; the key's role is {who.role}.")
+            return await work(connection, who.tenant_id)

@@ -1,0 +1,137 @@
+"""The demo: two companies with contacts and a round of campaigns on every channel, created and started through the public API.
+
+Running it again changes nothing while a campaign of its last round is still being sent; afterwards it starts another round, `… (2)`.
+Tenants, contacts, segments and templates are made once. Each run makes an API key of its own, good for 30 days.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+
+from api.demo.content import TENANTS, DemoCampaign, DemoSegment, DemoTenant
+from api.documents import examples
+from streams.errors import CampaignError, DependencyDownError, NotFoundError
+from streams.settings import Settings
+from tables.contacts.imports import STATEMENT_TIMEOUT, import_contacts
+from tables.database.connection import connect
+from tables.directory.directory import create_template, list_templates, segment_named
+from tables.tenants.tenants import create_key, create_tenant, get_tenant
+
+_KEY_LIFE = timedelta(days=30)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """`api_key` is the first tenant's; `keys` has one per tenant; `started` are the ids of campaigns started by this run, maybe none."""
+
+    api_key: str
+    keys: dict[str, str]
+    started: tuple[str, ...]
+
+
+async def run(settings: Settings, api_url: str) -> DemoResult:
+    """Make what is missing and start a round unless one is running. Raises DependencyDownError, and CampaignError when the API refuses."""
+    pool = await connect(settings, application_name="campaigns-demo", statement_timeout=STATEMENT_TIMEOUT)
+    try:
+        keys = {tenant.id: await _tenant(pool, tenant) for tenant in TENANTS}
+        started: list[str] = []
+        for tenant in TENANTS:
+            api = httpx.AsyncClient(base_url=f"{api_url}/api/v1", headers={"Authorization": f"Bearer {keys[tenant.id]}"}, timeout=30)
+            async with api:
+                started += await _round(pool, api, tenant)
+    finally:
+        await pool.close()
+    return DemoResult(keys[TENANTS[0].id], keys, tuple(started))
+
+
+async def _tenant(pool: asyncpg.Pool, tenant: DemoTenant) -> str:
+    """The tenant with its contacts, and a fresh key of it."""
+    async with pool.acquire() as connection, connection.transaction():
+        try:
+            await get_tenant(connection, tenant.id)
+        except NotFoundError:
+            await create_tenant(connection, tenant.id, hourly=tenant.hourly)
+        key = await create_key(connection, tenant.id, is_live=False, expires_at=datetime.now(UTC) + _KEY_LIFE)
+    for segment in tenant.segments:
+        await _segment(pool, tenant, segment)
+    async with pool.acquire() as connection, connection.transaction():
+        await examples.install(connection, tenant.id)
+    return key.text
+
+
+async def _segment(pool: asyncpg.Pool, tenant: DemoTenant, segment: DemoSegment) -> None:
+    async with pool.acquire() as connection, connection.transaction():
+        found = await segment_named(connection, tenant.id, segment.name)
+        members = await connection.fetchval("SELECT count(*) FROM segment_members WHERE segment_id = $1", found.id)
+    if members < len(segment):
+        await import_contacts(pool, tenant.id, found.id, tenant.rows(segment), on_rejected=lambda rejected: None)
+
+
+async def _round(pool: asyncpg.Pool, api: httpx.AsyncClient, tenant: DemoTenant) -> list[str]:
+    """The ids of the campaigns started."""
+    present = (await _call(api, "GET", "/campaigns?pageSize=100"))["data"]
+    names = {campaign.name for campaign in tenant.campaigns}
+    ours = [campaign for campaign in present if campaign["name"].partition(" (")[0] in names]
+    if any(campaign["status"] == "running" for campaign in ours):
+        return []
+    suffix = f" ({round_ + 1})" if (round_ := _rounds(ours)) else ""
+    started = []
+    for campaign in tenant.campaigns:
+        body = await _body(pool, tenant, campaign, campaign.name + suffix)
+        # a demo that was interrupted finds its campaign again
+        created = await _call(api, "POST", "/campaigns", body, f"demo-create-{body['name']}")
+        try:
+            await _call(api, "POST", f"/campaigns/{created['data']['id']}/start", None, f"demo-start-{body['name']}")
+            started.append(created["data"]["id"])
+        except CampaignError as error:  # five others are running, or somebody was faster
+            _log.warning("a demo campaign stays a draft: %s", error.detail)
+    return started
+
+
+def _rounds(ours: list[dict[str, Any]]) -> int:
+    """How many rounds there have been, counting only campaigns that were started."""
+    numbers = [campaign["name"].partition(" (")[2].rstrip(")") or "1" for campaign in ours if campaign["status"] != "draft"]
+    return max((int(number) for number in numbers if number.isdecimal()), default=0)
+
+
+async def _body(pool: asyncpg.Pool, tenant: DemoTenant, campaign: DemoCampaign, name: str) -> dict[str, Any]:
+    async with pool.acquire() as connection, connection.transaction():
+        segment = await segment_named(connection, tenant.id, campaign.segment)
+        template = await _template(connection, tenant, campaign)
+    body = {
+        "name": name,
+        "channel": campaign.channel,
+        "templateId": str(template),
+        "segmentIds": [str(segment.id)],
+        "settings": dict(campaign.settings),
+    }
+    more = {"throttleConfig": campaign.throttle, "abTestConfig": campaign.ab_test}
+    return {**body, **{field: dict(value) for field, value in more.items() if value is not None}}
+
+
+async def _template(connection: Any, tenant: DemoTenant, campaign: DemoCampaign) -> UUID:
+    found, _ = await list_templates(connection, tenant.id, limit=1000)
+    for template in found:
+        if template.name == campaign.name:
+            return template.id
+    return (await create_template(connection, tenant.id, campaign.name, campaign.channel, campaign.content)).id
+
+
+async def _call(api: httpx.AsyncClient, method: str, path: str, body: Any = None, key: str = "") -> dict[str, Any]:
+    try:
+        answer = await api.request(method, path, json=body, headers={"Idempotency-Key": key} if key else None)
+    except httpx.TransportError as error:
+        raise DependencyDownError(f"The API at {api.base_url} does not answer ({type(error).__name__}).") from error
+    if not answer.is_success:
+        problem = answer.json() if "json" in answer.headers.get("content-type", "") else {}
+        raise CampaignError(f"The API refused {method} {path}: {problem.get('detail') or answer.status_code}")
+    content: dict[str, Any] = answer.json()
+    return content

@@ -1,0 +1,153 @@
+"""What a verified webhook changes: events on `pipeline.events.v1`, suppressions that hold from the next chunk on.
+
+Identity of an event: its message id and kind, which everything downstream counts once; of a reply: the provider's id of it, bound to the
+message it answers when it is first seen; of a suppression: channel and address. Order of effects: one SQL transaction (tokens and
+suppressions), then Kafka, then the answer. A kill -9 before or between them leaves a request without an answer, which the provider repeats,
+and the repeat changes nothing that is there already. The projection suppresses from the same events once more, seconds later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from api.recipients.reports import Reports
+from connectors.webhooks.delivery import Asked, Read, Reported, Said, SignatureError
+from connectors.webhooks.providers import Verified
+from streams import metrics
+from streams.contracts.envelope import rfc3339
+from streams.exactly_once.crash_points import crash_point
+from streams.records.message_id import InvalidMessageIdError, MessageIds, recipient
+from streams.records.reported_events import Incoming, IncomingType
+from streams.settings import Settings
+from tables.audience.recipients import recipient_id
+from tables.audience.replies import answered
+from tables.channels import CHANNELS
+from tables.database.connection import Connection, translated
+from tables.directory.suppressions import suppress, suppress_recipients
+from tables.tenants import webhook_secrets
+
+_REPLIES_KNOWN = timedelta(days=7)  # providers repeat a webhook for up to three days
+_YEARS = range(2000, 9999)  # of a reply: adding to a time at either end of the calendar overflows
+_LONGEST_URL = 8_192  # a record that Kafka finds too large would end the producer that all tenants share
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Taken:
+    """What a webhook comes to: the events, and how many elements came to nothing, by reason."""
+
+    events: list[Incoming] = field(default_factory=list)
+    left: dict[str, int] = field(default_factory=dict)
+
+    def leave(self, why: str, count: int = 1) -> None:
+        if count:
+            self.left[why] = self.left.get(why, 0) + count
+
+
+class Inbound:
+    """Carries out what webhooks say, for one process."""
+
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, reports: Reports) -> None:
+        self._pool, self._reports = pool, reports
+        self._ids = MessageIds.of(settings)
+        self._tokens_known = 2 * settings.webhook_tolerance + timedelta(minutes=1)  # an older one fails by its time
+
+    async def take(self, tenant: str, provider: str, verified: Verified, read: Read) -> None:
+        """Everything usable is acknowledged when this returns; a repeat is harmless.
+
+        Raises SignatureError for a token that stood for something else before, DependencyDownError when not everything could be kept.
+        """
+        taken = _Taken()
+        taken.leave("ignored", read.ignored)
+        taken.leave("unusable", read.unusable)
+        taken.events += [event for one in read.reported if (event := self._event(tenant, one, taken))]
+        suppressed = reasons_to_suppress(taken.events)
+        if verified.token or read.said or read.asked or suppressed:
+            with translated():
+                async with self._pool.acquire() as connection, connection.transaction():
+                    await self._bind(connection, tenant, provider, verified)
+                    if read.asked:
+                        await _ask(connection, tenant, provider, read.asked)
+                    for said in read.said:
+                        await self._hear(connection, tenant, provider, said, taken)
+                    await suppress_recipients(connection, suppressed)
+        crash_point("suppressed", "inbound")
+        await self._reports.send_all(taken.events)
+        metrics.WEBHOOK_EVENTS.labels(provider, "accepted").inc(len(taken.events))
+        for why, count in taken.left.items():
+            metrics.WEBHOOK_EVENTS.labels(provider, why).inc(count)
+
+    def _event(self, tenant: str, one: Reported, taken: _Taken) -> Incoming | None:
+        try:
+            self._ids.check(one.message_id, tenant)
+        except InvalidMessageIdError:
+            taken.leave("foreign-id")
+            return None
+        details = one.details
+        if details is not None and len(details.url or "") > _LONGEST_URL:
+            details = msgspec.structs.replace(details, url=None)
+        return Incoming(one.type, one.message_id, tenant, one.timestamp, details)
+
+    async def _bind(self, connection: Connection, tenant: str, provider: str, verified: Verified) -> None:
+        if not verified.token:
+            return
+        meaning = await webhook_secrets.first_meaning(
+            connection, tenant, provider, verified.token, verified.meaning, keep=self._tokens_known
+        )
+        if meaning != verified.meaning:
+            raise SignatureError("The token has been used for another event.")
+
+    async def _hear(self, connection: Connection, tenant: str, provider: str, said: Said, taken: _Taken) -> None:
+        try:
+            address = CHANNELS[said.channel].normalise(said.address)
+        except ValueError:
+            taken.leave("unusable")
+            return
+        if said.is_stop:
+            await suppress(connection, tenant, said.channel, address=address, reason="unsubscribed")
+        if said.at.year not in _YEARS:
+            taken.leave("unusable")
+            return
+        found = await answered(connection, tenant, said.channel, address, said.at)
+        if found is None:
+            taken.leave("unmatched")
+            return
+        message_id = self._ids.make(found.number, found.ordinal, tenant, found.key_epoch)
+        token = "said:" + hashlib.sha256(said.identity.encode("utf-8", "replace")).hexdigest()
+        if said.identity:  # a repeat that comes after the next campaign still answers this one
+            message_id = await webhook_secrets.first_meaning(connection, tenant, provider, token, message_id, keep=_REPLIES_KNOWN)
+        kinds: list[IncomingType] = [*(["replied"] if said.is_reply else []), *(["unsubscribed"] if said.is_stop else [])]  # type: ignore[list-item]
+        taken.events += [Incoming(kind, message_id, tenant, rfc3339(said.at)) for kind in kinds]
+
+
+def reasons_to_suppress(events: Sequence[Incoming]) -> dict[UUID, str]:
+    """Rows of the ledger whose people want nothing more, or whose addresses do not exist, and why."""
+    found: dict[UUID, str] = {}
+    for event in events:
+        match event.type:
+            case "unsubscribed" | "complained":
+                why = str(event.type)
+            case "bounced" if event.data is not None and event.data.bounce_type == "hard":
+                why = "hard-bounce"
+            case _:
+                continue
+        found.setdefault(row_of(event.message_id), why)
+    return found
+
+
+def row_of(message_id: str) -> UUID:
+    """The row of the ledger that a verified message id belongs to."""
+    return recipient_id(*recipient(message_id))
+
+
+async def _ask(connection: Connection, tenant: str, provider: str, asked: Asked) -> None:
+    _log.warning("Amazon SNS asks to confirm a subscription: an admin has to", extra={"tenantId": tenant, "topicArn": asked.topic_arn})
+    await webhook_secrets.ask(connection, tenant, provider, asked.topic_arn, asked.subscribe_url)
