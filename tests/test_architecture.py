@@ -20,8 +20,8 @@ _MAY_IMPORT = {
 _LONGEST = 300  # lines
 # A longer file needs its reason here.
 _LONG_FILES = {
-    "tests/streams/test_exactly_once.py": "one test per guard of the module; apart they would repeat its fakes",
-    "tests/unit/test_throttle.py": "every law of the throttle on one simulated world",
+    "tests/streams/exactly_once/test_exactly_once.py": "one test per guard of the module; apart they would repeat its fakes",
+    "tests/agents/sending/throttle/test_throttle.py": "every law of the throttle on one simulated world",
 }
 _VAGUE = {"utils", "util", "common", "helpers", "helper", "core", "base", "manager", "managers", "misc"}
 

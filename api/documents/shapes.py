@@ -1,7 +1,7 @@
 """What `data` of an answer looks like, by operation: the values that the stores return, and beside them what only the API knows.
 
-The schemas of the OpenAPI document are made of these (answer_schemas.py); a test checks every documented example, and the fuzzer every real answer,
- against them.
+The schemas of the OpenAPI document are made of these (answer_schemas.py); a test checks every documented example, and the fuzzer
+every real answer, against them.
 """
 
 from __future__ import annotations

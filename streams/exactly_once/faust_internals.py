@@ -1,7 +1,7 @@
 """Every private part of Faust, mode and aiokafka that the exactly-once modules lean on, checked at start-up.
 
 An upgrade that moves one of them stops the worker before it touches a partition, with a sentence that says which. Then read the new
-version, run `tests/streams/test_exactly_once.py` and `tests/faults/test_exactly_once_chaos.py`, and move the pins here and in pyproject.
+version, run `tests/streams/exactly_once` and `tests/faults`, and move the pins here and in pyproject.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from streams.settings import Settings
-from tests.api.hooks import Hooks, make_hooks
+from tests.api.recipients.hooks import Hooks, make_hooks
 from tests.api.world import Rest, resting
 from tests.eventually import eventually
 

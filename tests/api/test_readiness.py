@@ -7,7 +7,7 @@ from typing import Any
 from agents.jobs.jobs import JOBS, Jobs
 from streams.settings import Settings
 from tables.database import job_runs
-from tests.agents.fake_job import Fake
+from tests.agents.jobs.fake_job import Fake
 from tests.api.world import Rest
 from tests.eventually import eventually
 

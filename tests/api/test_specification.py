@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from streams.records.stats import Counts
-from tests.api.feeds import feed_stats
+from tests.api.campaigns.feeds import feed_stats
+from tests.api.campaigns.test_routes import problem
 from tests.api.specified import AB_TEST, COLUMNS, CREATE, PREVIEW, RECIPIENT_COLUMNS, SCHEDULE, STATS, WINNER, create, furnish
-from tests.api.test_campaigns import problem
 from tests.api.world import Rest
 from tests.eventually import eventually
 

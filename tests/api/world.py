@@ -21,7 +21,7 @@ from tables.database.connection import connect
 from tables.tenants.tenants import ROLES, create_key
 from tests.environment import environment
 from tests.eventually import eventually
-from tests.sql.campaign_world import World, make_world
+from tests.tables.campaigns.campaign_world import World, make_world
 
 JSON = {"Content-Type": "application/json"}
 

@@ -14,8 +14,8 @@ from streams.records.facts import Batch, Kind, encode_batch
 from streams.records.message_id import SHARD_SIZE
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
-from tests.agents.recipient_rows import BASE, TENANT, group, make_recipients
-from tests.connectors.jetstream_reader import count
+from tests.agents.counting.recipient_rows import BASE, TENANT, group, make_recipients
+from tests.connectors.nats.jetstream_reader import count
 from tests.eventually import eventually
 
 _RECORD = 1000  # outcomes per record, as fold makes them under load

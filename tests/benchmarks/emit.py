@@ -19,9 +19,9 @@ from streams.records.message_id import MessageIds
 from streams.records.sending import CHUNK, BatchSent, Grant, decode_sending, lane
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tests.agents import audience
-from tests.agents.audience import Campaign
-from tests.agents.emission import environment
+from tests.agents.sending import audience
+from tests.agents.sending.audience import Campaign
+from tests.agents.sending.emission import environment
 from tests.eventually import eventually
 from tests.faults import raw_kafka
 from tests.faults.workers import Worker

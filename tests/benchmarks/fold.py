@@ -115,7 +115,7 @@ async def _fold(settings: Settings, truth: dict[str, int]) -> tuple[float, float
     environment = settings_environment(settings.kafka, settings.topic_prefix, settings.partitions)
     environment["CAMPAIGNS_MESSAGE_KEYS"] = ",".join(key.get_secret_value() for key in settings.message_keys)
     with tempfile.TemporaryDirectory() as folder:
-        worker = Worker("stats", Path(folder) / "worker.log", environment, module="tests.agents.stats_worker")
+        worker = Worker("stats", Path(folder) / "worker.log", environment, module="tests.agents.processes.stats_worker")
         async with StatsView(settings) as view:
             await view.ready.wait()
             await worker.start()

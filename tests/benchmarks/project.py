@@ -13,7 +13,7 @@ from agents.counting.project import Project
 from streams.records.facts import Kind
 from streams.records.message_id import SHARD_SIZE
 from streams.settings import Settings
-from tests.agents.recipient_rows import group, make_recipients, send_facts
+from tests.agents.counting.recipient_rows import group, make_recipients, send_facts
 from tests.eventually import eventually
 
 _COUNTS = """

@@ -10,7 +10,7 @@ from typing import Any
 from connectors.simulator.behaviour import Behaviour
 from connectors.simulator.service import Simulator
 from streams.settings import Settings
-from tests.connectors.pipeline import is_read, send_messages
+from tests.connectors.simulator.pipeline import is_read, send_messages
 from tests.eventually import eventually
 
 

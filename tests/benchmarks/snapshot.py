@@ -14,7 +14,7 @@ import asyncpg
 from streams.records.expansions import Page, Stage
 from streams.settings import Settings
 from tables.audience import staging
-from tests.agents.audience import connect, contacts
+from tests.agents.sending.audience import connect, contacts
 
 _COLUMNS = ("id", "tenant_id", "campaign_id", "contact_id")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from streams.records.sending import Limits, Opened, RowsReady, Span
 from streams.settings import Settings
-from tests.agents.throttled_emission import Emission, control
+from tests.agents.sending.throttle.throttled_emission import Emission, control
 from tests.eventually import eventually
 
 _HOURS = 3

@@ -13,7 +13,7 @@ import pytest
 
 from streams.settings import Settings
 from streams.topics import Name
-from tests.agents.control_workers import produce, read
+from tests.agents.processes.control_workers import produce, read
 from tests.e2e import world
 from tests.e2e.checker import assert_each_recipient_once, most_in_any_window, published_on_nats, sent_messages
 from tests.e2e.conftest import Running

@@ -1,0 +1,184 @@
+"""The projection of facts into recipient rows: its law on the statement itself, and what faults cannot change."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from agents.counting.project import Project
+from streams.records.facts import Batch, Group, Kind, pack
+from streams.records.message_id import MessageIds
+from streams.settings import Settings
+from streams.topics import Name, Topics
+from tables.audience.projection import Outcomes, merge
+from tables.campaigns.numbers import CampaignNumbers
+from tests.agents.counting.recipient_rows import BASE, TENANT, group, make_recipients, send_facts
+from tests.environment import environment
+from tests.eventually import eventually
+
+_ROWS = "SELECT * FROM campaign_recipients WHERE campaign_id = $1 ORDER BY id"
+_COUNT = "SELECT count(*) FROM campaign_recipients WHERE campaign_id = $1 AND status = 'sent'"
+_PRECEDENCE = ["pending", "sent", "delivered", "bounced", "failed", "opened", "clicked"]
+
+
+@asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(settings.postgres)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+    async with AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all") as made:
+        yield made
+
+
+def instant(second: int) -> datetime:
+    return datetime.fromtimestamp(BASE + second, UTC)
+
+
+def expected(facts: list[tuple[Kind, int, int, str]], ordinal: int) -> dict[str, Any]:
+    """The row of one recipient, computed the slow way from (kind, ordinal, second, detail)."""
+    mine = [fact for fact in facts if fact[1] == ordinal]
+
+    def first(*kinds: Kind) -> datetime | None:
+        times = [second for kind, _, second, _ in mine if kind in kinds]
+        return instant(min(times)) if times else None
+
+    reached = {
+        Kind.SENT: "sent",
+        Kind.DELIVERED: "delivered",
+        Kind.OPENED: "opened",
+        Kind.CLICKED: "clicked",
+        Kind.BOUNCED: "bounced",
+        Kind.FAILED: "failed",
+        Kind.SKIPPED: "failed",
+        Kind.MACHINE_OPENED: "delivered",
+        Kind.MACHINE_CLICKED: "delivered",
+    }
+    failures = [
+        (second, ("skipped:" if kind is Kind.SKIPPED else "") + detail.removeprefix(":"))
+        for kind, _, second, detail in mine
+        if kind in (Kind.BOUNCED, Kind.FAILED, Kind.SKIPPED)
+    ]
+    return {
+        "status": max(["pending", *(reached[kind] for kind, *_ in mine if kind in reached)], key=_PRECEDENCE.index),
+        "sent_at": first(Kind.SENT),
+        "delivered_at": first(Kind.DELIVERED),
+        "opened_at": first(Kind.OPENED),
+        "clicked_at": first(Kind.CLICKED),
+        "failed_at": first(Kind.BOUNCED, Kind.FAILED, Kind.SKIPPED),
+        "failure_reason": min(failures)[1] if failures else None,
+        "unsubscribed_at": first(Kind.UNSUBSCRIBED),
+        "complained_at": first(Kind.COMPLAINED),
+    }
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_duplicates_disorder_and_splits_cannot_change_a_row(settings: Settings, seed: int) -> None:
+    rnd = random.Random(seed)
+    count = 40
+    facts = [
+        (rnd.choice(list(Kind)), rnd.randrange(count), rnd.randrange(9), rnd.choice(["hard:no such user", ":550 5.1.1", "quota"]))
+        for _ in range(200)
+    ]
+    number, campaign = await make_recipients(settings, count)
+    repeated = facts + rnd.choices(facts, k=150)
+    rnd.shuffle(repeated)
+    async with database(settings) as connection:
+        numbers = CampaignNumbers()
+        await numbers.load(connection, [number])
+        known = numbers.get(number)
+        assert known is not None
+        while repeated:
+            outcomes = Outcomes(MessageIds.of(settings))
+            size = rnd.randint(1, 120)
+            for kind, ordinal, second, detail in repeated[:size]:
+                outcomes.add(Batch(TENANT, number, 0, BASE, (group(kind, [ordinal], second, detail),)), known)
+            del repeated[:size]
+            async with connection.transaction():
+                await merge(connection, outcomes, "test", "facts", {0: size})
+        rows = await connection.fetch(_ROWS, campaign)
+    for ordinal, row in enumerate(rows):
+        wanted = expected(facts, ordinal)
+        assert {name: row[name] for name in wanted} == wanted
+        assert (row["message_id"] is not None) == (row["sent_at"] is not None)
+
+
+async def test_facts_become_rows_with_the_message_id_and_a_reason_for_every_failure(settings: Settings) -> None:
+    number, campaign = await make_recipients(settings, 70_000)
+    async with producer(settings) as kafka, Project(None, settings), database(settings) as connection:
+        await send_facts(kafka, settings, number, 0, [group(Kind.SENT, range(10), 1), group(Kind.SKIPPED, [10], 1, "suppressed")])
+        await send_facts(kafka, settings, number, 1, [group(Kind.SENT, [5], 1), group(Kind.OPENED, [5], 9)])
+        await send_facts(kafka, settings, number, 0, [group(Kind.BOUNCED, [3], 2, "hard:no such user"), group(Kind.MACHINE_OPENED, [4], 2)])
+
+        async def is_there() -> list[asyncpg.Record]:
+            rows = await connection.fetch(_ROWS, campaign)
+            assert rows[3]["status"] == "bounced" and rows[4]["status"] == "delivered" and rows[65536 + 5]["status"] == "opened"
+            return rows
+
+        rows = await eventually(is_there, 20)
+    assert [row["status"] for row in rows[:3]] == ["sent"] * 3
+    assert rows[3]["failure_reason"] == "hard:no such user"
+    assert rows[4]["opened_at"] is None
+    assert (rows[10]["status"], rows[10]["failure_reason"], rows[10]["sent_at"]) == ("failed", "skipped:suppressed", None)
+    assert str(rows[65536 + 5]["message_id"]) == MessageIds.of(settings).make(number, 65536 + 5, TENANT, 0)
+    assert rows[11]["status"] == "pending"
+
+
+async def test_killed_before_the_commit_does_it_again_and_poison_stops_nothing(settings: Settings) -> None:
+    number, campaign = await make_recipients(settings, 3000)
+    topics = Topics(settings)
+    async with producer(settings) as kafka, database(settings) as connection:
+        for poison in (b"\xc1", b"", None):
+            await kafka.send_and_wait(topics.name(Name.FACTS), poison, key=b"k", partition=topics.shard_partition(number, 0))
+        await send_facts(kafka, settings, number, 0, [Group(Kind.SENT, pack([1, 2]), pack([1]))])
+        await send_facts(kafka, settings, number, 0, [group(Kind.SENT, range(3000))])
+        command = [sys.executable, "-m", "tests.agents.processes.project_process"]
+        doomed = await asyncio.create_subprocess_exec(*command, env=environment(settings, CAMPAIGNS_CRASH="project:before-commit:1"))
+        assert await asyncio.wait_for(doomed.wait(), 60) == -signal.SIGKILL
+
+        async def sent() -> int:
+            return int(
+                await connection.fetchval("SELECT count(*) FROM campaign_recipients WHERE campaign_id = $1 AND status = 'sent'", campaign)
+            )
+
+        assert await sent() == 0
+        async with Project(None, settings):
+            await eventually(lambda: equals(sent, 3000), 30)
+        await send_facts(kafka, settings, number, 0, [group(Kind.DELIVERED, range(10))])
+        async with Project(None, settings):  # begins at the stored position
+            await eventually(lambda: equals(sent, 2990), 30)
+
+
+async def test_lost_connections_lose_nothing(settings: Settings) -> None:
+    number, campaign = await make_recipients(settings, 20_000)
+    async with producer(settings) as kafka, database(settings) as connection, Project(None, settings):
+        for start in range(0, 20_000, 1000):
+            await send_facts(kafka, settings, number, 0, [group(Kind.SENT, range(start, start + 1000))])
+
+        async def all_sent() -> bool:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND application_name = 'campaigns-project' AND random() < 0.02"
+            )
+            return bool(await connection.fetchval(_COUNT, campaign) == 20_000)
+
+        await eventually(all_sent, 60)
+
+
+async def equals(question: Any, answer: int) -> bool:
+    return bool(await question() == answer)

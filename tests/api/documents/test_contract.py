@@ -1,0 +1,55 @@
+"""Schemathesis reads the OpenAPI document and calls every operation, right and wrong, alone and in sequence; it must find nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import asyncpg
+
+from api.documents import examples
+from streams.settings import Settings
+from tables.database.connection import connect
+from tables.tenants.tenants import create_key
+from tests.api.world import serving
+from tests.tables.campaigns.campaign_world import make_world
+
+_CASES = 6  # per operation, besides the boundaries of every parameter
+_LONGEST = 240.0  # seconds; 40 on a quiet machine
+_CONFIG = Path(__file__).with_name("schemathesis.toml")
+
+
+async def test_schemathesis_finds_nothing(settings: Settings, tmp_path: Path) -> None:
+    generous = settings.model_copy(update={"api_rate_limit": 0})
+    pool: asyncpg.Pool = await connect(generous, max_size=2)
+    await make_world(pool, generous)
+    async with pool.acquire() as connection:
+        await examples.install(connection, "acme")
+        key = (await create_key(connection, "acme")).text
+    await pool.close()
+    log = tmp_path / "api.log"
+    async with serving(generous, log) as url:
+        code, said = await _schemathesis(url, key, tmp_path)
+    assert code == 0, said[-20_000:]
+    assert "a request failed" not in log.read_text()
+
+
+async def _schemathesis(url: str, key: str, folder: Path) -> tuple[int, str]:
+    words = (
+        *(Path(sys.executable).with_name("schemathesis"), "--no-color", "--config-file", _CONFIG, "run", f"{url}/openapi.json"),
+        *("--phases", "examples,coverage,fuzzing,stateful", "--max-examples", str(_CASES)),
+        *("--header", f"Authorization: Bearer {key}", "--generation-deterministic", "--request-timeout", "10", "--continue-on-failure"),
+        *("--exclude-path-regex", "/events$", "--warnings", "off"),  # event streams have no end
+    )
+    hooks = {**os.environ, "SCHEMATHESIS_HOOKS": str(_CONFIG.with_name("schemathesis_hooks.py"))}
+    pipe, joined = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT
+    process = await asyncio.create_subprocess_exec(*words, cwd=folder, env=hooks, stdout=pipe, stderr=joined)
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(), _LONGEST)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode or 0, said.decode()

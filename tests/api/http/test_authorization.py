@@ -1,0 +1,133 @@
+"""Who may do what, for every route that there is: nobody without a key, nothing of another tenant, no role above its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tables.tenants.tenants import ROLES
+from tests.api.campaigns.test_routes import problem
+from tests.api.http.routes import PUBLIC, Operation, guarded, operations
+from tests.api.world import Rest
+
+# Parameters that name nothing of a tenant, and a value that each takes.
+_CONSTANTS = {"provider": "sendgrid"}
+
+
+def _unknown() -> dict[str, str]:
+    """Ids of things that never were."""
+    never = {name: str(uuid4()) for name in ("campaignId", "templateId", "segmentId", "contactId", "suppressionId")}
+    return {**never, "keyId": uuid4().hex[:16], **_CONSTANTS}
+
+
+async def things(client: httpx.AsyncClient) -> dict[str, str]:
+    """One of everything that a path can name, made by this client: a new kind of parameter needs its line here."""
+
+    async def made(path: str, body: object) -> str:
+        answer = await client.post(path, json=body)
+        assert answer.is_success, answer.text
+        return str(answer.json()["data"]["id"])
+
+    content = {"subject": "Hello", "text": "Hello"}
+    template = await made("/templates", {"name": f"t-{uuid4()}", "channel": "email", "content": content})
+    segment = await made("/segments", {"name": f"s-{uuid4()}"})
+    contact = await made("/contacts", {"email": f"{uuid4()}@example.com"})
+    await client.post(f"/segments/{segment}/members", json={"contactIds": [contact]})
+    return {
+        "templateId": template,
+        "segmentId": segment,
+        "contactId": contact,
+        "campaignId": await made("/campaigns", {"name": "x", "channel": "email", "templateId": template, "segmentIds": [segment]}),
+        "suppressionId": await made("/suppressions", {"channel": "email", "address": f"{uuid4()}@example.com", "reason": "manual"}),
+        "keyId": await made("/api-keys", {"role": "viewer"}),
+        **_CONSTANTS,
+    }
+
+
+async def _snapshot(rest: Rest) -> Mapping[str, str]:
+    """Every row of the tenant acme, by table."""
+    tables = await rest.world.pool.fetch(
+        "SELECT c.table_name FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)"
+        " WHERE c.column_name = 'tenant_id' AND c.table_schema = 'public' AND t.table_type = 'BASE TABLE' ORDER BY 1"
+    )
+    found = {}
+    for table in (row["table_name"] for row in tables):
+        statement = f"SELECT coalesce(string_agg(t::text, '\n' ORDER BY t::text), '') FROM {table} t WHERE tenant_id = 'acme'"
+        found[table] = str(await rest.world.pool.fetchval(statement))
+    return found
+
+
+async def test_every_route_declares_its_role_or_is_on_the_list_of_public_ones(rest: Rest) -> None:
+    found = list(operations(rest.app))
+    without = {(operation.method, operation.path) for operation in found if operation.role is None}
+    assert without == PUBLIC
+    assert len(guarded(rest.app)) >= 13
+    named = {name for operation in guarded(rest.app) for name in operation.parameters}
+    assert named <= set(_unknown()), "a path names something that these tests do not make"
+
+
+async def test_without_a_key_every_route_answers_401(rest: Rest) -> None:
+    for operation in guarded(rest.app):
+        answer = await operation.call(rest.nobody, _unknown())
+        assert problem(answer, 401)["type"] == "urn:campaigns:problem:unauthorized", operation
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_a_role_stops_at_what_it_may_not_do(rest: Rest) -> None:
+    for operation in guarded(rest.app):
+        for role in ROLES:
+            answer = await operation.call(rest.of[role], _unknown())
+            if operation.allows(role):
+                assert answer.status_code not in (401, 403, 500), (str(operation), role, answer.text)
+            else:
+                detail = str(problem(answer, 403)["detail"])
+                assert role in detail and operation.role is not None and operation.role in detail, operation
+
+
+async def test_everything_of_another_tenant_is_unknown_on_every_route_and_stays_as_it_is(rest: Rest) -> None:
+    theirs = await things(rest.admin)
+    before = await _snapshot(rest)
+    for operation in guarded(rest.app):
+        if set(operation.parameters) - set(_CONSTANTS):
+            details = []
+            for parameters in (theirs, _unknown()):
+                answer = await operation.call(rest.stranger, parameters)
+                detail = str(problem(answer, 404)["detail"])
+                details.append(_without(detail, parameters))
+            assert details[0] == details[1], f"{operation} tells what exists from what does not"
+    assert await _snapshot(rest) == before
+
+
+async def test_a_path_with_one_id_of_ours_and_one_of_another_tenant_shows_and_changes_nothing_of_theirs(rest: Rest) -> None:
+    theirs, ours = await things(rest.admin), await things(rest.stranger)
+    before = await _snapshot(rest)
+    for operation in guarded(rest.app):
+        if len(set(operation.parameters) - set(_CONSTANTS)) > 1:
+            for foreign in operation.parameters:
+                answer = await operation.call(rest.stranger, {**ours, foreign: theirs[foreign]})
+                assert answer.status_code in (204, 404), operation
+                assert answer.status_code == 404 or not answer.content, operation
+    assert await _snapshot(rest) == before
+
+
+async def test_no_answer_holds_anything_of_another_tenant(rest: Rest) -> None:
+    theirs = [thing for name, thing in (await things(rest.admin)).items() if name not in _CONSTANTS]
+    for operation in guarded(rest.app):
+        if operation.method == "GET" and not operation.parameters:
+            answer = await operation.call(rest.stranger, {})
+            assert answer.status_code in (200, 503), operation
+            assert not [thing for thing in (*theirs, '"acme"') if thing in answer.text], operation
+
+
+def _without(text: str, parameters: Mapping[str, str]) -> str:
+    for value in parameters.values():
+        text = text.replace(value, "…")
+    return text
+
+
+@pytest.mark.parametrize("operation", [Operation("GET", "/api/v1/x", None), Operation("GET", "/api/v1/x", "admin")], ids=str)
+def test_a_role_that_is_not_declared_allows_nobody(operation: Operation) -> None:
+    assert not operation.allows("viewer")

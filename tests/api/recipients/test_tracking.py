@@ -1,0 +1,152 @@
+"""What a recipient's mail program asks for: what it is answered, and what arrives in Kafka because of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from api.recipients.reports import Reports
+from streams.records.message_id import MessageIds
+from streams.settings import Settings
+from tables.directory.directory import create_template
+from tests.api.recipients.reported import reported
+from tests.api.world import Rest
+from tests.eventually import eventually
+
+_URL = "https://shop.example/offer?a=1&b=2"
+_CONTENT = {
+    "subject": "Hello",
+    "html": '<body><a href="https://shop.example/">1</a><a href="https://shop.example/offer?a=1&amp;b=2">2</a></body>',
+}
+_BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+_GMAIL = {"User-Agent": "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"}
+
+
+@dataclass
+class Mail:
+    """A message to recipient 7 of a campaign, and a mail program that has it."""
+
+    rest: Rest
+    campaign: UUID
+    number: int
+    id: str
+    program: httpx.AsyncClient
+
+    @property
+    def forged(self) -> str:
+        return self.id[:-1] + ("0" if self.id[-1] != "0" else "1")
+
+    async def events(self) -> list[dict[str, Any]]:
+        """Everything in `pipeline.events.v1`."""
+        found = await reported(self.rest.world.settings)
+        for event in found:
+            assert event.pop("timestamp").endswith("Z")
+        return found
+
+    def event(self, kind: str, **data: Any) -> dict[str, Any]:
+        return {"type": kind, "messageId": self.id, "tenantId": "acme"} | ({"data": data} if data else {})
+
+
+async def _mail(rest: Rest) -> AsyncIterator[Mail]:
+    world = rest.world
+    async with world.pool.acquire() as connection:
+        template = await create_template(connection, world.tenant, "links", "email", _CONTENT)
+    draft = await rest.draft(templateId=str(template.id), settings={"trackOpens": True, "trackClicks": True})
+    campaign = UUID(draft["id"])
+    number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
+    message_id = MessageIds.of(world.settings).make(number, 7, world.tenant, 0)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(rest.app), base_url="http://public", headers=_BROWSER) as program:
+        yield Mail(rest, campaign, number, message_id, program)
+
+
+@pytest.fixture
+async def mail(live: Rest) -> AsyncIterator[Mail]:
+    await eventually(lambda: live.app.state.reports.is_ready, 30)
+    async for mail in _mail(live):
+        yield mail
+
+
+@pytest.fixture
+async def mail_without_kafka(rest: Rest) -> AsyncIterator[Mail]:
+    async for mail in _mail(rest):
+        yield mail
+
+
+async def test_an_open_a_click_and_an_unsubscribe_are_in_kafka_when_they_are_answered(mail: Mail) -> None:
+    picture = await mail.program.get(f"/t/o/{mail.id}.gif")
+    assert (picture.status_code, picture.headers["content-type"], picture.content[:6]) == (200, "image/gif", b"GIF89a")
+    assert await mail.events() == [mail.event("opened")]
+    click = await mail.program.get(f"/t/c/{mail.id}/1")
+    assert (click.status_code, click.headers["location"]) == (302, _URL)
+    assert await mail.events() == [mail.event("opened"), mail.event("clicked", url=_URL)]
+    one_click = await mail.program.post(f"/u/{mail.id}", data={"List-Unsubscribe": "One-Click"})
+    assert one_click.status_code == 200
+    assert await mail.events() == [mail.event("opened"), mail.event("clicked", url=_URL), mail.event("unsubscribed")]
+    for answer in (picture, click, one_click):
+        assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == ("no-store", "no-referrer")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        _GMAIL,
+        {"User-Agent": "YahooMailProxy; https://help.yahoo.com/kb/x.html"},
+        {"User-Agent": "Mozilla/5.0"},
+        {"Sec-Purpose": "prefetch"},
+    ],
+)
+async def test_machines_are_counted_apart(mail: Mail, headers: dict[str, str]) -> None:
+    await mail.program.get(f"/t/o/{mail.id}.gif", headers=headers)
+    await mail.program.get(f"/t/c/{mail.id}/0", headers=headers)
+    expected = [mail.event("opened", isMachine=True), mail.event("clicked", url="https://shop.example/", isMachine=True)]
+    assert await mail.events() == expected
+
+
+async def test_looking_counts_nothing(mail: Mail) -> None:
+    assert (await mail.program.head(f"/t/o/{mail.id}.gif")).status_code == 200
+    assert (await mail.program.head(f"/t/c/{mail.id}/1")).headers["location"] == _URL
+    assert (await mail.program.head(f"/u/{mail.id}")).status_code == 200
+    page = await mail.program.get(f"/u/{mail.id}")
+    assert page.status_code == 200 and '<form method="post">' in page.text
+    assert await mail.events() == []
+
+
+async def test_a_forged_or_foreign_id_gets_a_picture_or_404_and_counts_nothing(mail: Mail) -> None:
+    ids = MessageIds.of(mail.rest.world.settings)
+    foreign, unknown = ids.make(mail.number, 7, "globex", 0), ids.make(999_999, 7, "acme", 0)
+    for wrong in (mail.forged, mail.id.upper(), foreign, unknown, "f" * 36, "x"):
+        assert (await mail.program.get(f"/t/o/{wrong}.gif")).content[:6] == b"GIF89a"
+        assert (await mail.program.get(f"/t/c/{wrong}/0")).status_code == 404
+        assert (await mail.program.get(f"/u/{wrong}")).status_code == 404
+        assert (await mail.program.post(f"/u/{wrong}")).status_code == 404
+    assert await mail.events() == []
+
+
+@pytest.mark.parametrize("link", ["2", "-1", "9" * 5000, "x", "1.0"])
+async def test_an_unknown_link_is_404_and_leads_nowhere(mail: Mail, link: str) -> None:
+    answer = await mail.program.get(f"/t/c/{mail.id}/{link}", params={"url": "https://evil.example"})
+    assert answer.status_code == 404 and "location" not in answer.headers
+    assert await mail.events() == []
+
+
+async def test_without_kafka_the_reader_gets_its_picture_and_page_but_an_unsubscribe_is_not_claimed(mail_without_kafka: Mail) -> None:
+    mail = mail_without_kafka
+    assert (await mail.program.get(f"/t/o/{mail.id}.gif")).status_code == 200
+    assert (await mail.program.get(f"/t/c/{mail.id}/1")).headers["location"] == _URL
+    answer = await mail.program.post(f"/u/{mail.id}")
+    assert answer.status_code == 503 and answer.headers["retry-after"]
+
+
+async def test_an_application_without_kafka_can_be_stopped_at_any_moment() -> None:
+    settings = Settings(kafka="127.0.0.1:1", nats="nats://127.0.0.1:1", postgres="", message_keys=(SecretStr("00" * 32),))
+    for rounds in range(30):
+        async with asyncio.timeout(2), Reports(settings):
+            for _ in range(rounds):  # of the event loop
+                await asyncio.sleep(0)

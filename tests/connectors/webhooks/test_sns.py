@@ -1,0 +1,125 @@
+"""Amazon SNS: both signature versions, certificates from nowhere else, topics that are allowed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+
+import pytest
+
+from connectors.webhooks import ses, sns
+from connectors.webhooks.delivery import SignatureError
+from streams.errors import DependencyDownError
+from tests.connectors.webhooks import webhook_signing as signing
+from tests.connectors.webhooks.test_signatures import delivery
+
+
+class Amazon:
+    """Serves one certificate and remembers who asked for what."""
+
+    def __init__(self, answer: bytes | Exception) -> None:
+        self.answer, self.asked = answer, list[str]()
+
+    async def __call__(self, url: str) -> bytes:
+        self.asked.append(url)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+async def check_sns(signed: signing.Signed, amazon: Amazon, topics: tuple[str, ...] = (signing.TOPIC,)) -> None:
+    await sns.verify(ses.envelope(delivery(signed)), topics, sns.Certificates(amazon))
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+@pytest.mark.parametrize("kind", ["Notification", "SubscriptionConfirmation"])
+async def test_sns_signatures_of_both_versions_verify_and_the_certificate_is_fetched_once(version: str, kind: str) -> None:
+    amazon = Amazon(signing.sns_certificate())
+    certificates = sns.Certificates(amazon)
+    envelope = ses.envelope(delivery(signing.sns({"a": 1}, kind, version)))
+    await asyncio.gather(*(sns.verify(envelope, ("arn:other", signing.TOPIC), certificates) for _ in range(5)))
+    assert amazon.asked == [signing.CERTIFICATE_URL]
+
+
+async def test_a_subject_is_signed_too() -> None:
+    amazon = Amazon(signing.sns_certificate())
+    headers, body = signing.sns({"a": 1}, Subject="Amazon SES")
+    await check_sns((headers, body), amazon)
+    with pytest.raises(SignatureError):
+        await check_sns((headers, body.replace(b"Amazon SES", b"Another")), amazon)
+
+
+@pytest.mark.parametrize("field", ["Message", "MessageId", "Timestamp", "TopicArn", "Type", "Signature", "SignatureVersion"])
+async def test_a_tampered_message_of_sns_is_refused(field: str) -> None:
+    headers, body = signing.sns({"a": 1})
+    fields = json.loads(body)
+    changed = {"Type": "UnsubscribeConfirmation", "SignatureVersion": "1", "Signature": base64.b64encode(b"x" * 256).decode()}
+    fields[field] = changed.get(field, fields[field] + "x")
+    with pytest.raises(SignatureError):
+        await check_sns((headers, json.dumps(fields).encode()), Amazon(signing.sns_certificate()))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://sns.eu-central-1.amazonaws.com/SimpleNotificationService-1.pem",
+        "https://sns.eu-central-1.amazonaws.com.evil.example/SimpleNotificationService-1.pem",
+        "https://sns.eu-central-1.amazonaws.com:8443/SimpleNotificationService-1.pem",
+        "https://user@sns.eu-central-1.amazonaws.com/SimpleNotificationService-1.pem",
+        "https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-1.pem?x=1",
+        "https://sns.eu-central-1.amazonaws.com/../SimpleNotificationService-1.pem",
+        "https://s3.amazonaws.com/SimpleNotificationService-1.pem",
+        "https://sns.s3-eu-central-1.amazonaws.com/SimpleNotificationService-1.pem",
+        "https://sns.evil.example/sns.eu-central-1.amazonaws.com/SimpleNotificationService-1.pem",
+        "https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-1.pem\n",
+    ],
+)
+async def test_no_certificate_from_elsewhere_is_fetched(url: str) -> None:
+    headers, body = signing.sns({"a": 1})
+    amazon = Amazon(signing.sns_certificate())
+    with pytest.raises(SignatureError):
+        await check_sns((headers, json.dumps(json.loads(body) | {"SigningCertURL": url}).encode()), amazon)
+    assert amazon.asked == []
+
+
+async def test_a_foreign_topic_is_refused_before_anything_is_fetched() -> None:
+    amazon = Amazon(signing.sns_certificate())
+    with pytest.raises(SignatureError):
+        await check_sns(signing.sns({}), amazon, (signing.TOPIC + "-other",))
+    assert amazon.asked == []
+
+
+async def test_a_certificate_that_is_none_is_refused_and_one_that_does_not_come_is_a_dependency() -> None:
+    with pytest.raises(SignatureError):
+        await check_sns(signing.sns({}), Amazon(b"<html>"))
+    down = Amazon(DependencyDownError("down"))
+    with pytest.raises(DependencyDownError):
+        await check_sns(signing.sns({}), down)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\npem", b"pem"),
+        (b"HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n", SignatureError),
+        (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", SignatureError),
+        (b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + b"x" * (65 << 10), SignatureError),
+        (b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\n\r\n", DependencyDownError),
+        (b"nonsense\r\n\r\n", DependencyDownError),
+    ],
+    ids=["certificate", "redirect", "unknown", "too large", "busy", "no HTTP"],
+)
+async def test_a_certificate_is_fetched_without_following_anybody(answer: bytes, expected: bytes | type[Exception]) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/SimpleNotificationService-1.pem"
+        if isinstance(expected, bytes):
+            assert await sns.fetched(url) == expected
+        else:
+            with pytest.raises(expected):
+                await sns.fetched(url)

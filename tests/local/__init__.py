@@ -1,1 +1,0 @@
-"""The local stack: engines, supervisor, `campaigns up`."""

@@ -1,0 +1,1 @@
+"""tests/streams/exactly_once."""

@@ -1,0 +1,20 @@
+"""A campaign's row and the rows of its variants, for tests of A/B tests."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from tables.campaigns.campaign import Campaign, get_campaign
+from tests.tables.campaigns.campaign_world import World
+
+_VARIANTS = "SELECT variant_id, name, template_id, subject, weight, is_winner FROM campaign_variants WHERE campaign_id = $1 ORDER BY 1"
+
+
+async def one(world: World, campaign_id: UUID) -> Campaign:
+    async with world.pool.acquire() as connection:
+        return await get_campaign(connection, world.tenant, campaign_id)
+
+
+async def variants(world: World, campaign_id: UUID) -> list[dict[str, Any]]:
+    return [dict(row) for row in await world.pool.fetch(_VARIANTS, campaign_id)]

@@ -1,0 +1,41 @@
+"""A pool on a fresh database, and a tenant in it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from streams.settings import Settings
+from tables.database.connection import connect
+from tests.agents.jobs.desks import desk
+from tests.tables.campaigns.campaign_world import World, make_world
+from tests.tables.campaigns.series_world import Make
+
+
+@pytest.fixture
+def sql_settings(database: str) -> Settings:
+    """For tests that need no Kafka and no NATS."""
+    keys = (SecretStr("00" * 32), SecretStr("01" * 32))
+    return Settings(kafka="nowhere:1", nats="nats://nowhere:1", postgres=database, message_keys=keys)
+
+
+@pytest.fixture
+async def pool(sql_settings: Settings) -> AsyncIterator[asyncpg.Pool]:
+    pool = await connect(sql_settings, max_size=24)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def make(sql_settings: Settings) -> AsyncIterator[Make]:
+    """Makes the desks that jobs work at."""
+    async with desk(sql_settings) as make:
+        yield make
+
+
+@pytest.fixture
+async def world(pool: asyncpg.Pool, sql_settings: Settings) -> World:
+    return await make_world(pool, sql_settings)
