@@ -1,4 +1,6 @@
-"""The map of the pipeline, read top to bottom: which process runs what, what each agent reads, and how much one transaction takes."""
+"""The map of the pipeline, read top to bottom: which process runs what, what each agent reads, and
+how much one transaction takes.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ from tables.stats.views import StatsView
 
 @dataclass(frozen=True)
 class Agent:
-    """An exactly-once agent: at most `max_events` records of `source`, collected for `within` seconds, are one transaction."""
+    """An exactly-once agent: at most `max_events` records of `source`, collected for `within`
+    seconds, are one transaction.
+    """
 
     name: str
     source: Name
@@ -41,7 +45,8 @@ class Agent:
 
 @dataclass(frozen=True)
 class Role:
-    """What one process runs; start more processes of a role to scale it. `niceness`: how far it stands back where it shares cores.
+    """What one process runs; start more processes of a role to scale it. `niceness`: how far it
+    stands back where it shares cores.
 
     `watching` are services that decide by the live stats: they share one view of them.
     """
@@ -68,7 +73,8 @@ ROLES: Mapping[str, Role] = {
         agents=(Agent("fold", Name.FACTS, fold, max_events=500, within=0.2),),
         services=(Ingest, Project),
     ),
-    # Nobody waits for the bridge; on two cores it took a sixth of them from the sending it reports on.
+    # Nobody waits for the bridge; on two cores it took a sixth of them from the sending it reports
+    # on.
     "bridge": Role(services=(Bridge,), niceness=10),
 }
 
@@ -80,7 +86,9 @@ def build(role: str, settings: Settings) -> tuple[App | None, list[Service]]:
     for agent in plan.agents:
         assert app is not None
         source = raw_topic(app, agent.source)
-        app.exactly_once.agent(source, name=agent.name, max_events=agent.max_events, within=agent.within)(agent.body(app, settings))
+        app.exactly_once.agent(
+            source, name=agent.name, max_events=agent.max_events, within=agent.within
+        )(agent.body(app, settings))
     stats = StatsView(settings)
     services = [service(app, settings) for service in plan.services]
     services += [service(app, settings, stats=stats) for service in plan.watching]

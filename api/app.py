@@ -45,8 +45,17 @@ def create_app(settings: Settings) -> FastAPI:
         ):
             app.state.tracking = tracking.Tracking(settings, pool, reports)
             app.state.webhooks = webhooks.Webhooks(settings, pool, reports)
-            app.state.settings, app.state.pool, app.state.sources = settings, pool, Sources(settings)
-            app.state.stats, app.state.sending, app.state.rates, app.state.reports = stats, sending, rates, reports
+            app.state.settings, app.state.pool, app.state.sources = (
+                settings,
+                pool,
+                Sources(settings),
+            )
+            app.state.stats, app.state.sending, app.state.rates, app.state.reports = (
+                stats,
+                sending,
+                rates,
+                reports,
+            )
             yield
             await app.state.sources.close()
             if app.state.tokens:
@@ -63,7 +72,9 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.rate_limit, app.state.tokens = RateLimit(settings.api_rate_limit), Tokens.of(settings)
-    app.state.counting = asyncio.Semaphore(2)  # audiences at once: each takes a second of PostgreSQL and up to 512 MB there
+    app.state.counting = asyncio.Semaphore(
+        2
+    )  # audiences at once: each takes a second of PostgreSQL and up to 512 MB there
     app.add_middleware(KnownMethods, routes=app.router.routes)
     app.add_middleware(QuotaHeaders)
     app.add_middleware(BodyLimit, larger={"/api/v1/contacts/import": settings.import_max_bytes})

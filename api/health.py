@@ -33,11 +33,15 @@ async def alive() -> dict[str, bool]:
 
 
 @router.get("/readyz")
-async def ready(request: Request, verbose: Annotated[str | None, Query(description="also show the background jobs")] = None) -> Response:
-    """200 when PostgreSQL answers, the live counts are read and Kafka takes events; else 503. The body says which part is missing.
+async def ready(
+    request: Request,
+    verbose: Annotated[str | None, Query(description="also show the background jobs")] = None,
+) -> Response:
+    """200 when PostgreSQL answers, the live counts are read and Kafka takes events; else 503. The
+    body says which part is missing.
 
-    With `verbose` (no value is needed) `jobs` shows the last run of each background job and when the next is due; null while PostgreSQL
-    is away, and for a job that never ran.
+    With `verbose` (no value is needed) `jobs` shows the last run of each background job and when
+    the next is due; null while PostgreSQL is away, and for a job that never ran.
     """
     state = request.app.state
     parts = {
@@ -47,7 +51,9 @@ async def ready(request: Request, verbose: Annotated[str | None, Query(descripti
         "reports": state.reports.is_ready,
     }
     more = {} if verbose is None or verbose == "false" else {"jobs": await _jobs(state.pool)}
-    return JSONResponse({"ready": all(parts.values()), "parts": parts} | more, 200 if all(parts.values()) else 503)
+    return JSONResponse(
+        {"ready": all(parts.values()), "parts": parts} | more, 200 if all(parts.values()) else 503
+    )
 
 
 async def _jobs(pool: asyncpg.Pool) -> dict[str, dict[str, Any] | None] | None:

@@ -22,7 +22,8 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # else every local process could claim any address; see CAMPAIGNS_TRUSTED_PROXIES
+        # else every local process could claim any address; see CAMPAIGNS_TRUSTED_PROXIES
+        proxy_headers=False,
         timeout_graceful_shutdown=3,  # open event streams never end by themselves
     )
     uvicorn.Server(config).run()

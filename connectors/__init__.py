@@ -1,1 +1,3 @@
-"""With whom: NATS, directories, rendering, providers, the simulator, and the engines of one machine."""
+"""With whom: NATS, directories, rendering, providers, the simulator, and the engines of one
+machine.
+"""

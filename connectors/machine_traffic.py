@@ -1,4 +1,5 @@
-"""Which user agents and address ranges are machines: scanners, proxies and prefetching. One table, each line with its source.
+"""Which user agents and address ranges are machines: scanners, proxies and prefetching. One table,
+each line with its source.
 
 They are counted apart from people, never dropped.
 """
@@ -9,36 +10,45 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 
 # Parts of user agents, lower case.
 _AGENTS = (
-    # Gmail's image proxy fetches for everybody, also when a person opens: github.com/browscap/browscap/issues/1108
+    # Gmail's image proxy fetches for everybody, also when a person opens:
+    # github.com/browscap/browscap/issues/1108
     "googleimageproxy",
     "via ggpht.com",  # its older name: github.com/browscap/browscap/issues/367
     "gmail-content-sampling",  # Gmail follows links: github.com/mssola/user_agent/issues/71
     "yahoomailproxy",  # help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html
-    "edge/12.246 mozilla/5.0",  # Gmail prefetches images before it shows a message: bird.com/blog/gmail-prefetching-images
-    "bingpreview",  # link previews of Microsoft: bing.com/webmasters/help/which-crawlers-does-bing-use-8c184ec0
+    # Gmail prefetches images before it shows a message: bird.com/blog/gmail-prefetching-images
+    "edge/12.246 mozilla/5.0",
+    # link previews of Microsoft: bing.com/webmasters/help/which-crawlers-does-bing-use-8c184ec0
+    "bingpreview",
     "skypeuripreview",  # the same of Skype and Teams, as it names itself
 )
-_APPLE = "mozilla/5.0"  # the whole of what Mail Privacy Protection says of itself: mailgun.com/blog/product/bot-detection
+# the whole of what Mail Privacy Protection says of itself: mailgun.com/blog/product/bot-detection
+_APPLE = "mozilla/5.0"
 _RANGES = tuple(
     ip_network(network)
     for network in (
-        # hosts google-proxy-66-249-8x-y.google.com: developers.google.com/search/docs/crawling-indexing/verifying-googlebot
+        # hosts google-proxy-66-249-8x-y.google.com:
+        # developers.google.com/search/docs/crawling-indexing/verifying-googlebot
         "66.249.80.0/20",
-        # mail servers of Exchange Online, where no person browses: learn.microsoft.com/microsoft-365/enterprise/urls-and-ip-address-ranges
+        # mail servers of Exchange Online, where no person browses:
+        # learn.microsoft.com/microsoft-365/enterprise/urls-and-ip-address-ranges
         "40.92.0.0/15",
         "40.107.0.0/16",
         "52.100.0.0/14",
         "104.47.0.0/17",
         "2a01:111:f403::/48",
         "2a01:111:f400::/48",
-        # Barracuda Email Gateway Defense: campus.barracuda.com/product/emailgatewaydefense/doc/96023004/ip-analysis-inbound
+        # Barracuda Email Gateway Defense:
+        # campus.barracuda.com/product/emailgatewaydefense/doc/96023004/ip-analysis-inbound
         "209.222.80.0/21",
     )
 )
 
 
 def is_machine_agent(agent: str) -> bool:
-    """Whether this user agent is a machine's. Most scanners say that they are browsers: the ranges and the time tell those."""
+    """Whether this user agent is a machine's. Most scanners say that they are browsers: the ranges
+    and the time tell those.
+    """
     agent = agent.strip().lower()
     return agent == _APPLE or any(part in agent for part in _AGENTS)
 

@@ -1,1 +1,3 @@
-"""What flows: topics, contracts, codecs, settings, and the exactly-once agents everything else is built on."""
+"""What flows: topics, contracts, codecs, settings, and the exactly-once agents everything else is
+built on.
+"""

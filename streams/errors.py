@@ -1,4 +1,6 @@
-"""One family of errors. The docstring of a class is the sentence an operator reads; its fate says what becomes of the input."""
+"""One family of errors. The docstring of a class is the sentence an operator reads; its fate says
+what becomes of the input.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,9 @@ class RateLimitedError(CampaignError):
 
     status, code, title = 429, "rate-limited", "Too many requests"
 
-    def __init__(self, detail: str, *, errors: tuple[FieldError, ...] = (), retry_after: int = 60) -> None:
+    def __init__(
+        self, detail: str, *, errors: tuple[FieldError, ...] = (), retry_after: int = 60
+    ) -> None:
         """`retry_after`: seconds until a request may succeed."""
         super().__init__(detail, errors=errors)
         self.retry_after = retry_after

@@ -14,92 +14,175 @@ KEY_EPOCHS = 4  # two bits of the message id
 
 
 class Settings(BaseSettings):
-    """Durations are ISO 8601 (`PT1H`). Secrets have no defaults: a process that needs one and lacks it does not start.
+    """Durations are ISO 8601 (`PT1H`). Secrets have no defaults: a process that needs one and lacks
+    it does not start.
 
-    Raises `pydantic.ValidationError`, which names the variable, when a value is missing or out of range.
+    Raises `pydantic.ValidationError`, which names the variable, when a value is missing or out of
+    range.
     """
 
-    model_config = SettingsConfigDict(env_prefix="CAMPAIGNS_", frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CAMPAIGNS_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     kafka: str = Field(description="bootstrap servers, host:port[,host:port]")
     postgres: str = Field(description="DSN, postgresql://user@host:port/database")
     nats: str = Field(description="URL, nats://host:port")
 
-    topic_prefix: str = Field("", description="put before every topic, application id, group and NATS subject (tests)")
-    partitions: int = Field(8, ge=1, le=1024, description="of every partitioned topic; cannot change once they exist")
-    replication_factor: int = Field(1, ge=1, description="of every topic when it is created; 3 on a real cluster")
+    topic_prefix: str = Field(
+        "", description="put before every topic, application id, group and NATS subject (tests)"
+    )
+    partitions: int = Field(
+        8, ge=1, le=1024, description="of every partitioned topic; cannot change once they exist"
+    )
+    replication_factor: int = Field(
+        1, ge=1, description="of every topic when it is created; 3 on a real cluster"
+    )
 
     message_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         description="comma-separated MAC keys of message ids, hexadecimal, oldest first; position = epoch, newest signs"
     )
 
-    hour: timedelta = Field(timedelta(hours=1), description="length of the hourly quota's hour; shorten in tests and the demo only")
-    day: timedelta = Field(timedelta(days=1), description="length of the daily quota's day; shorten in tests and the demo only")
+    hour: timedelta = Field(
+        timedelta(hours=1),
+        description="length of the hourly quota's hour; shorten in tests and the demo only",
+    )
+    day: timedelta = Field(
+        timedelta(days=1),
+        description="length of the daily quota's day; shorten in tests and the demo only",
+    )
     in_flight: int = Field(
         30_000,
         ge=100,
         description="messages granted and not yet sent, at most, per partition of tenants; what is sent in a second bounds them, too",
     )
-    tick: timedelta = Field(timedelta(milliseconds=250), description="how often the throttle looks at waiting campaigns")
+    tick: timedelta = Field(
+        timedelta(milliseconds=250), description="how often the throttle looks at waiting campaigns"
+    )
 
-    session_timeout: timedelta = Field(timedelta(seconds=6), description="a killed worker's partitions move after this long")
+    session_timeout: timedelta = Field(
+        timedelta(seconds=6), description="a killed worker's partitions move after this long"
+    )
     page_size: int = Field(50_000, ge=100, description="recipients that one expansion page writes")
-    max_recipients: int = Field(1_000_000, ge=1, le=1 << 24, description="per campaign (specification, section 9)")
+    max_recipients: int = Field(
+        1_000_000, ge=1, le=1 << 24, description="per campaign (specification, section 9)"
+    )
     scheduler_interval: timedelta = Field(
         timedelta(minutes=1),
         gt=timedelta(0),
         description="how often the job campaign-scheduler runs, beside the instants when something is due",
     )
     ab_test_interval: timedelta = Field(
-        timedelta(minutes=15), gt=timedelta(0), description="how often A/B tests are evaluated, beside the instants when one is due"
+        timedelta(minutes=15),
+        gt=timedelta(0),
+        description="how often A/B tests are evaluated, beside the instants when one is due",
     )
     recurring_interval: timedelta = Field(
-        timedelta(hours=1), gt=timedelta(0), description="how often the job campaign-recurring-trigger runs; it looks ahead as far"
+        timedelta(hours=1),
+        gt=timedelta(0),
+        description="how often the job campaign-recurring-trigger runs; it looks ahead as far",
     )
-    max_running: int = Field(5, ge=1, description="running campaigns per tenant (specification, section 9)")
+    max_running: int = Field(
+        5, ge=1, description="running campaigns per tenant (specification, section 9)"
+    )
 
-    segments_url: str = Field("", description="base URL of a segment service of your own (docs/services.md); empty = our directory")
-    contacts_url: str = Field("", description="base URL of a contact service of your own; empty = our directory")
-    templates_url: str = Field("", description="base URL of a template service of your own; empty = our directory")
-    directory_token: SecretStr = Field(SecretStr(""), description="sent to these three services as a bearer token; empty = none")
-    directory_timeout: timedelta = Field(timedelta(seconds=10), description="how long one request to them may take; a call has three")
+    segments_url: str = Field(
+        "",
+        description="base URL of a segment service of your own (docs/services.md); empty = our directory",
+    )
+    contacts_url: str = Field(
+        "", description="base URL of a contact service of your own; empty = our directory"
+    )
+    templates_url: str = Field(
+        "", description="base URL of a template service of your own; empty = our directory"
+    )
+    directory_token: SecretStr = Field(
+        SecretStr(""), description="sent to these three services as a bearer token; empty = none"
+    )
+    directory_timeout: timedelta = Field(
+        timedelta(seconds=10), description="how long one request to them may take; a call has three"
+    )
 
     machine_window: timedelta = Field(
-        timedelta(seconds=2), ge=timedelta(0), description="an open or click so soon after sending is a machine's; whole seconds, 0 = off"
+        timedelta(seconds=2),
+        ge=timedelta(0),
+        description="an open or click so soon after sending is a machine's; whole seconds, 0 = off",
     )
-    soft_bounce_limit: int = Field(5, ge=1, description="soft bounces in a row that suppress an address")
-    complaint_rate_limit: float = Field(0.3, gt=0, le=100, description="percent of the delivered; above it a campaign is paused")
-    complaint_min_delivered: int = Field(1_000, ge=1, description="delivered messages before a complaint rate means anything")
-    webhook_tolerance: timedelta = Field(timedelta(minutes=5), description="how old the signed time of a webhook may be, or how far ahead")
+    soft_bounce_limit: int = Field(
+        5, ge=1, description="soft bounces in a row that suppress an address"
+    )
+    complaint_rate_limit: float = Field(
+        0.3, gt=0, le=100, description="percent of the delivered; above it a campaign is paused"
+    )
+    complaint_min_delivered: int = Field(
+        1_000, ge=1, description="delivered messages before a complaint rate means anything"
+    )
+    webhook_tolerance: timedelta = Field(
+        timedelta(minutes=5),
+        description="how old the signed time of a webhook may be, or how far ahead",
+    )
     trusted_proxies: str = Field(
-        "", description="comma-separated networks whose `X-Forwarded-For` is believed, such as 10.0.0.0/8; empty = nobody's"
+        "",
+        description="comma-separated networks whose `X-Forwarded-For` is believed, such as 10.0.0.0/8; empty = nobody's",
     )
 
     stats_refresh_interval: timedelta = Field(
-        timedelta(minutes=5), gt=timedelta(0), description="how often the job campaign-stats-refresh materialises the live stats"
+        timedelta(minutes=5),
+        gt=timedelta(0),
+        description="how often the job campaign-stats-refresh materialises the live stats",
     )
     stats_retention: timedelta = Field(
-        timedelta(days=90), gt=timedelta(0), description="without an event for so long, the counts of a finished campaign become final"
+        timedelta(days=90),
+        gt=timedelta(0),
+        description="without an event for so long, the counts of a finished campaign become final",
     )
 
     public_url: str = Field("http://127.0.0.1:8080", description="base of every public link")
     api_host: str = Field("127.0.0.1", description="address that the API listens on")
-    import_max_bytes: int = Field(512 << 20, ge=1, description="largest body of POST /contacts/import; it is read as it arrives")
+    import_max_bytes: int = Field(
+        512 << 20,
+        ge=1,
+        description="largest body of POST /contacts/import; it is read as it arrives",
+    )
     api_port: int = Field(8080, description="port that the API listens on")
-    api_rate_limit: int = Field(6_000, ge=0, description="requests per minute of one API key or user and API process; 0 = no limit")
-    jwt_issuer: str = Field("", description="also take bearer JWTs of this issuer (`iss`); empty = API keys only")
-    jwt_audience: str = Field("", description="the audience (`aud`) that these tokens must name; needed with an issuer")
-    jwt_jwks_url: str = Field("", description="where the issuer publishes its keys (JWKS); needed with an issuer")
-    jwt_tenant_claim: str = Field("tenant_id", min_length=1, description="claim that names the tenant")
-    jwt_role_claim: str = Field("role", min_length=1, description="claim that names the role, or several: the highest counts")
+    api_rate_limit: int = Field(
+        6_000,
+        ge=0,
+        description="requests per minute of one API key or user and API process; 0 = no limit",
+    )
+    jwt_issuer: str = Field(
+        "", description="also take bearer JWTs of this issuer (`iss`); empty = API keys only"
+    )
+    jwt_audience: str = Field(
+        "", description="the audience (`aud`) that these tokens must name; needed with an issuer"
+    )
+    jwt_jwks_url: str = Field(
+        "", description="where the issuer publishes its keys (JWKS); needed with an issuer"
+    )
+    jwt_tenant_claim: str = Field(
+        "tenant_id", min_length=1, description="claim that names the tenant"
+    )
+    jwt_role_claim: str = Field(
+        "role",
+        min_length=1,
+        description="claim that names the role, or several: the highest counts",
+    )
     metrics_port: int = Field(0, description="loopback port for /metrics of this process; 0 = off")
-    ready_file: str = Field("", description="where a process reports that it is ready; set by the supervisor")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR; DEBUG also shows what libraries say")
+    ready_file: str = Field(
+        "", description="where a process reports that it is ready; set by the supervisor"
+    )
+    log_level: str = Field(
+        "INFO", description="DEBUG, INFO, WARNING or ERROR; DEBUG also shows what libraries say"
+    )
 
     @field_validator("message_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
 
     @field_validator("message_keys")
     @classmethod
@@ -122,22 +205,46 @@ class Settings(BaseSettings):
     def _consistent(self) -> Self:
         if not timedelta(0) < self.hour <= self.day:
             raise ValueError("CAMPAIGNS_HOUR must be positive and not longer than CAMPAIGNS_DAY")
-        if self.jwt_issuer and not (self.jwt_audience and self.jwt_jwks_url.startswith(("https://", "http://"))):
-            raise ValueError("CAMPAIGNS_JWT_ISSUER needs CAMPAIGNS_JWT_AUDIENCE and the URL CAMPAIGNS_JWT_JWKS_URL")
+        if self.jwt_issuer and not (
+            self.jwt_audience and self.jwt_jwks_url.startswith(("https://", "http://"))
+        ):
+            raise ValueError(
+                "CAMPAIGNS_JWT_ISSUER needs CAMPAIGNS_JWT_AUDIENCE and the URL CAMPAIGNS_JWT_JWKS_URL"
+            )
         return self
 
     def environment(self) -> dict[str, str]:
-        """The variables that recreate these settings in another process. It holds secrets: never print it."""
-        values = {name: str(value) for name, value in self.model_dump(mode="json", exclude={"message_keys"}).items()}
-        values |= {name: value.get_secret_value() for name, value in self if isinstance(value, SecretStr)}
+        """The variables that recreate these settings in another process. It holds secrets: never
+        print it.
+        """
+        values = {
+            name: str(value)
+            for name, value in self.model_dump(mode="json", exclude={"message_keys"}).items()
+        }
+        values |= {
+            name: value.get_secret_value() for name, value in self if isinstance(value, SecretStr)
+        }
         values["message_keys"] = ",".join(key.get_secret_value() for key in self.message_keys)
         return {f"CAMPAIGNS_{name.upper()}": value for name, value in values.items()}
 
     def shortened(self) -> str:
-        """A warning when a quota's hour or day is not one, else empty: such an installation sends more, or less, than its limits say."""
-        lengths = (("CAMPAIGNS_HOUR", self.hour, timedelta(hours=1)), ("CAMPAIGNS_DAY", self.day, timedelta(days=1)))
-        odd = " and ".join(f"{name} is {length.total_seconds():,g} s" for name, length, usual in lengths if length != usual)
-        return f"{odd}: limits per hour and day do not mean what they say; for tests and the demo only" if odd else ""
+        """A warning when a quota's hour or day is not one, else empty: such an installation sends
+        more, or less, than its limits say.
+        """
+        lengths = (
+            ("CAMPAIGNS_HOUR", self.hour, timedelta(hours=1)),
+            ("CAMPAIGNS_DAY", self.day, timedelta(days=1)),
+        )
+        odd = " and ".join(
+            f"{name} is {length.total_seconds():,g} s"
+            for name, length, usual in lengths
+            if length != usual
+        )
+        return (
+            f"{odd}: limits per hour and day do not mean what they say; for tests and the demo only"
+            if odd
+            else ""
+        )
 
     @property
     def key_epoch(self) -> int:

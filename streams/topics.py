@@ -1,4 +1,6 @@
-"""The table of topics: names, keys, partitions, retention. Created explicitly by `campaigns topics`, never automatically."""
+"""The table of topics: names, keys, partitions, retention. Created explicitly by `campaigns
+topics`, never automatically.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from streams.settings import Settings
 
 _DAY = 24 * 3600 * 1000  # milliseconds, as Kafka's retention.ms
 
-# Segments of 4 MB that roll every two minutes: with 64 MB ones compaction never happens (121 MB stayed 121 MB, small ones 10-15 MB).
+# Segments of 4 MB that roll every two minutes: with 64 MB ones compaction never happens (121 MB
+# stayed 121 MB, small ones 10-15 MB).
 COMPACTED: Mapping[str, str] = {
     "cleanup.policy": "compact",
     "segment.bytes": str(4 << 20),
@@ -23,7 +26,11 @@ COMPACTED: Mapping[str, str] = {
 
 
 def _kept(days: int) -> Mapping[str, str]:
-    return {"cleanup.policy": "delete", "retention.ms": str(days * _DAY), "max.message.bytes": str(2 << 20)}
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(days * _DAY),
+        "max.message.bytes": str(2 << 20),
+    }
 
 
 class Name(StrEnum):
@@ -73,7 +80,9 @@ TOPICS: Mapping[Name, Topic] = {
     Name.OUTCOMES: Topic("campaign number:shard", _kept(7)),
     Name.STATS: Topic("campaign number:shard", COMPACTED, is_public=True),
     Name.PERFORMANCE: Topic("campaignId", _kept(30), is_public=True),
-    Name.DEAD_LETTERS: Topic("source topic-partition-offset", _kept(30), is_public=True, is_single=True),
+    Name.DEAD_LETTERS: Topic(
+        "source topic-partition-offset", _kept(30), is_public=True, is_single=True
+    ),
     Name.CONTROL_STATE: Topic("table\\0key, or \\0topic for the input position", COMPACTED),
     Name.EXPAND_STATE: Topic("as above", COMPACTED),
     Name.EMIT_STATE: Topic("as above", COMPACTED),
@@ -85,17 +94,25 @@ class Topics:
     """The topics of one installation: prefixed names and the one partitioner that everybody uses."""
 
     def __init__(self, settings: Settings) -> None:
-        self.prefix, self.partitions, self.replication_factor = settings.topic_prefix, settings.partitions, settings.replication_factor
+        self.prefix, self.partitions, self.replication_factor = (
+            settings.topic_prefix,
+            settings.partitions,
+            settings.replication_factor,
+        )
 
     def name(self, topic: Name) -> str:
         return self.prefix + topic
 
     def partition(self, key: str | bytes) -> int:
-        """Where a key lives: CRC-32 modulo the number of partitions, the same in every process and language."""
+        """Where a key lives: CRC-32 modulo the number of partitions, the same in every process and
+        language.
+        """
         return crc32(key.encode() if isinstance(key, str) else key) % self.partitions
 
     def shard_partition(self, number: int, shard: int) -> int:
-        """Where the facts and stats of one (campaign number, shard) live: the shards of a campaign spread evenly."""
+        """Where the facts and stats of one (campaign number, shard) live: the shards of a campaign
+        spread evenly.
+        """
         return (number * 31 + shard) % self.partitions
 
     def place(self, topic: Name, key: str) -> int:

@@ -1,4 +1,6 @@
-"""The four channels: where an address is and how it is spelled, what content and settings become of a message, and what that costs."""
+"""The four channels: where an address is and how it is spelled, what content and settings become of
+a message, and what that costs.
+"""
 
 from __future__ import annotations
 
@@ -13,37 +15,55 @@ from email_validator import EmailNotValidError, validate_email
 
 from tables.sms_segments import segments
 
-_PLAIN_EMAIL = re.compile(r"[a-z0-9_]+(?:[.+-][a-z0-9_]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+([a-z]{2,24})", re.ASCII)
+_PLAIN_EMAIL = re.compile(
+    r"[a-z0-9_]+(?:[.+-][a-z0-9_]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+([a-z]{2,24})", re.ASCII
+)
 _PLAIN_US_PHONE = re.compile(r"\+1[2-9][0-9]{9}", re.ASCII)
-_RESERVED = frozenset({"arpa", "invalid", "local", "localhost", "onion", "alt"})  # the library refuses these top-level domains
+_RESERVED = frozenset(
+    {"arpa", "invalid", "local", "localhost", "onion", "alt"}
+)  # the library refuses these top-level domains
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
 _SHORT = 63  # characters; up to here no part of an address can be too long (RFC 1035, RFC 5321)
 
 
 def email(text: str) -> str:
-    """The one spelling of an email address, lower case, the domain in ASCII where the local part allows it. Raises ValueError.
+    """The one spelling of an email address, lower case, the domain in ASCII where the local part
+    allows it. Raises ValueError.
 
-    No DNS. Plain addresses take 1 us; everything else goes through email-validator, which costs 25 us and agrees with the short way.
+    No DNS. Plain addresses take 1 us; everything else goes through email-validator, which costs 25
+    us and agrees with the short way.
     """
     lowered = text.strip().lower()
-    if len(lowered) <= _SHORT and (match := _PLAIN_EMAIL.fullmatch(lowered)) and match[1] not in _RESERVED:
+    if (
+        len(lowered) <= _SHORT
+        and (match := _PLAIN_EMAIL.fullmatch(lowered))
+        and match[1] not in _RESERVED
+    ):
         return lowered
     try:
         # test_environment: names under .test are for exactly this (RFC 6761)
-        found = validate_email(text.strip(), check_deliverability=False, test_environment=True, strict=True)
+        found = validate_email(
+            text.strip(), check_deliverability=False, test_environment=True, strict=True
+        )
     except EmailNotValidError as error:
-        raise ValueError("email: not a valid address") from error  # the library's sentence can quote the address
+        raise ValueError(
+            "email: not a valid address"
+        ) from error  # the library's sentence can quote the address
     return (found.ascii_email or found.normalized).lower()
 
 
 def phone(text: str) -> str:
-    """A phone number in E.164. Needs the country code; any number of a possible length passes. Raises ValueError."""
+    """A phone number in E.164. Needs the country code; any number of a possible length passes.
+    Raises ValueError.
+    """
     if _PLAIN_US_PHONE.fullmatch(text):
         return text
     try:
         number = phonenumbers.parse(text, None)
     except phonenumbers.NumberParseException as error:
-        raise ValueError("phone: not a number with a country code, such as +49 30 123456") from error
+        raise ValueError(
+            "phone: not a number with a country code, such as +49 30 123456"
+        ) from error
     if not phonenumbers.is_possible_number(number):
         raise ValueError("phone: no number of that country has this length")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
@@ -58,9 +78,11 @@ def push_token(text: str) -> str:
 
 @dataclass(frozen=True)
 class Channel:
-    """`column` of contacts holds the address, `normalise` spells it. `content`: field -> its longest length; `required` in that order.
+    """`column` of contacts holds the address, `normalise` spells it. `content`: field -> its
+    longest length; `required` in that order.
 
-    `sender`: member of a message's `from` -> the setting it comes from. `options`: the settings that travel in `options` as they are.
+    `sender`: member of a message's `from` -> the setting it comes from. `options`: the settings
+    that travel in `options` as they are.
     """
 
     column: str
@@ -71,18 +93,31 @@ class Channel:
     options: tuple[str, ...] = ()
 
 
-# A message is one Kafka record and every recipient's copy is written out, so bodies are bounded far below the record limit.
+# A message is one Kafka record and every recipient's copy is written out, so bodies are bounded far
+# below the record limit.
 _EMAIL = MappingProxyType({"subject": 500, "html": 200_000, "text": 200_000})
 _SMS, _WHATSAPP = MappingProxyType({"text": 1600}), MappingProxyType({"text": 4096})
 _PUSH = MappingProxyType({"title": 200, "body": 4000, "link": 2000})
 _NAMED = MappingProxyType({"name": "fromName", "email": "fromEmail", "replyTo": "replyTo"})
-_IDENTIFIED, _NOBODY = MappingProxyType({"senderId": "senderId"}), MappingProxyType(dict[str, str]())
+_IDENTIFIED, _NOBODY = (
+    MappingProxyType({"senderId": "senderId"}),
+    MappingProxyType(dict[str, str]()),
+)
 CHANNELS: Mapping[str, Channel] = MappingProxyType(
     {
         "email": Channel("email", email, _EMAIL, ("subject",), _NAMED),
         "sms": Channel("phone", phone, _SMS, ("text",), _IDENTIFIED, ("maxSegments",)),
-        "whatsapp": Channel("phone", phone, _WHATSAPP, ("text",), _IDENTIFIED, ("templateName", "language")),
-        "push": Channel("push_token", push_token, _PUSH, ("title", "body"), _NOBODY, ("sound", "badge", "ttlSeconds", "collapseKey")),
+        "whatsapp": Channel(
+            "phone", phone, _WHATSAPP, ("text",), _IDENTIFIED, ("templateName", "language")
+        ),
+        "push": Channel(
+            "push_token",
+            push_token,
+            _PUSH,
+            ("title", "body"),
+            _NOBODY,
+            ("sound", "badge", "ttlSeconds", "collapseKey"),
+        ),
     }
 )
 # Bytes. Gmail shows no more of an email than about that; APNs and FCM take no larger payload.
@@ -90,7 +125,8 @@ _CLIPPED, _LARGEST_PUSH = 102_000, 4_096
 
 
 def hints(channel: str, content: Mapping[str, str]) -> dict[str, Any]:
-    """What a rendered content costs or risks. sms: encoding, units, segments, unitsLeft; others: their size and the limit they face.
+    """What a rendered content costs or risks. sms: encoding, units, segments, unitsLeft; others:
+    their size and the limit they face.
 
     The size of a push message is that of its texts: provider and app add their own to it.
     """
@@ -98,7 +134,12 @@ def hints(channel: str, content: Mapping[str, str]) -> dict[str, Any]:
     match channel:
         case "sms":
             found = segments(content.get("text", ""))
-            return {"encoding": found.encoding, "units": found.units, "segments": found.parts, "unitsLeft": found.left}
+            return {
+                "encoding": found.encoding,
+                "units": found.units,
+                "segments": found.parts,
+                "unitsLeft": found.left,
+            }
         case "whatsapp":
             return {"characters": len(content.get("text", "")), "limit": _WHATSAPP["text"]}
         case "push":

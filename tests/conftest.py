@@ -1,6 +1,8 @@
-"""Real engines for the whole session, and a fresh database, topic prefix and settings for every test.
+"""Real engines for the whole session, and a fresh database, topic prefix and settings for every
+test.
 
-The engines start when the first test asks for them, on free loopback ports in a temporary folder, and are stopped at the end.
+The engines start when the first test asks for them, on free loopback ports in a temporary folder,
+and are stopped at the end.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ from streams.settings import Settings
 T = TypeVar("T")
 _TEMPLATE = "campaigns_template"
 
-hypothesis.settings.register_profile("campaigns", deadline=None)  # slow is not wrong: the machine may be busy
+hypothesis.settings.register_profile(
+    "campaigns", deadline=None
+)  # slow is not wrong: the machine may be busy
 hypothesis.settings.load_profile("campaigns")
 
 
@@ -40,7 +44,9 @@ def pytest_configure() -> None:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Awaits from a plain fixture, on a thread of its own, so that it also works while a test's event loop exists."""
+    """Awaits from a plain fixture, on a thread of its own, so that it also works while a test's
+    event loop exists.
+    """
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
 
@@ -49,7 +55,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def engines_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("engines")
     yield folder
-    shutil.rmtree(folder, ignore_errors=True)  # pytest would keep gigabytes of the last three sessions
+    shutil.rmtree(
+        folder, ignore_errors=True
+    )  # pytest would keep gigabytes of the last three sessions
 
 
 def _running(engine: Engine, folder: Path) -> Iterator[RunningEngine]:
@@ -67,8 +75,14 @@ def kafka_engine(engines_folder: Path) -> Iterator[RunningEngine]:
 
 @pytest.fixture(scope="session")
 def postgres_engine(engines_folder: Path) -> Iterator[RunningEngine]:
-    # Without fsync a test's database is made in a tenth of the time; what a killed process has written survives all the same.
-    unsafe = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
+    # Without fsync a test's database is made in a tenth of the time; what a killed process has
+    # written survives all the same.
+    unsafe = {
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "shared_buffers": "128MB",
+    }
     yield from _running(Postgres(engines_folder / "postgres", free_port(), unsafe), engines_folder)
 
 
@@ -111,7 +125,9 @@ def _named(dsn: str, database: str) -> str:
 @pytest.fixture(scope="session")
 def migrated_template(postgres: str) -> str:
     """The name of a database with the newest schema, migrated once per session."""
-    from tables.database.migrate import upgrade  # Alembic is slow to import, and most tests need no database
+    from tables.database.migrate import (
+        upgrade,
+    )  # Alembic is slow to import, and most tests need no database
 
     run(_execute(postgres, f"CREATE DATABASE {_TEMPLATE}"))
     upgrade(_named(postgres, _TEMPLATE))
@@ -129,7 +145,9 @@ def database(postgres: str, migrated_template: str) -> Iterator[str]:
 
 @pytest.fixture
 def settings(kafka: str, nats: str, database: str) -> Iterator[Settings]:
-    """Settings of an installation of its own: fresh prefix, database and keys, 4 partitions, topics created."""
+    """Settings of an installation of its own: fresh prefix, database and keys, 4 partitions, topics
+    created.
+    """
     made = Settings(
         kafka=kafka,
         postgres=database,

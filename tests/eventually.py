@@ -19,7 +19,8 @@ async def eventually(predicate: Callable[[], T], within: float = ...) -> T: ...
 
 
 async def eventually(predicate: Callable[[], object], within: float = 10) -> object:
-    """The first truthy answer of `predicate`, plain or async; an AssertionError inside it counts as "not yet".
+    """The first truthy answer of `predicate`, plain or async; an AssertionError inside it counts as
+    "not yet".
 
     Raises AssertionError after `within` seconds, with the last answer or assertion.
     """

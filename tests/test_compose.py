@@ -1,4 +1,6 @@
-"""docker-compose.yml and the Dockerfile agree with the real command line, the role table and the settings."""
+"""docker-compose.yml and the Dockerfile agree with the real command line, the role table and the
+settings.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def test_a_service_waits_for_healthy_services_only() -> None:
     for name, service in _SERVICES.items():
         for needed, how in service.get("depends_on", {}).items():
             if how["condition"] == "service_healthy":
-                assert "test" in _SERVICES[needed]["healthcheck"], f"{name} waits for {needed}, which has no health check"
+                assert "test" in _SERVICES[needed]["healthcheck"], (
+                    f"{name} waits for {needed}, which has no health check"
+                )
             else:
                 assert (needed, how["condition"]) == ("prepare", "service_completed_successfully")
 
@@ -69,7 +73,12 @@ def test_a_service_that_scales_takes_no_port_and_no_name_of_the_machine() -> Non
 def test_the_image_holds_every_package_and_starts_the_command_line() -> None:
     lines = (_ROOT / "Dockerfile").read_text().splitlines()
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text())
-    packages = {pattern.rstrip("*") for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]}
-    assert packages == {line.split()[1] for line in lines if line.startswith("COPY") and "." not in line}
+    packages = {
+        pattern.rstrip("*")
+        for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]
+    }
+    assert packages == {
+        line.split()[1] for line in lines if line.startswith("COPY") and "." not in line
+    }
     assert f'ENTRYPOINT ["{next(iter(project["project"]["scripts"]))}"]' in lines
     assert "FROM python:3.11-slim" in lines

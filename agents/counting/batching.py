@@ -1,4 +1,6 @@
-"""Reported events sorted into piles, one per (campaign, shard), on their way to be facts; what cannot be used is refused with a reason."""
+"""Reported events sorted into piles, one per (campaign, shard), on their way to be facts; what
+cannot be used is refused with a reason.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +13,45 @@ from aiokafka.structs import ConsumerRecord
 
 from streams import metrics
 from streams.records.facts import Batch, Group, Kind, pack
-from streams.records.message_id import SHARD_BITS, TESTS, InvalidMessageIdError, MessageIds, recipient
+from streams.records.message_id import (
+    SHARD_BITS,
+    TESTS,
+    InvalidMessageIdError,
+    MessageIds,
+    recipient,
+)
 from streams.records.reported_events import Incoming, decode_incoming
 
 MAX_BYTES = 64 << 10  # of one event
-_BATCH_EVENTS, _BATCH_BYTES = 5_000, 400_000  # of one fact record; a batch of producer or transaction takes 900 kB
+_BATCH_EVENTS, _BATCH_BYTES = (
+    5_000,
+    400_000,
+)  # of one fact record; a batch of producer or transaction takes 900 kB
 _EARLIEST = 1_577_836_800  # 2020-01-01, before the first campaign: an unset clock
-_LONGEST_TIME = 40  # characters of a timestamp: 2026-11-24T12:00:00.123456789+00:00 has 35, and texts are remembered
-_SKEW = timedelta(minutes=15).total_seconds()  # how far the clock of a reporter may be ahead of ours
+# characters of a timestamp: 2026-11-24T12:00:00.123456789+00:00 has 35, and texts are remembered
+_LONGEST_TIME = 40
+_SKEW = timedelta(
+    minutes=15
+).total_seconds()  # how far the clock of a reporter may be ahead of ours
 _PEOPLE = {
-    name: Kind[name.upper()] for name in ("delivered", "opened", "clicked", "bounced", "failed", "unsubscribed", "complained", "replied")
+    name: Kind[name.upper()]
+    for name in (
+        "delivered",
+        "opened",
+        "clicked",
+        "bounced",
+        "failed",
+        "unsubscribed",
+        "complained",
+        "replied",
+    )
 }
 _PLAIN = {name: (kind, None) for name, kind in _PEOPLE.items()}
 _MACHINES = {"opened": Kind.MACHINE_OPENED, "clicked": Kind.MACHINE_CLICKED}
-_SENTENCES = {"id-format": "the message id is malformed", "id-forged": "no message of this tenant has this id"}
+_SENTENCES = {
+    "id-format": "the message id is malformed",
+    "id-forged": "no message of this tenant has this id",
+}
 _REASONED = frozenset({"failed", "unsubscribed", "complained"})
 
 
@@ -45,7 +72,9 @@ class Refused(NamedTuple):
 
 
 class Pile:
-    """What was reported about one (campaign, shard): per kind and detail, ordinals in the shard and their Unix seconds."""
+    """What was reported about one (campaign, shard): per kind and detail, ordinals in the shard and
+    their Unix seconds.
+    """
 
     __slots__ = ("groups", "number", "shard", "tenant_id")
 
@@ -55,14 +84,19 @@ class Pile:
 
 
 class UnixSeconds(dict[str, int]):
-    """RFC 3339 text -> Unix seconds, fractions dropped. Remembers texts: under load, many events share a millisecond.
+    """RFC 3339 text -> Unix seconds, fractions dropped. Remembers texts: under load, many events
+    share a millisecond.
 
-    Looking up raises RefusedError ("timestamp") for a text that is not RFC 3339 with a time zone, or has more than 40 characters.
+    Looking up raises RefusedError ("timestamp") for a text that is not RFC 3339 with a time zone,
+    or has more than 40 characters.
     """
 
     def __missing__(self, text: str) -> int:
         if len(text) > _LONGEST_TIME:
-            raise RefusedError(f"the timestamp has {len(text)} characters, the limit is {_LONGEST_TIME}", "timestamp")
+            raise RefusedError(
+                f"the timestamp has {len(text)} characters, the limit is {_LONGEST_TIME}",
+                "timestamp",
+            )
         try:
             instant = datetime.fromisoformat(text)
         except ValueError:
@@ -79,17 +113,27 @@ _unix_seconds = UnixSeconds()
 _UNUSABLE = (RefusedError, InvalidMessageIdError, msgspec.DecodeError, UnicodeError, RecursionError)
 
 
-def sort(records: Iterable[ConsumerRecord[bytes, bytes]], ids: MessageIds, now: float, piles: dict[str, Pile]) -> list[Refused]:
-    """Put every event on the pile of its (campaign, shard); answers those that are refused. About 3 us an event.
+def sort(
+    records: Iterable[ConsumerRecord[bytes, bytes]],
+    ids: MessageIds,
+    now: float,
+    piles: dict[str, Pile],
+) -> list[Refused]:
+    """Put every event on the pile of its (campaign, shard); answers those that are refused. About 3
+    us an event.
 
-    An event before 2020 or more than 15 minutes ahead of `now` (Unix seconds) happened all the same: it counts as happening now. Events
-    of test messages are dropped.
+    An event before 2020 or more than 15 minutes ahead of `now` (Unix seconds) happened all the
+    same: it counts as happening now. Events of test messages are dropped.
     """
     refused = []
     check, latest = ids.check, now + _SKEW
     for record in records:
         try:
-            event = decode_incoming(record.value) if 0 < len(record.value or b"") <= MAX_BYTES else _refuse_size(record.value)
+            event = (
+                decode_incoming(record.value)
+                if 0 < len(record.value or b"") <= MAX_BYTES
+                else _refuse_size(record.value)
+            )
             text = event.message_id
             check(text, event.tenant_id)
             second = _unix_seconds[event.timestamp]
@@ -133,7 +177,9 @@ def _refused(record: ConsumerRecord[bytes, bytes], error: Exception) -> Refused:
 
 
 def _kind(event: Incoming) -> tuple[Kind, str | None]:
-    """The kind and the detail of an event with data: url of a click, `hard:reason` of a bounce (either may be empty), or the reason."""
+    """The kind and the detail of an event with data: url of a click, `hard:reason` of a bounce
+    (either may be empty), or the reason.
+    """
     details, name = event.data, event.type
     assert details is not None
     kind = _MACHINES.get(name, _PEOPLE[name]) if details.is_machine else _PEOPLE[name]
@@ -158,7 +204,15 @@ def batches(pile: Pile) -> Iterator[Batch]:
     for (kind, detail), (ordinals, seconds) in pile.groups.items():
         for start in range(0, len(ordinals), _BATCH_EVENTS):
             piece = slice(start, start + _BATCH_EVENTS)
-            groups.append(Group(kind, pack(ordinals[piece]), pack(second - base for second in seconds[piece]), None, detail))
+            groups.append(
+                Group(
+                    kind,
+                    pack(ordinals[piece]),
+                    pack(second - base for second in seconds[piece]),
+                    None,
+                    detail,
+                )
+            )
             events += len(groups[-1].ordinals) // 4
             size += 2 * len(groups[-1].ordinals) + 4 * len(detail or "") + 20
             if events >= _BATCH_EVENTS or size >= _BATCH_BYTES:

@@ -1,9 +1,11 @@
-"""Watches the complaint rate of running campaigns and pauses those above the limit, before mailbox providers shut everybody out.
+"""Watches the complaint rate of running campaigns and pauses those above the limit, before mailbox
+providers shut everybody out.
 
-The limit is that of Gmail and Yahoo for bulk senders, 0.3 % (support.google.com/a/answer/81126), of the delivered. Every control worker
-looks every five seconds. Identity of a pause: the campaign and its complaints so far. It is one SQL transaction (row, event, alert, count):
-killed before the commit nothing has happened and the next look does it; killed afterwards it is done. Two at once: the campaign's row
-decides.
+The limit is that of Gmail and Yahoo for bulk senders, 0.3 % (support.google.com/a/answer/81126), of
+the delivered. Every control worker looks every five seconds. Identity of a pause: the campaign and
+its complaints so far. It is one SQL transaction (row, event, alert, count): killed before the
+commit nothing has happened and the next look does it; killed afterwards it is done. Two at once:
+the campaign's row decides.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ _log = logging.getLogger(__name__)
 
 
 class Complaints(Service):  # type: ignore[misc]  # mode is untyped
-    """Needs neither the app nor its partitions. Waits in place while PostgreSQL or Kafka is down. `stats`: a view to share."""
+    """Needs neither the app nor its partitions. Waits in place while PostgreSQL or Kafka is down.
+    `stats`: a view to share.
+    """
 
     def __init__(self, app: Any, settings: Settings, *, stats: StatsView | None = None) -> None:
         super().__init__()
@@ -56,7 +60,9 @@ class Complaints(Service):  # type: ignore[misc]  # mode is untyped
             end_process(error)
 
     async def look(self) -> int:
-        """Pause what has to be; answers how many. A bug that one campaign trips over stops neither the others nor the worker."""
+        """Pause what has to be; answers how many. A bug that one campaign trips over stops neither
+        the others nor the worker.
+        """
         paused = 0
         for watched in await self._database.until_up(running):
             total = self._stats.campaign(watched.number).total
@@ -66,11 +72,16 @@ class Complaints(Service):  # type: ignore[misc]  # mode is untyped
             try:
                 paused += await self._pause(watched, now, total.sent)
             except Exception:  # noqa: BLE001  # the next look tries again
-                _log.exception("a campaign could not be paused for its complaints", extra={"campaignId": str(watched.id)})
+                _log.exception(
+                    "a campaign could not be paused for its complaints",
+                    extra={"campaignId": str(watched.id)},
+                )
         return paused
 
     def _is_too_many(self, counted: Counted) -> bool:
-        return counted.is_too_many(self._settings.complaint_rate_limit, self._settings.complaint_min_delivered)
+        return counted.is_too_many(
+            self._settings.complaint_rate_limit, self._settings.complaint_min_delivered
+        )
 
     async def _pause(self, watched: Watched, now: Counted, sent: int) -> bool:
         at, so_far = datetime.now(UTC), {watched.number: sent}

@@ -1,10 +1,13 @@
-"""Facts in, exact stats out: bitmaps per (campaign, shard), absolute counts and first occurrences, in one transaction with the position.
+"""Facts in, exact stats out: bitmaps per (campaign, shard), absolute counts and first occurrences,
+in one transaction with the position.
 
-Whatever arrives twice or late changes no count (tables/stats), and what a transaction writes is there once: the shard's new state,
-its counts on `campaigns.stats.v1`, and on `campaigns.outcomes.v1` what happened to a recipient for the first time. A killed worker's
-successor continues from exactly that. The version of the counts is the position in the facts, so it grows with every change and a rebuild
-from the facts gives the same ones. A sealed shard keeps its counts and forgets whom it counted; facts about it that come later are dead
-letters. The bigger a transaction, the cheaper: a shard's state of up to about 40 kB is written once in each.
+Whatever arrives twice or late changes no count (tables/stats), and what a transaction writes is
+there once: the shard's new state, its counts on `campaigns.stats.v1`, and on
+`campaigns.outcomes.v1` what happened to a recipient for the first time. A killed worker's successor
+continues from exactly that. The version of the counts is the position in the facts, so it grows
+with every change and a rebuild from the facts gives the same ones. A sealed shard keeps its counts
+and forgets whom it counted; facts about it that come later are dead letters. The bigger a
+transaction, the cheaper: a shard's state of up to about 40 kB is written once in each.
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ _CACHED = 512  # decoded shards in memory beside the table: up to about 150 kB e
 
 
 class SealedError(InvalidFactsError):
-    """Facts about a campaign to which nothing had happened for so long that its counts were made final (CAMPAIGNS_STATS_RETENTION)."""
+    """Facts about a campaign to which nothing had happened for so long that its counts were made
+    final (CAMPAIGNS_STATS_RETENTION).
+    """
 
     code = "sealed"
 
@@ -38,8 +43,9 @@ class SealedError(InvalidFactsError):
 class Shards:
     """The shard states of the table `shards`, with the recently used ones decoded.
 
-    A decoded shard is valid only while the table still holds the very bytes it was stored as: when a partition moved away and came back,
-    the restored bytes are other objects, and the shard is decoded again.
+    A decoded shard is valid only while the table still holds the very bytes it was stored as: when
+    a partition moved away and came back, the restored bytes are other objects, and the shard is
+    decoded again.
     """
 
     def __init__(self, table: Any) -> None:
@@ -51,7 +57,9 @@ class Shards:
         return len(self._decoded)
 
     def load(self, key: bytes, batch: Batch) -> Shard:
-        """The shard as the table has it, or a new one for what the batch names. Changes count once it is saved. Raises SealedError."""
+        """The shard as the table has it, or a new one for what the batch names. Changes count once
+        it is saved. Raises SealedError.
+        """
         stored = self._table.get(key)
         if stored == SEALED:
             raise SealedError(f"{batch.number}:{batch.shard} is sealed")
@@ -79,7 +87,10 @@ def fold(app: App, settings: Settings) -> Body:
     """The agent body on `campaigns.facts.v1`."""
     topics = Topics(settings)
     stats, outcomes = topics.name(Name.STATS), topics.name(Name.OUTCOMES)
-    shards, window = Shards(app.Table("shards", key_type=bytes, value_type=bytes)), int(settings.machine_window.total_seconds())
+    shards, window = (
+        Shards(app.Table("shards", key_type=bytes, value_type=bytes)),
+        int(settings.machine_window.total_seconds()),
+    )
 
     def write(tx: Transaction, key: bytes, shard: Shard, message: Any) -> None:
         shards.save(key, shard)
@@ -117,5 +128,7 @@ def _decoded(value: bytes | None, partition: int, topics: Topics) -> Batch:
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidFactsError(f"not a batch of facts: {error}") from None
     if partition != topics.shard_partition(batch.number, batch.shard):
-        raise InvalidFactsError(f"facts of {batch.number}:{batch.shard} do not belong into partition {partition}")
+        raise InvalidFactsError(
+            f"facts of {batch.number}:{batch.shard} do not belong into partition {partition}"
+        )
     return batch

@@ -1,9 +1,12 @@
-"""Events in, facts out: validate what the pipeline reports, verify its message ids, and group it into batches by (campaign, shard).
+"""Events in, facts out: validate what the pipeline reports, verify its message ids, and group it
+into batches by (campaign, shard).
 
-A service on aiokafka, not an agent: one event at a time through an agent would cost 60 times as much. Its guarantee is *at least once*:
-the position is committed after every fact and dead letter of it is acknowledged by the broker, so whatever a crash, a rebalance or a
-broker restart interrupts is done again. That is harmless, because `fold` keeps a bitmap per kind: a repeated fact changes nothing. What
-cannot be used becomes a dead letter with its position as key, so that a repeat replaces it, and the stream goes on.
+A service on aiokafka, not an agent: one event at a time through an agent would cost 60 times as
+much. Its guarantee is *at least once*: the position is committed after every fact and dead letter
+of it is acknowledged by the broker, so whatever a crash, a rebalance or a broker restart interrupts
+is done again. That is harmless, because `fold` keeps a bitmap per kind: a repeated fact changes
+nothing. What cannot be used becomes a dead letter with its position as key, so that a repeat
+replaces it, and the stream goes on.
 """
 
 from __future__ import annotations
@@ -33,18 +36,26 @@ from streams.topics import Name, Topics, shard_key
 
 _READ = 20_000  # events of one round
 _SLICE = 1_000  # events between two looks at the rest of the event loop, about 5 ms
-_ROUND = 0.05  # seconds a round takes at least when there is little to do, so that facts are batches at low rates too
+# seconds a round takes at least when there is little to do, so that facts are batches at low rates
+# too
+_ROUND = 0.05
 _log = logging.getLogger(__name__)
 
 
 class Ingest(Service):  # type: ignore[misc]  # mode is untyped
-    """Runs until it is stopped; any unexpected error ends the process, and its successor reads on from the committed position."""
+    """Runs until it is stopped; any unexpected error ends the process, and its successor reads on
+    from the committed position.
+    """
 
     reports_as = "ingest"
 
     def __init__(self, app: Any, settings: Settings) -> None:
         super().__init__()
-        self._ids, self._topics, self._settings = MessageIds.of(settings), Topics(settings), settings
+        self._ids, self._topics, self._settings = (
+            MessageIds.of(settings),
+            Topics(settings),
+            settings,
+        )
         self._membership, self._follower = _Membership(), Follower()
         self._reading: AIOKafkaConsumer | None = None
         self._running: asyncio.Future[None] | None = None
@@ -87,7 +98,9 @@ class Ingest(Service):  # type: ignore[misc]  # mode is untyped
                 await asyncio.sleep(0)
         await self._send(producer, piles, refused)
         crash_point("acknowledged", "ingest")
-        await _commit(consumer, {source: records[-1].offset + 1 for source, records in fetched.items()})
+        await _commit(
+            consumer, {source: records[-1].offset + 1 for source, records in fetched.items()}
+        )
         count = sum(map(len, fetched.values()))
         metrics.INGESTED.inc(count)
         for _, _, code in refused:
@@ -95,14 +108,21 @@ class Ingest(Service):  # type: ignore[misc]  # mode is untyped
         if count < _READ // 4:
             await asyncio.sleep(max(0.0, _ROUND - (time.monotonic() - started)))
 
-    async def _send(self, producer: AIOKafkaProducer, piles: Mapping[str, Pile], refused: Sequence[Refused]) -> None:
+    async def _send(
+        self, producer: AIOKafkaProducer, piles: Mapping[str, Pile], refused: Sequence[Refused]
+    ) -> None:
         """Returns when the broker has acknowledged everything."""
         facts, dead_letters = self._topics.name(Name.FACTS), self._topics.name(Name.DEAD_LETTERS)
         sent = []
         for pile in piles.values():
-            key, partition = shard_key(pile.number, pile.shard), self._topics.shard_partition(pile.number, pile.shard)
+            key, partition = (
+                shard_key(pile.number, pile.shard),
+                self._topics.shard_partition(pile.number, pile.shard),
+            )
             for batch in batches(pile):
-                sent.append(await producer.send(facts, encode_batch(batch), key=key, partition=partition))
+                sent.append(
+                    await producer.send(facts, encode_batch(batch), key=key, partition=partition)
+                )
         for record, reason, code in refused:
             source = (record.topic, record.partition, record.offset, record.timestamp)
             key, value = dead_letter(reason, code, *source, record.value, record.headers)

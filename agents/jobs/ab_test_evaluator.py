@@ -1,10 +1,13 @@
-"""The job `campaign-ab-test-evaluator`: ends the A/B tests that are due, by what the live counts say.
+"""The job `campaign-ab-test-evaluator`: ends the A/B tests that are due, by what the live counts
+say.
 
-It runs every `ab_test_interval`, and at the instant when a test is due. Identity of a decision: the campaign's row, which says until when
-the test lasts. One transaction per test: lock the row, see that the test is still due, write the decision with its figures, the winner, its
-event and the release for the throttle. Killed before its commit, nothing has happened and the next run decides; after it, the outbox has
-the event and the release, and no run finds the test due again. Two evaluators at once wait for each other at the row, and the second
-finds nothing to do; a person who declares the winner meanwhile does so at the same row.
+It runs every `ab_test_interval`, and at the instant when a test is due. Identity of a decision: the
+campaign's row, which says until when the test lasts. One transaction per test: lock the row, see
+that the test is still due, write the decision with its figures, the winner, its event and the
+release for the throttle. Killed before its commit, nothing has happened and the next run decides;
+after it, the outbox has the event and the release, and no run finds the test due again. Two
+evaluators at once wait for each other at the row, and the second finds nothing to do; a person who
+declares the winner meanwhile does so at the same row.
 """
 
 from __future__ import annotations
@@ -34,16 +37,23 @@ def is_counted(test: AbTest, total: int, stats: CampaignStats) -> bool:
 
 
 async def _run(desk: Desk) -> Mapping[str, int]:
-    """How many tests ended in which way. A bug that one trips over does not stop the others; it is raised at the end."""
+    """How many tests ended in which way. A bug that one trips over does not stop the others; it is
+    raised at the end.
+    """
     done: Counter[str] = Counter(dict.fromkeys(_DONE.values(), 0))
     bug: Exception | None = None
-    for campaign in await desk.database.until_up(lambda connection: ab_tests.due(connection, desk.at)):
+    for campaign in await desk.database.until_up(
+        lambda connection: ab_tests.due(connection, desk.at)
+    ):
         try:
             if decision := await _conclude(desk, campaign):
                 done[_DONE[decision]] += 1
         except Exception as error:  # noqa: BLE001
             bug = error
-            _log.exception("an A/B test could not be evaluated because of a bug", extra={"campaignId": str(campaign.id)})
+            _log.exception(
+                "an A/B test could not be evaluated because of a bug",
+                extra={"campaignId": str(campaign.id)},
+            )
     if bug is not None:
         raise bug
     return done
@@ -71,7 +81,13 @@ async def _conclude(desk: Desk, campaign: Campaign) -> Decision | None:
         winner = evaluation.best if decision is Decision.WINNER else None
         _log.info(
             "an A/B test was evaluated",
-            extra={**ids, "decision": decision, "outcome": evaluation.outcome, "variantId": winner, "pValue": evaluation.p_value},
+            extra={
+                **ids,
+                "decision": decision,
+                "outcome": evaluation.outcome,
+                "variantId": winner,
+                "pValue": evaluation.p_value,
+            },
         )
     return decision
 

@@ -1,4 +1,6 @@
-"""What a background job is, and what it works with. The table of jobs and the service that runs them are in `agents.jobs.jobs`."""
+"""What a background job is, and what it works with. The table of jobs and the service that runs
+them are in `agents.jobs.jobs`.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,11 @@ class Desk:
 
 @dataclass(frozen=True)
 class Job:
-    """`run` does what is due and answers what it did, such as {"started": 3}; two runs at once do nothing twice.
+    """`run` does what is due and answers what it did, such as {"started": 3}; two runs at once do
+    nothing twice.
 
-    It runs every `every`, and earlier at the instant that `due` answers (None: nothing is due before).
+    It runs every `every`, and earlier at the instant that `due` answers (None: nothing is due
+    before).
     """
 
     every: Callable[[Settings], timedelta]

@@ -1,9 +1,11 @@
 """The background jobs: the table of them, and the service that runs them in every control worker.
 
-All workers look once a second, and at the instants that jobs ask for, at the same rows of `job_runs` by the same clock, PostgreSQL's. A job
-whose turn it is runs under an advisory lock, so that normally one process runs it; every job is safe to run twice at once all the same
-(a lock is no fence, and `campaigns job NAME` takes none). A killed process loses its lock, and the next look of another one finds the turn
-not taken. A job that raises is tried again with a back-off and concerns no other: each runs as a task of its own.
+All workers look once a second, and at the instants that jobs ask for, at the same rows of
+`job_runs` by the same clock, PostgreSQL's. A job whose turn it is runs under an advisory lock, so
+that normally one process runs it; every job is safe to run twice at once all the same (a lock is no
+fence, and `campaigns job NAME` takes none). A killed process loses its lock, and the next look of
+another one finds the turn not taken. A job that raises is tried again with a back-off and concerns
+no other: each runs as a task of its own.
 """
 
 from __future__ import annotations
@@ -38,16 +40,26 @@ JOBS: Mapping[str, Job] = {
 
 _LOOK = timedelta(seconds=1)  # between two looks at most
 _POOL = 10  # connections at most: a job may use two at a time
-_PATIENCE = 5.0  # seconds for running jobs when the worker stops; what they have not committed they do again
+# seconds for running jobs when the worker stops; what they have not committed they do again
+_PATIENCE = 5.0
 _log = logging.getLogger(__name__)
 
 
 class Jobs(Service):  # type: ignore[misc]  # mode is untyped
-    """Waits in place for PostgreSQL, and for Kafka until the live stats have been read. `stats`: a view to share."""
+    """Waits in place for PostgreSQL, and for Kafka until the live stats have been read. `stats`: a
+    view to share.
+    """
 
     abstract = False
 
-    def __init__(self, app: Any, settings: Settings, jobs: Mapping[str, Job] = JOBS, *, stats: StatsView | None = None) -> None:
+    def __init__(
+        self,
+        app: Any,
+        settings: Settings,
+        jobs: Mapping[str, Job] = JOBS,
+        *,
+        stats: StatsView | None = None,
+    ) -> None:
         super().__init__()
         self._settings, self._jobs = settings, jobs
         self._database = Database(settings, "campaigns-jobs", max_size=_POOL)
@@ -82,9 +94,15 @@ class Jobs(Service):  # type: ignore[misc]  # mode is untyped
             async with job_runs.turn(self._settings, name) as is_ours:
                 if not is_ours:
                     return
-                now, turns = await self._database.until_up(self._look)  # another process may just have had this turn
+                now, turns = await self._database.until_up(
+                    self._look
+                )  # another process may just have had this turn
                 if (turn := turns[name]).at <= now:
-                    await carry_out(name, self._jobs[name], Desk(self._database, self._settings, self._stats, now, turn.is_early))
+                    await carry_out(
+                        name,
+                        self._jobs[name],
+                        Desk(self._database, self._settings, self._stats, now, turn.is_early),
+                    )
         except DependencyDownError:
             _log.debug("no lock for a job; the next look waits for PostgreSQL", exc_info=True)
         finally:
@@ -96,7 +114,9 @@ class Jobs(Service):  # type: ignore[misc]  # mode is untyped
         turns = {}
         for name, job in self._jobs.items():
             last = runs.get(name)
-            turns[name] = next_turn(last, job.every(self._settings), await self._due(connection, name, job), now)
+            turns[name] = next_turn(
+                last, job.every(self._settings), await self._due(connection, name, job), now
+            )
             if last is not None and last.next_at != turns[name].at:
                 await job_runs.expect(connection, name, turns[name].at)
             if last is not None and last.succeeded_at is not None:
@@ -108,7 +128,9 @@ class Jobs(Service):  # type: ignore[misc]  # mode is untyped
             return None
         try:
             with translated():
-                async with connection.transaction():  # a savepoint, so that its failure is nobody else's
+                async with (
+                    connection.transaction()
+                ):  # a savepoint, so that its failure is nobody else's
                     answer = await job.due(connection)
         except DependencyDownError:
             raise

@@ -1,8 +1,11 @@
-"""The job `campaign-recurring-trigger`: makes the children of running series, and completes a series that is at its end.
+"""The job `campaign-recurring-trigger`: makes the children of running series, and completes a
+series that is at its end.
 
-Identity: a child is (series, occurrence), unique in SQL. Order of effects: one SQL transaction per series, on its locked row, holds the
-children, their outbox records and `next_occurrence_at`. Killed before the commit, nothing has happened and the next run makes them; killed
-after it, they are there, `next_occurrence_at` is behind them, and only log lines are lost. Starting a child is the scheduler's.
+Identity: a child is (series, occurrence), unique in SQL. Order of effects: one SQL transaction per
+series, on its locked row, holds the children, their outbox records and `next_occurrence_at`. Killed
+before the commit, nothing has happened and the next run makes them; killed after it, they are
+there, `next_occurrence_at` is behind them, and only log lines are lost. Starting a child is the
+scheduler's.
 """
 
 from __future__ import annotations
@@ -14,7 +17,14 @@ from uuid import UUID
 
 from agents.jobs.job import Desk, Job
 from streams.exactly_once.crash_points import crash_point
-from tables.campaigns.occurrences import advance, complete, due_series, next_due, numbers_of, running_series
+from tables.campaigns.occurrences import (
+    advance,
+    complete,
+    due_series,
+    next_due,
+    numbers_of,
+    running_series,
+)
 from tables.commands.answers import Change
 from tables.database.connection import Connection
 
@@ -28,12 +38,17 @@ async def trigger(desk: Desk) -> Mapping[str, int]:
     """
     done: Counter[str] = Counter({"children": 0, "completed": 0})
     bug: Exception | None = None
-    for tenant, series_id in await desk.database.until_up(lambda connection: due_series(connection, desk.settings, desk.at)):
+    for tenant, series_id in await desk.database.until_up(
+        lambda connection: due_series(connection, desk.settings, desk.at)
+    ):
         try:
             done.update(await _gone_on(desk, tenant, series_id))
         except Exception as error:  # noqa: BLE001
             bug = error
-            _log.exception("a recurring campaign could not go on because of a bug", extra={"campaignId": str(series_id)})
+            _log.exception(
+                "a recurring campaign could not go on because of a bug",
+                extra={"campaignId": str(series_id)},
+            )
     if bug is not None:
         raise bug
     return done
@@ -45,7 +60,9 @@ async def _gone_on(desk: Desk, tenant: str, series_id: UUID) -> Mapping[str, int
             return (), None
         advanced = await advance(connection, desk.settings, series, desk.at)
         counted = desk.stats.campaign(*await numbers_of(connection, tenant, series_id)).total
-        completed = await complete(connection, advanced.series, desk.at, counted.sent, counted.skipped)
+        completed = await complete(
+            connection, advanced.series, desk.at, counted.sent, counted.skipped
+        )
         crash_point("before-commit", "recurring")
         return advanced.changes, completed
 

@@ -1,6 +1,7 @@
 """Runs one background job now, in the foreground: `python -m agents.jobs.run_once NAME [--json]`.
 
-It takes no lock: a worker that runs the same job at the same time is no reason to wait, since jobs are safe to run twice at once.
+It takes no lock: a worker that runs the same job at the same time is no reason to wait, since jobs
+are safe to run twice at once.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ async def run(name: str, settings: Settings) -> Carried:
 
 def main() -> None:
     """Exit code 0, or 1 when the job failed; its log, on stderr, says why."""
-    parser = argparse.ArgumentParser(prog="python -m agents.jobs.run_once", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m agents.jobs.run_once", description=main.__doc__
+    )
     parser.add_argument("name", choices=sorted(JOBS))
     parser.add_argument("--json", action="store_true")
     arguments, settings = parser.parse_args(), from_environment()
@@ -47,7 +50,15 @@ def main() -> None:
 def _as_json(carried: Carried) -> str:
     outcome = "failed" if carried.error else "done"
     seconds = round(carried.took.total_seconds(), 3)
-    return json.dumps({"job": carried.job, "outcome": outcome, "seconds": seconds, "counts": dict(carried.counts), "error": carried.error})
+    return json.dumps(
+        {
+            "job": carried.job,
+            "outcome": outcome,
+            "seconds": seconds,
+            "counts": dict(carried.counts),
+            "error": carried.error,
+        }
+    )
 
 
 def _sentence(carried: Carried) -> str:

@@ -1,9 +1,11 @@
-"""The job `campaign-stats-refresh`: the live stats become rows of `campaign_stats`, and performance facts for analytics.
+"""The job `campaign-stats-refresh`: the live stats become rows of `campaign_stats`, and performance
+facts for analytics.
 
-Every five minutes whatever has changed, and as soon as a campaign is completed and the live counts have caught up with what was sent.
-Identity: a campaign's row has a revision, and is replaced only by newer counts, so two runs at once write each change once. Order: rows
-and outbox records are one transaction per 100 campaigns; killed before it, nothing of it is there, and the next run writes it; killed
-after it, the next run finds nothing new in it.
+Every five minutes whatever has changed, and as soon as a campaign is completed and the live counts
+have caught up with what was sent. Identity: a campaign's row has a revision, and is replaced only
+by newer counts, so two runs at once write each change once. Order: rows and outbox records are one
+transaction per 100 campaigns; killed before it, nothing of it is there, and the next run writes it;
+killed after it, the next run finds nothing new in it.
 """
 
 from __future__ import annotations
@@ -24,18 +26,26 @@ from tables.stats.materialised import Calculated
 T = TypeVar("T")
 _AT_ONCE = 100  # campaigns a transaction: some milliseconds of the worker's time
 _COMPARED = 1_000  # live versions a query
-_SOON = timedelta(minutes=10)  # how long a completed campaign is looked at every second; then at the regular turns
+_SOON = timedelta(
+    minutes=10
+)  # how long a completed campaign is looked at every second; then at the regular turns
 _LATE = timedelta(days=2)
 
 
 async def refresh(desk: Desk) -> dict[str, int]:
-    """`campaigns`: whose rows have been replaced; `sealed`: whose counts are final now, at most 100 a run."""
-    behind = await desk.database.until_up(partial(campaign_stats.unfinished, since=desk.at - (_SOON if desk.is_early else _LATE)))
+    """`campaigns`: whose rows have been replaced; `sealed`: whose counts are final now, at most 100
+    a run.
+    """
+    behind = await desk.database.until_up(
+        partial(campaign_stats.unfinished, since=desk.at - (_SOON if desk.is_early else _LATE))
+    )
     if not desk.is_early:
         behind |= await desk.database.until_up(campaign_stats.uncrowned)
         for numbers in _piles(desk.stats.numbers(), _COMPARED):
             versions = {number: desk.stats.version(number) for number in numbers}
-            behind |= await desk.database.until_up(partial(campaign_stats.changed, versions=versions))
+            behind |= await desk.database.until_up(
+                partial(campaign_stats.changed, versions=versions)
+            )
     written = 0
     for ids in _piles(sorted(behind), _AT_ONCE):
         written += await desk.database.until_up(partial(_write, desk=desk, ids=ids))
@@ -64,10 +74,15 @@ async def _write(connection: Connection, desk: Desk, ids: Sequence[UUID]) -> int
 
 
 async def _seal(desk: Desk) -> int:
-    found = await desk.database.until_up(partial(seals.quiet_since, instant=desk.at - desk.settings.stats_retention, limit=_AT_ONCE))
-    # one that is not known any more has no shards to seal, and must not stand in front of the others for ever
+    found = await desk.database.until_up(
+        partial(seals.quiet_since, instant=desk.at - desk.settings.stats_retention, limit=_AT_ONCE)
+    )
+    # one that is not known any more has no shards to seal, and must not stand in front of the
+    # others for ever
     materialised = [one for one in found if desk.stats.version(one.number) in (one.live_version, 0)]
-    return await desk.database.until_up(partial(seals.seal, found=materialised, shards=desk.stats.shards, at=desk.at))
+    return await desk.database.until_up(
+        partial(seals.seal, found=materialised, shards=desk.stats.shards, at=desk.at)
+    )
 
 
 def _piles(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

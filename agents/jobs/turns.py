@@ -1,8 +1,10 @@
-"""When a job has its turn, and one run of it: recorded, counted, logged, and never a reason for anything else to stop.
+"""When a job has its turn, and one run of it: recorded, counted, logged, and never a reason for
+anything else to stop.
 
-A run is known by its id in `job_runs`. Order: the row says `running`; the job works, in transactions of its own; the row says how it
-ended. Killed before the end, the turn still counts as not taken, so the next process that looks runs the job again, and the job's own
-identities keep it from doing anything twice.
+A run is known by its id in `job_runs`. Order: the row says `running`; the job works, in
+transactions of its own; the row says how it ended. Killed before the end, the turn still counts as
+not taken, so the next process that looks runs the job again, and the job's own identities keep it
+from doing anything twice.
 """
 
 from __future__ import annotations
@@ -35,23 +37,33 @@ class Turn:
 
 
 def next_turn(last: JobRun | None, every: timedelta, due: datetime | None, now: datetime) -> Turn:
-    """Regularly after the last turn that succeeded, earlier when something is due, later while it fails (1, 2, 4 … 60 seconds).
+    """Regularly after the last turn that succeeded, earlier when something is due, later while it
+    fails (1, 2, 4 … 60 seconds).
 
-    A turn whose time has come is never early: what stays due for hours must not keep the job from everything else.
+    A turn whose time has come is never early: what stays due for hours must not keep the job from
+    everything else.
     """
     if last is None:
         return Turn(now)
     if last.started_at > now:  # a clock that went back must not stop a job
         return Turn(now)
     regular = Turn(last.started_at if last.turn_at is None else last.turn_at + every)
-    turn = Turn(due, is_early=True) if due is not None and due < regular.at and now < regular.at else regular
+    turn = (
+        Turn(due, is_early=True)
+        if due is not None and due < regular.at and now < regular.at
+        else regular
+    )
     return Turn(max(turn.at, _not_before(last)), turn.is_early)
 
 
 def _not_before(last: JobRun) -> datetime:
     earliest = last.started_at + _APART
     if last.failures and last.finished_at is not None:
-        return max(earliest, last.finished_at + min(timedelta(seconds=1 << min(last.failures - 1, 10)), _LONGEST_PAUSE))
+        return max(
+            earliest,
+            last.finished_at
+            + min(timedelta(seconds=1 << min(last.failures - 1, 10)), _LONGEST_PAUSE),
+        )
     return earliest
 
 
@@ -66,15 +78,23 @@ class Carried:
 
 
 async def carry_out(name: str, job: Job, desk: Desk) -> Carried:
-    """Run the job now, whoever else runs it. Whatever it raises is logged, counted and recorded, not raised."""
+    """Run the job now, whoever else runs it. Whatever it raises is logged, counted and recorded,
+    not raised.
+    """
     began = time.monotonic()
-    run_id = await desk.database.until_up(lambda connection: job_runs.begin(connection, name, desk.at))
+    run_id = await desk.database.until_up(
+        lambda connection: job_runs.begin(connection, name, desk.at)
+    )
     crash_point("begun", "jobs")
     try:
         counts, error = await job.run(desk), ""
     except Exception as raised:  # noqa: BLE001  # a job that fails stops neither its worker nor the other jobs
         counts, error = {}, type(raised).__name__
-        _log.error("a job failed and will be tried again", extra={"job": name, "error": error}, exc_info=raised)
+        _log.error(
+            "a job failed and will be tried again",
+            extra={"job": name, "error": error},
+            exc_info=raised,
+        )
     crash_point("ran", "jobs")
     carried = Carried(name, timedelta(seconds=time.monotonic() - began), counts, error)
     await desk.database.until_up(lambda connection: _record(connection, carried, run_id, desk))
@@ -87,7 +107,9 @@ async def _record(connection: Connection, carried: Carried, run_id: UUID, desk: 
     if carried.error:
         await job_runs.failed(connection, carried.job, run_id, ended, carried.error)
     else:
-        await job_runs.succeeded(connection, carried.job, run_id, ended, carried.counts, is_early=desk.is_early)
+        await job_runs.succeeded(
+            connection, carried.job, run_id, ended, carried.counts, is_early=desk.is_early
+        )
 
 
 def _count(carried: Carried) -> None:
@@ -95,4 +117,8 @@ def _count(carried: Carried) -> None:
     metrics.JOB_SECONDS.labels(carried.job).observe(carried.took.total_seconds())
     if not carried.error and any(carried.counts.values()):
         counts = dict(carried.counts)  # as one field: a count may be named as logging names its own
-        _log.info("[JOB] %s", carried.job, extra={"counts": counts, "seconds": round(carried.took.total_seconds(), 3)})
+        _log.info(
+            "[JOB] %s",
+            carried.job,
+            extra={"counts": counts, "seconds": round(carried.took.total_seconds(), 3)},
+        )

@@ -1,7 +1,9 @@
-"""The agent on `campaigns.commands.v1`: the same lifecycle as REST, for upstream services, with a result for every command.
+"""The agent on `campaigns.commands.v1`: the same lifecycle as REST, for upstream services, with a
+result for every command.
 
-Effects in order: the SQL transaction (row, events, remembered answer), then the Kafka transaction (result, position). Killed between the
-two, the command is read again and gets the remembered answer by its correlationId, so nothing happens twice and the result is the same.
+Effects in order: the SQL transaction (row, events, remembered answer), then the Kafka transaction
+(result, position). Killed between the two, the command is read again and gets the remembered answer
+by its correlationId, so nothing happens twice and the result is the same.
 """
 
 from __future__ import annotations
@@ -43,7 +45,15 @@ def result(tenant: str, correlation_id: str, command: str, answer: Answer, at: d
         data["outcome"] = answer.outcome
     if answer.refusal is not None:
         data["error"] = {**answer.refusal.problem(), "correlationId": correlation_id}
-    return encode(Envelope(tenant_id=tenant, correlation_id=correlation_id, timestamp=rfc3339(at), data=data, type=_RESULT))
+    return encode(
+        Envelope(
+            tenant_id=tenant,
+            correlation_id=correlation_id,
+            timestamp=rfc3339(at),
+            data=data,
+            type=_RESULT,
+        )
+    )
 
 
 def result_id(topic: str, partition: int, offset: int) -> UUID:
@@ -57,7 +67,11 @@ def commands(app: App, settings: Settings) -> Body:
     topics = Topics(settings)
 
     def sent(tenant: str, number: int) -> int:
-        rows = app.tables.transactional["sending"].data if "sending" in app.tables.transactional else {}
+        rows = (
+            app.tables.transactional["sending"].data
+            if "sending" in app.tables.transactional
+            else {}
+        )
         campaign = decode_tenant(rows[tenant]).campaigns.get(number) if tenant in rows else None
         return campaign.sent if campaign else 0
 
@@ -66,11 +80,23 @@ def commands(app: App, settings: Settings) -> Body:
         try:
             check_subjects(command.body)
             await sources.prepare(database.until_up, command)
-        except CampaignError as error:  # a service that is down, too: waiting would hold up everybody, and the command may be sent again
+        # a service that is down, too: waiting would hold up everybody, and the command may be sent
+        # again
+        except CampaignError as error:
             refused = Answer(error.status, command.campaign_id, refusal=Refusal.of(error))
-            # what was carried out before a crash, or before the service went down, is not refused now
-            return await database.until_up(lambda connection: known_answer(connection, command, scope="command", key=key)) or refused
-        answer = await database.until_up(lambda connection: execute(connection, settings, command, scope="command", key=key, sent=sent))
+            # what was carried out before a crash, or before the service went down, is not refused
+            # now
+            return (
+                await database.until_up(
+                    lambda connection: known_answer(connection, command, scope="command", key=key)
+                )
+                or refused
+            )
+        answer = await database.until_up(
+            lambda connection: execute(
+                connection, settings, command, scope="command", key=key, sent=sent
+            )
+        )
         for change in answer.changes:
             change.log()
         return answer
@@ -83,32 +109,59 @@ def commands(app: App, settings: Settings) -> Body:
                 tx.dead_letter(event, reason, code)
                 return
             case Refused(envelope, kind, error):
-                tenant, correlation_id, kind = envelope.tenant_id, envelope.correlation_id, ascii(kind)[1:-1][:100]
+                tenant, correlation_id, kind = (
+                    envelope.tenant_id,
+                    envelope.correlation_id,
+                    ascii(kind)[1:-1][:100],
+                )
                 answer = Answer(error.status, refusal=Refusal.of(error))
             case Command():
-                tenant, correlation_id, kind = parsed.tenant_id, parsed.correlation_id, f"campaign.{parsed.verb}"
+                tenant, correlation_id, kind = (
+                    parsed.tenant_id,
+                    parsed.correlation_id,
+                    f"campaign.{parsed.verb}",
+                )
                 answer = await carry_out(replace(parsed, at=datetime.now(UTC)))
             case _:
                 assert_never(parsed)
         identity = str(result_id(tx.topic, tx.partition, event.message.offset)).encode()
         headers = [("type", _RESULT.encode()), ("id", identity)]
         value = result(tenant, correlation_id, kind, answer, at)
-        tx.send(topics.name(Name.COMMAND_RESULTS), topics.partition(tenant), tenant.encode(), value, headers)
+        tx.send(
+            topics.name(Name.COMMAND_RESULTS),
+            topics.partition(tenant),
+            tenant.encode(),
+            value,
+            headers,
+        )
 
     async def body(tx: Transaction) -> None:
         for event in tx.events:
             try:
                 await one(tx, event)
             except Exception:  # noqa: BLE001
-                # one command that trips over a bug must not stop every tenant of its partition, again and again
+                # one command that trips over a bug must not stop every tenant of its partition,
+                # again and again
                 _log.exception(
-                    "a command was put aside because of a bug", extra={"partition": tx.partition, "offset": event.message.offset}
+                    "a command was put aside because of a bug",
+                    extra={"partition": tx.partition, "offset": event.message.offset},
                 )
-                tx.dead_letter(event, "the command could not be carried out because of a bug; it was logged", "bug")
+                tx.dead_letter(
+                    event,
+                    "the command could not be carried out because of a bug; it was logged",
+                    "bug",
+                )
         crash_point("carried-out", "commands")
 
     return body
 
 
 def _header(headers: Sequence[tuple[str, bytes | None]] | None, name: str) -> str:
-    return next((value.decode("utf-8", "replace") for key, value in headers or () if key == name and value is not None), "")
+    return next(
+        (
+            value.decode("utf-8", "replace")
+            for key, value in headers or ()
+            if key == name and value is not None
+        ),
+        "",
+    )

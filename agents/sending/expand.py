@@ -1,20 +1,26 @@
-"""Expand: a started campaign becomes its recipients, staged once and written page by page, each page announced to the throttle.
+"""Expand: a started campaign becomes its recipients, staged once and written page by page, each
+page announced to the throttle.
 
-`Stage` makes the audience and writes its first page, `Page` writes another and sends the next one to itself, so that sending starts with
-the first page and a large audience does not stand in front of a small one. Order of effects in a body:
+`Stage` makes the audience and writes its first page, `Page` writes another and sends the next one
+to itself, so that sending starts with the first page and a large audience does not stand in front
+of a small one. Order of effects in a body:
 
 1. SQL transaction: the stage table, its rows in the order of their ordinals
 2. SQL transaction: the campaign's `total_recipients`, and `campaign.started` in the outbox
 3. SQL transaction: the rows of one page in the ledger; with the last page the stage goes
-4. Kafka transaction: `Opened` (with the first page), `RowsReady`, the next `Page`, and the position after the input
+4. Kafka transaction: `Opened` (with the first page), `RowsReady`, the next `Page`, and the position
+   after the input
 
-A kill -9 within 1, 2 or 3 rolls that step back. After any of them the next owner reads the same input again and finds what is there: the
-stage by its name, the total in the campaign's row (the event is not written twice), the page by its first row, or the stage gone after
-the last page. So rows are always committed before they are announced, and announcing twice changes nothing (`RowsReady`: the highest
-stop wins; `Opened`: the throttle knows the campaign, or remembers that it has ended). A repeated `Stage` makes a second chain of pages,
-which finds every page written. A campaign cancelled meanwhile gets no more pages; a paused one does, so that resuming is instant.
-PostgreSQL down: each step waits in place. A segment service that is down (connectors/sources) sends the `Stage` to the end of the
-partition instead, so that other campaigns go on; members it has mirrored by then are read again.
+A kill -9 within 1, 2 or 3 rolls that step back. After any of them the next owner reads the same
+input again and finds what is there: the stage by its name, the total in the campaign's row (the
+event is not written twice), the page by its first row, or the stage gone after the last page. So
+rows are always committed before they are announced, and announcing twice changes nothing
+(`RowsReady`: the highest stop wins; `Opened`: the throttle knows the campaign, or remembers that it
+has ended). A repeated `Stage` makes a second chain of pages, which finds every page written. A
+campaign cancelled meanwhile gets no more pages; a paused one does, so that resuming is instant.
+PostgreSQL down: each step waits in place. A segment service that is down (connectors/sources) sends
+the `Stage` to the end of the partition instead, so that other campaigns go on; members it has
+mirrored by then are read again.
 """
 
 from __future__ import annotations
@@ -64,7 +70,9 @@ def parse(value: bytes | None) -> Stage | Page:
 
 
 def opened(audience: Audience) -> Opened:
-    """The plan: all of it, under the campaign's limits and the tenant's; what is not in the sample of an A/B test is held back."""
+    """The plan: all of it, under the campaign's limits and the tenant's; what is not in the sample
+    of an A/B test is held back.
+    """
     campaign, total = audience.campaign, audience.total
     test = test_of(campaign)
     cut = total if test is None else sample(test, total).cut
@@ -74,7 +82,11 @@ def opened(audience: Audience) -> Opened:
         number=campaign.number,
         channel=campaign.channel,
         total=total,
-        spans=tuple(span for span in (Span(start=0, stop=cut), Span(start=cut, stop=total, is_held=True)) if span.start < span.stop),
+        spans=tuple(
+            span
+            for span in (Span(start=0, stop=cut), Span(start=cut, stop=total, is_held=True))
+            if span.start < span.stop
+        ),
         limits=campaign.limits,
         tenant_limits=audience.tenant_limits,
     )
@@ -86,11 +98,15 @@ def following(page: Page, stop: int) -> Page | None:
 
 
 class Expander:
-    """The agent `expand` and what it works with. A malformed record becomes a dead letter in the same transaction."""
+    """The agent `expand` and what it works with. A malformed record becomes a dead letter in the
+    same transaction.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._topics = settings, Topics(settings)
-        self._database = Database(settings, "campaigns-expand", statement_timeout=timedelta(minutes=10))
+        self._database = Database(
+            settings, "campaigns-expand", statement_timeout=timedelta(minutes=10)
+        )
         self._sources = Sources(settings)
 
     async def body(self, transaction: Transaction) -> None:
@@ -111,12 +127,19 @@ class Expander:
 
     async def _stage(self, transaction: Transaction, wanted: Stage) -> None:
         try:
-            await self._sources.synchronise(self._database.until_up, wanted.tenant_id, wanted.number)
+            await self._sources.synchronise(
+                self._database.until_up, wanted.tenant_id, wanted.number
+            )
         except SourceDownError as error:
-            _log.warning("an audience waits for a directory service", extra={"campaignId": wanted.campaign_id, "error": error.detail})
+            _log.warning(
+                "an audience waits for a directory service",
+                extra={"campaignId": wanted.campaign_id, "error": error.detail},
+            )
             await asyncio.sleep(_AGAIN)
             again = self._topics.name(Name.EXPANSIONS)  # behind the campaigns that wait for nothing
-            transaction.send(again, transaction.partition, wanted.campaign_id.encode(), encode(wanted))
+            transaction.send(
+                again, transaction.partition, wanted.campaign_id.encode(), encode(wanted)
+            )
             return
         except asyncpg.PostgresError as error:  # as in `_staged`
             await self._fail(wanted, error)
@@ -125,7 +148,13 @@ class Expander:
             return
         self._to_throttle(transaction, opened(found))
         if found.total:
-            page = Page(tenant_id=wanted.tenant_id, campaign_id=wanted.campaign_id, number=wanted.number, total=found.total, start=0)
+            page = Page(
+                tenant_id=wanted.tenant_id,
+                campaign_id=wanted.campaign_id,
+                number=wanted.number,
+                total=found.total,
+                start=0,
+            )
             await self._page(transaction, page)
         await self._database.until_up(audience.drop_dead_stages)
 
@@ -136,9 +165,14 @@ class Expander:
             total = await run(lambda connection: audience.stage(connection, wanted))
             crash_point("staged", "expand")
             if total is not None:
-                outcome = await run(lambda connection: audience.announce(connection, self._settings, wanted, total, datetime.now(UTC)))
+                outcome = await run(
+                    lambda connection: audience.announce(
+                        connection, self._settings, wanted, total, datetime.now(UTC)
+                    )
+                )
                 crash_point("announced", "expand")
-        except asyncpg.PostgresError as error:  # not an outage: trying again would meet it for ever, and hold up everybody else
+        # not an outage: trying again would meet it for ever, and hold up everybody else
+        except asyncpg.PostgresError as error:
             await self._fail(wanted, error)
             return None
         if isinstance(outcome, Change):
@@ -149,34 +183,62 @@ class Expander:
     async def _page(self, transaction: Transaction, page: Page) -> None:
         stop = min(page.start + self._settings.page_size, page.total)
         try:
-            is_written = await self._database.until_up(lambda connection: audience.write_page(connection, page, stop))
-        except asyncpg.PostgresError as error:  # as in `_staged`; what was announced before stays sent
+            is_written = await self._database.until_up(
+                lambda connection: audience.write_page(connection, page, stop)
+            )
+        except (
+            asyncpg.PostgresError
+        ) as error:  # as in `_staged`; what was announced before stays sent
             campaign_id = page.campaign_id
-            wanted = Stage(tenant_id=page.tenant_id, campaign_id=campaign_id, number=page.number, correlation_id=campaign_id)
+            wanted = Stage(
+                tenant_id=page.tenant_id,
+                campaign_id=campaign_id,
+                number=page.number,
+                correlation_id=campaign_id,
+            )
             await self._fail(wanted, error)
             return
         if not is_written:
-            _log.info("the campaign is over, the rest of its audience is not written", extra={"campaignId": page.campaign_id})
+            _log.info(
+                "the campaign is over, the rest of its audience is not written",
+                extra={"campaignId": page.campaign_id},
+            )
             return
         crash_point("page-written", "expand")
-        self._to_throttle(transaction, RowsReady(tenant_id=page.tenant_id, number=page.number, stop=stop))
+        self._to_throttle(
+            transaction, RowsReady(tenant_id=page.tenant_id, number=page.number, stop=stop)
+        )
         if (after := following(page, stop)) is not None:
             expansions = self._topics.name(Name.EXPANSIONS)
-            transaction.send(expansions, transaction.partition, after.campaign_id.encode(), encode(after))
+            transaction.send(
+                expansions, transaction.partition, after.campaign_id.encode(), encode(after)
+            )
 
     async def _fail(self, wanted: Stage, error: asyncpg.PostgresError) -> None:
         """The campaign ends, and its row says why."""
         reason = f"expansion-failed: {type(error).__name__} {error.sqlstate}"
         # without its text, which may quote a row and with it an address
-        _log.error("an audience cannot be made, the campaign is cancelled", extra={"campaignId": wanted.campaign_id, "error": reason})
-        if change := await self._database.until_up(lambda connection: audience.fail(connection, wanted, reason, datetime.now(UTC))):
+        _log.error(
+            "an audience cannot be made, the campaign is cancelled",
+            extra={"campaignId": wanted.campaign_id, "error": reason},
+        )
+        if change := await self._database.until_up(
+            lambda connection: audience.fail(connection, wanted, reason, datetime.now(UTC))
+        ):
             change.log()
 
     def _to_throttle(self, transaction: Transaction, record: Opened | RowsReady) -> None:
         tenant = record.tenant_id
-        transaction.send(self._topics.name(Name.SENDING), self._topics.partition(tenant), tenant.encode(), encode(record))
+        transaction.send(
+            self._topics.name(Name.SENDING),
+            self._topics.partition(tenant),
+            tenant.encode(),
+            encode(record),
+        )
 
 
 def expand(app: App, settings: Settings) -> Body:
-    """The body of the agent, for `campaigns.expansions.v1`; one event a transaction, because each takes up to seconds."""
+    """The body of the agent, for `campaigns.expansions.v1`; one event a transaction, because each
+    takes up to seconds.
+    """
     return Expander(settings).body

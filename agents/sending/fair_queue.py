@@ -1,8 +1,10 @@
-"""Hands out the room there is among tenants, and among the campaigns of each, in turns: start-time fair queueing.
+"""Hands out the room there is among tenants, and among the campaigns of each, in turns: start-time
+fair queueing.
 
-Every flow has a tag, its virtual finishing time, which a grant of n messages moves by n; the smallest max(tag, virtual time) goes next,
-and virtual time is the start of the grant that went last, so who was idle gets neither credit nor blame (Goyal, Vin, Cheng, "Start-time
-Fair Queuing", 1996). Of two flows that can always send, neither is ever two chunks ahead of the other.
+Every flow has a tag, its virtual finishing time, which a grant of n messages moves by n; the
+smallest max(tag, virtual time) goes next, and virtual time is the start of the grant that went
+last, so who was idle gets neither credit nor blame (Goyal, Vin, Cheng, "Start-time Fair Queuing",
+1996). Of two flows that can always send, neither is ever two chunks ahead of the other.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from streams.records.sending import CHUNK, Grant, Limits, Span
 from tables.throttle.quota import UNLIMITED, Allowance, tightest
 from tables.throttle.state import CampaignSending, TenantSending, Waiting
 
-Allowances = Callable[[str, Limits, int], Allowance]  # quota key, limits, outstanding -> what may be granted now
+Allowances = Callable[
+    [str, Limits, int], Allowance
+]  # quota key, limits, outstanding -> what may be granted now
 
 
 def quota_key(tenant_id: str, number: int) -> str:
@@ -26,12 +30,16 @@ def quota_key(tenant_id: str, number: int) -> str:
 
 
 class Filling:
-    """One tenant while grants are handed out; `offer` says what it would take next, `accept` takes it.
+    """One tenant while grants are handed out; `offer` says what it would take next, `accept` takes
+    it.
 
-    Quota is read when its turn comes first: of a thousand tenants that the cap holds up, most have no turn.
+    Quota is read when its turn comes first: of a thousand tenants that the cap holds up, most have
+    no turn.
     """
 
-    def __init__(self, tenant_id: str, tenant: TenantSending, now: datetime, cap: int, allowances: Allowances) -> None:
+    def __init__(
+        self, tenant_id: str, tenant: TenantSending, now: datetime, cap: int, allowances: Allowances
+    ) -> None:
         self.tenant_id, self.virtual, self.tag = tenant_id, tenant.virtual, tenant.tag
         self._tenant, self._now, self._cap, self._allowances = tenant, now, cap, allowances
         self._campaigns = dict(tenant.campaigns)
@@ -40,10 +48,19 @@ class Filling:
     def _take_turn(self) -> None:
         self.had_turn = True
         self._room = self._allowance(None)
-        ready = (number for number, campaign in self._campaigns.items() if _next_span(campaign, self._now) is not None)
+        ready = (
+            number
+            for number, campaign in self._campaigns.items()
+            if _next_span(campaign, self._now) is not None
+        )
         self._rooms = {number: self._allowance(number) for number in ready}
-        turns = [(max(self._campaigns[number].tag, self.virtual), number) for number, room in self._rooms.items() if room.room]
-        # Little room is cut into equal pieces: else one campaign would take an hour's quota and the next one the next hour's.
+        turns = [
+            (max(self._campaigns[number].tag, self.virtual), number)
+            for number, room in self._rooms.items()
+            if room.room
+        ]
+        # Little room is cut into equal pieces: else one campaign would take an hour's quota and the
+        # next one the next hour's.
         fair = CHUNK if self._room.room == UNLIMITED else -(-self._room.room // max(1, len(turns)))
         self._piece = min(CHUNK, self._cap, max(1, fair))
         self._turns = turns if self._room.room else []
@@ -54,7 +71,9 @@ class Filling:
             outstanding = sum(campaign.in_flight for campaign in self._campaigns.values())
             return self._allowances(self.tenant_id, self._tenant.limits, outstanding)
         campaign = self._campaigns[number]
-        return self._allowances(quota_key(self.tenant_id, number), campaign.limits or Limits(), campaign.in_flight)
+        return self._allowances(
+            quota_key(self.tenant_id, number), campaign.limits or Limits(), campaign.in_flight
+        )
 
     def offer(self) -> Grant | None:
         """The next grant of this tenant, within one chunk; None if it can or may send nothing more."""
@@ -68,7 +87,9 @@ class Filling:
                 span = campaign.spans[at]
                 start, most = span.start, min(self._piece, room, self._room.room)
                 stop = min(start + most, (start // CHUNK + 1) * CHUNK, span.stop, campaign.ready)
-                return Grant(self.tenant_id, campaign.campaign_id, number, start, stop, span.variant_id)
+                return Grant(
+                    self.tenant_id, campaign.campaign_id, number, start, stop, span.variant_id
+                )
             heapq.heappop(self._turns)
         return None
 
@@ -78,17 +99,27 @@ class Filling:
         granted, campaign = grant.stop - grant.start, self._campaigns[number]
         self.virtual = start
         self._campaigns[number] = replace(
-            campaign, spans=_without(campaign.spans, grant), granted=campaign.granted + granted, tag=start + granted
+            campaign,
+            spans=_without(campaign.spans, grant),
+            granted=campaign.granted + granted,
+            tag=start + granted,
         )
-        self._room, self._rooms[number] = self._room.minus(granted), self._rooms[number].minus(granted)
+        self._room, self._rooms[number] = (
+            self._room.minus(granted),
+            self._rooms[number].minus(granted),
+        )
         heapq.heappush(self._turns, (start + granted, number))
 
     def outcome(self) -> tuple[TenantSending, dict[int, Allowance]]:
-        """The tenant afterwards, with the reasons why its campaigns wait, and the allowance of those that lack quota."""
+        """The tenant afterwards, with the reasons why its campaigns wait, and the allowance of
+        those that lack quota.
+        """
         if not self.had_turn:
             self._take_turn()
         if not self._room.room:
-            self._room = self._allowance(None)  # again, because what has just been granted moves `until`
+            self._room = self._allowance(
+                None
+            )  # again, because what has just been granted moves `until`
         limited: dict[int, Allowance] = {}
         wakes, is_hungry = list(self._tenant.forgets()), False
         for number, campaign in self._campaigns.items():
@@ -101,10 +132,19 @@ class Filling:
                 is_hungry |= waiting is None and _next_span(campaign, self._now) is not None
                 wakes += filter(None, [_opens(campaign, self._now)])
         wake, campaigns = min(wakes, default=None), self._campaigns
-        after = replace(self._tenant, campaigns=campaigns, wake=wake, is_hungry=is_hungry, tag=self.tag, virtual=self.virtual)
+        after = replace(
+            self._tenant,
+            campaigns=campaigns,
+            wake=wake,
+            is_hungry=is_hungry,
+            tag=self.tag,
+            virtual=self.virtual,
+        )
         return after, limited
 
-    def _waiting(self, number: int, campaign: CampaignSending, limited: dict[int, Allowance]) -> Waiting | None:
+    def _waiting(
+        self, number: int, campaign: CampaignSending, limited: dict[int, Allowance]
+    ) -> Waiting | None:
         if campaign.is_paused:
             return Waiting("paused")
         if _next_span(campaign, self._now) is not None:
@@ -118,11 +158,19 @@ class Filling:
             return None
         if any(not span.is_held and not _is_early(span, self._now) for span in campaign.spans):
             return Waiting("audience")
-        return Waiting("not-before", until) if (until := _opens(campaign, self._now)) else Waiting("ab-test")
+        return (
+            Waiting("not-before", until)
+            if (until := _opens(campaign, self._now))
+            else Waiting("ab-test")
+        )
 
 
-def fill(fillings: Iterable[Filling], in_flight: int, cap: int, virtual: int) -> tuple[list[Grant], int]:
-    """Grants until nobody can send or the next one would put more than `cap` messages in flight; and the new virtual time."""
+def fill(
+    fillings: Iterable[Filling], in_flight: int, cap: int, virtual: int
+) -> tuple[list[Grant], int]:
+    """Grants until nobody can send or the next one would put more than `cap` messages in flight;
+    and the new virtual time.
+    """
     grants: list[Grant] = []
     turns = [(max(filling.tag, virtual), filling.tenant_id, filling) for filling in fillings]
     heapq.heapify(turns)
@@ -155,7 +203,14 @@ def _next_span(campaign: CampaignSending, now: datetime) -> int | None:
 
 def _opens(campaign: CampaignSending, now: datetime) -> datetime | None:
     """When the next span opens that is now too early."""
-    return min((span.not_before for span in campaign.spans if not span.is_held and span.not_before and span.not_before > now), default=None)
+    return min(
+        (
+            span.not_before
+            for span in campaign.spans
+            if not span.is_held and span.not_before and span.not_before > now
+        ),
+        default=None,
+    )
 
 
 def _without(spans: tuple[Span, ...], grant: Grant) -> tuple[Span, ...]:

@@ -1,6 +1,8 @@
-"""The agent on `campaigns.milestones.v1`: what the throttle has seen finish becomes the campaign's status and its public event.
+"""The agent on `campaigns.milestones.v1`: what the throttle has seen finish becomes the campaign's
+status and its public event.
 
-The SQL transaction comes first; killed before the Kafka position is committed, the milestone is read again and changes nothing.
+The SQL transaction comes first; killed before the Kafka position is committed, the milestone is
+read again and changes nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ async def record(connection: Connection, milestone: Finished | SampleSent) -> st
     campaign_id = UUID(milestone.campaign_id)
     match milestone:
         case Finished(sent=sent, skipped=skipped, at=at):
-            return await store.finished(connection, milestone.tenant_id, campaign_id, sent=sent, skipped=skipped, at=at)
+            return await store.finished(
+                connection, milestone.tenant_id, campaign_id, sent=sent, skipped=skipped, at=at
+            )
         case SampleSent(at=at):
             return await store.sample_sent(connection, milestone.tenant_id, campaign_id, at)
         case _:

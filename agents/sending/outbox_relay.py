@@ -1,8 +1,10 @@
-"""The outbox relay: carries records from the table `outbox` to Kafka, in order, at least once, with an id that every repeat shares.
+"""The outbox relay: carries records from the table `outbox` to Kafka, in order, at least once, with
+an id that every repeat shares.
 
-One relay works at a time (advisory lock); the others stand by. Each round takes the oldest rows out of the table, writes them in one
-Kafka transaction and only then commits the deletion: killed in between, the next relay writes the same rows again before anything newer.
-A relay that was frozen and wakes up is fenced by Kafka, so nothing old can follow something newer.
+One relay works at a time (advisory lock); the others stand by. Each round takes the oldest rows out
+of the table, writes them in one Kafka transaction and only then commits the deletion: killed in
+between, the next relay writes the same rows again before anything newer. A relay that was frozen
+and wakes up is fenced by Kafka, so nothing old can follow something newer.
 """
 
 from __future__ import annotations
@@ -38,14 +40,21 @@ _POLL = 0.5  # seconds without a notification, which a failing connection can sw
 _STAND_BY = 1.0  # seconds between two attempts to become the relay
 _TIDY = 60.0  # seconds between two rounds of housekeeping
 _LONGEST_PAUSE = 2.0  # seconds after a failure
-# A relay that polls twice a second is never idle for long: one that is has been frozen, and must not keep the lock.
-_SESSION = {"application_name": "campaigns-outbox", "idle_session_timeout": "10s", "idle_in_transaction_session_timeout": "15s"}
+# A relay that polls twice a second is never idle for long: one that is has been frozen, and must
+# not keep the lock.
+_SESSION = {
+    "application_name": "campaigns-outbox",
+    "idle_session_timeout": "10s",
+    "idle_in_transaction_session_timeout": "15s",
+}
 _PUBLISH = 10.0  # seconds; shorter than an idle transaction may last
 _log = logging.getLogger(__name__)
 
 
 class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
-    """Runs in every control worker. Needs neither the app nor its partitions; ends with the process."""
+    """Runs in every control worker. Needs neither the app nor its partitions; ends with the
+    process.
+    """
 
     abstract = False
 
@@ -68,14 +77,18 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
                 self._pause = 0.0
             except (KafkaError, DependencyDownError) as error:
                 if not self._pause:
-                    _log.warning("the outbox waits for a dependency", extra={"error": type(error).__name__})
+                    _log.warning(
+                        "the outbox waits for a dependency", extra={"error": type(error).__name__}
+                    )
                 self._pause = min(self._pause * 2 or 0.1, _LONGEST_PAUSE)
             await self.sleep(self._pause or _STAND_BY)
 
     async def _relay(self, stack: AsyncExitStack) -> None:
         """Become the relay and be it until stopped; returns at once when another one is."""
         with translated():
-            connection = await asyncpg.connect(self._settings.postgres, timeout=10, command_timeout=30, server_settings=_SESSION)
+            connection = await asyncpg.connect(
+                self._settings.postgres, timeout=10, command_timeout=30, server_settings=_SESSION
+            )
             stack.callback(connection.terminate)
             await prepare(connection)
             if not await connection.fetchval(_LOCK):
@@ -126,7 +139,9 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
             piles[self._topics.name(topic), self._topics.place(topic, row.key)].append(row)
         await producer.begin_transaction()
         # every one has to be awaited: aiokafka commits although a batch failed
-        await asyncio.gather(*(_send(producer, topic, partition, pile) for (topic, partition), pile in piles.items()))
+        await asyncio.gather(
+            *(_send(producer, topic, partition, pile) for (topic, partition), pile in piles.items())
+        )
         crash_point("before-commit", "outbox")
         await producer.commit_transaction()
 
@@ -146,12 +161,22 @@ async def _close(producer: AIOKafkaProducer) -> None:
         await asyncio.wait_for(producer.stop(), 5)
 
 
-async def _send(producer: AIOKafkaProducer, topic: str, partition: int, rows: Sequence[Outgoing]) -> None:
+async def _send(
+    producer: AIOKafkaProducer, topic: str, partition: int, rows: Sequence[Outgoing]
+) -> None:
     now, delivered = int(time.time() * 1000), []
     batch = producer.create_batch()
     for row in rows:
-        headers = [("id", str(row.id).encode()), *([("type", row.type.encode())] if row.type else [])]
-        record = {"timestamp": now, "key": row.key.encode(), "value": row.payload, "headers": headers}
+        headers = [
+            ("id", str(row.id).encode()),
+            *([("type", row.type.encode())] if row.type else []),
+        ]
+        record = {
+            "timestamp": now,
+            "key": row.key.encode(),
+            "value": row.payload,
+            "headers": headers,
+        }
         if batch.append(**record) is None:
             delivered.append(await producer.send_batch(batch, topic, partition=partition))
             batch = producer.create_batch()

@@ -1,6 +1,8 @@
-"""Who may go now: grants the next recipients of every running campaign, within the limits of campaign and tenant, fairly.
+"""Who may go now: grants the next recipients of every running campaign, within the limits of
+campaign and tenant, fairly.
 
-A grant, the cursor it moves, the counts it rests on and the input that led to it are one transaction: a crash changes nothing or all.
+A grant, the cursor it moves, the counts it rests on and the input that led to it are one
+transaction: a crash changes nothing or all.
 """
 
 from __future__ import annotations
@@ -24,7 +26,18 @@ from streams.contracts.envelope import encode
 from streams.exactly_once.agents import Body
 from streams.exactly_once.transactions import Transaction
 from streams.process.app import App
-from streams.records.sending import BatchSent, Finished, Grant, Limits, Retire, SampleSent, Sending, Tick, decode_sending, lane
+from streams.records.sending import (
+    BatchSent,
+    Finished,
+    Grant,
+    Limits,
+    Retire,
+    SampleSent,
+    Sending,
+    Tick,
+    decode_sending,
+    lane,
+)
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.throttle.faust_tables import SendingTables
@@ -48,7 +61,9 @@ class RateLimited:
 
 @dataclass
 class Decision:
-    """What follows from what was heard: the tenants as they are now (None: forgotten), if they changed, and what to announce."""
+    """What follows from what was heard: the tenants as they are now (None: forgotten), if they
+    changed, and what to announce.
+    """
 
     virtual: int
     tenants: dict[str, TenantSending | None] = field(default_factory=dict)
@@ -58,11 +73,18 @@ class Decision:
     limited: list[RateLimited] = field(default_factory=list)
 
 
-def decide(tenants: Mapping[str, TenantSending], heard: Collection[str], clock: Clock, cap: int, allowances: Allowances) -> Decision:
-    """Grants among the tenants of one partition: those that were heard of, those whose time has come and those that the cap held up.
+def decide(
+    tenants: Mapping[str, TenantSending],
+    heard: Collection[str],
+    clock: Clock,
+    cap: int,
+    allowances: Allowances,
+) -> Decision:
+    """Grants among the tenants of one partition: those that were heard of, those whose time has
+    come and those that the cap held up.
 
-    At most `cap` messages are in flight. Whatever may go is granted, unless the cap is reached. An ordinal is granted once, because the
-    span it is in shrinks by it.
+    At most `cap` messages are in flight. Whatever may go is granted, unless the cap is reached. An
+    ordinal is granted once, because the span it is in shrinks by it.
     """
     decision, fillings = Decision(clock.virtual), []
     for tenant_id, tenant in tenants.items():
@@ -77,13 +99,17 @@ def decide(tenants: Mapping[str, TenantSending], heard: Collection[str], clock: 
         if is_due or tenant.is_hungry:
             fillings.append((is_due, Filling(tenant_id, tenant, clock.now, cap, allowances)))
     in_flight = sum(tenant.in_flight for tenant in tenants.values())
-    decision.grants, decision.virtual = fill((filling for _, filling in fillings), in_flight, cap, clock.virtual)
+    decision.grants, decision.virtual = fill(
+        (filling for _, filling in fillings), in_flight, cap, clock.virtual
+    )
     for filling in (filling for is_due, filling in fillings if is_due or filling.had_turn):
         after, limited = filling.outcome()
         if after != tenants[filling.tenant_id]:
             decision.tenants[filling.tenant_id] = after
         for number, allowance in limited.items():
-            decision.limited.append(RateLimited(filling.tenant_id, after.campaigns[number].campaign_id, allowance))
+            decision.limited.append(
+                RateLimited(filling.tenant_id, after.campaigns[number].campaign_id, allowance)
+            )
     return decision
 
 
@@ -102,7 +128,11 @@ class _Desk:
 
     def __init__(self, app: App, settings: Settings) -> None:
         self._settings, self._topics = settings, topics.of(settings)
-        self._tables, self._quota, self._log = SendingTables(app), Quota(app, settings), _RateLimitLog()
+        self._tables, self._quota, self._log = (
+            SendingTables(app),
+            Quota(app, settings),
+            _RateLimitLog(),
+        )
 
     def work(self, tx: Transaction) -> None:
         before = self._tables.tenants(tx.partition)
@@ -113,14 +143,20 @@ class _Desk:
             at = datetime.fromtimestamp(event.message.timestamp, UTC)
             clock = clock.heard(record, at, self._settings.hour)
             if not isinstance(record, Tick):
-                tenants[record.tenant_id] = self._hear(tenants.get(record.tenant_id, _NEW), record, max(at, clock.now), clock)
+                tenants[record.tenant_id] = self._hear(
+                    tenants.get(record.tenant_id, _NEW), record, max(at, clock.now), clock
+                )
                 heard.add(record.tenant_id)
 
         def allowances(key: str, limits: Limits, outstanding: int) -> Allowance:
             return self._quota.allowance(key, limits, outstanding, clock.now, clock.latest)
 
         decision = decide(tenants, heard, clock, clock.cap(self._settings.in_flight), allowances)
-        changed = {tenant_id: tenant for tenant_id, tenant in tenants.items() if before.get(tenant_id) is not tenant} | decision.tenants
+        changed = {
+            tenant_id: tenant
+            for tenant_id, tenant in tenants.items()
+            if before.get(tenant_id) is not tenant
+        } | decision.tenants
         for tenant_id, tenant in changed.items():
             self._tables.put(tx.partition, tenant_id, tenant)
         self._tables.clock = msgspec.structs.replace(clock, virtual=decision.virtual)
@@ -132,20 +168,30 @@ class _Desk:
         except (msgspec.DecodeError, RecursionError) as error:
             tx.dead_letter(event, str(error), "malformed")
             return None
-        if not isinstance(record, Tick) and self._topics.partition(record.tenant_id) != tx.partition:
+        if (
+            not isinstance(record, Tick)
+            and self._topics.partition(record.tenant_id) != tx.partition
+        ):
             tx.dead_letter(event, "the tenant belongs to another partition", "wrong-partition")
             return None
         return record
 
-    def _hear(self, tenant: TenantSending, record: Sending, at: datetime, clock: Clock) -> TenantSending:
+    def _hear(
+        self, tenant: TenantSending, record: Sending, at: datetime, clock: Clock
+    ) -> TenantSending:
         if isinstance(record, Tick):
             return tenant
         if isinstance(record, BatchSent):
-            # never earlier than now: a worker whose clock is slow must not put messages into windows that no longer count
+            # never earlier than now: a worker whose clock is slow must not put messages into
+            # windows that no longer count
             self._quota.count(record.tenant_id, record.sent, at)
             self._quota.count(quota_key(record.tenant_id, record.number), record.sent, at)
         number = record.number
-        if number is not None and number not in tenant.campaigns and self._tables.has_ended(number, clock):
+        if (
+            number is not None
+            and number not in tenant.campaigns
+            and self._tables.has_ended(number, clock)
+        ):
             return tenant
         return apply(tenant, record, clock.now)
 
@@ -155,7 +201,9 @@ class _Desk:
             tx.send(name(Name.GRANTS), lane(grant.start, lanes), None, encode(grant))
         for milestone in decision.milestones:
             key = milestone.campaign_id
-            tx.send(name(Name.MILESTONES), self._topics.partition(key), key.encode(), encode(milestone))
+            tx.send(
+                name(Name.MILESTONES), self._topics.partition(key), key.encode(), encode(milestone)
+            )
         for retire in decision.retired:
             self._tables.end(retire.number, clock)
             for partition in range(lanes):
@@ -183,11 +231,15 @@ class _RateLimitLog:
                 "campaignId": one.campaign_id,
                 "currentRate": one.allowance.used,
                 "maxRate": one.allowance.limit,
-                "delayMs": None if until is None else max(0, round((until - now) / timedelta(milliseconds=1))),
+                "delayMs": None
+                if until is None
+                else max(0, round((until - now) / timedelta(milliseconds=1))),
             }
             _log.info("[THROTTLE] campaign rate limited", extra=fields)
         if len(self._written) > 1000:
-            self._written = {campaign: at for campaign, at in self._written.items() if clock - at < every}
+            self._written = {
+                campaign: at for campaign, at in self._written.items() if clock - at < every
+            }
 
 
 class _Alarm(msgspec.Struct):
@@ -200,13 +252,16 @@ _decode_alarm = msgspec.json.Decoder(_Alarm).decode
 
 
 class Ticker(Service):  # type: ignore[misc]  # mode is untyped
-    """Tells a partition that a tenant's time has come, since tables change only in an agent. A lost tick is followed by another."""
+    """Tells a partition that a tenant's time has come, since tables change only in an agent. A lost
+    tick is followed by another.
+    """
 
     def __init__(self, app: App, settings: Settings) -> None:
         super().__init__()
         self._app, self._settings = app, settings
         self._topic = Topics(settings).name(Name.SENDING)
-        # four looks per window of a shortened hour: what one misses by more than a window costs 1/60 of the rate
+        # four looks per window of a shortened hour: what one misses by more than a window costs
+        # 1/60 of the rate
         self.interval = max(0.02, min(settings.tick, settings.hour / 240).total_seconds())
         self._ticked: dict[int, float] = {}
 
@@ -220,9 +275,17 @@ class Ticker(Service):  # type: ignore[misc]  # mode is untyped
     @Service.task  # type: ignore[untyped-decorator]
     async def _tick(self) -> None:
         while not self.should_stop:
-            due = [number for number, state in self._app.exactly_once.owned.items() if self._is_due(number, state.rows["sending"])]
+            due = [
+                number
+                for number, state in self._app.exactly_once.owned.items()
+                if self._is_due(number, state.rows["sending"])
+            ]
             results = await asyncio.gather(
-                *(self._producer.send_and_wait(self._topic, encode(Tick()), partition=p) for p in due), return_exceptions=True
+                *(
+                    self._producer.send_and_wait(self._topic, encode(Tick()), partition=p)
+                    for p in due
+                ),
+                return_exceptions=True,
             )
             for result in results:
                 if isinstance(result, KafkaError):

@@ -37,13 +37,19 @@ async def create_ab_test(
     if_match: IfMatch = None,
     idempotency_key: IdempotencyKey = None,
 ) -> dict[str, Any]:
-    """Give the campaign an A/B test, in place of the one it had; until it starts. The answer is the campaign with its `abTestConfig`."""
-    return await carry_out(request, response, who, Verb.AB_TEST, campaign_id, body, idempotency_key, if_match)
+    """Give the campaign an A/B test, in place of the one it had; until it starts. The answer is the
+    campaign with its `abTestConfig`.
+    """
+    return await carry_out(
+        request, response, who, Verb.AB_TEST, campaign_id, body, idempotency_key, if_match
+    )
 
 
 @router.get("/{campaignId}/ab-test")
 async def ab_test(request: Request, campaign: Existing) -> dict[str, Any]:
-    """The test: its plan, its state, what was decided and on which figures (`evaluation`), and the figures as they are now (`current`)."""
+    """The test: its plan, its state, what was decided and on which figures (`evaluation`), and the
+    figures as they are now (`current`).
+    """
     if (test := test_of(campaign)) is None:
         raise NotFoundError("The campaign has no A/B test.")
     with translated():
@@ -62,14 +68,23 @@ async def declare_winner(
     if_match: IfMatch = None,
     idempotency_key: IdempotencyKey = None,
 ) -> dict[str, Any]:
-    """Declare the winner, at any time while the campaign is sent: everybody who was held back gets it. Another one afterwards is 409."""
-    return await carry_out(request, response, who, Verb.WINNER, campaign_id, body, idempotency_key, if_match)
+    """Declare the winner, at any time while the campaign is sent: everybody who was held back gets
+    it. Another one afterwards is 409.
+    """
+    return await carry_out(
+        request, response, who, Verb.WINNER, campaign_id, body, idempotency_key, if_match
+    )
 
 
-def _shown(campaign: Campaign, test: AbTest, decided: Sequence[Decided], stats: StatsView) -> dict[str, Any]:
+def _shown(
+    campaign: Campaign, test: AbTest, decided: Sequence[Decided], stats: StatsView
+) -> dict[str, Any]:
     total, winner = campaign.total_recipients, campaign.winner_variant_id
     plan = test.stored()
-    variants = [variant | ({"isWinner": True} if variant["variantId"] == winner else {}) for variant in plan["variants"]]
+    variants = [
+        variant | ({"isWinner": True} if variant["variantId"] == winner else {})
+        for variant in plan["variants"]
+    ]
     is_measured = stats.ready.is_set() and total is not None
     now = rfc3339(datetime.now(UTC))
     current = evaluate(test, stats.campaign(campaign.number).variants, now) if is_measured else None
@@ -82,7 +97,9 @@ def _shown(campaign: Campaign, test: AbTest, decided: Sequence[Decided], stats: 
         "sampleSentAt": _instant(campaign.sample_sent_at),
         "until": _instant(campaign.ab_test_until),
         "winnerVariantId": winner,
-        "evaluation": next((one.evaluation for one in reversed(decided) if one.evaluation is not None), None),
+        "evaluation": next(
+            (one.evaluation for one in reversed(decided) if one.evaluation is not None), None
+        ),
         "current": msgspec.to_builtins(current),
         "decisions": [
             {
@@ -97,7 +114,9 @@ def _shown(campaign: Campaign, test: AbTest, decided: Sequence[Decided], stats: 
 
 
 def state(campaign: Campaign) -> str:
-    """`planned`, `sampling` until the sample is out, `measuring` until it is due, `undecided` when a person has to decide, `decided`."""
+    """`planned`, `sampling` until the sample is out, `measuring` until it is due, `undecided` when
+    a person has to decide, `decided`.
+    """
     if campaign.winner_variant_id is not None:
         return "decided"
     if campaign.status in (Status.DRAFT, Status.SCHEDULED):

@@ -1,4 +1,6 @@
-"""Answers as the specification spells them: a campaign with its live progress and the reason why it waits, and its stats."""
+"""Answers as the specification spells them: a campaign with its live progress and the reason why it
+waits, and its stats.
+"""
 
 from __future__ import annotations
 
@@ -40,23 +42,45 @@ def _total(campaign: Campaign, family: Family | None) -> int | None:
 
 
 def recipient(row: Recipient) -> dict[str, Any]:
-    """A row of the ledger as the API spells it: every field, nulls included; times in RFC 3339 with milliseconds."""
+    """A row of the ledger as the API spells it: every field, nulls included; times in RFC 3339 with
+    milliseconds.
+    """
     fields = {to_camel(name): getattr(row, name) for name in Recipient.__struct_fields__}
-    return {name: rfc3339(value) if isinstance(value, datetime) else value for name, value in fields.items()}
+    return {
+        name: rfc3339(value) if isinstance(value, datetime) else value
+        for name, value in fields.items()
+    }
 
 
 def variants(campaign: Campaign, counts: Mapping[str, Counts]) -> list[dict[str, Any]]:
-    """Each variant of an A/B test as in the specification, section 4 (only the winner has `isWinner`), with its counts beside it."""
+    """Each variant of an A/B test as in the specification, section 4 (only the winner has
+    `isWinner`), with its counts beside it.
+    """
     shown = []
     for variant in (campaign.ab_test_config or {}).get("variants", ()):
         found = counts.get(variant["variantId"], Counts())
         percent = rates(found)
-        one: dict[str, Any] = {"variantId": variant["variantId"], "openRate": percent.open_rate, "clickRate": percent.click_rate}
+        one: dict[str, Any] = {
+            "variantId": variant["variantId"],
+            "openRate": percent.open_rate,
+            "clickRate": percent.click_rate,
+        }
         if variant["variantId"] == campaign.winner_variant_id:
             one["isWinner"] = True
-        counted = {"sentCount": found.sent, "deliveredCount": found.delivered, "openedCount": found.opened, "clickedCount": found.clicked}
-        rest = {"bouncedCount": found.bounced, "unsubscribedCount": found.unsubscribed, "complaintCount": found.complained}
-        shown.append(one | {"name": variant["name"], "bounceRate": percent.bounce_rate} | counted | rest)
+        counted = {
+            "sentCount": found.sent,
+            "deliveredCount": found.delivered,
+            "openedCount": found.opened,
+            "clickedCount": found.clicked,
+        }
+        rest = {
+            "bouncedCount": found.bounced,
+            "unsubscribedCount": found.unsubscribed,
+            "complaintCount": found.complained,
+        }
+        shown.append(
+            one | {"name": variant["name"], "bounceRate": percent.bounce_rate} | counted | rest
+        )
     return shown
 
 
@@ -64,7 +88,8 @@ def variants(campaign: Campaign, counts: Mapping[str, Counts]) -> list[dict[str,
 class Live:
     """The live side of a request's answer: counts, cursors and rates, all from memory.
 
-    Until the views have been read (Kafka is away while the API starts), nothing is claimed: `progress` is null and `stats` raises.
+    Until the views have been read (Kafka is away while the API starts), nothing is claimed:
+    `progress` is null and `stats` raises.
     """
 
     counts: StatsView
@@ -89,19 +114,32 @@ class Live:
         return found.in_flight if found else 0
 
     def campaign(self, campaign: Campaign, family: Family | None = None) -> dict[str, Any]:
-        """The row and, while it is being sent, `progress` and `waiting` (null when nothing is in the way).
+        """The row and, while it is being sent, `progress` and `waiting` (null when nothing is in
+        the way).
 
         With its `family` a series shows the sum of its children.
         """
-        shown = presented(campaign) | {"waiting": self._waiting(campaign, family), "progress": self._progress(campaign, family)}
+        shown = presented(campaign) | {
+            "waiting": self._waiting(campaign, family),
+            "progress": self._progress(campaign, family),
+        }
         return shown if family is None else shown | {"totalRecipients": _total(campaign, family)}
 
     def knows(self, campaign: Campaign) -> bool:
-        """Whether its counts are live; of a series those of its children are. False, too, when nothing has happened to it yet."""
-        return campaign.type == "recurring" or not self.counts.ready.is_set() or self.counts.knows(campaign.number)
+        """Whether its counts are live; of a series those of its children are. False, too, when
+        nothing has happened to it yet.
+        """
+        return (
+            campaign.type == "recurring"
+            or not self.counts.ready.is_set()
+            or self.counts.knows(campaign.number)
+        )
 
-    def stats(self, campaign: Campaign, stored: CampaignStats | None = None, family: Family | None = None) -> dict[str, Any]:
-        """As in the specification, section 4; our extra fields stand beside its own. `stored` stands in for live counts that are gone.
+    def stats(
+        self, campaign: Campaign, stored: CampaignStats | None = None, family: Family | None = None
+    ) -> dict[str, Any]:
+        """As in the specification, section 4; our extra fields stand beside its own. `stored`
+        stands in for live counts that are gone.
 
         With its `family` a series has the sum of its children. Raises DependencyDownError.
         """
@@ -164,8 +202,14 @@ class Live:
         sending = self.sending.campaign(campaign.number)
         waiting = sending.waiting if sending else None
         if waiting is not None and waiting.reason == "ab-test":
-            waiting = Waiting("ab-test", campaign.ab_test_until)  # the throttle does not know how long a test takes
+            waiting = Waiting(
+                "ab-test", campaign.ab_test_until
+            )  # the throttle does not know how long a test takes
         if sending and sending.in_flight and self.rates.is_stalled(campaign.number):
             # what was granted does not go out: emission, or what it needs, is down
             waiting = Waiting("dependency-down")
-        return {"reason": waiting.reason, "until": rfc3339(waiting.until) if waiting.until else None} if waiting else None
+        return (
+            {"reason": waiting.reason, "until": rfc3339(waiting.until) if waiting.until else None}
+            if waiting
+            else None
+        )

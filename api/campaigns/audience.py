@@ -37,15 +37,25 @@ class AudienceOf(Body):
 
 @router.post("/campaigns/{campaignId}/audience", name="audience")
 async def count(request: Request, campaign: Existing) -> dict[str, Any]:
-    """Who would get the campaign if it started now, and how many would not, by reason. Nothing is changed.
+    """Who would get the campaign if it started now, and how many would not, by reason. Nothing is
+    changed.
 
     For a triggered campaign: who may be triggered.
     """
 
     async def work(connection: Connection) -> dict[str, Any]:
-        chosen = (campaign.tenant_id, campaign.channel, campaign.segment_ids, campaign.exclude_segment_ids)
+        chosen = (
+            campaign.tenant_id,
+            campaign.channel,
+            campaign.segment_ids,
+            campaign.exclude_segment_ids,
+        )
         counted = await count_audience(connection, *chosen, is_triggered=campaign.type == TRIGGERED)
-        segments = await _segments(request, connection, campaign, counted.total) if campaign.channel == "sms" else None
+        segments = (
+            await _segments(request, connection, campaign, counted.total)
+            if campaign.channel == "sms"
+            else None
+        )
         return _shown(request, counted, segments)
 
     async with request.app.state.counting:
@@ -58,26 +68,46 @@ async def count_any(request: Request, who: Viewer, body: AudienceOf) -> dict[str
     await learn(request, who.tenant_id, segments=(*body.segment_ids, *body.exclude_segment_ids))
 
     async def work(connection: Connection) -> dict[str, Any]:
-        for field, ids in (("segmentIds", body.segment_ids), ("excludeSegmentIds", body.exclude_segment_ids)):
+        for field, ids in (
+            ("segmentIds", body.segment_ids),
+            ("excludeSegmentIds", body.exclude_segment_ids),
+        ):
             if unknown := await unknown_segments(connection, who.tenant_id, ids):
-                raise broken(FieldError(field, f"there is no segment {', '.join(map(str, unknown))}"))
+                raise broken(
+                    FieldError(field, f"there is no segment {', '.join(map(str, unknown))}")
+                )
         return _shown(
-            request, await count_audience(connection, who.tenant_id, body.channel, body.segment_ids, body.exclude_segment_ids), None
+            request,
+            await count_audience(
+                connection, who.tenant_id, body.channel, body.segment_ids, body.exclude_segment_ids
+            ),
+            None,
         )
 
     async with request.app.state.counting:
         return success(await once(request.app.state.pool, work))
 
 
-async def _segments(request: Request, connection: Connection, campaign: Campaign, total: int) -> dict[str, Any] | None:
+async def _segments(
+    request: Request, connection: Connection, campaign: Campaign, total: int
+) -> dict[str, Any] | None:
     """What all SMS take, estimated from some; None when none of these can be rendered."""
-    chosen = (campaign.tenant_id, campaign.channel, campaign.segment_ids, campaign.exclude_segment_ids)
+    chosen = (
+        campaign.tenant_id,
+        campaign.channel,
+        campaign.segment_ids,
+        campaign.exclude_segment_ids,
+    )
     contacts = await some_of_audience(connection, *chosen, limit=_SAMPLED)
     sent = await content_of(request, connection, campaign, is_tracked=True)
     average = segments_per_message(sent, contacts, MessageIds.of(request.app.state.settings))
     if average is None:
         return None
-    return {"perMessage": round(average, 2), "total": round(average * total), "sampled": len(contacts)}
+    return {
+        "perMessage": round(average, 2),
+        "total": round(average * total),
+        "sampled": len(contacts),
+    }
 
 
 def _shown(request: Request, counted: Counted, segments: dict[str, Any] | None) -> dict[str, Any]:

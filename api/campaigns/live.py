@@ -1,4 +1,6 @@
-"""Server-sent events: the dashboard's overview of a tenant, and one campaign, pushed when something has changed."""
+"""Server-sent events: the dashboard's overview of a tenant, and one campaign, pushed when something
+has changed.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +32,22 @@ Look = Callable[[Live, Connection], Awaitable[dict[str, Any]]]
 
 @router.get("/events", response_class=EventSourceResponse)
 async def overview(request: Request, who: Viewer) -> AsyncIterable[ServerSentEvent]:
-    """`campaigns`: the tenant's newest 50 campaigns with stats, progress and reasons for waiting, and totals over them."""
+    """`campaigns`: the tenant's newest 50 campaigns with stats, progress and reasons for waiting,
+    and totals over them.
+    """
 
     async def look(live: Live, connection: Connection) -> dict[str, Any]:
         found, _ = await list_campaigns(connection, who.tenant_id, page_size=_SHOWN)
         series = await families(connection, who.tenant_id, found)
         shown = [_with_stats(live, campaign, series.get(campaign.id)) for campaign in found]
-        once = [row for row in shown if row["type"] != RECURRING]  # a series is the sum of campaigns that are there, too
+        once = [
+            row for row in shown if row["type"] != RECURRING
+        ]  # a series is the sum of campaigns that are there, too
         totals = {name: sum(row["stats"][name] for row in once) for name in _SUMMED}
-        return {"campaigns": shown, "totals": totals | {"rate": round(sum(row["progress"]["rate"] for row in once))}}
+        return {
+            "campaigns": shown,
+            "totals": totals | {"rate": round(sum(row["progress"]["rate"] for row in once))},
+        }
 
     async for seen in _changes(request, look):
         yield ServerSentEvent(data=seen, event="campaigns")
@@ -46,7 +55,9 @@ async def overview(request: Request, who: Viewer) -> AsyncIterable[ServerSentEve
 
 @router.get("/campaigns/{campaignId}/events", response_class=EventSourceResponse)
 async def one(request: Request, who: Viewer, campaign: Existing) -> AsyncIterable[ServerSentEvent]:
-    """`campaign`: the campaign with stats, progress, ETA and the reason for waiting. Ends when the campaign is deleted."""
+    """`campaign`: the campaign with stats, progress, ETA and the reason for waiting. Ends when the
+    campaign is deleted.
+    """
 
     async def look(live: Live, connection: Connection) -> dict[str, Any]:
         current = await get_campaign(connection, who.tenant_id, campaign.id)
@@ -58,7 +69,8 @@ async def one(request: Request, who: Viewer, campaign: Existing) -> AsyncIterabl
 
 
 async def _changes(request: Request, look: Look) -> AsyncIterator[dict[str, Any]]:
-    """What is seen whenever it differs from before, while the key is good and what is looked at exists.
+    """What is seen whenever it differs from before, while the key is good and what is looked at
+    exists.
 
     A database that is away is waited for: the reader keeps what it has, and its stream.
     """

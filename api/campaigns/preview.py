@@ -1,4 +1,6 @@
-"""What a contact would get: the campaign rendered for it, every variant, before or after it has started."""
+"""What a contact would get: the campaign rendered for it, every variant, before or after it has
+started.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +38,11 @@ class PreviewOf(Body):
 
 @router.post("/{campaignId}/preview", name="preview")
 async def show(request: Request, campaign: Existing, body: PreviewOf) -> dict[str, Any]:
-    """Render the campaign for a contact, every variant. Nothing is sent or counted: links are as they are written.
+    """Render the campaign for a contact, every variant. Nothing is sent or counted: links are as
+    they are written.
 
-    A variable that the contact lacks, or a broken template, is 422 with variant, part and line. The HTML is what would be sent: show it
-    in a frame with `sandbox`.
+    A variable that the contact lacks, or a broken template, is 422 with variant, part and line. The
+    HTML is what would be sent: show it in a frame with `sandbox`.
     """
     if (body.contact_id is None) == (body.contact is None):
         raise broken(FieldError("contactId", "exactly one of contactId and contact"))
@@ -47,7 +50,10 @@ async def show(request: Request, campaign: Existing, body: PreviewOf) -> dict[st
 
     async def work(connection: Connection) -> dict[str, Any]:
         fields = await read_fields(connection, campaign.tenant_id, body.contact_id, body.contact)
-        shown, sent = [await content_of(request, connection, campaign, is_tracked=tracked) for tracked in (False, True)]
+        shown, sent = [
+            await content_of(request, connection, campaign, is_tracked=tracked)
+            for tracked in (False, True)
+        ]
         message_id = MessageIds.of(request.app.state.settings).make(TESTS, 0, campaign.tenant_id, 0)
         return {
             "campaignId": str(campaign.id),
@@ -61,17 +67,32 @@ async def show(request: Request, campaign: Existing, body: PreviewOf) -> dict[st
 
 
 async def learn(
-    request: Request, tenant: str, *, contact: UUID | None = None, campaign_id: UUID | None = None, segments: Iterable[UUID] = ()
+    request: Request,
+    tenant: str,
+    *,
+    contact: UUID | None = None,
+    campaign_id: UUID | None = None,
+    segments: Iterable[UUID] = (),
 ) -> None:
-    """Mirror what services of the company's own know of these, the templates of the campaign included. Raises DependencyDownError."""
+    """Mirror what services of the company's own know of these, the templates of the campaign
+    included. Raises DependencyDownError.
+    """
     sources, run = request.app.state.sources, partial(once, request.app.state.pool)
     templates = list[UUID]()
     if campaign_id is not None and sources.templates is not None:
         templates = await run(partial(templates_of, tenant=tenant, campaign_id=campaign_id))
-    await sources.learn(run, tenant, segments=segments, templates=templates, contacts=[] if contact is None else [contact])
+    await sources.learn(
+        run,
+        tenant,
+        segments=segments,
+        templates=templates,
+        contacts=[] if contact is None else [contact],
+    )
 
 
-async def read_fields(connection: Connection, tenant: str, contact_id: UUID | None, given: ContactUpdate | None) -> Mapping[str, Any]:
+async def read_fields(
+    connection: Connection, tenant: str, contact_id: UUID | None, given: ContactUpdate | None
+) -> Mapping[str, Any]:
     """What templates see of the contact, or of the given fields. Raises NotFoundError."""
     if contact_id is not None:
         return fields_of(await get_contact(connection, tenant, contact_id))
@@ -79,9 +100,15 @@ async def read_fields(connection: Connection, tenant: str, contact_id: UUID | No
     return {"attributes": {}, **given.model_dump(mode="json", by_alias=True, exclude_none=True)}
 
 
-async def content_of(request: Request, connection: Connection, campaign: Campaign, *, is_tracked: bool) -> Content:
+async def content_of(
+    request: Request, connection: Connection, campaign: Campaign, *, is_tracked: bool
+) -> Content:
     """What the campaign says (connectors/messages/content.py)."""
     public_url = request.app.state.settings.public_url
-    content = await load(connection, campaign.tenant_id, campaign.number, public_url, is_tracked=is_tracked)
-    assert content is not None  # the campaign has been read in this request, and rows of campaigns stay
+    content = await load(
+        connection, campaign.tenant_id, campaign.number, public_url, is_tracked=is_tracked
+    )
+    assert (
+        content is not None
+    )  # the campaign has been read in this request, and rows of campaigns stay
     return content

@@ -15,15 +15,21 @@ _SAMPLES = 11  # the rate is that of the last five seconds
 
 
 class Rates:
-    """An async context manager that samples the campaigns being sent; what has left the throttle is forgotten."""
+    """An async context manager that samples the campaigns being sent; what has left the throttle is
+    forgotten.
+    """
 
     def __init__(self, stats: StatsView, sending: SendingView) -> None:
         self._stats, self._sending = stats, sending
-        self._samples: dict[int, deque[tuple[float, int, bool]]] = {}  # when, how many are done, whether somebody is in flight
+        self._samples: dict[
+            int, deque[tuple[float, int, bool]]
+        ] = {}  # when, how many are done, whether somebody is in flight
         self._task: asyncio.Task[None] | None = None
 
     def of(self, number: int) -> float:
-        """Recipients done (sent or skipped) per second over the last five seconds; 0 for a campaign that is not being sent."""
+        """Recipients done (sent or skipped) per second over the last five seconds; 0 for a campaign
+        that is not being sent.
+        """
         samples = self._samples.get(number)
         if not samples or len(samples) < 2:
             return 0.0
@@ -33,14 +39,25 @@ class Rates:
     def is_stalled(self, number: int) -> bool:
         """Nobody has been done for five seconds, although all that time somebody was in flight."""
         samples = self._samples.get(number) or deque()
-        return len(samples) == _SAMPLES and samples[0][1] == samples[-1][1] and all(is_in_flight for _, _, is_in_flight in samples)
+        return (
+            len(samples) == _SAMPLES
+            and samples[0][1] == samples[-1][1]
+            and all(is_in_flight for _, _, is_in_flight in samples)
+        )
 
     def sample(self, now: float) -> None:
-        """Note the counts of every campaign that the throttle holds, at `now` seconds of any monotonic clock."""
-        self._samples = {number: self._samples.get(number) or deque(maxlen=_SAMPLES) for number in self._sending.numbers()}
+        """Note the counts of every campaign that the throttle holds, at `now` seconds of any
+        monotonic clock.
+        """
+        self._samples = {
+            number: self._samples.get(number) or deque(maxlen=_SAMPLES)
+            for number in self._sending.numbers()
+        }
         for number, samples in self._samples.items():
             total, sending = self._stats.campaign(number).total, self._sending.campaign(number)
-            samples.append((now, total.sent + total.skipped, sending is not None and sending.in_flight > 0))
+            samples.append(
+                (now, total.sent + total.skipped, sending is not None and sending.in_flight > 0)
+            )
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name="rates")

@@ -38,18 +38,25 @@ async def schedule(
 ) -> dict[str, Any]:
     """Start at `scheduledAt`, a recurring campaign from then on; scheduling again moves it.
 
-    Without an offset it is a local time in `timezone`, else in the campaign's, else in UTC. One that clocks skip is the first instant after
-    the gap, of one that exists twice the earlier. The past is refused.
+    Without an offset it is a local time in `timezone`, else in the campaign's, else in UTC. One
+    that clocks skip is the first instant after the gap, of one that exists twice the earlier. The
+    past is refused.
     """
-    return await carry_out(request, response, who, Verb.SCHEDULE, campaign_id, body, idempotency_key, if_match)
+    return await carry_out(
+        request, response, who, Verb.SCHEDULE, campaign_id, body, idempotency_key, if_match
+    )
 
 
 @router.get("/{campaignId}/series", responses={409: {"description": "It is no recurring campaign"}})
 async def series(request: Request, campaign: Existing) -> dict[str, Any]:
-    """A recurring campaign's next 10 occurrences and newest 20 children; `GET /campaigns?parentId=` pages through all of them."""
+    """A recurring campaign's next 10 occurrences and newest 20 children; `GET /campaigns?parentId=`
+    pages through all of them.
+    """
     schedule = campaign.recurring_schedule
     if campaign.type != RECURRING or schedule is None:
-        raise ConflictError(f"The campaign is {campaign.type}: only a recurring campaign is a series.")
+        raise ConflictError(
+            f"The campaign is {campaign.type}: only a recurring campaign is a series."
+        )
     at = datetime.now(UTC)
     with translated():
         async with request.app.state.pool.acquire() as connection:
@@ -62,7 +69,9 @@ async def series(request: Request, campaign: Existing) -> dict[str, Any]:
             "status": campaign.status,
             "recurringSchedule": schedule,
             "occurrencesSent": ahead.sent,
-            "nextOccurrences": [{"at": rfc3339(one), "local": shown(one, zone)} for one in ahead.coming],
+            "nextOccurrences": [
+                {"at": rfc3339(one), "local": shown(one, zone)} for one in ahead.coming
+            ],
             "children": [live.campaign(child) for child in children],
         }
     )

@@ -36,7 +36,9 @@ Address = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 
 
 class TestSend(Body):
-    """At most one of `contactId` and `contact`; with neither, somebody of the audience, else sample data."""
+    """At most one of `contactId` and `contact`; with neither, somebody of the audience, else sample
+    data.
+    """
 
     addresses: Annotated[list[Address], Field(min_length=1, max_length=10)]
     contact_id: UUID | None = None
@@ -46,9 +48,14 @@ class TestSend(Body):
 
 @router.post("/{campaignId}/test-send", status_code=202, name="test_send")
 async def send(
-    request: Request, who: Sender, campaign_id: CampaignId, body: TestSend, idempotency_key: IdempotencyKey = None
+    request: Request,
+    who: Sender,
+    campaign_id: CampaignId,
+    body: TestSend,
+    idempotency_key: IdempotencyKey = None,
 ) -> dict[str, Any]:
-    """Send the campaign to up to 10 addresses, its subject marked `[Test]`; never counted, and not tracked. At most 100 per hour.
+    """Send the campaign to up to 10 addresses, its subject marked `[Test]`; never counted, and not
+    tracked. At most 100 per hour.
 
     Without `variantId` every variant is sent. A suppressed address is refused.
     """
@@ -62,35 +69,72 @@ async def send(
         return {
             "campaignId": str(campaign.id),
             "contactId": None if contact_id == NOBODY else str(contact_id),
-            "messages": [{"messageId": one.message_id, "to": one.to, "variantId": one.variant_id} for one in made],
+            "messages": [
+                {"messageId": one.message_id, "to": one.to, "variantId": one.variant_id}
+                for one in made
+            ],
         }
 
     asked = {"test": str(campaign_id), **body.model_dump(mode="json")}
     return success(await first_answer(request, who.tenant_id, idempotency_key, asked, work))
 
 
-async def _sent(request: Request, connection: Connection, campaign: Campaign, body: TestSend) -> tuple[UUID, Sequence[Message]]:
+async def _sent(
+    request: Request, connection: Connection, campaign: Campaign, body: TestSend
+) -> tuple[UUID, Sequence[Message]]:
     """Whom the messages are rendered for, and the messages, in the outbox."""
     settings, at = request.app.state.settings, datetime.now(UTC)
     addresses = spelled(campaign.channel, body.addresses)
-    if barred := await suppressed_among(connection, campaign.tenant_id, campaign.channel, addresses):
+    if barred := await suppressed_among(
+        connection, campaign.tenant_id, campaign.channel, addresses
+    ):
         wrong = [place for place, address in enumerate(addresses) if address in barred]
-        raise broken(*(FieldError(f"addresses.{place}", f"is suppressed on {campaign.channel}") for place in wrong))
+        raise broken(
+            *(
+                FieldError(f"addresses.{place}", f"is suppressed on {campaign.channel}")
+                for place in wrong
+            )
+        )
     content = await content_of(request, connection, campaign, is_tracked=False)
-    variants, contact = variants_of(content, body.variant_id), await _contact(connection, campaign, body)
-    options: dict[str, Any] = {"epoch": settings.key_epoch, "at": rfc3339(at), "draw": secrets.randbelow}
-    made = messages(content, variants, list(dict.fromkeys(addresses)), contact, ids=MessageIds.of(settings), **options)
+    variants, contact = (
+        variants_of(content, body.variant_id),
+        await _contact(connection, campaign, body),
+    )
+    options: dict[str, Any] = {
+        "epoch": settings.key_epoch,
+        "at": rfc3339(at),
+        "draw": secrets.randbelow,
+    }
+    made = messages(
+        content,
+        variants,
+        list(dict.fromkeys(addresses)),
+        contact,
+        ids=MessageIds.of(settings),
+        **options,
+    )
     await send_tests(connection, campaign.tenant_id, made, at)
     return contact[0], made
 
 
-async def _contact(connection: Connection, campaign: Campaign, body: TestSend) -> tuple[UUID, Mapping[str, Any]]:
+async def _contact(
+    connection: Connection, campaign: Campaign, body: TestSend
+) -> tuple[UUID, Mapping[str, Any]]:
     if body.contact_id is not None or body.contact is not None:
         try:
-            return body.contact_id or NOBODY, await read_fields(connection, campaign.tenant_id, body.contact_id, body.contact)
+            return body.contact_id or NOBODY, await read_fields(
+                connection, campaign.tenant_id, body.contact_id, body.contact
+            )
         except NotFoundError as error:
-            raise broken(FieldError("contactId", f"there is no contact {body.contact_id}")) from error
-    chosen = (campaign.tenant_id, campaign.channel, campaign.segment_ids, campaign.exclude_segment_ids)
+            raise broken(
+                FieldError("contactId", f"there is no contact {body.contact_id}")
+            ) from error
+    chosen = (
+        campaign.tenant_id,
+        campaign.channel,
+        campaign.segment_ids,
+        campaign.exclude_segment_ids,
+    )
     if found := await some_of_audience(connection, *chosen, limit=1):
         return found[0].id, fields_of(found[0])
     return NOBODY, SAMPLE

@@ -43,21 +43,29 @@ def _environment(context: typer.Context) -> None:
 
 
 def join_stack() -> None:
-    """Gives this process the environment of the local stack in CAMPAIGNS_HOME, if there is one; the caller's own variables win."""
+    """Gives this process the environment of the local stack in CAMPAIGNS_HOME, if there is one; the
+    caller's own variables win.
+    """
     home = Home.from_environment()
     if (home.folder / "secrets.env").exists():
         os.environ.update(home.environment())
 
 
 def main() -> None:
-    """The entry point. Exit codes: 0 done, 1 it failed (one sentence on stderr says why), 2 wrong usage, 130 interrupted."""
+    """The entry point. Exit codes: 0 done, 1 it failed (one sentence on stderr says why), 2 wrong
+    usage, 130 interrupted.
+    """
     try:
         app()
     except ValidationError as wrong:
         if any(error["type"] == "missing" for error in wrong.errors()):
-            complain(f"there is no stack in {Home.from_environment().folder}: `campaigns up` makes one; or set")
+            complain(
+                f"there is no stack in {Home.from_environment().folder}: `campaigns up` makes one; or set"
+            )
         for error in wrong.errors():
-            complain(f"CAMPAIGNS_{'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']}")
+            complain(
+                f"CAMPAIGNS_{'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']}"
+            )
         sys.exit(1)
     except (HomeError, EngineError, CampaignError) as failure:
         complain(str(failure))

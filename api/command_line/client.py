@@ -13,23 +13,35 @@ from streams.errors import CampaignError, DependencyDownError, UnauthorizedError
 
 
 def key_or_default(key: str | None) -> str:
-    """The key given, else CAMPAIGNS_API_KEY, else the local demo tenant's. Raises UnauthorizedError when there is none."""
-    found = key or os.environ.get("CAMPAIGNS_API_KEY") or status.read(Home.from_environment()).apiKey
+    """The key given, else CAMPAIGNS_API_KEY, else the local demo tenant's. Raises UnauthorizedError
+    when there is none.
+    """
+    found = (
+        key or os.environ.get("CAMPAIGNS_API_KEY") or status.read(Home.from_environment()).apiKey
+    )
     if not found:
-        raise UnauthorizedError("Which tenant? Give --key or set CAMPAIGNS_API_KEY; `campaigns tenant create NAME` makes one.")
+        raise UnauthorizedError(
+            "Which tenant? Give --key or set CAMPAIGNS_API_KEY; `campaigns tenant create NAME` makes one."
+        )
     return found
 
 
 class Api:
-    """CAMPAIGNS_API_URL and CAMPAIGNS_API_KEY name the API; without them, the local stack and its demo tenant."""
+    """CAMPAIGNS_API_URL and CAMPAIGNS_API_KEY name the API; without them, the local stack and its
+    demo tenant.
+    """
 
     def __init__(self, key: str | None = None) -> None:
         self.url = os.environ.get("CAMPAIGNS_API_URL") or Home.from_environment().api_url
         secret = f"Bearer {key_or_default(key)}".encode()
-        self.http = httpx.Client(base_url=f"{self.url}/api/v1", headers={b"Authorization": secret}, timeout=30)
+        self.http = httpx.Client(
+            base_url=f"{self.url}/api/v1", headers={b"Authorization": secret}, timeout=30
+        )
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """`data` of the answer. Raises CampaignError with the problem's detail and DependencyDownError when nobody answers."""
+        """`data` of the answer. Raises CampaignError with the problem's detail and
+        DependencyDownError when nobody answers.
+        """
         try:
             answer = self.http.request(method, path, json=body)
         except httpx.TransportError as error:
@@ -38,5 +50,9 @@ class Api:
             ) from error
         if answer.is_success:
             return answer.json()["data"] if answer.content else None
-        problem = answer.json() if "json" in answer.headers.get("content-type", "") else {"detail": answer.text}
+        problem = (
+            answer.json()
+            if "json" in answer.headers.get("content-type", "")
+            else {"detail": answer.text}
+        )
         raise CampaignError(problem["detail"])

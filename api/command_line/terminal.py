@@ -1,4 +1,6 @@
-"""What commands write to: results to stdout, progress and complaints to stderr, so that a pipe gets results alone."""
+"""What commands write to: results to stdout, progress and complaints to stderr, so that a pipe gets
+results alone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What the demo consists of: two invented companies, their contacts, and campaigns on every channel. Deterministic, nobody real."""
+"""What the demo consists of: two invented companies, their contacts, and campaigns on every
+channel. Deterministic, nobody real.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,38 @@ from typing import Any
 
 from tables.contacts.fields import ContactRow, contact_row
 
-_FIRST = ("Ana", "Ben", "Chloé", "David", "Elif", "Farid", "Greta", "Hugo", "Ines", "Jonas", "Kaya", "Lena", "Milan", "Nora", "Priya")
-_LAST = ("Albrecht", "Bianchi", "Costa", "Demir", "Eriksson", "Fischer", "García", "Haddad", "Ito", "Jensen", "Kowalska", "Moreau", "Ng")
+_FIRST = (
+    "Ana",
+    "Ben",
+    "Chloé",
+    "David",
+    "Elif",
+    "Farid",
+    "Greta",
+    "Hugo",
+    "Ines",
+    "Jonas",
+    "Kaya",
+    "Lena",
+    "Milan",
+    "Nora",
+    "Priya",
+)
+_LAST = (
+    "Albrecht",
+    "Bianchi",
+    "Costa",
+    "Demir",
+    "Eriksson",
+    "Fischer",
+    "García",
+    "Haddad",
+    "Ito",
+    "Jensen",
+    "Kowalska",
+    "Moreau",
+    "Ng",
+)
 _ZONES = ("Europe/Berlin", "Europe/Lisbon", "America/New_York", "Asia/Tokyo")
 _PLANS = ("free", "plus", "pro")
 
@@ -45,7 +77,9 @@ class DemoCampaign:
 
 @dataclass(frozen=True)
 class DemoTenant:
-    """An invented company. `contacts` is how many it has; those below `phones` have a telephone, those below `tokens` the app."""
+    """An invented company. `contacts` is how many it has; those below `phones` have a telephone,
+    those below `tokens` the app.
+    """
 
     id: str
     domain: str
@@ -57,7 +91,9 @@ class DemoTenant:
     hourly: int | None = None
 
     def rows(self, segment: DemoSegment) -> Iterator[ContactRow]:
-        """The contacts of a segment; the same ones every time. Telephones are of the range that no one can have (555-0100 to 555-0199)."""
+        """The contacts of a segment; the same ones every time. Telephones are of the range that no
+        one can have (555-0100 to 555-0199).
+        """
         for position in range(self.contacts):
             if position not in segment:
                 continue
@@ -87,7 +123,9 @@ def _email(subject: str, headline: str, button: str) -> Mapping[str, str]:
 
 
 def _from(name: str, address: str) -> Mapping[str, Any]:
-    return MappingProxyType({"fromName": name, "fromEmail": address, "trackOpens": True, "trackClicks": True})
+    return MappingProxyType(
+        {"fromName": name, "fromEmail": address, "trackOpens": True, "trackClicks": True}
+    )
 
 
 _ACME = DemoTenant(
@@ -118,12 +156,21 @@ _ACME = DemoTenant(
             _from("Acme Shop", "shop@acme.example"),
             {"messagesPerHour": 1000},
         ),
-        DemoCampaign("Parcel on its way", "sms", "Text messages", {"text": "Acme: {{ firstName }}, your parcel comes tomorrow."}),
+        DemoCampaign(
+            "Parcel on its way",
+            "sms",
+            "Text messages",
+            {"text": "Acme: {{ firstName }}, your parcel comes tomorrow."},
+        ),
         DemoCampaign(
             "New in the app",
             "push",
             "App",
-            {"title": "New, {{ firstName }}", "body": "Version 3 is faster. Have a look.", "link": "https://example.com/app"},
+            {
+                "title": "New, {{ firstName }}",
+                "body": "Version 3 is faster. Have a look.",
+                "link": "https://example.com/app",
+            },
         ),
     ),
 )
@@ -152,11 +199,18 @@ _GLOBEX = DemoTenant(
             "Spring catalogue",
             "email",
             "Clients",
-            _email("The spring catalogue for {{ firstName }}", "Spring is here", "See the catalogue"),
+            _email(
+                "The spring catalogue for {{ firstName }}", "Spring is here", "See the catalogue"
+            ),
             _from("Globex", "hello@globex.example"),
             ab_test=_TEST,
         ),
-        DemoCampaign("Showroom opening", "whatsapp", "WhatsApp", {"text": "Hello {{ firstName }}, our new showroom opens on Friday!"}),
+        DemoCampaign(
+            "Showroom opening",
+            "whatsapp",
+            "WhatsApp",
+            {"text": "Hello {{ firstName }}, our new showroom opens on Friday!"},
+        ),
     ),
 )
 

@@ -1,7 +1,9 @@
-"""The demo: two companies with contacts and a round of campaigns on every channel, created and started through the public API.
+"""The demo: two companies with contacts and a round of campaigns on every channel, created and
+started through the public API.
 
-Running it again changes nothing while a campaign of its last round is still being sent; afterwards it starts another round, `… (2)`.
-Tenants, contacts, segments and templates are made once. Each run makes an API key of its own, good for 30 days.
+Running it again changes nothing while a campaign of its last round is still being sent; afterwards
+it starts another round, `… (2)`. Tenants, contacts, segments and templates are made once. Each run
+makes an API key of its own, good for 30 days.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DemoResult:
-    """`api_key` is the first tenant's; `keys` has one per tenant; `started` are the ids of campaigns started by this run, maybe none."""
+    """`api_key` is the first tenant's; `keys` has one per tenant; `started` are the ids of
+    campaigns started by this run, maybe none.
+    """
 
     api_key: str
     keys: dict[str, str]
@@ -38,13 +42,21 @@ class DemoResult:
 
 
 async def run(settings: Settings, api_url: str) -> DemoResult:
-    """Make what is missing and start a round unless one is running. Raises DependencyDownError, and CampaignError when the API refuses."""
-    pool = await connect(settings, application_name="campaigns-demo", statement_timeout=STATEMENT_TIMEOUT)
+    """Make what is missing and start a round unless one is running. Raises DependencyDownError, and
+    CampaignError when the API refuses.
+    """
+    pool = await connect(
+        settings, application_name="campaigns-demo", statement_timeout=STATEMENT_TIMEOUT
+    )
     try:
         keys = {tenant.id: await _tenant(pool, tenant) for tenant in TENANTS}
         started: list[str] = []
         for tenant in TENANTS:
-            api = httpx.AsyncClient(base_url=f"{api_url}/api/v1", headers={"Authorization": f"Bearer {keys[tenant.id]}"}, timeout=30)
+            api = httpx.AsyncClient(
+                base_url=f"{api_url}/api/v1",
+                headers={"Authorization": f"Bearer {keys[tenant.id]}"},
+                timeout=30,
+            )
             async with api:
                 started += await _round(pool, api, tenant)
     finally:
@@ -59,7 +71,9 @@ async def _tenant(pool: asyncpg.Pool, tenant: DemoTenant) -> str:
             await get_tenant(connection, tenant.id)
         except NotFoundError:
             await create_tenant(connection, tenant.id, hourly=tenant.hourly)
-        key = await create_key(connection, tenant.id, is_live=False, expires_at=datetime.now(UTC) + _KEY_LIFE)
+        key = await create_key(
+            connection, tenant.id, is_live=False, expires_at=datetime.now(UTC) + _KEY_LIFE
+        )
     for segment in tenant.segments:
         await _segment(pool, tenant, segment)
     async with pool.acquire() as connection, connection.transaction():
@@ -70,9 +84,13 @@ async def _tenant(pool: asyncpg.Pool, tenant: DemoTenant) -> str:
 async def _segment(pool: asyncpg.Pool, tenant: DemoTenant, segment: DemoSegment) -> None:
     async with pool.acquire() as connection, connection.transaction():
         found = await segment_named(connection, tenant.id, segment.name)
-        members = await connection.fetchval("SELECT count(*) FROM segment_members WHERE segment_id = $1", found.id)
+        members = await connection.fetchval(
+            "SELECT count(*) FROM segment_members WHERE segment_id = $1", found.id
+        )
     if members < len(segment):
-        await import_contacts(pool, tenant.id, found.id, tenant.rows(segment), on_rejected=lambda rejected: None)
+        await import_contacts(
+            pool, tenant.id, found.id, tenant.rows(segment), on_rejected=lambda rejected: None
+        )
 
 
 async def _round(pool: asyncpg.Pool, api: httpx.AsyncClient, tenant: DemoTenant) -> list[str]:
@@ -89,7 +107,13 @@ async def _round(pool: asyncpg.Pool, api: httpx.AsyncClient, tenant: DemoTenant)
         # a demo that was interrupted finds its campaign again
         created = await _call(api, "POST", "/campaigns", body, f"demo-create-{body['name']}")
         try:
-            await _call(api, "POST", f"/campaigns/{created['data']['id']}/start", None, f"demo-start-{body['name']}")
+            await _call(
+                api,
+                "POST",
+                f"/campaigns/{created['data']['id']}/start",
+                None,
+                f"demo-start-{body['name']}",
+            )
             started.append(created["data"]["id"])
         except CampaignError as error:  # five others are running, or somebody was faster
             _log.warning("a demo campaign stays a draft: %s", error.detail)
@@ -98,11 +122,17 @@ async def _round(pool: asyncpg.Pool, api: httpx.AsyncClient, tenant: DemoTenant)
 
 def _rounds(ours: list[dict[str, Any]]) -> int:
     """How many rounds there have been, counting only campaigns that were started."""
-    numbers = [campaign["name"].partition(" (")[2].rstrip(")") or "1" for campaign in ours if campaign["status"] != "draft"]
+    numbers = [
+        campaign["name"].partition(" (")[2].rstrip(")") or "1"
+        for campaign in ours
+        if campaign["status"] != "draft"
+    ]
     return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
-async def _body(pool: asyncpg.Pool, tenant: DemoTenant, campaign: DemoCampaign, name: str) -> dict[str, Any]:
+async def _body(
+    pool: asyncpg.Pool, tenant: DemoTenant, campaign: DemoCampaign, name: str
+) -> dict[str, Any]:
     async with pool.acquire() as connection, connection.transaction():
         segment = await segment_named(connection, tenant.id, campaign.segment)
         template = await _template(connection, tenant, campaign)
@@ -122,16 +152,28 @@ async def _template(connection: Any, tenant: DemoTenant, campaign: DemoCampaign)
     for template in found:
         if template.name == campaign.name:
             return template.id
-    return (await create_template(connection, tenant.id, campaign.name, campaign.channel, campaign.content)).id
+    return (
+        await create_template(
+            connection, tenant.id, campaign.name, campaign.channel, campaign.content
+        )
+    ).id
 
 
-async def _call(api: httpx.AsyncClient, method: str, path: str, body: Any = None, key: str = "") -> dict[str, Any]:
+async def _call(
+    api: httpx.AsyncClient, method: str, path: str, body: Any = None, key: str = ""
+) -> dict[str, Any]:
     try:
-        answer = await api.request(method, path, json=body, headers={"Idempotency-Key": key} if key else None)
+        answer = await api.request(
+            method, path, json=body, headers={"Idempotency-Key": key} if key else None
+        )
     except httpx.TransportError as error:
-        raise DependencyDownError(f"The API at {api.base_url} does not answer ({type(error).__name__}).") from error
+        raise DependencyDownError(
+            f"The API at {api.base_url} does not answer ({type(error).__name__})."
+        ) from error
     if not answer.is_success:
         problem = answer.json() if "json" in answer.headers.get("content-type", "") else {}
-        raise CampaignError(f"The API refused {method} {path}: {problem.get('detail') or answer.status_code}")
+        raise CampaignError(
+            f"The API refused {method} {path}: {problem.get('detail') or answer.status_code}"
+        )
     content: dict[str, Any] = answer.json()
     return content

@@ -19,16 +19,31 @@ _PAGE = 2_000  # contacts read at once
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP, "CSV Injection"
 
 
-async def exported(pool: asyncpg.Pool, tenant: str, segment_id: UUID, attributes: Sequence[str]) -> AsyncIterator[str]:
-    """The header, then every contact, by id; attributes in columns `attributes.<name>`. A connection is held for a page only.
+async def exported(
+    pool: asyncpg.Pool, tenant: str, segment_id: UUID, attributes: Sequence[str]
+) -> AsyncIterator[str]:
+    """The header, then every contact, by id; attributes in columns `attributes.<name>`. A
+    connection is held for a page only.
 
-    Raises DependencyDownError in the middle, which breaks the transfer off: half a file must not look like a whole one.
+    Raises DependencyDownError in the middle, which breaks the transfer off: half a file must not
+    look like a whole one.
     """
-    yield _lines([[name for name, _ in SPELLINGS.values()] + [f"attributes.{name}" for name in attributes]])
+    yield _lines(
+        [[name for name, _ in SPELLINGS.values()] + [f"attributes.{name}" for name in attributes]]
+    )
     after: UUID | None = None
     while True:
         last = after
-        found = await once(pool, lambda connection: list_members(connection, tenant, segment_id, after=last, limit=_PAGE))  # noqa: B023
+        found = await once(
+            pool,
+            lambda connection: list_members(
+                connection,
+                tenant,
+                segment_id,
+                after=last,  # noqa: B023
+                limit=_PAGE,
+            ),
+        )
         if found:
             yield _lines([_cells(contact, attributes) for contact in found])
             after = found[-1].id
@@ -42,7 +57,9 @@ def neutral(cell: str) -> str:
 
 
 def _cells(contact: Contact, attributes: Sequence[str]) -> list[str]:
-    return [_text(getattr(contact, column)) for column in SPELLINGS] + [_text(contact.attributes.get(name)) for name in attributes]
+    return [_text(getattr(contact, column)) for column in SPELLINGS] + [
+        _text(contact.attributes.get(name)) for name in attributes
+    ]
 
 
 def _text(value: object) -> str:

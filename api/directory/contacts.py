@@ -24,14 +24,22 @@ from tables.directory.suppressions import broken
 router = APIRouter(prefix="/contacts", tags=["contacts"], route_class=JsonRoute)
 ContactId = Annotated[UUID, Path(alias="contactId")]
 _FOUND = "the beginning of an email address, a phone number, an externalId, a first or a last name"
-_THERE: Mapping[int | str, dict[str, Any]] = {200: {"description": "The contact was there and is updated"}}
+_THERE: Mapping[int | str, dict[str, Any]] = {
+    200: {"description": "The contact was there and is updated"}
+}
 
 
 @router.post("", status_code=201, responses=dict(_THERE))
-async def put(request: Request, response: Response, who: Editor, body: ContactWrite) -> dict[str, Any]:
-    """Create a contact (201) or update the one with this id, externalId or address (200); what is not given stays as it is."""
+async def put(
+    request: Request, response: Response, who: Editor, body: ContactWrite
+) -> dict[str, Any]:
+    """Create a contact (201) or update the one with this id, externalId or address (200); what is
+    not given stays as it is.
+    """
     row = _row(body)
-    contact, is_new = await once(request.app.state.pool, lambda connection: put_contact(connection, who.tenant_id, row))
+    contact, is_new = await once(
+        request.app.state.pool, lambda connection: put_contact(connection, who.tenant_id, row)
+    )
     response.status_code = 201 if is_new else 200
     return success(shown(contact))
 
@@ -47,7 +55,9 @@ async def page(
     """The tenant's contacts, by id; follow `meta.nextCursor`."""
     found = await once(
         request.app.state.pool,
-        lambda connection: list_contacts(connection, who.tenant_id, search=search, after=cursor, limit=limit + 1),
+        lambda connection: list_contacts(
+            connection, who.tenant_id, search=search, after=cursor, limit=limit + 1
+        ),
     )
     return from_cursor(found, limit)
 
@@ -55,25 +65,44 @@ async def page(
 @router.get("/{contactId}")
 async def one(request: Request, who: Viewer, contact_id: ContactId) -> dict[str, Any]:
     """The contact with its attributes."""
-    return success(shown(await once(request.app.state.pool, lambda connection: get_contact(connection, who.tenant_id, contact_id))))
+    return success(
+        shown(
+            await once(
+                request.app.state.pool,
+                lambda connection: get_contact(connection, who.tenant_id, contact_id),
+            )
+        )
+    )
 
 
 @router.patch("/{contactId}")
-async def update(request: Request, who: Editor, contact_id: ContactId, body: ContactUpdate) -> dict[str, Any]:
+async def update(
+    request: Request, who: Editor, contact_id: ContactId, body: ContactUpdate
+) -> dict[str, Any]:
     """Change what is given: null empties a field; attributes are merged, and null removes one."""
     changes = {name: getattr(body, name) for name in body.model_fields_set}
-    found = await once(request.app.state.pool, lambda connection: change_contact(connection, who.tenant_id, contact_id, changes))
+    found = await once(
+        request.app.state.pool,
+        lambda connection: change_contact(connection, who.tenant_id, contact_id, changes),
+    )
     return success(shown(found))
 
 
 @router.delete("/{contactId}", status_code=204, response_class=Response)
 async def erase(request: Request, who: Editor, contact_id: ContactId) -> None:
-    """Erase the contact everywhere. Ledgers keep what was sent, without anything that says to whom; a suppressed address stays so."""
-    await once(request.app.state.pool, lambda connection: erase_contact(connection, who.tenant_id, contact_id))
+    """Erase the contact everywhere. Ledgers keep what was sent, without anything that says to whom;
+    a suppressed address stays so.
+    """
+    await once(
+        request.app.state.pool,
+        lambda connection: erase_contact(connection, who.tenant_id, contact_id),
+    )
 
 
 def _row(body: ContactWrite) -> ContactRow:
-    fields = {name: str(value) for name, value in body if name != "attributes" and value is not None}
+    fields = {
+        name: str(value) for name, value in body if name != "attributes" and value is not None
+    }
     try:
         return contact_row(1, fields, body.attributes or {})
     except ValueError as error:

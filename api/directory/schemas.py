@@ -23,7 +23,9 @@ def _future(value: datetime) -> datetime:
 
 def _duration(value: object) -> object:
     if not isinstance(value, str | timedelta):
-        raise ValueError("must be an ISO 8601 duration such as PT1H")  # pydantic would take a number as seconds
+        raise ValueError(
+            "must be an ISO 8601 duration such as PT1H"
+        )  # pydantic would take a number as seconds
     return value
 
 
@@ -33,10 +35,21 @@ def _grace(value: timedelta) -> timedelta:
     return value
 
 
-Content = Annotated[dict[str, Any], Field(description="email {subject, html, text}; sms, whatsapp {text}; push {title, body, link}")]
-Text = Annotated[str, StringConstraints(max_length=512)]  # its own rule is in tables/contacts/fields.py
+Content = Annotated[
+    dict[str, Any],
+    Field(
+        description="email {subject, html, text}; sms, whatsapp {text}; push {title, body, link}"
+    ),
+]
+Text = Annotated[
+    str, StringConstraints(max_length=512)
+]  # its own rule is in tables/contacts/fields.py
 ContactIds = Annotated[list[UUID], Field(min_length=1, max_length=MOST_MEMBERS)]
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(one_line)]
+Reason = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(one_line),
+]
 Role = Literal["viewer", "editor", "sender", "admin"]
 
 
@@ -68,7 +81,9 @@ class Members(Body):
 
 
 class ContactUpdate(Body):
-    """Only what is given changes; null empties a field. `attributes` are merged, and null removes one (RFC 7396)."""
+    """Only what is given changes; null empties a field. `attributes` are merged, and null removes
+    one (RFC 7396).
+    """
 
     external_id: Text | None = None
     email: Text | None = None
@@ -82,7 +97,9 @@ class ContactUpdate(Body):
 
 
 class ContactWrite(ContactUpdate):
-    """A contact, found by `id`, `externalId` or address, in that order; a field that is absent or null stays as it is."""
+    """A contact, found by `id`, `externalId` or address, in that order; a field that is absent or
+    null stays as it is.
+    """
 
     id: UUID | None = None
 
@@ -97,7 +114,9 @@ class SuppressionWrite(Body):
 
 
 class LimitsUpdate(Body):
-    """At most so many messages of the tenant in any sliding hour and day; null = no limit, absent = as it was."""
+    """At most so many messages of the tenant in any sliding hour and day; null = no limit, absent =
+    as it was.
+    """
 
     messages_per_hour: Limit | None = None
     messages_per_day: Limit | None = None
@@ -107,7 +126,14 @@ class KeyCreate(Body):
     """`userId`: who is `createdBy` of what the key creates; a new user when it is absent."""
 
     role: Role
-    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(one_line)] | None = None
+    name: (
+        Annotated[
+            str,
+            StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+            AfterValidator(one_line),
+        ]
+        | None
+    ) = None
     expires_at: Annotated[Time, AfterValidator(_future)] | None = None
     user_id: UUID | None = None
 
@@ -115,4 +141,6 @@ class KeyCreate(Body):
 class KeyRotate(Body):
     """How long the old secret is still good, as an ISO 8601 duration."""
 
-    grace_period: Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_grace)] = timedelta(days=1)
+    grace_period: Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_grace)] = (
+        timedelta(days=1)
+    )

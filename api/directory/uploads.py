@@ -1,4 +1,6 @@
-"""A request's body as a file that a thread reads while it arrives: what has not been read yet stays with the sender."""
+"""A request's body as a file that a thread reads while it arrives: what has not been read yet stays
+with the sender.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _PATIENCE = 30.0  # seconds without a byte; a sender that sleeps would hold a th
 
 
 class Upload(io.RawIOBase):
-    """Made on the event loop, read in another thread. Raises MalformedError when the body breaks off or stops arriving."""
+    """Made on the event loop, read in another thread. Raises MalformedError when the body breaks
+    off or stops arriving.
+    """
 
     def __init__(self, chunks: AsyncIterator[bytes], patience: float = _PATIENCE) -> None:
         super().__init__()
@@ -40,6 +44,8 @@ class Upload(io.RawIOBase):
             async with asyncio.timeout(self._patience):
                 return await anext(self._chunks, None)
         except TimeoutError as error:
-            raise MalformedError(f"The body stopped arriving for {self._patience:g} seconds; the rows before that are in.") from error
+            raise MalformedError(
+                f"The body stopped arriving for {self._patience:g} seconds; the rows before that are in."
+            ) from error
         except ClientDisconnect as error:
             raise MalformedError("The body broke off; the rows before that are in.") from error

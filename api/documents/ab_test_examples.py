@@ -12,20 +12,47 @@ TEST: Mapping[str, Any] = MappingProxyType(
     {
         "variants": [
             {"variantId": "A", "name": "Short Subject", "subject": "Big Sale!", "weight": 50},
-            {"variantId": "B", "name": "Long Subject", "subject": "Exclusive Sale - Up to 70% Off!", "weight": 50},
+            {
+                "variantId": "B",
+                "name": "Long Subject",
+                "subject": "Exclusive Sale - Up to 70% Off!",
+                "weight": 50,
+            },
         ],
         "winnerCriteria": "open_rate",
         "testDurationHours": 4,
         "testSamplePercent": 20,
     }
 )
-STORED: Mapping[str, Any] = {**TEST, "onTie": "best", "onTooFew": "best", "minimumDelivered": 30, "confidence": 0.95}
+STORED: Mapping[str, Any] = {
+    **TEST,
+    "onTie": "best",
+    "onTooFew": "best",
+    "minimumDelivered": 30,
+    "confidence": 0.95,
+}
 WINNER: Mapping[str, Any] = MappingProxyType({"variantId": "B"})
 _EVALUATION: Mapping[str, Any] = {
     "outcome": "significant",
     "variants": [
-        {"variantId": "B", "delivered": 950, "count": 333, "of": 950, "rate": 35.05, "low": 32.08, "high": 38.14},
-        {"variantId": "A", "delivered": 952, "count": 286, "of": 952, "rate": 30.04, "low": 27.21, "high": 33.03},
+        {
+            "variantId": "B",
+            "delivered": 950,
+            "count": 333,
+            "of": 950,
+            "rate": 35.05,
+            "low": 32.08,
+            "high": 38.14,
+        },
+        {
+            "variantId": "A",
+            "delivered": 952,
+            "count": 286,
+            "of": 952,
+            "rate": 30.04,
+            "low": 27.21,
+            "high": 33.03,
+        },
     ],
     "pValue": 0.019704,
     "confidence": 0.95,
@@ -44,7 +71,14 @@ SHOWN: Mapping[str, Any] = MappingProxyType(
         "winnerVariantId": "B",
         "evaluation": _EVALUATION,
         "current": {**_EVALUATION, "at": "2026-01-28T13:05:00.000Z"},
-        "decisions": [{"at": "2026-01-28T13:00:04.118Z", "decision": "winner", "variantId": "B", "decidedBy": None}],
+        "decisions": [
+            {
+                "at": "2026-01-28T13:00:04.118Z",
+                "decision": "winner",
+                "variantId": "B",
+                "decidedBy": None,
+            }
+        ],
     }
 )
 # As the specification has them, with our counts beside.
@@ -80,10 +114,16 @@ VARIANTS: tuple[Mapping[str, Any], ...] = (
     },
 )
 OPERATIONS: Mapping[str, tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]] = {
-    "campaigns.create_ab_test": (TEST, {"success": True, "data": {**DRAFT, "abTestConfig": STORED, "version": 2}}),
+    "campaigns.create_ab_test": (
+        TEST,
+        {"success": True, "data": {**DRAFT, "abTestConfig": STORED, "version": 2}},
+    ),
     "campaigns.ab_test": (None, {"success": True, "data": SHOWN}),
     "campaigns.declare_winner": (
         WINNER,
-        {"success": True, "data": {**RUNNING, "abTestConfig": STORED, "winnerVariantId": "B", "version": 5}},
+        {
+            "success": True,
+            "data": {**RUNNING, "abTestConfig": STORED, "winnerVariantId": "B", "version": 5},
+        },
     ),
 }

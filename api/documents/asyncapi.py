@@ -1,7 +1,8 @@
-"""The AsyncAPI 3.0 document: every public topic and NATS subject, with schemas made from the definitions in `streams/`.
+"""The AsyncAPI 3.0 document: every public topic and NATS subject, with schemas made from the
+definitions in `streams/`.
 
-`python -m api.documents.asyncapi` writes docs/asyncapi.json; a test compares the two. A new verb, event type or public topic without an
-example here makes that test fail.
+`python -m api.documents.asyncapi` writes docs/asyncapi.json; a test compares the two. A new verb,
+event type or public topic without an example here makes that test fail.
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ import msgspec
 from pydantic.json_schema import models_json_schema
 
 from api.documents import asyncapi_examples as examples
-from api.documents.asyncapi_examples import AT, CAMPAIGN_ID, CORRELATION_ID, EVENT_ID, MESSAGE_ID, TENANT
+from api.documents.asyncapi_examples import (
+    AT,
+    CAMPAIGN_ID,
+    CORRELATION_ID,
+    EVENT_ID,
+    MESSAGE_ID,
+    TENANT,
+)
 from streams.contracts.commands import BODIES, Verb
 from streams.contracts.envelope import SOURCE, VERSION
 from streams.contracts.events import TYPES
@@ -49,11 +57,21 @@ _DEAD_LETTER: Json = {
         "source": {
             "type": "object",
             "required": ["topic", "partition", "offset", "timestamp"],
-            "properties": {"topic": _TEXT, **{name: {"type": "integer"} for name in ("partition", "offset", "timestamp")}},
+            "properties": {
+                "topic": _TEXT,
+                **{name: {"type": "integer"} for name in ("partition", "offset", "timestamp")},
+            },
         },
-        "payload": {**_TEXT, "contentEncoding": "base64", "description": "the record as it was, its first 500,000 bytes"},
+        "payload": {
+            **_TEXT,
+            "contentEncoding": "base64",
+            "description": "the record as it was, its first 500,000 bytes",
+        },
         "headers": {"type": "object", "additionalProperties": _TEXT},
-        "size": {"type": "integer", "description": "bytes of the whole record, when only its beginning is kept"},
+        "size": {
+            "type": "integer",
+            "description": "bytes of the whole record, when only its beginning is kept",
+        },
     },
 }
 _RESULT: Json = {
@@ -72,7 +90,10 @@ _RESULT: Json = {
             "properties": {
                 **dict.fromkeys(("type", "title", "detail", "correlationId"), _TEXT),
                 "status": {"type": "integer"},
-                "errors": {"type": "array", "items": {"type": "object", "properties": {"field": _TEXT, "message": _TEXT}}},
+                "errors": {
+                    "type": "array",
+                    "items": {"type": "object", "properties": {"field": _TEXT, "message": _TEXT}},
+                },
             },
         },
     },
@@ -80,11 +101,21 @@ _RESULT: Json = {
 _TYPE = {"type": {**_TEXT, "description": "the type, such as campaign.started"}}
 _ID = {"id": {**_TEXT, "description": "unique per record, the same in every repeat of it"}}
 _TRACE = {"traceparent": {**_TEXT, "description": "W3C trace context, when it is known"}}
-_KAFKA_HEADERS: Json = {"type": "object", "required": ["type", "id"], "properties": {**_TYPE, **_ID, **_TRACE}}
+_KAFKA_HEADERS: Json = {
+    "type": "object",
+    "required": ["type", "id"],
+    "properties": {**_TYPE, **_ID, **_TRACE},
+}
 _NATS_HEADERS: Json = {
     "type": "object",
     "required": ["Nats-Msg-Id", "tenantId"],
-    "properties": {"Nats-Msg-Id": {**_TEXT, "description": "unique per message, the same in every repeat of it"}, "tenantId": _TEXT},
+    "properties": {
+        "Nats-Msg-Id": {
+            **_TEXT,
+            "description": "unique per message, the same in every repeat of it",
+        },
+        "tenantId": _TEXT,
+    },
 }
 
 
@@ -96,11 +127,23 @@ def document() -> Json:
     channels |= {kind: _subject(kind.removeprefix("nats."), kind) for kind in subjects}
     return {
         "asyncapi": "3.0.0",
-        "info": {"title": "Campaigns", "version": version("campaigns"), "description": _INTRODUCTION.strip()},
+        "info": {
+            "title": "Campaigns",
+            "version": version("campaigns"),
+            "description": _INTRODUCTION.strip(),
+        },
         "defaultContentType": "application/json",
         "servers": {
-            "kafka": {"host": "kafka.example.com:9092", "protocol": "kafka", "description": "any Kafka; addresses are settings"},
-            "nats": {"host": "nats.example.com:4222", "protocol": "nats", "description": "JetStream, stream CAMPAIGNS"},
+            "kafka": {
+                "host": "kafka.example.com:9092",
+                "protocol": "kafka",
+                "description": "any Kafka; addresses are settings",
+            },
+            "nats": {
+                "host": "nats.example.com:4222",
+                "protocol": "nats",
+                "description": "JetStream, stream CAMPAIGNS",
+            },
         },
         "channels": channels,
         "operations": {name: _operation(name, channels[name]) for name in channels},
@@ -109,7 +152,9 @@ def document() -> Json:
 
 
 def _topics() -> dict[Name, list[str]]:
-    """The messages of every public topic. Raises KeyError for a public topic that is not described here."""
+    """The messages of every public topic. Raises KeyError for a public topic that is not described
+    here.
+    """
     described = {
         Name.COMMANDS: [f"campaign.{verb}" for verb in Verb],
         Name.COMMAND_RESULTS: ["campaign.command-result"],
@@ -143,7 +188,11 @@ def _subject(address: str, kind: str) -> Json:
 
 def _operation(name: str, channel: Json) -> Json:
     is_input = name in (Name.COMMANDS, Name.INCOMING)
-    return {"action": "receive" if is_input else "send", "channel": {"$ref": f"#/channels/{name}"}, "summary": _summary(name, channel)}
+    return {
+        "action": "receive" if is_input else "send",
+        "channel": {"$ref": f"#/channels/{name}"},
+        "summary": _summary(name, channel),
+    }
 
 
 def _summary(name: str, channel: Json) -> str:
@@ -157,27 +206,39 @@ def _summary(name: str, channel: Json) -> str:
         Name.PERFORMANCE: "Absolute counts and rates per campaign and variant, for analytics",
         Name.DEAD_LETTERS: "What could not be used, with the reason",
     }
-    return next((text for topic, text in what.items() if topic == name), f"`{channel['address']}` on NATS")
+    return next(
+        (text for topic, text in what.items() if topic == name), f"`{channel['address']}` on NATS"
+    )
 
 
 def _commands() -> Json:
     made = {}
     for verb in Verb:
-        identity = {"createdBy": examples.USER_ID} if verb is Verb.CREATE else {"campaignId": CAMPAIGN_ID}
+        identity = (
+            {"createdBy": examples.USER_ID} if verb is Verb.CREATE else {"campaignId": CAMPAIGN_ID}
+        )
         data = {**identity, **examples.COMMANDS[verb]}
         made[f"campaign.{verb}"] = _message(
             f"campaign.{verb}",
             _enveloped(_command(verb), None),
             {"type": f"campaign.{verb}"},
             [_envelope("", data)],
-            {"type": "object", "properties": {"type": {**_TEXT, "const": f"campaign.{verb}"}, **_TRACE}},
+            {
+                "type": "object",
+                "properties": {"type": {**_TEXT, "const": f"campaign.{verb}"}, **_TRACE},
+            },
         )
     return made
 
 
 def _command(verb: Verb) -> Json:
     identity = "createdBy" if verb is Verb.CREATE else "campaignId"
-    return {"allOf": [{"type": "object", "required": [identity], "properties": {identity: _UUID}}, _schema(BODIES[verb].__name__)]}
+    return {
+        "allOf": [
+            {"type": "object", "required": [identity], "properties": {identity: _UUID}},
+            _schema(BODIES[verb].__name__),
+        ]
+    }
 
 
 def _records() -> Json:
@@ -187,31 +248,52 @@ def _records() -> Json:
         "shard-stats": (_schema("ShardStats"), [examples.STATS]),
         "dead-letter": (_DEAD_LETTER, [examples.DEAD_LETTER]),
     }
-    made = {kind: _message(kind, schema, None, shown, None) for kind, (schema, shown) in plain.items()}
+    made = {
+        kind: _message(kind, schema, None, shown, None) for kind, (schema, shown) in plain.items()
+    }
     result, fact = "campaign.command-result", analytics.TYPE
     headers = {"type": result, "id": EVENT_ID}
     results = [_envelope(result, data) for data in examples.RESULTS.values()]
     made[result] = _message(result, _enveloped(_RESULT, result), headers, results, _KAFKA_HEADERS)
     facts = [_envelope(fact, examples.PERFORMANCE)]
-    made[fact] = _message(fact, _enveloped(_schema("Performance"), fact), {"type": fact, "id": EVENT_ID}, facts, _KAFKA_HEADERS)
+    made[fact] = _message(
+        fact,
+        _enveloped(_schema("Performance"), fact),
+        {"type": fact, "id": EVENT_ID},
+        facts,
+        _KAFKA_HEADERS,
+    )
     return made
 
 
 def _events() -> Json:
     made = {}
     for event, kind in TYPES.items():
-        payload, shown = _enveloped(_schema(event.__name__), kind), [_envelope(kind, examples.EVENTS[kind])]
+        payload, shown = (
+            _enveloped(_schema(event.__name__), kind),
+            [_envelope(kind, examples.EVENTS[kind])],
+        )
         made[kind] = _message(kind, payload, {"type": kind, "id": EVENT_ID}, shown, _KAFKA_HEADERS)
-        made[f"nats.{kind}"] = _message(kind, payload, {"Nats-Msg-Id": EVENT_ID, "tenantId": TENANT}, shown, _NATS_HEADERS)
+        made[f"nats.{kind}"] = _message(
+            kind, payload, {"Nats-Msg-Id": EVENT_ID, "tenantId": TENANT}, shown, _NATS_HEADERS
+        )
     for outcome in KINDS:
         kind = f"campaign.message.{outcome}"
         headers = {"Nats-Msg-Id": f"{MESSAGE_ID}:{outcome}", "tenantId": TENANT}
         shown = [{**_envelope(kind, examples.OUTCOMES[outcome]), "correlationId": MESSAGE_ID}]
-        made[f"nats.{kind}"] = _message(kind, _enveloped(_schema("MessageOutcome"), kind), headers, shown, _NATS_HEADERS)
+        made[f"nats.{kind}"] = _message(
+            kind, _enveloped(_schema("MessageOutcome"), kind), headers, shown, _NATS_HEADERS
+        )
     return made
 
 
-def _message(kind: str, payload: Json, headers: Json | None, shown: Iterable[Mapping[str, Any]], header_schema: Json | None) -> Json:
+def _message(
+    kind: str,
+    payload: Json,
+    headers: Json | None,
+    shown: Iterable[Mapping[str, Any]],
+    header_schema: Json | None,
+) -> Json:
     extra = {} if headers is None else {"headers": headers}
     made: Json = {"name": kind, "contentType": "application/json", "payload": payload}
     made |= {} if header_schema is None else {"headers": header_schema}
@@ -223,7 +305,9 @@ def _enveloped(data: Json, kind: str | None) -> Json:
     properties: Json = {
         "version": {**_TEXT, "const": VERSION},
         "source": {**_TEXT, "const": SOURCE} if kind else _TEXT,
-        "type": {**_TEXT, "const": kind} if kind else {**_TEXT, "description": "needed when the header `type` is missing"},
+        "type": {**_TEXT, "const": kind}
+        if kind
+        else {**_TEXT, "description": "needed when the header `type` is missing"},
         "tenantId": _TEXT,
         "correlationId": {**_TEXT, "minLength": 1, "maxLength": 128},
         "timestamp": {**_TEXT, "format": "date-time"},
@@ -235,7 +319,13 @@ def _enveloped(data: Json, kind: str | None) -> Json:
 
 def _envelope(kind: str, data: Mapping[str, Any]) -> Json:
     source = SOURCE if kind else "shop"
-    head = {"version": VERSION, "source": source, "tenantId": TENANT, "correlationId": CORRELATION_ID, "timestamp": AT}
+    head = {
+        "version": VERSION,
+        "source": source,
+        "tenantId": TENANT,
+        "correlationId": CORRELATION_ID,
+        "timestamp": AT,
+    }
     return head | ({"type": kind} if kind else {}) | {"data": dict(data)}
 
 
@@ -247,19 +337,27 @@ def _schemas() -> Json:
     records = [*TYPES, MessageOutcome, Message, Incoming, ShardStats, analytics.Performance]
     _, structs = msgspec.json.schema_components(records, ref_template=_REF + "{name}")
     bodies = sorted(set(BODIES.values()), key=lambda body: body.__name__)
-    _, models = models_json_schema([(body, "validation") for body in bodies], ref_template=_REF + "{model}")
+    _, models = models_json_schema(
+        [(body, "validation") for body in bodies], ref_template=_REF + "{model}"
+    )
     return {name: _portable(schema) for name, schema in {**structs, **models["$defs"]}.items()}
 
 
 def _portable(schema: Any) -> Any:
-    """JSON Schema draft-07, which AsyncAPI speaks; open for unknown fields, which REST refuses and Kafka ignores."""
+    """JSON Schema draft-07, which AsyncAPI speaks; open for unknown fields, which REST refuses and
+    Kafka ignores.
+    """
     if isinstance(schema, list):
         return [_portable(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     if "prefixItems" in schema:  # draft 2020-12's word for a tuple
         schema = {**schema, "items": schema["prefixItems"], "additionalItems": False}
-    made = {name: _portable(value) for name, value in schema.items() if (name, value) != ("additionalProperties", False)}
+    made = {
+        name: _portable(value)
+        for name, value in schema.items()
+        if (name, value) != ("additionalProperties", False)
+    }
     made.pop("prefixItems", None)
     said = made.get("description")
     return made | ({"description": " ".join(said.split())} if isinstance(said, str) else {})

@@ -1,4 +1,6 @@
-"""One example of `data` for every command, event and record that crosses Kafka or NATS in public; a test checks each against its schema."""
+"""One example of `data` for every command, event and record that crosses Kafka or NATS in public; a
+test checks each against its schema.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,11 @@ from typing import Any
 from api.documents import ab_test_examples, examples
 from streams.contracts.commands import Verb
 
-TENANT, CORRELATION_ID, AT = "acme", "6f1c2f9e-2c1b-4a53-9a55-0d1f6f3c2b11", "2026-01-28T09:00:00.417Z"
+TENANT, CORRELATION_ID, AT = (
+    "acme",
+    "6f1c2f9e-2c1b-4a53-9a55-0d1f6f3c2b11",
+    "2026-01-28T09:00:00.417Z",
+)
 CAMPAIGN_ID = "550e8400-e29b-41d4-a716-446655440000"
 USER_ID = "550e8400-e29b-41d4-a716-446655440004"
 CONTACT_ID = "550e8400-e29b-41d4-a716-446655440010"
@@ -16,7 +22,14 @@ MESSAGE_ID = "00000000-002a-8000-84d2-9f31c05be7a4"
 EVENT_ID = "0d9d5b6c-1f0a-5f7e-8210-3f8b527a9c5e"
 _CAMPAIGN = {"campaignId": CAMPAIGN_ID, "campaignName": "January Newsletter", "channel": "email"}
 _MOVED = {**_CAMPAIGN, "at": AT, "sentCount": 9800}
-_MESSAGE = {"campaignId": CAMPAIGN_ID, "messageId": MESSAGE_ID, "recipientNumber": 1234, "at": AT, "channel": "email", "variantId": "B"}
+_MESSAGE = {
+    "campaignId": CAMPAIGN_ID,
+    "messageId": MESSAGE_ID,
+    "recipientNumber": 1234,
+    "at": AT,
+    "channel": "email",
+    "variantId": "B",
+}
 _REASON = {"reason": "the price in the subject is wrong"}
 _COUNTS = {
     "sent": 5000,
@@ -32,10 +45,21 @@ _COUNTS = {
     "replied": 2,
     "skipped": 3,
 }
-_ARM = {"variantId": "B", "delivered": 990, "count": 348, "of": 990, "rate": 35.15, "low": 32.24, "high": 38.18}
+_ARM = {
+    "variantId": "B",
+    "delivered": 990,
+    "count": 348,
+    "of": 990,
+    "rate": 35.15,
+    "low": 32.24,
+    "high": 38.18,
+}
 _EVALUATION = {
     "outcome": "significant",
-    "variants": [_ARM, {**_ARM, "variantId": "A", "count": 290, "rate": 29.29, "low": 26.54, "high": 32.2}],
+    "variants": [
+        _ARM,
+        {**_ARM, "variantId": "A", "count": 290, "rate": 29.29, "low": 26.54, "high": 32.2},
+    ],
     "pValue": 0.0054,
     "confidence": 0.95,
     "criteria": "opened of delivered, the highest",
@@ -71,12 +95,26 @@ RESULTS: Mapping[str, Mapping[str, Any]] = {
             "correlationId": CORRELATION_ID,
         },
     },
-    "trigger": {"command": "campaign.trigger", "accepted": True, "campaignId": CAMPAIGN_ID, "outcome": {"accepted": 1, "refused": {}}},
+    "trigger": {
+        "command": "campaign.trigger",
+        "accepted": True,
+        "campaignId": CAMPAIGN_ID,
+        "outcome": {"accepted": 1, "refused": {}},
+    },
 }
 EVENTS: Mapping[str, Mapping[str, Any]] = {
     "campaign.created": {**_CAMPAIGN, "type": "one_time", "createdBy": USER_ID},
-    "campaign.scheduled": {**_CAMPAIGN, "scheduledAt": "2026-01-28T09:00:00.000Z", "timezone": "America/New_York"},
-    "campaign.started": {**_CAMPAIGN, "totalRecipients": 10000, "scheduledAt": "2026-01-28T09:00:00.000Z", "startedAt": AT},
+    "campaign.scheduled": {
+        **_CAMPAIGN,
+        "scheduledAt": "2026-01-28T09:00:00.000Z",
+        "timezone": "America/New_York",
+    },
+    "campaign.started": {
+        **_CAMPAIGN,
+        "totalRecipients": 10000,
+        "scheduledAt": "2026-01-28T09:00:00.000Z",
+        "startedAt": AT,
+    },
     "campaign.paused": {**_MOVED, **_REASON},
     "campaign.resumed": _MOVED,
     "campaign.cancelled": {**_MOVED, **_REASON},
@@ -91,8 +129,19 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
     },
     "campaign.updated": {**_CAMPAIGN, "fields": ["name", "throttleConfig"]},
     "campaign.deleted": {**_CAMPAIGN, "at": AT},
-    "campaign.alert": {**_CAMPAIGN, "at": AT, "reason": "complaint-rate", "detail": "0.41 % of the delivered messages met a complaint."},
-    "campaign.ab-test.winner-declared": {**_CAMPAIGN, "variantId": "B", "at": AT, "by": "evaluator", "evaluation": _EVALUATION},
+    "campaign.alert": {
+        **_CAMPAIGN,
+        "at": AT,
+        "reason": "complaint-rate",
+        "detail": "0.41 % of the delivered messages met a complaint.",
+    },
+    "campaign.ab-test.winner-declared": {
+        **_CAMPAIGN,
+        "variantId": "B",
+        "at": AT,
+        "by": "evaluator",
+        "evaluation": _EVALUATION,
+    },
 }
 OUTCOMES: Mapping[str, Mapping[str, Any]] = {
     "sent": _MESSAGE,
@@ -148,9 +197,26 @@ MESSAGE: Mapping[str, Any] = {
     "createdAt": AT,
 }
 INCOMING: Mapping[str, Mapping[str, Any]] = {
-    "delivered": {"type": "delivered", "messageId": MESSAGE_ID, "tenantId": TENANT, "timestamp": AT},
-    "opened": {"type": "opened", "messageId": MESSAGE_ID, "tenantId": TENANT, "timestamp": AT, "data": {"isMachine": False}},
-    "clicked": {"type": "clicked", "messageId": MESSAGE_ID, "tenantId": TENANT, "timestamp": AT, "data": {"url": "https://acme.com/sale"}},
+    "delivered": {
+        "type": "delivered",
+        "messageId": MESSAGE_ID,
+        "tenantId": TENANT,
+        "timestamp": AT,
+    },
+    "opened": {
+        "type": "opened",
+        "messageId": MESSAGE_ID,
+        "tenantId": TENANT,
+        "timestamp": AT,
+        "data": {"isMachine": False},
+    },
+    "clicked": {
+        "type": "clicked",
+        "messageId": MESSAGE_ID,
+        "tenantId": TENANT,
+        "timestamp": AT,
+        "data": {"url": "https://acme.com/sale"},
+    },
     "bounced": {
         "type": "bounced",
         "messageId": MESSAGE_ID,
@@ -174,7 +240,12 @@ STATS: Mapping[str, Any] = {
 DEAD_LETTER: Mapping[str, Any] = {
     "reason": "not JSON",
     "code": "json",
-    "source": {"topic": "campaigns.commands.v1", "partition": 3, "offset": 1207, "timestamp": 1769590800417},
+    "source": {
+        "topic": "campaigns.commands.v1",
+        "partition": 3,
+        "offset": 1207,
+        "timestamp": 1769590800417,
+    },
     "payload": "eyJ2ZXJzaW9uIjo=",
     "headers": {"type": "campaign.start"},
 }

@@ -10,7 +10,9 @@ from tables.tenants.api_keys import ApiKey
 
 
 class HintedTemplate(Template, frozen=True, kw_only=True):
-    """`hints` say what a message costs: of an SMS encoding, units, segments, unitsLeft. Not `isExact`: without its variables."""
+    """`hints` say what a message costs: of an SMS encoding, units, segments, unitsLeft. Not
+    `isExact`: without its variables.
+    """
 
     hints: dict[str, Any]
 
@@ -50,7 +52,9 @@ class Suppressed(Record, frozen=True):
 
 
 class Period(Record, frozen=True):
-    """`used` was sent in it, `inFlight` is about to be; without a limit nothing is left or not. `until`: when the oldest of it leaves."""
+    """`used` was sent in it, `inFlight` is about to be; without a limit nothing is left or not.
+    `until`: when the oldest of it leaves.
+    """
 
     used: int
     in_flight: int
@@ -65,7 +69,9 @@ class Usage(Record, frozen=True):
 
 
 class Limits(Record, frozen=True):
-    """Messages in any sliding hour and day; null = no limit. `usage` is null while it has not been read from Kafka."""
+    """Messages in any sliding hour and day; null = no limit. `usage` is null while it has not been
+    read from Kafka.
+    """
 
     tenant_id: str
     messages_per_hour: int | None

@@ -1,4 +1,6 @@
-"""The examples of the API's documentation. Pasted into a stack that runs the demo they work: it has the template and the segments."""
+"""The examples of the API's documentation. Pasted into a stack that runs the demo they work: it has
+the template and the segments.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ CREATE: Mapping[str, Any] = MappingProxyType(
         "throttleConfig": {"messagesPerHour": 10000, "messagesPerDay": 100000},
     }
 )
-UPDATE: Mapping[str, Any] = MappingProxyType({"name": "January Newsletter, corrected", "throttleConfig": {"messagesPerHour": 20000}})
+UPDATE: Mapping[str, Any] = MappingProxyType(
+    {"name": "January Newsletter, corrected", "throttleConfig": {"messagesPerHour": 20000}}
+)
 REASON: Mapping[str, Any] = MappingProxyType({"reason": "the price in the subject is wrong"})
 
 # As create, start and pause answer. Read answers have `waiting` and `progress` beside it.
@@ -67,15 +71,32 @@ DRAFT: Mapping[str, Any] = MappingProxyType(
         "winnerVariantId": None,
     }
 )
-RUNNING = MappingProxyType({**DRAFT, "status": "running", "version": 2, "startedAt": "2026-01-28T09:00:00.417Z"})
-PAUSED = MappingProxyType({**RUNNING, "status": "paused", "version": 3, "statusReason": REASON["reason"], "inFlight": 5000})
+RUNNING = MappingProxyType(
+    {**DRAFT, "status": "running", "version": 2, "startedAt": "2026-01-28T09:00:00.417Z"}
+)
+PAUSED = MappingProxyType(
+    {
+        **RUNNING,
+        "status": "paused",
+        "version": 3,
+        "statusReason": REASON["reason"],
+        "inFlight": 5000,
+    }
+)
 CANCELLED = MappingProxyType({**PAUSED, "status": "cancelled", "version": 4, "inFlight": 0})
 SHOWN = MappingProxyType(
     {
         **RUNNING,
         "totalRecipients": 10000,
         "waiting": {"reason": "quota", "until": "2026-01-28T10:00:00.417Z"},
-        "progress": {"sent": 9800, "skipped": 0, "inFlight": 0, "remaining": 200, "rate": 0.0, "eta": None},
+        "progress": {
+            "sent": 9800,
+            "skipped": 0,
+            "inFlight": 0,
+            "remaining": 200,
+            "rate": 0.0,
+            "eta": None,
+        },
     }
 )
 STATS: Mapping[str, Any] = MappingProxyType(
@@ -127,18 +148,29 @@ RECIPIENT: Mapping[str, Any] = MappingProxyType(
 
 
 async def install(connection: Connection, tenant: str) -> None:
-    """Give the tenant what CREATE refers to, its first 500 contacts with an email address in the segment. Repeating it is harmless.
+    """Give the tenant what CREATE refers to, its first 500 contacts with an email address in the
+    segment. Repeating it is harmless.
 
     The ids are global: the first tenant that asks keeps them.
     """
     if await connection.fetchval("SELECT 1 FROM templates WHERE id = $1", TEMPLATE):
         return
-    content = {"subject": "January at Acme", "html": "<p>Hello {{ firstName | default('there') }}, this is our news.</p>"}
-    template = await create_template(connection, tenant, "Example of the API documentation", "email", content)
+    content = {
+        "subject": "January at Acme",
+        "html": "<p>Hello {{ firstName | default('there') }}, this is our news.</p>",
+    }
+    template = await create_template(
+        connection, tenant, "Example of the API documentation", "email", content
+    )
     await connection.execute("UPDATE templates SET id = $2 WHERE id = $1", template.id, TEMPLATE)
-    for segment_id, name in ((SEGMENT, "Active subscribers (API example)"), (EXCLUDED, "Not this time (API example)")):
+    for segment_id, name in (
+        (SEGMENT, "Active subscribers (API example)"),
+        (EXCLUDED, "Not this time (API example)"),
+    ):
         segment = await segment_named(connection, tenant, name)
-        await connection.execute("UPDATE segments SET id = $2 WHERE id = $1", segment.id, segment_id)
+        await connection.execute(
+            "UPDATE segments SET id = $2 WHERE id = $1", segment.id, segment_id
+        )
     await connection.execute(
         "INSERT INTO segment_members (segment_id, contact_id, tenant_id)"
         " SELECT $1, id, tenant_id FROM contacts WHERE tenant_id = $2 AND email IS NOT NULL ORDER BY id LIMIT 500",

@@ -1,4 +1,5 @@
-"""The OpenAPI document: what the routes say of themselves, with the problems, the API key and examples added.
+"""The OpenAPI document: what the routes say of themselves, with the problems, the API key and
+examples added.
 
 `python -m api.documents.openapi` writes docs/openapi.json; a test compares the two.
 """
@@ -41,10 +42,16 @@ _PROBLEM: Mapping[str, Any] = {
     "required": ["success", "type", "title", "status", "detail", "errors", "correlationId"],
     "properties": {
         "success": {"const": False},
-        "type": {"type": "string", "description": "urn:campaigns:problem:<code>; the codes do not change"},
+        "type": {
+            "type": "string",
+            "description": "urn:campaigns:problem:<code>; the codes do not change",
+        },
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "a sentence for people: what is wrong, which rule, which limit"},
+        "detail": {
+            "type": "string",
+            "description": "a sentence for people: what is wrong, which rule, which limit",
+        },
         "errors": {
             "type": "array",
             "items": {
@@ -53,7 +60,10 @@ _PROBLEM: Mapping[str, Any] = {
                 "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
             },
         },
-        "correlationId": {"type": "string", "description": "your X-Correlation-Id, else one made for this request; it is in our logs"},
+        "correlationId": {
+            "type": "string",
+            "description": "your X-Correlation-Id, else one made for this request; it is in our logs",
+        },
     },
 }
 _PAGED = {"page": 1, "pageSize": 20, "total": 1, "totalPages": 1}
@@ -63,15 +73,28 @@ EXAMPLES: Mapping[str, tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
     "campaigns.create": (examples.CREATE, {"success": True, "data": dict(examples.DRAFT)}),
     "campaigns.page": (None, {"success": True, "data": [dict(examples.SHOWN)], "meta": _PAGED}),
     "campaigns.one": (None, {"success": True, "data": dict(examples.SHOWN)}),
-    "campaigns.update": (examples.UPDATE, {"success": True, "data": {**examples.DRAFT, **examples.UPDATE, "version": 2}}),
+    "campaigns.update": (
+        examples.UPDATE,
+        {"success": True, "data": {**examples.DRAFT, **examples.UPDATE, "version": 2}},
+    ),
     "campaigns.delete": (None, None),
     "campaigns.start": (None, {"success": True, "data": dict(examples.RUNNING)}),
     "campaigns.pause": (examples.REASON, {"success": True, "data": dict(examples.PAUSED)}),
     "campaigns.resume": (None, {"success": True, "data": {**examples.RUNNING, "version": 4}}),
     "campaigns.cancel": (examples.REASON, {"success": True, "data": dict(examples.CANCELLED)}),
     "campaigns.trigger": (examples.TRIGGER, {"success": True, "data": dict(examples.TRIGGERED)}),
-    "campaigns.stats": (None, {"success": True, "data": {**examples.STATS, "variants": list(ab_test_examples.VARIANTS)}}),
-    "campaigns.recipients": (None, {"success": True, "data": [dict(examples.RECIPIENT)], "meta": {**_PAGED, "nextCursor": None}}),
+    "campaigns.stats": (
+        None,
+        {"success": True, "data": {**examples.STATS, "variants": list(ab_test_examples.VARIANTS)}},
+    ),
+    "campaigns.recipients": (
+        None,
+        {
+            "success": True,
+            "data": [dict(examples.RECIPIENT)],
+            "meta": {**_PAGED, "nextCursor": None},
+        },
+    ),
     **ab_test_examples.OPERATIONS,
     **schedule_examples.OPERATIONS,
     **directory_examples.OPERATIONS,
@@ -93,7 +116,12 @@ _READY: Mapping[str, Any] = {
 _PARTS = {"postgres": True, "stats": True, "sending": True, "reports": True}
 # Health answers are for probes and have no envelope: operation -> status -> (schema, example)
 _HEALTH: Mapping[str, Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] = {
-    "health.alive": {"200": ({"type": "object", "required": ["alive"], "properties": {"alive": _TRUTH}}, {"alive": True})},
+    "health.alive": {
+        "200": (
+            {"type": "object", "required": ["alive"], "properties": {"alive": _TRUTH}},
+            {"alive": True},
+        )
+    },
     "health.ready": {
         "200": (_READY, {"ready": True, "parts": _PARTS}),
         "503": (_READY, {"ready": False, "parts": {**_PARTS, "stats": False}}),
@@ -111,7 +139,13 @@ def documented(app: FastAPI) -> Callable[[], dict[str, Any]]:
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            made = get_openapi(title=app.title, version=app.version, summary=app.summary, description=_INTRODUCTION, routes=app.routes)
+            made = get_openapi(
+                title=app.title,
+                version=app.version,
+                summary=app.summary,
+                description=_INTRODUCTION,
+                routes=app.routes,
+            )
             app.openapi_schema = _completed(made)
         return app.openapi_schema
 
@@ -121,7 +155,13 @@ def documented(app: FastAPI) -> Callable[[], dict[str, Any]]:
 def _completed(document: dict[str, Any]) -> dict[str, Any]:
     components = document["components"]
     components["schemas"] |= {"Problem": _PROBLEM, **answer_schemas.components()}
-    components["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer", "description": "`campaigns tenant create` prints one"}}
+    components["securitySchemes"] = {
+        "apiKey": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "`campaigns tenant create` prints one",
+        }
+    }
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name, None)
     for path, operations in document["paths"].items():
@@ -129,14 +169,22 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
             operation["responses"].pop("422", None)
             if path.startswith("/api/"):
                 operation["security"] = [{"apiKey": []}]
-                declared = [int(status) for status in operation["responses"] if status.startswith("4")]
-                operation["responses"] |= {str(status): _refusal(status) for status in (*_refusals(method, path, operation), *declared)}
+                declared = [
+                    int(status) for status in operation["responses"] if status.startswith("4")
+                ]
+                operation["responses"] |= {
+                    str(status): _refusal(status)
+                    for status in (*_refusals(method, path, operation), *declared)
+                }
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] = _never_null(parameter["schema"])
             _add_shape(operation)
             for status, (schema, shown) in _HEALTH.get(operation["operationId"], {}).items():
                 content = {"application/json": {"schema": dict(schema), "example": dict(shown)}}
-                operation["responses"][status] = {"description": "Ready" if status == "200" else "Not ready", "content": content}
+                operation["responses"][status] = {
+                    "description": "Ready" if status == "200" else "Not ready",
+                    "content": content,
+                }
             _add_examples(operation)
     return document
 
@@ -151,7 +199,9 @@ def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
 def _add_shape(operation: dict[str, Any]) -> None:
     if operation["operationId"] in SHAPES:
         for status in filter(_is_success, operation["responses"]):
-            operation["responses"][status]["content"] = {"application/json": {"schema": answer_schemas.answer(operation["operationId"])}}
+            operation["responses"][status]["content"] = {
+                "application/json": {"schema": answer_schemas.answer(operation["operationId"])}
+            }
 
 
 def _is_success(status: str) -> bool:
@@ -172,7 +222,11 @@ def _copy(example: Any) -> Any:
 
 
 def _refusals(method: str, path: str, operation: Mapping[str, Any]) -> Iterable[int]:
-    headers = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "header"}
+    headers = {
+        parameter["name"]
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] == "header"
+    }
     if headers or "requestBody" in operation:
         yield 400
     yield from (401, 403)
@@ -189,9 +243,14 @@ def _refusals(method: str, path: str, operation: Mapping[str, Any]) -> Iterable[
 
 def _refusal(status: int) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Problem"}
-    refusal: dict[str, Any] = {"description": TITLES[status], "content": {"application/problem+json": {"schema": schema}}}
+    refusal: dict[str, Any] = {
+        "description": TITLES[status],
+        "content": {"application/problem+json": {"schema": schema}},
+    }
     if status in (429, 503):
-        refusal["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+        refusal["headers"] = {
+            "Retry-After": {"description": "seconds", "schema": {"type": "integer"}}
+        }
     return refusal
 
 

@@ -1,4 +1,6 @@
-"""Examples of the routes that look at a campaign before it is sent; the identifiers are those of api/documents/examples.py."""
+"""Examples of the routes that look at a campaign before it is sent; the identifiers are those of
+api/documents/examples.py.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,15 @@ _PREVIEW = {
     "variants": [
         {
             "variantId": None,
-            "content": {"subject": "January at Acme", "html": "<p>Hello Ana, this is our news.</p>"},
+            "content": {
+                "subject": "January at Acme",
+                "html": "<p>Hello Ana, this is our news.</p>",
+            },
             "from": _SENDER,
-            "headers": {"List-Unsubscribe": f"<{_UNSUBSCRIBE}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"},
+            "headers": {
+                "List-Unsubscribe": f"<{_UNSUBSCRIBE}>",
+                "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            },
             "options": None,
             "hints": {"bytes": 153, "limit": 102000},
         }
@@ -31,18 +39,33 @@ _PREVIEW = {
 _AUDIENCE = {
     "total": 9800,
     "inSegments": 10000,
-    "excluded": {"excluded-segment": 120, "suppressed": 40, "no-address": 30, "duplicate-address": 10},
+    "excluded": {
+        "excluded-segment": 120,
+        "suppressed": 40,
+        "no-address": 30,
+        "duplicate-address": 10,
+    },
     "limit": 1000000,
     "isOverLimit": False,
     "segments": None,
 }
 _TO = {"messageId": _MESSAGE_ID, "to": "me@example.com", "variantId": None}
 _TESTS = {"campaignId": _CAMPAIGN_ID, "contactId": _CONTACT_ID, "messages": [_TO]}
-_NOT_SAVED = {"channel": "email", "segmentIds": [str(examples.SEGMENT)], "excludeSegmentIds": [str(examples.EXCLUDED)]}
+_NOT_SAVED = {
+    "channel": "email",
+    "segmentIds": [str(examples.SEGMENT)],
+    "excludeSegmentIds": [str(examples.EXCLUDED)],
+}
 
 OPERATIONS: Mapping[str, tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]] = {
     "campaigns.preview": (
-        {"contact": {"firstName": "Ana", "email": "ana@example.com", "attributes": {"plan": "pro"}}},
+        {
+            "contact": {
+                "firstName": "Ana",
+                "email": "ana@example.com",
+                "attributes": {"plan": "pro"},
+            }
+        },
         {"success": True, "data": _PREVIEW},
     ),
     "campaigns.audience": (None, {"success": True, "data": _AUDIENCE}),

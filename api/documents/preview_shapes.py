@@ -10,7 +10,9 @@ from streams.contracts.envelope import Record
 
 
 class VariantPreview(Record, frozen=True):
-    """What is sent under a variant, null = without a test. `hints` say what it costs: of an SMS encoding, units, segments, unitsLeft."""
+    """What is sent under a variant, null = without a test. `hints` say what it costs: of an SMS
+    encoding, units, segments, unitsLeft.
+    """
 
     variant_id: str | None
     content: dict[str, str]
@@ -39,7 +41,9 @@ class Segments(Record, frozen=True):
 
 
 class AudienceCount(Record, frozen=True):
-    """`inSegments` = `total` + everybody in `excluded`. `segments` is null for other channels, and when nobody's text can be rendered."""
+    """`inSegments` = `total` + everybody in `excluded`. `segments` is null for other channels, and
+    when nobody's text can be rendered.
+    """
 
     total: int
     in_segments: int

@@ -1,4 +1,6 @@
-"""The page at `/docs`: the API's reference in Swagger UI, whose files come from the package `fastapi-swagger` and from nowhere else."""
+"""The page at `/docs`: the API's reference in Swagger UI, whose files come from the package
+`fastapi-swagger` and from nowhere else.
+"""
 
 from __future__ import annotations
 

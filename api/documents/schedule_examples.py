@@ -1,4 +1,6 @@
-"""The examples of the routes of time in the API's documentation; the schedule verb's works until its time has come."""
+"""The examples of the routes of time in the API's documentation; the schedule verb's works until
+its time has come.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,21 @@ from typing import Any
 
 from api.documents import examples
 
-SCHEDULE: Mapping[str, Any] = MappingProxyType({"scheduledAt": "2036-01-28T09:00:00", "timezone": "America/New_York"})
-SCHEDULED: Mapping[str, Any] = MappingProxyType(
-    {**examples.DRAFT, "status": "scheduled", "version": 2, "scheduledAt": "2036-01-28T14:00:00.000Z", "timezone": "America/New_York"}
+SCHEDULE: Mapping[str, Any] = MappingProxyType(
+    {"scheduledAt": "2036-01-28T09:00:00", "timezone": "America/New_York"}
 )
-_WEEKLY = MappingProxyType({"cron": "0 9 * * 1", "timezone": "America/New_York", "maxOccurrences": 52})
+SCHEDULED: Mapping[str, Any] = MappingProxyType(
+    {
+        **examples.DRAFT,
+        "status": "scheduled",
+        "version": 2,
+        "scheduledAt": "2036-01-28T14:00:00.000Z",
+        "timezone": "America/New_York",
+    }
+)
+_WEEKLY = MappingProxyType(
+    {"cron": "0 9 * * 1", "timezone": "America/New_York", "maxOccurrences": 52}
+)
 CHILD = MappingProxyType(
     {
         **examples.SHOWN,
@@ -38,9 +50,11 @@ SERIES: Mapping[str, Any] = MappingProxyType(
 )
 
 # Operation -> (example of the body, example of the answer)
-OPERATIONS: Mapping[str, tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]] = MappingProxyType(
-    {
-        "campaigns.schedule": (SCHEDULE, {"success": True, "data": dict(SCHEDULED)}),
-        "campaigns.series": (None, {"success": True, "data": dict(SERIES)}),
-    }
+OPERATIONS: Mapping[str, tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]] = (
+    MappingProxyType(
+        {
+            "campaigns.schedule": (SCHEDULE, {"success": True, "data": dict(SCHEDULED)}),
+            "campaigns.series": (None, {"success": True, "data": dict(SERIES)}),
+        }
+    )
 )

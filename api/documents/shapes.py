@@ -1,7 +1,8 @@
-"""What `data` of an answer looks like, by operation: the values that the stores return, and beside them what only the API knows.
+"""What `data` of an answer looks like, by operation: the values that the stores return, and beside
+them what only the API knows.
 
-The schemas of the OpenAPI document are made of these (answer_schemas.py); a test checks every documented example, and the fuzzer
-every real answer, against them.
+The schemas of the OpenAPI document are made of these (answer_schemas.py); a test checks every
+documented example, and the fuzzer every real answer, against them.
 """
 
 from __future__ import annotations
@@ -36,12 +37,16 @@ from tables.directory.suppressions import Suppression
 class Waiting(Record, frozen=True):
     """Why the campaign does not move, and until when, if that is known."""
 
-    reason: Literal["audience", "quota", "paused", "not-before", "ab-test", "running-limit", "dependency-down"]
+    reason: Literal[
+        "audience", "quota", "paused", "not-before", "ab-test", "running-limit", "dependency-down"
+    ]
     until: str | None
 
 
 class Progress(Record, frozen=True):
-    """Live: messages `sent`, recipients `skipped`, granted and not yet sent, and left; `rate` per second; `eta` is null without one."""
+    """Live: messages `sent`, recipients `skipped`, granted and not yet sent, and left; `rate` per
+    second; `eta` is null without one.
+    """
 
     sent: int
     skipped: int
@@ -70,7 +75,9 @@ class VariantStats(Record, frozen=True):
 
 
 class Stats(Record, frozen=True):
-    """Unique counts. Rates are percent: opens and clicks of the delivered, bounces of the sent. `skipped` is by reason."""
+    """Unique counts. Rates are percent: opens and clicks of the delivered, bounces of the sent.
+    `skipped` is by reason.
+    """
 
     campaign_id: str
     total_recipients: int
@@ -122,7 +129,9 @@ class AbDecision(Record, frozen=True):
 
 
 class AbTestShown(Record, frozen=True):
-    """The plan, its state, what was decided and on which figures (`evaluation`), and the figures as they are now (`current`)."""
+    """The plan, its state, what was decided and on which figures (`evaluation`), and the figures as
+    they are now (`current`).
+    """
 
     campaign_id: str
     variants: list[AbVariant]
@@ -182,7 +191,9 @@ class Occurrence(Record, frozen=True):
 
 
 class Series(Record, frozen=True):
-    """A recurring campaign: how many occurrences have started, the next ten, and the newest twenty children."""
+    """A recurring campaign: how many occurrences have started, the next ten, and the newest twenty
+    children.
+    """
 
     campaign_id: str
     status: str
@@ -193,7 +204,10 @@ class Series(Record, frozen=True):
 
 
 SHAPES: Mapping[str, Shape] = {
-    **{f"campaigns.{verb}": Shape(Campaign) for verb in ("create", "update", "schedule", "start", "pause", "resume", "cancel")},
+    **{
+        f"campaigns.{verb}": Shape(Campaign)
+        for verb in ("create", "update", "schedule", "start", "pause", "resume", "cancel")
+    },
     "campaigns.create_ab_test": Shape(Campaign),
     "campaigns.declare_winner": Shape(Campaign),
     "campaigns.ab_test": Shape(AbTestShown),

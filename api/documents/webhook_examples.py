@@ -24,15 +24,19 @@ _ASKED: Mapping[str, Any] = MappingProxyType(
         "provider": "ses",
         "url": "https://campaigns.example.com/webhooks/ses/acme",
         "isSet": ["topicArns"],
-        "pendingSubscriptions": [{"topicArn": _TOPIC, "subscribeUrl": _CONFIRM, "askedAt": "2026-01-28T08:57:40.001Z"}],
+        "pendingSubscriptions": [
+            {"topicArn": _TOPIC, "subscribeUrl": _CONFIRM, "askedAt": "2026-01-28T08:57:40.001Z"}
+        ],
     }
 )
 
 # Operation -> (example of the body, example of the answer)
-OPERATIONS: Mapping[str, tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]] = MappingProxyType(
-    {
-        "webhooks.put": ({"publicKey": _KEY}, {"success": True, "data": dict(_SET)}),
-        "webhooks.one": (None, {"success": True, "data": dict(_ASKED)}),
-        "webhooks.delete": (None, None),
-    }
+OPERATIONS: Mapping[str, tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]] = (
+    MappingProxyType(
+        {
+            "webhooks.put": ({"publicKey": _KEY}, {"success": True, "data": dict(_SET)}),
+            "webhooks.one": (None, {"success": True, "data": dict(_ASKED)}),
+            "webhooks.delete": (None, None),
+        }
+    )
 )

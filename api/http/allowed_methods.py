@@ -1,4 +1,6 @@
-"""Which methods an address knows: 405 lists all of them, and an address that is spelled out is never taken for an id."""
+"""Which methods an address knows: 405 lists all of them, and an address that is spelled out is
+never taken for an id.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,9 @@ class Address:
 
 
 class KnownMethods:
-    """Answers 405 before a route is looked for. The framework would name the methods of one route only, and `DELETE /contacts/import`
-    would delete the contact `import`."""
+    """Answers 405 before a route is looked for. The framework would name the methods of one route
+    only, and `DELETE /contacts/import` would delete the contact `import`.
+    """
 
     def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
         """`routes` may grow until the first request."""
@@ -37,7 +40,9 @@ class KnownMethods:
         if known is None or scope["method"] in known:
             return await self._app(scope, receive, send)
         headers = {"Allow": ", ".join(sorted(known))}
-        answer = problem(Request(scope), 405, METHOD_NOT_ALLOWED, code="method-not-allowed", headers=headers)
+        answer = problem(
+            Request(scope), 405, METHOD_NOT_ALLOWED, code="method-not-allowed", headers=headers
+        )
         return await answer(scope, receive, send)
 
     def _known(self, path: str) -> frozenset[str] | None:
@@ -51,11 +56,16 @@ class KnownMethods:
         for path, pattern, one in _routes(self._routes):
             methods.setdefault(path, set()).update(one)
             patterns[path] = pattern
-        return [Address(patterns[path], path.count("{"), frozenset(found)) for path, found in methods.items()]
+        return [
+            Address(patterns[path], path.count("{"), frozenset(found))
+            for path, found in methods.items()
+        ]
 
 
 def _routes(routes: Sequence[BaseRoute]) -> Iterator[tuple[str, re.Pattern[str], set[str]]]:
-    """Those of the API. The plain routes of webhooks overlap on purpose: one provider's GET, every provider's POST."""
+    """Those of the API. The plain routes of webhooks overlap on purpose: one provider's GET, every
+    provider's POST.
+    """
     for context in iter_route_contexts(routes):
         if isinstance(context.original_route, APIRoute) and context.path and context.methods:
             yield context.path, context.path_regex, context.methods

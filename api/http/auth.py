@@ -1,4 +1,6 @@
-"""Who is calling: a bearer API key or JWT, or the dashboard's session cookie that holds a key; and what the caller's role allows."""
+"""Who is calling: a bearer API key or JWT, or the dashboard's session cookie that holds a key; and
+what the caller's role allows.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,21 @@ from tables.database.connection import Connection, translated
 from tables.tenants.tenants import ROLES, Caller, verify
 
 COOKIE = "campaigns_session"
-_PATIENCE = 5.0  # seconds for a free connection; every request asks here first, so a frozen database makes 503s and no queue
+# seconds for a free connection; every request asks here first, so a frozen database makes 503s and
+# no queue
+_PATIENCE = 5.0
 
 
 def api_key(request: Request) -> str:
-    """The key of the request. A cookie counts only for reads and for requests our own page made (a foreign page cannot set the header)."""
+    """The key of the request. A cookie counts only for reads and for requests our own page made (a
+    foreign page cannot set the header).
+    """
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and key:
         return key.strip()
-    is_ours = request.method in ("GET", "HEAD") or request.headers.get("x-requested-with") == "dashboard"
+    is_ours = (
+        request.method in ("GET", "HEAD") or request.headers.get("x-requested-with") == "dashboard"
+    )
     return request.cookies.get(COOKIE, "") if is_ours else ""
 
 
@@ -34,7 +42,9 @@ async def caller(request: Request) -> Caller:
 
 
 async def identify(request: Request, credential: str) -> Caller:
-    """Whom the API key or, where an issuer is set, the JWT names. Raises UnauthorizedError, ForbiddenError, DependencyDownError."""
+    """Whom the API key or, where an issuer is set, the JWT names. Raises UnauthorizedError,
+    ForbiddenError, DependencyDownError.
+    """
     state = request.app.state
     named = await state.tokens.verify(credential) if state.tokens and is_jwt(credential) else None
     with translated():
@@ -49,11 +59,15 @@ async def identify(request: Request, credential: str) -> Caller:
 
 
 async def _exists(connection: Connection, tenant: str) -> bool:
-    return bool(await connection.fetchval("SELECT EXISTS (SELECT 1 FROM tenants WHERE id = $1)", tenant))
+    return bool(
+        await connection.fetchval("SELECT EXISTS (SELECT 1 FROM tenants WHERE id = $1)", tenant)
+    )
 
 
 async def _counted(request: Request, who: Annotated[Caller, Depends(caller)]) -> Caller:
-    """Raises RateLimitedError. What the caller has left goes into the answer's headers (api/http/limits.py)."""
+    """Raises RateLimitedError. What the caller has left goes into the answer's headers
+    (api/http/limits.py).
+    """
     request.state.quota = request.app.state.rate_limit.take(who.key_id)
     return who
 

@@ -1,4 +1,6 @@
-"""Bearer JWTs of a company's own identity provider (RFC 7519), taken beside API keys when `CAMPAIGNS_JWT_ISSUER` is set."""
+"""Bearer JWTs of a company's own identity provider (RFC 7519), taken beside API keys when
+`CAMPAIGNS_JWT_ISSUER` is set.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def is_jwt(credential: str) -> bool:
 
 
 class Tokens:
-    """Tells whom a token names: claims -> tenant, user, role. Whether the tenant exists is not asked here."""
+    """Tells whom a token names: claims -> tenant, user, role. Whether the tenant exists is not
+    asked here.
+    """
 
     def __init__(self, settings: Settings, keys: SigningKeys) -> None:
         self._settings, self._keys = settings, keys
@@ -47,7 +51,9 @@ class Tokens:
         await self._keys.close()
 
     async def verify(self, token: str) -> Caller:
-        """Raises UnauthorizedError for a bad token, ForbiddenError for a good one that names no tenant or role, DependencyDownError."""
+        """Raises UnauthorizedError for a bad token, ForbiddenError for a good one that names no
+        tenant or role, DependencyDownError.
+        """
         claims = self._claims(token, await self._keys.key(_key_id(token)))
         return caller_of(claims, self._settings)
 
@@ -63,7 +69,9 @@ class Tokens:
                 options={"require": list(_REQUIRED)},
             )
         except jwt.InvalidTokenError as error:
-            raise _refused(_REASONS.get(type(error), "its signature or its form is wrong")) from error
+            raise _refused(
+                _REASONS.get(type(error), "its signature or its form is wrong")
+            ) from error
         except (ValueError, RecursionError) as error:
             raise _refused("its signature or its form is wrong") from error
 
@@ -86,13 +94,19 @@ def _refused(why: str) -> UnauthorizedError:
 
 
 def caller_of(claims: Mapping[str, Any], settings: Settings) -> Caller:
-    """The user is `sub` when that is a UUID, else derived from issuer and `sub`, always the same. Raises ForbiddenError."""
+    """The user is `sub` when that is a UUID, else derived from issuer and `sub`, always the same.
+    Raises ForbiddenError.
+    """
     tenant, named = claims.get(settings.jwt_tenant_claim), claims.get(settings.jwt_role_claim)
     if not isinstance(tenant, str) or not TENANT_ID.fullmatch(tenant):
-        raise ForbiddenError(f"The token names no tenant: its claim {settings.jwt_tenant_claim} must be a tenant's name.")
+        raise ForbiddenError(
+            f"The token names no tenant: its claim {settings.jwt_tenant_claim} must be a tenant's name."
+        )
     roles = [role for role in ROLES if role in (named if isinstance(named, list) else [named])]
     if not roles:
-        raise ForbiddenError(f"The token names no role: its claim {settings.jwt_role_claim} must be one of {', '.join(ROLES)}.")
+        raise ForbiddenError(
+            f"The token names no role: its claim {settings.jwt_role_claim} must be one of {', '.join(ROLES)}."
+        )
     user = _user(str(claims["sub"]), settings.jwt_issuer)
     return Caller(tenant, user, roles[-1], f"jwt-{user}")
 

@@ -1,4 +1,6 @@
-"""`Idempotency-Key` for what is created: a repeat within 24 hours gets the first answer and makes nothing."""
+"""`Idempotency-Key` for what is created: a repeat within 24 hours gets the first answer and makes
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +25,28 @@ async def first_answer(
     work: Callable[[Connection], Awaitable[dict[str, Any]]],
     secret: str = "",
 ) -> dict[str, Any]:
-    """What `work` answers, or answered the first time; without a key it is just done. One transaction, nothing of a refusal stays.
+    """What `work` answers, or answered the first time; without a key it is just done. One
+    transaction, nothing of a refusal stays.
 
-    `content` tells a repeat from another request under the same key, which raises ConflictError. The member named `secret` is not kept,
-    so a repeat does not have it. Raises the refusal, the first one again for a repeat.
+    `content` tells a repeat from another request under the same key, which raises ConflictError.
+    The member named `secret` is not kept, so a repeat does not have it. Raises the refusal, the
+    first one again for a repeat.
     """
     with translated():
         async with request.app.state.pool.acquire() as connection, connection.transaction():
             if key is None:
                 return await work(connection)
-            answer = await _remembered(connection, Identity(tenant, "rest", key, dict(content)), work, secret)
+            answer = await _remembered(
+                connection, Identity(tenant, "rest", key, dict(content)), work, secret
+            )
     return answer.result() or {}
 
 
 async def _remembered(
-    connection: Connection, identity: Identity, work: Callable[[Connection], Awaitable[dict[str, Any]]], secret: str
+    connection: Connection,
+    identity: Identity,
+    work: Callable[[Connection], Awaitable[dict[str, Any]]],
+    secret: str,
 ) -> Answer:
     at = datetime.now(UTC)
     if (known := await answers.recall(connection, identity, at)) is not None:

@@ -1,4 +1,6 @@
-"""Request bodies are strict JSON in UTF-8: no NaN, no half surrogates, no number that overflows, no name twice, no nesting without end."""
+"""Request bodies are strict JSON in UTF-8: no NaN, no half surrogates, no number that overflows, no
+name twice, no nesting without end.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-_MOST_MEMBERS = 10_000  # of one object: to refuse 55,000 unknown fields one by one takes half a second in which nobody else is served
+# of one object: to refuse 55,000 unknown fields one by one takes half a second in which nobody else
+# is served
+_MOST_MEMBERS = 10_000
 
 
 class JsonRoute(APIRoute):
-    """A route whose body is parsed strictly: 415 for another content type, 400 for what is not JSON."""
+    """A route whose body is parsed strictly: 415 for another content type, 400 for what is not
+    JSON.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -28,7 +34,9 @@ class JsonRoute(APIRoute):
 
 
 class _JsonRequest(Request):
-    """Python's own parser takes NaN and lone surrogates, which PostgreSQL and our answers would choke on."""
+    """Python's own parser takes NaN and lone surrogates, which PostgreSQL and our answers would
+    choke on.
+    """
 
     async def body(self) -> bytes:
         content = await super().body()
@@ -49,7 +57,9 @@ class _JsonRequest(Request):
 
 
 def _distinct(members: list[tuple[str, Any]]) -> None:
-    """Two members of one name mean two things to two readers (RFC 8259, section 4). Raises ValueError."""
+    """Two members of one name mean two things to two readers (RFC 8259, section 4). Raises
+    ValueError.
+    """
     if len(members) > _MOST_MEMBERS:
         raise ValueError(f"an object has more than {_MOST_MEMBERS:,} members")
     if len({name for name, _ in members}) < len(members):
@@ -58,8 +68,14 @@ def _distinct(members: list[tuple[str, Any]]) -> None:
 
 def _is_json(content_type: str) -> bool:
     kind = content_type.partition(";")[0].strip().lower()
-    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    return kind == "application/json" or (
+        kind.startswith("application/") and kind.endswith("+json")
+    )
 
 
 def _reason(error: Exception) -> str:
-    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).removeprefix("JSON is malformed: ").lower()
+    return (
+        "it is not UTF-8"
+        if isinstance(error, UnicodeDecodeError)
+        else str(error).removeprefix("JSON is malformed: ").lower()
+    )

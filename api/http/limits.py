@@ -1,4 +1,6 @@
-"""What one request and one caller may ask for: the length of the address, the size of the body, the requests per minute."""
+"""What one request and one caller may ask for: the length of the address, the size of the body, the
+requests per minute.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,13 @@ _MINUTE = 60.0
 
 
 class BodyLimit:
-    """Answers 413 to a body over the limit, whether it declares its length or not, and 414 to an address without end."""
+    """Answers 413 to a body over the limit, whether it declares its length or not, and 414 to an
+    address without end.
+    """
 
-    def __init__(self, app: ASGIApp, limit: int = MAX_BODY, larger: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, limit: int = MAX_BODY, larger: Mapping[str, int] | None = None
+    ) -> None:
         """`limit` in bytes, except for the paths in `larger`."""
         self._app, self._limit, self._larger = app, limit, larger or {}
 
@@ -61,7 +67,9 @@ class Quota:
 
 
 class RateLimit:
-    """So many requests per caller in each minute of this process's clock. Only callers with a good key are counted: memory is bounded."""
+    """So many requests per caller in each minute of this process's clock. Only callers with a good
+    key are counted: memory is bounded.
+    """
 
     def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         """0 = no limit."""
@@ -69,7 +77,9 @@ class RateLimit:
         self._until, self._taken = 0.0, dict[str, int]()
 
     def take(self, caller: str) -> Quota | None:
-        """Counts one request; None without a limit. Raises RateLimitedError when the minute's requests are used up."""
+        """Counts one request; None without a limit. Raises RateLimitedError when the minute's
+        requests are used up.
+        """
         if not self._limit:
             return None
         now = self._clock()
@@ -77,23 +87,35 @@ class RateLimit:
             self._until, self._taken = now + _MINUTE, {}
         reset, taken = math.ceil(self._until - now), self._taken.get(caller, 0)
         if taken >= self._limit:
-            raise RateLimitedError(f"The limit is {self._limit:,} requests per minute and key; wait {reset} s.", retry_after=reset)
+            raise RateLimitedError(
+                f"The limit is {self._limit:,} requests per minute and key; wait {reset} s.",
+                retry_after=reset,
+            )
         self._taken[caller] = taken + 1
         return Quota(self._limit, self._limit - taken - 1, reset)
 
 
 class QuotaHeaders:
-    """Puts the caller's quota into every answer, as the draft draft-ietf-httpapi-ratelimit-headers-06 spells it."""
+    """Puts the caller's quota into every answer, as the draft
+    draft-ietf-httpapi-ratelimit-headers-06 spells it.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def marked(message: Message) -> None:
-            quota = scope.get("state", {}).get("quota") if message["type"] == "http.response.start" else None
+            quota = (
+                scope.get("state", {}).get("quota")
+                if message["type"] == "http.response.start"
+                else None
+            )
             if quota is not None:
                 headers = MutableHeaders(scope=message)
-                headers["RateLimit-Limit"], headers["RateLimit-Remaining"] = str(quota.limit), str(quota.remaining)
+                headers["RateLimit-Limit"], headers["RateLimit-Remaining"] = (
+                    str(quota.limit),
+                    str(quota.remaining),
+                )
                 headers["RateLimit-Reset"] = str(quota.reset)
             await send(message)
 

@@ -21,7 +21,9 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 def shown(record: Record, **more: Any) -> dict[str, Any]:
-    """The record as the API spells it: camelCase, every field, nulls included, times in RFC 3339 with milliseconds, ids as text."""
+    """The record as the API spells it: camelCase, every field, nulls included, times in RFC 3339
+    with milliseconds, ids as text.
+    """
     fields = {to_camel(name): _plain(getattr(record, name)) for name in record.__struct_fields__}
     return fields | more
 
@@ -34,10 +36,15 @@ def _plain(value: object) -> object:
 
 def pages(found: Sequence[Mapping[str, Any]], page: int, size: int, total: int) -> dict[str, Any]:
     """The answer of a list by page number."""
-    return success(found, meta={"page": page, "pageSize": size, "total": total, "totalPages": -(-total // size)})
+    return success(
+        found,
+        meta={"page": page, "pageSize": size, "total": total, "totalPages": -(-total // size)},
+    )
 
 
 def from_cursor(found: Sequence[Record], limit: int) -> dict[str, Any]:
     """The answer of a list by cursor, given up to `limit` + 1 records that have an id."""
     kept = [shown(record) for record in found[:limit]]
-    return success(kept, meta={"limit": limit, "nextCursor": kept[-1]["id"] if len(found) > limit else None})
+    return success(
+        kept, meta={"limit": limit, "nextCursor": kept[-1]["id"] if len(found) > limit else None}
+    )

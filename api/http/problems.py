@@ -1,4 +1,6 @@
-"""Every refusal as `application/problem+json` (RFC 9457): what is wrong, which rule, which limit, and the correlation id to quote."""
+"""Every refusal as `application/problem+json` (RFC 9457): what is wrong, which rule, which limit,
+and the correlation id to quote.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def correlation_id(request: Request) -> str:
     state = request.state
     if not hasattr(state, "correlation_id"):
         given = request.headers.get("x-correlation-id", "")
-        state.correlation_id = given if 1 <= len(given) <= 128 and given.isprintable() else str(uuid4())
+        state.correlation_id = (
+            given if 1 <= len(given) <= 128 and given.isprintable() else str(uuid4())
+        )
     return str(state.correlation_id)
 
 
@@ -83,7 +87,15 @@ def of_error(request: Request, error: CampaignError) -> Response:
     errors = [{"field": wrong.field, "message": wrong.message} for wrong in error.errors]
     detail = error.detail if len(errors) <= _LISTED else _listed(errors)
     headers = dict(_headers(error))
-    return problem(request, error.status, detail, code=error.code, title=error.title, errors=errors[:_LISTED], headers=headers)
+    return problem(
+        request,
+        error.status,
+        detail,
+        code=error.code,
+        title=error.title,
+        errors=errors[:_LISTED],
+        headers=headers,
+    )
 
 
 def _headers(error: CampaignError) -> Iterator[tuple[str, str]]:
@@ -94,7 +106,9 @@ def _headers(error: CampaignError) -> Iterator[tuple[str, str]]:
 
 
 def _listed(errors: Sequence[dict[str, str]]) -> str:
-    """All of them in one line, the first 50 when there are more: who sends 100,000 wrong fields does not get 100,000 sentences."""
+    """All of them in one line, the first 50 when there are more: who sends 100,000 wrong fields
+    does not get 100,000 sentences.
+    """
     more = f"; and {len(errors) - _LISTED:,} more" if len(errors) > _LISTED else ""
     return "; ".join(f"{one['field']}: {one['message']}" for one in errors[:_LISTED]) + more
 
@@ -102,12 +116,17 @@ def _listed(errors: Sequence[dict[str, str]]) -> str:
 def _of_validation(request: Request, wrong: Sequence[Any]) -> Response:
     """A wrong header is malformed (400); everything else breaks a rule (422)."""
     fields = [
-        {"field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), "message": sentence(item["msg"])}
+        {
+            "field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]),
+            "message": sentence(item["msg"]),
+        }
         for item in wrong
     ]
     is_header = all(item["loc"][0] == "header" for item in wrong)
     code = "malformed" if is_header else "rule-broken"
-    return problem(request, 400 if is_header else 422, _listed(fields), code=code, errors=fields[:_LISTED])
+    return problem(
+        request, 400 if is_header else 422, _listed(fields), code=code, errors=fields[:_LISTED]
+    )
 
 
 def install(app: FastAPI) -> None:
@@ -124,9 +143,22 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         detail = _DETAILS.get(error.status_code, error.detail)
-        return problem(request, error.status_code, detail, code=_CODES.get(error.status_code, ""), headers=error.headers)
+        return problem(
+            request,
+            error.status_code,
+            detail,
+            code=_CODES.get(error.status_code, ""),
+            headers=error.headers,
+        )
 
     @app.exception_handler(Exception)
     async def _bug(request: Request, error: Exception) -> Response:
-        log.error("a request failed", exc_info=error, extra={"correlationId": correlation_id(request)})
-        return problem(request, 500, "The request failed because of a bug. It was logged under this correlation id.", code="internal")
+        log.error(
+            "a request failed", exc_info=error, extra={"correlationId": correlation_id(request)}
+        )
+        return problem(
+            request,
+            500,
+            "The request failed because of a bug. It was logged under this correlation id.",
+            code="internal",
+        )

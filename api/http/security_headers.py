@@ -1,4 +1,6 @@
-"""What the dashboard and the API's reference tell the browser: they load nothing from anywhere else, and no other site learns of them."""
+"""What the dashboard and the API's reference tell the browser: they load nothing from anywhere
+else, and no other site learns of them.
+"""
 
 from __future__ import annotations
 
@@ -18,5 +20,9 @@ _POLICY = "; ".join(
     )
 )
 HEADERS: Mapping[str, str] = MappingProxyType(
-    {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+    {
+        "Content-Security-Policy": _POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
 )

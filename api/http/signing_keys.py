@@ -1,4 +1,6 @@
-"""The public keys of a token issuer (JWKS, RFC 7517): fetched when first needed, kept, and fetched again without being asked too often."""
+"""The public keys of a token issuer (JWKS, RFC 7517): fetched when first needed, kept, and fetched
+again without being asked too often.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ import jwt
 
 from streams.errors import DependencyDownError, UnauthorizedError
 
-# Pinned: what a token's header says decides nothing (RFC 8725, section 3.1). All three are asymmetric, so a public key signs nothing.
+# Pinned: what a token's header says decides nothing (RFC 8725, section 3.1). All three are
+# asymmetric, so a public key signs nothing.
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 _TIMEOUT = 5.0  # seconds for one fetch
 _KEPT = 600.0  # seconds after which keys are fetched again, so that a withdrawn one stops working
@@ -24,7 +27,9 @@ _log = logging.getLogger(__name__)
 
 
 class SigningKeys:
-    """Keys by their id. A fetch that fails keeps the keys of the last good one; only one request at a time waits for it."""
+    """Keys by their id. A fetch that fails keeps the keys of the last good one; only one request at
+    a time waits for it.
+    """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._url, self._clock, self._lock = url, clock, asyncio.Lock()
@@ -33,7 +38,9 @@ class SigningKeys:
         self._fetched = self._tried = _NEVER
 
     async def key(self, key_id: str) -> jwt.PyJWK:
-        """Raises UnauthorizedError when the issuer has no such key, DependencyDownError when it could not be asked."""
+        """Raises UnauthorizedError when the issuer has no such key, DependencyDownError when it
+        could not be asked.
+        """
         if self._is_due(key_id) and not (key_id in self._keys and self._lock.locked()):
             async with self._lock:
                 if self._is_due(key_id):
@@ -60,7 +67,10 @@ class SigningKeys:
                 answer = await self._client.get(self._url)
             found = usable(answer.raise_for_status().json())
         except (httpx.HTTPError, TimeoutError, ValueError, RecursionError) as error:
-            _log.warning("the keys of the token issuer cannot be fetched", extra={"error": type(error).__name__})
+            _log.warning(
+                "the keys of the token issuer cannot be fetched",
+                extra={"error": type(error).__name__},
+            )
             return
         if found:
             self._keys, self._fetched = found, self._tried
@@ -69,7 +79,9 @@ class SigningKeys:
 
 
 def usable(document: Any) -> dict[str, jwt.PyJWK]:
-    """The signing keys of a JWKS document that have an id, one of our algorithms, and a length that is safe. The others are left out."""
+    """The signing keys of a JWKS document that have an id, one of our algorithms, and a length that
+    is safe. The others are left out.
+    """
     found = {}
     listed = document.get("keys") if isinstance(document, dict) else None
     for entry in listed if isinstance(listed, list) else ():
@@ -78,6 +90,11 @@ def usable(document: Any) -> dict[str, jwt.PyJWK]:
             is_weak = key.Algorithm.check_key_length(key.key)
         except (jwt.InvalidTokenError, jwt.PyJWTError, AttributeError, TypeError, ValueError):
             continue
-        if key.key_id and key.algorithm_name in ALGORITHMS and key.public_key_use in (None, "sig") and not is_weak:
+        if (
+            key.key_id
+            and key.algorithm_name in ALGORITHMS
+            and key.public_key_use in (None, "sig")
+            and not is_weak
+        ):
             found[str(key.key_id)] = key
     return found

@@ -1,4 +1,6 @@
-"""Which requests for pixels and links come from machines: by user agent, by address, and by what they say of prefetching."""
+"""Which requests for pixels and links come from machines: by user agent, by address, and by what
+they say of prefetching.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,19 @@ from starlette.datastructures import Headers
 from connectors.machine_traffic import is_machine_address, is_machine_agent
 from streams.settings import Settings
 
-_PREFETCH = ("sec-purpose", "purpose", "x-moz")  # wicg.github.io/nav-speculation/prefetch.html and its two predecessors
+_PREFETCH = (
+    "sec-purpose",
+    "purpose",
+    "x-moz",
+)  # wicg.github.io/nav-speculation/prefetch.html and its two predecessors
 _MOST_HOPS = 20
 Address = IPv4Address | IPv6Address
 
 
 class Machines:
-    """Tells machines from people. Who asks is the peer, or the nearest of `X-Forwarded-For` that is no trusted proxy."""
+    """Tells machines from people. Who asks is the peer, or the nearest of `X-Forwarded-For` that is
+    no trusted proxy.
+    """
 
     def __init__(self, settings: Settings) -> None:
         named = settings.trusted_proxies.split(",") if settings.trusted_proxies else []
@@ -28,13 +36,19 @@ class Machines:
             return True
         if any("prefetch" in headers.get(name, "").lower() for name in _PREFETCH):
             return True
-        forwarded = ",".join(headers.getlist("x-forwarded-for"))  # some proxies add a line of their own, after the caller's
+        forwarded = ",".join(
+            headers.getlist("x-forwarded-for")
+        )  # some proxies add a line of their own, after the caller's
         address = caller(peer, forwarded, self._trusted)
         return address is not None and is_machine_address(address)
 
 
-def caller(peer: str | None, forwarded: str, trusted: Iterable[IPv4Network | IPv6Network]) -> Address | None:
-    """The address that asked, None when it cannot be told. A header from anybody but a trusted proxy could claim anything."""
+def caller(
+    peer: str | None, forwarded: str, trusted: Iterable[IPv4Network | IPv6Network]
+) -> Address | None:
+    """The address that asked, None when it cannot be told. A header from anybody but a trusted
+    proxy could claim anything.
+    """
     address, networks = _address(peer or ""), tuple(trusted)
     for hop in reversed(forwarded.split(",")[-_MOST_HOPS:]):
         if address is None or not any(address in network for network in networks):

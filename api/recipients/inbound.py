@@ -1,9 +1,12 @@
-"""What a verified webhook changes: events on `pipeline.events.v1`, suppressions that hold from the next chunk on.
+"""What a verified webhook changes: events on `pipeline.events.v1`, suppressions that hold from the
+next chunk on.
 
-Identity of an event: its message id and kind, which everything downstream counts once; of a reply: the provider's id of it, bound to the
-message it answers when it is first seen; of a suppression: channel and address. Order of effects: one SQL transaction (tokens and
-suppressions), then Kafka, then the answer. A kill -9 before or between them leaves a request without an answer, which the provider repeats,
-and the repeat changes nothing that is there already. The projection suppresses from the same events once more, seconds later.
+Identity of an event: its message id and kind, which everything downstream counts once; of a reply:
+the provider's id of it, bound to the message it answers when it is first seen; of a suppression:
+channel and address. Order of effects: one SQL transaction (tokens and suppressions), then Kafka,
+then the answer. A kill -9 before or between them leaves a request without an answer, which the
+provider repeats, and the repeat changes nothing that is there already. The projection suppresses
+from the same events once more, seconds later.
 """
 
 from __future__ import annotations
@@ -36,7 +39,9 @@ from tables.tenants import webhook_secrets
 
 _REPLIES_KNOWN = timedelta(days=7)  # providers repeat a webhook for up to three days
 _YEARS = range(2000, 9999)  # of a reply: adding to a time at either end of the calendar overflows
-_LONGEST_URL = 8_192  # a record that Kafka finds too large would end the producer that all tenants share
+_LONGEST_URL = (
+    8_192  # a record that Kafka finds too large would end the producer that all tenants share
+)
 _log = logging.getLogger(__name__)
 
 
@@ -58,17 +63,22 @@ class Inbound:
     def __init__(self, settings: Settings, pool: asyncpg.Pool, reports: Reports) -> None:
         self._pool, self._reports = pool, reports
         self._ids = MessageIds.of(settings)
-        self._tokens_known = 2 * settings.webhook_tolerance + timedelta(minutes=1)  # an older one fails by its time
+        self._tokens_known = 2 * settings.webhook_tolerance + timedelta(
+            minutes=1
+        )  # an older one fails by its time
 
     async def take(self, tenant: str, provider: str, verified: Verified, read: Read) -> None:
         """Everything usable is acknowledged when this returns; a repeat is harmless.
 
-        Raises SignatureError for a token that stood for something else before, DependencyDownError when not everything could be kept.
+        Raises SignatureError for a token that stood for something else before, DependencyDownError
+        when not everything could be kept.
         """
         taken = _Taken()
         taken.leave("ignored", read.ignored)
         taken.leave("unusable", read.unusable)
-        taken.events += [event for one in read.reported if (event := self._event(tenant, one, taken))]
+        taken.events += [
+            event for one in read.reported if (event := self._event(tenant, one, taken))
+        ]
         suppressed = reasons_to_suppress(taken.events)
         if verified.token or read.said or read.asked or suppressed:
             with translated():
@@ -96,7 +106,9 @@ class Inbound:
             details = msgspec.structs.replace(details, url=None)
         return Incoming(one.type, one.message_id, tenant, one.timestamp, details)
 
-    async def _bind(self, connection: Connection, tenant: str, provider: str, verified: Verified) -> None:
+    async def _bind(
+        self, connection: Connection, tenant: str, provider: str, verified: Verified
+    ) -> None:
         if not verified.token:
             return
         meaning = await webhook_secrets.first_meaning(
@@ -105,7 +117,9 @@ class Inbound:
         if meaning != verified.meaning:
             raise SignatureError("The token has been used for another event.")
 
-    async def _hear(self, connection: Connection, tenant: str, provider: str, said: Said, taken: _Taken) -> None:
+    async def _hear(
+        self, connection: Connection, tenant: str, provider: str, said: Said, taken: _Taken
+    ) -> None:
         try:
             address = CHANNELS[said.channel].normalise(said.address)
         except ValueError:
@@ -123,8 +137,14 @@ class Inbound:
         message_id = self._ids.make(found.number, found.ordinal, tenant, found.key_epoch)
         token = "said:" + hashlib.sha256(said.identity.encode("utf-8", "replace")).hexdigest()
         if said.identity:  # a repeat that comes after the next campaign still answers this one
-            message_id = await webhook_secrets.first_meaning(connection, tenant, provider, token, message_id, keep=_REPLIES_KNOWN)
-        kinds: list[IncomingType] = [*(["replied"] if said.is_reply else []), *(["unsubscribed"] if said.is_stop else [])]  # type: ignore[list-item]
+            message_id = await webhook_secrets.first_meaning(
+                connection, tenant, provider, token, message_id, keep=_REPLIES_KNOWN
+            )
+        kinds: list[IncomingType] = []
+        if said.is_reply:
+            kinds.append("replied")
+        if said.is_stop:
+            kinds.append("unsubscribed")
         taken.events += [Incoming(kind, message_id, tenant, rfc3339(said.at)) for kind in kinds]
 
 
@@ -149,5 +169,8 @@ def row_of(message_id: str) -> UUID:
 
 
 async def _ask(connection: Connection, tenant: str, provider: str, asked: Asked) -> None:
-    _log.warning("Amazon SNS asks to confirm a subscription: an admin has to", extra={"tenantId": tenant, "topicArn": asked.topic_arn})
+    _log.warning(
+        "Amazon SNS asks to confirm a subscription: an admin has to",
+        extra={"tenantId": tenant, "topicArn": asked.topic_arn},
+    )
     await webhook_secrets.ask(connection, tenant, provider, asked.topic_arn, asked.subscribe_url)

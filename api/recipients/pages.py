@@ -1,4 +1,6 @@
-"""What recipients get to see of us: the pixel, and small pages that load nothing, run nothing and remember nothing."""
+"""What recipients get to see of us: the pixel, and small pages that load nothing, run nothing and
+remember nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,11 @@ from collections.abc import Mapping
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 # 43 bytes: one transparent pixel (GIF89a).
-_PIXEL = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
-# The address of such a page is all that it takes to unsubscribe: no cache may keep it, no other site may learn it from a Referer.
+_PIXEL = bytes.fromhex(
+    "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
+)
+# The address of such a page is all that it takes to unsubscribe: no cache may keep it, no other
+# site may learn it from a Referer.
 _HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -28,7 +33,9 @@ def redirect(url: str) -> Response:
 
 
 def question() -> Response:
-    """Asks whether to unsubscribe; only the button does it, because scanners follow every link of a mail."""
+    """Asks whether to unsubscribe; only the button does it, because scanners follow every link of a
+    mail.
+    """
     return _page("Unsubscribe", "Do you want to receive no more of these messages?", form=_FORM)
 
 
@@ -53,5 +60,7 @@ def _page(title: str, sentence: str, status: int = 200, form: str = "") -> Respo
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{title}</title></head><body><h1>{title}</h1><p>{sentence}</p>{form}</body></html>"
     )
-    headers = {**_HEADERS, "Content-Security-Policy": _POLICY} | ({"Retry-After": "60"} if status == 503 else {})
+    headers = {**_HEADERS, "Content-Security-Policy": _POLICY} | (
+        {"Retry-After": "60"} if status == 503 else {}
+    )
     return HTMLResponse(page, status, headers)

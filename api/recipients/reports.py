@@ -1,4 +1,6 @@
-"""What recipients do, on its way to `pipeline.events.v1`: one idempotent producer, which the process does not wait for when it starts."""
+"""What recipients do, on its way to `pipeline.events.v1`: one idempotent producer, which the
+process does not wait for when it starts.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ _log = logging.getLogger(__name__)
 
 
 class Reports:
-    """An async context manager that keeps a producer connected: `async with Reports(settings) as reports: await reports.send(event)`."""
+    """An async context manager that keeps a producer connected: `async with Reports(settings) as
+    reports: await reports.send(event)`.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._topics = settings, Topics(settings)
@@ -37,11 +41,15 @@ class Reports:
         return self._producer is not None
 
     async def send(self, event: Incoming) -> None:
-        """Returns when every in-sync replica has the event. Raises DependencyDownError within three seconds; it may arrive all the same."""
+        """Returns when every in-sync replica has the event. Raises DependencyDownError within three
+        seconds; it may arrive all the same.
+        """
         await self._send([event], _PATIENCE)
 
     async def send_all(self, events: Sequence[Incoming]) -> None:
-        """`send` for all of them or, with DependencyDownError after ten seconds, for nobody knows which: send all of them again."""
+        """`send` for all of them or, with DependencyDownError after ten seconds, for nobody knows
+        which: send all of them again.
+        """
         if events:
             await self._send(events, _PATIENCE_WITH_MANY)
 
@@ -53,7 +61,12 @@ class Reports:
         try:
             async with asyncio.timeout(patience):
                 keyed = ((event, event.message_id.encode()) for event in events)
-                sent = [await producer.send(topic, encode_incoming(event), key=key, partition=partition(key)) for event, key in keyed]
+                sent = [
+                    await producer.send(
+                        topic, encode_incoming(event), key=key, partition=partition(key)
+                    )
+                    for event, key in keyed
+                ]
                 await asyncio.gather(*sent)
         except TimeoutError as error:
             raise DependencyDownError("Kafka does not answer. Try again.") from error
@@ -69,7 +82,8 @@ class Reports:
         if self._task is not None:
             self._task.cancel()
             while not (await asyncio.wait([self._task], timeout=_PATIENCE))[0]:
-                self._task.cancel()  # wait_for of Python 3.11, which aiokafka uses, can swallow a cancellation
+                # wait_for of Python 3.11, which aiokafka uses, can swallow a cancellation
+                self._task.cancel()
 
     async def _run_or_end(self) -> None:
         try:
@@ -81,7 +95,10 @@ class Reports:
         waits = False
         while True:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._settings.kafka, acks="all", enable_idempotence=True, request_timeout_ms=10_000
+                bootstrap_servers=self._settings.kafka,
+                acks="all",
+                enable_idempotence=True,
+                request_timeout_ms=10_000,
             )
             try:
                 await producer.start()
@@ -91,7 +108,9 @@ class Reports:
                 await self._broken.wait()
             except (KafkaError, OSError) as error:
                 if not waits:  # once, not with every attempt
-                    _log.warning("the events of recipients wait for Kafka: %s", type(error).__name__)
+                    _log.warning(
+                        "the events of recipients wait for Kafka: %s", type(error).__name__
+                    )
                 waits = True
             finally:
                 self._producer = None

@@ -1,4 +1,6 @@
-"""Where recipients come back to: the pixel, the links and the unsubscribe page of a message. The message id in the path is the only key."""
+"""Where recipients come back to: the pixel, the links and the unsubscribe page of a message. The
+message id in the path is the only key.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +42,17 @@ class Tracking:
 
     def __init__(self, settings: Settings, pool: asyncpg.Pool, reports: Reports) -> None:
         self._pool, self._reports, self._public_url = pool, reports, settings.public_url
-        self._ids, self._numbers, self._machines = MessageIds.of(settings), CampaignNumbers(), Machines(settings)
+        self._ids, self._numbers, self._machines = (
+            MessageIds.of(settings),
+            CampaignNumbers(),
+            Machines(settings),
+        )
         self._links: OrderedDict[int, tuple[str, ...]] = OrderedDict()
 
     async def campaign(self, message_id: str) -> NumberedCampaign:
-        """The campaign of a message that we made. Raises NotFoundError for any other id, DependencyDownError."""
+        """The campaign of a message that we made. Raises NotFoundError for any other id,
+        DependencyDownError.
+        """
         if not _MESSAGE_ID.fullmatch(message_id):
             raise NotFoundError("This is no message id.")
         number = int(message_id[:8] + message_id[9:13], 16)
@@ -62,12 +70,16 @@ class Tracking:
         raise NotFoundError("There is no such message.")
 
     async def destination(self, campaign: NumberedCampaign, link: str) -> str:
-        """Where the campaign's link of this number leads: only to what its templates say. Raises NotFoundError, DependencyDownError."""
+        """Where the campaign's link of this number leads: only to what its templates say. Raises
+        NotFoundError, DependencyDownError.
+        """
         links = self._links.get(campaign.number)
         if links is None:
             with translated():
                 async with self._pool.acquire() as connection:
-                    content = await templates.load(connection, campaign.tenant_id, campaign.number, self._public_url)
+                    content = await templates.load(
+                        connection, campaign.tenant_id, campaign.number, self._public_url
+                    )
             links = self._links[campaign.number] = () if content is None else content.links
             if len(self._links) > _CACHED:
                 self._links.popitem(last=False)
@@ -76,20 +88,32 @@ class Tracking:
         return links[int(link)]
 
     def is_machine(self, request: Request) -> bool:
-        return self._machines.is_machine(request.headers, request.client.host if request.client else None)
+        return self._machines.is_machine(
+            request.headers, request.client.host if request.client else None
+        )
 
     async def unsubscribe(self, message_id: str, campaign: NumberedCampaign) -> None:
-        """Nothing more goes there from the next chunk on, and the event is in Kafka. The suppression comes first: it is what matters, and
-        a repeat changes nothing. Raises DependencyDownError."""
+        """Nothing more goes there from the next chunk on, and the event is in Kafka. The
+        suppression comes first: it is what matters, and a repeat changes nothing. Raises
+        DependencyDownError.
+        """
         with translated():
             async with self._pool.acquire() as connection:
                 await suppress_recipients(connection, {row_of(message_id): "unsubscribed"})
         crash_point("suppressed", "tracking")
         await self.report("unsubscribed", message_id, campaign)
 
-    async def report(self, kind: IncomingType, message_id: str, campaign: NumberedCampaign, details: Details | None = None) -> None:
+    async def report(
+        self,
+        kind: IncomingType,
+        message_id: str,
+        campaign: NumberedCampaign,
+        details: Details | None = None,
+    ) -> None:
         """The event is in Kafka. Raises DependencyDownError."""
-        await self._reports.send(Incoming(kind, message_id, campaign.tenant_id, rfc3339(datetime.now(UTC)), details))
+        await self._reports.send(
+            Incoming(kind, message_id, campaign.tenant_id, rfc3339(datetime.now(UTC)), details)
+        )
 
 
 def _of(request: Request) -> Tracking:
@@ -97,13 +121,19 @@ def _of(request: Request) -> Tracking:
 
 
 def _lost(kind: IncomingType, error: DependencyDownError) -> None:
-    """A mail reader does not try again, so the loss is counted; the reader gets its answer all the same."""
+    """A mail reader does not try again, so the loss is counted; the reader gets its answer all the
+    same.
+    """
     metrics.TRACKING_LOST.inc()
-    _log.warning("an event is lost, because a dependency is down", extra={"event": kind, "error": str(error)})
+    _log.warning(
+        "an event is lost, because a dependency is down", extra={"event": kind, "error": str(error)}
+    )
 
 
 def _try_again(error: DependencyDownError) -> Response:
-    _log.warning("a recipient has to try again, because a dependency is down", extra={"error": str(error)})
+    _log.warning(
+        "a recipient has to try again, because a dependency is down", extra={"error": str(error)}
+    )
     return pages.try_again()
 
 
@@ -123,7 +153,9 @@ async def opened(request: Request) -> Response:
 
 
 async def clicked(request: Request) -> Response:
-    """302 to the link's destination; only a GET counts. 404 for a wrong id or link, 503 while nobody knows where it leads."""
+    """302 to the link's destination; only a GET counts. 404 for a wrong id or link, 503 while
+    nobody knows where it leads.
+    """
     tracking, message_id = _of(request), request.path_params["message_id"]
     try:
         campaign = await tracking.campaign(message_id)
@@ -135,17 +167,24 @@ async def clicked(request: Request) -> Response:
         return _try_again(error)
     if request.method == "GET":
         try:
-            await tracking.report("clicked", message_id, campaign, Details(url=url, is_machine=tracking.is_machine(request)))
+            await tracking.report(
+                "clicked",
+                message_id,
+                campaign,
+                Details(url=url, is_machine=tracking.is_machine(request)),
+            )
         except DependencyDownError as error:
             _lost("clicked", error)
     return pages.redirect(url)
 
 
 async def unsubscribe(request: Request) -> Response:
-    """GET asks, POST acts: a person's button or a mail reader's one click (RFC 8058), whose body says nothing that the id does not.
+    """GET asks, POST acts: a person's button or a mail reader's one click (RFC 8058), whose body
+    says nothing that the id does not.
 
-    200 means that it holds from the next chunk on and that the event is in Kafka; a repeat is the same. 404 for a wrong id, 503 when it
-    could not be kept. A test message has nobody to unsubscribe.
+    200 means that it holds from the next chunk on and that the event is in Kafka; a repeat is the
+    same. 404 for a wrong id, 503 when it could not be kept. A test message has nobody to
+    unsubscribe.
     """
     tracking, message_id = _of(request), request.path_params["message_id"]
     if is_test(message_id):
@@ -163,7 +202,8 @@ async def unsubscribe(request: Request) -> Response:
     return pages.unsubscribed()
 
 
-# Plain routes: they are for mail readers and browsers, not for callers of the API, so they are not in its document. GET brings HEAD.
+# Plain routes: they are for mail readers and browsers, not for callers of the API, so they are not
+# in its document. GET brings HEAD.
 routes = (
     Route("/t/o/{message_id}.gif", opened),
     Route("/t/c/{message_id}/{link}", clicked),

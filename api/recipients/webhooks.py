@@ -1,7 +1,9 @@
-"""`POST /webhooks/{provider}/{tenantId}`: what providers report, verified on the raw bytes before anything of it is believed.
+"""`POST /webhooks/{provider}/{tenantId}`: what providers report, verified on the raw bytes before
+anything of it is believed.
 
-204 = every usable event is in Kafka; 400 not the provider's format; 401 the signature, or too old; 404 an unknown provider or tenant, or
-one that has not set the provider up; 413 over 1 MB; 503 something is down, send it again. One bad element of a batch never drops the rest.
+204 = every usable event is in Kafka; 400 not the provider's format; 401 the signature, or too old;
+404 an unknown provider or tenant, or one that has not set the provider up; 413 over 1 MB; 503
+something is down, send it again. One bad element of a batch never drops the rest.
 """
 
 from __future__ import annotations
@@ -33,7 +35,13 @@ _QUIET = {"Cache-Control": "no-store"}
 class Webhooks:
     """What the routes work with. `certificates` answers the signing certificates of Amazon SNS."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, reports: Reports, certificates: Certificates | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pool: asyncpg.Pool,
+        reports: Reports,
+        certificates: Certificates | None = None,
+    ) -> None:
         self._settings, self._pool = settings, pool
         self._seal, self._inbound = Seal(settings), Inbound(settings, pool, reports)
         self.certificates = certificates or Certificates()
@@ -47,8 +55,14 @@ class Webhooks:
                 return await load(connection, self._seal, tenant, provider)
 
     async def receive(self, tenant: str, provider: str, delivery: Delivery) -> None:
-        """Returns when everything usable is kept. Raises NotFoundError, SignatureError, UnparsableError, DependencyDownError."""
-        secret, now, reader = await self.secret(tenant, provider), datetime.now(UTC), PROVIDERS[provider]
+        """Returns when everything usable is kept. Raises NotFoundError, SignatureError,
+        UnparsableError, DependencyDownError.
+        """
+        secret, now, reader = (
+            await self.secret(tenant, provider),
+            datetime.now(UTC),
+            PROVIDERS[provider],
+        )
         check = Check(secret, now, self._settings.webhook_tolerance, self.certificates)
         verified = await reader.verify(delivery, check)
         await self._inbound.take(tenant, provider, verified, reader.read(delivery, now))
@@ -71,19 +85,25 @@ async def receive(request: Request) -> Response:
         raise HTTPException(413, f"The body is larger than {MAX_WEBHOOK:,} bytes, the limit.")
     webhooks = _of(request)
     delivery = Delivery(request.headers, body, webhooks.public_url(request), request.query_params)
-    await webhooks.receive(request.path_params["tenant_id"], request.path_params["provider"], delivery)
+    await webhooks.receive(
+        request.path_params["tenant_id"], request.path_params["provider"], delivery
+    )
     return Response(status_code=204, headers=_QUIET)
 
 
 async def challenge(request: Request) -> Response:
-    """Meta asks whether this address expects it: the challenge comes back when the verify token is right, else 401."""
+    """Meta asks whether this address expects it: the challenge comes back when the verify token is
+    right, else 401.
+    """
     secret = await _of(request).secret(request.path_params["tenant_id"], "whatsapp")
     return PlainTextResponse(
-        whatsapp.challenge(request.query_params, secret.verify_token), headers={**_QUIET, "X-Content-Type-Options": "nosniff"}
+        whatsapp.challenge(request.query_params, secret.verify_token),
+        headers={**_QUIET, "X-Content-Type-Options": "nosniff"},
     )
 
 
-# Plain routes: each provider has its own format, which is described in docs/webhooks.md and not in our document.
+# Plain routes: each provider has its own format, which is described in docs/webhooks.md and not in
+# our document.
 routes = (
     Route("/webhooks/whatsapp/{tenant_id}", challenge, methods=["GET"]),
     Route("/webhooks/{provider}/{tenant_id}", receive, methods=["POST"]),

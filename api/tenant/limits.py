@@ -22,9 +22,17 @@ router = APIRouter(prefix="/tenant", tags=["tenant"], route_class=JsonRoute)
 
 @router.get("")
 async def current(request: Request, who: Viewer) -> dict[str, Any]:
-    """Limits and usage of the tenant. `used` was sent in the windows that touch the last hour (day), `inFlight` is about to be;
-    `usage` is null while it has not been read from Kafka yet."""
-    return success(_shown(request, await once(request.app.state.pool, lambda connection: get_tenant(connection, who.tenant_id))))
+    """Limits and usage of the tenant. `used` was sent in the windows that touch the last hour
+    (day), `inFlight` is about to be; `usage` is null while it has not been read from Kafka yet.
+    """
+    return success(
+        _shown(
+            request,
+            await once(
+                request.app.state.pool, lambda connection: get_tenant(connection, who.tenant_id)
+            ),
+        )
+    )
 
 
 @router.patch("")
@@ -33,7 +41,13 @@ async def update(request: Request, who: Admin, body: LimitsUpdate) -> dict[str, 
     names = {"messages_per_hour": "hourly_limit", "messages_per_day": "daily_limit"}
     changes = {names[name]: getattr(body, name) for name in body.model_fields_set}
     return success(
-        _shown(request, await once(request.app.state.pool, lambda connection: change_limits(connection, who.tenant_id, changes)))
+        _shown(
+            request,
+            await once(
+                request.app.state.pool,
+                lambda connection: change_limits(connection, who.tenant_id, changes),
+            ),
+        )
     )
 
 
@@ -52,10 +66,18 @@ def _usage(request: Request, tenant: Tenant) -> dict[str, Any] | None:
     if not sending.ready.is_set():
         return None
     limits = tenant.hourly_limit, tenant.daily_limit
-    hour, day = sending.quota.used(tenant.id, sending.tenant(tenant.id), limits, datetime.now(UTC), request.app.state.settings)
+    hour, day = sending.quota.used(
+        tenant.id, sending.tenant(tenant.id), limits, datetime.now(UTC), request.app.state.settings
+    )
     return {"hour": _period(hour), "day": _period(day)}
 
 
 def _period(used: Used) -> dict[str, Any]:
     until = rfc3339(used.until) if used.until else None
-    return {"used": used.sent, "inFlight": used.in_flight, "limit": used.limit, "left": used.left, "until": until}
+    return {
+        "used": used.sent,
+        "inFlight": used.in_flight,
+        "limit": used.limit,
+        "left": used.left,
+        "until": until,
+    }

@@ -1,1 +1,3 @@
-"""Kafka, PostgreSQL and NATS on one machine, from packages alone, and the supervisor that keeps them running."""
+"""Kafka, PostgreSQL and NATS on one machine, from packages alone, and the supervisor that keeps
+them running.
+"""

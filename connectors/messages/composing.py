@@ -1,4 +1,6 @@
-"""Composes the messages of a chunk: every ordinal becomes one message or one skip with its reason. Pure: no clock, no input, no output."""
+"""Composes the messages of a chunk: every ordinal becomes one message or one skip with its reason.
+Pure: no clock, no input, no output.
+"""
 
 from __future__ import annotations
 
@@ -13,29 +15,50 @@ from connectors.messages.content import Content
 from connectors.templates.rendering import RenderError, Tracking
 from streams.records.message_id import MessageIds
 from streams.records.messages import Message, encode_message
-from tables.audience.chunks import ADDRESS, CONTACT_ID, FIRST_FIELD, IS_SUPPRESSED, RECIPIENT_ID, VARIANT_ID
+from tables.audience.chunks import (
+    ADDRESS,
+    CONTACT_ID,
+    FIRST_FIELD,
+    IS_SUPPRESSED,
+    RECIPIENT_ID,
+    VARIANT_ID,
+)
 from tables.audience.recipients import ordinal_of
 from tables.sms_segments import segments
 
 MAX_MESSAGE = 800_000  # bytes; a Kafka batch, which must hold the largest record, has 900,000
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _ONE_CLICK = {"List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}  # RFC 8058
-_UNRENDERABLE = (RenderError, msgspec.MsgspecError, RecursionError)  # attributes that are not an object, or nested 1,000 deep
+_UNRENDERABLE = (
+    RenderError,
+    msgspec.MsgspecError,
+    RecursionError,
+)  # attributes that are not an object, or nested 1,000 deep
 _NO_HEADERS: list[tuple[str, bytes]] = []
 
 
 @dataclass
 class Composed:
-    """What a transaction holds of one campaign. `records` are (key, value, headers), as a transaction's outbox has them."""
+    """What a transaction holds of one campaign. `records` are (key, value, headers), as a
+    transaction's outbox has them.
+    """
 
     records: list[tuple[bytes, bytes, list[tuple[str, bytes]]]] = field(default_factory=list)
-    sent: defaultdict[str | None, list[int]] = field(default_factory=lambda: defaultdict(list))  # variant -> ordinals
-    skipped: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # reason -> ordinals
+    sent: defaultdict[str | None, list[int]] = field(
+        default_factory=lambda: defaultdict(list)
+    )  # variant -> ordinals
+    skipped: defaultdict[str, list[int]] = field(
+        default_factory=lambda: defaultdict(list)
+    )  # reason -> ordinals
 
 
 def headers(channel: str, tracking: Tracking, message_id: str) -> dict[str, str] | None:
     """The headers of a message: only an email has any, those of RFC 8058."""
-    return {"List-Unsubscribe": f"<{tracking.unsubscribe(message_id)}>", **_ONE_CLICK} if channel == "email" else None
+    return (
+        {"List-Unsubscribe": f"<{tracking.unsubscribe(message_id)}>", **_ONE_CLICK}
+        if channel == "email"
+        else None
+    )
 
 
 def aligned(rows: Sequence[Any], start: int, stop: int) -> Sequence[Any]:
@@ -47,16 +70,34 @@ def aligned(rows: Sequence[Any], start: int, stop: int) -> Sequence[Any]:
 
 
 def compose(
-    content: Content, ids: MessageIds, start: int, variant: str | None, rows: Sequence[Any], created_at: str, into: Composed
+    content: Content,
+    ids: MessageIds,
+    start: int,
+    variant: str | None,
+    rows: Sequence[Any],
+    created_at: str,
+    into: Composed,
 ) -> None:
-    """Add the messages of the recipients from `start` on, one per row of `aligned`, read with the content's fields.
+    """Add the messages of the recipients from `start` on, one per row of `aligned`, read with the
+    content's fields.
 
-    `variant` holds for all of them; when it is None each has the one in its row. Skip reasons: `erased` (no row or no contact),
-    `suppressed`, `no-address`, `render-error`, `too-long` (an SMS of more segments than the campaign allows). About 8 us a message.
+    `variant` holds for all of them; when it is None each has the one in its row. Skip reasons:
+    `erased` (no row or no contact), `suppressed`, `no-address`, `render-error`, `too-long` (an SMS
+    of more segments than the campaign allows). About 8 us a message.
     """
     ordinals = range(start, start + len(rows))
-    tenant, campaign, number, channel, fields = content.tenant_id, str(content.id), content.number, content.channel, content.fields
-    sender, list_header, is_email = content.sender, f"<{content.tracking.unsubscribe('')}", channel == "email"
+    tenant, campaign, number, channel, fields = (
+        content.tenant_id,
+        str(content.id),
+        content.number,
+        content.channel,
+        content.fields,
+    )
+    sender, list_header, is_email = (
+        content.sender,
+        f"<{content.tracking.unsubscribe('')}",
+        channel == "email",
+    )
     sender, has_attributes = dict(sender) if sender else None, "attributes" in fields
     options, most = dict(content.options) if content.options else None, content.max_segments
     template, by_variant = content.template(variant), variant is None and len(content.templates) > 1
@@ -100,7 +141,9 @@ def compose(
                 created_at=created_at,
                 variant_id=own,
                 sender=sender,
-                headers={"List-Unsubscribe": f"{list_header}{message_id}>", **_ONE_CLICK} if is_email else None,
+                headers={"List-Unsubscribe": f"{list_header}{message_id}>", **_ONE_CLICK}
+                if is_email
+                else None,
                 options=options,
             )
         )

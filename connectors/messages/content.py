@@ -1,4 +1,6 @@
-"""What a campaign says: its template and its variants' templates, read and compiled once per campaign, with its links numbered."""
+"""What a campaign says: its template and its variants' templates, read and compiled once per
+campaign, with its links numbered.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ _CACHED = 200  # campaigns; one is 10-100 kB
 
 @dataclass(frozen=True)
 class Broken:
-    """Stands for a template that does not compile or does not exist any more: it renders for nobody, and says why."""
+    """Stands for a template that does not compile or does not exist any more: it renders for
+    nobody, and says why.
+    """
 
     error: RenderError
     fields: tuple[str, ...] = ()
@@ -40,9 +44,11 @@ class Broken:
 class Content:
     """Everything about a campaign that its messages have in common.
 
-    `templates` by variant; None is the campaign's own, which also serves whoever has no variant. `links` by number. `fields` are the
-    contact fields that any of the templates uses. `total` recipients when they were known at the time of reading and cannot become more.
-    `sender` and `options` are the message's `from` and `options`; an SMS of more than `max_segments` is not sent.
+    `templates` by variant; None is the campaign's own, which also serves whoever has no variant.
+    `links` by number. `fields` are the contact fields that any of the templates uses. `total`
+    recipients when they were known at the time of reading and cannot become more. `sender` and
+    `options` are the message's `from` and `options`; an SMS of more than `max_segments` is not
+    sent.
     """
 
     id: UUID
@@ -63,16 +69,22 @@ class Content:
         return self.templates.get(variant) or self.templates[None]
 
 
-async def load(connection: Connection, tenant: str, number: int, public_url: str, *, is_tracked: bool = True) -> Content | None:
-    """A campaign's content, fixed if it has started, compiled (about 1 ms); None when this tenant has no such campaign.
+async def load(
+    connection: Connection, tenant: str, number: int, public_url: str, *, is_tracked: bool = True
+) -> Content | None:
+    """A campaign's content, fixed if it has started, compiled (about 1 ms); None when this tenant
+    has no such campaign.
 
-    A template that does not compile is `Broken`, it does not raise. Not `is_tracked`: links as they are written, and no pixel.
+    A template that does not compile is `Broken`, it does not raise. Not `is_tracked`: links as they
+    are written, and no pixel.
     """
     campaign = await connection.fetchrow(_CAMPAIGN, tenant, number)
     if campaign is None:
         return None
     channel, settings = campaign["channel"], campaign["settings"]
-    opens, clicks = (is_tracked and bool(settings.get(name)) for name in ("trackOpens", "trackClicks"))
+    opens, clicks = (
+        is_tracked and bool(settings.get(name)) for name in ("trackOpens", "trackClicks")
+    )
     tracking, links = Tracking(public_url, opens=opens, clicks=clicks), Links()
     templates = {
         said.variant_id: _compiled(channel, said.content, said.campaign_name, tracking, links)
@@ -91,13 +103,16 @@ async def load(connection: Connection, tenant: str, number: int, public_url: str
         links=links.urls,
         fields=tuple(field for field in FIELDS if field in used),
         tracking=tracking,
-        options={name: settings[name] for name in CHANNELS[channel].options if name in settings} or None,
+        options={name: settings[name] for name in CHANNELS[channel].options if name in settings}
+        or None,
         max_segments=settings.get("maxSegments") if channel == "sms" else None,
     )
 
 
 class Contents:
-    """The contents of the campaigns that are being sent, by number; the least recently used are forgotten first."""
+    """The contents of the campaigns that are being sent, by number; the least recently used are
+    forgotten first.
+    """
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database, self._public_url = database, settings.public_url
@@ -107,13 +122,18 @@ class Contents:
         """None when this tenant has no such campaign. Waits for the database as long as it is down."""
         content = self._kept.get(number)
         if content is None:
-            content = await self._database.until_up(lambda connection: load(connection, tenant, number, self._public_url))
+            content = await self._database.until_up(
+                lambda connection: load(connection, tenant, number, self._public_url)
+            )
             if content is None:
                 return None
             for variant, template in content.templates.items():
-                if isinstance(template, Broken) and (variant is not None or len(content.templates) == 1):  # a test sends its variants only
+                if isinstance(template, Broken) and (
+                    variant is not None or len(content.templates) == 1
+                ):  # a test sends its variants only
                     _log.warning(
-                        "template is broken, its recipients are skipped", extra={"campaignId": str(content.id), "variant": variant}
+                        "template is broken, its recipients are skipped",
+                        extra={"campaignId": str(content.id), "variant": variant},
                     )
             self._kept[number] = content
             if len(self._kept) > _CACHED:
@@ -126,7 +146,9 @@ class Contents:
         self._kept.pop(number, None)
 
 
-def _compiled(channel: str, content: Mapping[str, Any] | None, name: str, tracking: Tracking, links: Links) -> Template | Broken:
+def _compiled(
+    channel: str, content: Mapping[str, Any] | None, name: str, tracking: Tracking, links: Links
+) -> Template | Broken:
     if content is None:
         return Broken(RenderError("the template does not exist"))
     try:
@@ -137,4 +159,6 @@ def _compiled(channel: str, content: Mapping[str, Any] | None, name: str, tracki
 
 def _sender(channel: str, settings: Mapping[str, Any]) -> Mapping[str, str] | None:
     names = CHANNELS[channel].sender.items()
-    return {name: one_line(str(settings[setting])) for name, setting in names if settings.get(setting)} or None
+    return {
+        name: one_line(str(settings[setting])) for name, setting in names if settings.get(setting)
+    } or None

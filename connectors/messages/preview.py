@@ -1,4 +1,6 @@
-"""What a contact would get: every variant rendered as emission renders it, or told which part, line and variable is wrong."""
+"""What a contact would get: every variant rendered as emission renders it, or told which part, line
+and variable is wrong.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,19 @@ class Rendered:
 
 
 def variants_of(content: Content, wanted: str | None = None) -> tuple[str | None, ...]:
-    """The variants that are sent: those of the A/B test or, without one, the campaign itself. Raises CampaignError for an unknown one."""
+    """The variants that are sent: those of the A/B test or, without one, the campaign itself.
+    Raises CampaignError for an unknown one.
+    """
     known = tuple(variant for variant in content.templates if variant is not None)
     if wanted is None:
         return known or (None,)
     if wanted not in known:
-        raise broken(FieldError("variantId", f"one of {', '.join(known)}" if known else "the campaign has no A/B test"))
+        raise broken(
+            FieldError(
+                "variantId",
+                f"one of {', '.join(known)}" if known else "the campaign has no A/B test",
+            )
+        )
     return (wanted,)
 
 
@@ -47,8 +56,12 @@ def address_of(contact: Mapping[str, Any], channel: str) -> str | None:
     return found
 
 
-def rendered(content: Content, variants: Iterable[str | None], contact: Mapping[str, Any], message_id: str) -> list[Rendered]:
-    """Every variant for this contact (`fields_of`). Raises CampaignError that names for each wrong one its part, line and variable."""
+def rendered(
+    content: Content, variants: Iterable[str | None], contact: Mapping[str, Any], message_id: str
+) -> list[Rendered]:
+    """Every variant for this contact (`fields_of`). Raises CampaignError that names for each wrong
+    one its part, line and variable.
+    """
     own = {field: contact.get(field) for field in content.fields}
     done, errors = list[Rendered](), list[FieldError]()
     for variant in variants:
@@ -63,15 +76,24 @@ def rendered(content: Content, variants: Iterable[str | None], contact: Mapping[
 
 def _located(content: Content, variant: str | None, error: RenderError) -> FieldError:
     prefix = "" if variant is None else f"variants.{variant}."
-    if isinstance(content.template(variant), Broken) and error.detail == "the template does not exist":
+    if (
+        isinstance(content.template(variant), Broken)
+        and error.detail == "the template does not exist"
+    ):
         return FieldError(f"{prefix}templateId", "is needed: there is no template")
     part = error.detail.partition(",")[0].partition(":")[0]
     place = f"content.{part}" if part in CHANNELS[content.channel].content else "content"
-    return FieldError(prefix + place, error.detail if variant is None else f"variant {variant}: {error.detail}")
+    return FieldError(
+        prefix + place, error.detail if variant is None else f"variant {variant}: {error.detail}"
+    )
 
 
-def preview(shown: Content, sent: Content, contact: Mapping[str, Any], message_id: str) -> list[dict[str, Any]]:
-    """The API's `variants`. `shown` has links as they are written, so that looking counts nothing; `hints` are those of what is `sent`."""
+def preview(
+    shown: Content, sent: Content, contact: Mapping[str, Any], message_id: str
+) -> list[dict[str, Any]]:
+    """The API's `variants`. `shown` has links as they are written, so that looking counts nothing;
+    `hints` are those of what is `sent`.
+    """
     variants = variants_of(shown)
     tracked = {one.variant_id: one.content for one in rendered(sent, variants, contact, message_id)}
     return [
@@ -90,12 +112,19 @@ def preview(shown: Content, sent: Content, contact: Mapping[str, Any], message_i
 def _hints(content: Content, sent: Mapping[str, str]) -> dict[str, Any]:
     found = hints(content.channel, sent)
     if content.max_segments is not None:
-        found |= {"maxSegments": content.max_segments, "isTooLong": found["segments"] > content.max_segments}
+        found |= {
+            "maxSegments": content.max_segments,
+            "isTooLong": found["segments"] > content.max_segments,
+        }
     return found
 
 
-def segments_per_message(sent: Content, contacts: Sequence[Contact], ids: MessageIds) -> float | None:
-    """How many segments an SMS of the campaign takes on average, from these contacts; None when it can be rendered for none of them."""
+def segments_per_message(
+    sent: Content, contacts: Sequence[Contact], ids: MessageIds
+) -> float | None:
+    """How many segments an SMS of the campaign takes on average, from these contacts; None when it
+    can be rendered for none of them.
+    """
     counts = []
     message_id = ids.make(0, 0, sent.tenant_id, 0)
     for contact in contacts:

@@ -1,8 +1,9 @@
 """Test messages: what a campaign says, sent to addresses that somebody names, and never counted.
 
-Identity: a message id of campaign number 0 with a random ordinal, so it verifies like any other, and ingest drops what is reported of it.
-Order of effects: one SQL transaction has the count against the limit, the answer to repeat and the messages in the outbox; the relay
-carries them to `pipeline.messages.v1`. A kill -9 before the commit leaves nothing; between Kafka's commit and the
+Identity: a message id of campaign number 0 with a random ordinal, so it verifies like any other,
+and ingest drops what is reported of it. Order of effects: one SQL transaction has the count against
+the limit, the answer to repeat and the messages in the outbox; the relay carries them to
+`pipeline.messages.v1`. A kill -9 before the commit leaves nothing; between Kafka's commit and the
 relay's it is the same message under the same id once more.
 """
 
@@ -61,9 +62,11 @@ def messages(
     at: str,
     draw: Callable[[int], int],
 ) -> list[Message]:
-    """One message per address and variant, rendered for the contact (its id and fields). `content` is not tracked.
+    """One message per address and variant, rendered for the contact (its id and fields). `content`
+    is not tracked.
 
-    `draw(n)` is a random number below n. Raises CampaignError as `rendered` does, and for a message that is too large.
+    `draw(n)` is a random number below n. Raises CampaignError as `rendered` does, and for a message
+    that is too large.
     """
     contact_id, fields = contact
     made = []
@@ -72,15 +75,30 @@ def messages(
             ordinal = draw(MAX_ORDINAL + 1)
             message_id = ids.make(TESTS, ordinal, content.tenant_id, epoch)
             [one] = rendered(content, [variant], fields, message_id)
-            message = _message(content, one.content, message_id, ordinal, address, variant, contact_id, at)
-            if (size := len(encode_message(message))) > MAX_MESSAGE:  # the relay must not meet what Kafka does not take
-                raise broken(FieldError("content", f"the message has {size:,} bytes, the limit is {MAX_MESSAGE:,}"))
+            message = _message(
+                content, one.content, message_id, ordinal, address, variant, contact_id, at
+            )
+            if (
+                size := len(encode_message(message))
+            ) > MAX_MESSAGE:  # the relay must not meet what Kafka does not take
+                raise broken(
+                    FieldError(
+                        "content", f"the message has {size:,} bytes, the limit is {MAX_MESSAGE:,}"
+                    )
+                )
             made.append(message)
     return made
 
 
 def _message(
-    content: Content, said: Mapping[str, str], message_id: str, ordinal: int, address: str, variant: str | None, contact_id: UUID, at: str
+    content: Content,
+    said: Mapping[str, str],
+    message_id: str,
+    ordinal: int,
+    address: str,
+    variant: str | None,
+    contact_id: UUID,
+    at: str,
 ) -> Message:
     return Message(
         message_id=message_id,

@@ -1,8 +1,10 @@
-"""The bridge: every lifecycle event and every first occurrence of an outcome goes from Kafka to NATS JetStream.
+"""The bridge: every lifecycle event and every first occurrence of an outcome goes from Kafka to
+NATS JetStream.
 
-Order of effects: publish, wait until JetStream has stored it, then commit the Kafka position. A kill at any point repeats at most what
-was not committed, with the same ids, which the stream's duplicate window drops. The commit carries the identity of the stream: one that
-was wiped and made again has another, and is then filled from everything that Kafka still has.
+Order of effects: publish, wait until JetStream has stored it, then commit the Kafka position. A
+kill at any point repeats at most what was not committed, with the same ids, which the stream's
+duplicate window drops. The commit carries the identity of the stream: one that was wiped and made
+again has another, and is then filled from everything that Kafka still has.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ Receipt = tuple[int, Offsets]  # the generation of the assignment, and the next 
 
 
 class Bridge(Service):  # type: ignore[misc]  # mode is untyped
-    """More processes share the partitions. Waits in place while NATS or PostgreSQL is away; ends with any other error."""
+    """More processes share the partitions. Waits in place while NATS or PostgreSQL is away; ends
+    with any other error.
+    """
 
     def __init__(self, app: object, settings: Settings, **options: Any) -> None:
         super().__init__(**options)
@@ -59,13 +63,17 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
         self._assignments, self._stored, self._committed_at = _Assignments(), Offsets(), 0.0
 
     async def on_start(self) -> None:
-        """Nothing waits here: NATS may be away for long, and a service that has not started cannot be stopped."""
+        """Nothing waits here: NATS may be away for long, and a service that has not started cannot
+        be stopped.
+        """
         self._running = self.add_future(self._run())
         if self.settings.ready_file:
             self.add_future(self._report(Path(self.settings.ready_file)))
 
     async def on_stop(self) -> None:
-        """Let the last turn end, so that a planned stop publishes nothing again; while NATS is away it is cut short."""
+        """Let the last turn end, so that a planned stop publishes nothing again; while NATS is away
+        it is cut short.
+        """
         if self._running is not None:
             await asyncio.wait([self._running], timeout=5)
         self.publisher.close()
@@ -78,7 +86,9 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
             end_process(error)
 
     async def _follow(self) -> None:
-        await self.publisher.open()  # first: the identity of the stream decides where an assignment begins
+        await (
+            self.publisher.open()
+        )  # first: the identity of the stream decides where an assignment begins
         session = round(self.settings.session_timeout.total_seconds() * 1000)
         self.consumer = AIOKafkaConsumer(
             bootstrap_servers=self.settings.kafka,
@@ -92,8 +102,13 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
             heartbeat_interval_ms=session // 6,
             max_poll_interval_ms=3_600_000,  # a piece waits for NATS as long as it takes
         )
-        self.consumer.subscribe([self.topics.name(Name.EVENTS), self.topics.name(Name.OUTCOMES)], listener=self._assignments)
-        self._producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka, acks="all", enable_idempotence=True)
+        self.consumer.subscribe(
+            [self.topics.name(Name.EVENTS), self.topics.name(Name.OUTCOMES)],
+            listener=self._assignments,
+        )
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self.settings.kafka, acks="all", enable_idempotence=True
+        )
         async with self._producer, self.consumer:
             while not self.should_stop:
                 await self._turn()
@@ -123,7 +138,10 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
         for partition, records in fetched.items():
             for record in records:
                 piece += await self._publications(record)
-                while len(piece) > PIECE:  # cuts this record only, so the offsets so far are those of whole records before it
+                while (
+                    len(piece) > PIECE
+                    # cuts this record only, so the offsets so far are those of whole records before it
+                ):
                     await self._hand_over(piece[:PIECE], (generation, offsets))
                     piece, offsets = piece[PIECE:], Offsets()
                 offsets[partition] = record.offset + 1
@@ -145,22 +163,43 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
         try:
             batch: Batch = decode_batch(record.value or b"")
             if self._numbers.get(batch.number) is None:
-                await self._database.until_up(lambda connection: self._numbers.load(connection, [batch.number]))
+                await self._database.until_up(
+                    lambda connection: self._numbers.load(connection, [batch.number])
+                )
             campaign = self._numbers.get(batch.number)
             if campaign is None:
-                raise UnusableError("unknown-campaign", f"there is no campaign number {batch.number}")
+                raise UnusableError(
+                    "unknown-campaign", f"there is no campaign number {batch.number}"
+                )
             return list(of_outcomes(batch, campaign, self._ids, self.topics.prefix))
         except UnusableError:
             raise
-        except (DecodeError, ValueError, OverflowError, OSError) as error:  # uneven arrays, a time that is none
+        except (
+            DecodeError,
+            ValueError,
+            OverflowError,
+            OSError,
+        ) as error:  # uneven arrays, a time that is none
             raise UnusableError("outcome", f"not a batch of outcomes: {error}") from error
 
     async def _dead_letter(self, record: Any, error: UnusableError) -> None:
-        _log.warning("an internal record cannot be published", extra={"topic": record.topic, "code": error.code})
-        key, value = dead_letter(
-            str(error), error.code, record.topic, record.partition, record.offset, record.timestamp, record.value, record.headers
+        _log.warning(
+            "an internal record cannot be published",
+            extra={"topic": record.topic, "code": error.code},
         )
-        await self._producer.send_and_wait(self.topics.name(Name.DEAD_LETTERS), value, key=key, partition=0)
+        key, value = dead_letter(
+            str(error),
+            error.code,
+            record.topic,
+            record.partition,
+            record.offset,
+            record.timestamp,
+            record.value,
+            record.headers,
+        )
+        await self._producer.send_and_wait(
+            self.topics.name(Name.DEAD_LETTERS), value, key=key, partition=0
+        )
         metrics.DEAD_LETTERS.labels("bridge", error.code).inc()
 
     def _note(self, receipts: Sequence[Receipt]) -> None:
@@ -174,13 +213,22 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
         offsets, self._stored, self._committed_at = self._stored, Offsets(), time.monotonic()
         crash_point("stored", "bridge")
         try:
-            await self.consumer.commit({partition: (offset, self.publisher.identity or "") for partition, offset in offsets.items()})
+            await self.consumer.commit(
+                {
+                    partition: (offset, self.publisher.identity or "")
+                    for partition, offset in offsets.items()
+                }
+            )
         except (CommitFailedError, IllegalStateError):
-            _log.info("a commit came after a rebalance: the new owner publishes some messages again")
+            _log.info(
+                "a commit came after a rebalance: the new owner publishes some messages again"
+            )
 
     async def _replay(self) -> None:
         """Begin again at the oldest record that Kafka has."""
-        _log.warning("the stream was made again: everything that Kafka still has is published again")
+        _log.warning(
+            "the stream was made again: everything that Kafka still has is published again"
+        )
         self.publisher.forget()
         self._assignments.generation += 1
         self._stored.clear()
@@ -189,16 +237,28 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
             await self.consumer.seek_to_beginning(*partitions)
 
     async def _begin(self, assigned: Collection[TopicPartition]) -> Collection[TopicPartition]:
-        """Which partitions start again at the beginning, because the positions of their last owner belong to another stream."""
+        """Which partitions start again at the beginning, because the positions of their last owner
+        belong to another stream.
+        """
         admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka)
         await admin.start()
         try:
-            committed = await admin.list_consumer_group_offsets(self.group, partitions=list(assigned))
+            committed = await admin.list_consumer_group_offsets(
+                self.group, partitions=list(assigned)
+            )
         finally:
             await admin.close()
-        foreign = [partition for partition, at in committed.items() if at.offset >= 0 and at.metadata != self.publisher.identity]
-        if foreign := [partition for partition in foreign if partition in self.consumer.assignment()]:
-            _log.warning("the stream is another one than before: everything that Kafka still has is published again")
+        foreign = [
+            partition
+            for partition, at in committed.items()
+            if at.offset >= 0 and at.metadata != self.publisher.identity
+        ]
+        if foreign := [
+            partition for partition in foreign if partition in self.consumer.assignment()
+        ]:
+            _log.warning(
+                "the stream is another one than before: everything that Kafka still has is published again"
+            )
             await self.consumer.seek_to_beginning(*foreign)
         return foreign
 
@@ -209,8 +269,12 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
             if consumer is not None:
                 await follower.look(consumer)
             metrics.LAG.labels("bridge").set(follower.lag)
-            ready = consumer is not None and bool(consumer.assignment()) and self.publisher.is_connected
-            waits = not self.publisher.is_connected  # also while it looks for the stream, before anything has failed
+            ready = (
+                consumer is not None and bool(consumer.assignment()) and self.publisher.is_connected
+            )
+            waits = (
+                not self.publisher.is_connected
+            )  # also while it looks for the stream, before anything has failed
             write_readiness(path, Standing(ready, follower.lag, follower.position, waits))
             await asyncio.sleep(1)
 

@@ -1,6 +1,8 @@
-"""Lifecycle events and outcomes as JetStream messages: subject, deterministic id, envelope. Pure; the wire is wire.md, section 4.
+"""Lifecycle events and outcomes as JetStream messages: subject, deterministic id, envelope. Pure;
+the wire is wire.md, section 4.
 
-Ids: a lifecycle event keeps its own, an outcome has `<messageId>:<kind>`, so a replay of either is dropped by the duplicate window.
+Ids: a lifecycle event keeps its own, an outcome has `<messageId>:<kind>`, so a replay of either is
+dropped by the duplicate window.
 """
 
 from __future__ import annotations
@@ -49,23 +51,32 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 
 
 def of_event(record: KafkaRecord, prefix: str) -> Publication:
-    """A lifecycle event under the subject `<prefix><type>`, its payload unchanged. Raises UnusableError."""
+    """A lifecycle event under the subject `<prefix><type>`, its payload unchanged. Raises
+    UnusableError.
+    """
     headers = dict(record.headers)
     try:
         head = _decode_head(record.value or b"")
-        kind, identity = headers.get("type", b"").decode() or head.type, headers.get("id", b"").decode()
+        kind, identity = (
+            headers.get("type", b"").decode() or head.type,
+            headers.get("id", b"").decode(),
+        )
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnusableError("envelope", f"not an envelope: {error}") from error
     if not _TYPE.fullmatch(kind):
         raise UnusableError("type", "the type is no subject below campaign.")
     if not _ID.fullmatch(identity) or not TENANT_ID.fullmatch(head.tenant_id):
         raise UnusableError("id", "the header id or the tenant id is missing or malformed")
-    return Publication((prefix + kind).encode(), identity.encode(), head.tenant_id.encode(), record.value or b"")
+    return Publication(
+        (prefix + kind).encode(), identity.encode(), head.tenant_id.encode(), record.value or b""
+    )
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """How a kind of outcome is published: `campaign.message.<subject>`, and what its group's `detail` is called."""
+    """How a kind of outcome is published: `campaign.message.<subject>`, and what its group's
+    `detail` is called.
+    """
 
     subject: str
     id_suffix: str
@@ -90,8 +101,12 @@ _SHAPES = {
 }
 
 
-def of_outcomes(batch: Batch, campaign: NumberedCampaign, ids: MessageIds, prefix: str) -> Iterator[Publication]:
-    """One message per first occurrence, in the order of the batch. Raises UnusableError when the batch is not the campaign's."""
+def of_outcomes(
+    batch: Batch, campaign: NumberedCampaign, ids: MessageIds, prefix: str
+) -> Iterator[Publication]:
+    """One message per first occurrence, in the order of the batch. Raises UnusableError when the
+    batch is not the campaign's.
+    """
     if batch.tenant_id != campaign.tenant_id:
         raise UnusableError("tenant", "the batch and the campaign belong to different tenants")
     if not 0 <= batch.shard <= MAX_ORDINAL >> SHARD_BITS:
@@ -100,21 +115,38 @@ def of_outcomes(batch: Batch, campaign: NumberedCampaign, ids: MessageIds, prefi
         yield from _of_group(batch, group, campaign, ids, prefix)
 
 
-def _of_group(batch: Batch, group: Group, campaign: NumberedCampaign, ids: MessageIds, prefix: str) -> Iterator[Publication]:
+def _of_group(
+    batch: Batch, group: Group, campaign: NumberedCampaign, ids: MessageIds, prefix: str
+) -> Iterator[Publication]:
     shape = _SHAPES[group.kind]
     kind = f"campaign.message.{shape.subject}"
-    subject, tenant, suffix = (prefix + kind).encode(), batch.tenant_id.encode(), b":" + shape.id_suffix.encode()
+    subject, tenant, suffix = (
+        (prefix + kind).encode(),
+        batch.tenant_id.encode(),
+        b":" + shape.id_suffix.encode(),
+    )
     payload = _template(kind, batch, group, campaign, shape)
     first, make, base = batch.shard << SHARD_BITS, ids.make, batch.base
     for low, seconds in zip(unpack(group.ordinals), unpack(group.seconds), strict=True):
         ordinal, at = first + low, _instant(base + seconds)
         message_id = make(batch.number, ordinal, batch.tenant_id, campaign.key_epoch).encode()
-        yield Publication(subject, message_id + suffix, tenant, payload % (message_id, at, message_id, ordinal, at))
+        yield Publication(
+            subject,
+            message_id + suffix,
+            tenant,
+            payload % (message_id, at, message_id, ordinal, at),
+        )
 
 
-def _template(kind: str, batch: Batch, group: Group, campaign: NumberedCampaign, shape: _Shape) -> bytes:
-    """The JSON of every message of a group, made once: a %-template for message id, time, message id, recipient number, time."""
-    envelope = encode({"version": VERSION, "source": SOURCE, "type": kind, "tenantId": batch.tenant_id})
+def _template(
+    kind: str, batch: Batch, group: Group, campaign: NumberedCampaign, shape: _Shape
+) -> bytes:
+    """The JSON of every message of a group, made once: a %-template for message id, time, message
+    id, recipient number, time.
+    """
+    envelope = encode(
+        {"version": VERSION, "source": SOURCE, "type": kind, "tenantId": batch.tenant_id}
+    )
     constant: dict[str, object] = {"channel": campaign.channel}
     if group.variant_id is not None:
         constant["variantId"] = group.variant_id
@@ -140,7 +172,9 @@ def _detail(shape: _Shape, detail: str | None) -> dict[str, object]:
     if shape.detail != "bounce":
         return {shape.detail: detail}
     bounce_type, _, reason = detail.partition(":")
-    return {name: value for name, value in (("bounceType", bounce_type), ("reason", reason)) if value}
+    return {
+        name: value for name, value in (("bounceType", bounce_type), ("reason", reason)) if value
+    }
 
 
 @lru_cache(maxsize=100_000)

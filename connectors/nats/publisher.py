@@ -1,4 +1,6 @@
-"""Publishes pieces in order and keeps each until JetStream has stored it: after any failure all that is outstanding is published again."""
+"""Publishes pieces in order and keeps each until JetStream has stored it: after any failure all
+that is outstanding is published again.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from streams import metrics
 from streams.settings import Settings
 
 PIECE = 1_500  # messages
-# At most four pieces are on their way: a JetStream stream buffers 10,000 messages and answers "too many requests" beyond.
+# At most four pieces are on their way: a JetStream stream buffers 10,000 messages and answers "too
+# many requests" beyond.
 WINDOW = 3
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds between two attempts
 _ACK_TIMEOUT = 5.0  # seconds; a server that is slower is taken for gone
@@ -26,7 +29,9 @@ Receipt = TypeVar("Receipt")
 
 
 class StreamReplacedError(Exception):
-    """The stream was wiped and made again: what it had stored is gone, and everything Kafka still has must be published again."""
+    """The stream was wiped and made again: what it had stored is gone, and everything Kafka still
+    has must be published again.
+    """
 
 
 @dataclass
@@ -37,11 +42,15 @@ class _Piece(Generic[Receipt]):
 
 
 class JetStreamPublisher(Generic[Receipt]):
-    """At least once and in order; the duplicate window of the stream makes it once. Waits as long as NATS is away and loses nothing."""
+    """At least once and in order; the duplicate window of the stream makes it once. Waits as long
+    as NATS is away and loses nothing.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.identity: str | None = None
-        self.published = self.duplicates = 0  # messages stored, and those of them that were there already
+        self.published = self.duplicates = (
+            0  # messages stored, and those of them that were there already
+        )
         self._settings = settings
         self._outstanding: deque[_Piece[Receipt]] = deque()
         self._connection: JetStreamConnection | None = None
@@ -58,9 +67,11 @@ class JetStreamPublisher(Generic[Receipt]):
         return self.identity
 
     async def publish(self, publications: Sequence[Publication], receipt: Receipt) -> list[Receipt]:
-        """Hand over at most PIECE messages; answers the receipts of pieces that have been stored meanwhile, in order.
+        """Hand over at most PIECE messages; answers the receipts of pieces that have been stored
+        meanwhile, in order.
 
-        Returns before this piece is stored, unless too many are outstanding. Raises StreamReplacedError: call `forget` then.
+        Returns before this piece is stored, unless too many are outstanding. Raises
+        StreamReplacedError: call `forget` then.
         """
         piece = _Piece(publications, receipt)
         self._outstanding.append(piece)
@@ -70,7 +81,8 @@ class JetStreamPublisher(Generic[Receipt]):
         return await self.settle(WINDOW)
 
     async def settle(self, left: int = 0) -> list[Receipt]:
-        """Wait until at most `left` pieces are outstanding; the receipts of those stored. Raises StreamReplacedError.
+        """Wait until at most `left` pieces are outstanding; the receipts of those stored. Raises
+        StreamReplacedError.
 
         With nothing outstanding it still notices that NATS was away, and reconnects.
         """
@@ -108,7 +120,9 @@ class JetStreamPublisher(Generic[Receipt]):
         await self._reach()
         oldest = self._outstanding[0].stored
         assert oldest is not None
-        await asyncio.wait([oldest], timeout=_ACK_TIMEOUT)  # not wait_for, which would cancel what the connection still resolves
+        await asyncio.wait(
+            [oldest], timeout=_ACK_TIMEOUT
+        )  # not wait_for, which would cancel what the connection still resolves
         if not oldest.done():
             raise NatsDownError("NATS did not acknowledge in time.")
         oldest.result()
@@ -140,7 +154,10 @@ class JetStreamPublisher(Generic[Receipt]):
                 self.close()
                 if pause == _FIRST_PAUSE:
                     self._gauge.set(1)
-                    _log.warning("NATS does not take messages, trying again until it does", extra={"error": str(error.__cause__ or error)})
+                    _log.warning(
+                        "NATS does not take messages, trying again until it does",
+                        extra={"error": str(error.__cause__ or error)},
+                    )
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue

@@ -1,4 +1,6 @@
-"""The JetStream stream `CAMPAIGNS`: created when it is missing, checked when it is there, and identified by its time of creation."""
+"""The JetStream stream `CAMPAIGNS`: created when it is missing, checked when it is there, and
+identified by its time of creation.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,12 @@ from typing import Any
 from connectors.nats.connection import JetStreamConnection, NatsDownError
 from streams.settings import Settings
 
-DUPLICATE_WINDOW = timedelta(minutes=10)  # a bridge that is back within it repeats nothing; the server remembers every id for so long
-RETENTION = timedelta(days=7)  # as long as Kafka keeps the source, from which the stream can be rebuilt
+DUPLICATE_WINDOW = timedelta(
+    minutes=10
+)  # a bridge that is back within it repeats nothing; the server remembers every id for so long
+RETENTION = timedelta(
+    days=7
+)  # as long as Kafka keeps the source, from which the stream can be rebuilt
 _NOT_FOUND = 404
 _log = logging.getLogger(__name__)
 
@@ -24,10 +30,12 @@ def subjects(settings: Settings) -> str:
 
 
 async def ensure_stream(connection: JetStreamConnection, settings: Settings) -> str:
-    """Creates or corrects the stream and answers its identity: a stream that was wiped and made again has another one.
+    """Creates or corrects the stream and answers its identity: a stream that was wiped and made
+    again has another one.
 
-    Subjects and a duplicate window under ten minutes are corrected; a stream in memory is only reported, because JetStream cannot move
-    it. Raises NatsDownError when JetStream does not answer or refuses.
+    Subjects and a duplicate window under ten minutes are corrected; a stream in memory is only
+    reported, because JetStream cannot move it. Raises NatsDownError when JetStream does not answer
+    or refuses.
     """
     name = stream_name(settings)
     info = await connection.request(f"$JS.API.STREAM.INFO.{name}", None)
@@ -37,7 +45,10 @@ async def ensure_stream(connection: JetStreamConnection, settings: Settings) -> 
     _raise_refusal(info)
     config: dict[str, Any] = info["config"]
     if config["storage"] != "file":
-        _log.error("the stream %s is kept in memory: a restart of NATS loses it; make it again with file storage", name)
+        _log.error(
+            "the stream %s is kept in memory: a restart of NATS loses it; make it again with file storage",
+            name,
+        )
     if (corrected := config | _corrections(config, settings)) != config:
         _raise_refusal(await connection.request(f"$JS.API.STREAM.UPDATE.{name}", corrected))
         _log.warning("corrected the subjects and the duplicate window of the stream %s", name)
@@ -59,7 +70,9 @@ def _wanted(settings: Settings) -> dict[str, Any]:
 
 def _corrections(config: dict[str, Any], settings: Settings) -> dict[str, Any]:
     ours, present = subjects(settings), config.get("subjects") or []
-    others = [subject for subject in present if not subject.startswith(ours.removesuffix(">"))]  # JetStream refuses subjects that overlap
+    others = [
+        subject for subject in present if not subject.startswith(ours.removesuffix(">"))
+    ]  # JetStream refuses subjects that overlap
     return {
         "subjects": present if ours in present else [*others, ours],
         "duplicate_window": max(config.get("duplicate_window", 0), _nanoseconds(DUPLICATE_WINDOW)),

@@ -1,4 +1,6 @@
-"""Makes PostgreSQL and Kafka ready for the processes: creates and migrates the database, creates the topics; repeating it is harmless."""
+"""Makes PostgreSQL and Kafka ready for the processes: creates and migrates the database, creates
+the topics; repeating it is harmless.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _PATIENCE = 30.0  # seconds for a server that is just starting
 
 
 async def prepare(settings: Settings) -> None:
-    """Raises `OSError`, `DependencyDownError`, asyncpg's `PostgresError` or aiokafka's `KafkaError` when a server is away or refuses."""
+    """Raises `OSError`, `DependencyDownError`, asyncpg's `PostgresError` or aiokafka's `KafkaError`
+    when a server is away or refuses.
+    """
     await asyncio.gather(_prepare_database(settings.postgres), topics.create(settings))
 
 
@@ -29,7 +33,9 @@ async def _prepare_database(dsn: str) -> None:
 
 
 async def _create_database(dsn: str) -> None:
-    """Creates the database that the DSN names when it is missing and this user may; the next step reports it otherwise."""
+    """Creates the database that the DSN names when it is missing and this user may; the next step
+    reports it otherwise.
+    """
     deadline, name = time.monotonic() + _PATIENCE, urlsplit(dsn).path.lstrip("/")
     while True:
         try:
@@ -54,4 +60,6 @@ if __name__ == "__main__":
     try:
         asyncio.run(prepare(from_environment()))
     except (OSError, asyncpg.PostgresError, KafkaError, CampaignError) as failure:
-        sys.exit(f"the database or the topics could not be prepared: {type(failure).__name__}: {failure}")
+        sys.exit(
+            f"the database or the topics could not be prepared: {type(failure).__name__}: {failure}"
+        )

@@ -1,4 +1,6 @@
-"""Creates Kafka's topics from the table in `streams/topics.py`, and says where the broker differs from it."""
+"""Creates Kafka's topics from the table in `streams/topics.py`, and says where the broker differs
+from it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ _TIMEOUT = 30_000  # milliseconds
 
 
 async def create(settings: Settings) -> list[str]:
-    """Creates the topics that are missing, names them, and returns when the broker serves them. Existing ones are left as they are.
+    """Creates the topics that are missing, names them, and returns when the broker serves them.
+    Existing ones are left as they are.
 
     Raises aiokafka's `KafkaError`.
     """
@@ -26,7 +29,12 @@ async def create(settings: Settings) -> list[str]:
     async with _admin(settings) as admin:
         present = set(await admin.list_topics())
         wanted = [
-            NewTopic(topics.name(name), topics.count(name), topics.replication_factor, topic_configs=dict(topic.config))
+            NewTopic(
+                topics.name(name),
+                topics.count(name),
+                topics.replication_factor,
+                topic_configs=dict(topic.config),
+            )
             for name, topic in TOPICS.items()
             if topics.name(name) not in present
         ]
@@ -40,7 +48,8 @@ async def create(settings: Settings) -> list[str]:
 
 
 async def differences(settings: Settings) -> list[str]:
-    """One sentence per way in which the broker's topics differ from the table; empty when they agree.
+    """One sentence per way in which the broker's topics differ from the table; empty when they
+    agree.
 
     Raises aiokafka's `KafkaError`.
     """
@@ -53,16 +62,22 @@ async def differences(settings: Settings) -> list[str]:
             topic, count = described["topic"], len(described["partitions"])
             expected = topics.count(names[topic])
             if count != expected:
-                found.append(f"{topic} has {count} partitions instead of {expected}; a topic's partitions never change live")
+                found.append(
+                    f"{topic} has {count} partitions instead of {expected}; a topic's partitions never change live"
+                )
         for topic, configured in (await _configurations(admin, sorted(present))).items():
             for setting, expected_value in TOPICS[names[topic]].config.items():
                 if configured.get(setting) != expected_value:
-                    found.append(f"{topic} has {setting}={configured.get(setting)} instead of {expected_value}")
+                    found.append(
+                        f"{topic} has {setting}={configured.get(setting)} instead of {expected_value}"
+                    )
     return found
 
 
 async def delete(settings: Settings) -> None:
-    """Deletes every topic of this prefix that is in the table, with all its records. Raises aiokafka's `KafkaError`."""
+    """Deletes every topic of this prefix that is in the table, with all its records. Raises
+    aiokafka's `KafkaError`.
+    """
     topics = Topics(settings)
     async with _admin(settings) as admin:
         present = set(await admin.list_topics())
@@ -72,12 +87,17 @@ async def delete(settings: Settings) -> None:
 
 
 async def _served(admin: AIOKafkaAdminClient, names: list[str]) -> None:
-    """Returns when every partition has a leader: the answer to a creation comes before the brokers know of it."""
+    """Returns when every partition has a leader: the answer to a creation comes before the brokers
+    know of it.
+    """
     deadline = time.monotonic() + _TIMEOUT / 1000
     while True:
         described = await admin.describe_topics(names)
         is_served = all(
-            not topic["error_code"] and topic["partitions"] and all(it["leader"] >= 0 for it in topic["partitions"]) for topic in described
+            not topic["error_code"]
+            and topic["partitions"]
+            and all(it["leader"] >= 0 for it in topic["partitions"])
+            for topic in described
         )
         if is_served and len(described) == len(names):
             return
@@ -86,11 +106,19 @@ async def _served(admin: AIOKafkaAdminClient, names: list[str]) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _configurations(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+async def _configurations(
+    admin: AIOKafkaAdminClient, names: list[str]
+) -> dict[str, dict[str, str]]:
     if not names:
         return {}
-    answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
-    return {name: {entry[0]: entry[1] for entry in entries} for answer in answers for _, _, _, name, entries in answer.resources}
+    answers = await admin.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    )
+    return {
+        name: {entry[0]: entry[1] for entry in entries}
+        for answer in answers
+        for _, _, _, name, entries in answer.resources
+    }
 
 
 @asynccontextmanager

@@ -1,1 +1,3 @@
-"""A stand-in for pipeline workers, providers and people: reads messages, reports what happened to each."""
+"""A stand-in for pipeline workers, providers and people: reads messages, reports what happened to
+each.
+"""

@@ -1,4 +1,6 @@
-"""`python -m connectors.simulator`: the role `simulate`, until SIGTERM. Settings: `CAMPAIGNS_SIMULATE_*` (see behaviour.py)."""
+"""`python -m connectors.simulator`: the role `simulate`, until SIGTERM. Settings:
+`CAMPAIGNS_SIMULATE_*` (see behaviour.py).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What becomes of a message, decided by its id alone: the same seed and id always make the same story, so a restart repeats it."""
+"""What becomes of a message, decided by its id alone: the same seed and id always make the same
+story, so a restart repeats it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _URLS = ("https://example.com/offer", "https://example.com/news", "https://examp
 
 
 class Behaviour(BaseSettings):
-    """`CAMPAIGNS_SIMULATE_*`. Rates are shares of one, delays are mean seconds; the defaults make a lively demo of about two minutes."""
+    """`CAMPAIGNS_SIMULATE_*`. Rates are shares of one, delays are mean seconds; the defaults make a
+    lively demo of about two minutes.
+    """
 
     model_config = SettingsConfigDict(env_prefix="CAMPAIGNS_SIMULATE_", frozen=True, extra="ignore")
 
@@ -28,26 +32,43 @@ class Behaviour(BaseSettings):
     hard_bounces: float = Field(0.015, ge=0, le=1)
     soft_bounces: float = Field(0.01, ge=0, le=1)
     failures: float = Field(0.005, ge=0, le=1)
-    machine_opens: float = Field(0.08, ge=0, le=1, description="of the delivered: mail scanners and privacy proxies")
+    machine_opens: float = Field(
+        0.08, ge=0, le=1, description="of the delivered: mail scanners and privacy proxies"
+    )
     machine_clicks: float = Field(0.25, ge=0, le=1, description="of the machines that open")
     opens: float = Field(0.38, ge=0, le=1, description="of the delivered, by people")
-    clicks: float = Field(0.25, ge=0, le=1, description="of the people who open; of those who got an SMS, times opens")
+    clicks: float = Field(
+        0.25, ge=0, le=1, description="of the people who open; of those who got an SMS, times opens"
+    )
     unsubscribes: float = Field(0.01, ge=0, le=1, description="of the people who open")
-    complaints: float = Field(0.0005, ge=0, le=1, description="of the delivered; above 0.3 % a campaign is paused")
+    complaints: float = Field(
+        0.0005, ge=0, le=1, description="of the delivered; above 0.3 % a campaign is paused"
+    )
 
     delivery: float = Field(1.0, ge=0)
     opening: float = Field(20.0, ge=0, description="after the delivery")
     clicking: float = Field(8.0, ge=0, description="after the opening")
 
     duplicates: int = Field(1, ge=1, le=50, description="an event is reported 1 to so many times")
-    disorder: float = Field(0.0, ge=0, description="a report comes up to so many seconds late: a click can arrive before its delivery")
-    max_pending: int = Field(400_000, ge=1, description="reports in memory; reading stops while there are more")
-    truth: str | None = Field(None, description='folder of the truth log; default: "simulator" below CAMPAIGNS_HOME, "" for none')
+    disorder: float = Field(
+        0.0,
+        ge=0,
+        description="a report comes up to so many seconds late: a click can arrive before its delivery",
+    )
+    max_pending: int = Field(
+        400_000, ge=1, description="reports in memory; reading stops while there are more"
+    )
+    truth: str | None = Field(
+        None,
+        description='folder of the truth log; default: "simulator" below CAMPAIGNS_HOME, "" for none',
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happens `after` seconds after the message was made, and is reported at each of `reports` (seconds after it)."""
+    """Something that happens `after` seconds after the message was made, and is reported at each of
+    `reports` (seconds after it).
+    """
 
     type: IncomingType
     after: float
@@ -57,11 +78,17 @@ class Event:
     @property
     def kind(self) -> str:
         """The type, with `machine-` before it when no person did it."""
-        return f"machine-{self.type}" if self.details is not None and self.details.is_machine else self.type
+        return (
+            f"machine-{self.type}"
+            if self.details is not None and self.details.is_machine
+            else self.type
+        )
 
 
 def story(message_id: str, channel: str, behaviour: Behaviour, soonest: float = 0.0) -> list[Event]:
-    """Everything that becomes of a message, in no particular order. No person opens it in the first `soonest` seconds. Pure; about 6 us."""
+    """Everything that becomes of a message, in no particular order. No person opens it in the first
+    `soonest` seconds. Pure; about 6 us.
+    """
     dice = _Dice(message_id, behaviour)
     happenings = _happenings(dice, channel, behaviour, soonest)
     return [Event(kind, after, dice.reports(after), details) for kind, after, details in happenings]
@@ -70,7 +97,9 @@ def story(message_id: str, channel: str, behaviour: Behaviour, soonest: float = 
 Happening = tuple[IncomingType, float, Details | None]
 
 
-def _happenings(dice: _Dice, channel: str, behaviour: Behaviour, soonest: float) -> Iterator[Happening]:
+def _happenings(
+    dice: _Dice, channel: str, behaviour: Behaviour, soonest: float
+) -> Iterator[Happening]:
     fate, delivered = dice(0), dice.delay(1, behaviour.delivery)
     for kind, rate, details in (
         ("hard", behaviour.hard_bounces, Details(reason="no such recipient", bounce_type="hard")),
@@ -123,10 +152,15 @@ class _Dice:
         return _URLS[self._numbers[which] % len(_URLS)]
 
     def reports(self, after: float) -> tuple[float, ...]:
-        """When an event is reported, how often and how late; different for every event, because `after` is."""
+        """When an event is reported, how often and how late; different for every event, because
+        `after` is.
+        """
         duplicates, disorder = self._behaviour.duplicates, self._behaviour.disorder
         if duplicates == 1 and not disorder:
             return (after,)
         mixed = self._numbers[13] ^ hash(after)
         copies = 1 + mixed % duplicates
-        return tuple(after + disorder * ((mixed * (copy * 2 + 3) >> 7) % 1009) / 1009 for copy in range(copies))
+        return tuple(
+            after + disorder * ((mixed * (copy * 2 + 3) >> 7) % 1009) / 1009
+            for copy in range(copies)
+        )

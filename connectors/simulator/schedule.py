@@ -30,7 +30,9 @@ class Report(NamedTuple):
 
 
 class Schedule:
-    """Times are Unix seconds. A kill forgets all of it; the positions then lead back to every message with a report outstanding."""
+    """Times are Unix seconds. A kill forgets all of it; the positions then lead back to every
+    message with a report outstanding.
+    """
 
     def __init__(self) -> None:
         self.pending = 0
@@ -64,7 +66,9 @@ class Schedule:
         return max(0.0, self._order[0] * _WIDTH - now) if self._order else None
 
     def settled(self) -> dict[TopicPartition, int]:
-        """The new positions of partitions: before them no message has a report outstanding. Each is answered once."""
+        """The new positions of partitions: before them no message has a report outstanding. Each is
+        answered once.
+        """
         positions = {}
         for partition, runs in self._runs.items():
             while runs and not runs[0].left:
@@ -72,5 +76,7 @@ class Schedule:
         return positions
 
     def forget(self) -> None:
-        """After a rebalance: positions of earlier runs mean nothing any more; their reports still leave."""
+        """After a rebalance: positions of earlier runs mean nothing any more; their reports still
+        leave.
+        """
         self._runs.clear()

@@ -1,8 +1,10 @@
-"""The simulator: reads `pipeline.messages.v1`, decides what becomes of every message, and reports it in its time.
+"""The simulator: reads `pipeline.messages.v1`, decides what becomes of every message, and reports
+it in its time.
 
-At least once: a position is committed when every report of the messages before it is acknowledged. After a kill the rest is decided
-again, with the same result (see behaviour.py), so some events are reported twice and none is lost. Event time = the message's createdAt
-plus the delay, whenever the report leaves.
+At least once: a position is committed when every report of the messages before it is acknowledged.
+After a kill the rest is decided again, with the same result (see behaviour.py), so some events are
+reported twice and none is lost. Event time = the message's createdAt plus the delay, whenever the
+report leaves.
 """
 
 from __future__ import annotations
@@ -53,9 +55,17 @@ _decode = msgspec.json.Decoder(_Message).decode
 
 
 class Simulator(Service):  # type: ignore[misc]  # mode is untyped
-    """More processes share the partitions. `reported` counts records acknowledged, `pending` those whose time has not come."""
+    """More processes share the partitions. `reported` counts records acknowledged, `pending` those
+    whose time has not come.
+    """
 
-    def __init__(self, app: object, settings: Settings, behaviour: Behaviour | None = None, truth: Path | None = None) -> None:
+    def __init__(
+        self,
+        app: object,
+        settings: Settings,
+        behaviour: Behaviour | None = None,
+        truth: Path | None = None,
+    ) -> None:
         super().__init__()
         self.behaviour = behaviour or Behaviour()
         self.reported = 0
@@ -93,7 +103,9 @@ class Simulator(Service):  # type: ignore[misc]  # mode is untyped
         wait = self._schedule.seconds_to_next(time.time())
         wait = _IDLE if wait is None else min(wait, _IDLE)
         if self._schedule.pending < self.behaviour.max_pending:
-            await self._read(await consumer.getmany(timeout_ms=round(wait * 1000), max_records=_READ))
+            await self._read(
+                await consumer.getmany(timeout_ms=round(wait * 1000), max_records=_READ)
+            )
         else:
             await asyncio.sleep(wait)
         await self._report(producer)
@@ -118,14 +130,23 @@ class Simulator(Service):  # type: ignore[misc]  # mode is untyped
             message = _decode(record.value or b"")
             created = datetime.fromisoformat(message.created_at).timestamp()
         except (msgspec.DecodeError, ValueError):
-            _log.warning("a message cannot be read", extra={"partition": record.partition, "offset": record.offset})
+            _log.warning(
+                "a message cannot be read",
+                extra={"partition": record.partition, "offset": record.offset},
+            )
             return
         key = message.message_id.encode()
         partition = self._topics.partition(key)
         for event in story(message.message_id, message.channel, self.behaviour, self._soonest):
             at = created + event.after
             if not message.is_test:  # nobody counts those
-                self._truth.add(message.campaign_id, message.message_id, event.kind, len(event.reports), round(at * 1000))
+                self._truth.add(
+                    message.campaign_id,
+                    message.message_id,
+                    event.kind,
+                    len(event.reports),
+                    round(at * 1000),
+                )
             value = _encoded(message, event, at)
             for after in event.reports:
                 self._schedule.add(created + after, Report(partition, key, value, run))
@@ -137,7 +158,12 @@ class Simulator(Service):  # type: ignore[misc]  # mode is untyped
         for report in due:
             by_partition[report.partition].append(report)
         topic = self._topics.name(Name.INCOMING)
-        await asyncio.gather(*(_send(producer, topic, partition, reports) for partition, reports in by_partition.items()))
+        await asyncio.gather(
+            *(
+                _send(producer, topic, partition, reports)
+                for partition, reports in by_partition.items()
+            )
+        )
         for report in due:
             report.source.left -= 1
         self.reported += len(due)
@@ -155,11 +181,19 @@ class Simulator(Service):  # type: ignore[misc]  # mode is untyped
         if self._settings.ready_file and now - self._told > 1:
             self._told = now
             # no lag: what waits here waits for its time
-            write_readiness(Path(self._settings.ready_file), Standing(bool(consumer.assignment()), position=self.reported))
+            write_readiness(
+                Path(self._settings.ready_file),
+                Standing(bool(consumer.assignment()), position=self.reported),
+            )
 
     def _consumer(self) -> AIOKafkaConsumer:
         # with `max_pending` reports waiting nothing is read for long
-        return group_consumer(self._settings, "simulate", max_partition_fetch_bytes=4 << 20, max_poll_interval_ms=3_600_000)
+        return group_consumer(
+            self._settings,
+            "simulate",
+            max_partition_fetch_bytes=4 << 20,
+            max_poll_interval_ms=3_600_000,
+        )
 
     def _producer(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(
@@ -172,8 +206,12 @@ class Simulator(Service):  # type: ignore[misc]  # mode is untyped
         )
 
 
-async def _send(producer: AIOKafkaProducer, topic: str, partition: int, reports: Sequence[Report]) -> None:
-    """Whole batches, in order: a record costs 0.5 us here and 10 in `send`. Returns when all are acknowledged."""
+async def _send(
+    producer: AIOKafkaProducer, topic: str, partition: int, reports: Sequence[Report]
+) -> None:
+    """Whole batches, in order: a record costs 0.5 us here and 10 in `send`. Returns when all are
+    acknowledged.
+    """
     sent, batch = [], producer.create_batch()
     for report in reports:
         while batch.append(key=report.key, value=report.value, timestamp=None) is None:
@@ -187,7 +225,9 @@ async def _send(producer: AIOKafkaProducer, topic: str, partition: int, reports:
 def _encoded(message: _Message, event: Event, at: float) -> bytes:
     second = int(at)
     timestamp = f"{_second(second)}.{int((at - second) * 1000):03d}Z"
-    return encode_incoming(Incoming(event.type, message.message_id, message.tenant_id, timestamp, event.details))
+    return encode_incoming(
+        Incoming(event.type, message.message_id, message.tenant_id, timestamp, event.details)
+    )
 
 
 @lru_cache(maxsize=10_000)

@@ -1,7 +1,9 @@
-"""The truth log: one line for everything the simulator decides, from which a checker recomputes every unique count.
+"""The truth log: one line for everything the simulator decides, from which a checker recomputes
+every unique count.
 
-`campaign id TAB message id TAB kind TAB reports TAB Unix milliseconds`. Kind is the event's type, or `machine-opened`, `machine-clicked`;
-reports is how many times the event is reported. A simulator that was killed decides the same again, so lines repeat: count them as a set.
+`campaign id TAB message id TAB kind TAB reports TAB Unix milliseconds`. Kind is the event's type,
+or `machine-opened`, `machine-clicked`; reports is how many times the event is reported. A simulator
+that was killed decides the same again, so lines repeat: count them as a set.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ _FIELDS = 5
 
 
 class TruthLog:
-    """A file of this process's own in `folder`, appended to. None for the folder: nothing is written."""
+    """A file of this process's own in `folder`, appended to. None for the folder: nothing is
+    written.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._lines: list[str] = []
@@ -23,12 +27,19 @@ class TruthLog:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = (folder / f"truth-{os.getpid()}.tsv").open("a")
-            self._lines.append("\n")  # a namesake may have been killed within a line; empty lines count for nothing
+            self._lines.append(
+                "\n"
+            )  # a namesake may have been killed within a line; empty lines count for nothing
 
     def __enter__(self) -> TruthLog:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._file is not None:
             self.flush()
             self._file.close()

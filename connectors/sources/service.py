@@ -1,4 +1,6 @@
-"""One HTTP service of the company's own that stands in for our directory: timeouts, retries, and a circuit breaker in front of it."""
+"""One HTTP service of the company's own that stands in for our directory: timeouts, retries, and a
+circuit breaker in front of it.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ A = TypeVar("A")
 
 
 class SourceDownError(DependencyDownError):
-    """A segment, contact or template service does not answer, or answers what its contract does not allow."""
+    """A segment, contact or template service does not answer, or answers what its contract does not
+    allow.
+    """
 
     title: ClassVar[str] = "A directory service is down"
 
@@ -35,10 +39,12 @@ class _RepeatableError(Exception):
 
 
 class DirectoryService:
-    """Calls to one service. `name` (segments, contacts, templates) is in errors, logs and the gauge `campaigns_dependency_down`.
+    """Calls to one service. `name` (segments, contacts, templates) is in errors, logs and the gauge
+    `campaigns_dependency_down`.
 
-    A call is tried three times within about a second as long as it fails by network, 429 or 5xx; five failed calls in a row open the
-    breaker, and for ten seconds every call fails at once. Redirects are not followed. Close it with `close`.
+    A call is tried three times within about a second as long as it fails by network, 429 or 5xx;
+    five failed calls in a row open the breaker, and for ten seconds every call fails at once.
+    Redirects are not followed. Close it with `close`.
     """
 
     def __init__(self, name: str, url: str, settings: Settings) -> None:
@@ -47,17 +53,30 @@ class DirectoryService:
         if token := settings.directory_token.get_secret_value():
             headers["authorization"] = f"Bearer {token}"
         timeout = settings.directory_timeout.total_seconds()
-        self._client = httpx.AsyncClient(base_url=url.rstrip("/"), headers=headers, timeout=timeout, follow_redirects=False)
+        self._client = httpx.AsyncClient(
+            base_url=url.rstrip("/"), headers=headers, timeout=timeout, follow_redirects=False
+        )
         self._breakers = AsyncCircuitBreakerFactory(default_threshold=_FAILURES, default_ttl=_REST)
 
     async def get(self, answer: type[A], *path: str, **query: str | None) -> A | None:
         """The decoded answer, None for 404. Raises SourceDownError."""
         url = "".join(f"/{quote(part, safe='')}" for part in path)
-        return await self._call(answer, "GET", url, params={name: value for name, value in query.items() if value is not None})
+        return await self._call(
+            answer,
+            "GET",
+            url,
+            params={name: value for name, value in query.items() if value is not None},
+        )
 
     async def post(self, answer: type[A], path: str, body: object) -> A | None:
         """As `get`; the request must be harmless to repeat."""
-        return await self._call(answer, "POST", path, content=msgspec.json.encode(body), headers={"content-type": "application/json"})
+        return await self._call(
+            answer,
+            "POST",
+            path,
+            content=msgspec.json.encode(body),
+            headers={"content-type": "application/json"},
+        )
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -69,19 +88,32 @@ class DirectoryService:
                 found = await self._attempts(method, url, **request)
         except (OpenedState, _RepeatableError, SourceDownError) as error:
             gauge.set(1)
-            reason = "it has failed repeatedly and is left alone for some seconds" if isinstance(error, OpenedState) else str(error)
-            raise SourceDownError(f"The {self.name} service cannot be used: {reason}. Nothing was changed; try again.") from error
+            reason = (
+                "it has failed repeatedly and is left alone for some seconds"
+                if isinstance(error, OpenedState)
+                else str(error)
+            )
+            raise SourceDownError(
+                f"The {self.name} service cannot be used: {reason}. Nothing was changed; try again."
+            ) from error
         gauge.set(0)
         if found is None:
             return None
         try:
             return msgspec.json.decode(found, type=answer)
         except msgspec.DecodeError as error:
-            raise SourceDownError(f"The {self.name} service answered what its contract does not allow: {error}.") from error
+            raise SourceDownError(
+                f"The {self.name} service answered what its contract does not allow: {error}."
+            ) from error
 
     async def _attempts(self, method: str, url: str, **request: Any) -> bytes | None:
         async for attempt in stamina.retry_context(
-            on=_RepeatableError, attempts=_ATTEMPTS, timeout=None, wait_initial=0.1, wait_max=1.0, wait_jitter=0.1
+            on=_RepeatableError,
+            attempts=_ATTEMPTS,
+            timeout=None,
+            wait_initial=0.1,
+            wait_max=1.0,
+            wait_jitter=0.1,
         ):
             with attempt:
                 return await self._attempt(method, url, **request)
@@ -95,7 +127,9 @@ class DirectoryService:
                     return None
                 if response.status_code == 429 or response.status_code >= 500:
                     raise _RepeatableError(f"it answered {response.status_code}")
-                if response.status_code != 200:  # our configuration is wrong: trying again would not help
+                if (
+                    response.status_code != 200
+                ):  # our configuration is wrong: trying again would not help
                     raise SourceDownError(f"it answered {response.status_code}")
                 async for piece in response.aiter_bytes():
                     received += piece

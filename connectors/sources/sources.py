@@ -1,8 +1,11 @@
-"""Where audiences, contact details and templates come from: our own directory, or services of the company's own (docs/services.md).
+"""Where audiences, contact details and templates come from: our own directory, or services of the
+company's own (docs/services.md).
 
-A service stays the owner of its data; what a campaign needs of it is mirrored into our tables when it is named (a template, a segment's
-name) and when the campaign starts (a segment's members with their details). From there on nothing depends on the service: the audience
-is one SQL statement, and sending needs PostgreSQL only. Mirroring is idempotent, so a crash in the middle is repeated from the start.
+A service stays the owner of its data; what a campaign needs of it is mirrored into our tables when
+it is named (a template, a segment's name) and when the campaign starts (a segment's members with
+their details). From there on nothing depends on the service: the audience is one SQL statement, and
+sending needs PostgreSQL only. Mirroring is idempotent, so a crash in the middle is repeated from
+the start.
 """
 
 from __future__ import annotations
@@ -31,7 +34,9 @@ T = TypeVar("T")
 
 
 class Run(Protocol):
-    """Does a piece of work in one transaction: a worker's waits for the database (`Database.until_up`), a request's does not."""
+    """Does a piece of work in one transaction: a worker's waits for the database
+    (`Database.until_up`), a request's does not.
+    """
 
     async def __call__(self, work: Work[T], /) -> T: ...
 
@@ -51,7 +56,9 @@ class SegmentPage(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ContactDetails(msgspec.Struct, frozen=True):
-    """Contacts as in an import: id, externalId, email, phone, pushToken, firstName, lastName, timeZone, locale, attributes."""
+    """Contacts as in an import: id, externalId, email, phone, pushToken, firstName, lastName,
+    timeZone, locale, attributes.
+    """
 
     contacts: list[dict[str, Any]]
 
@@ -96,16 +103,22 @@ class HttpSegments:
 
     async def members(self, tenant: str, segment_id: UUID) -> AsyncIterator[Sequence[UUID]]:
         cursor: str | None = None
-        seen = set[int]()  # hashes; a service whose cursors go round in a circle must not be read for ever
+        seen = set[
+            int
+        ]()  # hashes; a service whose cursors go round in a circle must not be read for ever
         while True:
-            page = await self._service.get(SegmentPage, "segments", str(segment_id), "contacts", tenantId=tenant, cursor=cursor)
+            page = await self._service.get(
+                SegmentPage, "segments", str(segment_id), "contacts", tenantId=tenant, cursor=cursor
+            )
             if page is None:
                 return
             yield page.contact_ids
             if page.next_cursor is None:
                 return
             if hash(page.next_cursor) in seen:
-                raise SourceDownError(f"The segments service gave the same cursor of segment {segment_id} twice.")
+                raise SourceDownError(
+                    f"The segments service gave the same cursor of segment {segment_id} twice."
+                )
             seen.add(hash(cursor := page.next_cursor))
 
 
@@ -116,9 +129,15 @@ class HttpContacts:
         self._service = service
 
     async def find(self, tenant: str, contact_ids: Sequence[UUID]) -> Sequence[dict[str, Any]]:
-        found = await self._service.post(ContactDetails, "/contacts/batch", {"tenantId": tenant, "ids": contact_ids})
+        found = await self._service.post(
+            ContactDetails, "/contacts/batch", {"tenantId": tenant, "ids": contact_ids}
+        )
         wanted = set(map(str, contact_ids))
-        return [contact for contact in found.contacts if str(contact.get("id", "")).lower() in wanted] if found else ()
+        return (
+            [contact for contact in found.contacts if str(contact.get("id", "")).lower() in wanted]
+            if found
+            else ()
+        )
 
 
 class HttpTemplates:
@@ -128,15 +147,25 @@ class HttpTemplates:
         self._service = service
 
     async def find(self, tenant: str, template_id: UUID) -> SourceTemplate | None:
-        return await self._service.get(SourceTemplate, "templates", str(template_id), tenantId=tenant)
+        return await self._service.get(
+            SourceTemplate, "templates", str(template_id), tenantId=tenant
+        )
 
 
 class Sources:
-    """The services that are in use; None where our own directory is the owner. All methods raise DependencyDownError."""
+    """The services that are in use; None where our own directory is the owner. All methods raise
+    DependencyDownError.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        urls = {"segments": settings.segments_url, "contacts": settings.contacts_url, "templates": settings.templates_url}
-        self._services = {name: DirectoryService(name, url, settings) for name, url in urls.items() if url}
+        urls = {
+            "segments": settings.segments_url,
+            "contacts": settings.contacts_url,
+            "templates": settings.templates_url,
+        }
+        self._services = {
+            name: DirectoryService(name, url, settings) for name, url in urls.items() if url
+        }
         self.segments: Segments | None = self._made("segments", HttpSegments)
         self.contacts: Contacts | None = self._made("contacts", HttpContacts)
         self.templates: Templates | None = self._made("templates", HttpTemplates)
@@ -154,7 +183,8 @@ class Sources:
             await service.close()
 
     async def prepare(self, run: Run, command: Command) -> None:
-        """Before a command is carried out: what it names is known here, and what it sends is the template of this moment.
+        """Before a command is carried out: what it names is known here, and what it sends is the
+        template of this moment.
 
         Harmless to repeat and to do for a command that is refused afterwards.
         """
@@ -164,35 +194,78 @@ class Sources:
             async with asyncio.timeout(_PATIENCE):
                 await self._prepare(run, command)
         except TimeoutError as error:
-            raise SourceDownError(f"The directory services take longer than {_PATIENCE:.0f} s. Nothing was changed; try again.") from error
+            raise SourceDownError(
+                f"The directory services take longer than {_PATIENCE:.0f} s. Nothing was changed; try again."
+            ) from error
 
     async def _prepare(self, run: Run, command: Command) -> None:
         named = command.body.named()
         templates = list(named.templates)
-        if command.verb in (Verb.SCHEDULE, Verb.START) and command.campaign_id is not None and self.templates is not None:
-            templates += await run(partial(mirror.templates_of, tenant=command.tenant_id, campaign_id=command.campaign_id))
-        await self.learn(run, command.tenant_id, segments=named.segments, templates=templates, contacts=named.contacts)
+        if (
+            command.verb in (Verb.SCHEDULE, Verb.START)
+            and command.campaign_id is not None
+            and self.templates is not None
+        ):
+            templates += await run(
+                partial(
+                    mirror.templates_of, tenant=command.tenant_id, campaign_id=command.campaign_id
+                )
+            )
+        await self.learn(
+            run,
+            command.tenant_id,
+            segments=named.segments,
+            templates=templates,
+            contacts=named.contacts,
+        )
 
     async def learn(
-        self, run: Run, tenant: str, *, segments: Iterable[UUID] = (), templates: Iterable[UUID] = (), contacts: Iterable[UUID] = ()
+        self,
+        run: Run,
+        tenant: str,
+        *,
+        segments: Iterable[UUID] = (),
+        templates: Iterable[UUID] = (),
+        contacts: Iterable[UUID] = (),
     ) -> None:
-        """Mirror what a command names, as far as a service is its owner: names of segments, contents of templates, unknown contacts.
+        """Mirror what a command names, as far as a service is its owner: names of segments,
+        contents of templates, unknown contacts.
 
-        What the service does not know stays unknown here, too, and the command's own rules refuse it.
+        What the service does not know stays unknown here, too, and the command's own rules refuse
+        it.
         """
         if self.segments is not None:
             for segment_id in dict.fromkeys(segments):
                 if segment := await self.segments.find(tenant, segment_id):
-                    await run(partial(mirror.keep_segment, tenant=tenant, segment_id=segment.id, name=segment.name))
+                    await run(
+                        partial(
+                            mirror.keep_segment,
+                            tenant=tenant,
+                            segment_id=segment.id,
+                            name=segment.name,
+                        )
+                    )
         if self.templates is not None:
             for template_id in dict.fromkeys(templates):
                 if template := await self.templates.find(tenant, template_id):
-                    await run(partial(mirror.keep_template, tenant=tenant, template_id=template.id, **_columns(template)))
+                    await run(
+                        partial(
+                            mirror.keep_template,
+                            tenant=tenant,
+                            template_id=template.id,
+                            **_columns(template),
+                        )
+                    )
         if self.contacts is not None and (wanted := list(dict.fromkeys(contacts))):
-            await self._keep_contacts(run, tenant, await run(partial(mirror.unknown_contacts, tenant=tenant, contact_ids=wanted)))
+            await self._keep_contacts(
+                run,
+                tenant,
+                await run(partial(mirror.unknown_contacts, tenant=tenant, contact_ids=wanted)),
+            )
 
     async def synchronise(self, run: Run, tenant: str, number: int) -> None:
-        """Before the audience of a campaign is made: its mirrored segments have the members, and these the details, of this moment.
+        """Before the audience of a campaign is made: its mirrored segments have the members, and
+        these the details, of this moment.
 
         Memory does not grow with the audience. Does nothing for a campaign whose audience is known.
         """
@@ -203,14 +276,22 @@ class Sources:
             async for contact_ids in self.segments.members(tenant, segment_id):
                 await self._keep_contacts(run, tenant, contact_ids)
                 await run(partial(mirror.add_members, reading=reading, contact_ids=contact_ids))
-            await run(partial(mirror.replace_members, tenant=tenant, segment_id=segment_id, reading=reading))
+            await run(
+                partial(
+                    mirror.replace_members, tenant=tenant, segment_id=segment_id, reading=reading
+                )
+            )
 
     async def _keep_contacts(self, run: Run, tenant: str, contact_ids: Sequence[UUID]) -> None:
         if self.contacts is None:
             return
         for start in range(0, len(contact_ids), BATCH):
             found = await self.contacts.find(tenant, contact_ids[start : start + BATCH])
-            rows = [row for line, contact in enumerate(found, 1) if (row := _row(line, contact)) is not None]
+            rows = [
+                row
+                for line, contact in enumerate(found, 1)
+                if (row := _row(line, contact)) is not None
+            ]
             if rows:
                 await run(partial(mirror.keep_contacts, tenant=tenant, rows=rows))
 

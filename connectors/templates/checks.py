@@ -1,4 +1,6 @@
-"""Whether a template can be rendered at all, and what it costs, told to its author before anybody is skipped for it."""
+"""Whether a template can be rendered at all, and what it costs, told to its author before anybody
+is skipped for it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _TRACKING = Tracking("https://campaigns.invalid", opens=True, clicks=True)
 
 
 def template_hints(channel: str, content: Mapping[str, str]) -> dict[str, Any]:
-    """`hints` of the content without its tags; `isExact` says that there are none, so that everybody gets a message of this size."""
+    """`hints` of the content without its tags; `isExact` says that there are none, so that
+    everybody gets a message of this size.
+    """
     texts, is_exact = dict[str, str](), True
     for part, source in content.items():
         text, position = "", 0
@@ -34,5 +38,9 @@ def check_template(channel: str, content: Mapping[str, Any]) -> None:
         Template(channel, checked, "", _TRACKING, Links())
     except RenderError as error:
         part, _, rule = error.detail.partition(", ")
-        wrong = FieldError(f"content.{part}", rule) if part in checked else FieldError("content", error.detail)
+        wrong = (
+            FieldError(f"content.{part}", rule)
+            if part in checked
+            else FieldError("content", error.detail)
+        )
         raise broken(wrong) from error

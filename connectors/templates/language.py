@@ -1,8 +1,9 @@
 """What a template may say: the part of Jinja's language whose cost the engine's fuel bounds.
 
-Fuel counts steps, not the work inside one. What would make one step long is therefore refused when a template is compiled: calls (a method
-of a Python object, an endless `range`), sequences that are repeated, joined or nested into each other (MiniJinja keeps them lazily, so that
-a few steps make 10^12 elements, and comparing two of them never ends), and tags that bring a template into another.
+Fuel counts steps, not the work inside one. What would make one step long is therefore refused when
+a template is compiled: calls (a method of a Python object, an endless `range`), sequences that are
+repeated, joined or nested into each other (MiniJinja keeps them lazily, so that a few steps make
+10^12 elements, and comparing two of them never ends), and tags that bring a template into another.
 """
 
 from __future__ import annotations
@@ -12,8 +13,13 @@ from collections.abc import Iterator
 
 from connectors.templates.nesting import tags
 
-TAGS = frozenset(re.findall(r"\w+", "if elif else endif for endfor set endset with endwith filter endfilter raw endraw"))
-# None makes a list that is longer, or nested deeper, than its input; `default` within `map` would, so `map` takes an attribute only.
+TAGS = frozenset(
+    re.findall(
+        r"\w+", "if elif else endif for endfor set endset with endwith filter endfilter raw endraw"
+    )
+)
+# None makes a list that is longer, or nested deeper, than its input; `default` within `map` would,
+# so `map` takes an attribute only.
 FILTERS = frozenset(
     re.findall(
         r"\w+",
@@ -23,7 +29,9 @@ FILTERS = frozenset(
     )
 )
 _LOOP_METHODS = ("cycle", "changed")
-_KEYWORDS = frozenset(["if", "elif", "else", "for", "in", "and", "or", "not", "is", "set", "with", "filter"])
+_KEYWORDS = frozenset(
+    ["if", "elif", "else", "for", "in", "and", "or", "not", "is", "set", "with", "filter"]
+)
 _CONSTANTS = frozenset(["true", "True", "false", "False", "none", "None"])
 _OPENING, _CLOSING = "([{", ")]}"
 _TOKEN = re.compile(
@@ -41,7 +49,9 @@ class _RefusedError(ValueError):
 
 
 def refused(source: str) -> str | None:
-    """What this source may not say, `line 3: …`; None when it may be compiled. Call `too_nested` before."""
+    """What this source may not say, `line 3: …`; None when it may be compiled. Call `too_nested`
+    before.
+    """
     for start, text in tags(source):
         if text.startswith("{#"):
             continue
@@ -53,7 +63,9 @@ def refused(source: str) -> str | None:
 
 
 class _Tag:
-    """One tag, read token by token. `_open` has the brackets that are open: call, group, subscript or literal."""
+    """One tag, read token by token. `_open` has the brackets that are open: call, group, subscript
+    or literal.
+    """
 
     def __init__(self, text: str) -> None:
         self._text = text[2:-2].removeprefix("-").removeprefix("+")
@@ -61,7 +73,10 @@ class _Tag:
             self._text = self._text[:-1]
         self._is_block = text.startswith("{%")
         self._open: list[str] = []
-        self._before: list[tuple[str, str]] = []  # kind and text of the tokens so far; a name is also a keyword, filter, test or attribute
+        self._before: list[
+            tuple[str, str]
+            # kind and text of the tokens so far; a name is also a keyword, filter, test or attribute
+        ] = []
         self._in_targets = False  # between `for` and its `in`, where a comma separates names
 
     def check(self) -> None:
@@ -101,21 +116,29 @@ class _Tag:
             return "filter"
         if last == ("sign", "."):
             return "attribute"
-        if last == ("keyword", "is") or (last == ("keyword", "not") and self._before[-2:-1] == [("keyword", "is")]):
+        if last == ("keyword", "is") or (
+            last == ("keyword", "not") and self._before[-2:-1] == [("keyword", "is")]
+        ):
             return "keyword" if name == "not" and last[1] == "is" else "test"
         return "keyword" if name in _KEYWORDS or (self._is_block and not self._before) else "name"
 
     def _check_arguments(self, filter_name: str, following: str) -> None:
         has_arguments = following.startswith("(")
-        if (filter_name == "map" or (filter_name == "sum" and has_arguments)) and not _ATTRIBUTE.match(following):
-            raise _RefusedError(f"`{filter_name}` takes an attribute only, as in `{filter_name}(attribute='name')`")
+        if (
+            filter_name == "map" or (filter_name == "sum" and has_arguments)
+        ) and not _ATTRIBUTE.match(following):
+            raise _RefusedError(
+                f"`{filter_name}` takes an attribute only, as in `{filter_name}(attribute='name')`"
+            )
         if filter_name == "tojson" and has_arguments:
             raise _RefusedError("`tojson` takes no indent")  # of any width, and without fuel
 
     def _check_literal(self, kind: str, text: str) -> None:
         """A list or mapping that holds variables could hold itself twice, over and over."""
         is_postfix = text in _OPENING and self._follows_operand()
-        if (kind == "name" and text not in _CONSTANTS) or (kind == "sign" and (text not in "-,:[]{}" or is_postfix)):
+        if (kind == "name" and text not in _CONSTANTS) or (
+            kind == "sign" and (text not in "-,:[]{}" or is_postfix)
+        ):
             raise _RefusedError("a list or mapping may hold constants only")
 
     def _check_sign(self, sign: str, end: int) -> None:
@@ -126,7 +149,9 @@ class _Tag:
                 raise _RefusedError(f"unexpected `{sign}`")
             self._open.pop()
         elif sign == ",":
-            if not (self._open and self._open[-1] in ("call", "literal")) and not (not self._open and self._in_targets):
+            if not (self._open and self._open[-1] in ("call", "literal")) and not (
+                not self._open and self._in_targets
+            ):
                 raise _RefusedError("unexpected `,`: a list is written in square brackets")
         elif sign == ":" and self._open[-1:] == ["subscript"]:
             # slices of slices are kept lazily as well: 500 of them took 8 s
@@ -150,8 +175,15 @@ class _Tag:
         if last == "name" and texts[-1] == "range":
             if not _RANGE.match(self._text[end - 1 :]):
                 raise _RefusedError("`range` takes constants up to 99")
-        elif last != "attribute" or texts[-3:-1] != ["loop", "."] or texts[-1] not in _LOOP_METHODS or texts[:-3] == ["."]:
-            raise _RefusedError(f"`{''.join(texts[-3:] if last == 'attribute' else texts[-1:])}(` cannot be called")
+        elif (
+            last != "attribute"
+            or texts[-3:-1] != ["loop", "."]
+            or texts[-1] not in _LOOP_METHODS
+            or texts[:-3] == ["."]
+        ):
+            raise _RefusedError(
+                f"`{''.join(texts[-3:] if last == 'attribute' else texts[-1:])}(` cannot be called"
+            )
         return "call"
 
     def _check_operand(self, sign: str, end: int) -> None:
@@ -164,7 +196,9 @@ class _Tag:
                 f"behind `{sign}` stands a constant number, as in `loop.index + 1`, `price * 1.19`; texts are joined by `~`"
             )
         if sign == "*" and ("." not in number or float(number).is_integer()):
-            raise _RefusedError(f"`* {number}`: the constant has a fraction, as in `price * 1.19`; for others divide, as in `price / 0.01`")
+            raise _RefusedError(
+                f"`* {number}`: the constant has a fraction, as in `price * 1.19`; for others divide, as in `price / 0.01`"
+            )
 
     def _follows_operand(self) -> bool:
         if not self._before:

@@ -1,8 +1,11 @@
-"""Bounds how deeply a template can nest, before the engine sees it: MiniJinja's parser recurses, and a long chain ends the process.
+"""Bounds how deeply a template can nest, before the engine sees it: MiniJinja's parser recurses,
+and a long chain ends the process.
 
-`{{ ----…1 }}` with 12,000 signs overflows the machine's stack of 8 MB (3.1.0; brackets and blocks it bounds by itself, chains of operators,
-filters and `elif` it does not). A chain cannot be longer than the tag it stands in, so the length of a tag and the number of block tags
-are what is bounded. Tags are found exactly as the engine's lexer finds them, or a chain could hide in what looks like text.
+`{{ ----…1 }}` with 12,000 signs overflows the machine's stack of 8 MB (3.1.0; brackets and blocks
+it bounds by itself, chains of operators, filters and `elif` it does not). A chain cannot be longer
+than the tag it stands in, so the length of a tag and the number of block tags are what is bounded.
+Tags are found exactly as the engine's lexer finds them, or a chain could hide in what looks like
+text.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ MAX_BLOCK_TAGS = 1000
 _OPENING = re.compile(r"\{[{%#]")
 _RAW = re.compile(r"\{%[-+]?\s*raw\s*[-+]?%\}")
 _END_RAW = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
-_INSIDE = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|["']|[-+]?(?:%\}|\}\})|[(\[{]|[)\]}]""", re.DOTALL)
+_INSIDE = re.compile(
+    r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|["']|[-+]?(?:%\}|\}\})|[(\[{]|[)\]}]""", re.DOTALL
+)
 
 
 def too_nested(source: str) -> str | None:
@@ -26,7 +31,11 @@ def too_nested(source: str) -> str | None:
         line += source.count("\n", position, opening.start())
         if end < 0:
             return f"line {line}: a tag or comment is not closed"
-        if opening.group() != "{#" and end - opening.start() > MAX_TAG and not _RAW.match(source, opening.start()):
+        if (
+            opening.group() != "{#"
+            and end - opening.start() > MAX_TAG
+            and not _RAW.match(source, opening.start())
+        ):
             return f"line {line}: a tag has {end - opening.start():,} characters, the limit is {MAX_TAG:,}"
         blocks += opening.group() == "{%"
         if blocks > MAX_BLOCK_TAGS:
@@ -37,7 +46,9 @@ def too_nested(source: str) -> str | None:
 
 
 def tags(source: str) -> Iterator[tuple[int, str]]:
-    """Where each tag, comment or raw block begins, and its text. Of a source that is not `too_nested`."""
+    """Where each tag, comment or raw block begins, and its text. Of a source that is not
+    `too_nested`.
+    """
     position = 0
     while opening := _OPENING.search(source, position):
         position = _end(source, opening.start(), opening.group())
@@ -45,7 +56,9 @@ def tags(source: str) -> Iterator[tuple[int, str]]:
 
 
 def _end(source: str, start: int, opening: str) -> int:
-    """Just behind what begins at `start`: a comment, a raw block with all that is in it, or a tag; -1 when it does not end."""
+    """Just behind what begins at `start`: a comment, a raw block with all that is in it, or a tag;
+    -1 when it does not end.
+    """
     if opening == "{#":
         comment = source.find("#}", start + 2)
         return comment + 2 if comment >= 0 else -1
@@ -67,7 +80,9 @@ def _end_of_tag(source: str, position: int, closing: str) -> int:
         elif balance == 0 and text.endswith(closing):
             return token.end()
         else:
-            bracket = token.start() + len(text) - len(text.lstrip("-+%"))  # of what only looks like an end marker, one bracket counts
+            bracket = (
+                token.start() + len(text) - len(text.lstrip("-+%"))
+            )  # of what only looks like an end marker, one bracket counts
             balance += 1 if source[bracket] in "([{" else -1
             if balance < 0:
                 return -1

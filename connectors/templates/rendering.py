@@ -1,9 +1,12 @@
-"""Turns a template and one contact into the parts of a message; sandboxed, escaped by channel, and the same in preview and sending.
+"""Turns a template and one contact into the parts of a message; sandboxed, escaped by channel, and
+the same in preview and sending.
 
-The engine is MiniJinja (a Rust implementation of Jinja's language). Its fuel bounds the steps of a message, and three things bound what one
-step costs: `template_nesting` (how deep), `template_language` (no calls, no sequence that grows) and `template_values` (data without
-methods, 1,000 elements). A missing variable is an error. All parts of a message are one compiled template, because a call costs more than
-what it renders (subject, html and text: 3.3 us together, 5 us apart).
+The engine is MiniJinja (a Rust implementation of Jinja's language). Its fuel bounds the steps of a
+message, and three things bound what one step costs: `template_nesting` (how deep),
+`template_language` (no calls, no sequence that grows) and `template_values` (data without methods,
+1,000 elements). A missing variable is an error. All parts of a message are one compiled template,
+because a call costs more than what it renders (subject, html and text: 3.3 us together, 5 us
+apart).
 """
 
 from __future__ import annotations
@@ -18,13 +21,20 @@ from minijinja import Environment, TemplateError
 
 from connectors.templates.language import refused
 from connectors.templates.nesting import tags, too_nested
-from connectors.templates.values import MAX_ELEMENTS, Hiding, TooManyElementsError, needs_hiding, without_methods
+from connectors.templates.values import (
+    MAX_ELEMENTS,
+    Hiding,
+    TooManyElementsError,
+    needs_hiding,
+    without_methods,
+)
 from streams.errors import CampaignError
 from tables.audience.recipients import FIELDS
 from tables.channels import CHANNELS
 
 MAX_SOURCE = 512_000  # characters of all parts of a template
-MAX_RENDERED = 256_000  # characters of all parts of a message: what Kafka takes in one record, with room for JSON's escapes
+# characters of all parts of a message: what Kafka takes in one record, with room for JSON's escapes
+MAX_RENDERED = 256_000
 _FUEL = 20_000  # steps
 # PostgreSQL stores no NUL in text or jsonb, so neither a template nor a contact can contain one.
 _BETWEEN = "\0"
@@ -60,7 +70,9 @@ class Links:
 
 
 class Tracking:
-    """Where a campaign's recipients come back to: pixel, clicks and unsubscribe below one public URL."""
+    """Where a campaign's recipients come back to: pixel, clicks and unsubscribe below one public
+    URL.
+    """
 
     def __init__(self, public_url: str, *, opens: bool = False, clicks: bool = False) -> None:
         self.base, self.opens, self.clicks = public_url.rstrip("/"), opens, clicks
@@ -71,18 +83,27 @@ class Tracking:
     def instrument(self, channel: str, part: str, source: str, links: Links) -> str:
         """The source with tracked links and pixel.
 
-        Rewritten are anchors of `html`, URLs in the texts of emails, SMS and WhatsApp, and a push message's `link`, when they are absolute
-        http(s) and constant. A URL that an expression is in, or that touches a tag, stays as it is, since its destination is not known
-        before it is rendered; so does one in a text that is not ASCII, since nobody knows where it ends.
+        Rewritten are anchors of `html`, URLs in the texts of emails, SMS and WhatsApp, and a push
+        message's `link`, when they are absolute http(s) and constant. A URL that an expression is
+        in, or that touches a tag, stays as it is, since its destination is not known before it is
+        rendered; so does one in a text that is not ASCII, since nobody knows where it ends.
         """
-        # in place of the expression: a look-up less, and html would spell every slash of the URL as an entity
+        # in place of the expression: a look-up less, and html would spell every slash of the URL as
+        # an entity
         url = self.unsubscribe("{{ messageId }}")
         source = _UNSUBSCRIBE.sub(lambda _: html.escape(url) if part == "html" else url, source)
         if part == "html":
             return self._instrument_html(source, links)
-        if self.clicks and (channel, part) in _PLAIN_TEXT and not too_nested(source):  # else it is refused in a moment
+        if (
+            self.clicks and (channel, part) in _PLAIN_TEXT and not too_nested(source)
+        ):  # else it is refused in a moment
             return self._instrument_text(source, links)
-        if channel == "push" and part == "link" and self.clicks and source.startswith(("http://", "https://")):
+        if (
+            channel == "push"
+            and part == "link"
+            and self.clicks
+            and source.startswith(("http://", "https://"))
+        ):
             return source if _EXPRESSION.search(source) else self._click(links.number(source))
         return source
 
@@ -123,16 +144,32 @@ class Tracking:
 
 
 class Template:
-    """A compiled template of one channel. `fields` are the contact fields it uses: only these have to be read.
+    """A compiled template of one channel. `fields` are the contact fields it uses: only these have
+    to be read.
 
     Raises RenderError when a part is missing, too large or not a template.
     """
 
-    def __init__(self, channel: str, content: Mapping[str, Any], campaign_name: str, tracking: Tracking, links: Links) -> None:
+    def __init__(
+        self,
+        channel: str,
+        content: Mapping[str, Any],
+        campaign_name: str,
+        tracking: Tracking,
+        links: Links,
+    ) -> None:
         self.channel, self._tracking = channel, tracking
         self._parts = _parts(channel, content)
-        sources = {part: tracking.instrument(channel, part, content[part], links) for part in self._parts}
-        self._engine = Environment(undefined_behavior="strict", fuel=_FUEL, debug=True, pycompat=False, keep_trailing_newline=True)
+        sources = {
+            part: tracking.instrument(channel, part, content[part], links) for part in self._parts
+        }
+        self._engine = Environment(
+            undefined_behavior="strict",
+            fuel=_FUEL,
+            debug=True,
+            pycompat=False,
+            keep_trailing_newline=True,
+        )
         self._engine.add_global("campaign", without_methods({"name": campaign_name}))
         used = self._compile(sources)
         self.fields = _fields(used)
@@ -142,14 +179,18 @@ class Template:
         self._uses_unsubscribe_url = "unsubscribeUrl" in used
 
     def render(self, contact: Mapping[str, Any], message_id: str) -> dict[str, str]:
-        """The parts by name. `contact` holds at least `fields`; what is None or absent is a missing variable.
+        """The parts by name. `contact` holds at least `fields`; what is None or absent is a missing
+        variable.
 
-        Raises RenderError, which names the variable; it may quote what was calculated, so it is shown to the author and never logged.
+        Raises RenderError, which names the variable; it may quote what was calculated, so it is
+        shown to the author and never logged.
         """
         try:
             contact = without_methods(contact, make=self._make)
         except (TooManyElementsError, RecursionError):
-            raise RenderError(f"the attributes have more than {MAX_ELEMENTS:,} elements, or too many levels") from None
+            raise RenderError(
+                f"the attributes have more than {MAX_ELEMENTS:,} elements, or too many levels"
+            ) from None
         bare = contact if self._uses_bare_names else _NOTHING
         if self._uses_unsubscribe_url:
             bare = {**bare, "unsubscribeUrl": self._tracking.unsubscribe(message_id)}
@@ -158,15 +199,21 @@ class Template:
         except BaseException as error:
             if not _is_template_fault(error):
                 raise
-            raise self._explained(error, {**bare, "contact": contact, "messageId": message_id}) from error
+            raise self._explained(
+                error, {**bare, "contact": contact, "messageId": message_id}
+            ) from error
         texts = rendered.split(_BETWEEN)
         if len(rendered) > MAX_RENDERED:
-            raise RenderError(f"the message has {len(rendered):,} characters, the limit is {MAX_RENDERED:,}")
+            raise RenderError(
+                f"the message has {len(rendered):,} characters, the limit is {MAX_RENDERED:,}"
+            )
         if len(texts) != len(self._parts):
             raise RenderError("a template may not make NUL characters")
         if self._parts[0] == "subject":
             texts[0] = one_line(texts[0])
-        return dict(zip(self._parts, texts, strict=False))  # strict costs more than the comparison above
+        return dict(
+            zip(self._parts, texts, strict=False)
+        )  # strict costs more than the comparison above
 
     def _compile(self, sources: Mapping[str, str]) -> set[str]:
         whole = []
@@ -174,10 +221,16 @@ class Template:
             if problem := too_nested(source) or refused(source):
                 raise RenderError(f"{part}, {problem}")
             try:
-                self._engine.add_template(part, source)  # alone first: it must be a complete template by itself
+                self._engine.add_template(
+                    part, source
+                )  # alone first: it must be a complete template by itself
             except TemplateError as error:
-                raise RenderError(f"{part}, line {error.line}: {error.detail or error.message}") from error
-            whole.append(f"{{% autoescape {'true' if part == 'html' else 'false'} %}}{source}{{% endautoescape %}}")
+                raise RenderError(
+                    f"{part}, line {error.line}: {error.detail or error.message}"
+                ) from error
+            whole.append(
+                f"{{% autoescape {'true' if part == 'html' else 'false'} %}}{source}{{% endautoescape %}}"
+            )
         self._engine.add_template("message", _BETWEEN.join(whole))
         return self._engine.undeclared_variables_in_template("message", nested=True)
 
@@ -187,7 +240,9 @@ class Template:
             try:
                 self._engine.render_template(part, **context)
             except TemplateError as found:
-                return RenderError(f"{part}, line {found.line}: {found.detail or found.message.partition(' (in ')[0]}")
+                return RenderError(
+                    f"{part}, line {found.line}: {found.detail or found.message.partition(' (in ')[0]}"
+                )
             except BaseException as found:
                 if not _is_template_fault(found):
                     raise
@@ -196,13 +251,19 @@ class Template:
 
 
 def _is_template_fault(error: BaseException) -> bool:
-    """Values that cannot be compared or converted raise errors of Python; a panic of the engine derives from BaseException."""
+    """Values that cannot be compared or converted raise errors of Python; a panic of the engine
+    derives from BaseException.
+    """
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _without_punctuation(url: str) -> str:
-    """The URL in a text without what belongs to the sentence: punctuation at its end, brackets that it does not open."""
-    unopened = {closing: url.count(closing) - url.count(opening) for closing, opening in _OPENED_BY.items()}
+    """The URL in a text without what belongs to the sentence: punctuation at its end, brackets that
+    it does not open.
+    """
+    unopened = {
+        closing: url.count(closing) - url.count(opening) for closing, opening in _OPENED_BY.items()
+    }
     end = len(url)
     while end and (url[end - 1] in ".,;:!?'" or unopened.get(url[end - 1], 0) > 0):
         end -= 1
@@ -232,7 +293,9 @@ def _parts(channel: str, content: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _fields(used: set[str]) -> tuple[str, ...]:
-    if "contact" in used:  # the whole of it: looped over, indexed by an expression, given another name
+    if (
+        "contact" in used
+    ):  # the whole of it: looped over, indexed by an expression, given another name
         return tuple(FIELDS)
     names = {name.removeprefix("contact.").partition(".")[0] for name in used}
     return tuple(field for field in FIELDS if field in names)

@@ -1,4 +1,6 @@
-"""Whether the subjects of an A/B test can be rendered, told to their author before half a sample is skipped for one."""
+"""Whether the subjects of an A/B test can be rendered, told to their author before half a sample is
+skipped for one.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,16 @@ from streams.errors import CampaignError, FieldError
 
 
 def check_subjects(body: Commanded) -> None:
-    """Raises CampaignError that names each variant whose subject is no template, and the rule it breaks."""
+    """Raises CampaignError that names each variant whose subject is no template, and the rule it
+    breaks.
+    """
     match body:
         case AbTest():
             test, within = body, ""
-        case CampaignCreate(ab_test_config=AbTest() as config) | CampaignUpdate(ab_test_config=AbTest() as config):
+        case (
+            CampaignCreate(ab_test_config=AbTest() as config)
+            | CampaignUpdate(ab_test_config=AbTest() as config)
+        ):
             test, within = config, "abTestConfig."
         case _:
             return
@@ -23,6 +30,11 @@ def check_subjects(body: Commanded) -> None:
         try:
             check_template("email", {"subject": variant.subject or "-", "text": "-"})
         except CampaignError as error:
-            errors.append(FieldError(f"{within}variants.{number}.subject", "; ".join(wrong.message for wrong in error.errors)))
+            errors.append(
+                FieldError(
+                    f"{within}variants.{number}.subject",
+                    "; ".join(wrong.message for wrong in error.errors),
+                )
+            )
     if errors:
         raise broken(*errors)

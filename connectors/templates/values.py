@@ -1,25 +1,35 @@
-"""What a template may see of a contact: mappings and lists whose methods are hidden, without nulls, and no more of them than is bounded."""
+"""What a template may see of a contact: mappings and lists whose methods are hidden, without nulls,
+and no more of them than is bounded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-MAX_ELEMENTS = 1000  # of all lists and mappings below a contact together: comparing them costs no fuel
+MAX_ELEMENTS = (
+    1000  # of all lists and mappings below a contact together: comparing them costs no fuel
+)
 _CONTAINERS = (dict, list)
-_WHOLE = frozenset({"contact", "contact.attributes", "attributes"})  # used as a whole: by a loop, an index, another name
+_WHOLE = frozenset(
+    {"contact", "contact.attributes", "attributes"}
+)  # used as a whole: by a loop, an index, another name
 _METHODS = frozenset(dir(dict))
 
 
 class _Hidden:
-    """A method that the engine does not find: its name is free for a key, and a missing key is a missing variable."""
+    """A method that the engine does not find: its name is free for a key, and a missing key is a
+    missing variable.
+    """
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         raise AttributeError
 
 
 class Hiding(dict[str, Any]):
-    """A mapping whose methods are hidden. `items` exists, since the engine recognises a mapping by it, but is nothing."""
+    """A mapping whose methods are hidden. `items` exists, since the engine recognises a mapping by
+    it, but is nothing.
+    """
 
     __slots__ = ()
 
@@ -46,18 +56,23 @@ class TooManyElementsError(ValueError):
 
 
 def needs_hiding(used: Iterable[str]) -> bool:
-    """Whether a template that uses these paths (`contact.attributes.plan`) could see a method of a contact or of its attributes.
+    """Whether a template that uses these paths (`contact.attributes.plan`) could see a method of a
+    contact or of its attributes.
 
     Most cannot, and a mapping of ours costs the engine 0.4 us more than a dict, for each look-up.
     """
     return any(path in _WHOLE or not _METHODS.isdisjoint(path.split(".")) for path in used)
 
 
-def without_methods(values: Mapping[str, Any], *, make: type[dict[str, Any]] = Hiding) -> Mapping[str, Any]:
-    """A copy for the engine, without nulls at its first two levels (a field, an attribute). A null would be printed as `None`.
+def without_methods(
+    values: Mapping[str, Any], *, make: type[dict[str, Any]] = Hiding
+) -> Mapping[str, Any]:
+    """A copy for the engine, without nulls at its first two levels (a field, an attribute). A null
+    would be printed as `None`.
 
-    `make` is `dict` for a template that does not need hiding: then only what is below an attribute has no methods.
-    `values` are scalars, and `attributes` as JSON has them. Raises TooManyElementsError, and RecursionError when they are nested too deep.
+    `make` is `dict` for a template that does not need hiding: then only what is below an attribute
+    has no methods. `values` are scalars, and `attributes` as JSON has them. Raises
+    TooManyElementsError, and RecursionError when they are nested too deep.
     """
     made = make(values)
     if None in values.values():

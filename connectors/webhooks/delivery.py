@@ -1,4 +1,6 @@
-"""A webhook as it arrived, and what may be found in it: pure values, and the few rules that every provider's reader shares."""
+"""A webhook as it arrived, and what may be found in it: pure values, and the few rules that every
+provider's reader shares.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ class UnparsableError(CampaignError):
 
 @dataclass(frozen=True)
 class Delivery:
-    """One request. `headers` find names whatever their case, `url` is the public one that the provider called, with its query string.
+    """One request. `headers` find names whatever their case, `url` is the public one that the
+    provider called, with its query string.
 
     The representation shows nothing: headers and body hold signatures and addresses.
     """
@@ -51,7 +54,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """Something that happened to the message of this id, in the words of `pipeline.events.v1`. The id is not verified yet."""
+    """Something that happened to the message of this id, in the words of `pipeline.events.v1`. The
+    id is not verified yet.
+    """
 
     type: IncomingType
     message_id: str
@@ -61,7 +66,9 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A message from a recipient. `identity` is the provider's id of it; its text is known only by what it asks for."""
+    """A message from a recipient. `identity` is the provider's id of it; its text is known only by
+    what it asks for.
+    """
 
     channel: str
     address: str = field(repr=False)
@@ -81,7 +88,9 @@ class Asked:
 
 @dataclass
 class Read:
-    """What a webhook holds. `ignored`: kinds that say nothing new, and events without our id; `unusable`: elements in no known form."""
+    """What a webhook holds. `ignored`: kinds that say nothing new, and events without our id;
+    `unusable`: elements in no known form.
+    """
 
     reported: list[Reported] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
@@ -89,7 +98,13 @@ class Read:
     ignored: int = 0
     unusable: int = 0
 
-    def add(self, kind: IncomingType, message_id: str | None, timestamp: str, details: Details | None = None) -> None:
+    def add(
+        self,
+        kind: IncomingType,
+        message_id: str | None,
+        timestamp: str,
+        details: Details | None = None,
+    ) -> None:
         """An event, or one to ignore when it has no id."""
         if message_id:
             self.reported.append(Reported(kind, message_id, timestamp, details))
@@ -103,8 +118,13 @@ def equal(given: str, expected: str) -> bool:
 
 
 def check_age(text: str, now: datetime, tolerance: timedelta) -> None:
-    """`text` is a Unix time in seconds. Raises SignatureError when it is further from now than the tolerance, or no time."""
-    if not re.fullmatch(r"[0-9]{1,12}", text) or abs(int(text) - now.timestamp()) > tolerance.total_seconds():
+    """`text` is a Unix time in seconds. Raises SignatureError when it is further from now than the
+    tolerance, or no time.
+    """
+    if (
+        not re.fullmatch(r"[0-9]{1,12}", text)
+        or abs(int(text) - now.timestamp()) > tolerance.total_seconds()
+    ):
         raise SignatureError("The webhook was signed too long ago, or its time is wrong.")
 
 
@@ -117,11 +137,16 @@ def parsed(body: bytes, into: type[T]) -> T:
 
 
 def elements(body: bytes) -> list[msgspec.Raw]:
-    """The elements of a JSON array, undecoded, so that one bad element spoils no other; a single object is one element.
+    """The elements of a JSON array, undecoded, so that one bad element spoils no other; a single
+    object is one element.
 
     Raises UnparsableError.
     """
-    return parsed(body, list[msgspec.Raw]) if body.lstrip()[:1] == b"[" else [parsed(body, msgspec.Raw)]
+    return (
+        parsed(body, list[msgspec.Raw])
+        if body.lstrip()[:1] == b"["
+        else [parsed(body, msgspec.Raw)]
+    )
 
 
 def each(raw: list[msgspec.Raw], into: type[T], read: Read) -> Iterator[T]:
@@ -142,8 +167,12 @@ def instant(seconds: Any) -> str | None:
 
 
 def reason(*parts: str | int | None) -> str | None:
-    """What a provider says of a failure, without addresses and phone numbers: they are kept nowhere but with the contact."""
+    """What a provider says of a failure, without addresses and phone numbers: they are kept nowhere
+    but with the contact.
+    """
     text = " ".join(str(part).strip() for part in parts if part not in (None, ""))
-    if len(text) > _LONGEST_SEARCHED:  # finding addresses takes the square of a word's length; a cut word might be half an address
+    if (
+        len(text) > _LONGEST_SEARCHED
+    ):  # finding addresses takes the square of a word's length; a cut word might be half an address
         text = text[:_LONGEST_SEARCHED].rpartition(" ")[0]
     return _NUMBER.sub("<number>", _ADDRESS.sub("<address>", text))[:_LONGEST_REASON] or None

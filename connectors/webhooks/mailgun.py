@@ -1,8 +1,9 @@
 """Mailgun's webhooks: HMAC-SHA-256 over timestamp and token, and what its events mean.
 
-documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks and …/events/event-structure. The signature does not cover
-the body: whoever has seen one could send another body with it. So a token stands for the first event it came with and for no other.
-Our id is the user variable `messageId`. A temporary failure is retried by Mailgun and so is no bounce yet.
+documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks and
+…/events/event-structure. The signature does not cover the body: whoever has seen one could send
+another body with it. So a token stands for the first event it came with and for no other. Our id is
+the user variable `messageId`. A temporary failure is retried by Mailgun and so is no bounce yet.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from typing import Any
 
 import msgspec
 
-from connectors.webhooks.delivery import Delivery, Read, SignatureError, check_age, equal, instant, parsed, reason
+from connectors.webhooks.delivery import (
+    Delivery,
+    Read,
+    SignatureError,
+    check_age,
+    equal,
+    instant,
+    parsed,
+    reason,
+)
 from streams.records.reported_events import Details
 
 _LONGEST_TOKEN = 200
@@ -53,11 +63,15 @@ class _Event(msgspec.Struct, frozen=True, rename="kebab"):
 
 
 def verify(delivery: Delivery, secret: str, now: datetime, tolerance: timedelta) -> tuple[str, str]:
-    """The token and what it stands for: a digest of the event, whatever the order of its fields. Raises SignatureError, UnparsableError."""
+    """The token and what it stands for: a digest of the event, whatever the order of its fields.
+    Raises SignatureError, UnparsableError.
+    """
     webhook = parsed(delivery.body, _Webhook)
     signature, timestamp = webhook.signature, str(webhook.signature.timestamp)
     signed = (timestamp + signature.token).encode("utf-8", "replace")
-    if not equal(signature.signature, hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()):
+    if not equal(
+        signature.signature, hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+    ):
         raise SignatureError("The signature does not fit the timestamp and the token.")
     if len(signature.token) > _LONGEST_TOKEN or "\0" in signature.token:
         raise SignatureError("The token is none of Mailgun's.")
@@ -108,7 +122,9 @@ def _failed(found: Read, event: _Event, message_id: str | None, at: str) -> None
     status = event.delivery_status
     why = reason(status.code, status.message or status.description or event.reason)
     match event.reason:
-        case "suppress-bounce" | "suppress-unsubscribe" | "suppress-complaint":  # never sent: Mailgun's own list refused it
+        case (
+            "suppress-bounce" | "suppress-unsubscribe" | "suppress-complaint"
+        ):  # never sent: Mailgun's own list refused it
             found.add("failed", message_id, at, Details(reason=reason(event.reason)))
         case "old":  # tried for hours in vain
             found.add("bounced", message_id, at, Details(reason=why, bounce_type="soft"))

@@ -28,7 +28,9 @@ class Check:
 
 @dataclass(frozen=True)
 class Verified:
-    """A token that stands for `meaning` and nothing else, for a provider whose signature does not cover the body."""
+    """A token that stands for `meaning` and nothing else, for a provider whose signature does not
+    cover the body.
+    """
 
     token: str = ""
     meaning: str = ""
@@ -36,8 +38,10 @@ class Verified:
 
 @dataclass(frozen=True)
 class Provider:
-    """`fields` of its settings are all needed, others are refused. `verify` raises SignatureError, UnparsableError, DependencyDownError;
-    `read` UnparsableError; `check` ValueError for a field that cannot be right."""
+    """`fields` of its settings are all needed, others are refused. `verify` raises SignatureError,
+    UnparsableError, DependencyDownError; `read` UnparsableError; `check` ValueError for a field
+    that cannot be right.
+    """
 
     fields: tuple[str, ...]
     verify: Callable[[Delivery, Check], Awaitable[Verified]]
@@ -75,8 +79,12 @@ async def _standard(delivery: Delivery, check: Check) -> Verified:
 
 
 def _topics(secret: WebhookSecret) -> None:
-    if len(secret.topic_arns) > _MOST_TOPICS or not all(map(sns.TOPIC_ARN.fullmatch, secret.topic_arns)):
-        raise ValueError(f"topicArns: 1 to {_MOST_TOPICS} of arn:aws:sns:<region>:<account>:<topic>")
+    if len(secret.topic_arns) > _MOST_TOPICS or not all(
+        map(sns.TOPIC_ARN.fullmatch, secret.topic_arns)
+    ):
+        raise ValueError(
+            f"topicArns: 1 to {_MOST_TOPICS} of arn:aws:sns:<region>:<account>:<topic>"
+        )
 
 
 def _public_key(secret: WebhookSecret) -> None:
@@ -96,14 +104,25 @@ def _standard_key(secret: WebhookSecret) -> None:
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     {
         "ses": Provider(("topic_arns",), _ses, lambda delivery, _: ses.read(delivery), _topics),
-        "sendgrid": Provider(("public_key",), _sendgrid, lambda delivery, _: sendgrid.read(delivery), _public_key),
+        "sendgrid": Provider(
+            ("public_key",), _sendgrid, lambda delivery, _: sendgrid.read(delivery), _public_key
+        ),
         "mailgun": Provider(("secret",), _mailgun, lambda delivery, _: mailgun.read(delivery)),
         "twilio": Provider(("secret",), _twilio, twilio.read),
-        "whatsapp": Provider(("secret", "verify_token"), _whatsapp, lambda delivery, _: whatsapp.read(delivery)),
-        "standard": Provider(("secret",), _standard, lambda delivery, _: standard.read(delivery), _standard_key),
+        "whatsapp": Provider(
+            ("secret", "verify_token"), _whatsapp, lambda delivery, _: whatsapp.read(delivery)
+        ),
+        "standard": Provider(
+            ("secret",), _standard, lambda delivery, _: standard.read(delivery), _standard_key
+        ),
     }
 )
-_SPELLED = {"secret": "secret", "public_key": "publicKey", "verify_token": "verifyToken", "topic_arns": "topicArns"}
+_SPELLED = {
+    "secret": "secret",
+    "public_key": "publicKey",
+    "verify_token": "verifyToken",
+    "topic_arns": "topicArns",
+}
 
 
 def spelled(fields: tuple[str, ...]) -> list[str]:
@@ -120,7 +139,9 @@ def checked(name: str, secret: WebhookSecret) -> WebhookSecret:
         wrong.append(FieldError(_SPELLED[extra], f"{name} does not use it"))
     for field in set(secret.fields) - {"topic_arns"}:
         if len(value := getattr(secret, field)) > _LONGEST or "\0" in value:
-            wrong.append(FieldError(_SPELLED[field], f"at most {_LONGEST:,} characters, without NUL"))
+            wrong.append(
+                FieldError(_SPELLED[field], f"at most {_LONGEST:,} characters, without NUL")
+            )
     if not wrong:
         try:
             provider.check(secret)
@@ -129,5 +150,7 @@ def checked(name: str, secret: WebhookSecret) -> WebhookSecret:
             wrong.append(FieldError(field, rule))
     if wrong:
         wrong.sort(key=lambda one: one.field)
-        raise CampaignError("; ".join(f"{one.field}: {one.message}" for one in wrong), errors=tuple(wrong))
+        raise CampaignError(
+            "; ".join(f"{one.field}: {one.message}" for one in wrong), errors=tuple(wrong)
+        )
     return secret

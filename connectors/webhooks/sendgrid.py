@@ -1,7 +1,8 @@
-"""SendGrid's signed event webhook: ECDSA P-256 over timestamp and raw body, and what its events mean.
+"""SendGrid's signed event webhook: ECDSA P-256 over timestamp and raw body, and what its events
+mean.
 
-docs.sendgrid.com/for-developers/tracking-events/getting-started-event-webhook-security-features and …/event. Our id is a custom argument
-`messageId`, which SendGrid puts among an event's own fields.
+docs.sendgrid.com/for-developers/tracking-events/getting-started-event-webhook-security-features and
+…/event. Our id is a custom argument `messageId`, which SendGrid puts among an event's own fields.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
-from connectors.webhooks.delivery import Delivery, Read, SignatureError, check_age, each, elements, instant, reason
+from connectors.webhooks.delivery import (
+    Delivery,
+    Read,
+    SignatureError,
+    check_age,
+    each,
+    elements,
+    instant,
+    reason,
+)
 from streams.records.reported_events import Details
 
 _SIGNATURE = "x-twilio-email-event-webhook-signature"
@@ -37,7 +47,11 @@ class _Event(msgspec.Struct, frozen=True):
 def public_key(text: str) -> ec.EllipticCurvePublicKey:
     """The verification key as SendGrid shows it (base64 of DER), or as PEM. Raises ValueError."""
     try:
-        key = load_pem_public_key(text.encode()) if "-----BEGIN" in text else load_der_public_key(base64.b64decode(text, validate=True))
+        key = (
+            load_pem_public_key(text.encode())
+            if "-----BEGIN" in text
+            else load_der_public_key(base64.b64decode(text, validate=True))
+        )
     except (ValueError, binascii.Error, UnicodeEncodeError) as error:
         raise ValueError("no public key in base64 DER or PEM") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
@@ -74,7 +88,12 @@ def _add(found: Read, event: _Event, at: str) -> None:
         case "delivered":
             found.add("delivered", event.message_id, at)
         case "open":
-            found.add("opened", event.message_id, at, Details(is_machine=True) if event.sg_machine_open else None)
+            found.add(
+                "opened",
+                event.message_id,
+                at,
+                Details(is_machine=True) if event.sg_machine_open else None,
+            )
         case "click":
             found.add("clicked", event.message_id, at, Details(url=event.url))
         case "bounce":  # "blocked": refused this time, by a server or a filter

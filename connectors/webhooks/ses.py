@@ -1,7 +1,9 @@
-"""What Amazon SES reports, both as event publishing (`eventType`) and as feedback notifications (`notificationType`).
+"""What Amazon SES reports, both as event publishing (`eventType`) and as feedback notifications
+(`notificationType`).
 
-docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html. Our id is the message tag `messageId`; notifications,
-which have no tags, carry it when the topic includes the original headers, in `X-SES-MESSAGE-TAGS`.
+docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html. Our id is the
+message tag `messageId`; notifications, which have no tags, carry it when the topic includes the
+original headers, in `X-SES-MESSAGE-TAGS`.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ class _Mail(msgspec.Struct, frozen=True):
     def message_id(self) -> str | None:
         if ours := self.tags.get("messageId"):
             return ours[0]
-        texts = (header.value for header in self.headers if header.name.lower() == "x-ses-message-tags")
+        texts = (
+            header.value for header in self.headers if header.name.lower() == "x-ses-message-tags"
+        )
         return next((match[1] for text in texts if (match := _TAG.search(text))), None)
 
 
@@ -96,7 +100,10 @@ def read(delivery: Delivery) -> Read:
         return found
     try:
         _add(found, msgspec.json.decode(around.message, type=_Report))
-    except (msgspec.DecodeError, RecursionError):  # such as the sentence with which SES tries a new topic
+    except (
+        msgspec.DecodeError,
+        RecursionError,
+    ):  # such as the sentence with which SES tries a new topic
         found.unusable += 1
     except (OverflowError, ValueError):  # a time before the year 1 or after 9999 in UTC
         found.unusable += 1
@@ -114,19 +121,43 @@ def _add(found: Read, report: _Report) -> None:
             found.add("delivered", message_id, at(report.delivery))
         case "Bounce":
             found.add("bounced", message_id, at(report.bounce), _bounce(report.bounce))
-        case "Complaint" if report.complaint.complaint_sub_type == "OnAccountSuppressionList":  # never sent
-            found.add("failed", message_id, at(report.complaint), Details(reason="on the provider's suppression list"))
+        case "Complaint" if (
+            report.complaint.complaint_sub_type == "OnAccountSuppressionList"
+        ):  # never sent
+            found.add(
+                "failed",
+                message_id,
+                at(report.complaint),
+                Details(reason="on the provider's suppression list"),
+            )
         case "Complaint":
             found.add("complained", message_id, at(report.complaint))
         case "Open":
-            found.add("opened", message_id, at(report.open), Details(is_machine=is_machine_agent(report.open.user_agent)))
+            found.add(
+                "opened",
+                message_id,
+                at(report.open),
+                Details(is_machine=is_machine_agent(report.open.user_agent)),
+            )
         case "Click":
-            details = Details(url=report.click.link, is_machine=is_machine_agent(report.click.user_agent))
+            details = Details(
+                url=report.click.link, is_machine=is_machine_agent(report.click.user_agent)
+            )
             found.add("clicked", message_id, at(report.click), details)
         case "Reject":
-            found.add("failed", message_id, at(report.reject), Details(reason=reason(report.reject.reason)))
+            found.add(
+                "failed",
+                message_id,
+                at(report.reject),
+                Details(reason=reason(report.reject.reason)),
+            )
         case "Rendering Failure" | "RenderingFailure":
-            found.add("failed", message_id, at(report.failure), Details(reason=reason(report.failure.error_message)))
+            found.add(
+                "failed",
+                message_id,
+                at(report.failure),
+                Details(reason=reason(report.failure.error_message)),
+            )
         case "Subscription" if report.subscription.new_topic_preferences.unsubscribe_all:
             found.add("unsubscribed", message_id, at(report.subscription))
         case _:  # Send, DeliveryDelay

@@ -1,8 +1,9 @@
 """Amazon SNS, which carries what SES reports: its envelope and its signature (versions 1 and 2).
 
-docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html. The certificate's address is pinned to SNS's own hosts, fetched over
-https without following redirects, and kept. SNS repeats a message for hours with its first timestamp, and the signature covers all of it:
-so its age is not limited, since a repeat counts nothing twice and an outage must lose nothing.
+docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html. The certificate's address is
+pinned to SNS's own hosts, fetched over https without following redirects, and kept. SNS repeats a
+message for hours with its first timestamp, and the signature covers all of it: so its age is not
+limited, since a repeat counts nothing twice and an outage must lose nothing.
 """
 
 from __future__ import annotations
@@ -24,16 +25,35 @@ from cryptography.x509 import load_pem_x509_certificate
 from connectors.webhooks.delivery import SignatureError, equal
 from streams.errors import DependencyDownError
 
-# A region is words and a number: sns.s3-eu-west-1.amazonaws.com would be somebody's bucket named sns.
+# A region is words and a number: sns.s3-eu-west-1.amazonaws.com would be somebody's bucket named
+# sns.
 _CERTIFICATE = re.compile(
     r"https://sns\.[a-z]{2,20}(?:-[a-z]{1,20}){1,3}-[0-9]{1,2}\.amazonaws\.com(?:\.cn)?/SimpleNotificationService-[0-9A-Za-z]{1,80}\.pem",
     re.ASCII,
 )
-TOPIC_ARN = re.compile(r"arn:aws(?:-[a-z-]{1,20})?:sns:[a-z0-9-]{3,40}:[0-9]{12}:[A-Za-z0-9_-]{1,256}", re.ASCII)
+TOPIC_ARN = re.compile(
+    r"arn:aws(?:-[a-z-]{1,20})?:sns:[a-z0-9-]{3,40}:[0-9]{12}:[A-Za-z0-9_-]{1,256}", re.ASCII
+)
 _SIGNED = {
     "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
-    "SubscriptionConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
-    "UnsubscribeConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
+    "SubscriptionConfirmation": (
+        "Message",
+        "MessageId",
+        "SubscribeURL",
+        "Timestamp",
+        "Token",
+        "TopicArn",
+        "Type",
+    ),
+    "UnsubscribeConfirmation": (
+        "Message",
+        "MessageId",
+        "SubscribeURL",
+        "Timestamp",
+        "Token",
+        "TopicArn",
+        "Type",
+    ),
 }
 _HASHES = {"1": SHA1, "2": SHA256}
 _KEPT = 20  # certificates; a region has one at a time
@@ -58,7 +78,9 @@ class Envelope(msgspec.Struct, frozen=True, rename="pascal"):
     subscribe_url: str | None = msgspec.field(default=None, name="SubscribeURL")
 
     def signed(self) -> bytes:
-        """The text that the signature is over. Raises SignatureError for a type that SNS does not send."""
+        """The text that the signature is over. Raises SignatureError for a type that SNS does not
+        send.
+        """
         if (names := _SIGNED.get(self.type)) is None:
             raise SignatureError("SNS sends no such type.")
         values = {
@@ -71,18 +93,24 @@ class Envelope(msgspec.Struct, frozen=True, rename="pascal"):
             "TopicArn": self.topic_arn,
             "Type": self.type,
         }
-        return "".join(f"{name}\n{values[name]}\n" for name in names if values[name] is not None).encode("utf-8", "replace")
+        return "".join(
+            f"{name}\n{values[name]}\n" for name in names if values[name] is not None
+        ).encode("utf-8", "replace")
 
 
 class Certificates:
-    """SNS's signing keys by the address of their certificates, fetched once. `fetch` answers the PEM of an address."""
+    """SNS's signing keys by the address of their certificates, fetched once. `fetch` answers the
+    PEM of an address.
+    """
 
     def __init__(self, fetch: Fetch | None = None) -> None:
         self._fetch, self._lock = fetch or fetched, asyncio.Lock()
         self._keys: OrderedDict[str, rsa.RSAPublicKey] = OrderedDict()
 
     async def key(self, url: str) -> rsa.RSAPublicKey:
-        """Raises SignatureError for an address that is none of SNS's, or leads to no certificate; DependencyDownError."""
+        """Raises SignatureError for an address that is none of SNS's, or leads to no certificate;
+        DependencyDownError.
+        """
         if not _CERTIFICATE.fullmatch(url):
             raise SignatureError("The certificate's address is none of Amazon SNS.")
         async with self._lock:  # one fetch at a time, however many webhooks wait
@@ -93,15 +121,26 @@ class Certificates:
             return self._keys[url]
 
 
-async def verify(envelope: Envelope, topic_arns: tuple[str, ...], certificates: Certificates) -> None:
-    """Raises SignatureError, also for a topic that is not among the allowed ones, and DependencyDownError."""
-    if not any(equal(envelope.topic_arn, allowed) for allowed in topic_arns):  # before anything is fetched
+async def verify(
+    envelope: Envelope, topic_arns: tuple[str, ...], certificates: Certificates
+) -> None:
+    """Raises SignatureError, also for a topic that is not among the allowed ones, and
+    DependencyDownError.
+    """
+    if not any(
+        equal(envelope.topic_arn, allowed) for allowed in topic_arns
+    ):  # before anything is fetched
         raise SignatureError("The topic is not one of the allowed ones.")
     if (digest := _HASHES.get(envelope.signature_version)) is None:
         raise SignatureError("The signature version is unknown.")
     signed, key = envelope.signed(), await certificates.key(envelope.signing_cert_url)
     try:
-        key.verify(base64.b64decode(envelope.signature, validate=True), signed, padding.PKCS1v15(), digest())
+        key.verify(
+            base64.b64decode(envelope.signature, validate=True),
+            signed,
+            padding.PKCS1v15(),
+            digest(),
+        )
     except (InvalidSignature, ValueError, binascii.Error) as error:
         raise SignatureError("The signature does not fit the message.") from error
 
@@ -117,9 +156,14 @@ def _public_key(pem: bytes) -> rsa.RSAPublicKey:
 
 
 async def fetched(url: str) -> bytes:
-    """What is at this address, which the caller has checked. Raises SignatureError, DependencyDownError."""
+    """What is at this address, which the caller has checked. Raises SignatureError,
+    DependencyDownError.
+    """
     try:
-        async with httpx.AsyncClient(follow_redirects=False, timeout=_TIMEOUT) as client, client.stream("GET", url) as answer:
+        async with (
+            httpx.AsyncClient(follow_redirects=False, timeout=_TIMEOUT) as client,
+            client.stream("GET", url) as answer,
+        ):
             if answer.status_code >= 500:
                 raise DependencyDownError("Amazon SNS does not give its certificate. Try again.")
             if answer.status_code != 200:

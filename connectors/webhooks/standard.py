@@ -1,9 +1,11 @@
-"""Standard Webhooks (standardwebhooks.com), for every provider and pipeline without a format of its own here.
+"""Standard Webhooks (standardwebhooks.com), for every provider and pipeline without a format of its
+own here.
 
-Signed is `id.timestamp.body` with HMAC-SHA-256; `webhook-signature` may hold several, separated by spaces, while a key is being changed.
-The body is one event of `pipeline.events.v1` or an array of them, `{"type", "messageId", "timestamp", "data"}`; the type may be spelled
-`message.delivered` and the id may stand in `data`. A message from a recipient is `{"type": "received", "timestamp", "data": {"channel",
-"address", "text", "id"}}`.
+Signed is `id.timestamp.body` with HMAC-SHA-256; `webhook-signature` may hold several, separated by
+spaces, while a key is being changed. The body is one event of `pipeline.events.v1` or an array of
+them, `{"type", "messageId", "timestamp", "data"}`; the type may be spelled `message.delivered` and
+the id may stand in `data`. A message from a recipient is `{"type": "received", "timestamp", "data":
+{"channel", "address", "text", "id"}}`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,17 @@ from typing import Literal, cast, get_args
 
 import msgspec
 
-from connectors.webhooks.delivery import Delivery, Read, Said, SignatureError, check_age, each, elements, equal, reason
+from connectors.webhooks.delivery import (
+    Delivery,
+    Read,
+    Said,
+    SignatureError,
+    check_age,
+    each,
+    elements,
+    equal,
+    reason,
+)
 from connectors.webhooks.stop_words import is_stop
 from streams.records.reported_events import Details, IncomingType
 
@@ -56,9 +68,14 @@ def key(secret: str) -> bytes:
 
 def verify(delivery: Delivery, secret: str, now: datetime, tolerance: timedelta) -> None:
     """Raises SignatureError."""
-    identity, timestamp = delivery.headers.get("webhook-id", ""), delivery.headers.get("webhook-timestamp", "")
+    identity, timestamp = (
+        delivery.headers.get("webhook-id", ""),
+        delivery.headers.get("webhook-timestamp", ""),
+    )
     signed = f"{identity}.{timestamp}.".encode("utf-8", "replace") + delivery.body
-    expected = "v1," + base64.b64encode(hmac.new(key(secret), signed, hashlib.sha256).digest()).decode()
+    expected = (
+        "v1," + base64.b64encode(hmac.new(key(secret), signed, hashlib.sha256).digest()).decode()
+    )
     given = delivery.headers.get("webhook-signature", "").split(" ")
     if not identity or not any(equal(signature, expected) for signature in given):
         raise SignatureError("No signature fits id, timestamp and body.")
@@ -80,10 +97,17 @@ def read(delivery: Delivery) -> Read:
 def _add(found: Read, event: _Event, identity: str) -> None:
     data, kind = event.data, event.type.removeprefix("message.")
     if kind == "received":
-        said = Said(data.channel, data.address, event.timestamp, data.id or identity, is_stop(data.text))
+        said = Said(
+            data.channel, data.address, event.timestamp, data.id or identity, is_stop(data.text)
+        )
         found.said.append(said)
     elif kind in _TYPES:
         details = Details(reason(data.reason), data.bounce_type, data.url, data.is_machine)
-        found.add(cast("IncomingType", kind), event.message_id or data.message_id, event.timestamp.isoformat(), details)
+        found.add(
+            cast("IncomingType", kind),
+            event.message_id or data.message_id,
+            event.timestamp.isoformat(),
+            details,
+        )
     else:
         found.ignored += 1

@@ -1,10 +1,13 @@
-"""What a recipient's own message asks for, as far as carriers have agreed on words. The text goes no further than this."""
+"""What a recipient's own message asks for, as far as carriers have agreed on words. The text goes
+no further than this.
+"""
 
 from __future__ import annotations
 
 import re
 
-# CTIA, Messaging Principles and Best Practices (2023), section 5.1.3.1, and the words of 47 CFR 64.1200(a)(10) in force since April 2025.
+# CTIA, Messaging Principles and Best Practices (2023), section 5.1.3.1, and the words of 47 CFR
+# 64.1200(a)(10) in force since April 2025.
 _STOP = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"})
 _LONGEST = 40  # characters; a longer text is a sentence that happens to hold the word
 

@@ -1,7 +1,9 @@
-"""WhatsApp Cloud API: HMAC-SHA-256 of the raw body with the app's secret, the challenge that sets the address up, statuses and messages.
+"""WhatsApp Cloud API: HMAC-SHA-256 of the raw body with the app's secret, the challenge that sets
+the address up, statuses and messages.
 
-developers.facebook.com/docs/graph-api/webhooks/getting-started and …/docs/whatsapp/cloud-api/webhooks/components. Our id is
-`biz_opaque_callback_data` of the message. Meta signs no time: a repeat counts nothing twice.
+developers.facebook.com/docs/graph-api/webhooks/getting-started and
+…/docs/whatsapp/cloud-api/webhooks/components. Our id is `biz_opaque_callback_data` of the message.
+Meta signs no time: a repeat counts nothing twice.
 """
 
 from __future__ import annotations
@@ -13,7 +15,17 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from connectors.webhooks.delivery import Delivery, Read, Said, SignatureError, each, equal, instant, parsed, reason
+from connectors.webhooks.delivery import (
+    Delivery,
+    Read,
+    Said,
+    SignatureError,
+    each,
+    equal,
+    instant,
+    parsed,
+    reason,
+)
 from connectors.webhooks.stop_words import is_stop
 from streams.records.reported_events import Details
 
@@ -86,7 +98,9 @@ def verify(delivery: Delivery, secret: str) -> None:
 
 def challenge(query: Mapping[str, str], verify_token: str) -> str:
     """What Meta wants to read back when it is told our address. Raises SignatureError."""
-    if query.get("hub.mode") != "subscribe" or not equal(query.get("hub.verify_token", ""), verify_token):
+    if query.get("hub.mode") != "subscribe" or not equal(
+        query.get("hub.verify_token", ""), verify_token
+    ):
         raise SignatureError("The verify token is wrong.")
     return query.get("hub.challenge", "")
 
@@ -103,11 +117,26 @@ def read(delivery: Delivery) -> Read:
                 _said(found, message.sender, message.timestamp, message.id, is_stop(text))
             for preference in each(change.value.user_preferences, _Preference, found):
                 if preference.value == "stop":
-                    _said(found, preference.wa_id, preference.timestamp, f"{preference.wa_id}:{preference.timestamp}", True, is_reply=False)
+                    _said(
+                        found,
+                        preference.wa_id,
+                        preference.timestamp,
+                        f"{preference.wa_id}:{preference.timestamp}",
+                        True,
+                        is_reply=False,
+                    )
     return found
 
 
-def _said(found: Read, wa_id: str, timestamp: str | int, identity: str, wants_out: bool, *, is_reply: bool = True) -> None:
+def _said(
+    found: Read,
+    wa_id: str,
+    timestamp: str | int,
+    identity: str,
+    wants_out: bool,
+    *,
+    is_reply: bool = True,
+) -> None:
     try:
         at = datetime.fromtimestamp(int(timestamp), UTC)
     except (ValueError, OverflowError, OSError):

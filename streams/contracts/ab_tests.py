@@ -1,4 +1,6 @@
-"""A/B tests: their bodies, one definition for REST and Kafka, and who of an audience gets which variant. Pure."""
+"""A/B tests: their bodies, one definition for REST and Kafka, and who of an audience gets which
+variant. Pure.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,16 @@ from streams.contracts.fields import Body, one_line
 FEWEST, MOST = 2, 5  # variants (specification, section 9)
 BLOCK = 100  # ordinals in which every weight, a whole number of percent, is met exactly
 
-VariantId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50), AfterValidator(one_line)]
-_VariantName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(one_line)]
+VariantId = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=50),
+    AfterValidator(one_line),
+]
+_VariantName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(one_line),
+]
 _Subject = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(one_line)]
 _Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
 _Hours = Annotated[float, Field(strict=True, gt=0, le=168)]
@@ -23,7 +33,9 @@ Policy = Literal["best", "extend", "manual"]
 
 
 class Variant(Body):
-    """One version of what is sent. Without `templateId` it is the campaign's template; `subject` replaces that of the template."""
+    """One version of what is sent. Without `templateId` it is the campaign's template; `subject`
+    replaces that of the template.
+    """
 
     variant_id: VariantId
     name: _VariantName
@@ -33,7 +45,9 @@ class Variant(Body):
 
 
 class CustomCriteria(Body):
-    """Recipients with `numerator` per recipients with `denominator`, people only; the best variant has the highest or lowest share."""
+    """Recipients with `numerator` per recipients with `denominator`, people only; the best variant
+    has the highest or lowest share.
+    """
 
     numerator: Literal["opened", "clicked", "replied", "unsubscribed", "complained"]
     denominator: Literal["sent", "delivered", "opened"] = "delivered"
@@ -54,10 +68,12 @@ _RATES: Mapping[str, CustomCriteria] = {
 
 
 class AbTest(Body):
-    """The body of `POST /campaigns/{id}/ab-test` and of `campaign.ab-test.create`, and `abTestConfig` of a campaign.
+    """The body of `POST /campaigns/{id}/ab-test` and of `campaign.ab-test.create`, and
+    `abTestConfig` of a campaign.
 
-    `onTie` and `onTooFew` say what becomes of a test without a clear winner, or with a variant that fewer than `minimumDelivered` people
-    got: the best so far wins, the test goes on once for the same time, or a person decides.
+    `onTie` and `onTooFew` say what becomes of a test without a clear winner, or with a variant that
+    fewer than `minimumDelivered` people got: the best so far wins, the test goes on once for the
+    same time, or a person decides.
     """
 
     variants: Annotated[list[Variant], Field(min_length=FEWEST, max_length=MOST)]
@@ -82,7 +98,9 @@ class AbTest(Body):
     @field_validator("winner_criteria")
     @classmethod
     def _described(cls, criteria: str, known: ValidationInfo) -> str:
-        if "custom_criteria" in known.data and (criteria == "custom") != (known.data["custom_criteria"] is not None):
+        if "custom_criteria" in known.data and (criteria == "custom") != (
+            known.data["custom_criteria"] is not None
+        ):
             raise ValueError('customCriteria are needed for "custom", and for nothing else')
         return criteria
 
@@ -114,10 +132,12 @@ class Winner(Body):
 
 
 class Sample(NamedTuple):
-    """Ordinals [0, cut) are the sample. `block` is the variants of each 100 of them, `rest` those of what is left, in order.
+    """Ordinals [0, cut) are the sample. `block` is the variants of each 100 of them, `rest` those
+    of what is left, in order.
 
-    Ordinals are places in a random order of the audience (tables/audience), so any prefix is a random sample, and what an ordinal
-    gets follows from test and audience alone: it is the same after a crash, a replay, or with more workers.
+    Ordinals are places in a random order of the audience (tables/audience), so any prefix is a
+    random sample, and what an ordinal gets follows from test and audience alone: it is the same
+    after a crash, a replay, or with more workers.
     """
 
     cut: int
@@ -133,10 +153,12 @@ class Sample(NamedTuple):
 
 
 def sample(test: AbTest, total: int) -> Sample:
-    """The percentage of the audience, half up, but one for every variant if there are so many recipients; split by weight.
+    """The percentage of the audience, half up, but one for every variant if there are so many
+    recipients; split by weight.
 
-    Exact: the variants' shares of the sample are apportioned by largest remainder. Every prefix of it is close to the weights, too (by
-    less than two messages), so a sample that is sent slowly does not send one variant first.
+    Exact: the variants' shares of the sample are apportioned by largest remainder. Every prefix of
+    it is close to the weights, too (by less than two messages), so a sample that is sent slowly
+    does not send one variant first.
     """
     weights = {variant.variant_id: variant.weight for variant in test.variants if variant.weight}
     cut = max((total * test.test_sample_percent * 2 + 100) // 200, min(total, len(weights)))
@@ -149,7 +171,9 @@ def sample(test: AbTest, total: int) -> Sample:
 
 
 def _largest_remainder(weights: Mapping[str, int], seats: int) -> dict[str, int]:
-    """Hamilton's apportionment of `seats` among weights that sum to 100; of equal remainders the first variant's goes first."""
+    """Hamilton's apportionment of `seats` among weights that sum to 100; of equal remainders the
+    first variant's goes first.
+    """
     shares = {variant: seats * weight // 100 for variant, weight in weights.items()}
     by_remainder = sorted(weights, key=lambda variant: -(seats * weights[variant] % 100))
     for variant in by_remainder[: seats - sum(shares.values())]:
@@ -158,7 +182,9 @@ def _largest_remainder(weights: Mapping[str, int], seats: int) -> dict[str, int]
 
 
 def _interleaved(shares: Mapping[str, int]) -> tuple[str, ...]:
-    """Each variant as often as its share says, spread evenly: the one that is furthest behind goes next (nginx's smooth round robin)."""
+    """Each variant as often as its share says, spread evenly: the one that is furthest behind goes
+    next (nginx's smooth round robin).
+    """
     total, behind, order = sum(shares.values()), dict.fromkeys(shares, 0), []
     for _ in range(total):
         for variant, share in shares.items():

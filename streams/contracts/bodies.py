@@ -1,4 +1,5 @@
-"""The bodies of the lifecycle verbs, one definition for REST and Kafka, and the rules that need no database.
+"""The bodies of the lifecycle verbs, one definition for REST and Kafka, and the rules that need no
+database.
 
 REST refuses unknown fields; Kafka ignores them (`validated(…, extra="ignore")`).
 """
@@ -31,14 +32,18 @@ from streams.errors import CampaignError, FieldError
 
 
 class ThrottleConfig(Body):
-    """At most so many messages of this campaign in any sliding hour and day; absent or null = no limit."""
+    """At most so many messages of this campaign in any sliding hour and day; absent or null = no
+    limit.
+    """
 
     messages_per_hour: Limit | None = None
     messages_per_day: Limit | None = None
 
 
 class CampaignCreate(Body):
-    """The body of `POST /campaigns` and of `campaign.create`. `settings` depend on the channel: `checked_settings` checks them."""
+    """The body of `POST /campaigns` and of `campaign.create`. `settings` depend on the channel:
+    `checked_settings` checks them.
+    """
 
     name: Name
     description: Description | None = None
@@ -56,7 +61,9 @@ class CampaignCreate(Body):
 
 
 class CampaignUpdate(Body):
-    """The body of `PATCH /campaigns/{id}`: only what is given changes (`model_fields_set`); `settings` and lists are replaced whole."""
+    """The body of `PATCH /campaigns/{id}`: only what is given changes (`model_fields_set`);
+    `settings` and lists are replaced whole.
+    """
 
     name: Name | None = None
     description: Description | None = None
@@ -81,7 +88,9 @@ class CampaignSchedule(Body):
 
 
 class Explanation(Body):
-    """The body of start, pause, resume, cancel and delete: nothing, or why (in the events and in `statusReason`)."""
+    """The body of start, pause, resume, cancel and delete: nothing, or why (in the events and in
+    `statusReason`).
+    """
 
     reason: Reason | None = None
 
@@ -90,23 +99,34 @@ B = TypeVar("B", bound=BaseModel)
 
 
 def validated(model: type[B], data: object, extra: Extra, within: str = "") -> B:
-    """`data` as a `model`. Raises CampaignError that names each field (under `within`), its rule and limit."""
+    """`data` as a `model`. Raises CampaignError that names each field (under `within`), its rule
+    and limit.
+    """
     try:
         return model.model_validate(data, extra=extra)
     except ValidationError as error:
         raise broken(
-            *(FieldError(_path(within, *item["loc"]), sentence(item["msg"])) for item in error.errors(include_url=False))
+            *(
+                FieldError(_path(within, *item["loc"]), sentence(item["msg"]))
+                for item in error.errors(include_url=False)
+            )
         ) from error
 
 
 def checked_settings(channel: str, settings: Mapping[str, Any], extra: Extra) -> dict[str, Any]:
-    """The settings as they are stored: what this channel knows, nulls left out. Raises CampaignError."""
-    return validated(SETTINGS[channel], settings, extra, "settings").model_dump(mode="json", by_alias=True, exclude_none=True)
+    """The settings as they are stored: what this channel knows, nulls left out. Raises
+    CampaignError.
+    """
+    return validated(SETTINGS[channel], settings, extra, "settings").model_dump(
+        mode="json", by_alias=True, exclude_none=True
+    )
 
 
 def broken(*errors: FieldError) -> CampaignError:
     """One refusal that lists every broken rule."""
-    return CampaignError("; ".join(f"{error.field}: {error.message}" for error in errors), errors=errors)
+    return CampaignError(
+        "; ".join(f"{error.field}: {error.message}" for error in errors), errors=errors
+    )
 
 
 def _path(*parts: object) -> str:

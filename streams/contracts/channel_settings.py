@@ -1,4 +1,6 @@
-"""The `settings` of a campaign, one class per channel (docs/channels.md): who a message comes from, what is counted, what goes with it."""
+"""The `settings` of a campaign, one class per channel (docs/channels.md): who a message comes from,
+what is counted, what goes with it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}(?:_[A-Z]{2})?", re.ASCII)
 
 
 def _text_sender(value: str) -> str:
-    if not (_E164.fullmatch(value) or _SHORT_CODE.fullmatch(value) or _ALPHANUMERIC.fullmatch(value)):
+    if not (
+        _E164.fullmatch(value) or _SHORT_CODE.fullmatch(value) or _ALPHANUMERIC.fullmatch(value)
+    ):
         raise ValueError(
             "must be a number in E.164 such as +4930123456, a short code of 3 to 8 digits, or 1 to 11 of A-Z, a-z, 0-9, space and & _ + -"
             " with a letter among them"
@@ -56,7 +60,9 @@ def _key(value: str) -> str:
 
 
 class AnyChannelSettings(Body):
-    """`maxLateness`: a scheduled campaign that starts later than this is cancelled instead. `reentry`: of triggered campaigns."""
+    """`maxLateness`: a scheduled campaign that starts later than this is cancelled instead.
+    `reentry`: of triggered campaigns.
+    """
 
     reentry: Reentry | None = None
     max_lateness: Duration | None = None
@@ -64,7 +70,9 @@ class AnyChannelSettings(Body):
 
 
 class EmailSettings(AnyChannelSettings):
-    """Without `fromEmail` the message names no sender, and whoever delivers it uses the tenant's own."""
+    """Without `fromEmail` the message names no sender, and whoever delivers it uses the tenant's
+    own.
+    """
 
     from_name: Label | None = None
     from_email: Address | None = None
@@ -80,7 +88,9 @@ class SmsSettings(AnyChannelSettings):
 
 
 class WhatsAppSettings(AnyChannelSettings):
-    """`templateName`: the approved template at the provider that the text fills, in `language` (WhatsApp Business Platform)."""
+    """`templateName`: the approved template at the provider that the text fills, in `language`
+    (WhatsApp Business Platform).
+    """
 
     sender_id: Annotated[str, AfterValidator(_phone_number)] | None = None
     template_name: Annotated[str, AfterValidator(_template_name)] | None = None
@@ -96,10 +106,15 @@ class WhatsAppSettings(AnyChannelSettings):
 class PushSettings(AnyChannelSettings):
     """What APNs and FCM call sound, badge, expiration or ttl, and collapse id or key."""
 
-    sound: Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(one_line)] | None = None
+    sound: (
+        Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(one_line)]
+        | None
+    ) = None
     badge: Annotated[int, Field(strict=True, ge=0, le=99_999)] | None = None
     ttl_seconds: Annotated[int, Field(strict=True, ge=0, le=_LONGEST_TTL)] | None = None
-    collapse_key: Annotated[str, StringConstraints(min_length=1), AfterValidator(_key)] | None = None
+    collapse_key: Annotated[str, StringConstraints(min_length=1), AfterValidator(_key)] | None = (
+        None
+    )
 
 
 SETTINGS: Mapping[str, type[AnyChannelSettings]] = MappingProxyType(

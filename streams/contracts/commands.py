@@ -1,4 +1,6 @@
-"""Commands: what REST and `campaigns.commands.v1` may ask for, and how a Kafka record becomes one. Pure."""
+"""Commands: what REST and `campaigns.commands.v1` may ask for, and how a Kafka record becomes one.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,27 @@ from uuid import UUID
 import msgspec
 
 from streams.contracts.ab_tests import AbTest, Winner
-from streams.contracts.bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation, broken, validated
+from streams.contracts.bodies import (
+    CampaignCreate,
+    CampaignSchedule,
+    CampaignUpdate,
+    Explanation,
+    broken,
+    validated,
+)
 from streams.contracts.fields import Extra
 from streams.contracts.triggers import CampaignTrigger
 from streams.errors import CampaignError, FieldError
 
-Commanded = CampaignCreate | CampaignUpdate | CampaignSchedule | CampaignTrigger | AbTest | Winner | Explanation
+Commanded = (
+    CampaignCreate
+    | CampaignUpdate
+    | CampaignSchedule
+    | CampaignTrigger
+    | AbTest
+    | Winner
+    | Explanation
+)
 TENANT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _LONGEST_ID = 128
 
@@ -56,9 +73,11 @@ BODIES: Mapping[Verb, type[Commanded]] = {
 
 @dataclass(frozen=True)
 class Command:
-    """One request, whoever made it. `campaign_id` is None for create only, `actor` (a user) is needed by create only.
+    """One request, whoever made it. `campaign_id` is None for create only, `actor` (a user) is
+    needed by create only.
 
-    `if_match`: the version that the campaign must still have. `extra`: what becomes of unknown settings.
+    `if_match`: the version that the campaign must still have. `extra`: what becomes of unknown
+    settings.
     """
 
     verb: Verb
@@ -75,7 +94,13 @@ class Command:
         """What makes two commands the same one: not the time, not the correlation."""
         body = self.body.model_dump(mode="json", by_alias=True, exclude_unset=True)
         actor = str(self.actor) if self.verb is Verb.CREATE else None
-        return {"verb": self.verb, "campaignId": str(self.campaign_id), "body": body, "actor": actor, "ifMatch": self.if_match}
+        return {
+            "verb": self.verb,
+            "campaignId": str(self.campaign_id),
+            "body": body,
+            "actor": actor,
+            "ifMatch": self.if_match,
+        }
 
 
 class Incoming(msgspec.Struct, rename="camel", frozen=True):
@@ -108,14 +133,19 @@ _decode = msgspec.json.Decoder(Incoming).decode
 
 
 def parse(value: bytes | None, type_header: str = "") -> Command | Refused | Unreadable:
-    """A record of `campaigns.commands.v1`; its type is in the header or, without one, in the envelope. Raises nothing."""
+    """A record of `campaigns.commands.v1`; its type is in the header or, without one, in the
+    envelope. Raises nothing.
+    """
     if not value:
         return Unreadable("the record is empty", "empty")
     try:
         envelope = _decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         is_json = isinstance(error, msgspec.ValidationError)
-        return Unreadable(f"not an envelope: {error}" if is_json else "not JSON", "envelope" if is_json else "json")
+        return Unreadable(
+            f"not an envelope: {error}" if is_json else "not JSON",
+            "envelope" if is_json else "json",
+        )
     if wrong := _wrong(envelope):
         return Unreadable(wrong, "envelope")
     kind = type_header or envelope.type

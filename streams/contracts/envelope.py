@@ -1,4 +1,6 @@
-"""The envelope of commands, results, lifecycle events and NATS messages, and the one way records are spelled in JSON."""
+"""The envelope of commands, results, lifecycle events and NATS messages, and the one way records
+are spelled in JSON.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,12 @@ SOURCE = "campaigns"
 VERSION = "1.0"
 
 
-class Record(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True, kw_only=True, gc=False):
-    """A frozen value that crosses a process boundary: camelCase in JSON, fields that hold their default are left out."""
+class Record(
+    msgspec.Struct, rename="camel", frozen=True, omit_defaults=True, kw_only=True, gc=False
+):
+    """A frozen value that crosses a process boundary: camelCase in JSON, fields that hold their
+    default are left out.
+    """
 
 
 class Envelope(msgspec.Struct, rename="camel", frozen=True, kw_only=True):

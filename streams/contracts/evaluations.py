@@ -16,7 +16,9 @@ class Outcome(StrEnum):
 
 
 class Arm(Record, frozen=True, omit_defaults=False):
-    """One variant: `count` of `of` recipients; rate and interval in percent. Without recipients the interval is everything."""
+    """One variant: `count` of `of` recipients; rate and interval in percent. Without recipients the
+    interval is everything.
+    """
 
     variant_id: str
     delivered: int
@@ -28,7 +30,9 @@ class Arm(Record, frozen=True, omit_defaults=False):
 
 
 class Evaluation(Record, frozen=True, omit_defaults=False):
-    """Variants from the best to the worst; `p_value` is None when there is nothing to compare. `criteria` in words."""
+    """Variants from the best to the worst; `p_value` is None when there is nothing to compare.
+    `criteria` in words.
+    """
 
     outcome: Outcome
     variants: tuple[Arm, ...]

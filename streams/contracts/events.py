@@ -1,4 +1,6 @@
-"""Lifecycle events, the public records of `campaigns.events.v1`: what each says, its type, and its id, which a repeat shares."""
+"""Lifecycle events, the public records of `campaigns.events.v1`: what each says, its type, and its
+id, which a repeat shares.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ import msgspec
 from streams.contracts.envelope import Envelope, Record, encode, rfc3339
 from streams.contracts.evaluations import Evaluation
 
-_IDS = UUID("6b0f7c0e-5a3d-5d4e-9a57-0d1f6f3c2b11")  # namespace of event ids (RFC 9562, section 5.5)
+_IDS = UUID(
+    "6b0f7c0e-5a3d-5d4e-9a57-0d1f6f3c2b11"
+)  # namespace of event ids (RFC 9562, section 5.5)
 
 
 class Created(Record, frozen=True):
@@ -31,7 +35,9 @@ class Scheduled(Record, frozen=True):
 
 
 class Started(Record, frozen=True):
-    """Published when the audience is known, so that the total is true; the campaign runs from `started_at`."""
+    """Published when the audience is known, so that the total is true; the campaign runs from
+    `started_at`.
+    """
 
     campaign_id: str
     campaign_name: str
@@ -96,7 +102,9 @@ class Deleted(Record, frozen=True):
 
 
 class WinnerDeclared(Record, frozen=True):
-    """`by` is `evaluator`, with the figures that it decided on, or `person`, with the user if there was one."""
+    """`by` is `evaluator`, with the figures that it decided on, or `person`, with the user if there
+    was one.
+    """
 
     campaign_id: str
     campaign_name: str
@@ -109,7 +117,9 @@ class WinnerDeclared(Record, frozen=True):
 
 
 class Alert(Record, frozen=True):
-    """Somebody should look at the campaign: `reason` is a code that does not change, `detail` says it to people."""
+    """Somebody should look at the campaign: `reason` is a code that does not change, `detail` says
+    it to people.
+    """
 
     campaign_id: str
     campaign_name: str
@@ -120,7 +130,18 @@ class Alert(Record, frozen=True):
 
 
 LifecycleEvent = (
-    Created | Scheduled | Started | Paused | Resumed | Cancelled | Failed | Completed | Updated | Deleted | WinnerDeclared | Alert
+    Created
+    | Scheduled
+    | Started
+    | Paused
+    | Resumed
+    | Cancelled
+    | Failed
+    | Completed
+    | Updated
+    | Deleted
+    | WinnerDeclared
+    | Alert
 )
 
 TYPES: Mapping[type[LifecycleEvent], str] = {
@@ -140,11 +161,21 @@ TYPES: Mapping[type[LifecycleEvent], str] = {
 
 
 def event_id(campaign_id: UUID, version: int, kind: str) -> UUID:
-    """The id of what happened when the campaign became this version: the same however often it is published."""
+    """The id of what happened when the campaign became this version: the same however often it is
+    published.
+    """
     return uuid5(_IDS, f"{campaign_id}:{version}:{kind}")
 
 
 def enveloped(event: LifecycleEvent, tenant_id: str, correlation_id: str, at: datetime) -> bytes:
     """The record's value."""
     data = msgspec.to_builtins(event)
-    return encode(Envelope(tenant_id=tenant_id, correlation_id=correlation_id, timestamp=rfc3339(at), data=data, type=TYPES[type(event)]))
+    return encode(
+        Envelope(
+            tenant_id=tenant_id,
+            correlation_id=correlation_id,
+            timestamp=rfc3339(at),
+            data=data,
+            type=TYPES[type(event)],
+        )
+    )

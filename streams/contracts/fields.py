@@ -1,4 +1,6 @@
-"""The fields that bodies are made of: one type per kind of value, with its rule; what breaks one is a ValueError that pydantic names."""
+"""The fields that bodies are made of: one type per kind of value, with its rule; what breaks one is
+a ValueError that pydantic names.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def one_line(value: str) -> str:
 def _time(value: object) -> object:
     # pydantic would take a number, also one in a text, as Unix seconds, and a date as its midnight
     if not (isinstance(value, datetime) or (isinstance(value, str) and _TIME.match(value))):
-        raise ValueError("must be an RFC 3339 time such as 2026-01-28T09:00:00Z, or a local one such as 2026-01-28T09:00:00")
+        raise ValueError(
+            "must be an RFC 3339 time such as 2026-01-28T09:00:00Z, or a local one such as 2026-01-28T09:00:00"
+        )
     return value
 
 
@@ -74,7 +78,9 @@ def _address(value: str) -> str:
 
 def _duration(value: str) -> str:
     try:
-        is_right = value.startswith("P") and TypeAdapter(timedelta).validate_python(value) > timedelta(0)
+        is_right = value.startswith("P") and TypeAdapter(timedelta).validate_python(
+            value
+        ) > timedelta(0)
     except ValidationError:
         is_right = False
     if not is_right:
@@ -99,17 +105,29 @@ def _distinct(values: list[UUID]) -> list[UUID]:
     return list(dict.fromkeys(values))
 
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(one_line)]
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=255),
+    AfterValidator(one_line),
+]
 Description = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_text)]
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(one_line)]
+Reason = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(one_line),
+]
 _LOCAL_TIME = "^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9](:[0-5][0-9](\\.[0-9]{1,6})?)?$"
 _TIMES = {
     "description": "with an offset; without one it is a local time in `timezone` (in a gap of clocks its end, of two the earlier)",
     "type": "string",
     "anyOf": [{"format": "date-time"}, {"pattern": _LOCAL_TIME}],
 }
-Time = Annotated[datetime, BeforeValidator(_time), AfterValidator(_utc_or_local), WithJsonSchema(_TIMES)]
-TimeZone = Annotated[str, StringConstraints(min_length=1, max_length=50), AfterValidator(_time_zone)]
+Time = Annotated[
+    datetime, BeforeValidator(_time), AfterValidator(_utc_or_local), WithJsonSchema(_TIMES)
+]
+TimeZone = Annotated[
+    str, StringConstraints(min_length=1, max_length=50), AfterValidator(_time_zone)
+]
 Label = Annotated[str, StringConstraints(max_length=255), AfterValidator(one_line)]
 Address = Annotated[str, StringConstraints(max_length=320), AfterValidator(_address)]
 Duration = Annotated[str, StringConstraints(max_length=50), AfterValidator(_duration)]
@@ -130,7 +148,9 @@ class Named(NamedTuple):
 class Body(BaseModel):
     """camelCase on the wire; a wrong value is never repeated in an error."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     def named(self) -> Named:
         """Those of bodies inside it included."""
@@ -144,7 +164,16 @@ class Body(BaseModel):
                 case "template_id", UUID():
                     found = found._replace(templates=(*found.templates, value))
                 case _, Body():
-                    found = Named(*(mine + theirs for mine, theirs in zip(found, value.named(), strict=True)))
+                    found = Named(
+                        *(mine + theirs for mine, theirs in zip(found, value.named(), strict=True))
+                    )
                 case _, [*items] if items and isinstance(items[0], Body):
-                    found = Named(*(sum(parts, mine) for mine, *parts in zip(found, *(item.named() for item in items), strict=True)))
+                    found = Named(
+                        *(
+                            sum(parts, mine)
+                            for mine, *parts in zip(
+                                found, *(item.named() for item in items), strict=True
+                            )
+                        )
+                    )
         return found

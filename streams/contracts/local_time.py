@@ -1,4 +1,6 @@
-"""Local times: what a clock on the wall means in a time zone, also on the days when it is put forward or back. Pure."""
+"""Local times: what a clock on the wall means in a time zone, also on the days when it is put
+forward or back. Pure.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +10,25 @@ from zoneinfo import ZoneInfo
 
 
 def resolved(time: datetime, zone: str) -> datetime:
-    """The instant, in UTC, of a time. One without an offset is what clocks show in the IANA zone `zone`.
+    """The instant, in UTC, of a time. One without an offset is what clocks show in the IANA zone
+    `zone`.
 
-    A time that does not exist, because clocks are put forward over it, is the first instant after the gap; one that exists twice, because
-    they are put back, is the earlier. Raises ValueError outside the years 1 to 9999 in UTC.
+    A time that does not exist, because clocks are put forward over it, is the first instant after
+    the gap; one that exists twice, because they are put back, is the earlier. Raises ValueError
+    outside the years 1 to 9999 in UTC.
     """
     try:
         if time.tzinfo is not None:
             return time.astimezone(UTC)
-        local = time.replace(tzinfo=ZoneInfo(zone), fold=0)  # fold=0: of two readings the earlier (PEP 495)
+        local = time.replace(
+            tzinfo=ZoneInfo(zone), fold=0
+        )  # fold=0: of two readings the earlier (PEP 495)
         instant = local.astimezone(UTC)
-        return instant if _clock(instant, ZoneInfo(zone)) == time else _end_of_gap(time, ZoneInfo(zone))
+        return (
+            instant
+            if _clock(instant, ZoneInfo(zone)) == time
+            else _end_of_gap(time, ZoneInfo(zone))
+        )
     except OverflowError as error:
         raise ValueError("must lie between the years 1 and 9999 in UTC") from error
 
@@ -29,9 +39,11 @@ def shown(instant: datetime, zone: str) -> str:
 
 
 def _end_of_gap(missing: datetime, zone: ZoneInfo) -> datetime:
-    """The instant when clocks are put forward over `missing`, which no clock of the zone ever shows.
+    """The instant when clocks are put forward over `missing`, which no clock of the zone ever
+    shows.
 
-    PEP 495: read with the offset from after the change (fold=1) it lies before the change, with the one from before (fold=0) not.
+    PEP 495: read with the offset from after the change (fold=1) it lies before the change, with the
+    one from before (fold=0) not.
     """
     early = math.floor(missing.replace(tzinfo=zone, fold=1).timestamp())
     late = math.ceil(missing.replace(tzinfo=zone, fold=0).timestamp())

@@ -1,8 +1,10 @@
-"""When a recurring campaign recurs: cron in a time zone, until when, how often, and which occurrences are to be made now. Pure.
+"""When a recurring campaign recurs: cron in a time zone, until when, how often, and which
+occurrences are to be made now. Pure.
 
-Cron is read as Debian's cron reads it (cronsim): five fields, names, ranges, steps, `L` and `#`. At fixed times, one that clocks are put
-forward over is the first instant after the gap, one that exists twice is the earlier. Where the minutes or hours begin with `*`, time goes
-on as it does: what is every hour stays every hour.
+Cron is read as Debian's cron reads it (cronsim): five fields, names, ranges, steps, `L` and `#`. At
+fixed times, one that clocks are put forward over is the first instant after the gap, one that
+exists twice is the earlier. Where the minutes or hours begin with `*`, time goes on as it does:
+what is every hour stays every hour.
 """
 
 from __future__ import annotations
@@ -48,14 +50,18 @@ class Recurrence:
         )
 
     def after(self, instant: datetime) -> Iterator[datetime]:
-        """The occurrences later than `instant`, in UTC and ascending, until the end; none when there is none within 50 years."""
+        """The occurrences later than `instant`, in UTC and ascending, until the end; none when
+        there is none within 50 years.
+        """
         last = instant
         with suppress(OverflowError):  # the calendar ends in 9999
             for local in CronSim(self.cron, instant.astimezone(ZoneInfo(self.zone))):
                 occurrence = local.astimezone(UTC)
                 if self.end_at is not None and occurrence > self.end_at:
                     return
-                if occurrence > last:  # within the hour that exists twice cronsim begins with the first one
+                if (
+                    occurrence > last
+                ):  # within the hour that exists twice cronsim begins with the first one
                     last = occurrence
                     yield occurrence
 
@@ -77,7 +83,9 @@ def check_cron(cron: str) -> str:
 
 
 def check_spacing(recurrence: Recurrence, start: datetime) -> None:
-    """Raises ValueError unless it recurs in the year after `start` and never within an hour, by the calendar and not by the text."""
+    """Raises ValueError unless it recurs in the year after `start` and never within an hour, by the
+    calendar and not by the text.
+    """
     year = start + YEAR
     first = recurrence.next(start)
     if first is None or first > year:
@@ -94,18 +102,32 @@ def check_spacing(recurrence: Recurrence, start: datetime) -> None:
 
 
 class RecurringSchedule(Body):
-    """`recurringSchedule` of a campaign: `cron` in `timezone` (else the campaign's) until `endAt`, included, or for `maxOccurrences`."""
+    """`recurringSchedule` of a campaign: `cron` in `timezone` (else the campaign's) until `endAt`,
+    included, or for `maxOccurrences`.
+    """
 
-    cron: Annotated[str, StringConstraints(max_length=100), AfterValidator(check_cron), Field(examples=["0 9 * * 1"])]
+    cron: Annotated[
+        str,
+        StringConstraints(max_length=100),
+        AfterValidator(check_cron),
+        Field(examples=["0 9 * * 1"]),
+    ]
     timezone: TimeZone | None = None
     end_at: Time | None = None
     max_occurrences: Annotated[int, Field(strict=True, ge=1, le=100_000)] | None = None
 
     def stored(self, zone: str) -> dict[str, Any]:
-        """As the column and the API spell it, the zone named and the end an instant. Raises ValueError (`resolved`)."""
+        """As the column and the API spell it, the zone named and the end an instant. Raises
+        ValueError (`resolved`).
+        """
         zone = self.timezone or zone
         end = None if self.end_at is None else rfc3339(resolved(self.end_at, zone))
-        fields = {"cron": self.cron, "timezone": zone, "endAt": end, "maxOccurrences": self.max_occurrences}
+        fields = {
+            "cron": self.cron,
+            "timezone": zone,
+            "endAt": end,
+            "maxOccurrences": self.max_occurrences,
+        }
         return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -117,10 +139,18 @@ class Plan:
     next: datetime | None
 
 
-def plan(recurrence: Recurrence, start: datetime, now: datetime, until: datetime, left: int | None, max_lateness: timedelta) -> Plan:
+def plan(
+    recurrence: Recurrence,
+    start: datetime,
+    now: datetime,
+    until: datetime,
+    left: int | None,
+    max_lateness: timedelta,
+) -> Plan:
     """What to make of the occurrences in [start, until], `left` at most (None: any number).
 
-    Of those that have been missed, the latest, and only when it is not later than `max_lateness`: nobody wants five newsletters at once.
+    Of those that have been missed, the latest, and only when it is not later than `max_lateness`:
+    nobody wants five newsletters at once.
     """
     missed: datetime | None = None
     due: list[datetime] = []

@@ -1,4 +1,6 @@
-"""Triggered campaigns on the wire: the contacts of a trigger, and whether somebody may be triggered again."""
+"""Triggered campaigns on the wire: the contacts of a trigger, and whether somebody may be triggered
+again.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +12,23 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from streams.contracts.fields import Body, Duration
 
-MOST_AT_ONCE = 10_000  # contacts; more than the longest transaction should hold, and still a body of less than a megabyte
+# contacts; more than the longest transaction should hold, and still a body of less than a megabyte
+MOST_AT_ONCE = 10_000
 _FOR_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CampaignTrigger(Body):
-    """The body of `POST /campaigns/{id}/trigger` and of `campaign.trigger`, in the order in which the contacts are to be sent to."""
+    """The body of `POST /campaigns/{id}/trigger` and of `campaign.trigger`, in the order in which
+    the contacts are to be sent to.
+    """
 
     contact_ids: Annotated[list[UUID], Field(min_length=1, max_length=MOST_AT_ONCE)]
 
 
 class Reentry(Body):
-    """Whether a contact that a triggered campaign has had may be triggered again: never, `after` so long, or always."""
+    """Whether a contact that a triggered campaign has had may be triggered again: never, `after` so
+    long, or always.
+    """
 
     policy: Literal["never", "after", "always"] = "never"
     after: Duration | None = None

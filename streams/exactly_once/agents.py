@@ -1,22 +1,29 @@
-"""Exactly-once Faust agents: the outputs, table rows and input position of a source partition are one Kafka transaction.
+"""Exactly-once Faust agents: the outputs, table rows and input position of a source partition are
+one Kafka transaction.
 
-Guarantees, for an app that has only such agents (each shown by `tests/faults/test_exactly_once_chaos.py`):
+Guarantees, for an app that has only such agents (each shown by
+`tests/faults/test_exactly_once_chaos.py`):
 
 - *atomic*: outputs, rows and position of a batch become visible together or never;
-- *complete*: every committed input record is processed, and its effect committed, once, whatever is killed, frozen or rebalanced;
-- *ordered*: a source partition is processed and its effects are committed in its order; no skip or reordering inside Faust gets by
-  (the chain guard ends the process instead);
-- *single owner*: of two workers that believe they own a partition, only the latest can commit (the transactional id fences);
+- *complete*: every committed input record is processed, and its effect committed, once, whatever is
+  killed, frozen or rebalanced;
+- *ordered*: a source partition is processed and its effects are committed in its order; no skip or
+  reordering inside Faust gets by (the chain guard ends the process instead);
+- *single owner*: of two workers that believe they own a partition, only the latest can commit (the
+  transactional id fences);
 - *restored*: a new owner continues from exactly the rows and positions that were committed.
 
-How: one state topic per role (compacted, as many partitions as the sources) holds in partition p all that belongs to source partition p:
-`table\\0key` -> value and `\\0topic` -> next input offset. Whoever is assigned p fences the former owner by opening the producer
-`<app id>-p`, restores p, and reads on from the stored position. Every error ends the process (fatal.py): memory never needs a
-rollback. Not covered: effects outside Kafka (make them idempotent by identity), sources that retention empties before they are read
-(logged and counted), replication that loses acknowledged records.
+How: one state topic per role (compacted, as many partitions as the sources) holds in partition p
+all that belongs to source partition p: `table\\0key` -> value and `\\0topic` -> next input offset.
+Whoever is assigned p fences the former owner by opening the producer `<app id>-p`, restores p, and
+reads on from the stored position. Every error ends the process (fatal.py): memory never needs a
+rollback. Not covered: effects outside Kafka (make them idempotent by identity), sources that
+retention empties before they are read (logged and counted), replication that loses acknowledged
+records.
 
-A body is short: it holds all topics of its partition. The Kafka transaction opens after it, so a slow read cannot time it out.
-It decides by the records' timestamps, catches what a poison record raises (`Transaction.dead_letter`), and never swallows CancelledError.
+A body is short: it holds all topics of its partition. The Kafka transaction opens after it, so a
+slow read cannot time it out. It decides by the records' timestamps, catches what a poison record
+raises (`Transaction.dead_letter`), and never swallows CancelledError.
 """
 
 from __future__ import annotations
@@ -47,8 +54,9 @@ from streams.topics import Name
 Body = Callable[[Transaction], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
-# After a commit the markers are still being written; aiokafka retries the next transaction of the same id after a fixed 20 ms. With 2 ms
-# a hot partition commits two to three times as often (10 records a transaction: 2,500 -> 6,000 records/s).
+# After a commit the markers are still being written; aiokafka retries the next transaction of the
+# same id after a fixed 20 ms. With 2 ms a hot partition commits two to three times as often (10
+# records a transaction: 2,500 -> 6,000 records/s).
 sender.BACKOFF_OVERRIDE = 0.002
 
 
@@ -56,12 +64,20 @@ sender.BACKOFF_OVERRIDE = 0.002
 class Policy:
     """How transactions behave. The defaults are the ones that ran under chaos."""
 
-    timeout: timedelta = timedelta(seconds=60)  # for each step: opening, restoring without progress, sending, committing
-    # A dead owner's open transaction blocks read_committed readers this long, unless its partition finds a new owner first.
+    timeout: timedelta = timedelta(
+        seconds=60
+    )  # for each step: opening, restoring without progress, sending, committing
+    # A dead owner's open transaction blocks read_committed readers this long, unless its partition
+    # finds a new owner first.
     transaction_timeout: timedelta = timedelta(seconds=10)
-    slow_body: timedelta = timedelta(seconds=5)  # warn, again and again, about a body that runs longer
-    batch_bytes: int = 900_000  # below max.message.bytes (1 MB by default), which counts a whole batch
-    # Messages of one campaign are alike: 30 times smaller on disk, and cheaper than none (3.8 against 4.4 us a message of 1.2 kB; lz4 6.8).
+    slow_body: timedelta = timedelta(
+        seconds=5
+    )  # warn, again and again, about a body that runs longer
+    batch_bytes: int = (
+        900_000  # below max.message.bytes (1 MB by default), which counts a whole batch
+    )
+    # Messages of one campaign are alike: 30 times smaller on disk, and cheaper than none (3.8
+    # against 4.4 us a message of 1.2 kB; lz4 6.8).
     compression: str | None = "zstd"
 
 
@@ -69,31 +85,49 @@ class ExactlyOnce:
     """The exactly-once agents of one app; `create_app` makes it as `app.exactly_once`."""
 
     def __init__(
-        self, app: Any, settings: Settings, policy: Policy | None = None, *, end: Callable[[BaseException], Any] = end_process
+        self,
+        app: Any,
+        settings: Settings,
+        policy: Policy | None = None,
+        *,
+        end: Callable[[BaseException], Any] = end_process,
     ) -> None:
         if app.conf.TableManager is not TransactionalTables or app.conf.table_standby_replicas < 1:
-            # 0 selects a round-robin assignor that may put partition p of two sources on two workers, which then fence each other
-            raise ValueError("an exactly-once app needs TableManager=TransactionalTables and table_standby_replicas > 0; use create_app")
+            # 0 selects a round-robin assignor that may put partition p of two sources on two
+            # workers, which then fence each other
+            raise ValueError(
+                "an exactly-once app needs TableManager=TransactionalTables and table_standby_replicas > 0; use create_app"
+            )
         self.app, self.end, self.policy = app, end, policy or Policy()
         self.servers, self.state_topic = settings.kafka, f"{app.conf.id}-state"
         self.dead_letters = settings.topic_prefix + Name.DEAD_LETTERS
         self.sources: set[str] = set()
         self.running = 0  # bodies
-        self.is_restored = False  # all assigned partitions are restored; also true for a worker that was assigned none
-        app.exactly_once, app.conf.PartitionAssignor = self, TransactionalAssignor  # the transport asks for `app.exactly_once`
+        # all assigned partitions are restored; also true for a worker that was assigned none
+        self.is_restored = False
+        app.exactly_once, app.conf.PartitionAssignor = (
+            self,
+            TransactionalAssignor,
+        )  # the transport asks for `app.exactly_once`
         app.on_partitions_revoked.connect(self._on_partitions_revoked)
-        app.on_rebalance_complete.connect(self._on_rebalance_complete)  # Faust awaits it before it seeks and resumes
+        app.on_rebalance_complete.connect(
+            self._on_rebalance_complete
+        )  # Faust awaits it before it seeks and resumes
 
     @property
     def owned(self) -> dict[int, PartitionState]:
         owned: dict[int, PartitionState] = self.app.tables.owned
         return owned
 
-    def agent(self, topic: Any, *, name: str, max_events: int = 300, within: timedelta | float = 0.05) -> Callable[[Body], Any]:
-        """Register `async def body(tx: Transaction) -> None` as the agent `name` on `topic` (see `raw_topic`).
+    def agent(
+        self, topic: Any, *, name: str, max_events: int = 300, within: timedelta | float = 0.05
+    ) -> Callable[[Body], Any]:
+        """Register `async def body(tx: Transaction) -> None` as the agent `name` on `topic` (see
+        `raw_topic`).
 
-        The body is called with at most `max_events` events of one partition, collected for at most `within` (seconds or timedelta); bodies
-        of different partitions run concurrently, those of one partition never. Outputs of a batch are one transaction, which costs 2-5 ms.
+        The body is called with at most `max_events` events of one partition, collected for at most
+        `within` (seconds or timedelta); bodies of different partitions run concurrently, those of
+        one partition never. Outputs of a batch are one transaction, which costs 2-5 ms.
         """
         self.sources.update(topic.topics)
 
@@ -102,19 +136,27 @@ class ExactlyOnce:
                 async for events in stream.take_events(max_events, want_seconds(within)):
                     await self.process(name, events, body)
 
-            run.__name__ = run.__qualname__ = name  # Faust derives more than the agent's name from these
+            run.__name__ = run.__qualname__ = (
+                name  # Faust derives more than the agent's name from these
+            )
             return self.app.agent(topic, name=name, concurrency=1)(run)
 
         return register
 
     async def process(self, agent: str, events: Sequence[Any], body: Body) -> None:
-        """One transaction per source partition found in `events`; ends the process on any error, cancellation included."""
+        """One transaction per source partition found in `events`; ends the process on any error,
+        cancellation included.
+        """
         sources = defaultdict(list)
         for event in events:
             sources[event.message.tp].append(event)
         try:
-            await asyncio.gather(*(self._transact(agent, source, batch, body) for source, batch in sources.items()))
-        except BaseException as error:  # CancelledError too: Faust would acknowledge the half-done batch
+            await asyncio.gather(
+                *(self._transact(agent, source, batch, body) for source, batch in sources.items())
+            )
+        except (
+            BaseException
+        ) as error:  # CancelledError too: Faust would acknowledge the half-done batch
             self.end(error)
             raise
 
@@ -125,13 +167,22 @@ class ExactlyOnce:
             fresh, position = self._fresh(state, source, events)
             if not fresh:
                 return
-            transaction = Transaction(agent, source.topic, source.partition, fresh, self.dead_letters)
+            transaction = Transaction(
+                agent, source.topic, source.partition, fresh, self.dead_letters
+            )
             started = time.perf_counter()
             await self._run(body, transaction, state)
             crash_point("body", agent)
             decided = time.perf_counter()
             now = int(time.time() * 1000)  # the CreateTime of all records of the transaction
-            records = await commit(transaction, state, position, self.state_topic, now, self.policy.timeout.total_seconds())
+            records = await commit(
+                transaction,
+                state,
+                position,
+                self.state_topic,
+                now,
+                self.policy.timeout.total_seconds(),
+            )
             metrics.BODY_SECONDS.labels(agent).observe(decided - started)
             metrics.COMMIT_SECONDS.labels(agent).observe(time.perf_counter() - decided)
         metrics.TRANSACTIONS.labels(agent).inc()
@@ -139,19 +190,32 @@ class ExactlyOnce:
         metrics.RECORDS.labels(agent).inc(records)
         transaction.committed()
 
-    def _fresh(self, state: PartitionState, source: Any, events: list[Any]) -> tuple[list[Any], int]:
-        """The events to process and the position after them. Raises LostInputError if one was skipped between fetch and here."""
+    def _fresh(
+        self, state: PartitionState, source: Any, events: list[Any]
+    ) -> tuple[list[Any], int]:
+        """The events to process and the position after them. Raises LostInputError if one was
+        skipped between fetch and here.
+        """
         position, epoch = state.position.get(source.topic, 0), self.app.consumer.epoch
-        # what is below the position was processed; what was fetched before the last seek comes again
-        fresh = [event for event in events if event.message.offset >= position and event.message.epoch == epoch]
+        # what is below the position was processed; what was fetched before the last seek comes
+        # again
+        fresh = [
+            event
+            for event in events
+            if event.message.offset >= position and event.message.epoch == epoch
+        ]
         for event in fresh:
             if event.message.previous >= position:
-                raise LostInputError(f"{source} is at {position}, got {event.message.offset} after {event.message.previous}")
+                raise LostInputError(
+                    f"{source} is at {position}, got {event.message.offset} after {event.message.previous}"
+                )
             position = event.message.offset + 1
         return fresh, position
 
     async def _run(self, body: Body, transaction: Transaction, state: PartitionState) -> None:
-        watchdog = asyncio.get_running_loop().call_later(self.policy.slow_body.total_seconds(), self._warn, transaction, 1)
+        watchdog = asyncio.get_running_loop().call_later(
+            self.policy.slow_body.total_seconds(), self._warn, transaction, 1
+        )
         self.running += 1
         try:
             with state.current():
@@ -166,7 +230,9 @@ class ExactlyOnce:
             seconds = self.policy.slow_body.total_seconds()
             metrics.SLOW_BODIES.labels(transaction.agent).inc()
             where = f"{transaction.topic}-{transaction.partition}"
-            _log.warning("agent %s has held %s for %.0f s", transaction.agent, where, times * seconds)
+            _log.warning(
+                "agent %s has held %s for %.0f s", transaction.agent, where, times * seconds
+            )
             asyncio.get_running_loop().call_later(seconds, self._warn, transaction, times + 1)
 
     def committed_positions(self, sources: Iterable[Any]) -> dict[Any, int]:
@@ -174,11 +240,14 @@ class ExactlyOnce:
         return {
             source: self.owned[source.partition].position[source.topic]
             for source in sources
-            if source.partition in self.owned and source.topic in self.owned[source.partition].position
+            if source.partition in self.owned
+            and source.topic in self.owned[source.partition].position
         }
 
     def starting_positions(self, sources: Iterable[Any]) -> dict[Any, int]:
-        """Where to read on: the committed position, or the oldest record if there is none or if retention has passed it."""
+        """Where to read on: the committed position, or the oldest record if there is none or if
+        retention has passed it.
+        """
         return {
             source: max(state.position.get(source.topic, 0), state.beginning.get(source.topic, 0))
             for source in sources
@@ -186,7 +255,8 @@ class ExactlyOnce:
         }
 
     async def _on_partitions_revoked(self, app: Any, revoked: Any, **_: Any) -> None:
-        # The group waits for this: running transactions end before a new owner can fence them, what is buffered is refused.
+        # The group waits for this: running transactions end before a new owner can fence them, what
+        # is buffered is refused.
         self.is_restored = False
         app.consumer.forget_fetched()
         for state in list(self.owned.values()):
@@ -205,18 +275,27 @@ class ExactlyOnce:
         if foreign := {source.topic for source in assigned} - self.sources:
             raise ForeignTopicError(f"assigned {sorted(foreign)}")
         owned, mine = self.owned, {source.partition for source in assigned}
-        # what stays keeps its rows: had anybody else owned it in between, our next commit would be fenced
+        # what stays keeps its rows: had anybody else owned it in between, our next commit would be
+        # fenced
         await asyncio.gather(*(owned.pop(number).close() for number in set(owned) - mine))
         if new := mine - set(owned):
             started, timeout = time.monotonic(), self.policy.timeout.total_seconds()
             states = await asyncio.wait_for(asyncio.gather(*map(self._open, new)), timeout)
-            sources = [(source.topic, source.partition) for source in assigned if source.partition in new]
+            sources = [
+                (source.topic, source.partition) for source in assigned if source.partition in new
+            ]
             records = await restore(self.servers, self.state_topic, states, sources, timeout)
             owned.update((state.number, state) for state in states)
             seconds = time.monotonic() - started
             metrics.RESTORE_SECONDS.labels(app_id := self.app.conf.id).observe(seconds)
             metrics.RESTORED.labels(app_id).inc(records)
-            _log.info("partitions %s restored from %d records in %.2f s, %s kept", sorted(new), records, seconds, sorted(mine - new))
+            _log.info(
+                "partitions %s restored from %d records in %.2f s, %s kept",
+                sorted(new),
+                records,
+                seconds,
+                sorted(mine - new),
+            )
         metrics.PARTITIONS.labels(self.app.conf.id).set(len(mine))
 
     async def _open(self, number: int) -> PartitionState:
@@ -229,5 +308,7 @@ class ExactlyOnce:
             max_request_size=16 << 20,
             compression_type=self.policy.compression,
         )
-        await producer.start()  # returns after InitProducerId: former owners are fenced and their open transaction is resolved
+        # returns after InitProducerId: former owners are fenced and their open transaction is
+        # resolved
+        await producer.start()
         return PartitionState(number, self.app.tables.transactional, producer)

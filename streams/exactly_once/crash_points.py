@@ -1,9 +1,12 @@
-"""Named places where a fault test can kill or freeze the process; they cost one comparison and do nothing unless armed.
+"""Named places where a fault test can kill or freeze the process; they cost one comparison and do
+nothing unless armed.
 
-`CAMPAIGNS_CRASH="before-commit:3"` kills the process (SIGKILL, no clean-up of any kind) the third time it passes `before-commit`;
-`"emit:before-commit:3"` counts only those of `emit`; `"before-commit:3:stop"` freezes it (SIGSTOP), which makes a zombie of it once its
-session has expired and somebody sends SIGCONT. Points of every exactly-once agent, in order: `body`, `begun`, `before-commit`,
-`after-commit`; of the worker: `restore`. Bodies add their own with `crash_point("page-written", "expand")`.
+`CAMPAIGNS_CRASH="before-commit:3"` kills the process (SIGKILL, no clean-up of any kind) the third
+time it passes `before-commit`; `"emit:before-commit:3"` counts only those of `emit`;
+`"before-commit:3:stop"` freezes it (SIGSTOP), which makes a zombie of it once its session has
+expired and somebody sends SIGCONT. Points of every exactly-once agent, in order: `body`, `begun`,
+`before-commit`, `after-commit`; of the worker: `restore`. Bodies add their own with
+`crash_point("page-written", "expand")`.
 """
 
 from __future__ import annotations
@@ -23,10 +26,16 @@ class Armed:
 
 
 def parse(text: str) -> Armed | None:
-    """`[owner:]point:n[:stop]`, or None for an empty text. Raises ValueError when the number is missing."""
+    """`[owner:]point:n[:stop]`, or None for an empty text. Raises ValueError when the number is
+    missing.
+    """
     if not text:
         return None
-    how, text = (signal.SIGSTOP, text.removesuffix(":stop")) if text.endswith(":stop") else (signal.SIGKILL, text)
+    how, text = (
+        (signal.SIGSTOP, text.removesuffix(":stop"))
+        if text.endswith(":stop")
+        else (signal.SIGKILL, text)
+    )
     point, _, count = text.rpartition(":")
     return Armed(point, int(count), how)
 

@@ -1,7 +1,9 @@
-"""What ends an exactly-once worker: a class per situation, whose docstring is the sentence the operator reads.
+"""What ends an exactly-once worker: a class per situation, whose docstring is the sentence the
+operator reads.
 
-A worker that meets one of them ends at once and is restarted by its supervisor: the next owner of its partitions resolves the open
-transaction and restores what was committed, so memory never needs a rollback.
+A worker that meets one of them ends at once and is restarted by its supervisor: the next owner of
+its partitions resolves the open transaction and restores what was committed, so memory never needs
+a rollback.
 """
 
 from __future__ import annotations
@@ -23,19 +25,27 @@ class FatalError(CampaignError):
 
 
 class LostInputError(FatalError):
-    """Faust skipped or reordered input that had been fetched; after the restart it is read again from the committed position."""
+    """Faust skipped or reordered input that had been fetched; after the restart it is read again
+    from the committed position.
+    """
 
 
 class FencedError(FatalError):
-    """Another worker has taken this partition over (or the transaction took too long); nothing of this one's batch was committed."""
+    """Another worker has taken this partition over (or the transaction took too long); nothing of
+    this one's batch was committed.
+    """
 
 
 class RetentionError(FatalError):
-    """Kafka deleted input before it was read; after the restart reading begins at the oldest record that is left."""
+    """Kafka deleted input before it was read; after the restart reading begins at the oldest record
+    that is left.
+    """
 
 
 class RecreatedTopicError(FatalError):
-    """A source topic ends before the position up to which it was processed: it was deleted and created again."""
+    """A source topic ends before the position up to which it was processed: it was deleted and
+    created again.
+    """
 
 
 class UnevenTopicsError(FatalError):
@@ -47,7 +57,9 @@ class ForeignTopicError(FatalError):
 
 
 class MissingMetadataError(FatalError):
-    """The group leader did not know the source topics (a broker that has just started); Faust would assign nothing to anyone for ever."""
+    """The group leader did not know the source topics (a broker that has just started); Faust would
+    assign nothing to anyone for ever.
+    """
 
 
 class StuckRestoreError(FatalError):
@@ -59,8 +71,14 @@ class RecordTooLargeError(FatalError):
 
 
 def end_process(error: BaseException) -> NoReturn:
-    """Log the reason and exit with code 70, without any clean-up that could let a half-done batch be acknowledged."""
-    sentence = (type(error).__doc__ or "").partition("\n")[0] if isinstance(error, FatalError) else "unexpected error"
+    """Log the reason and exit with code 70, without any clean-up that could let a half-done batch
+    be acknowledged.
+    """
+    sentence = (
+        (type(error).__doc__ or "").partition("\n")[0]
+        if isinstance(error, FatalError)
+        else "unexpected error"
+    )
     _log.critical("worker ends: %s (%s)", sentence, type(error).__name__, exc_info=error)
     for handler in logging.getLogger().handlers:
         handler.flush()

@@ -1,7 +1,9 @@
-"""Every private part of Faust, mode and aiokafka that the exactly-once modules lean on, checked at start-up.
+"""Every private part of Faust, mode and aiokafka that the exactly-once modules lean on, checked at
+start-up.
 
-An upgrade that moves one of them stops the worker before it touches a partition, with a sentence that says which. Then read the new
-version, run `tests/streams/exactly_once` and `tests/faults`, and move the pins here and in pyproject.
+An upgrade that moves one of them stops the worker before it touches a partition, with a sentence
+that says which. Then read the new version, run `tests/streams/exactly_once` and `tests/faults`, and
+move the pins here and in pyproject.
 """
 
 from __future__ import annotations
@@ -35,15 +37,41 @@ class Leaned:
 
 LEANED_ON = (
     Leaned(
-        Recovery, "_resume_streams", ("on_rebalance_complete.send()", "perform_seek()", "resume_flow()"), "restore, then seek, then flow"
+        Recovery,
+        "_resume_streams",
+        ("on_rebalance_complete.send()", "perform_seek()", "resume_flow()"),
+        "restore, then seek, then flow",
     ),
-    Leaned(Recovery, "_restart_recovery", ("if not self.tables", "_resume_streams"), "without Faust tables its own recovery is skipped"),
     Leaned(
-        faust.App, "_on_partitions_revoked", ("stop_flow", "self.on_partitions_revoked.send"), "transactions end before partitions move"
+        Recovery,
+        "_restart_recovery",
+        ("if not self.tables", "_resume_streams"),
+        "without Faust tables its own recovery is skipped",
     ),
-    Leaned(faust.App, "_stop_consumer", ("_stop_fetcher", "_consumer_wait_empty", "self.tables.stop()"), "a planned stop redoes nothing"),
-    Leaned(faust.App, "Table", ("self.tables.add(", "using_window"), "tables register with TransactionalTables"),
-    Leaned(faust.App, "_create_directories", ("datadir.mkdir",), "replaced: a worker keeps nothing on disk"),
+    Leaned(
+        faust.App,
+        "_on_partitions_revoked",
+        ("stop_flow", "self.on_partitions_revoked.send"),
+        "transactions end before partitions move",
+    ),
+    Leaned(
+        faust.App,
+        "_stop_consumer",
+        ("_stop_fetcher", "_consumer_wait_empty", "self.tables.stop()"),
+        "a planned stop redoes nothing",
+    ),
+    Leaned(
+        faust.App,
+        "Table",
+        ("self.tables.add(", "using_window"),
+        "tables register with TransactionalTables",
+    ),
+    Leaned(
+        faust.App,
+        "_create_directories",
+        ("datadir.mkdir",),
+        "replaced: a worker keeps nothing on disk",
+    ),
     Leaned(
         TableManager,
         "on_start",
@@ -52,19 +80,48 @@ LEANED_ON = (
     ),
     Leaned(TableManager, "on_stop", ("_fetcher.stop()",), "extended: closes the producers"),
     Leaned(faust.Table, "_to_key", (), "JSON lists back to tuples in windowed keys"),
-    Leaned(faust.Table, "__setitem__", ("on_key_set", "data["), "a change is noted before it is made"),
-    Leaned(faust.Table, "__delitem__", ("on_key_del", "data["), "a change is noted before it is made"),
-    Leaned(consumer.Consumer, "getmany", ("_wait_next_records", "_to_message", "perform_seek"), "records are stamped as they are fetched"),
-    Leaned(consumer.Consumer, "_wait_next_records", ("self._getmany(",), "records are stamped as they are fetched"),
-    Leaned(consumer.Consumer, "_filter_tps_with_pending_acks", ("self._acked",), "reporting the position to the group"),
-    Leaned(consumer.Consumer, "_filter_committable_offsets", ("self._new_offset(tp)",), "reporting the position to the group"),
+    Leaned(
+        faust.Table, "__setitem__", ("on_key_set", "data["), "a change is noted before it is made"
+    ),
+    Leaned(
+        faust.Table, "__delitem__", ("on_key_del", "data["), "a change is noted before it is made"
+    ),
+    Leaned(
+        consumer.Consumer,
+        "getmany",
+        ("_wait_next_records", "_to_message", "perform_seek"),
+        "records are stamped as they are fetched",
+    ),
+    Leaned(
+        consumer.Consumer,
+        "_wait_next_records",
+        ("self._getmany(",),
+        "records are stamped as they are fetched",
+    ),
+    Leaned(
+        consumer.Consumer,
+        "_filter_tps_with_pending_acks",
+        ("self._acked",),
+        "reporting the position to the group",
+    ),
+    Leaned(
+        consumer.Consumer,
+        "_filter_committable_offsets",
+        ("self._new_offset(tp)",),
+        "reporting the position to the group",
+    ),
     Leaned(
         consumer.Consumer,
         "_new_offset",
         ("self._acked[", "self._committed_offset[", "self._acked_index["),
         "replaced: reports the position",
     ),
-    Leaned(consumer.Consumer, "_drain_messages", ("_add_gap", "set_read_offset"), "gap tracking is switched off"),
+    Leaned(
+        consumer.Consumer,
+        "_drain_messages",
+        ("_add_gap", "set_read_offset"),
+        "gap tracking is switched off",
+    ),
     Leaned(driver.Consumer, "_new_consumer_thread", (), "the read_committed thread"),
     Leaned(driver.Consumer, "_to_message", ("ConsumerMessage(",), "carries the stamps"),
     Leaned(
@@ -73,17 +130,41 @@ LEANED_ON = (
         ("table_standby_replicas > 0", "isolation_level"),
         "assignor and isolation",
     ),
-    Leaned(AIOKafkaConsumer, "start", ("isolation_level=self._isolation_level",), "isolation is read when it starts"),
-    Leaned(PartitionAssignor, "assign", ("self._assign(cluster, member_metadata)",), "extended: refuses to assign nothing"),
-    Leaned(AIOKafkaProducer, "create_batch", ("create_builder(",), "batches carry compression and the transactional flag"),
-    Leaned(sender.AddPartitionsToTxnHandler, "handle_response", ("return BACKOFF_OVERRIDE",), "the pause between transactions"),
+    Leaned(
+        AIOKafkaConsumer,
+        "start",
+        ("isolation_level=self._isolation_level",),
+        "isolation is read when it starts",
+    ),
+    Leaned(
+        PartitionAssignor,
+        "assign",
+        ("self._assign(cluster, member_metadata)",),
+        "extended: refuses to assign nothing",
+    ),
+    Leaned(
+        AIOKafkaProducer,
+        "create_batch",
+        ("create_builder(",),
+        "batches carry compression and the transactional flag",
+    ),
+    Leaned(
+        sender.AddPartitionsToTxnHandler,
+        "handle_response",
+        ("return BACKOFF_OVERRIDE",),
+        "the pause between transactions",
+    ),
 )
 
 
 def check_internals() -> None:
-    """Raises RuntimeError that names every package and private part that is not as the exactly-once modules know it."""
+    """Raises RuntimeError that names every package and private part that is not as the exactly-once
+    modules know it.
+    """
     if problems := [*_moved_pins(), *_moved_parts()]:
-        raise RuntimeError("exactly-once agents do not know these versions:\n  " + "\n  ".join(problems))
+        raise RuntimeError(
+            "exactly-once agents do not know these versions:\n  " + "\n  ".join(problems)
+        )
 
 
 def _moved_pins() -> Iterator[str]:
@@ -95,7 +176,10 @@ def _moved_pins() -> Iterator[str]:
 def _moved_parts() -> Iterator[str]:
     for leaned in LEANED_ON:
         part = getattr(leaned.owner, leaned.name, None)
-        source, at = inspect.getsource(getattr(part, "fun", part)) if part else "", 0  # a mode task keeps its function in `fun`
+        source, at = (
+            inspect.getsource(getattr(part, "fun", part)) if part else "",
+            0,
+        )  # a mode task keeps its function in `fun`
         for need in leaned.needs or ("def ",):
             if (at := source.find(need, at)) < 0:
                 yield f"{leaned.owner.__qualname__}.{leaned.name} lacks {need!r} ({leaned.why})"

@@ -1,4 +1,6 @@
-"""Bring back the state of partitions that this worker has just taken over, from their committed records in the state topic."""
+"""Bring back the state of partitions that this worker has just taken over, from their committed
+records in the state topic.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,18 @@ _log = logging.getLogger(__name__)
 
 
 async def restore(
-    servers: str, state_topic: str, states: Sequence[PartitionState], sources: Iterable[tuple[str, int]], timeout: float
+    servers: str,
+    state_topic: str,
+    states: Sequence[PartitionState],
+    sources: Iterable[tuple[str, int]],
+    timeout: float,
 ) -> int:
-    """Fill `states` with everything committed; answers the number of records read (240-285k a second).
+    """Fill `states` with everything committed; answers the number of records read (240-285k a
+    second).
 
-    Call it when the producers of `states` have been started: from then on nobody else can add to their part of the state topic.
-    Raises StuckRestoreError when nothing moves for `timeout` seconds; RecreatedTopicError and UnevenTopicsError when the sources do not
-    fit the state.
+    Call it when the producers of `states` have been started: from then on nobody else can add to
+    their part of the state topic. Raises StuckRestoreError when nothing moves for `timeout`
+    seconds; RecreatedTopicError and UnevenTopicsError when the sources do not fit the state.
     """
     todo = {TopicPartition(state_topic, state.number): state for state in states}
     inputs = [TopicPartition(topic, partition) for topic, partition in sources]
@@ -53,12 +60,17 @@ async def restore(
 
 
 async def _scan(
-    consumer: AIOKafkaConsumer, todo: dict[TopicPartition, PartitionState], ends: dict[TopicPartition, int], timeout: float
+    consumer: AIOKafkaConsumer,
+    todo: dict[TopicPartition, PartitionState],
+    ends: dict[TopicPartition, int],
+    timeout: float,
 ) -> int:
     count, at, alive = 0, dict[TopicPartition, int](), time.monotonic()
     consumer.assign(list(todo))
     await consumer.seek_to_beginning(*todo)
-    while any(at.get(tp, 0) < ends[tp] for tp in todo):  # the tail may be markers or aborted: wait for a position, not a record
+    while any(
+        at.get(tp, 0) < ends[tp] for tp in todo
+    ):  # the tail may be markers or aborted: wait for a position, not a record
         for tp, records in (await consumer.getmany(timeout_ms=200)).items():
             count += len(records)
             apply = todo[tp].restore
@@ -72,7 +84,10 @@ async def _scan(
 
 
 async def _check_even(producer: AIOKafkaProducer, state_topic: str, sources: set[str]) -> None:
-    counts = {topic: len(await producer.partitions_for(topic)) for topic in (state_topic, *sorted(sources))}
+    counts = {
+        topic: len(await producer.partitions_for(topic))
+        for topic in (state_topic, *sorted(sources))
+    }
     if len(set(counts.values())) != 1:
         raise UnevenTopicsError(f"partitions: {counts}")
 
@@ -82,4 +97,9 @@ def _check_position(tp: TopicPartition, position: int, beginning: int, end: int)
         raise RecreatedTopicError(f"position {position} is beyond the end {end} of {tp}")
     if 0 < position < beginning:  # markers or aborted records only? Nobody can know any more
         metrics.LOST_TO_RETENTION.labels(tp.topic).inc()
-        _log.error("retention has deleted %d..%d of %s before they were processed", position, beginning - 1, tp)
+        _log.error(
+            "retention has deleted %d..%d of %s before they were processed",
+            position,
+            beginning - 1,
+            tp,
+        )

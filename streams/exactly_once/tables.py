@@ -1,9 +1,10 @@
 """Faust tables whose rows live per source partition and change only inside a transaction.
 
-`TransactionalTable` looks like an ordinary Faust table, windows included. Inside an agent body it shows the rows of the transaction's
-own source partition; outside (metrics, read views) it shows the rows of all partitions of this worker, and refuses to be changed.
-Rules for bodies: values are replaced, never mutated in place (a mutation is not written); a window older than `expires` starts empty;
-never test a table for truth, an empty one is falsy.
+`TransactionalTable` looks like an ordinary Faust table, windows included. Inside an agent body it
+shows the rows of the transaction's own source partition; outside (metrics, read views) it shows the
+rows of all partitions of this worker, and refuses to be changed. Rules for bodies: values are
+replaced, never mutated in place (a mutation is not written); a window older than `expires` starts
+empty; never test a table for truth, an empty one is falsy.
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ from faust.tables.manager import TableManager
 _log = logging.getLogger(__name__)
 SEPARATOR = b"\0"
 _ABSENT = object()
-_owner: ContextVar[PartitionState | None] = ContextVar("owner", default=None)  # whose rows the calling task works on
+_owner: ContextVar[PartitionState | None] = ContextVar(
+    "owner", default=None
+)  # whose rows the calling task works on
 
 
 class TransactionalTable(faust.Table):  # type: ignore[misc]  # faust is untyped
-    """An ordinary Faust table that keeps no rows itself. Keys and values are bytes (stored as they are) or JSON.
+    """An ordinary Faust table that keeps no rows itself. Keys and values are bytes (stored as they
+    are) or JSON.
 
     A windowed table needs `key_type=str`: its stored key is the JSON of (key, window).
     """
@@ -50,7 +54,9 @@ class TransactionalTable(faust.Table):  # type: ignore[misc]  # faust is untyped
 
     def on_key_set(self, key: Any, value: Any) -> None:
         if (owner := _owner.get()) is None:
-            raise RuntimeError(f"table {self.name!r} can only be modified inside an exactly-once agent")
+            raise RuntimeError(
+                f"table {self.name!r} can only be modified inside an exactly-once agent"
+            )
         owner.touch(self, key)
 
     def on_key_del(self, key: Any) -> None:
@@ -62,11 +68,16 @@ class TransactionalTable(faust.Table):  # type: ignore[misc]  # faust is untyped
         stored = key if self.key_type is bytes else orjson.dumps(key)
         if value is _ABSENT:
             return self.name.encode() + SEPARATOR + stored, None
-        return self.name.encode() + SEPARATOR + stored, value if self.value_type is bytes else orjson.dumps(value)
+        return (
+            self.name.encode() + SEPARATOR + stored,
+            value if self.value_type is bytes else orjson.dumps(value),
+        )
 
     def restore(self, rows: MutableMapping[Any, Any], stored: bytes, value: bytes | None) -> None:
         """Apply one state record to `rows`."""
-        key = stored if self.key_type is bytes else self._to_key(orjson.loads(stored))  # windowed: [key, [start, end]] -> tuples
+        key = (
+            stored if self.key_type is bytes else self._to_key(orjson.loads(stored))
+        )  # windowed: [key, [start, end]] -> tuples
         if value is None:
             rows.pop(key, None)
         else:
@@ -97,23 +108,33 @@ class TransactionalTables(TableManager):  # type: ignore[misc]  # faust is untyp
             await self.recovery.start()
 
     async def on_stop(self) -> None:
-        """Let running transactions end, then close their producers, so that a planned stop redoes nothing."""
+        """Let running transactions end, then close their producers, so that a planned stop redoes
+        nothing.
+        """
         await super().on_stop()
         await asyncio.gather(*(state.close() for state in self.owned.values()))
 
 
 class PartitionState:
-    """What a worker holds for one source partition: the fencing producer, the rows of all tables, the input positions."""
+    """What a worker holds for one source partition: the fencing producer, the rows of all tables,
+    the input positions.
+    """
 
     def __init__(self, number: int, tables: dict[str, TransactionalTable], producer: Any) -> None:
         self.number, self.tables, self.producer = number, tables, producer
-        self.lock = asyncio.Lock()  # one transaction at a time: all topics of a partition share rows and producer
+        self.lock = (
+            asyncio.Lock()
+        )  # one transaction at a time: all topics of a partition share rows and producer
         self.rows: dict[str, dict[Any, Any]] = {name: {} for name in tables}
         self.position: dict[str, int] = {}  # topic -> next input offset, as committed
         self.beginning: dict[str, int] = {}  # topic -> oldest offset when this partition was opened
         self._changed: set[tuple[str, Any]] = set()
-        self._windows: dict[str, list[tuple[float, Any]]] = {n: [] for n, t in tables.items() if t.window and t.window.expires}
-        self._latest = dict.fromkeys(self._windows, 0.0)  # latest window end: the clock of that table and partition
+        self._windows: dict[str, list[tuple[float, Any]]] = {
+            n: [] for n, t in tables.items() if t.window and t.window.expires
+        }
+        self._latest = dict.fromkeys(
+            self._windows, 0.0
+        )  # latest window end: the clock of that table and partition
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -134,14 +155,17 @@ class PartitionState:
             self._latest[name] = max(self._latest[name], end)
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
-        """The state records of everything changed since the last call, expired windows included as tombstones."""
+        """The state records of everything changed since the last call, expired windows included as
+        tombstones.
+        """
         self._expire()
         records = [self.tables[name].encoded(key, self.rows[name]) for name, key in self._changed]
         self._changed.clear()
         return records
 
     def _expire(self) -> None:
-        # by event time, with tombstones: Faust's own expiry follows the wall clock and leaves the rows in the topic for ever
+        # by event time, with tombstones: Faust's own expiry follows the wall clock and leaves the
+        # rows in the topic for ever
         for name, heap in self._windows.items():
             before = self._latest[name] - self.tables[name].window.expires
             while heap and heap[0][0] < before:
@@ -150,7 +174,9 @@ class PartitionState:
                     self._changed.add((name, key))
 
     def restore(self, key: bytes, value: bytes | None) -> None:
-        """Apply one record of the state topic: a row, or `\\0topic` -> next input offset. Rows of unknown tables are left alone."""
+        """Apply one record of the state topic: a row, or `\\0topic` -> next input offset. Rows of
+        unknown tables are left alone.
+        """
         name, _, stored = key.partition(SEPARATOR)
         if not name:
             if value is not None:
@@ -165,7 +191,9 @@ class PartitionState:
             self._latest[name] = heap[-1][0] if heap else 0.0
 
     async def close(self) -> None:
-        """Wait for the running transaction, then stop the producer. What fails is logged: the next owner fences this one anyway."""
+        """Wait for the running transaction, then stop the producer. What fails is logged: the next
+        owner fences this one anyway.
+        """
         try:
             async with self.lock:
                 await asyncio.wait_for(self.producer.stop(), 5)

@@ -1,4 +1,6 @@
-"""One transaction: the input a body gets, the records it sends, and the commit that makes both true at once."""
+"""One transaction: the input a body gets, the records it sends, and the commit that makes both true
+at once.
+"""
 
 from __future__ import annotations
 
@@ -21,34 +23,62 @@ _NO_HEADERS: list[tuple[str, bytes]] = []  # shared: aiokafka wants a list and r
 
 
 class Transaction:
-    """What an agent body gets: new events of ONE partition of ONE source topic, in order, never empty.
+    """What an agent body gets: new events of ONE partition of ONE source topic, in order, never
+    empty.
 
-    Everything sent here, every table row changed and the position after the last event are committed together or not at all.
-    Each event has `key` and `value` (bytes or None), `headers`, and `message` with `offset` and `timestamp` (float seconds).
+    Everything sent here, every table row changed and the position after the last event are
+    committed together or not at all. Each event has `key` and `value` (bytes or None), `headers`,
+    and `message` with `offset` and `timestamp` (float seconds).
     """
 
-    def __init__(self, agent: str, topic: str, partition: int, events: list[Any], dead_letters: str) -> None:
+    def __init__(
+        self, agent: str, topic: str, partition: int, events: list[Any], dead_letters: str
+    ) -> None:
         self.agent, self.topic, self.partition, self.events = agent, topic, partition, events
         self.outbox: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
         self.is_running = True  # the body has not returned
         self._dead_letters = dead_letters
         self._callbacks: list[Callable[[], None]] = []
 
-    def send(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers | None = None) -> None:
-        """Add a record of at most about 900 kB, key or value not None. All carry the time of the commit; order per partition holds."""
-        self.outbox[topic, partition].append((key, value, list(headers) if headers else _NO_HEADERS))
+    def send(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers | None = None,
+    ) -> None:
+        """Add a record of at most about 900 kB, key or value not None. All carry the time of the
+        commit; order per partition holds.
+        """
+        self.outbox[topic, partition].append(
+            (key, value, list(headers) if headers else _NO_HEADERS)
+        )
 
     def dead_letter(self, event: Any, reason: str, code: str) -> None:
-        """Put an event that nobody can use aside, with its position and original bytes; the stream goes on."""
+        """Put an event that nobody can use aside, with its position and original bytes; the stream
+        goes on.
+        """
         message = event.message
         headers = [(name, value or b"") for name, value in message.headers or ()]
         milliseconds = round(message.timestamp * 1000)
-        key, value = dead_letter(reason, code, self.topic, self.partition, message.offset, milliseconds, event.value, headers)
+        key, value = dead_letter(
+            reason,
+            code,
+            self.topic,
+            self.partition,
+            message.offset,
+            milliseconds,
+            event.value,
+            headers,
+        )
         self.send(self._dead_letters, 0, key, value)
         self.on_commit(metrics.DEAD_LETTERS.labels(self.agent, code).inc)
 
     def on_commit(self, callback: Callable[[], None]) -> None:
-        """Call back once the transaction is committed: for metrics and caches in memory, which a crash may lose."""
+        """Call back once the transaction is committed: for metrics and caches in memory, which a
+        crash may lose.
+        """
         self._callbacks.append(callback)
 
     def committed(self) -> None:
@@ -57,11 +87,20 @@ class Transaction:
             callback()
 
 
-async def commit(transaction: Transaction, state: PartitionState, position: int, state_topic: str, now_ms: int, timeout: float) -> int:
-    """Write the records, the changed rows and the next input offset in ONE Kafka transaction; answers the number of records.
+async def commit(
+    transaction: Transaction,
+    state: PartitionState,
+    position: int,
+    state_topic: str,
+    now_ms: int,
+    timeout: float,
+) -> int:
+    """Write the records, the changed rows and the next input offset in ONE Kafka transaction;
+    answers the number of records.
 
-    Returns when the broker has committed. On any error the outcome is open and the caller must end the process: the next owner of the
-    partition resolves the transaction and reads the truth from the state topic. Raises FencedError when this is no longer the owner.
+    Returns when the broker has committed. On any error the outcome is open and the caller must end
+    the process: the next owner of the partition resolves the transaction and reads the truth from
+    the state topic. Raises FencedError when this is no longer the owner.
     """
     outbox = transaction.outbox
     rows = outbox[state_topic, state.number]
@@ -78,7 +117,10 @@ async def commit(transaction: Transaction, state: PartitionState, position: int,
 async def _write(transaction: Transaction, producer: Any, now_ms: int, timeout: float) -> None:
     await producer.begin_transaction()
     crash_point("begun", transaction.agent)
-    sending = (_send(producer, topic, partition, records, now_ms) for (topic, partition), records in transaction.outbox.items())
+    sending = (
+        _send(producer, topic, partition, records, now_ms)
+        for (topic, partition), records in transaction.outbox.items()
+    )
     # aiokafka commits although a batch failed: every one of them has to be awaited
     await asyncio.wait_for(asyncio.gather(*sending), timeout)
     crash_point("before-commit", transaction.agent)
@@ -86,8 +128,11 @@ async def _write(transaction: Transaction, producer: Any, now_ms: int, timeout: 
     crash_point("after-commit", transaction.agent)
 
 
-async def _send(producer: Any, topic: str, partition: int, records: list[Record], now_ms: int) -> None:
-    # batches, because a batch costs 0.3 us a record where send() costs 10; one partition's batches go in order, partitions in parallel
+async def _send(
+    producer: Any, topic: str, partition: int, records: list[Record], now_ms: int
+) -> None:
+    # batches, because a batch costs 0.3 us a record where send() costs 10; one partition's batches
+    # go in order, partitions in parallel
     delivered = []
     batch = producer.create_batch()
     for key, value, headers in records:

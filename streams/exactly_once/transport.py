@@ -1,4 +1,6 @@
-"""Faust's Kafka transport with the parts that decide what is read: committed records only, from the transactional position, guarded."""
+"""Faust's Kafka transport with the parts that decide what is read: committed records only, from the
+transactional position, guarded.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +28,19 @@ class ReadCommittedThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
 
 
 class TransactionalConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped
-    """Reads committed records, starts at the position in the state topic, and tells the consumer group only that position.
+    """Reads committed records, starts at the position in the state topic, and tells the consumer
+    group only that position.
 
-    Every record is stamped where it is fetched, before anything can lose it: with its predecessor's offset, so that the agent notices a
-    skip or a reordering, and with the number of the seek it follows, so that leftovers from before a rebalance are told apart.
+    Every record is stamped where it is fetched, before anything can lose it: with its predecessor's
+    offset, so that the agent notices a skip or a reordering, and with the number of the seek it
+    follows, so that leftovers from before a rebalance are told apart.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self.epoch = 0  # grows with every seek and revocation
-        self.fetched: dict[Any, int] = {}  # topic and partition -> offset of the last record since the last seek
+        self.fetched: dict[
+            Any, int
+        ] = {}  # topic and partition -> offset of the last record since the last seek
         super().__init__(*args, **options)
 
     def _new_consumer_thread(self) -> ReadCommittedThread:
@@ -46,7 +52,8 @@ class TransactionalConsumer(driver.Consumer):  # type: ignore[misc]  # faust is 
         except NoOffsetForPartitionError:
             return {}  # a new assignment, before perform_seek has said where to start
         except OffsetOutOfRangeError as error:
-            # a jump to the oldest or newest record would be silent loss; the restore after the restart reports and resumes
+            # a jump to the oldest or newest record would be silent loss; the restore after the
+            # restart reports and resumes
             self.app.exactly_once.end(RetentionError(str(error)))
             raise
         for tp, batch in (records or {}).items():
@@ -61,7 +68,9 @@ class TransactionalConsumer(driver.Consumer):  # type: ignore[misc]  # faust is 
         return message
 
     async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
-        """Nothing: transaction markers look like gaps to Faust, and it puts the current record into the gap."""
+        """Nothing: transaction markers look like gaps to Faust, and it puts the current record into
+        the gap.
+        """
 
     def _new_offset(self, tp: Any) -> int | None:
         self._acked[tp].clear()
@@ -83,9 +92,11 @@ class TransactionalConsumer(driver.Consumer):  # type: ignore[misc]  # faust is 
         self.epoch += 1
 
     async def lag(self, committed: Mapping[Any, int]) -> int:
-        """Records, markers included, between the given positions and the ends of their partitions; 0 only when all is processed.
+        """Records, markers included, between the given positions and the ends of their partitions;
+        0 only when all is processed.
 
-        A fetch that has passed the last marker counts as processed once everything it returned is committed.
+        A fetch that has passed the last marker counts as processed once everything it returned is
+        committed.
         """
         if not committed:
             return 0
@@ -99,10 +110,16 @@ class TransactionalConsumer(driver.Consumer):  # type: ignore[misc]  # faust is 
 
 
 class TransactionalAssignor(PartitionAssignor):  # type: ignore[misc]  # faust is untyped
-    """Right after a broker restart the group leader can lack the sources; Faust would then assign nothing to anyone, for ever."""
+    """Right after a broker restart the group leader can lack the sources; Faust would then assign
+    nothing to anyone, for ever.
+    """
 
     def assign(self, cluster: Any, member_metadata: Any) -> Any:
-        if missing := [topic for topic in self.app.exactly_once.sources if not cluster.partitions_for_topic(topic)]:
+        if missing := [
+            topic
+            for topic in self.app.exactly_once.sources
+            if not cluster.partitions_for_topic(topic)
+        ]:
             self.app.exactly_once.end(MissingMetadataError(f"no metadata of {missing}"))
         return super().assign(cluster, member_metadata)
 

@@ -33,10 +33,12 @@ class App(faust.App):  # type: ignore[misc]  # faust is untyped
 
 
 def create_app(role: str, settings: Settings, policy: Policy | None = None) -> App:
-    """The app `<prefix>campaigns-<role>`; its agents are registered with `app.exactly_once.agent(...)`.
+    """The app `<prefix>campaigns-<role>`; its agents are registered with
+    `app.exactly_once.agent(...)`.
 
-    Needs the topic `<app id>-state` (compacted) and every source, all with `settings.partitions` partitions, to exist. Raises RuntimeError
-    when an installed package is not the one the exactly-once modules know.
+    Needs the topic `<app id>-state` (compacted) and every source, all with `settings.partitions`
+    partitions, to exist. Raises RuntimeError when an installed package is not the one the
+    exactly-once modules know.
     """
     check_internals()
     session = settings.session_timeout.total_seconds()
@@ -46,19 +48,23 @@ def create_app(role: str, settings: Settings, policy: Policy | None = None) -> A
         store="memory://",
         Table=TransactionalTable,
         TableManager=TransactionalTables,
-        table_standby_replicas=1,  # 0 selects a round-robin assignor; no standby is ever made, since Faust knows no changelog
+        # 0 selects a round-robin assignor; no standby is ever made, since Faust knows no changelog
+        table_standby_replicas=1,
         topic_partitions=settings.partitions,
         topic_allow_declare=False,  # topics are created by `campaigns topics`
-        topic_disable_leader=True,  # two workers can believe they are it; jobs take a PostgreSQL advisory lock
+        # two workers can believe they are it; jobs take a PostgreSQL advisory lock
+        topic_disable_leader=True,
         web_enabled=False,
         worker_redirect_stdouts=False,
-        broker_session_timeout=session,  # no static membership: a static member does not leave at a planned stop
+        # no static membership: a static member does not leave at a planned stop
+        broker_session_timeout=session,
         broker_heartbeat_interval=session / 6,
         broker_rebalance_timeout=20,
         broker_request_timeout=max(20.0, session + 5),
         broker_commit_interval=1.0,  # only tells the group, and so its observers, the position
         broker_max_poll_records=500,
-        stream_buffer_maxsize=4096,  # at least 5 x max_poll_records: a full buffer stalls all topics for a second at a time
+        # at least 5 x max_poll_records: a full buffer stalls all topics for a second at a time
+        stream_buffer_maxsize=4096,
         consumer_auto_offset_reset="none",  # a position out of range raises instead of jumping
         producer_request_timeout=20,
     )
@@ -73,32 +79,51 @@ def create_app(role: str, settings: Settings, policy: Policy | None = None) -> A
 
 
 def raw_topic(app: App, name: Name | str) -> Any:
-    """A source of an exactly-once agent, whose keys and values are the bytes on the wire. A `Name` gets the prefix, a str is as it is."""
+    """A source of an exactly-once agent, whose keys and values are the bytes on the wire. A `Name`
+    gets the prefix, a str is as it is.
+    """
     # value_type=bytes alone would still decode JSON
-    raw = {"key_type": bytes, "key_serializer": "raw", "value_type": bytes, "value_serializer": "raw"}
+    raw = {
+        "key_type": bytes,
+        "key_serializer": "raw",
+        "value_type": bytes,
+        "value_serializer": "raw",
+    }
     topic = app.settings.topic_prefix + name if isinstance(name, Name) else name
     return app.topic(topic, partitions=app.conf.topic_partitions, **raw)
 
 
 def run(app: App | None, *services: Service, loglevel: str = "INFO") -> NoReturn:
-    """Run the app and the services beside it until SIGTERM or SIGINT (exit code 0) or until one ends (70; supervisors restart on any code).
+    """Run the app and the services beside it until SIGTERM or SIGINT (exit code 0) or until one
+    ends (70; supervisors restart on any code).
 
     Logging stays as the process has configured it.
     """
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     _collect_rarely()
-    options = {"loglevel": loglevel, "quiet": True, "override_logging": False, "redirect_stdouts": False}
-    worker = mode.Worker(*services, **options) if app is None else faust.Worker(app, *services, **options)
+    options = {
+        "loglevel": loglevel,
+        "quiet": True,
+        "override_logging": False,
+        "redirect_stdouts": False,
+    }
+    worker = (
+        mode.Worker(*services, **options)
+        if app is None
+        else faust.Worker(app, *services, **options)
+    )
     worker.spinner = None  # it writes to the terminal
     worker.execute_from_commandline()
     raise SystemExit(0)
 
 
 def _collect_rarely() -> None:
-    """Tune the garbage collector for a process that makes hundreds of thousands of short-lived rows and records a second.
+    """Tune the garbage collector for a process that makes hundreds of thousands of short-lived rows
+    and records a second.
 
-    With Python's defaults it looks through everything again and again, which was a fifth of the CPU of emission (20 us a message; now 15).
-    Reference counts free what matters at once; cycles wait longer, and the modules are never looked through again.
+    With Python's defaults it looks through everything again and again, which was a fifth of the CPU
+    of emission (20 us a message; now 15). Reference counts free what matters at once; cycles wait
+    longer, and the modules are never looked through again.
     """
     gc.collect()
     gc.freeze()

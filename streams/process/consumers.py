@@ -1,4 +1,6 @@
-"""The consumers of the bulk movers: members of a group that read committed records and commit their positions themselves."""
+"""The consumers of the bulk movers: members of a group that read committed records and commit their
+positions themselves.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from streams.settings import Settings
 
 
 def group_consumer(settings: Settings, mover: str, **options: Any) -> AIOKafkaConsumer:
-    """A consumer of the group `<prefix>campaigns-<mover>`, not started, not subscribed. `options` are aiokafka's and win over these.
+    """A consumer of the group `<prefix>campaigns-<mover>`, not started, not subscribed. `options`
+    are aiokafka's and win over these.
 
     A dead member's partitions move after `settings.session_timeout`, as those of the agents do.
     """

@@ -1,4 +1,6 @@
-"""How every process logs: a sentence with fields; one JSON object a line when piped, readable on a terminal."""
+"""How every process logs: a sentence with fields; one JSON object a line when piped, readable on a
+terminal.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,18 @@ from streams.contracts.envelope import rfc3339
 from streams.process.tracebacks import told
 from streams.settings import Settings
 
-_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "data"}  # `data`: faust's own rendering of extra
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "taskName",
+    "data",
+}  # `data`: faust's own rendering of extra
 _QUIET = ("aiokafka", "asyncio", "faust", "kafka", "mode", "alembic", "httpx", "uvicorn.access")
 
 
 def configure(settings: Settings, role: str, stream: TextIO | None = None) -> None:
-    """Make this the only logging of the process. Everything goes to `stream`, standard error by default.
+    """Make this the only logging of the process. Everything goes to `stream`, standard error by
+    default.
 
     What libraries say below WARNING is left out; at level DEBUG it is not.
     """
@@ -28,7 +36,9 @@ def configure(settings: Settings, role: str, stream: TextIO | None = None) -> No
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.NOTSET if settings.log_level.upper() == "DEBUG" else logging.WARNING)
+        logging.getLogger(name).setLevel(
+            logging.NOTSET if settings.log_level.upper() == "DEBUG" else logging.WARNING
+        )
 
 
 class _Discreet(logging.Formatter):
@@ -39,7 +49,9 @@ class _Discreet(logging.Formatter):
 
 
 class JsonLines(_Discreet):
-    """`time`, `level`, `role`, `logger`, `message`, the fields of `extra` as they are, and `exception`."""
+    """`time`, `level`, `role`, `logger`, `message`, the fields of `extra` as they are, and
+    `exception`.
+    """
 
     def __init__(self, role: str) -> None:
         super().__init__()
@@ -58,7 +70,9 @@ class JsonLines(_Discreet):
             line["exception"] = self.formatException(record.exc_info)
         try:
             return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-        except orjson.JSONEncodeError:  # a lone surrogate, or a number beyond 64 bits: the line matters more than its spelling
+        except (
+            orjson.JSONEncodeError
+        ):  # a lone surrogate, or a number beyond 64 bits: the line matters more than its spelling
             return orjson.dumps({name: ascii(value) for name, value in line.items()}).decode()
 
 

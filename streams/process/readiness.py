@@ -1,4 +1,6 @@
-"""The file in which a worker says, every second, that it is ready, how far it is and whether it waits; the supervisor reads it."""
+"""The file in which a worker says, every second, that it is ready, how far it is and whether it
+waits; the supervisor reads it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from streams import metrics
 
 @dataclass(frozen=True)
 class Standing:
-    """What a part of a worker says of itself; lag and position count records. `waits`: it stands still on purpose."""
+    """What a part of a worker says of itself; lag and position count records. `waits`: it stands
+    still on purpose.
+    """
 
     ready: bool
     lag: int = 0
@@ -50,9 +54,12 @@ class Follower:
         try:
             async with asyncio.timeout(1):
                 for partition in consumer.assignment():
-                    # the consumer's position passes transaction markers; the committed one stops before them and never reaches the end
+                    # the consumer's position passes transaction markers; the committed one stops
+                    # before them and never reaches the end
                     at = await consumer.position(partition)
-                    end = consumer.highwater(partition) if partition in consumer.assignment() else at
+                    end = (
+                        consumer.highwater(partition) if partition in consumer.assignment() else at
+                    )
                     found.append((at, max(0, (end or at) - at)))
         except (TimeoutError, KafkaError):
             return
@@ -61,25 +68,36 @@ class Follower:
 
 def is_dependency_down() -> bool:
     """Whether any work of this process waits in place for PostgreSQL or NATS."""
-    return any(sample.value for metric in metrics.DEPENDENCY_DOWN.collect() for sample in metric.samples)
+    return any(
+        sample.value for metric in metrics.DEPENDENCY_DOWN.collect() for sample in metric.samples
+    )
 
 
 def write_readiness(path: Path, standing: Standing) -> None:
     """Replace the file at once: `{"pid", "ready", "lag", "position", "waits"}`.
 
-    A reader takes a missing or old file (over 5 s) as not ready. A lag above 0 with a position that stands still is a worker to restart,
-    unless it waits. While a dependency is down every process waits.
+    A reader takes a missing or old file (over 5 s) as not ready. A lag above 0 with a position that
+    stands still is a worker to restart, unless it waits. While a dependency is down every process
+    waits.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(f".{os.getpid()}.tmp")
     waits = standing.waits or is_dependency_down()
-    said = {"pid": os.getpid(), "ready": standing.ready, "lag": standing.lag, "position": standing.position, "waits": waits}
+    said = {
+        "pid": os.getpid(),
+        "ready": standing.ready,
+        "lag": standing.lag,
+        "position": standing.position,
+        "waits": waits,
+    }
     fresh.write_text(json.dumps(said))
     fresh.replace(path)
 
 
 async def report_readiness(app: Any, path: Path | None) -> None:
-    """Once a second, for ever: the sum of the exactly-once agents and of `app.reporting`, ready when all of them are."""
+    """Once a second, for ever: the sum of the exactly-once agents and of `app.reporting`, ready
+    when all of them are.
+    """
     agents = Standing(ready=False)
     while True:
         agents = await _agents(app, agents.lag)
@@ -92,9 +110,16 @@ async def report_readiness(app: Any, path: Path | None) -> None:
 
 
 def together(parts: Iterable[Standing]) -> Standing:
-    """Of a whole worker: ready when every part is, waiting when one is; lags and positions are added up."""
+    """Of a whole worker: ready when every part is, waiting when one is; lags and positions are
+    added up.
+    """
     each = list(parts)
-    return Standing(all(it.ready for it in each), sum(it.lag for it in each), sum(it.position for it in each), any(it.waits for it in each))
+    return Standing(
+        all(it.ready for it in each),
+        sum(it.lag for it in each),
+        sum(it.position for it in each),
+        any(it.waits for it in each),
+    )
 
 
 async def _service(service: Reporting) -> Standing:
@@ -104,11 +129,18 @@ async def _service(service: Reporting) -> Standing:
 
 
 async def _agents(app: Any, last: int) -> Standing:
-    """Ready = partitions assigned (none is fine) and restored. A running body is work, however long: a statement may take minutes."""
+    """Ready = partitions assigned (none is fine) and restored. A running body is work, however
+    long: a statement may take minutes.
+    """
     once = app.exactly_once
     ready = once.is_restored and not app.rebalancing
     lag = await _lag(app, last) if ready else last
-    return Standing(ready, lag, sum(sum(state.position.values()) for state in once.owned.values()), waits=once.running > 0)
+    return Standing(
+        ready,
+        lag,
+        sum(sum(state.position.values()) for state in once.owned.values()),
+        waits=once.running > 0,
+    )
 
 
 async def _lag(app: Any, last: int) -> int:

@@ -1,4 +1,6 @@
-"""Tracebacks that quote no row and no parameter: PostgreSQL's errors name the key, the row or the value that was wrong, and so a person."""
+"""Tracebacks that quote no row and no parameter: PostgreSQL's errors name the key, the row or the
+value that was wrong, and so a person.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ _CONTEXT = "\nDuring handling of the above exception, another exception occurred
 
 
 def told(error: BaseException | None) -> str:
-    """As Python prints it, causes first and without the last line's end; of a database driver's error only what `_sentence` leaves."""
+    """As Python prints it, causes first and without the last line's end; of a database driver's
+    error only what `_sentence` leaves.
+    """
     return "".join(_chain(error, set())).rstrip("\n") if error is not None else ""
 
 
@@ -32,7 +36,9 @@ def _chain(error: BaseException, seen: set[int]) -> Iterator[str]:
 
 
 def _sentence(error: BaseException) -> str:
-    """Class, SQLSTATE and the first line: DETAIL and CONTEXT below it hold rows. Where a value itself is wrong the line quotes it, too."""
+    """Class, SQLSTATE and the first line: DETAIL and CONTEXT below it hold rows. Where a value
+    itself is wrong the line quotes it, too.
+    """
     kind = type(error)
     if kind.__module__.partition(".")[0] not in _DRIVERS:
         return "".join(traceback.format_exception_only(error))

@@ -1,4 +1,6 @@
-"""`campaigns.dead-letters.v1`: input that nobody could use, with reason, position and the original bytes. The stream goes on."""
+"""`campaigns.dead-letters.v1`: input that nobody could use, with reason, position and the original
+bytes. The stream goes on.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,19 @@ def dead_letter(
 ) -> tuple[bytes, bytes]:
     """Key and value. The key is the source position, so a repeat replaces its first.
 
-    Of a huge record only the beginning is kept, and `size` says so: whole, it might not fit into a record, and would stop the stream.
+    Of a huge record only the beginning is kept, and `size` says so: whole, it might not fit into a
+    record, and would stop the stream.
     """
     payload = payload or b""
     value: dict[str, Any] = {
         "reason": reason,
         "code": code,
-        "source": {"topic": topic, "partition": partition, "offset": offset, "timestamp": timestamp_ms},
+        "source": {
+            "topic": topic,
+            "partition": partition,
+            "offset": offset,
+            "timestamp": timestamp_ms,
+        },
         "payload": b64encode(payload[:_LONGEST]).decode(),
         "headers": {name[:_LONGEST_HEADER]: _text(content) for name, content in headers[:_HEADERS]},
     }
@@ -40,4 +48,6 @@ def dead_letter(
 
 
 def _text(content: bytes | None) -> str:
-    return (content or b"")[:_LONGEST_HEADER].decode("utf-8", "replace")  # Kafka allows a header without a value
+    return (content or b"")[:_LONGEST_HEADER].decode(
+        "utf-8", "replace"
+    )  # Kafka allows a header without a value

@@ -1,4 +1,6 @@
-"""Internal records of the expansion, `campaigns.expansions.v1`: stage an audience, then write it page by page."""
+"""Internal records of the expansion, `campaigns.expansions.v1`: stage an audience, then write it
+page by page.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Facts and outcomes: batches of what happened to recipients of one (campaign number, shard), compact msgpack.
+"""Facts and outcomes: batches of what happened to recipients of one (campaign number, shard),
+compact msgpack.
 
-A *fact* batch is what was reported (duplicates and disorder included); an *outcome* batch holds only first occurrences, as `fold`
-established them. Ordinals are within the shard (0..65535), u32 little-endian; times are u32 seconds after `base` (Unix seconds).
+A *fact* batch is what was reported (duplicates and disorder included); an *outcome* batch holds
+only first occurrences, as `fold` established them. Ordinals are within the shard (0..65535), u32
+little-endian; times are u32 seconds after `base` (Unix seconds).
 """
 
 from __future__ import annotations
@@ -31,8 +33,10 @@ class Kind(IntEnum):
 
 
 class Group(msgspec.Struct, array_like=True, frozen=True):
-    """Ordinals of one kind with their times, equally many. `detail` holds for all of them: url, reason, skip reason, or `hard:reason` of
-    a bounce, of which either may be empty: `:550 5.1.1: no such user`."""
+    """Ordinals of one kind with their times, equally many. `detail` holds for all of them: url,
+    reason, skip reason, or `hard:reason` of a bounce, of which either may be empty: `:550 5.1.1: no
+    such user`.
+    """
 
     kind: Kind
     ordinals: bytes
@@ -42,9 +46,11 @@ class Group(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Batch(msgspec.Struct, array_like=True, frozen=True):
-    """One record of `campaigns.facts.v1` or `campaigns.outcomes.v1`. `campaign_id` is known to emission only, ingest leaves it out.
+    """One record of `campaigns.facts.v1` or `campaigns.outcomes.v1`. `campaign_id` is known to
+    emission only, ingest leaves it out.
 
-    `seals`: no facts, but the end of them: the shard's counts are final, and who they count may be forgotten.
+    `seals`: no facts, but the end of them: the shard's counts are final, and who they count may be
+    forgotten.
     """
 
     tenant_id: str

@@ -1,4 +1,6 @@
-"""The NATS messages `campaign.message.*`: what each says of a message, its recipient and the time. The bridge writes them by template."""
+"""The NATS messages `campaign.message.*`: what each says of a message, its recipient and the time.
+The bridge writes them by template.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,10 @@ from streams.contracts.envelope import Record
 
 
 class MessageOutcome(Record, frozen=True):
-    """The first occurrence of a kind for a recipient. `is_machine` belongs to opened and clicked (a scanner or a proxy, then perhaps a
-    person: two messages), `url` to clicked, `bounce_type` and `reason` to bounced, `reason` to failed and skipped."""
+    """The first occurrence of a kind for a recipient. `is_machine` belongs to opened and clicked (a
+    scanner or a proxy, then perhaps a person: two messages), `url` to clicked, `bounce_type` and
+    `reason` to bounced, `reason` to failed and skipped.
+    """
 
     campaign_id: str
     message_id: str
@@ -23,4 +27,15 @@ class MessageOutcome(Record, frozen=True):
     reason: str | None = None
 
 
-KINDS = ("sent", "delivered", "opened", "clicked", "bounced", "failed", "unsubscribed", "complained", "replied", "skipped")
+KINDS = (
+    "sent",
+    "delivered",
+    "opened",
+    "clicked",
+    "bounced",
+    "failed",
+    "unsubscribed",
+    "complained",
+    "replied",
+    "skipped",
+)

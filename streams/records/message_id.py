@@ -1,8 +1,9 @@
 """Message ids: a UUIDv8 that names campaign and recipient and proves that we made it.
 
-`cccccccc-cccc-8ooo-Kooo-mmmmmmmmmmmm` (RFC 9562, section 5.8): 48 bits campaign number, 24 bits recipient ordinal, K = variant
-bits `10` + 2-bit key epoch, 48-bit MAC = BLAKE2b (RFC 7693, keyed, 6 bytes) over the first 23 characters and the tenant id.
-A replay makes the same id, a forged or foreign one does not verify, and the first 17 characters name (campaign, shard).
+`cccccccc-cccc-8ooo-Kooo-mmmmmmmmmmmm` (RFC 9562, section 5.8): 48 bits campaign number, 24 bits
+recipient ordinal, K = variant bits `10` + 2-bit key epoch, 48-bit MAC = BLAKE2b (RFC 7693, keyed, 6
+bytes) over the first 23 characters and the tenant id. A replay makes the same id, a forged or
+foreign one does not verify, and the first 17 characters name (campaign, shard).
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def is_test(text: str) -> bool:
 
 
 class InvalidMessageIdError(ValueError):
-    """The message id is malformed (`code` = "id-format") or was not made by us for this tenant ("id-forged")."""
+    """The message id is malformed (`code` = "id-format") or was not made by us for this tenant
+    ("id-forged").
+    """
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -44,7 +47,9 @@ class MessageIds:
     """Makes and verifies message ids with up to four keys; the position of a key is its epoch."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        self._keyed = tuple(blake2b(digest_size=6, key=key).copy for key in keys)  # the key is absorbed once
+        self._keyed = tuple(
+            blake2b(digest_size=6, key=key).copy for key in keys
+        )  # the key is absorbed once
 
     @classmethod
     def of(cls, settings: Settings) -> MessageIds:
@@ -59,7 +64,9 @@ class MessageIds:
         return f"{head}-{mac.hexdigest()}"
 
     def make_many(self, number: int, ordinals: Iterable[int], tenant: str, epoch: int) -> list[str]:
-        """`make` for many recipients of one campaign: 1.0 us each instead of 1.6, because the key is absorbed once."""
+        """`make` for many recipients of one campaign: 1.0 us each instead of 1.6, because the key
+        is absorbed once.
+        """
         campaign = f"{number:012x}"
         before, between = f"{campaign[:8]}-{campaign[8:]}-8", f"-{_EPOCHS[epoch]}"
         keyed, ids = self._keyed[epoch], list[str]()
@@ -77,7 +84,9 @@ class MessageIds:
         return recipient(text)
 
     def check(self, text: str, tenant: str) -> None:
-        """Raises InvalidMessageIdError. Only the canonical lower-case spelling passes: the MAC is over the text."""
+        """Raises InvalidMessageIdError. Only the canonical lower-case spelling passes: the MAC is
+        over the text.
+        """
         epoch = _EPOCHS.find(text[19]) if len(text) == 36 and text[14] == "8" else -1
         if epoch < 0:
             raise InvalidMessageIdError("id-format")

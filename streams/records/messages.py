@@ -1,4 +1,6 @@
-"""`pipeline.messages.v1`: one record per message, the contract with pipeline workers, ESPs and the simulator."""
+"""`pipeline.messages.v1`: one record per message, the contract with pipeline workers, ESPs and the
+simulator.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,13 @@ from streams.contracts.envelope import Record
 
 
 class Message(Record, frozen=True):
-    """What one recipient gets. `content`: email {subject, html, text}; sms, whatsapp {text}; push {title, body, link}.
+    """What one recipient gets. `content`: email {subject, html, text}; sms, whatsapp {text}; push
+    {title, body, link}.
 
-    `from`: email {name, email, replyTo}; sms, whatsapp {senderId}. `options` are settings of the campaign for the provider: sms
-    {maxSegments}; whatsapp {templateName, language}; push {sound, badge, ttlSeconds, collapseKey}. A test (`isTest`) goes to addresses
-    that somebody named, is never counted, and what is reported of it is ignored; its `contactId` can be the nil UUID.
+    `from`: email {name, email, replyTo}; sms, whatsapp {senderId}. `options` are settings of the
+    campaign for the provider: sms {maxSegments}; whatsapp {templateName, language}; push {sound,
+    badge, ttlSeconds, collapseKey}. A test (`isTest`) goes to addresses that somebody named, is
+    never counted, and what is reported of it is ignored; its `contactId` can be the nil UUID.
     """
 
     message_id: str

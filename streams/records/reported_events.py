@@ -1,4 +1,6 @@
-"""`pipeline.events.v1`: what happened to a message, from pipeline workers, webhooks and tracking. Any order, any number of times."""
+"""`pipeline.events.v1`: what happened to a message, from pipeline workers, webhooks and tracking.
+Any order, any number of times.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,15 @@ from typing import Literal
 
 import msgspec
 
-IncomingType = Literal["delivered", "opened", "clicked", "bounced", "failed", "unsubscribed", "complained", "replied"]
+IncomingType = Literal[
+    "delivered", "opened", "clicked", "bounced", "failed", "unsubscribed", "complained", "replied"
+]
 
 
 class Details(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
-    """What a kind adds: `reason` and `bounceType` of bounces and failures, `url` of clicks, `isMachine` of opens and clicks."""
+    """What a kind adds: `reason` and `bounceType` of bounces and failures, `url` of clicks,
+    `isMachine` of opens and clicks.
+    """
 
     reason: str | None = None
     bounce_type: Literal["hard", "soft"] | None = None
@@ -19,7 +25,9 @@ class Details(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
 
 
 class Incoming(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
-    """Not frozen: two million of these a minute are decoded, and frozen ones cost more. Unknown fields are ignored."""
+    """Not frozen: two million of these a minute are decoded, and frozen ones cost more. Unknown
+    fields are ignored.
+    """
 
     type: IncomingType
     message_id: str

@@ -1,4 +1,6 @@
-"""Internal records of the throttle: what it hears on `campaigns.sending.v1`, what it grants, what it reports as milestones."""
+"""Internal records of the throttle: what it hears on `campaigns.sending.v1`, what it grants, what
+it reports as milestones.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,15 @@ import msgspec
 
 from streams.contracts.envelope import Record
 
-CHUNK = 1000  # ordinals per chunk; a grant never crosses one, and lane = chunk modulo the number of grant partitions
+# ordinals per chunk; a grant never crosses one, and lane = chunk modulo the number of grant
+# partitions
+CHUNK = 1000
 
 
 def lane(ordinal: int, lanes: int) -> int:
-    """The grants partition of an ordinal: one chunk always takes the same one, so its order and progress live there."""
+    """The grants partition of an ordinal: one chunk always takes the same one, so its order and
+    progress live there.
+    """
     return ordinal // CHUNK % lanes
 
 
@@ -35,7 +41,9 @@ class Span(Record, frozen=True):
 
 
 class Opened(Record, frozen=True, tag="opened", tag_field="type"):
-    """The plan of a campaign, nothing of it written yet. A repeat changes nothing. An endless one is added to until it is cancelled."""
+    """The plan of a campaign, nothing of it written yet. A repeat changes nothing. An endless one
+    is added to until it is cancelled.
+    """
 
     tenant_id: str
     campaign_id: str
@@ -49,7 +57,9 @@ class Opened(Record, frozen=True, tag="opened", tag_field="type"):
 
 
 class RowsReady(Record, frozen=True, tag="rows-ready", tag_field="type"):
-    """Recipient rows [0, stop) are committed in PostgreSQL and may be granted. The highest `stop` wins."""
+    """Recipient rows [0, stop) are committed in PostgreSQL and may be granted. The highest `stop`
+    wins.
+    """
 
     tenant_id: str
     number: int
@@ -90,7 +100,9 @@ class SpansReleased(Record, frozen=True, tag="spans-released", tag_field="type")
 
 
 class SpansAdded(Record, frozen=True, tag="spans-added", tag_field="type"):
-    """A trigger appended spans; `total`, the new size of the audience, grows with each, so that a repeat changes nothing."""
+    """A trigger appended spans; `total`, the new size of the audience, grows with each, so that a
+    repeat changes nothing.
+    """
 
     tenant_id: str
     number: int
@@ -107,7 +119,9 @@ class LimitsChanged(Record, frozen=True, tag="limits-changed", tag_field="type")
 
 
 class BatchSent(Record, frozen=True, tag="batch-sent", tag_field="type"):
-    """Written by `emit` in the transaction of the messages; the record's own timestamp is the messages' timestamp."""
+    """Written by `emit` in the transaction of the messages; the record's own timestamp is the
+    messages' timestamp.
+    """
 
     tenant_id: str
     number: int
@@ -119,12 +133,26 @@ class Tick(Record, frozen=True, tag="tick", tag_field="type"):
     """Time has passed; sent by a timer to each owned partition that has active tenants."""
 
 
-Sending = Opened | RowsReady | Closed | Paused | Resumed | Cancelled | SpansReleased | SpansAdded | LimitsChanged | BatchSent | Tick
+Sending = (
+    Opened
+    | RowsReady
+    | Closed
+    | Paused
+    | Resumed
+    | Cancelled
+    | SpansReleased
+    | SpansAdded
+    | LimitsChanged
+    | BatchSent
+    | Tick
+)
 decode_sending = msgspec.json.Decoder(Sending).decode
 
 
 class Grant(Record, frozen=True, tag="grant", tag_field="type"):
-    """Ordinals [start, stop) of one chunk may be sent now. Issuing it again is harmless: `emit` remembers what went."""
+    """Ordinals [start, stop) of one chunk may be sent now. Issuing it again is harmless: `emit`
+    remembers what went.
+    """
 
     tenant_id: str
     campaign_id: str

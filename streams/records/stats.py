@@ -1,4 +1,6 @@
-"""`campaigns.stats.v1`: absolute counts of one (campaign number, shard). Readers replace, never add, and keep the higher version."""
+"""`campaigns.stats.v1`: absolute counts of one (campaign number, shard). Readers replace, never
+add, and keep the higher version.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from streams.contracts.envelope import Record
 
 
 class Counts(Record, frozen=True, omit_defaults=False):
-    """Unique recipients per kind. The funnel is closed: opened implies delivered, clicked implies opened; opened and clicked are people."""
+    """Unique recipients per kind. The funnel is closed: opened implies delivered, clicked implies
+    opened; opened and clicked are people.
+    """
 
     sent: int = 0
     delivered: int = 0
@@ -25,7 +29,9 @@ class Counts(Record, frozen=True, omit_defaults=False):
 
 
 class ShardStats(Record, frozen=True, omit_defaults=False):
-    """`hours`: hour (Unix seconds // 3600, as text) -> [first opens, first clicks] of people. `skipped`: reason -> recipients."""
+    """`hours`: hour (Unix seconds // 3600, as text) -> [first opens, first clicks] of people.
+    `skipped`: reason -> recipients.
+    """
 
     tenant_id: str
     number: int

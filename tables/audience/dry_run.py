@@ -1,7 +1,9 @@
-"""Who would get a campaign if it started now: counted, with everybody else by reason; nothing is written.
+"""Who would get a campaign if it started now: counted, with everybody else by reason; nothing is
+written.
 
-The counts are those of `audience.stage`: of the contacts in the segments the first reason that applies is counted, `excluded-segment`,
-`suppressed`, `no-address`, `duplicate-address` (another contact with the same address gets it), and the rest is the audience.
+The counts are those of `audience.stage`: of the contacts in the segments the first reason that
+applies is counted, `excluded-segment`, `suppressed`, `no-address`, `duplicate-address` (another
+contact with the same address gets it), and the rest is the audience.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from tables.database.connection import Connection
 
 REASONS = ("excluded-segment", "suppressed", "no-address", "duplicate-address")
 _PATIENCE = "20s"  # of PostgreSQL, for a count that somebody waits for
-# A million rows pass from the workers to the leader all the same. A hash table that they share would not fit into a container's 64 MB
-# of shared memory.
+# A million rows pass from the workers to the leader all the same. A hash table that they share
+# would not fit into a container's 64 MB of shared memory.
 _PARALLEL = "SET LOCAL parallel_tuple_cost = 0.01; SET LOCAL parallel_setup_cost = 100; SET LOCAL enable_parallel_hash = off"
 _LOOKED_AT = 5_000  # members of a segment, to find a few who would get it
 
@@ -34,11 +36,18 @@ class Counted:
 
 
 async def count_audience(
-    connection: Connection, tenant: str, channel: str, segments: Sequence[UUID], excluded: Sequence[UUID], *, is_triggered: bool = False
+    connection: Connection,
+    tenant: str,
+    channel: str,
+    segments: Sequence[UUID],
+    excluded: Sequence[UUID],
+    *,
+    is_triggered: bool = False,
 ) -> Counted:
     """Needs a transaction. 1,000,000 contacts take PostgreSQL 1.5 s of CPU.
 
-    A triggered campaign has no duplicates: each of its contacts is somebody. Without segments everybody may enter it.
+    A triggered campaign has no duplicates: each of its contacts is somebody. Without segments
+    everybody may enter it.
     """
     await connection.execute(f"SET LOCAL statement_timeout = '{_PATIENCE}'")
     is_many = await choose_joins(connection, segments) if segments else True
@@ -47,7 +56,12 @@ async def count_audience(
     if is_many:
         await connection.execute(_PARALLEL)
     everybody = is_triggered and not segments
-    rows = await connection.fetch(_count_sql(channel, is_many, everybody), tenant, excluded, *(() if everybody else (segments,)))
+    rows = await connection.fetch(
+        _count_sql(channel, is_many, everybody),
+        tenant,
+        excluded,
+        *(() if everybody else (segments,)),
+    )
     contacts = {row["reason"]: row["contacts"] for row in rows}
     addresses = sum(row["addresses"] for row in rows if row["reason"] == 0)
     duplicates = 0 if is_triggered else contacts.get(0, 0) - addresses
@@ -57,9 +71,15 @@ async def count_audience(
 
 
 async def some_of_audience(
-    connection: Connection, tenant: str, channel: str, segments: Sequence[UUID], excluded: Sequence[UUID], limit: int
+    connection: Connection,
+    tenant: str,
+    channel: str,
+    segments: Sequence[UUID],
+    excluded: Sequence[UUID],
+    limit: int,
 ) -> list[Contact]:
-    """Up to `limit` contacts who would get it, the same ones every time as long as nothing changes; fewer when they are hard to find.
+    """Up to `limit` contacts who would get it, the same ones every time as long as nothing changes;
+    fewer when they are hard to find.
 
     A triggered campaign without segments takes them from all contacts.
     """
@@ -69,7 +89,10 @@ async def some_of_audience(
         if segments
         else "SELECT id AS contact_id FROM contacts WHERE tenant_id = $1 AND cardinality($3::uuid[]) = 0 ORDER BY id"
     )
-    columns, address = ", ".join(f"c.{name}" for name in CONTACT_COLUMNS.split(", ")), f"c.{CHANNELS[channel].column}"
+    columns, address = (
+        ", ".join(f"c.{name}" for name in CONTACT_COLUMNS.split(", ")),
+        f"c.{CHANNELS[channel].column}",
+    )
     rows = await connection.fetch(
         f"SELECT {columns} FROM (SELECT DISTINCT contact_id FROM ({members} LIMIT {_LOOKED_AT}) AS few) AS m"
         f" JOIN LATERAL (SELECT * FROM contacts WHERE id = m.contact_id AND tenant_id = $1 LIMIT 1) AS c ON true {_looked_up(channel)}"
@@ -82,10 +105,16 @@ async def some_of_audience(
 
 @lru_cache
 def _count_sql(channel: str, is_many: bool, everybody: bool) -> str:
-    """$1 tenant, $2 excluded segments, $3 segments. Each contact gets its reason, 0 = none, and those with none meet by address."""
+    """$1 tenant, $2 excluded segments, $3 segments. Each contact gets its reason, 0 = none, and
+    those with none meet by address.
+    """
     address = f"c.{CHANNELS[channel].column}"
     within = "AND c.id IN (SELECT m.contact_id FROM segment_members m WHERE m.segment_id = ANY ($3::uuid[]) AND m.tenant_id = $1)"
-    barred = "b.reason" if is_many else "CASE WHEN x.found THEN 1 WHEN by_contact.found OR by_address.found THEN 2 END"
+    barred = (
+        "b.reason"
+        if is_many
+        else "CASE WHEN x.found THEN 1 WHEN by_contact.found OR by_address.found THEN 2 END"
+    )
     return f"""
         SELECT reason, sum(n)::bigint AS contacts, count(*) AS addresses
           FROM (SELECT reason, CASE WHEN reason = 0 THEN address END AS once, count(*) AS n
@@ -96,7 +125,9 @@ def _count_sql(channel: str, is_many: bool, everybody: bool) -> str:
 
 
 def _hashed(channel: str) -> str:
-    """The join for many contacts `c`: who is barred is collected first, because a join of a million rows takes 0.3 s, and three do 1 s."""
+    """The join for many contacts `c`: who is barred is collected first, because a join of a million
+    rows takes 0.3 s, and three do 1 s.
+    """
     suppressed = f"FROM suppressions s WHERE s.tenant_id = $1 AND s.channel = '{channel}'"
     column = CHANNELS[channel].column
     return f"""
@@ -109,7 +140,9 @@ def _hashed(channel: str) -> str:
 
 
 def _looked_up(channel: str) -> str:
-    """The same joins for few contacts: LATERAL with LIMIT cannot be flattened, so each costs three index look-ups, whatever is planned."""
+    """The same joins for few contacts: LATERAL with LIMIT cannot be flattened, so each costs three
+    index look-ups, whatever is planned.
+    """
     suppressed = f"SELECT true AS found FROM suppressions s WHERE s.tenant_id = $1 AND s.channel = '{channel}'"
     return f"""
         LEFT JOIN LATERAL (SELECT true AS found FROM segment_members m

@@ -1,10 +1,13 @@
-"""Recipient rows follow what is reported: outcomes are copied into a temporary table and merged with one guarded update.
+"""Recipient rows follow what is reported: outcomes are copied into a temporary table and merged
+with one guarded update.
 
-The update is order-independent and idempotent: the status is the highest reached, a time the earliest reported, the failure reason that
-of the earliest failure. So batches may come twice, late and in any order (design: postgres.md, "Projection of outcomes"). Opened and
-clicked are people's: what comes within the machine window of sending only proves receipt, as in the counts. Whoever unsubscribed,
-complained or bounced for good, or softly several times in a row, is suppressed in the same transaction, every time that it is reported: who
-was let in again and unsubscribes once more means it.
+The update is order-independent and idempotent: the status is the highest reached, a time the
+earliest reported, the failure reason that of the earliest failure. So batches may come twice, late
+and in any order (design: postgres.md, "Projection of outcomes"). Opened and clicked are people's:
+what comes within the machine window of sending only proves receipt, as in the counts. Whoever
+unsubscribed, complained or bounced for good, or softly several times in a row, is suppressed in the
+same transaction, every time that it is reported: who was let in again and unsubscribes once more
+means it.
 """
 
 from __future__ import annotations
@@ -28,18 +31,24 @@ _TABLE = """
 CREATE TEMPORARY TABLE IF NOT EXISTS outcomes (id uuid, kind smallint, at bigint, message_id uuid, detail text) ON COMMIT DELETE ROWS
 """
 
-# Only the index path is right: a hash join would read every recipient there is, and the planner knows nothing about a temporary table.
-_PLAN = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL work_mem = '64MB'"
+# Only the index path is right: a hash join would read every recipient there is, and the planner
+# knows nothing about a temporary table.
+_PLAN = (
+    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL work_mem = '64MB'"
+)
 
-_SENT = "least(r.sent_at, e.sent_at)"  # in the row, or with the batch, since the sent fact is in the log before what it is compared with
-# The first of these times that is no machine's. Only when the very first one is within the window, the others are looked at.
+# in the row, or with the batch, since the sent fact is in the log before what it is compared with
+_SENT = "least(r.sent_at, e.sent_at)"
+# The first of these times that is no machine's. Only when the very first one is within the window,
+# the others are looked at.
 _OPENED, _CLICKED = (
     f"CASE WHEN (e.{first} BETWEEN {_SENT} - $1::interval AND {_SENT} + $1::interval) IS NOT TRUE THEN e.{first}"
     f" ELSE first_by_people(e.{every}, {_SENT}, $1::interval) END"
     for first, every in (("opened_at", "opens"), ("clicked_at", "clicks"))
 )
 
-# Kinds by their codes (facts.Kind); a machine's open proves receipt only; unsubscribed and complained are times beside the status.
+# Kinds by their codes (facts.Kind); a machine's open proves receipt only; unsubscribed and
+# complained are times beside the status.
 _MERGE = f"""
 WITH reported AS (
   SELECT id,
@@ -91,30 +100,41 @@ INSERT INTO projections (name, topic, partition, position) VALUES ($1, $2, $3, $
 ON CONFLICT (name, topic, partition) DO UPDATE SET position = excluded.position
 """
 
-# PostgreSQL's binary COPY format: a count of fields, then length and content of each, -1 = NULL. The id is laid out as `recipient_id`.
+# PostgreSQL's binary COPY format: a count of fields, then length and content of each, -1 = NULL.
+# The id is laid out as `recipient_id`.
 _HEADER, _TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 _ROW = struct.Struct(">hi IHHHIH ihiq")
 _NULL = struct.pack(">i", -1)
 _NEITHER = _NULL + _NULL
 _LENGTH = struct.Struct(">i")
 _UUID_LENGTH = _LENGTH.pack(16)
-_FAILURES = {Kind.BOUNCED: "", Kind.FAILED: "", Kind.SKIPPED: "skipped:"}  # the prefix of the stored reason
+_FAILURES = {
+    Kind.BOUNCED: "",
+    Kind.FAILED: "",
+    Kind.SKIPPED: "skipped:",
+}  # the prefix of the stored reason
 _SUPPRESSING = {Kind.UNSUBSCRIBED: "unsubscribed", Kind.COMPLAINED: "complained"}
 
 
 class Outcomes:
-    """Rows of the temporary table, collected from facts. `rows` says how many; `has_sent`, whether messages are going out just now."""
+    """Rows of the temporary table, collected from facts. `rows` says how many; `has_sent`, whether
+    messages are going out just now.
+    """
 
     def __init__(self, ids: MessageIds) -> None:
         self.rows, self.has_sent = 0, False
         self._ids = ids
         self._copied: list[bytes] = []
-        self._failures: dict[tuple[int, int], dict[Kind, tuple[int, str]]] = {}  # earliest of each kind
+        self._failures: dict[
+            tuple[int, int], dict[Kind, tuple[int, str]]
+        ] = {}  # earliest of each kind
         self._suppressed: dict[tuple[int, int], str] = {}
         self._soft_bounced: set[tuple[int, int]] = set()
 
     def add(self, batch: Batch, campaign: NumberedCampaign) -> None:
-        """What a batch says. Raises ValueError or struct.error at a malformed group, having added those before it."""
+        """What a batch says. Raises ValueError or struct.error at a malformed group, having added
+        those before it.
+        """
         for group in batch.groups:
             if group.kind in _FAILURES:
                 self._fail(batch, group)
@@ -123,9 +143,14 @@ class Outcomes:
                 self.has_sent |= group.kind is Kind.SENT
             if reason := _reason_to_suppress(group):
                 first = batch.shard << SHARD_BITS
-                self._suppressed |= {(batch.number, first + low): reason for low in unpack(group.ordinals)}
+                self._suppressed |= {
+                    (batch.number, first + low): reason for low in unpack(group.ordinals)
+                }
             if group.kind is Kind.BOUNCED and (group.detail or "").partition(":")[0] == "soft":
-                self._soft_bounced |= {(batch.number, (batch.shard << SHARD_BITS) + low) for low in unpack(group.ordinals)}
+                self._soft_bounced |= {
+                    (batch.number, (batch.shard << SHARD_BITS) + low)
+                    for low in unpack(group.ordinals)
+                }
             self.rows += len(group.ordinals) // 4
 
     def soft_bounced(self) -> list[UUID]:
@@ -134,15 +159,22 @@ class Outcomes:
 
     def suppressed(self) -> dict[UUID, str]:
         """Recipients to whom nothing more may go on this channel, by row id, and why."""
-        return {recipient_id(number, ordinal): reason for (number, ordinal), reason in self._suppressed.items()}
+        return {
+            recipient_id(number, ordinal): reason
+            for (number, ordinal), reason in self._suppressed.items()
+        }
 
     def _rows(self, batch: Batch, group: Group, campaign: NumberedCampaign) -> list[bytes]:
         number, kind, first, base = batch.number, group.kind, batch.shard << SHARD_BITS, batch.base
         pairs = zip(unpack(group.ordinals), unpack(group.seconds), strict=True)
         if kind is not Kind.SENT:
-            return [_row(number, first + low, kind, base + seconds) + _NEITHER for low, seconds in pairs]
+            return [
+                _row(number, first + low, kind, base + seconds) + _NEITHER for low, seconds in pairs
+            ]
         make, tenant, epoch = self._ids.make, batch.tenant_id, campaign.key_epoch
-        variant = _text(group.variant_id)  # of who was held back until it had won; the others have it in their row
+        variant = _text(
+            group.variant_id
+        )  # of who was held back until it had won; the others have it in their row
         return [
             _row(number, first + low, kind, base + seconds)
             + _UUID_LENGTH
@@ -152,10 +184,15 @@ class Outcomes:
         ]
 
     def _fail(self, batch: Batch, group: Group) -> None:
-        reason = _FAILURES[group.kind] + ((group.detail or "").removeprefix(":").rstrip(":") or group.kind.name.lower())
+        reason = _FAILURES[group.kind] + (
+            (group.detail or "").removeprefix(":").rstrip(":") or group.kind.name.lower()
+        )
         first = batch.shard << SHARD_BITS
         for low, seconds in zip(unpack(group.ordinals), unpack(group.seconds), strict=True):
-            failures, failure = self._failures.setdefault((batch.number, first + low), {}), (batch.base + seconds, reason)
+            failures, failure = (
+                self._failures.setdefault((batch.number, first + low), {}),
+                (batch.base + seconds, reason),
+            )
             failures[group.kind] = min(failures.get(group.kind, failure), failure)
 
     async def content(self) -> AsyncIterator[bytes]:
@@ -166,13 +203,20 @@ class Outcomes:
         for (number, ordinal), failures in self._failures.items():
             earliest = min(failures.values())
             for kind, failure in failures.items():
-                # the reason stands only beside the earliest time, so that the merge finds the two that belong together
-                yield _row(number, ordinal, kind, failure[0]) + _NULL + _text(failure[1] if failure == earliest else None)
+                # the reason stands only beside the earliest time, so that the merge finds the two
+                # that belong together
+                yield (
+                    _row(number, ordinal, kind, failure[0])
+                    + _NULL
+                    + _text(failure[1] if failure == earliest else None)
+                )
         yield _TRAILER
 
 
 def _reason_to_suppress(group: Group) -> str | None:
-    """A soft bounce, such as a full mailbox, is no reason; neither is a bounce of which nobody said that it is hard."""
+    """A soft bounce, such as a full mailbox, is no reason; neither is a bounce of which nobody said
+    that it is hard.
+    """
     if group.kind is Kind.BOUNCED:
         return "hard-bounce" if (group.detail or "").startswith("hard:") else None
     return _SUPPRESSING.get(group.kind)
@@ -192,12 +236,17 @@ def _row(number: int, ordinal: int, kind: int, at: int) -> bytes:
 
 async def positions(connection: Connection, name: str, topic: str) -> dict[int, int]:
     """Partition -> offset of the next record."""
-    return {row["partition"]: row["position"] for row in await connection.fetch(_READ_POSITIONS, name, topic)}
+    return {
+        row["partition"]: row["position"]
+        for row in await connection.fetch(_READ_POSITIONS, name, topic)
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What opens and clicks are a machine's (seconds from sending; 0 = none), and how many soft bounces in a row suppress an address."""
+    """What opens and clicks are a machine's (seconds from sending; 0 = none), and how many soft
+    bounces in a row suppress an address.
+    """
 
     machine_window: int = 0
     soft_bounce_limit: int = 5
@@ -208,9 +257,16 @@ class Rules:
 
 
 async def merge(
-    connection: Connection, outcomes: Outcomes, name: str, topic: str, reached: Mapping[int, int], rules: Rules = Rules()
+    connection: Connection,
+    outcomes: Outcomes,
+    name: str,
+    topic: str,
+    reached: Mapping[int, int],
+    rules: Rules = Rules(),
 ) -> int:
-    """Apply the outcomes and move the positions; answers the number of rows changed. Within the caller's transaction."""
+    """Apply the outcomes and move the positions; answers the number of rows changed. Within the
+    caller's transaction.
+    """
     await connection.execute(_TABLE)
     await connection.execute(_PLAN)
     await connection.copy_to_table("outcomes", source=outcomes.content(), format="binary")
@@ -218,5 +274,8 @@ async def merge(
     if suppressed := outcomes.suppressed():
         await suppress_recipients(connection, suppressed)
     await suppress_soft_bounced(connection, outcomes.soft_bounced(), rules.soft_bounce_limit)
-    await connection.executemany(_WRITE_POSITION, [(name, topic, partition, position) for partition, position in sorted(reached.items())])
+    await connection.executemany(
+        _WRITE_POSITION,
+        [(name, topic, partition, position) for partition, position in sorted(reached.items())],
+    )
     return int(answer.rpartition(" ")[2])

@@ -1,4 +1,6 @@
-"""The ledger of recipients: its derived row ids, the contact fields that templates can ask for, its pages for the API."""
+"""The ledger of recipients: its derived row ids, the contact fields that templates can ask for, its
+pages for the API.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,15 @@ FIELDS = MappingProxyType(
     }
 )
 
-STATUSES = ("pending", "sent", "delivered", "bounced", "failed", "opened", "clicked")  # in order of precedence, as in SQL
+STATUSES = (
+    "pending",
+    "sent",
+    "delivered",
+    "bounced",
+    "failed",
+    "opened",
+    "clicked",
+)  # in order of precedence, as in SQL
 _COLUMNS = (
     "id, contact_id, status, variant_id, sent_at, delivered_at, opened_at, clicked_at, failed_at, failure_reason, message_id,"
     " unsubscribed_at, complained_at"
@@ -39,13 +49,17 @@ _COLUMNS = (
 
 
 def recipient_id(number: int, ordinal: int) -> UUID:
-    """The row id of a recipient, as the SQL function of the same name; ids sort by (number, ordinal).
+    """The row id of a recipient, as the SQL function of the same name; ids sort by (number,
+    ordinal).
 
-    `ordinal` may be one past the last, 2^24: the bound of a range, the first id of the next campaign.
+    `ordinal` may be one past the last, 2^24: the bound of a range, the first id of the next
+    campaign.
     """
     if ordinal > MAX_ORDINAL:
         number, ordinal = number + 1, ordinal - MAX_ORDINAL - 1
-    return UUID(int=number << 80 | _VERSION_AND_VARIANT | (ordinal >> 12) << 64 | (ordinal & 0xFFF) << 48)
+    return UUID(
+        int=number << 80 | _VERSION_AND_VARIANT | (ordinal >> 12) << 64 | (ordinal & 0xFFF) << 48
+    )
 
 
 def ordinal_of(row_id: UUID) -> int:
@@ -54,7 +68,9 @@ def ordinal_of(row_id: UUID) -> int:
 
 
 class Recipient(Record, frozen=True):
-    """A row of the ledger. `recipient_number` is the ordinal; a skipped one is `failed`, `skipped:<why>`, without `sent_at`."""
+    """A row of the ledger. `recipient_number` is the ordinal; a skipped one is `failed`,
+    `skipped:<why>`, without `sent_at`.
+    """
 
     id: UUID
     recipient_number: int
@@ -74,7 +90,9 @@ class Recipient(Record, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class RecipientPage:
-    """Some recipients in ordinal order, how many there are in all, and the cursor of those that follow, None at the end."""
+    """Some recipients in ordinal order, how many there are in all, and the cursor of those that
+    follow, None at the end.
+    """
 
     recipients: list[Recipient]
     total: int
@@ -90,9 +108,11 @@ async def list_recipients(
     page_size: int = 20,
     cursor: str | None = None,
 ) -> RecipientPage:
-    """A page of the ledger: by number (cost grows with it), or the one after `cursor` (cost does not grow).
+    """A page of the ledger: by number (cost grows with it), or the one after `cursor` (cost does
+    not grow).
 
-    Raises CampaignError for an unknown status, a bad cursor, a page outside 1..10,000 and a size outside 1..1,000.
+    Raises CampaignError for an unknown status, a bad cursor, a page outside 1..10,000 and a size
+    outside 1..1,000.
     """
     _check(status, page, page_size)
     first = recipient_id(campaign.number, 0) if cursor is None else _after(cursor, campaign.number)
@@ -100,7 +120,14 @@ async def list_recipients(
     rows = await connection.fetch(
         f"SELECT {_COLUMNS} FROM campaign_recipients WHERE tenant_id = $1 AND id >= $2 AND id < $3"
         " AND ($4::recipient_status IS NULL OR status = $4) ORDER BY id LIMIT $5 OFFSET $6",
-        *(campaign.tenant_id, first, end, status, page_size + 1, 0 if cursor else (page - 1) * page_size),
+        *(
+            campaign.tenant_id,
+            first,
+            end,
+            status,
+            page_size + 1,
+            0 if cursor else (page - 1) * page_size,
+        ),
     )
     found = [Recipient(**row, recipient_number=ordinal_of(row["id"])) for row in rows[:page_size]]
     next_cursor = found[-1].id.hex if len(rows) > page_size else None
@@ -108,7 +135,9 @@ async def list_recipients(
 
 
 async def _total(connection: Connection, campaign: Campaign, status: str | None) -> int:
-    if status is None and campaign.total_recipients is not None and campaign.type != RECURRING:  # a series has the sum of its children
+    if (
+        status is None and campaign.total_recipients is not None and campaign.type != RECURRING
+    ):  # a series has the sum of its children
         return campaign.total_recipients
     return int(
         await connection.fetchval(

@@ -1,4 +1,6 @@
-"""Whose message a recipient answers: the last one that went to this address on this channel, within 30 days."""
+"""Whose message a recipient answers: the last one that went to this address on this channel, within
+30 days.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from tables.database.connection import Connection
 
 _WITHIN = timedelta(days=30)
 _SKEW = timedelta(minutes=1)  # between the clocks of provider and sender
-# Two index look-ups: the contacts with the address, and their rows in the ledger, a few for each partition.
+# Two index look-ups: the contacts with the address, and their rows in the ledger, a few for each
+# partition.
 _LAST: Mapping[str, str] = {
     name: f"""
 SELECT r.id, c.number, coalesce(c.key_epoch, 0) AS key_epoch
@@ -34,7 +37,11 @@ class Answered:
     key_epoch: int
 
 
-async def answered(connection: Connection, tenant: str, channel: str, address: str, at: datetime) -> Answered | None:
-    """None: nothing was sent there within the 30 days before `at`, as far as the ledger, seconds late, knows. `address` is normalised."""
+async def answered(
+    connection: Connection, tenant: str, channel: str, address: str, at: datetime
+) -> Answered | None:
+    """None: nothing was sent there within the 30 days before `at`, as far as the ledger, seconds
+    late, knows. `address` is normalised.
+    """
     row = await connection.fetchrow(_LAST[channel], tenant, address, at - _WITHIN, at + _SKEW)
     return None if row is None else Answered(row["number"], ordinal_of(row["id"]), row["key_epoch"])

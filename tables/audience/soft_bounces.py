@@ -1,9 +1,11 @@
-"""Soft bounces in a row: an address that fails again and again is suppressed like one that does not exist.
+"""Soft bounces in a row: an address that fails again and again is suppressed like one that does not
+exist.
 
-The streak is not counted but read: the contact's last messages on the channel, in the order they were sent, as the ledger has them. Its
-rows do not depend on order and repeats of what was reported, so neither does this: the same message reported twice is one row, and asking
-again answers the same. Messages of which nothing is known yet, or which the provider never tried, are passed over; any delivery, open or
-click ends the streak, since a row that shows one is no soft bounce.
+The streak is not counted but read: the contact's last messages on the channel, in the order they
+were sent, as the ledger has them. Its rows do not depend on order and repeats of what was reported,
+so neither does this: the same message reported twice is one row, and asking again answers the same.
+Messages of which nothing is known yet, or which the provider never tried, are passed over; any
+delivery, open or click ends the streak, since a row that shows one is no soft bounce.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from tables.directory.suppressions import suppress_recipients
 
 REASON = "soft-bounces"
 _INDEXES = "SET LOCAL enable_seqscan = off"  # a table without statistics looks small
-# OFFSET 0 keeps the planner from turning a look-up of one contact's few rows into reading whole campaigns (74 s instead of 0.3 for 2,500).
+# OFFSET 0 keeps the planner from turning a look-up of one contact's few rows into reading whole
+# campaigns (74 s instead of 0.3 for 2,500).
 _FAILING = """
 SELECT r.id
   FROM unnest($1::uuid[]) AS w (id)
@@ -33,10 +36,14 @@ SELECT r.id
 """
 
 
-async def suppress_soft_bounced(connection: Connection, bounced: Collection[UUID], limit: int) -> None:
-    """Suppress the addresses behind those of these rows whose contact's last `limit` messages all bounced softly.
+async def suppress_soft_bounced(
+    connection: Connection, bounced: Collection[UUID], limit: int
+) -> None:
+    """Suppress the addresses behind those of these rows whose contact's last `limit` messages all
+    bounced softly.
 
-    To be called in the transaction that wrote the bounces. A message costs one look-up among its contact's messages.
+    To be called in the transaction that wrote the bounces. A message costs one look-up among its
+    contact's messages.
     """
     if not bounced:
         return

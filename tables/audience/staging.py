@@ -1,11 +1,15 @@
-"""The audience of a campaign: staged once as a table of contacts in random order, then written to the ledger page by page.
+"""The audience of a campaign: staged once as a table of contacts in random order, then written to
+the ledger page by page.
 
-Who is in it: contacts in any of the campaign's segments, minus those in an excluded one, minus suppressed contacts and addresses, minus
-those without an address for the channel; of several contacts with one address, one. The order is a hash of (campaign, address), so that
-any prefix is a random sample; ordinals are its positions, dense from 0. Hashing the address instead of the contact lets one sort find
-both the duplicates and the order: 2.7 s for 1,000,000 contacts where two sorts take 4.
+Who is in it: contacts in any of the campaign's segments, minus those in an excluded one, minus
+suppressed contacts and addresses, minus those without an address for the channel; of several
+contacts with one address, one. The order is a hash of (campaign, address), so that any prefix is a
+random sample; ordinals are its positions, dense from 0. Hashing the address instead of the contact
+lets one sort find both the duplicates and the order: 2.7 s for 1,000,000 contacts where two sorts
+take 4.
 
-Everything here is idempotent by campaign: the stage is a logged table that outlives a crash, and a page is there as a whole or not at all.
+Everything here is idempotent by campaign: the stage is a logged table that outlives a crash, and a
+page is there as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -54,9 +58,11 @@ class Audience:
 
 
 async def stage(connection: Connection, wanted: Stage) -> int | None:
-    """Make the stage table and answer the size of the audience; None when the campaign is not running any more, or is another tenant's.
+    """Make the stage table and answer the size of the audience; None when the campaign is not
+    running any more, or is another tenant's.
 
-    A repeat finds what the first made. Takes seconds for a million, without a lock on the campaign, so that it can be paused or cancelled.
+    A repeat finds what the first made. Takes seconds for a million, without a lock on the campaign,
+    so that it can be paused or cancelled.
     """
     await _alone(connection, wanted.number)
     campaign = await _campaign(connection, wanted)
@@ -73,7 +79,9 @@ async def stage(connection: Connection, wanted: Stage) -> int | None:
         *(campaign.tenant_id, campaign.segment_ids, campaign.exclude_segment_ids),
     )
     # written in the order of ordinals, so the index is 100 kB and a page reads its own blocks only
-    await connection.execute(f"CREATE INDEX ON {table} USING brin (ordinal) WITH (pages_per_range = 16)")
+    await connection.execute(
+        f"CREATE INDEX ON {table} USING brin (ordinal) WITH (pages_per_range = 16)"
+    )
     await connection.execute("SELECT ensure_recipient_partitions($1)", campaign.number)
     return rows_of(made)
 
@@ -96,9 +104,13 @@ def audience_query(channel: str, number: int) -> str:
 
 
 async def choose_joins(connection: Connection, segments: Sequence[UUID]) -> bool:
-    """True for many members. That decides: a directory just imported has no or wrong statistics, and a wrong choice costs minutes."""
+    """True for many members. That decides: a directory just imported has no or wrong statistics,
+    and a wrong choice costs minutes.
+    """
     members = await connection.fetchval(
-        "SELECT count(*) FROM (SELECT FROM segment_members WHERE segment_id = ANY($1) LIMIT $2) AS few", segments, _FEW + 1
+        "SELECT count(*) FROM (SELECT FROM segment_members WHERE segment_id = ANY($1) LIMIT $2) AS few",
+        segments,
+        _FEW + 1,
     )
     await set_joins(connection, is_many=members > _FEW)
     return bool(members > _FEW)
@@ -107,24 +119,36 @@ async def choose_joins(connection: Connection, segments: Sequence[UUID]) -> bool
 async def set_joins(connection: Connection, *, is_many: bool) -> None:
     """Until the transaction ends all contacts are read and hashed, or each is looked up."""
     choice = (
-        "enable_nestloop = off" if is_many else "enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
+        "enable_nestloop = off"
+        if is_many
+        else "enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
     )
-    # a client that is killed must not keep the successor waiting for a table that nobody will commit
+    # a client that is killed must not keep the successor waiting for a table that nobody will
+    # commit
     await connection.execute(
         f"SET LOCAL client_connection_check_interval = 500; SET LOCAL work_mem = '256MB'; SET LOCAL jit = off; SET LOCAL {choice}"
     )
 
 
-async def announce(connection: Connection, settings: Settings, wanted: Stage, total: int, at: datetime) -> Audience | Change | None:
-    """Make the size of the audience known: the campaign's `total_recipients` and its event `campaign.started`.
+async def announce(
+    connection: Connection, settings: Settings, wanted: Stage, total: int, at: datetime
+) -> Audience | Change | None:
+    """Make the size of the audience known: the campaign's `total_recipients` and its event
+    `campaign.started`.
 
-    None when the campaign is not running any more. A campaign over the limit is cancelled: the change, to be logged after the commit.
+    None when the campaign is not running any more. A campaign over the limit is cancelled: the
+    change, to be logged after the commit.
     """
     campaign = await _campaign(connection, wanted, "FOR NO KEY UPDATE")
     if campaign is None or campaign.status not in _ACTIVE:
         return None
     if total > settings.max_recipients:
-        return await fail(connection, wanted, f"recipient-limit: {total:,} recipients, the limit is {settings.max_recipients:,}", at)
+        return await fail(
+            connection,
+            wanted,
+            f"recipient-limit: {total:,} recipients, the limit is {settings.max_recipients:,}",
+            at,
+        )
     if campaign.total_recipients is None:
         campaign = await change_campaign(connection, campaign, at, total_recipients=total)
         started = events.Started(
@@ -135,7 +159,9 @@ async def announce(connection: Connection, settings: Settings, wanted: Stage, to
             rfc3339(campaign.started_at or at),
             rfc3339(campaign.scheduled_at) if campaign.scheduled_at else None,
         )
-        record = outbox.lifecycle(started, campaign.tenant_id, campaign.id, campaign.version, wanted.correlation_id, at)
+        record = outbox.lifecycle(
+            started, campaign.tenant_id, campaign.id, campaign.version, wanted.correlation_id, at
+        )
         await outbox.append(connection, [record])
     if total == 0:
         await connection.execute(f"DROP TABLE IF EXISTS {_table(campaign.number)}")
@@ -143,11 +169,15 @@ async def announce(connection: Connection, settings: Settings, wanted: Stage, to
 
 
 async def fail(connection: Connection, wanted: Stage, reason: str, at: datetime) -> Change | None:
-    """Cancel a campaign that can never be sent, say why, tell the throttle, and drop its stage. A repeat changes nothing (None)."""
+    """Cancel a campaign that can never be sent, say why, tell the throttle, and drop its stage. A
+    repeat changes nothing (None).
+    """
     campaign = await _campaign(connection, wanted, "FOR NO KEY UPDATE")
     if campaign is None or campaign.status not in _ACTIVE:
         return None
-    after = await change_campaign(connection, campaign, at, status=Status.CANCELLED, status_reason=reason[:200])
+    after = await change_campaign(
+        connection, campaign, at, status=Status.CANCELLED, status_reason=reason[:200]
+    )
     named = (str(after.id), after.name, after.channel, rfc3339(at), 0, reason)
     records = [
         outbox.lifecycle(event, after.tenant_id, after.id, after.version, wanted.correlation_id, at)
@@ -160,7 +190,8 @@ async def fail(connection: Connection, wanted: Stage, reason: str, at: datetime)
 
 
 async def write_page(connection: Connection, page: Page, stop: int) -> bool:
-    """Put recipients [page.start, stop) into the ledger; the last page drops the stage. False: the campaign is over, nothing more to write.
+    """Put recipients [page.start, stop) into the ledger; the last page drops the stage. False: the
+    campaign is over, nothing more to write.
 
     A repeat finds them written; where the stage is gone, the last page has been.
     """
@@ -172,14 +203,28 @@ async def write_page(connection: Connection, page: Page, stop: int) -> bool:
         return False
     if await connection.fetchval("SELECT to_regclass($1)", table) is None:
         return True
-    if await connection.fetchval("SELECT 1 FROM campaign_recipients WHERE id = $1", recipient_id(page.number, page.start)) is None:
+    if (
+        await connection.fetchval(
+            "SELECT 1 FROM campaign_recipients WHERE id = $1", recipient_id(page.number, page.start)
+        )
+        is None
+    ):
         test = test_of(campaign)
         split = sample(test, page.total) if test else Sample(0, (), ())
         await connection.execute(
             "INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id, variant_id)"
             f" SELECT recipient_id($1, ordinal), $2, $3, contact_id, {_VARIANT} FROM {table}"
             " WHERE ordinal >= $4 AND ordinal < $5 ORDER BY ordinal",
-            *(page.number, campaign.tenant_id, campaign.id, page.start, stop, split.cut, split.block, split.rest),
+            *(
+                page.number,
+                campaign.tenant_id,
+                campaign.id,
+                page.start,
+                stop,
+                split.cut,
+                split.block,
+                split.rest,
+            ),
         )
     if stop >= page.total:
         await connection.execute(f"DROP TABLE {table}")
@@ -187,7 +232,9 @@ async def write_page(connection: Connection, page: Page, stop: int) -> bool:
 
 
 async def drop_dead_stages(connection: Connection) -> int:
-    """Drop the stages of campaigns that are over; answers how many. One that somebody still reads is left for the next time."""
+    """Drop the stages of campaigns that are over; answers how many. One that somebody still reads
+    is left for the next time.
+    """
     rows = await connection.fetch(
         "SELECT s.relname FROM pg_class s LEFT JOIN campaigns c ON c.number = substr(s.relname, 7)::bigint"
         " WHERE s.relkind = 'r' AND s.relnamespace = current_schema()::regnamespace AND s.relname ~ '^stage_[0-9]{1,15}$'"
@@ -197,19 +244,29 @@ async def drop_dead_stages(connection: Connection) -> int:
     for row in rows:
         try:
             async with connection.transaction():
-                await connection.execute(f"SET LOCAL lock_timeout = '100ms'; DROP TABLE IF EXISTS {row['relname']}")
+                await connection.execute(
+                    f"SET LOCAL lock_timeout = '100ms'; DROP TABLE IF EXISTS {row['relname']}"
+                )
             dropped += 1
         except asyncpg.LockNotAvailableError:
-            _log.info("a stage is still being read, it is dropped later", extra={"stage": row["relname"]})
+            _log.info(
+                "a stage is still being read, it is dropped later", extra={"stage": row["relname"]}
+            )
     return dropped
 
 
 async def _alone(connection: Connection, number: int) -> None:
-    """Until this transaction ends nobody else stages or writes this campaign: a worker that was replaced may still be at work."""
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('audience', $1))", number)
+    """Until this transaction ends nobody else stages or writes this campaign: a worker that was
+    replaced may still be at work.
+    """
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('audience', $1))", number
+    )
 
 
-async def _campaign(connection: Connection, wanted: Stage | Page, lock: str = "") -> Campaign | None:
+async def _campaign(
+    connection: Connection, wanted: Stage | Page, lock: str = ""
+) -> Campaign | None:
     # deleted ones are found, too: they are over, not unknown
     row = await connection.fetchrow(
         f"SELECT * FROM campaigns WHERE number = $1 AND id = $2 AND tenant_id = $3 {lock}",

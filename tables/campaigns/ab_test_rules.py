@@ -13,8 +13,12 @@ from tables.database.connection import Connection
 _FIELD = "abTestConfig.variants"
 
 
-async def refusals(connection: Connection, tenant: str, channel: str, config: Mapping[str, Any]) -> list[FieldError]:
-    """What of a stored test cannot be: a template that this tenant lacks or that is another channel's, a subject where there is none."""
+async def refusals(
+    connection: Connection, tenant: str, channel: str, config: Mapping[str, Any]
+) -> list[FieldError]:
+    """What of a stored test cannot be: a template that this tenant lacks or that is another
+    channel's, a subject where there is none.
+    """
     variants = config["variants"]
     wanted = [UUID(variant["templateId"]) for variant in variants if "templateId" in variant]
     # FOR KEY SHARE: none of them can be deleted before this transaction has made its use visible
@@ -23,11 +27,18 @@ async def refusals(connection: Connection, tenant: str, channel: str, config: Ma
     errors = []
     for number, variant in enumerate(variants):
         if "subject" in variant and channel != "email":
-            errors.append(FieldError(f"{_FIELD}.{number}.subject", f"only an email has a subject, the campaign's channel is {channel}"))
+            errors.append(
+                FieldError(
+                    f"{_FIELD}.{number}.subject",
+                    f"only an email has a subject, the campaign's channel is {channel}",
+                )
+            )
         if (template := variant.get("templateId")) is None:
             continue
         if (found := known.get(UUID(template))) is None:
-            errors.append(FieldError(f"{_FIELD}.{number}.templateId", f"there is no template {template}"))
+            errors.append(
+                FieldError(f"{_FIELD}.{number}.templateId", f"there is no template {template}")
+            )
         elif found != channel:
             wrong = f"is a template for {found}, the campaign's channel is {channel}"
             errors.append(FieldError(f"{_FIELD}.{number}.templateId", wrong))
@@ -40,4 +51,8 @@ def without_template(campaign: Campaign) -> list[FieldError]:
         return []
     needed = "is needed before the campaign can be scheduled or started, because the campaign has no template either"
     variants = enumerate(campaign.ab_test_config["variants"])
-    return [FieldError(f"{_FIELD}.{number}.templateId", needed) for number, variant in variants if "templateId" not in variant]
+    return [
+        FieldError(f"{_FIELD}.{number}.templateId", needed)
+        for number, variant in variants
+        if "templateId" not in variant
+    ]

@@ -1,9 +1,12 @@
-"""What an A/B test has shown, and what follows from it: rates with their intervals, a p-value, and the policy. Pure.
+"""What an A/B test has shown, and what follows from it: rates with their intervals, a p-value, and
+the policy. Pure.
 
-Interval: Wilson's score interval (Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927), which
-stays within 0 and 1 and is honest for small numbers. p-value: two-sided, of the z-test for two proportions with pooled variance
-(NIST/SEMATECH e-Handbook of Statistical Methods, 7.3.3), of the best variant against the second best; with three and more variants it
-is not corrected for the number of comparisons. The test is looked at once, at its end (twice when it is extended).
+Interval: Wilson's score interval (Wilson, "Probable inference, the law of succession, and
+statistical inference", JASA 22, 1927), which stays within 0 and 1 and is honest for small numbers.
+p-value: two-sided, of the z-test for two proportions with pooled variance (NIST/SEMATECH e-Handbook
+of Statistical Methods, 7.3.3), of the best variant against the second best; with three and more
+variants it is not corrected for the number of comparisons. The test is looked at once, at its end
+(twice when it is extended).
 """
 
 from __future__ import annotations
@@ -31,13 +34,21 @@ class Decision(StrEnum):
 
 
 def evaluate(test: AbTest, counts: Mapping[str, Counts], at: str) -> Evaluation:
-    """The variants that the sample got, as they are now. Of equal rates the variant with more deliveries is the better, then the first id.
+    """The variants that the sample got, as they are now. Of equal rates the variant with more
+    deliveries is the better, then the first id.
 
-    A person counts once, however late or often the report; somebody counted above the line only (an unsubscription without a report of
-    the delivery) cannot push a rate over 100 percent.
+    A person counts once, however late or often the report; somebody counted above the line only (an
+    unsubscription without a report of the delivery) cannot push a rate over 100 percent.
     """
-    arms = sorted((_arm(test, variant, counts.get(variant, _NONE)) for variant in test.contenders), key=_order(test))
-    p_value = p_value_of(arms[0].count, arms[0].of, arms[1].count, arms[1].of) if len(arms) > 1 and arms[1].of else None
+    arms = sorted(
+        (_arm(test, variant, counts.get(variant, _NONE)) for variant in test.contenders),
+        key=_order(test),
+    )
+    p_value = (
+        p_value_of(arms[0].count, arms[0].of, arms[1].count, arms[1].of)
+        if len(arms) > 1 and arms[1].of
+        else None
+    )
     if any(arm.delivered < test.minimum_delivered for arm in arms):
         outcome = Outcome.TOO_FEW
     elif len(arms) > 1 and (p_value is None or p_value > 1 - test.confidence):
@@ -49,7 +60,9 @@ def evaluate(test: AbTest, counts: Mapping[str, Counts], at: str) -> Evaluation:
 
 
 def decide(test: AbTest, outcome: Outcome, *, is_extended: bool) -> Decision:
-    """A clear winner wins; else the policy for ties or too little data holds. A test is extended once, then the best so far wins."""
+    """A clear winner wins; else the policy for ties or too little data holds. A test is extended
+    once, then the best so far wins.
+    """
     if outcome is Outcome.SIGNIFICANT:
         return Decision.WINNER
     policy: Policy = test.on_too_few if outcome is Outcome.TOO_FEW else test.on_tie
@@ -72,7 +85,9 @@ def interval(count: int, of: int, confidence: float) -> tuple[float, float]:
 
 
 def p_value_of(count: int, of: int, other: int, other_of: int) -> float:
-    """How likely a difference at least this large is, if there is none. 1 when nobody or everybody is counted; both `of` are positive."""
+    """How likely a difference at least this large is, if there is none. 1 when nobody or everybody
+    is counted; both `of` are positive.
+    """
     pooled = (count + other) / (of + other_of)
     variance = pooled * (1 - pooled) * (1 / of + 1 / other_of)
     if variance <= 0:
@@ -84,11 +99,21 @@ def _arm(test: AbTest, variant: str, counts: Counts) -> Arm:
     of: int = getattr(counts, test.criteria.denominator)
     count = min(of, int(getattr(counts, test.criteria.numerator)))
     low, high = interval(count, of, test.confidence)
-    return Arm(variant, counts.delivered, count, of, percent(count, of), round(low * 100, 2), round(high * 100, 2))
+    return Arm(
+        variant,
+        counts.delivered,
+        count,
+        of,
+        percent(count, of),
+        round(low * 100, 2),
+        round(high * 100, 2),
+    )
 
 
 def _order(test: AbTest) -> Callable[[Arm], tuple[bool, Fraction, int, str]]:
-    """Sorts the best first; whoever has nobody to count comes last, also where the lowest rate wins."""
+    """Sorts the best first; whoever has nobody to count comes last, also where the lowest rate
+    wins.
+    """
     sign = 1 if test.criteria.best == "lowest" else -1
 
     def key(arm: Arm) -> tuple[bool, Fraction, int, str]:

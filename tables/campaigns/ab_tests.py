@@ -1,7 +1,9 @@
-"""A/B tests at rest: their variants, when they are due, what was decided, and the release of those who were held back.
+"""A/B tests at rest: their variants, when they are due, what was decided, and the release of those
+who were held back.
 
-Everything happens in the transaction of the caller. A decision, the winner, the event and the release are one transaction on the locked
-row of the campaign, so of two evaluators, or of an evaluator and a person, one decides, and a crash leaves all of it or nothing.
+Everything happens in the transaction of the caller. A decision, the winner, the event and the
+release are one transaction on the locked row of the campaign, so of two evaluators, or of an
+evaluator and a person, one decides, and a crash leaves all of it or nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ _DUE = "FROM campaigns WHERE ab_test_until IS NOT NULL AND deleted_at IS NULL AN
 
 
 class Decided(Record, frozen=True, omit_defaults=False):
-    """A line of `ab_test_decisions`: `winner`, `extend` and `ask` are the evaluator's, `declared` is a person's."""
+    """A line of `ab_test_decisions`: `winner`, `extend` and `ask` are the evaluator's, `declared`
+    is a person's.
+    """
 
     at: datetime
     decision: str
@@ -46,21 +50,38 @@ class Decided(Record, frozen=True, omit_defaults=False):
 
 def test_of(campaign: Campaign) -> AbTest | None:
     """The test of the campaign, None when it has none."""
-    return None if campaign.ab_test_config is None else AbTest.model_validate(campaign.ab_test_config, extra="ignore")
+    return (
+        None
+        if campaign.ab_test_config is None
+        else AbTest.model_validate(campaign.ab_test_config, extra="ignore")
+    )
 
 
 async def write_variants(connection: Connection, campaign: Campaign) -> None:
-    """Make the rows of `campaign_variants` say what the campaign does. A variant without any template has no row yet."""
+    """Make the rows of `campaign_variants` say what the campaign does. A variant without any
+    template has no row yet.
+    """
     if campaign.version > 1:
-        await connection.execute("DELETE FROM campaign_variants WHERE campaign_id = $1", campaign.id)
+        await connection.execute(
+            "DELETE FROM campaign_variants WHERE campaign_id = $1", campaign.id
+        )
     test = test_of(campaign)
     rows = [
-        (campaign.id, variant.variant_id, variant.name, variant.template_id or campaign.template_id, variant.subject, variant.weight)
+        (
+            campaign.id,
+            variant.variant_id,
+            variant.name,
+            variant.template_id or campaign.template_id,
+            variant.subject,
+            variant.weight,
+        )
         for variant in (test.variants if test else ())
         if variant.template_id or campaign.template_id
     ]
     if rows:
-        await connection.executemany(f"INSERT INTO campaign_variants ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)", rows)
+        await connection.executemany(
+            f"INSERT INTO campaign_variants ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)", rows
+        )
 
 
 async def copy_variants(connection: Connection, from_id: UUID, to_id: UUID) -> None:
@@ -73,7 +94,9 @@ async def copy_variants(connection: Connection, from_id: UUID, to_id: UUID) -> N
 
 
 def clock(campaign: Campaign, at: datetime) -> dict[str, datetime]:
-    """The columns that change when the last message of the sample has been sent; once a winner is known nothing is due any more."""
+    """The columns that change when the last message of the sample has been sent; once a winner is
+    known nothing is due any more.
+    """
     test = test_of(campaign)
     if test is None or campaign.winner_variant_id is not None:
         return {"sample_sent_at": at}
@@ -88,46 +111,77 @@ async def next_due(connection: Connection) -> datetime | None:
 
 async def due(connection: Connection, at: datetime) -> list[Campaign]:
     """The campaigns whose tests are to be evaluated by now, the longest overdue first."""
-    rows = await connection.fetch(f"SELECT * {_DUE} AND ab_test_until <= $1 ORDER BY ab_test_until LIMIT {_AT_ONCE}", at)
+    rows = await connection.fetch(
+        f"SELECT * {_DUE} AND ab_test_until <= $1 ORDER BY ab_test_until LIMIT {_AT_ONCE}", at
+    )
     return [of_row(row) for row in rows]
 
 
 async def decisions(connection: Connection, campaign: Campaign) -> list[Decided]:
     """What was decided about the campaign's test, in order."""
     columns = ", ".join(Decided.__struct_fields__)
-    rows = await connection.fetch(f"SELECT {columns} FROM ab_test_decisions WHERE campaign_id = $1 ORDER BY seq", campaign.id)
+    rows = await connection.fetch(
+        f"SELECT {columns} FROM ab_test_decisions WHERE campaign_id = $1 ORDER BY seq", campaign.id
+    )
     return [Decided(**row) for row in rows]
 
 
 async def declare(
-    connection: Connection, campaign: Campaign, variant_id: str, actor: UUID | None, correlation_id: str, at: datetime
+    connection: Connection,
+    campaign: Campaign,
+    variant_id: str,
+    actor: UUID | None,
+    correlation_id: str,
+    at: datetime,
 ) -> Campaign:
-    """A person decides, whenever the campaign is being sent or has been without a decision. The same winner again changes nothing.
+    """A person decides, whenever the campaign is being sent or has been without a decision. The
+    same winner again changes nothing.
 
-    Raises CampaignError for a variant that the campaign does not have, ConflictError when another one has won. The row is locked.
+    Raises CampaignError for a variant that the campaign does not have, ConflictError when another
+    one has won. The row is locked.
     """
     if campaign.type == RECURRING:
-        raise broken(FieldError("variantId", "a series has no winner, each of its campaigns has its own"))
+        raise broken(
+            FieldError("variantId", "a series has no winner, each of its campaigns has its own")
+        )
     test = test_of(campaign)
     known = [variant.variant_id for variant in test.variants] if test else []
     if variant_id not in known:
-        raise broken(FieldError("variantId", f"one of {', '.join(known)}" if known else "the campaign has no A/B test"))
+        raise broken(
+            FieldError(
+                "variantId",
+                f"one of {', '.join(known)}" if known else "the campaign has no A/B test",
+            )
+        )
     if campaign.winner_variant_id == variant_id:
         return campaign
     if campaign.winner_variant_id is not None:
-        raise ConflictError(f"{campaign.winner_variant_id} is the winner of this test already, {variant_id} cannot become it.")
+        raise ConflictError(
+            f"{campaign.winner_variant_id} is the winner of this test already, {variant_id} cannot become it."
+        )
     await _record(connection, campaign, at, "declared", variant_id, actor)
     event = _won(campaign, variant_id, at, declared_by=str(actor) if actor else None, by="person")
     return await _release(connection, campaign, event, correlation_id, at)
 
 
-async def conclude(connection: Connection, due: Campaign, evaluation: Evaluation, at: datetime) -> Decision | None:
-    """The evaluator decides by the test's policy; None when there is nothing to decide (any more). Raises NotFoundError."""
+async def conclude(
+    connection: Connection, due: Campaign, evaluation: Evaluation, at: datetime
+) -> Decision | None:
+    """The evaluator decides by the test's policy; None when there is nothing to decide (any more).
+    Raises NotFoundError.
+    """
     campaign = await lock_campaign(connection, due.tenant_id, due.id)
     test = test_of(campaign)
-    if test is None or campaign.ab_test_until is None or campaign.ab_test_until > at or campaign.status is Status.CANCELLED:
+    if (
+        test is None
+        or campaign.ab_test_until is None
+        or campaign.ab_test_until > at
+        or campaign.status is Status.CANCELLED
+    ):
         return None
-    is_extended = any(one.decision == Decision.EXTEND for one in await decisions(connection, campaign))
+    is_extended = any(
+        one.decision == Decision.EXTEND for one in await decisions(connection, campaign)
+    )
     decision = decide(test, evaluation.outcome, is_extended=is_extended)
     winner = evaluation.best if decision is Decision.WINNER else None
     await _record(connection, campaign, at, decision, winner, None, evaluation)
@@ -137,13 +191,17 @@ async def conclude(connection: Connection, due: Campaign, evaluation: Evaluation
             event = _won(campaign, evaluation.best, at, by="evaluator", evaluation=evaluation)
             await _release(connection, campaign, event, correlation_id, at)
         case Decision.EXTEND:
-            after = await change_campaign(connection, campaign, at, ab_test_until=campaign.ab_test_until + test.duration)
+            after = await change_campaign(
+                connection, campaign, at, ab_test_until=campaign.ab_test_until + test.duration
+            )
             updated = events.Updated(str(after.id), after.name, after.channel, ("abTestUntil",))
             await append(connection, [_public(updated, after, correlation_id, at)])
         case Decision.ASK:
             after = await change_campaign(connection, campaign, at, ab_test_until=None)
             said = "The A/B test has no clear winner and waits for somebody to declare one."
-            alert = events.Alert(str(after.id), after.name, after.channel, rfc3339(at), UNDECIDED, said)
+            alert = events.Alert(
+                str(after.id), after.name, after.channel, rfc3339(at), UNDECIDED, said
+            )
             await append(connection, [_public(alert, after, correlation_id, at)])
         case _:
             assert_never(decision)
@@ -151,15 +209,27 @@ async def conclude(connection: Connection, due: Campaign, evaluation: Evaluation
 
 
 def _won(campaign: Campaign, variant_id: str, at: datetime, **more: Any) -> events.WinnerDeclared:
-    return events.WinnerDeclared(str(campaign.id), campaign.name, campaign.channel, variant_id, rfc3339(at), **more)
+    return events.WinnerDeclared(
+        str(campaign.id), campaign.name, campaign.channel, variant_id, rfc3339(at), **more
+    )
 
 
-async def _release(connection: Connection, campaign: Campaign, event: events.WinnerDeclared, correlation_id: str, at: datetime) -> Campaign:
+async def _release(
+    connection: Connection,
+    campaign: Campaign,
+    event: events.WinnerDeclared,
+    correlation_id: str,
+    at: datetime,
+) -> Campaign:
     """The rest of the audience gets the winner, throttled as any other recipients."""
     winner = event.variant_id
-    statement = "UPDATE campaign_variants SET is_winner = true WHERE campaign_id = $1 AND variant_id = $2"
+    statement = (
+        "UPDATE campaign_variants SET is_winner = true WHERE campaign_id = $1 AND variant_id = $2"
+    )
     await connection.execute(statement, campaign.id, winner)
-    after = await change_campaign(connection, campaign, at, winner_variant_id=winner, ab_test_until=None)
+    after = await change_campaign(
+        connection, campaign, at, winner_variant_id=winner, ab_test_until=None
+    )
     records: Sequence[Outgoing] = [_public(event, after, correlation_id, at)]
     if after.status in _SENDING:
         release = SpansReleased(tenant_id=after.tenant_id, number=after.number, variant_id=winner)
@@ -168,7 +238,9 @@ async def _release(connection: Connection, campaign: Campaign, event: events.Win
     return after
 
 
-def _public(event: events.LifecycleEvent, campaign: Campaign, correlation_id: str, at: datetime) -> Outgoing:
+def _public(
+    event: events.LifecycleEvent, campaign: Campaign, correlation_id: str, at: datetime
+) -> Outgoing:
     return lifecycle(event, campaign.tenant_id, campaign.id, campaign.version, correlation_id, at)
 
 
@@ -183,5 +255,12 @@ async def _record(
 ) -> None:
     await connection.execute(
         "INSERT INTO ab_test_decisions (campaign_id, at, decision, variant_id, decided_by, evaluation) VALUES ($1, $2, $3, $4, $5, $6)",
-        *(campaign.id, at, decision, variant_id, actor, None if evaluation is None else msgspec.to_builtins(evaluation)),
+        *(
+            campaign.id,
+            at,
+            decision,
+            variant_id,
+            actor,
+            None if evaluation is None else msgspec.to_builtins(evaluation),
+        ),
     )

@@ -1,4 +1,6 @@
-"""Campaign rows: one frozen value per row, how it is read, locked, changed and listed, and how the API spells it."""
+"""Campaign rows: one frozen value per row, how it is read, locked, changed and listed, and how the
+API spells it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from tables.campaigns.lifecycle import Status
 from tables.database.connection import Connection
 from tables.database.search import containing
 
-INTERNAL = frozenset({"number", "keyEpoch", "correlationId", "waitsBelow", "nextOccurrenceAt", "occurrenceAt"})
+INTERNAL = frozenset(
+    {"number", "keyEpoch", "correlationId", "waitsBelow", "nextOccurrenceAt", "occurrenceAt"}
+)
 _FILTERS = """
   FROM campaigns
  WHERE tenant_id = $1 AND deleted_at IS NULL
@@ -28,7 +32,9 @@ _FILTERS = """
 
 
 class Campaign(Record, frozen=True, omit_defaults=False):
-    """One row. `version` grows by one with every change and is the ETag; `number` is the campaign's name on the wire of messages."""
+    """One row. `version` grows by one with every change and is the ETag; `number` is the campaign's
+    name on the wire of messages.
+    """
 
     id: UUID
     number: int
@@ -86,7 +92,9 @@ def of_row(row: asyncpg.Record) -> Campaign:
 
 
 def presented(campaign: Campaign) -> dict[str, Any]:
-    """The campaign as the API spells it: camelCase, RFC 3339 with milliseconds, every field of the specification, nulls included."""
+    """The campaign as the API spells it: camelCase, RFC 3339 with milliseconds, every field of the
+    specification, nulls included.
+    """
     fields: dict[str, Any] = msgspec.to_builtins(campaign, builtin_types=(datetime,))
     return {name: _plain(value) for name, value in fields.items() if name not in INTERNAL}
 
@@ -103,7 +111,9 @@ async def get_campaign(connection: Connection, tenant: str, campaign_id: UUID) -
 
 
 async def lock_campaign(connection: Connection, tenant: str, campaign_id: UUID) -> Campaign:
-    """`get_campaign`, and nobody else changes the row until this transaction ends: that is what orders the outbox per campaign."""
+    """`get_campaign`, and nobody else changes the row until this transaction ends: that is what
+    orders the outbox per campaign.
+    """
     return await _one(connection, "FOR NO KEY UPDATE", tenant, campaign_id)
 
 
@@ -118,13 +128,17 @@ async def _one(connection: Connection, lock: str, tenant: str, campaign_id: UUID
 async def insert_campaign(connection: Connection, **columns: Any) -> Campaign:
     """A new row in its first version."""
     names, places = ", ".join(columns), ", ".join(f"${n}" for n in range(1, len(columns) + 1))
-    row = await connection.fetchrow(f"INSERT INTO campaigns ({names}) VALUES ({places}) RETURNING {_COLUMNS}", *columns.values())
+    row = await connection.fetchrow(
+        f"INSERT INTO campaigns ({names}) VALUES ({places}) RETURNING {_COLUMNS}", *columns.values()
+    )
     assert row is not None
     return of_row(row)
 
 
 async def insert_child(connection: Connection, **columns: Any) -> Campaign | None:
-    """A new child of a series; None when this occurrence (parent_id, occurrence_at) has one already."""
+    """A new child of a series; None when this occurrence (parent_id, occurrence_at) has one
+    already.
+    """
     names, places = ", ".join(columns), ", ".join(f"${n}" for n in range(1, len(columns) + 1))
     row = await connection.fetchrow(
         f"INSERT INTO campaigns ({names}) VALUES ({places})"
@@ -134,7 +148,9 @@ async def insert_child(connection: Connection, **columns: Any) -> Campaign | Non
     return None if row is None else of_row(row)
 
 
-async def change_campaign(connection: Connection, campaign: Campaign, at: datetime, **columns: Any) -> Campaign:
+async def change_campaign(
+    connection: Connection, campaign: Campaign, at: datetime, **columns: Any
+) -> Campaign:
     """Set columns of a row that the caller has locked; the campaign as its next version."""
     assignments = "".join(f", {name} = ${n}" for n, name in enumerate(columns, 3))
     row = await connection.fetchrow(
@@ -158,21 +174,27 @@ async def list_campaigns(
     search: str | None = None,
     parent_id: UUID | None = None,
 ) -> tuple[list[Campaign], int]:
-    """A page, newest first, and how many there are; `search` finds a part of the name, whatever its case.
+    """A page, newest first, and how many there are; `search` finds a part of the name, whatever its
+    case.
 
-    Raises CampaignError for a page outside 1..10,000, a size outside 1..100, and for a status or channel that does not exist.
+    Raises CampaignError for a page outside 1..10,000, a size outside 1..100, and for a status or
+    channel that does not exist.
     """
     _check(page, page_size, status, channel)
     filters = (tenant, status, channel, containing(search), parent_id)
     total = await connection.fetchval(f"SELECT count(*) {_FILTERS}", *filters)
     rows = await connection.fetch(
-        f"SELECT {_COLUMNS} {_FILTERS} ORDER BY created_at DESC, id DESC LIMIT $6 OFFSET $7", *filters, page_size, (page - 1) * page_size
+        f"SELECT {_COLUMNS} {_FILTERS} ORDER BY created_at DESC, id DESC LIMIT $6 OFFSET $7",
+        *filters,
+        page_size,
+        (page - 1) * page_size,
     )
     return [of_row(row) for row in rows], total
 
 
 async def count_running(connection: Connection, tenant: str) -> int:
-    """How many campaigns of the tenant are running; exact while the caller holds the tenant's row (`lock_tenant`).
+    """How many campaigns of the tenant are running; exact while the caller holds the tenant's row
+    (`lock_tenant`).
 
     A series sends nothing itself: its children count.
     """
@@ -181,8 +203,13 @@ async def count_running(connection: Connection, tenant: str) -> int:
 
 
 async def lock_tenant(connection: Connection, tenant: str) -> None:
-    """Starts of one tenant wait for each other here. Take it before the campaign's row. Raises NotFoundError."""
-    if await connection.fetchval("SELECT 1 FROM tenants WHERE id = $1 FOR NO KEY UPDATE", tenant) is None:
+    """Starts of one tenant wait for each other here. Take it before the campaign's row. Raises
+    NotFoundError.
+    """
+    if (
+        await connection.fetchval("SELECT 1 FROM tenants WHERE id = $1 FOR NO KEY UPDATE", tenant)
+        is None
+    ):
         raise NotFoundError(f"There is no tenant {tenant}.")
 
 
@@ -197,4 +224,6 @@ def _check(page: int, page_size: int, status: str | None, channel: str | None) -
     if channel is not None and channel not in get_args(Channel):
         wrong.append(FieldError("channel", f"one of {', '.join(get_args(Channel))}"))
     if wrong:
-        raise CampaignError("; ".join(f"{error.field}: {error.message}" for error in wrong), errors=tuple(wrong))
+        raise CampaignError(
+            "; ".join(f"{error.field}: {error.message}" for error in wrong), errors=tuple(wrong)
+        )

@@ -1,4 +1,6 @@
-"""What a campaign says: its template's content and its variants', as they are until it starts, and as they were then ever after."""
+"""What a campaign says: its template's content and its variants', as they are until it starts, and
+as they were then ever after.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _FIXED = "SELECT variant_id, campaign_name, content FROM campaign_contents WHERE
 
 
 class Said(Record, frozen=True):
-    """What is sent under a variant; None is the campaign itself. `content` is None where there is no such template."""
+    """What is sent under a variant; None is the campaign itself. `content` is None where there is
+    no such template.
+    """
 
     variant_id: str | None
     campaign_name: str
@@ -30,7 +34,9 @@ class Said(Record, frozen=True):
 
 
 async def fix_contents(connection: Connection, campaign_id: UUID) -> None:
-    """From this transaction's commit on the campaign says what it says now. A repeat changes nothing."""
+    """From this transaction's commit on the campaign says what it says now. A repeat changes
+    nothing.
+    """
     await connection.execute(
         "INSERT INTO campaign_contents (campaign_id, variant_id, campaign_name, content)"
         f" SELECT $1, variant_id, campaign_name, content FROM ({_PRESENT}) AS present ON CONFLICT DO NOTHING",
@@ -39,7 +45,11 @@ async def fix_contents(connection: Connection, campaign_id: UUID) -> None:
 
 
 async def contents(connection: Connection, campaign_id: UUID) -> Sequence[Said]:
-    """The campaign's own first, then its variants by id: the fixed ones, and before it has started the present ones."""
+    """The campaign's own first, then its variants by id: the fixed ones, and before it has started
+    the present ones.
+    """
     order = 'ORDER BY variant_id COLLATE "C" NULLS FIRST'
-    rows = await connection.fetch(f"{_FIXED} {order}", campaign_id) or await connection.fetch(f"{_PRESENT} {order}", campaign_id)
+    rows = await connection.fetch(f"{_FIXED} {order}", campaign_id) or await connection.fetch(
+        f"{_PRESENT} {order}", campaign_id
+    )
     return [Said(**row) for row in rows]

@@ -22,7 +22,8 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-# What an update may change, by status; the rest of the fields is fixed once recipients depend on it.
+# What an update may change, by status; the rest of the fields is fixed once recipients depend on
+# it.
 _ALWAYS = frozenset({"name", "description"})
 _EDITABLE: Mapping[Status, frozenset[str]] = {
     Status.RUNNING: _ALWAYS | {"throttle_config"},
@@ -48,7 +49,8 @@ _DELETABLE = frozenset({Status.DRAFT, Status.SCHEDULED, Status.COMPLETED, Status
 
 
 def transition(status: Status | None, verb: Verb) -> Status:
-    """The status after `verb`; None stands for a campaign that does not exist yet. A scheduled campaign that is deleted is cancelled first.
+    """The status after `verb`; None stands for a campaign that does not exist yet. A scheduled
+    campaign that is deleted is cancelled first.
 
     Raises IllegalTransitionError, which names both states.
     """
@@ -63,22 +65,36 @@ def transition(status: Status | None, verb: Verb) -> Status:
     if verb is Verb.DELETE:
         if status in _DELETABLE:
             return Status.CANCELLED if status is Status.SCHEDULED else status
-        raise IllegalTransitionError(f"The campaign is {status} and cannot be deleted: cancel it first. {_needs(_DELETABLE)}")
+        raise IllegalTransitionError(
+            f"The campaign is {status} and cannot be deleted: cancel it first. {_needs(_DELETABLE)}"
+        )
     if verb in _STAYS:
         if status in _STAYS[verb]:
             return status
-        raise IllegalTransitionError(f"The campaign is {status}, which does not allow {verb}. {_needs(_STAYS[verb])}")
+        raise IllegalTransitionError(
+            f"The campaign is {status}, which does not allow {verb}. {_needs(_STAYS[verb])}"
+        )
     sources, target = _MOVES[verb]
     if status in sources:
         return target
-    hint = " A draft is deleted, not cancelled." if (status, verb) == (Status.DRAFT, Verb.CANCEL) else ""
-    raise IllegalTransitionError(f"The campaign is {status} and cannot become {target} by {verb}. {_needs(sources)}{hint}")
+    hint = (
+        " A draft is deleted, not cancelled."
+        if (status, verb) == (Status.DRAFT, Verb.CANCEL)
+        else ""
+    )
+    raise IllegalTransitionError(
+        f"The campaign is {status} and cannot become {target} by {verb}. {_needs(sources)}{hint}"
+    )
 
 
 def check_editable(status: Status, fields: frozenset[str]) -> None:
-    """Raises IllegalTransitionError when an update may not change one of these columns in this status."""
+    """Raises IllegalTransitionError when an update may not change one of these columns in this
+    status.
+    """
     if fixed := fields - _EDITABLE.get(status, fields):
-        wanted, allowed = (", ".join(sorted(map(to_camel, names))) for names in (fixed, _EDITABLE[status]))
+        wanted, allowed = (
+            ", ".join(sorted(map(to_camel, names))) for names in (fixed, _EDITABLE[status])
+        )
         open_in = frozenset(other for other in Status if fixed <= _EDITABLE.get(other, fixed))
         raise IllegalTransitionError(
             f"The campaign is {status}: {wanted} can no longer be changed, only {allowed}. For {wanted} {_needs(open_in).lower()}"

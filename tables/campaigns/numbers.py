@@ -1,4 +1,6 @@
-"""What a campaign number stands for: the fields that never change once a campaign has started, kept in memory."""
+"""What a campaign number stands for: the fields that never change once a campaign has started, kept
+in memory.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a series looks like from outside: the sum of its children, which of them there are, and what comes next."""
+"""What a series looks like from outside: the sum of its children, which of them there are, and what
+comes next.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,11 @@ from tables.database.connection import Connection
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """`numbers` of the children that have started and `total_recipients`, their sum; deleted ones included: what they sent stays sent.
+    """`numbers` of the children that have started and `total_recipients`, their sum; deleted ones
+    included: what they sent stays sent.
 
-    `next_at`: when the next child starts; None when the series is not running or has no occurrence left.
+    `next_at`: when the next child starts; None when the series is not running or has no occurrence
+    left.
     """
 
     numbers: tuple[int, ...] = ()
@@ -29,8 +33,12 @@ class Family:
     next_at: datetime | None = None
 
 
-async def families(connection: Connection, tenant: str, campaigns: Iterable[Campaign]) -> Mapping[UUID, Family]:
-    """The family of each of these campaigns that is a series; one query for all, none when there is no series."""
+async def families(
+    connection: Connection, tenant: str, campaigns: Iterable[Campaign]
+) -> Mapping[UUID, Family]:
+    """The family of each of these campaigns that is a series; one query for all, none when there is
+    no series.
+    """
     series = {campaign.id: campaign for campaign in campaigns if campaign.type == RECURRING}
     if not series:
         return {}
@@ -46,12 +54,18 @@ async def families(connection: Connection, tenant: str, campaigns: Iterable[Camp
 
 
 def _family(series: Campaign, row: asyncpg.Record | None) -> Family:
-    numbers, total, of_children = ((), 0, None) if row is None else (tuple(row["numbers"]), row["total"], row["next_at"])
+    numbers, total, of_children = (
+        ((), 0, None) if row is None else (tuple(row["numbers"]), row["total"], row["next_at"])
+    )
     instants = [at for at in (of_children, series.next_occurrence_at) if at is not None]
-    return Family(numbers, total, min(instants, default=None) if series.status is Status.RUNNING else None)
+    return Family(
+        numbers, total, min(instants, default=None) if series.status is Status.RUNNING else None
+    )
 
 
-async def newest_children(connection: Connection, tenant: str, series_id: UUID, limit: int) -> list[Campaign]:
+async def newest_children(
+    connection: Connection, tenant: str, series_id: UUID, limit: int
+) -> list[Campaign]:
     """By occurrence, the latest first."""
     rows = await connection.fetch(
         "SELECT * FROM campaigns WHERE tenant_id = $1 AND parent_id = $2 AND deleted_at IS NULL ORDER BY occurrence_at DESC, id LIMIT $3",
@@ -69,7 +83,8 @@ class Outlook:
 
 
 async def outlook(connection: Connection, series: Campaign, at: datetime, count: int) -> Outlook:
-    """The next `count` occurrences at most: from now, or from the `scheduledAt` of a series that has not begun. None of one that is over.
+    """The next `count` occurrences at most: from now, or from the `scheduledAt` of a series that
+    has not begun. None of one that is over.
 
     An occurrence whose child was cancelled is left out.
     """
@@ -86,6 +101,10 @@ async def outlook(connection: Connection, series: Campaign, at: datetime, count:
     recurrence, start = Recurrence.stored(series.recurring_schedule), at
     if series.started_at is None and series.scheduled_at is not None:
         start = max(at, series.scheduled_at - timedelta(microseconds=1))
-    left = count if recurrence.max_occurrences is None else min(count, recurrence.max_occurrences - sent)
+    left = (
+        count
+        if recurrence.max_occurrences is None
+        else min(count, recurrence.max_occurrences - sent)
+    )
     occurrences = (one for one in recurrence.after(start) if one not in row["cancelled"])
     return Outlook(sent, tuple(islice(occurrences, max(0, left))))

@@ -1,4 +1,6 @@
-"""The rules of times: which instant a body's local time is, and whether a schedule may be stored. Pure."""
+"""The rules of times: which instant a body's local time is, and whether a schedule may be stored.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,14 @@ _DEFAULT_LATENESS = timedelta(days=1)
 _duration = TypeAdapter(timedelta).validate_python
 
 
-def times_of(body: CampaignCreate | CampaignUpdate, at: datetime, zone: str | None) -> dict[str, Any]:
-    """The columns `scheduled_at` and `recurring_schedule`, if the body gives them. Local times are in its `timezone`, else in `zone`.
+def times_of(
+    body: CampaignCreate | CampaignUpdate, at: datetime, zone: str | None
+) -> dict[str, Any]:
+    """The columns `scheduled_at` and `recurring_schedule`, if the body gives them. Local times are
+    in its `timezone`, else in `zone`.
 
-    Raises CampaignError, also when the schedule recurs too often or not at all in the year after `at`.
+    Raises CampaignError, also when the schedule recurs too often or not at all in the year after
+    `at`.
     """
     zone = (body.timezone if "timezone" in body.model_fields_set else zone) or "UTC"
     columns: dict[str, Any] = {}
@@ -46,10 +52,14 @@ def instant_of(time: datetime, zone: str, field: str) -> datetime:
 
 
 def check_recurrence(schedule: dict[str, Any], start: datetime) -> Recurrence:
-    """The schedule of a series that begins at `start`. Raises CampaignError that names the rule and its limit."""
+    """The schedule of a series that begins at `start`. Raises CampaignError that names the rule and
+    its limit.
+    """
     recurrence = Recurrence.stored(schedule)
     if recurrence.end_at is not None and recurrence.end_at <= start:
-        raise broken(FieldError("recurringSchedule.endAt", "must be later than the beginning of the series"))
+        raise broken(
+            FieldError("recurringSchedule.endAt", "must be later than the beginning of the series")
+        )
     try:
         check_spacing(recurrence, start)
     except ValueError as error:

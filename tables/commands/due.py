@@ -1,4 +1,6 @@
-"""Starting what is due: each campaign in a transaction on locked rows (tenant, series, campaign), so that two schedulers start it once."""
+"""Starting what is due: each campaign in a transaction on locked rows (tenant, series, campaign),
+so that two schedulers start it once.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ _RUNNING = "(SELECT count(*) FROM campaigns r WHERE r.tenant_id = c.tenant_id AN
 
 @dataclass(frozen=True)
 class Due:
-    """A campaign whose time has come. `is_waiting`: it has been met before, when too many campaigns of its tenant were running."""
+    """A campaign whose time has come. `is_waiting`: it has been met before, when too many campaigns
+    of its tenant were running.
+    """
 
     id: UUID
     tenant_id: str
@@ -52,7 +56,9 @@ class Settled:
             change.log()
 
 
-async def due_campaigns(connection: Connection, settings: Settings, at: datetime, limit: int = 10_000) -> list[Due]:
+async def due_campaigns(
+    connection: Connection, settings: Settings, at: datetime, limit: int = 10_000
+) -> list[Due]:
     """The longest due first. One that waits for room is among them only if there is some."""
     rows = await connection.fetch(
         f"SELECT c.id, c.tenant_id, c.parent_id, c.waits_below IS NOT NULL AS is_waiting {_OPEN} AND c.scheduled_at <= $1"
@@ -63,14 +69,19 @@ async def due_campaigns(connection: Connection, settings: Settings, at: datetime
 
 
 async def next_due(connection: Connection) -> datetime | None:
-    """When the next campaign is due, the past included; one that waits for room counts only if there is some."""
+    """When the next campaign is due, the past included; one that waits for room counts only if
+    there is some.
+    """
     statement = f"SELECT c.scheduled_at {_OPEN} AND (c.waits_below IS NULL OR {_RUNNING} < c.waits_below) ORDER BY c.scheduled_at LIMIT 1"
     found: datetime | None = await connection.fetchval(statement)
     return found
 
 
-async def settle(connection: Connection, settings: Settings, due: Due, at: datetime, sent: SentSoFar) -> Settled:
-    """Start it, or say why not: no room (it waits), missed by more than `maxLateness`, superseded by a later occurrence, or impossible.
+async def settle(
+    connection: Connection, settings: Settings, due: Due, at: datetime, sent: SentSoFar
+) -> Settled:
+    """Start it, or say why not: no room (it waits), missed by more than `maxLateness`, superseded
+    by a later occurrence, or impossible.
 
     "gone": somebody else has settled or holds it.
     """
@@ -86,7 +97,9 @@ async def settle(connection: Connection, settings: Settings, due: Due, at: datet
     return Settled(settled.outcome, (*made, *settled.changes))
 
 
-async def _settled(connection: Connection, settings: Settings, campaign: Campaign, at: datetime, sent: SentSoFar) -> Settled:
+async def _settled(
+    connection: Connection, settings: Settings, campaign: Campaign, at: datetime, sent: SentSoFar
+) -> Settled:
     if campaign.type != RECURRING:  # the occurrences of a series are judged, not its beginning
         if await _is_superseded(connection, campaign, at):
             return await _give_up(connection, settings, campaign, "missed-occurrence", at, sent)
@@ -94,20 +107,42 @@ async def _settled(connection: Connection, settings: Settings, campaign: Campaig
         if campaign.waits_below is None and at - campaign.scheduled_at > max_lateness(campaign):
             return await _give_up(connection, settings, campaign, "missed-schedule", at, sent)
         if await count_running(connection, campaign.tenant_id) >= settings.max_running:
-            await connection.execute("UPDATE campaigns SET waits_below = $2 WHERE id = $1", campaign.id, settings.max_running)
+            await connection.execute(
+                "UPDATE campaigns SET waits_below = $2 WHERE id = $1",
+                campaign.id,
+                settings.max_running,
+            )
             return Settled("waiting")
     command = Command(Verb.START, campaign.tenant_id, _correlation_id(campaign), campaign.id, at=at)
     answer = await execute(connection, settings, command, scope="command", sent=sent)
     if answer.refusal is None:
         return Settled("started", answer.changes)
-    return await _give_up(connection, settings, campaign, f"cannot-start: {answer.refusal.detail}", at, sent)
+    return await _give_up(
+        connection, settings, campaign, f"cannot-start: {answer.refusal.detail}", at, sent
+    )
 
 
-async def _give_up(connection: Connection, settings: Settings, campaign: Campaign, reason: str, at: datetime, sent: SentSoFar) -> Settled:
+async def _give_up(
+    connection: Connection,
+    settings: Settings,
+    campaign: Campaign,
+    reason: str,
+    at: datetime,
+    sent: SentSoFar,
+) -> Settled:
     """Cancel it, and beside the event of that say that the engine, not a person, did."""
-    reason = "".join(character if character.isprintable() else " " for character in reason)[:_LONGEST_REASON]
+    reason = "".join(character if character.isprintable() else " " for character in reason)[
+        :_LONGEST_REASON
+    ]
     correlation_id = _correlation_id(campaign)
-    command = Command(Verb.CANCEL, campaign.tenant_id, correlation_id, campaign.id, Explanation(reason=reason), at=at)
+    command = Command(
+        Verb.CANCEL,
+        campaign.tenant_id,
+        correlation_id,
+        campaign.id,
+        Explanation(reason=reason),
+        at=at,
+    )
     answer = await execute(connection, settings, command, scope="command", sent=sent)
     answer.result()  # it is scheduled and locked, so nothing can refuse this
     after = await lock_campaign(connection, campaign.tenant_id, campaign.id)
@@ -120,7 +155,9 @@ async def _give_up(connection: Connection, settings: Settings, campaign: Campaig
         return Settled("superseded", answer.changes)
     else:
         event = events.Failed(*named, 0, reason)
-    await append(connection, [lifecycle(event, after.tenant_id, after.id, after.version, correlation_id, at)])
+    await append(
+        connection, [lifecycle(event, after.tenant_id, after.id, after.version, correlation_id, at)]
+    )
     return Settled("missed" if reason == "missed-schedule" else "failed", answer.changes)
 
 
@@ -131,7 +168,9 @@ async def _running_series(connection: Connection, due: Due) -> Campaign | None:
 
 
 async def _claimed(connection: Connection, due: Due, at: datetime) -> Campaign | None:
-    """The row, if it is still scheduled and due, and nobody is at it: who is will decide, or leave it to the next run."""
+    """The row, if it is still scheduled and due, and nobody is at it: who is will decide, or leave
+    it to the next run.
+    """
     row = await connection.fetchrow(
         "SELECT * FROM campaigns WHERE tenant_id = $1 AND id = $2 AND status = 'scheduled' AND deleted_at IS NULL AND scheduled_at <= $3"
         " FOR NO KEY UPDATE SKIP LOCKED",
@@ -141,7 +180,9 @@ async def _claimed(connection: Connection, due: Due, at: datetime) -> Campaign |
 
 
 async def _is_superseded(connection: Connection, campaign: Campaign, at: datetime) -> bool:
-    """Whether a later occurrence of its series has come due, too: of several missed ones only the latest is sent."""
+    """Whether a later occurrence of its series has come due, too: of several missed ones only the
+    latest is sent.
+    """
     if campaign.parent_id is None or campaign.occurrence_at is None:
         return False
     return bool(

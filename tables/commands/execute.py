@@ -1,4 +1,6 @@
-"""Carries out a command, REST's or Kafka's: first answer again for a repeat, one transaction for the change, its events and its answer."""
+"""Carries out a command, REST's or Kafka's: first answer again for a repeat, one transaction for
+the change, its events and its answer.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,18 @@ def nothing_known(tenant: str, number: int) -> int:
 
 
 async def run(
-    pool: asyncpg.Pool, settings: Settings, command: Command, *, scope: Scope, key: str = "", sent: SentSoFar = nothing_known
+    pool: asyncpg.Pool,
+    settings: Settings,
+    command: Command,
+    *,
+    scope: Scope,
+    key: str = "",
+    sent: SentSoFar = nothing_known,
 ) -> Answer:
     """`execute` in a transaction of its own; what changed is logged once it is committed.
 
-    A refusal is an answer, too (`Answer.result` raises it). Raises DependencyDownError when PostgreSQL does not answer.
+    A refusal is an answer, too (`Answer.result` raises it). Raises DependencyDownError when
+    PostgreSQL does not answer.
     """
     with translated():
         async with pool.acquire() as connection, connection.transaction():
@@ -38,7 +47,9 @@ async def run(
     return answer
 
 
-async def known_answer(connection: Connection, command: Command, *, scope: Scope, key: str) -> Answer | None:
+async def known_answer(
+    connection: Connection, command: Command, *, scope: Scope, key: str
+) -> Answer | None:
     """What a repeat of the command gets; None for one that is new. Nothing is carried out."""
     try:
         return await answers.recall(connection, _identity(command, scope, key), command.at)
@@ -47,9 +58,16 @@ async def known_answer(connection: Connection, command: Command, *, scope: Scope
 
 
 async def execute(
-    connection: Connection, settings: Settings, command: Command, *, scope: Scope, key: str = "", sent: SentSoFar = nothing_known
+    connection: Connection,
+    settings: Settings,
+    command: Command,
+    *,
+    scope: Scope,
+    key: str = "",
+    sent: SentSoFar = nothing_known,
 ) -> Answer:
-    """Carry out a command in the caller's transaction. With a `key` (correlationId, Idempotency-Key) a repeat gets the first answer.
+    """Carry out a command in the caller's transaction. With a `key` (correlationId,
+    Idempotency-Key) a repeat gets the first answer.
 
     Nothing of a refused command stays but the answer.
     """
@@ -72,16 +90,23 @@ async def _carry_out(task: Task) -> Answer:
         return Answer(201, campaign.id, campaign.number, presented(campaign))
     if command.campaign_id is None:
         raise broken(FieldError("campaignId", "is needed"))
-    if command.verb in (Verb.START, Verb.RESUME):  # the tenant's row before the campaign's, or two starts could deadlock
+    if command.verb in (
+        Verb.START,
+        Verb.RESUME,
+    ):  # the tenant's row before the campaign's, or two starts could deadlock
         await lock_tenant(task.connection, command.tenant_id)
     before = await lock_campaign(task.connection, command.tenant_id, command.campaign_id)
     if command.if_match is not None and command.if_match != before.version:
-        raise PreconditionFailedError(f"The campaign is at version {before.version}, If-Match names {command.if_match}.")
+        raise PreconditionFailedError(
+            f"The campaign is at version {before.version}, If-Match names {command.if_match}."
+        )
     if command.verb is Verb.TRIGGER:
         return await trigger(task.connection, task.settings, command, before)
     changing = series_verbs.CHANGES if before.type == RECURRING else verbs.CHANGES
     after = await changing[command.verb](task, before, transition(before.status, command.verb))
-    change = Change(command.tenant_id, command.correlation_id, after.id, before.status, after.status)
+    change = Change(
+        command.tenant_id, command.correlation_id, after.id, before.status, after.status
+    )
     changes = (*((change,) if before.status is not after.status else ()), *task.changes)
     if command.verb is Verb.DELETE:
         return Answer(204, after.id, after.number, changes=changes)

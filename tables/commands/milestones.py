@@ -1,6 +1,8 @@
-"""What the throttle reports of a campaign that is being sent: the sample is out, everything is sent.
+"""What the throttle reports of a campaign that is being sent: the sample is out, everything is
+sent.
 
-Each is a row change with its outbox records in the transaction of the caller, idempotent by the campaign's state.
+Each is a row change with its outbox records in the transaction of the caller, idempotent by the
+campaign's state.
 """
 
 from __future__ import annotations
@@ -33,27 +35,51 @@ class Reported:
             self.change.log()
 
 
-async def finished(connection: Connection, tenant: str, campaign_id: UUID, *, sent: int, skipped: int, at: datetime) -> Reported:
-    """Every recipient has been sent to or skipped: complete the campaign, running or paused. A repeat changes nothing.
+async def finished(
+    connection: Connection, tenant: str, campaign_id: UUID, *, sent: int, skipped: int, at: datetime
+) -> Reported:
+    """Every recipient has been sent to or skipped: complete the campaign, running or paused. A
+    repeat changes nothing.
 
     Raises NotFoundError.
     """
     before = await lock_campaign(connection, tenant, campaign_id)
     if before.status not in _SENDING:
         return Reported(before)
-    columns = {"status": Status.COMPLETED, "completed_at": at, "sent_count": sent, "skipped_count": skipped, "status_reason": None}
+    columns = {
+        "status": Status.COMPLETED,
+        "completed_at": at,
+        "sent_count": sent,
+        "skipped_count": skipped,
+        "status_reason": None,
+    }
     is_tested = before.ab_test_config is not None and sent + skipped > 0
-    if is_tested and before.sample_sent_at is None:  # nobody was held back, or they were released early
+    if (
+        is_tested and before.sample_sent_at is None
+    ):  # nobody was held back, or they were released early
         columns |= clock(before, at)
     after = await change_campaign(connection, before, at, **columns)
     correlation_id = after.correlation_id or str(after.id)
     started = rfc3339(after.started_at or at)
-    event = events.Completed(str(after.id), after.name, after.channel, sent + skipped, sent, skipped, started, rfc3339(at))
-    await append(connection, [lifecycle(event, tenant, after.id, after.version, correlation_id, at)])
+    event = events.Completed(
+        str(after.id),
+        after.name,
+        after.channel,
+        sent + skipped,
+        sent,
+        skipped,
+        started,
+        rfc3339(at),
+    )
+    await append(
+        connection, [lifecycle(event, tenant, after.id, after.version, correlation_id, at)]
+    )
     return Reported(after, Change(tenant, correlation_id, after.id, before.status, after.status))
 
 
-async def sample_sent(connection: Connection, tenant: str, campaign_id: UUID, at: datetime) -> Reported:
+async def sample_sent(
+    connection: Connection, tenant: str, campaign_id: UUID, at: datetime
+) -> Reported:
     """Everything that is not held has been sent; the first time counts. Raises NotFoundError."""
     before = await lock_campaign(connection, tenant, campaign_id)
     if before.status not in _SENDING or before.sample_sent_at is not None:

@@ -1,4 +1,6 @@
-"""The rules of a campaign that need its row or the directory: what a body becomes as columns, and whether that may be stored or started."""
+"""The rules of a campaign that need its row or the directory: what a body becomes as columns, and
+whether that may be stored or started.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ from uuid import UUID
 from pydantic.alias_generators import to_camel
 
 from streams.contracts.ab_tests import AbTest
-from streams.contracts.bodies import CampaignCreate, CampaignUpdate, ThrottleConfig, broken, checked_settings
+from streams.contracts.bodies import (
+    CampaignCreate,
+    CampaignUpdate,
+    ThrottleConfig,
+    broken,
+    checked_settings,
+)
 from streams.contracts.fields import Extra
 from streams.errors import CampaignError, ConflictError, FieldError
 from streams.settings import Settings
@@ -24,10 +32,21 @@ from tables.directory.directory import unknown_segments
 NOT_NULL = frozenset({"name", "channel", "type", "segment_ids", "exclude_segment_ids", "settings"})
 
 
-def columns_of(body: CampaignCreate | CampaignUpdate, at: datetime, zone: str | None = None) -> dict[str, Any]:
-    """Column -> value of everything that the body gives; `settings` as they came, times as instants (`times_of`)."""
-    given = {name: getattr(body, name) for name in (type(body).model_fields if isinstance(body, CampaignCreate) else body.model_fields_set)}
-    columns = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+def columns_of(
+    body: CampaignCreate | CampaignUpdate, at: datetime, zone: str | None = None
+) -> dict[str, Any]:
+    """Column -> value of everything that the body gives; `settings` as they came, times as instants
+    (`times_of`).
+    """
+    given = {
+        name: getattr(body, name)
+        for name in (
+            type(body).model_fields if isinstance(body, CampaignCreate) else body.model_fields_set
+        )
+    }
+    columns = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
+    }
     if isinstance(ab_test := columns.get("ab_test_config"), AbTest):
         columns["ab_test_config"] = ab_test.stored()
     if isinstance(throttle := columns.get("throttle_config"), ThrottleConfig):
@@ -37,8 +56,12 @@ def columns_of(body: CampaignCreate | CampaignUpdate, at: datetime, zone: str | 
     return columns | times_of(body, at, zone)
 
 
-async def check_columns(connection: Connection, tenant: str, channel: str, columns: Mapping[str, Any], extra: Extra) -> dict[str, Any]:
-    """The columns as they are stored. Raises CampaignError that names every broken rule; an id of another tenant is unknown."""
+async def check_columns(
+    connection: Connection, tenant: str, channel: str, columns: Mapping[str, Any], extra: Extra
+) -> dict[str, Any]:
+    """The columns as they are stored. Raises CampaignError that names every broken rule; an id of
+    another tenant is unknown.
+    """
     errors = [*_unsupported(columns)]
     checked = dict(columns)
     if "settings" in columns:
@@ -47,18 +70,33 @@ async def check_columns(connection: Connection, tenant: str, channel: str, colum
         except CampaignError as error:
             errors += error.errors
     if "segment_ids" in columns and not columns["segment_ids"] and columns.get("type") != TRIGGERED:
-        errors.append(FieldError("segmentIds", "needs at least 1 segment; only a triggered campaign may have none"))
+        errors.append(
+            FieldError(
+                "segmentIds", "needs at least 1 segment; only a triggered campaign may have none"
+            )
+        )
     if columns.get("type") != TRIGGERED and checked.get("settings", {}).get("reentry"):
         errors.append(FieldError("settings.reentry", "only a triggered campaign has it"))
     for name in ("segment_ids", "exclude_segment_ids"):
         if unknown := await unknown_segments(connection, tenant, columns.get(name, ())):
-            errors.append(FieldError(to_camel(name), f"there is no segment {', '.join(map(str, unknown))}"))
-        if columns.get("type") == TRIGGERED and (mirrored := await mirrored_segments(connection, tenant, columns.get(name, ()))):
-            errors.append(FieldError(to_camel(name), f"{', '.join(map(str, mirrored))} is another service's; trigger its members yourself"))
+            errors.append(
+                FieldError(to_camel(name), f"there is no segment {', '.join(map(str, unknown))}")
+            )
+        if columns.get("type") == TRIGGERED and (
+            mirrored := await mirrored_segments(connection, tenant, columns.get(name, ()))
+        ):
+            errors.append(
+                FieldError(
+                    to_camel(name),
+                    f"{', '.join(map(str, mirrored))} is another service's; trigger its members yourself",
+                )
+            )
     if columns.get("template_id"):
         errors += await _template_errors(connection, tenant, channel, columns["template_id"])
     if columns.get("ab_test_config"):
-        errors += await ab_test_rules.refusals(connection, tenant, channel, columns["ab_test_config"])
+        errors += await ab_test_rules.refusals(
+            connection, tenant, channel, columns["ab_test_config"]
+        )
     if errors:
         raise broken(*errors)
     return checked
@@ -67,20 +105,32 @@ async def check_columns(connection: Connection, tenant: str, channel: str, colum
 def check_complete(campaign: Campaign) -> None:
     """Raises CampaignError when something is missing without which it cannot be sent."""
     needed = ("template_id",) if campaign.type == TRIGGERED else ("template_id", "segment_ids")
-    missing = [name for name in needed if not getattr(campaign, name) and not (campaign.ab_test_config and name == "template_id")]
-    errors = [FieldError(to_camel(name), "is needed before the campaign can be scheduled or started") for name in missing]
+    missing = [
+        name
+        for name in needed
+        if not getattr(campaign, name) and not (campaign.ab_test_config and name == "template_id")
+    ]
+    errors = [
+        FieldError(to_camel(name), "is needed before the campaign can be scheduled or started")
+        for name in missing
+    ]
     if errors := errors + ab_test_rules.without_template(campaign):
         raise broken(*errors)
 
 
 async def check_directory(connection: Connection, campaign: Campaign) -> None:
     """Raises CampaignError when a template or segment of the campaign has gone since it was stored."""
-    columns = {name: getattr(campaign, name) for name in ("type", "template_id", "segment_ids", "exclude_segment_ids", "ab_test_config")}
+    columns = {
+        name: getattr(campaign, name)
+        for name in ("type", "template_id", "segment_ids", "exclude_segment_ids", "ab_test_config")
+    }
     await check_columns(connection, campaign.tenant_id, campaign.channel, columns, "ignore")
 
 
 async def check_room(connection: Connection, settings: Settings, tenant: str) -> None:
-    """Raises ConflictError when one more running campaign would be too many. Exact while the caller holds the tenant's row."""
+    """Raises ConflictError when one more running campaign would be too many. Exact while the caller
+    holds the tenant's row.
+    """
     if (count := await count_running(connection, tenant)) >= settings.max_running:
         raise ConflictError(
             f"{count} campaigns of this tenant are running; the limit is {settings.max_running} running campaigns per tenant."
@@ -88,10 +138,15 @@ async def check_room(connection: Connection, settings: Settings, tenant: str) ->
 
 
 def of_type(before: Campaign, columns: Mapping[str, Any]) -> dict[str, Any]:
-    """What the rules of a type look at beside the columns of an update: the type itself, and when it changes, what depends on it."""
+    """What the rules of a type look at beside the columns of an update: the type itself, and when
+    it changes, what depends on it.
+    """
     if columns.get("type", before.type) == before.type:
         return {"type": before.type}
-    return {name: getattr(before, name) for name in ("segment_ids", "settings", "recurring_schedule", "ab_test_config")}
+    return {
+        name: getattr(before, name)
+        for name in ("segment_ids", "settings", "recurring_schedule", "ab_test_config")
+    }
 
 
 def changed_columns(before: Campaign, columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,17 +157,32 @@ def changed_columns(before: Campaign, columns: Mapping[str, Any]) -> dict[str, A
 def _unsupported(columns: Mapping[str, Any]) -> Iterable[FieldError]:
     kind, schedule = columns.get("type", "one_time"), columns.get("recurring_schedule")
     if kind == RECURRING and schedule is None and "recurring_schedule" in columns:
-        yield FieldError("recurringSchedule", 'a recurring campaign needs it, such as {"cron": "0 9 * * 1", "timezone": "Europe/Berlin"}')
+        yield FieldError(
+            "recurringSchedule",
+            'a recurring campaign needs it, such as {"cron": "0 9 * * 1", "timezone": "Europe/Berlin"}',
+        )
     if kind != RECURRING and schedule is not None:
         yield FieldError("recurringSchedule", f"a {kind} campaign has none, only a recurring one")
     if columns.get("ab_test_config") is not None and kind == TRIGGERED:
-        yield FieldError("abTestConfig", "a triggered campaign has none: it has no audience to take a sample of")
+        yield FieldError(
+            "abTestConfig", "a triggered campaign has none: it has no audience to take a sample of"
+        )
 
 
-async def _template_errors(connection: Connection, tenant: str, channel: str, template_id: UUID) -> Iterable[FieldError]:
+async def _template_errors(
+    connection: Connection, tenant: str, channel: str, template_id: UUID
+) -> Iterable[FieldError]:
     # FOR KEY SHARE: it cannot be deleted before this transaction has made its use visible
     statement = "SELECT channel FROM templates WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL FOR KEY SHARE"
     found = await connection.fetchval(statement, tenant, template_id)
     if found is None:
         return [FieldError("templateId", f"there is no template {template_id}")]
-    return [] if found == channel else [FieldError("templateId", f"is a template for {found}, the campaign's channel is {channel}")]
+    return (
+        []
+        if found == channel
+        else [
+            FieldError(
+                "templateId", f"is a template for {found}, the campaign's channel is {channel}"
+            )
+        ]
+    )

@@ -1,6 +1,8 @@
-"""The verbs on a recurring campaign, the series: they act on it and on its children. Rows are locked in the order tenant, series, child.
+"""The verbs on a recurring campaign, the series: they act on it and on its children. Rows are
+locked in the order tenant, series, child.
 
-The series itself sends nothing and nobody expands it; tables/campaigns/occurrences.py makes its children.
+The series itself sends nothing and nobody expands it; tables/campaigns/occurrences.py makes its
+children.
 """
 
 from __future__ import annotations
@@ -34,13 +36,26 @@ async def _start(task: Task, before: Campaign, target: Status) -> Campaign:
     at = task.command.at
     check_complete(before)
     await check_directory(task.connection, before)
-    is_due = before.status is Status.SCHEDULED and before.scheduled_at is not None and before.scheduled_at <= at
+    is_due = (
+        before.status is Status.SCHEDULED
+        and before.scheduled_at is not None
+        and before.scheduled_at <= at
+    )
     start = before.scheduled_at - _TICK if is_due and before.scheduled_at else at
     recurrence = check_recurrence(before.recurring_schedule or {}, start)
-    columns = {"status": target, "started_at": at, "next_occurrence_at": recurrence.next(start), "status_reason": None}
-    after = await change_campaign(task.connection, before, at, **columns, correlation_id=task.command.correlation_id)
+    columns = {
+        "status": target,
+        "started_at": at,
+        "next_occurrence_at": recurrence.next(start),
+        "status_reason": None,
+    }
+    after = await change_campaign(
+        task.connection, before, at, **columns, correlation_id=task.command.correlation_id
+    )
     scheduled = rfc3339(after.scheduled_at) if is_due and after.scheduled_at else None
-    await task.publish(after, events.Started(str(after.id), after.name, after.channel, 0, rfc3339(at), scheduled))
+    await task.publish(
+        after, events.Started(str(after.id), after.name, after.channel, 0, rfc3339(at), scheduled)
+    )
     return await _go_on(task, after)
 
 
@@ -56,15 +71,25 @@ async def _pause(task: Task, before: Campaign, target: Status) -> Campaign:
     await task.publish(after, (await _of_all(task, after)).event(events.Paused, after))
     for child in await _children(task.connection, after, "c.status = 'running'"):
         paused = await _to_child(task, Verb.PAUSE, child, "series-paused")
-        await task.connection.execute("UPDATE campaigns SET is_paused_by_series = true WHERE id = $1", paused.id)
+        await task.connection.execute(
+            "UPDATE campaigns SET is_paused_by_series = true WHERE id = $1", paused.id
+        )
     return after
 
 
 async def _resume(task: Task, before: Campaign, target: Status) -> Campaign:
-    """Goes on with the children that pausing the series has paused. What came due meanwhile is skipped."""
+    """Goes on with the children that pausing the series has paused. What came due meanwhile is
+    skipped.
+    """
     at, limit = task.command.at, task.settings.max_running
-    children = await _children(task.connection, before, "c.status = 'paused' AND c.is_paused_by_series")
-    if children and (count := await count_running(task.connection, before.tenant_id)) + len(children) > limit:
+    children = await _children(
+        task.connection, before, "c.status = 'paused' AND c.is_paused_by_series"
+    )
+    if (
+        children
+        and (count := await count_running(task.connection, before.tenant_id)) + len(children)
+        > limit
+    ):
         raise ConflictError(
             f"{count} campaigns of this tenant are running and {len(children)} of this series would go on;"
             f" the limit is {limit} running campaigns per tenant."
@@ -73,15 +98,21 @@ async def _resume(task: Task, before: Campaign, target: Status) -> Campaign:
     await task.publish(after, (await _of_all(task, after)).event(events.Resumed, after))
     for child in children:
         await _to_child(task, Verb.RESUME, child, None)
-    for child in await _children(task.connection, after, "c.status = 'scheduled' AND c.scheduled_at <= $3", at):
+    for child in await _children(
+        task.connection, after, "c.status = 'scheduled' AND c.scheduled_at <= $3", at
+    ):
         await _to_child(task, Verb.CANCEL, child, "series-paused")
     if after.next_occurrence_at is not None and after.next_occurrence_at <= at:
-        after = await point_to(task.connection, after, Recurrence.stored(after.recurring_schedule or {}).next(at))
+        after = await point_to(
+            task.connection, after, Recurrence.stored(after.recurring_schedule or {}).next(at)
+        )
     return await _go_on(task, after)
 
 
 async def _cancel(task: Task, before: Campaign, target: Status) -> Campaign:
-    for child in await _children(task.connection, before, "c.status IN ('scheduled', 'running', 'paused')"):
+    for child in await _children(
+        task.connection, before, "c.status IN ('scheduled', 'running', 'paused')"
+    ):
         await _to_child(task, Verb.CANCEL, child, "series-cancelled")
     after = await task.moved(before, target)
     await task.publish(after, (await _of_all(task, after)).event(events.Cancelled, after))
@@ -108,22 +139,38 @@ async def _to_child(task: Task, verb: Verb, child: Campaign, reason: str | None)
     """The same verb as a person would use, with the person's reason or else ours."""
     body = task.command.body
     given = body.reason if isinstance(body, Explanation) else None
-    command = replace(task.command, verb=verb, campaign_id=child.id, body=Explanation(reason=given or reason), if_match=None)
-    after = await verbs.CHANGES[verb](replace(task, command=command), child, transition(child.status, verb))
-    task.changes.append(Change(after.tenant_id, command.correlation_id, after.id, child.status, after.status))
+    command = replace(
+        task.command,
+        verb=verb,
+        campaign_id=child.id,
+        body=Explanation(reason=given or reason),
+        if_match=None,
+    )
+    after = await verbs.CHANGES[verb](
+        replace(task, command=command), child, transition(child.status, verb)
+    )
+    task.changes.append(
+        Change(after.tenant_id, command.correlation_id, after.id, child.status, after.status)
+    )
     return after
 
 
 async def _of_all(task: Task, series: Campaign) -> Task:
     """The task with a live view in which the series has sent what its children have."""
     numbers = await numbers_of(task.connection, series.tenant_id, series.id)
-    return replace(task, sent=lambda tenant, _: sum(task.sent(tenant, number) for number in numbers))
+    return replace(
+        task, sent=lambda tenant, _: sum(task.sent(tenant, number) for number in numbers)
+    )
 
 
-async def _children(connection: Connection, series: Campaign, which: str, *more: Any) -> Sequence[Campaign]:
+async def _children(
+    connection: Connection, series: Campaign, which: str, *more: Any
+) -> Sequence[Campaign]:
     """Those that are not deleted and for which the condition holds, oldest first, locked."""
     statement = (
         "SELECT c.* FROM campaigns c WHERE c.tenant_id = $1 AND c.parent_id = $2 AND c.deleted_at IS NULL"
         f" AND {which} ORDER BY c.number FOR NO KEY UPDATE"
     )
-    return [of_row(row) for row in await connection.fetch(statement, series.tenant_id, series.id, *more)]
+    return [
+        of_row(row) for row in await connection.fetch(statement, series.tenant_id, series.id, *more)
+    ]

@@ -1,9 +1,11 @@
-"""Triggers: contacts join a running triggered campaign, each once per re-entry period, and go out as soon as the limits allow.
+"""Triggers: contacts join a running triggered campaign, each once per re-entry period, and go out
+as soon as the limits allow.
 
-A trigger is one transaction on the locked row of the campaign: rows in the ledger under the next ordinals, the new total, the answer under
-its correlationId, and `SpansAdded` and `RowsReady` in the outbox. Triggers of one campaign so follow each other, and the throttle hears
-of them in that order, after the `Opened` that the start has put into the same outbox. A crash before the commit leaves nothing; after
-it, a repeat finds the answer and adds nothing.
+A trigger is one transaction on the locked row of the campaign: rows in the ledger under the next
+ordinals, the new total, the answer under its correlationId, and `SpansAdded` and `RowsReady` in the
+outbox. Triggers of one campaign so follow each other, and the throttle hears of them in that order,
+after the `Opened` that the start has put into the same outbox. A crash before the commit leaves
+nothing; after it, a repeat finds the answer and adds nothing.
 """
 
 from __future__ import annotations
@@ -44,26 +46,43 @@ def opened(campaign: Campaign, tenant_limits: Limits) -> Opened:
     )
 
 
-async def mirrored_segments(connection: Connection, tenant: str, segments: Collection[UUID]) -> list[UUID]:
-    """Those that are copied from another service when an audience is made, so that nobody knows their members when a trigger comes."""
+async def mirrored_segments(
+    connection: Connection, tenant: str, segments: Collection[UUID]
+) -> list[UUID]:
+    """Those that are copied from another service when an audience is made, so that nobody knows
+    their members when a trigger comes.
+    """
     statement = "SELECT id FROM segments WHERE tenant_id = $1 AND id = ANY($2::uuid[]) AND is_mirrored ORDER BY id"
-    return [row["id"] for row in await connection.fetch(statement, tenant, list(segments))] if segments else []
+    return (
+        [row["id"] for row in await connection.fetch(statement, tenant, list(segments))]
+        if segments
+        else []
+    )
 
 
-async def trigger(connection: Connection, settings: Settings, command: Command, campaign: Campaign) -> Answer:
-    """Take in the contacts that may enter; the answer counts them, and the others by reason. The caller has locked the campaign's row.
+async def trigger(
+    connection: Connection, settings: Settings, command: Command, campaign: Campaign
+) -> Answer:
+    """Take in the contacts that may enter; the answer counts them, and the others by reason. The
+    caller has locked the campaign's row.
 
-    The first reason of these that applies: duplicate (of one in the same trigger), unknown, not-in-segment, excluded, no-address,
-    suppressed, re-entry, recipient-limit. The same correlationId again gets the first answer, whatever the campaign's status is by then.
-    Raises IllegalTransitionError for a campaign that is not triggered or not running, ConflictError when the correlationId named others.
+    The first reason of these that applies: duplicate (of one in the same trigger), unknown,
+    not-in-segment, excluded, no-address, suppressed, re-entry, recipient-limit. The same
+    correlationId again gets the first answer, whatever the campaign's status is by then. Raises
+    IllegalTransitionError for a campaign that is not triggered or not running, ConflictError when
+    the correlationId named others.
     """
     body = command.body
     assert isinstance(body, CampaignTrigger)
     digest = sha256(b"".join(contact.bytes for contact in body.contact_ids)).digest()
-    if (known := await _recall(connection, campaign.id, command.correlation_id, digest)) is not None:
+    if (
+        known := await _recall(connection, campaign.id, command.correlation_id, digest)
+    ) is not None:
         return _answer(campaign, known)
     if campaign.type != TRIGGERED:
-        raise IllegalTransitionError(f"The campaign's type is {campaign.type}: only a {TRIGGERED} campaign can be triggered.")
+        raise IllegalTransitionError(
+            f"The campaign's type is {campaign.type}: only a {TRIGGERED} campaign can be triggered."
+        )
     transition(campaign.status, Verb.TRIGGER)
     outcome = await _enter(connection, settings, command, campaign, body.contact_ids)
     if outcome["accepted"]:
@@ -79,25 +98,46 @@ def _answer(campaign: Campaign, outcome: Mapping[str, Any]) -> Answer:
     return Answer(202, campaign.id, campaign.number, outcome=dict(outcome))
 
 
-async def _recall(connection: Connection, campaign_id: UUID, correlation_id: str, digest: bytes) -> Mapping[str, Any] | None:
+async def _recall(
+    connection: Connection, campaign_id: UUID, correlation_id: str, digest: bytes
+) -> Mapping[str, Any] | None:
     row = await connection.fetchrow(
-        "SELECT request_sha256, answer FROM campaign_triggers WHERE campaign_id = $1 AND correlation_id = $2", campaign_id, correlation_id
+        "SELECT request_sha256, answer FROM campaign_triggers WHERE campaign_id = $1 AND correlation_id = $2",
+        campaign_id,
+        correlation_id,
     )
     if row is None:
         return None
     if row["request_sha256"] != digest:
-        raise ConflictError("This correlationId was used for a trigger with other contacts; a new trigger needs a new one.")
+        raise ConflictError(
+            "This correlationId was used for a trigger with other contacts; a new trigger needs a new one."
+        )
     found: Mapping[str, Any] = row["answer"]
     return found
 
 
-async def _enter(connection: Connection, settings: Settings, command: Command, campaign: Campaign, contacts: list[UUID]) -> dict[str, Any]:
-    """Judge the contacts and write the rows of those who may enter, with the ordinals that follow the total."""
+async def _enter(
+    connection: Connection,
+    settings: Settings,
+    command: Command,
+    campaign: Campaign,
+    contacts: list[UUID],
+) -> dict[str, Any]:
+    """Judge the contacts and write the rows of those who may enter, with the ordinals that follow
+    the total.
+    """
     reentry = Reentry.model_validate(campaign.settings.get("reentry", {}))
     total = campaign.total_recipients or 0
     rows = await connection.fetch(
         _sql(campaign.channel),
-        *(contacts, campaign.tenant_id, campaign.segment_ids, campaign.exclude_segment_ids, campaign.id, campaign.number),
+        *(
+            contacts,
+            campaign.tenant_id,
+            campaign.segment_ids,
+            campaign.exclude_segment_ids,
+            campaign.id,
+            campaign.number,
+        ),
         *(total, settings.max_recipients - total, command.at, reentry.bars_since(command.at)),
     )
     counts = {row["refusal"]: row["count"] for row in rows}
@@ -108,20 +148,29 @@ async def _enter(connection: Connection, settings: Settings, command: Command, c
 
 
 async def _announce(connection: Connection, campaign: Campaign, accepted: int) -> None:
-    # The version stays: it guards what people edit, and at ten triggers a second nobody could edit anything.
+    # The version stays: it guards what people edit, and at ten triggers a second nobody could edit
+    # anything.
     before = campaign.total_recipients or 0
     total, number, tenant = before + accepted, campaign.number, campaign.tenant_id
-    await connection.execute("UPDATE campaigns SET total_recipients = $2 WHERE id = $1", campaign.id, total)
-    added = SpansAdded(tenant_id=tenant, number=number, spans=(Span(start=before, stop=total),), total=total)
+    await connection.execute(
+        "UPDATE campaigns SET total_recipients = $2 WHERE id = $1", campaign.id, total
+    )
+    added = SpansAdded(
+        tenant_id=tenant, number=number, spans=(Span(start=before, stop=total),), total=total
+    )
     ready = RowsReady(tenant_id=tenant, number=number, stop=total)
-    await outbox.append(connection, [outbox.to_throttle(record, campaign.id, total) for record in (added, ready)])
+    await outbox.append(
+        connection, [outbox.to_throttle(record, campaign.id, total) for record in (added, ready)]
+    )
 
 
 @lru_cache
 def _sql(channel: str) -> str:
-    """$1 contacts, $2 tenant, $3 segments, $4 excluded ones, $5 campaign, $6 its number, $7 its total, $8 room, $9 now, $10 re-entry.
+    """$1 contacts, $2 tenant, $3 segments, $4 excluded ones, $5 campaign, $6 its number, $7 its
+    total, $8 room, $9 now, $10 re-entry.
 
-    LATERAL with LIMIT cannot be flattened, so each contact costs six index look-ups whatever the statistics say.
+    LATERAL with LIMIT cannot be flattened, so each contact costs six index look-ups whatever the
+    statistics say.
     """
     member = "SELECT true AS found FROM segment_members m WHERE m.contact_id = a.contact_id AND m.tenant_id = $2 AND m.segment_id"
     suppressed = f"SELECT true AS found FROM suppressions s WHERE s.tenant_id = $2 AND s.channel = '{channel}'"

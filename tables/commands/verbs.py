@@ -1,4 +1,6 @@
-"""The verbs of the lifecycle: each is a row change with its outbox records, in the transaction of the caller, on a row it has locked."""
+"""The verbs of the lifecycle: each is a row change with its outbox records, in the transaction of
+the caller, on a row it has locked.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,13 @@ from pydantic.alias_generators import to_camel
 
 from streams.contracts import events
 from streams.contracts.ab_tests import AbTest, Winner
-from streams.contracts.bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation, broken
+from streams.contracts.bodies import (
+    CampaignCreate,
+    CampaignSchedule,
+    CampaignUpdate,
+    Explanation,
+    broken,
+)
 from streams.contracts.commands import Command, Verb
 from streams.contracts.envelope import rfc3339
 from streams.errors import CampaignError, FieldError
@@ -24,13 +32,23 @@ from tables.campaigns.contents import fix_contents
 from tables.campaigns.lifecycle import Status, check_editable
 from tables.campaigns.times import RECURRING, check_recurrence, instant_of
 from tables.commands.answers import Change
-from tables.commands.rules import changed_columns, check_columns, check_complete, check_directory, check_room, columns_of, of_type
+from tables.commands.rules import (
+    changed_columns,
+    check_columns,
+    check_complete,
+    check_directory,
+    check_room,
+    columns_of,
+    of_type,
+)
 from tables.commands.triggers import TRIGGERED, opened
 from tables.database.connection import Connection
 from tables.database.outbox import Outgoing, append, lifecycle, to_expand, to_throttle
 from tables.tenants.tenants import get_tenant
 
-SentSoFar = Callable[[str, int], int]  # (tenant, campaign number) -> messages sent, from a live view
+SentSoFar = Callable[
+    [str, int], int
+]  # (tenant, campaign number) -> messages sent, from a live view
 M = TypeVar("M", events.Paused, events.Resumed, events.Cancelled)
 
 
@@ -42,10 +60,21 @@ class Task:
     settings: Settings
     command: Command
     sent: SentSoFar
-    changes: list[Change] = field(default_factory=list)  # of other campaigns on the way, to be logged after the commit
+    changes: list[Change] = field(
+        default_factory=list
+    )  # of other campaigns on the way, to be logged after the commit
 
-    async def publish(self, campaign: Campaign, event: events.LifecycleEvent, *internal: Outgoing) -> None:
-        public = lifecycle(event, campaign.tenant_id, campaign.id, campaign.version, self.command.correlation_id, self.command.at)
+    async def publish(
+        self, campaign: Campaign, event: events.LifecycleEvent, *internal: Outgoing
+    ) -> None:
+        public = lifecycle(
+            event,
+            campaign.tenant_id,
+            campaign.id,
+            campaign.version,
+            self.command.correlation_id,
+            self.command.at,
+        )
         await append(self.connection, [public, *internal])
 
     async def moved(self, before: Campaign, target: Status) -> Campaign:
@@ -57,7 +86,11 @@ class Task:
         sent = self.sent(campaign.tenant_id, campaign.number)
         at = rfc3339(self.command.at)
         event = kind(str(campaign.id), campaign.name, campaign.channel, at, sent)
-        return kind(str(campaign.id), campaign.name, campaign.channel, at, sent, self._reason) if self._reason else event
+        return (
+            kind(str(campaign.id), campaign.name, campaign.channel, at, sent, self._reason)
+            if self._reason
+            else event
+        )
 
     @property
     def _reason(self) -> str | None:
@@ -72,11 +105,21 @@ async def create(task: Task) -> Campaign:
     if command.actor is None:
         raise broken(FieldError("createdBy", "is needed"))
     await lock_tenant(task.connection, command.tenant_id)
-    columns = await check_columns(task.connection, command.tenant_id, body.channel, columns_of(body, command.at), command.extra)
+    columns = await check_columns(
+        task.connection,
+        command.tenant_id,
+        body.channel,
+        columns_of(body, command.at),
+        command.extra,
+    )
     owner = {"tenant_id": command.tenant_id, "created_by": command.actor}
-    campaign = await insert_campaign(task.connection, **columns, **owner, created_at=command.at, updated_at=command.at)
+    campaign = await insert_campaign(
+        task.connection, **columns, **owner, created_at=command.at, updated_at=command.at
+    )
     await ab_tests.write_variants(task.connection, campaign)
-    event = events.Created(str(campaign.id), campaign.name, campaign.channel, campaign.type, str(campaign.created_by))
+    event = events.Created(
+        str(campaign.id), campaign.name, campaign.channel, campaign.type, str(campaign.created_by)
+    )
     await task.publish(campaign, event)
     return campaign
 
@@ -96,7 +139,10 @@ async def _change(task: Task, before: Campaign, columns: Mapping[str, Any]) -> C
         columns = {**{name: getattr(before, name) for name in dependent}, **columns}
     check_editable(before.status, frozenset(changed_columns(before, columns)))
     columns = {**of_type(before, columns), **columns}
-    columns = changed_columns(before, await check_columns(task.connection, command.tenant_id, channel, columns, command.extra))
+    columns = changed_columns(
+        before,
+        await check_columns(task.connection, command.tenant_id, channel, columns, command.extra),
+    )
     if not columns:
         return before
     if before.status is Status.SCHEDULED and columns.get("scheduled_at"):
@@ -112,7 +158,11 @@ async def _change(task: Task, before: Campaign, columns: Mapping[str, Any]) -> C
         if after.type == RECURRING and after.recurring_schedule is not None:
             check_recurrence(after.recurring_schedule, after.scheduled_at)
     internal = []
-    if "throttle_config" in columns and after.status in (Status.RUNNING, Status.PAUSED) and after.type != RECURRING:
+    if (
+        "throttle_config" in columns
+        and after.status in (Status.RUNNING, Status.PAUSED)
+        and after.type != RECURRING
+    ):
         limits = LimitsChanged(tenant_id=after.tenant_id, number=after.number, limits=after.limits)
         internal.append(to_throttle(limits, after.id, after.version))
     fields = tuple(sorted(to_camel(name) for name in columns if name != "waits_below"))
@@ -130,13 +180,20 @@ async def _test(task: Task, before: Campaign, target: Status) -> Campaign:
     except CampaignError as error:
         if not error.errors:
             raise
-        raise broken(*(FieldError(one.field.removeprefix("abTestConfig."), one.message) for one in error.errors)) from error
+        raise broken(
+            *(
+                FieldError(one.field.removeprefix("abTestConfig."), one.message)
+                for one in error.errors
+            )
+        ) from error
 
 
 async def _declare(task: Task, before: Campaign, target: Status) -> Campaign:
     command, body = task.command, task.command.body
     assert isinstance(body, Winner)
-    return await ab_tests.declare(task.connection, before, body.variant_id, command.actor, command.correlation_id, command.at)
+    return await ab_tests.declare(
+        task.connection, before, body.variant_id, command.actor, command.correlation_id, command.at
+    )
 
 
 async def _schedule(task: Task, before: Campaign, target: Status) -> Campaign:
@@ -146,7 +203,13 @@ async def _schedule(task: Task, before: Campaign, target: Status) -> Campaign:
     scheduled_at = instant_of(body.scheduled_at, zone, "scheduledAt")
     _check_future(scheduled_at, command.at)
     check_complete(before)
-    columns = {"status": target, "scheduled_at": scheduled_at, "timezone": zone, "status_reason": None, "waits_below": None}
+    columns = {
+        "status": target,
+        "scheduled_at": scheduled_at,
+        "timezone": zone,
+        "status_reason": None,
+        "waits_below": None,
+    }
     after = await change_campaign(task.connection, before, command.at, **columns)
     event = events.Scheduled(str(after.id), after.name, after.channel, rfc3339(scheduled_at), zone)
     await task.publish(after, event)
@@ -155,7 +218,9 @@ async def _schedule(task: Task, before: Campaign, target: Status) -> Campaign:
 
 def _check_future(scheduled_at: datetime, at: datetime) -> None:
     if scheduled_at <= at:
-        raise broken(FieldError("scheduledAt", "must be in the future; start the campaign to send it now"))
+        raise broken(
+            FieldError("scheduledAt", "must be in the future; start the campaign to send it now")
+        )
 
 
 async def _start(task: Task, before: Campaign, target: Status) -> Campaign:
@@ -169,9 +234,19 @@ async def _start(task: Task, before: Campaign, target: Status) -> Campaign:
     started = {"status": target, "started_at": command.at, "key_epoch": task.settings.key_epoch}
     origin = {"correlation_id": command.correlation_id, "status_reason": None, "waits_below": None}
     if before.type == TRIGGERED:
-        return await _open(task, await change_campaign(task.connection, before, command.at, **started, **origin, total_recipients=0))
+        return await _open(
+            task,
+            await change_campaign(
+                task.connection, before, command.at, **started, **origin, total_recipients=0
+            ),
+        )
     after = await change_campaign(task.connection, before, command.at, **started, **origin)
-    stage = Stage(tenant_id=after.tenant_id, campaign_id=str(after.id), number=after.number, correlation_id=command.correlation_id)
+    stage = Stage(
+        tenant_id=after.tenant_id,
+        campaign_id=str(after.id),
+        number=after.number,
+        correlation_id=command.correlation_id,
+    )
     await append(task.connection, [to_expand(stage, after.version)])
     return after
 
@@ -180,15 +255,21 @@ async def _open(task: Task, after: Campaign) -> Campaign:
     """A triggered campaign has no audience to be made: it is open at once, and triggers add to it."""
     tenant = await get_tenant(task.connection, after.tenant_id)
     scheduled = rfc3339(after.scheduled_at) if after.scheduled_at else None
-    event = events.Started(str(after.id), after.name, after.channel, 0, rfc3339(task.command.at), scheduled)
-    await task.publish(after, event, to_throttle(opened(after, tenant.limits), after.id, after.version))
+    event = events.Started(
+        str(after.id), after.name, after.channel, 0, rfc3339(task.command.at), scheduled
+    )
+    await task.publish(
+        after, event, to_throttle(opened(after, tenant.limits), after.id, after.version)
+    )
     return after
 
 
 async def _pause(task: Task, before: Campaign, target: Status) -> Campaign:
     after = await task.moved(before, target)
     record = Paused(tenant_id=after.tenant_id, campaign_id=str(after.id), number=after.number)
-    await task.publish(after, task.event(events.Paused, after), to_throttle(record, after.id, after.version))
+    await task.publish(
+        after, task.event(events.Paused, after), to_throttle(record, after.id, after.version)
+    )
     return after
 
 
@@ -196,7 +277,9 @@ async def _resume(task: Task, before: Campaign, target: Status) -> Campaign:
     await check_room(task.connection, task.settings, before.tenant_id)
     after = await task.moved(before, target)
     record = Resumed(tenant_id=after.tenant_id, campaign_id=str(after.id), number=after.number)
-    await task.publish(after, task.event(events.Resumed, after), to_throttle(record, after.id, after.version))
+    await task.publish(
+        after, task.event(events.Resumed, after), to_throttle(record, after.id, after.version)
+    )
     return after
 
 
@@ -214,7 +297,9 @@ async def _delete(task: Task, before: Campaign, target: Status) -> Campaign:
     if target is not before.status:
         before = await _cancel(task, before, target)
     after = await change_campaign(task.connection, before, command.at, deleted_at=command.at)
-    await task.publish(after, events.Deleted(str(after.id), after.name, after.channel, rfc3339(command.at)))
+    await task.publish(
+        after, events.Deleted(str(after.id), after.name, after.channel, rfc3339(command.at))
+    )
     return after
 
 

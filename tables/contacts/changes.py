@@ -24,13 +24,23 @@ UPDATE campaign_recipients
 """
 
 
-async def change_contact(connection: Connection, tenant: str, contact_id: UUID, changes: Mapping[str, Any]) -> Contact:
-    """Set columns of a contact; None empties one, attributes are merged (RFC 7396: null removes one). Needs a transaction.
+async def change_contact(
+    connection: Connection, tenant: str, contact_id: UUID, changes: Mapping[str, Any]
+) -> Contact:
+    """Set columns of a contact; None empties one, attributes are merged (RFC 7396: null removes
+    one). Needs a transaction.
 
-    Raises NotFoundError, CampaignError for a value that breaks a rule, ConflictError for an externalId that another contact has.
+    Raises NotFoundError, CampaignError for a value that breaks a rule, ConflictError for an
+    externalId that another contact has.
     """
-    await connection.execute("SELECT 1 FROM contacts WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE", tenant, contact_id)
-    columns: dict[str, Any] = {name: _spelled(name, value) for name, value in changes.items() if name != "attributes"}
+    await connection.execute(
+        "SELECT 1 FROM contacts WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE",
+        tenant,
+        contact_id,
+    )
+    columns: dict[str, Any] = {
+        name: _spelled(name, value) for name, value in changes.items() if name != "attributes"
+    }
     if (given := changes.get("attributes")) is not None:
         columns["attributes"] = await _merged(connection, tenant, contact_id, given)
     assignments = "".join(f", {name} = ${place}" for place, name in enumerate(columns, 3))
@@ -40,28 +50,49 @@ async def change_contact(connection: Connection, tenant: str, contact_id: UUID, 
             row = await connection.fetchrow(statement, tenant, contact_id, *columns.values())
     except asyncpg.UniqueViolationError as error:
         rule = "belongs to another contact"
-        raise ConflictError(f"externalId: {rule}", errors=(FieldError("externalId", rule),)) from error
+        raise ConflictError(
+            f"externalId: {rule}", errors=(FieldError("externalId", rule),)
+        ) from error
     if row is None:
         raise NotFoundError(f"There is no contact {contact_id}.")
     return Contact(**row)
 
 
 async def erase_contact(connection: Connection, tenant: str, contact_id: UUID) -> None:
-    """The contact, its memberships and its own suppressions; its rows in ledgers keep what happened and not to whom. Needs a transaction.
+    """The contact, its memberships and its own suppressions; its rows in ledgers keep what happened
+    and not to whom. Needs a transaction.
 
-    A suppressed *address* stays suppressed, for the next import may bring it back. Raises NotFoundError.
+    A suppressed *address* stays suppressed, for the next import may bring it back. Raises
+    NotFoundError.
     """
-    await lock_contacts(connection, tenant)  # an import that has found it must not make it a member afterwards
-    row = await connection.fetchrow("DELETE FROM contacts WHERE tenant_id = $1 AND id = $2 RETURNING push_token", tenant, contact_id)
+    await lock_contacts(
+        connection, tenant
+    )  # an import that has found it must not make it a member afterwards
+    row = await connection.fetchrow(
+        "DELETE FROM contacts WHERE tenant_id = $1 AND id = $2 RETURNING push_token",
+        tenant,
+        contact_id,
+    )
     if row is None:
         raise NotFoundError(f"There is no contact {contact_id}.")
-    await connection.execute("DELETE FROM segment_members WHERE contact_id = $2 AND tenant_id = $1", tenant, contact_id)
-    await connection.execute("DELETE FROM suppressions WHERE contact_id = $2 AND tenant_id = $1", tenant, contact_id)
+    await connection.execute(
+        "DELETE FROM segment_members WHERE contact_id = $2 AND tenant_id = $1", tenant, contact_id
+    )
+    await connection.execute(
+        "DELETE FROM suppressions WHERE contact_id = $2 AND tenant_id = $1", tenant, contact_id
+    )
     await connection.execute(_SCRUB, tenant, contact_id, row["push_token"])
 
 
-async def _merged(connection: Connection, tenant: str, contact_id: UUID, given: Mapping[str, Any]) -> dict[str, Any]:
-    found = await connection.fetchval("SELECT attributes FROM contacts WHERE tenant_id = $1 AND id = $2", tenant, contact_id) or {}
+async def _merged(
+    connection: Connection, tenant: str, contact_id: UUID, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    found = (
+        await connection.fetchval(
+            "SELECT attributes FROM contacts WHERE tenant_id = $1 AND id = $2", tenant, contact_id
+        )
+        or {}
+    )
     merged = {name: value for name, value in {**found, **given}.items() if value is not None}
     try:
         attributes: dict[str, Any] = msgspec.json.decode(attributes_json(merged))

@@ -1,4 +1,6 @@
-"""A contact as somebody gives it to us: which fields there are, how each is spelled, and what makes a row unusable."""
+"""A contact as somebody gives it to us: which fields there are, how each is spelled, and what makes
+a row unusable.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class ContactRow(NamedTuple):
-    """One usable row, in the order of the staging table; None = not given, which leaves an existing contact's field as it is."""
+    """One usable row, in the order of the staging table; None = not given, which leaves an existing
+    contact's field as it is.
+    """
 
     line: int
     id: UUID | None
@@ -36,7 +40,9 @@ class ContactRow(NamedTuple):
 
     @property
     def address(self) -> tuple[str, str] | None:
-        """The address that identifies a row without id and externalId: the first it has of email, phone and push token."""
+        """The address that identifies a row without id and externalId: the first it has of email,
+        phone and push token.
+        """
         if self.email is not None:
             return "email", self.email
         if self.phone is not None:
@@ -98,21 +104,33 @@ SPELLINGS: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType(
         "locale": ("locale", _locale),
     }
 )
-COLUMNS: Mapping[str, str] = MappingProxyType({name.lower(): column for column, (name, _) in SPELLINGS.items()})
+COLUMNS: Mapping[str, str] = MappingProxyType(
+    {name.lower(): column for column, (name, _) in SPELLINGS.items()}
+)
 
 
 def column_of(name: str) -> str | None:
-    """The column that a heading means, whatever its case and separators (`First Name`, `first_name`); None = an attribute."""
+    """The column that a heading means, whatever its case and separators (`First Name`,
+    `first_name`); None = an attribute.
+    """
     return COLUMNS.get(name.lower().replace("_", "").replace("-", "").replace(" ", ""))
 
 
 def contact_row(line: int, fields: Mapping[str, str], attributes: Mapping[str, Any]) -> ContactRow:
-    """A row of values by column; empty ones count as not given. Raises ValueError with field and rule, never with a value."""
+    """A row of values by column; empty ones count as not given. Raises ValueError with field and
+    rule, never with a value.
+    """
     found: dict[str, Any] = dict.fromkeys(SPELLINGS)
     for column, text in fields.items():
         if text:
             found[column] = SPELLINGS[column][1](text) or None
-    if not (found["id"] or found["external_id"] or found["email"] or found["phone"] or found["push_token"]):
+    if not (
+        found["id"]
+        or found["external_id"]
+        or found["email"]
+        or found["phone"]
+        or found["push_token"]
+    ):
         raise ValueError("row: needs one of id, externalId, email, phone and pushToken")
     return ContactRow(line, **found, attributes=attributes_json(attributes) if attributes else "{}")
 

@@ -1,4 +1,6 @@
-"""Files of contacts, CSV or NDJSON, as a stream of rows and of lines that are not usable; memory does not grow with the file."""
+"""Files of contacts, CSV or NDJSON, as a stream of rows and of lines that are not usable; memory
+does not grow with the file.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ class Rejected:
 
 
 class Lines:
-    """The physical lines of a file opened with `errors="surrogateescape"` and `newline=""`; counts them and remembers what is wrong.
+    """The physical lines of a file opened with `errors="surrogateescape"` and `newline=""`; counts
+    them and remembers what is wrong.
 
     A line over `LONGEST_LINE` is cut, so that a file without line ends cannot fill the memory.
     """
@@ -45,7 +48,9 @@ class Lines:
         if not line:
             raise StopIteration
         if self.number == 0:
-            line = line.removeprefix("\ufeff") or "\n"  # the byte order mark that spreadsheets write
+            line = (
+                line.removeprefix("\ufeff") or "\n"
+            )  # the byte order mark that spreadsheets write
         self.number += 1
         self.characters += len(line)
         if len(line) == LONGEST_LINE and line[-1] != "\n":
@@ -92,7 +97,12 @@ def row_of(line: int, members: Any) -> ContactRow | Rejected:
     try:
         return contact_row(line, *_sorted_out(members))
     except (ValueError, msgspec.MsgspecError, RecursionError) as error:
-        return Rejected(line, "line: not a JSON object" if isinstance(error, msgspec.MsgspecError | RecursionError) else str(error))
+        return Rejected(
+            line,
+            "line: not a JSON object"
+            if isinstance(error, msgspec.MsgspecError | RecursionError)
+            else str(error),
+        )
 
 
 def _sorted_out(members: Any) -> tuple[dict[str, str], dict[str, Any]]:
@@ -140,7 +150,9 @@ def _read_csv(lines: Lines) -> Iterator[ContactRow | Rejected]:
             if len(values) != width:
                 raise ValueError(f"line: {len(values)} fields where the header has {width}")
             fields = {column: values[position] for column, position in columns.items()}
-            yield contact_row(line, fields, {name: values[at] for name, at in attributes.items() if values[at]})
+            yield contact_row(
+                line, fields, {name: values[at] for name, at in attributes.items() if values[at]}
+            )
         except ValueError as error:
             yield Rejected(line, str(error))
 
@@ -151,7 +163,9 @@ def _columns(header: Sequence[str]) -> tuple[Mapping[str, int], Mapping[str, int
     for position, heading in enumerate(header):
         name = heading.strip()
         column = column_of(name)
-        target, key = (attributes, name.removeprefix("attributes.")) if column is None else (columns, column)
+        target, key = (
+            (attributes, name.removeprefix("attributes.")) if column is None else (columns, column)
+        )
         if not key:
             raise MalformedError(f"The header's column {position + 1} has no name.")
         if key in target:

@@ -1,6 +1,8 @@
-"""The import of contacts: a file of any length becomes contacts and members of a segment, a few thousand rows a transaction.
+"""The import of contacts: a file of any length becomes contacts and members of a segment, a few
+thousand rows a transaction.
 
-A crash leaves whole chunks; importing the file again updates those and goes on. Rows take effect in the order of the file.
+A crash leaves whole chunks; importing the file again updates those and goes on. Rows take effect in
+the order of the file.
 """
 
 from __future__ import annotations
@@ -27,19 +29,24 @@ Name = tuple[str, object]  # what identifies a contact: ("id", …), ("external_
 
 @dataclass(slots=True)
 class ContactChunk:
-    """Rows that can be written as one set: no two of them can mean the same contact by what they say.
+    """Rows that can be written as one set: no two of them can mean the same contact by what they
+    say.
 
-    A row with the identity of the one before it is merged into that one. Any other row that could mean the contact of an earlier one does
-    not fit, and begins the next chunk.
+    A row with the identity of the one before it is merged into that one. Any other row that could
+    mean the contact of an earlier one does not fit, and begins the next chunk.
     """
 
     rows: dict[Name, ContactRow] = field(default_factory=dict)
-    repeats: dict[int, list[int]] = field(default_factory=dict)  # line of a row -> lines merged into it
+    repeats: dict[int, list[int]] = field(
+        default_factory=dict
+    )  # line of a row -> lines merged into it
     rejected: list[Rejected] = field(default_factory=list)
     _lines: int = 0
     _last: Name | None = None
     _taken: set[Name] = field(default_factory=set)  # ids and externalIds
-    _addresses: dict[Name, bool] = field(default_factory=dict)  # address -> whether a row without externalId and id has it
+    _addresses: dict[Name, bool] = field(
+        default_factory=dict
+    )  # address -> whether a row without externalId and id has it
 
     def __len__(self) -> int:
         """Lines, those merged into others included."""
@@ -101,7 +108,9 @@ def _merged(earlier: ContactRow, later: ContactRow) -> ContactRow:
     """What both say; the later one wins."""
     given = {name: value for name, value in later._asdict().items() if value is not None}
     attributes = msgspec.json.decode(earlier.attributes) | msgspec.json.decode(later.attributes)
-    return earlier._replace(**given | {"line": earlier.line, "attributes": msgspec.json.encode(attributes).decode()})
+    return earlier._replace(
+        **given | {"line": earlier.line, "attributes": msgspec.json.encode(attributes).decode()}
+    )
 
 
 def chunks(rows: Iterable[ContactRow | Rejected], size: int) -> Iterator[ContactChunk]:
@@ -134,7 +143,11 @@ class Progress:
         return self.imported + self.updated + self.rejected
 
     def __add__(self, other: Progress) -> Progress:
-        return Progress(self.imported + other.imported, self.updated + other.updated, self.rejected + other.rejected)
+        return Progress(
+            self.imported + other.imported,
+            self.updated + other.updated,
+            self.rejected + other.rejected,
+        )
 
 
 async def import_contacts(
@@ -147,9 +160,11 @@ async def import_contacts(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     size: int = CHUNK,
 ) -> Progress:
-    """Write all rows, a chunk of at most `size` a transaction, and read the next chunk meanwhile in a thread. Raises DependencyDownError.
+    """Write all rows, a chunk of at most `size` a transaction, and read the next chunk meanwhile in
+    a thread. Raises DependencyDownError.
 
-    `on_rejected` gets the lines that did not go in, in order within a chunk; `on_progress` is called after each chunk.
+    `on_rejected` gets the lines that did not go in, in order within a chunk; `on_progress` is
+    called after each chunk.
     """
     progress, pending = Progress(), chunks(rows, size)
     chunk = await asyncio.to_thread(next, pending, None)
@@ -158,7 +173,9 @@ async def import_contacts(
         try:
             done, rejected = await _write(pool, tenant, segment_id, chunk)
         finally:
-            following = await reading  # the file must not be read by two threads, nor closed under one
+            following = (
+                await reading
+            )  # the file must not be read by two threads, nor closed under one
         for each in rejected:
             on_rejected(each)
         progress += done
@@ -167,13 +184,23 @@ async def import_contacts(
     return progress
 
 
-async def _write(pool: asyncpg.Pool, tenant: str, segment_id: UUID | None, chunk: ContactChunk) -> tuple[Progress, list[Rejected]]:
+async def _write(
+    pool: asyncpg.Pool, tenant: str, segment_id: UUID | None, chunk: ContactChunk
+) -> tuple[Progress, list[Rejected]]:
     """What became of the lines of a chunk, and those that did not go in, in their order."""
     written = Written(0, 0, ())
     if chunk.rows:
         with translated():
             async with pool.acquire() as connection, connection.transaction():
-                written = await write_rows(connection, tenant, list(chunk.rows.values()), segment_id)
-    refused = [Rejected(each, reason) for line, reason in written.refused for each in (line, *chunk.repeats.pop(line, ()))]
+                written = await write_rows(
+                    connection, tenant, list(chunk.rows.values()), segment_id
+                )
+    refused = [
+        Rejected(each, reason)
+        for line, reason in written.refused
+        for each in (line, *chunk.repeats.pop(line, ()))
+    ]
     rejected = sorted(chunk.rejected + refused, key=lambda it: it.line)
-    return Progress(written.imported, written.updated + sum(map(len, chunk.repeats.values())), len(rejected)), rejected
+    return Progress(
+        written.imported, written.updated + sum(map(len, chunk.repeats.values())), len(rejected)
+    ), rejected

@@ -1,4 +1,6 @@
-"""Lists of contacts: a tenant's, what a search finds, a segment's; by id, a page from a cursor, at the same cost however far."""
+"""Lists of contacts: a tenant's, what a search finds, a segment's; by id, a page from a cursor, at
+the same cost however far.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,13 @@ from tables.database.connection import Connection
 from tables.database.search import beginning
 from tables.directory.suppressions import broken
 
-MOST_FOUND = 10_000  # contacts that a search finds per column; what it costs does not grow with the directory
+# contacts that a search finds per column; what it costs does not grow with the directory
+MOST_FOUND = 10_000
 _PHONE = re.compile(r"\+?[0-9][0-9 ()./-]*")
 _AFTER = "($2::uuid IS NULL OR c.id > $2)"
 _SHOWN = ", ".join(f"c.{name}" for name in CONTACT_COLUMNS.split(", "))
-# What a search looks in, each with an index of prefixes, and its pattern; pg_c_utf8 as in the indexes.
+# What a search looks in, each with an index of prefixes, and its pattern; pg_c_utf8 as in the
+# indexes.
 _NAME, _LOWER_NAME = "lower(c.{} COLLATE pg_c_utf8)", "lower($4 COLLATE pg_c_utf8)"
 _SEARCHED = (
     ("c.email", "$6"),
@@ -33,10 +37,17 @@ _PLAN = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan
 
 
 async def list_contacts(
-    connection: Connection, tenant: str, *, search: str | None = None, after: UUID | None = None, limit: int = 100
+    connection: Connection,
+    tenant: str,
+    *,
+    search: str | None = None,
+    after: UUID | None = None,
+    limit: int = 100,
 ) -> list[Contact]:
-    """Contacts by id, those after `after`. `search` is the beginning of an address, an externalId or a name; of all but externalIds
-    the case does not matter. With a search it needs a transaction, and finds at most `MOST_FOUND` by each of them."""
+    """Contacts by id, those after `after`. `search` is the beginning of an address, an externalId
+    or a name; of all but externalIds the case does not matter. With a search it needs a
+    transaction, and finds at most `MOST_FOUND` by each of them.
+    """
     search = (search or "").replace("\0", "").strip()
     if search:
         await connection.execute(_PLAN)
@@ -49,12 +60,22 @@ async def list_contacts(
     else:
         # lower: of idx_contacts_tenant, the names of tenants are lower case
         mine = f"c.tenant_id = $1 AND lower(c.tenant_id) = $1 AND {_AFTER}"
-        rows = await connection.fetch(f"SELECT {_SHOWN} FROM contacts c WHERE {mine} ORDER BY c.id LIMIT $3", tenant, after, limit)
+        rows = await connection.fetch(
+            f"SELECT {_SHOWN} FROM contacts c WHERE {mine} ORDER BY c.id LIMIT $3",
+            tenant,
+            after,
+            limit,
+        )
     return [Contact(**row) for row in rows]
 
 
 async def list_members(
-    connection: Connection, tenant: str, segment_id: UUID, *, after: UUID | None = None, limit: int = 100
+    connection: Connection,
+    tenant: str,
+    segment_id: UUID,
+    *,
+    after: UUID | None = None,
+    limit: int = 100,
 ) -> list[Contact]:
     """The contacts of a segment by id, those after `after`."""
     rows = await connection.fetch(
@@ -66,7 +87,9 @@ async def list_members(
 
 
 async def attribute_names(connection: Connection, tenant: str, segment_id: UUID) -> list[str]:
-    """The names of all attributes that contacts of the segment have, sorted; about a second for a million contacts."""
+    """The names of all attributes that contacts of the segment have, sorted; about a second for a
+    million contacts.
+    """
     rows = await connection.fetch(
         "SELECT DISTINCT jsonb_object_keys(c.attributes) AS name FROM segment_members m"
         " JOIN contacts c ON c.id = m.contact_id AND c.tenant_id = m.tenant_id WHERE m.segment_id = $2 AND m.tenant_id = $1",
@@ -77,7 +100,9 @@ async def attribute_names(connection: Connection, tenant: str, segment_id: UUID)
 
 async def check_known(connection: Connection, tenant: str, contact_ids: Sequence[UUID]) -> None:
     """Raises CampaignError that names the first ids which the tenant does not have."""
-    rows = await connection.fetch("SELECT id FROM contacts WHERE tenant_id = $1 AND id = ANY ($2)", tenant, contact_ids)
+    rows = await connection.fetch(
+        "SELECT id FROM contacts WHERE tenant_id = $1 AND id = ANY ($2)", tenant, contact_ids
+    )
     known = {row["id"] for row in rows}
     if unknown := [contact_id for contact_id in contact_ids if contact_id not in known]:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""

@@ -28,8 +28,8 @@ SET LOCAL plan_cache_mode = force_custom_plan;
 SET LOCAL jit = off
 """
 
-# The first identifier that a row has identifies it: id, externalId, address. An externalId nobody has yet goes to the contact of that
-# address which has none.
+# The first identifier that a row has identifies it: id, externalId, address. An externalId nobody
+# has yet goes to the contact of that address which has none.
 _RESOLVE = """
 INSERT INTO import_targets (line, contact_id, is_new, reason)
 SELECT line, coalesce(found, id, uuidv7()), found IS NULL,
@@ -50,8 +50,9 @@ SELECT line, coalesce(found, id, uuidv7()), found IS NULL,
           FROM import_rows r) m
 """
 
-# Whether the order of rows matters: two of them mean one contact, or one is refused for an externalId that another may be about to free.
-# LIMIT 1, or a plan could begin with all contacts of the tenant and compare each with every row.
+# Whether the order of rows matters: two of them mean one contact, or one is refused for an
+# externalId that another may be about to free. LIMIT 1, or a plan could begin with all contacts of
+# the tenant and compare each with every row.
 _CONFLICT = """
 SELECT EXISTS (SELECT FROM import_targets GROUP BY contact_id HAVING count(*) > 1)
     OR EXISTS (SELECT FROM import_targets t JOIN import_rows r USING (line)
@@ -108,21 +109,31 @@ class Contact(Record, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of a set of rows: how many contacts are new, how many were there, and which lines were refused and why."""
+    """What became of a set of rows: how many contacts are new, how many were there, and which lines
+    were refused and why.
+    """
 
     imported: int
     updated: int
     refused: tuple[tuple[int, str], ...]
 
     def __add__(self, other: Written) -> Written:
-        return Written(self.imported + other.imported, self.updated + other.updated, self.refused + other.refused)
+        return Written(
+            self.imported + other.imported,
+            self.updated + other.updated,
+            self.refused + other.refused,
+        )
 
 
-async def write_rows(connection: Connection, tenant: str, rows: Sequence[ContactRow], segment_id: UUID | None = None) -> Written:
-    """Insert or update the contacts of `rows` and put them into the segment. Needs a transaction; other imports of the tenant wait for it.
+async def write_rows(
+    connection: Connection, tenant: str, rows: Sequence[ContactRow], segment_id: UUID | None = None
+) -> Written:
+    """Insert or update the contacts of `rows` and put them into the segment. Needs a transaction;
+    other imports of the tenant wait for it.
 
-    Rows take effect as if they came one by one in their order, provided that no two of them can mean the same contact by what they say
-    themselves (`ContactChunk` sees to that). Where two do by what is stored, each half of the set is written by itself, and so on.
+    Rows take effect as if they came one by one in their order, provided that no two of them can
+    mean the same contact by what they say themselves (`ContactChunk` sees to that). Where two do by
+    what is stored, each half of the set is written by itself, and so on.
     """
     await connection.execute(_STAGING)
     await lock_contacts(connection, tenant)
@@ -131,10 +142,14 @@ async def write_rows(connection: Connection, tenant: str, rows: Sequence[Contact
 
 async def lock_contacts(connection: Connection, tenant: str) -> None:
     """Until this transaction ends nobody else imports or erases contacts of the tenant."""
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('contacts of ' || $1, 0))", tenant)
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('contacts of ' || $1, 0))", tenant
+    )
 
 
-async def _write_set(connection: Connection, tenant: str, rows: Sequence[ContactRow], segment_id: UUID | None) -> Written:
+async def _write_set(
+    connection: Connection, tenant: str, rows: Sequence[ContactRow], segment_id: UUID | None
+) -> Written:
     await connection.execute("TRUNCATE import_rows, import_targets")
     await connection.copy_records_to_table("import_rows", records=rows, columns=ContactRow._fields)
     await connection.execute(_RESOLVE, tenant)
@@ -153,12 +168,21 @@ async def _apply(connection: Connection, tenant: str, segment_id: UUID | None) -
         await connection.execute(_UPDATE, tenant)
     if segment_id is not None:
         await connection.execute(_MEMBERS, tenant, segment_id)
-    refused = await connection.fetch("SELECT line, reason FROM import_targets WHERE reason IS NOT NULL ORDER BY line")
-    return Written(counts["imported"], counts["updated"], tuple((row["line"], row["reason"]) for row in refused))
+    refused = await connection.fetch(
+        "SELECT line, reason FROM import_targets WHERE reason IS NOT NULL ORDER BY line"
+    )
+    return Written(
+        counts["imported"],
+        counts["updated"],
+        tuple((row["line"], row["reason"]) for row in refused),
+    )
 
 
-async def put_contact(connection: Connection, tenant: str, row: ContactRow, segment_id: UUID | None = None) -> tuple[Contact, bool]:
-    """Insert or update one contact, identified as in an import; whether it is new. Needs a transaction.
+async def put_contact(
+    connection: Connection, tenant: str, row: ContactRow, segment_id: UUID | None = None
+) -> tuple[Contact, bool]:
+    """Insert or update one contact, identified as in an import; whether it is new. Needs a
+    transaction.
 
     Raises CampaignError when the row is refused.
     """
@@ -177,7 +201,11 @@ async def upsert_contact(connection: Connection, tenant: str, row: ContactRow) -
 
 async def get_contact(connection: Connection, tenant: str, contact_id: UUID) -> Contact:
     """Raises NotFoundError."""
-    row = await connection.fetchrow(f"SELECT {CONTACT_COLUMNS} FROM contacts WHERE tenant_id = $1 AND id = $2", tenant, contact_id)
+    row = await connection.fetchrow(
+        f"SELECT {CONTACT_COLUMNS} FROM contacts WHERE tenant_id = $1 AND id = $2",
+        tenant,
+        contact_id,
+    )
     if row is None:
         raise NotFoundError(f"There is no contact {contact_id}.")
     return Contact(**row)

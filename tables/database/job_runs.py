@@ -1,4 +1,6 @@
-"""The last run of each background job: what the workers take turns by, and what `/readyz?verbose` shows."""
+"""The last run of each background job: what the workers take turns by, and what `/readyz?verbose`
+shows.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,12 @@ from streams.contracts.envelope import rfc3339
 from streams.settings import Settings
 from tables.database.connection import Connection, translated
 
-JOBS = ("campaign-scheduler", "campaign-stats-refresh", "campaign-ab-test-evaluator", "campaign-recurring-trigger")
+JOBS = (
+    "campaign-scheduler",
+    "campaign-stats-refresh",
+    "campaign-ab-test-evaluator",
+    "campaign-recurring-trigger",
+)
 
 # A frozen process must not keep the lock: PostgreSQL ends a session that says nothing for so long.
 _SESSION = {"application_name": "campaigns-job", "idle_session_timeout": "15s"}
@@ -32,9 +39,11 @@ _FAILED = "UPDATE job_runs SET outcome = 'failed', finished_at = $3, error = $4,
 
 
 class JobRun(msgspec.Struct, frozen=True):
-    """`turn_at`: when the last turn that succeeded began; early runs, those that `Job.due` asks for, are no turns.
+    """`turn_at`: when the last turn that succeeded began; early runs, those that `Job.due` asks
+    for, are no turns.
 
-    `failures`: in a row. `outcome` running with an old `started_at`: its process was killed, and another takes the job over.
+    `failures`: in a row. `outcome` running with an old `started_at`: its process was killed, and
+    another takes the job over.
     """
 
     job: str
@@ -55,16 +64,22 @@ _COLUMNS = ", ".join(JobRun.__struct_fields__)
 
 @asynccontextmanager
 async def turn(settings: Settings, job: str) -> AsyncIterator[bool]:
-    """Whether the job's advisory lock is ours for the length of the block; answers at once. Raises DependencyDownError.
+    """Whether the job's advisory lock is ours for the length of the block; answers at once. Raises
+    DependencyDownError.
 
-    It is courtesy, not a fence: when the connection breaks, or its process freezes for 15 s, another one may begin although this one runs.
+    It is courtesy, not a fence: when the connection breaks, or its process freezes for 15 s,
+    another one may begin although this one runs.
     """
     with translated():
-        connection = await asyncpg.connect(settings.postgres, timeout=10, command_timeout=10, server_settings=_SESSION)
+        connection = await asyncpg.connect(
+            settings.postgres, timeout=10, command_timeout=10, server_settings=_SESSION
+        )
     speaking = None
     try:
         with translated():
-            is_ours = await connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", f"campaigns.job.{job}")
+            is_ours = await connection.fetchval(
+                "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", f"campaigns.job.{job}"
+            )
         speaking = asyncio.create_task(_speak(connection))
         yield bool(is_ours)
     finally:
@@ -74,15 +89,23 @@ async def turn(settings: Settings, job: str) -> AsyncIterator[bool]:
 
 
 async def _speak(connection: asyncpg.Connection) -> None:
-    with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # then the lock is gone, and that is allowed
+    with suppress(
+        OSError, asyncpg.PostgresError, asyncpg.InterfaceError
+    ):  # then the lock is gone, and that is allowed
         while True:
             await asyncio.sleep(_SPEAK)
             await connection.execute("SELECT")
 
 
-async def last_runs(connection: Connection, jobs: Iterable[str] = JOBS) -> tuple[datetime, dict[str, JobRun]]:
-    """The database's time, which all workers share, and the last run by name; one that never ran is not there."""
-    rows = await connection.fetch(f"SELECT {_COLUMNS} FROM job_runs WHERE job = ANY($1::text[])", list(jobs))
+async def last_runs(
+    connection: Connection, jobs: Iterable[str] = JOBS
+) -> tuple[datetime, dict[str, JobRun]]:
+    """The database's time, which all workers share, and the last run by name; one that never ran is
+    not there.
+    """
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM job_runs WHERE job = ANY($1::text[])", list(jobs)
+    )
     now: datetime = await connection.fetchval("SELECT clock_timestamp()")
     return now, {row["job"]: JobRun(**dict(row)) for row in rows}
 
@@ -94,13 +117,23 @@ async def begin(connection: Connection, job: str, at: datetime) -> UUID:
     return run_id
 
 
-async def succeeded(connection: Connection, job: str, run_id: UUID, at: datetime, counts: Mapping[str, int], *, is_early: bool) -> None:
+async def succeeded(
+    connection: Connection,
+    job: str,
+    run_id: UUID,
+    at: datetime,
+    counts: Mapping[str, int],
+    *,
+    is_early: bool,
+) -> None:
     """It did what `counts` says. Nothing is written when another run has begun since."""
     await connection.execute(_DONE, job, run_id, at, dict(counts), is_early)
 
 
 async def failed(connection: Connection, job: str, run_id: UUID, at: datetime, error: str) -> None:
-    """It raised `error`, a class without the text. Nothing is written when another run has begun since."""
+    """It raised `error`, a class without the text. Nothing is written when another run has begun
+    since.
+    """
     await connection.execute(_FAILED, job, run_id, at, error[:200])
 
 
@@ -109,7 +142,9 @@ async def expect(connection: Connection, job: str, at: datetime) -> None:
     await connection.execute("UPDATE job_runs SET next_at = $2 WHERE job = $1", job, at)
 
 
-def presented(runs: Mapping[str, JobRun], jobs: Sequence[str] = JOBS) -> dict[str, dict[str, Any] | None]:
+def presented(
+    runs: Mapping[str, JobRun], jobs: Sequence[str] = JOBS
+) -> dict[str, dict[str, Any] | None]:
     """Every job as `/readyz?verbose` shows it; null for one that never ran."""
     return {job: _presented(runs[job]) if job in runs else None for job in jobs}
 

@@ -18,11 +18,14 @@ from sqlalchemy.pool import NullPool
 from tables.database.connection import Connection, translated
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
-_one_at_a_time = Lock()  # Alembic keeps its context in module globals; between processes an advisory lock does the same
+_one_at_a_time = (
+    Lock()
+)  # Alembic keeps its context in module globals; between processes an advisory lock does the same
 
 
 def upgrade(dsn: str) -> None:
-    """Migrate to the newest revision in one transaction: all of it or nothing. Blocks; also callable where an event loop runs.
+    """Migrate to the newest revision in one transaction: all of it or nothing. Blocks; also
+    callable where an event loop runs.
 
     Raises DependencyDownError when PostgreSQL does not answer.
     """
@@ -44,7 +47,9 @@ async def current(connection: Connection) -> str:
 
 async def _upgrade(dsn: str) -> None:
     # through asyncpg's own parser, so that every process reads a DSN alike
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn), poolclass=NullPool)
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn), poolclass=NullPool
+    )
     try:
         with translated():
             async with engine.connect() as connection:

@@ -1,4 +1,6 @@
-"""The outbox: records that must reach Kafka because rows changed, written in the transaction of the change."""
+"""The outbox: records that must reach Kafka because rows changed, written in the transaction of the
+change.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,17 @@ from uuid import UUID
 from streams.contracts.envelope import encode
 from streams.contracts.events import TYPES, LifecycleEvent, enveloped, event_id
 from streams.records.expansions import Stage
-from streams.records.sending import Cancelled, Closed, LimitsChanged, Opened, Paused, Resumed, RowsReady, SpansAdded, SpansReleased
+from streams.records.sending import (
+    Cancelled,
+    Closed,
+    LimitsChanged,
+    Opened,
+    Paused,
+    Resumed,
+    RowsReady,
+    SpansAdded,
+    SpansReleased,
+)
 from streams.topics import Name
 from tables.database.connection import Connection
 
@@ -31,7 +43,9 @@ SELECT topic, key, type, event_id AS id, payload FROM claimed ORDER BY seq"""
 
 @dataclass(frozen=True)
 class Outgoing:
-    """One record: its topic without the prefix, its key, and its headers `type` (none when empty) and `id`, which a repeat shares."""
+    """One record: its topic without the prefix, its key, and its headers `type` (none when empty)
+    and `id`, which a repeat shares.
+    """
 
     topic: str
     key: str
@@ -40,29 +54,60 @@ class Outgoing:
     payload: bytes
 
 
-def lifecycle(event: LifecycleEvent, tenant_id: str, campaign_id: UUID, version: int, correlation_id: str, at: datetime) -> Outgoing:
+def lifecycle(
+    event: LifecycleEvent,
+    tenant_id: str,
+    campaign_id: UUID,
+    version: int,
+    correlation_id: str,
+    at: datetime,
+) -> Outgoing:
     """The public record of something that happened when the campaign became `version`."""
     kind, payload = TYPES[type(event)], enveloped(event, tenant_id, correlation_id, at)
-    return Outgoing(Name.EVENTS, str(campaign_id), kind, event_id(campaign_id, version, kind), payload)
+    return Outgoing(
+        Name.EVENTS, str(campaign_id), kind, event_id(campaign_id, version, kind), payload
+    )
 
 
-_ToThrottle = Opened | Paused | Resumed | Cancelled | Closed | LimitsChanged | SpansAdded | RowsReady | SpansReleased
+_ToThrottle = (
+    Opened
+    | Paused
+    | Resumed
+    | Cancelled
+    | Closed
+    | LimitsChanged
+    | SpansAdded
+    | RowsReady
+    | SpansReleased
+)
 
 
 def to_throttle(record: _ToThrottle, campaign_id: UUID, version: int) -> Outgoing:
-    """An internal record for the owner of the tenant. `version`, or a total that only grows, tells it from others of its kind."""
+    """An internal record for the owner of the tenant. `version`, or a total that only grows, tells
+    it from others of its kind.
+    """
     kind = str(type(record).__struct_config__.tag)
-    return Outgoing(Name.SENDING, record.tenant_id, "", event_id(campaign_id, version, kind), encode(record))
+    return Outgoing(
+        Name.SENDING, record.tenant_id, "", event_id(campaign_id, version, kind), encode(record)
+    )
 
 
 def to_expand(record: Stage, version: int) -> Outgoing:
     """An internal record for whoever expands the campaign."""
     campaign_id = UUID(record.campaign_id)
-    return Outgoing(Name.EXPANSIONS, record.campaign_id, "", event_id(campaign_id, version, "stage"), encode(record))
+    return Outgoing(
+        Name.EXPANSIONS,
+        record.campaign_id,
+        "",
+        event_id(campaign_id, version, "stage"),
+        encode(record),
+    )
 
 
 async def append(connection: Connection, records: Sequence[Outgoing]) -> None:
-    """Publish once the transaction commits, in this order per campaign, given that the caller holds the lock of its row."""
+    """Publish once the transaction commits, in this order per campaign, given that the caller holds
+    the lock of its row.
+    """
     if records:
         columns = zip(*((r.topic, r.key, r.type, r.id, r.payload) for r in records), strict=True)
         await connection.execute(_INSERT, *map(list, columns))

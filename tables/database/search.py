@@ -4,7 +4,9 @@ from __future__ import annotations
 
 
 def beginning(text: str | None) -> str | None:
-    """Matches what begins with the text; None when there is nothing to look for. An index with text_pattern_ops can find it."""
+    """Matches what begins with the text; None when there is nothing to look for. An index with
+    text_pattern_ops can find it.
+    """
     return None if not text else escaped(text) + "%"
 
 

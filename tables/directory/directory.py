@@ -20,7 +20,9 @@ _TEMPLATES = (
     "FROM templates WHERE tenant_id = $1 AND deleted_at IS NULL"
     " AND ($2::campaign_channel IS NULL OR channel = $2) AND ($3::text IS NULL OR name COLLATE pg_c_utf8 ILIKE $3)"
 )
-_SEGMENTS = "FROM segments WHERE tenant_id = $1 AND ($2::text IS NULL OR name COLLATE pg_c_utf8 ILIKE $2)"
+_SEGMENTS = (
+    "FROM segments WHERE tenant_id = $1 AND ($2::text IS NULL OR name COLLATE pg_c_utf8 ILIKE $2)"
+)
 
 
 class Segment(Record, frozen=True):
@@ -32,7 +34,9 @@ class Segment(Record, frozen=True):
 
 
 class Template(Record, frozen=True):
-    """What is sent on one channel. `content`: email {subject, html, text}; sms, whatsapp {text}; push {title, body, link}."""
+    """What is sent on one channel. `content`: email {subject, html, text}; sms, whatsapp {text};
+    push {title, body, link}.
+    """
 
     id: UUID
     name: str
@@ -43,7 +47,9 @@ class Template(Record, frozen=True):
 
 
 async def segment_named(connection: Connection, tenant: str, name_or_id: str) -> Segment:
-    """The segment with this id or name; a new name creates it. Raises NotFoundError for an id that is not there."""
+    """The segment with this id or name; a new name creates it. Raises NotFoundError for an id that
+    is not there.
+    """
     try:
         return await get_segment(connection, tenant, UUID(name_or_id))
     except ValueError:
@@ -61,31 +67,59 @@ async def segment_named(connection: Connection, tenant: str, name_or_id: str) ->
 
 async def get_segment(connection: Connection, tenant: str, segment_id: UUID) -> Segment:
     """Raises NotFoundError."""
-    row = await connection.fetchrow("SELECT id, name, created_at FROM segments WHERE tenant_id = $1 AND id = $2", tenant, segment_id)
+    row = await connection.fetchrow(
+        "SELECT id, name, created_at FROM segments WHERE tenant_id = $1 AND id = $2",
+        tenant,
+        segment_id,
+    )
     if row is None:
         raise NotFoundError(f"There is no segment {segment_id}.")
     return Segment(**row)
 
 
 async def list_segments(
-    connection: Connection, tenant: str, *, search: str | None = None, limit: int = 100, offset: int = 0
+    connection: Connection,
+    tenant: str,
+    *,
+    search: str | None = None,
+    limit: int = 100,
+    offset: int = 0,
 ) -> tuple[list[Segment], int]:
     """A page by name, and how many there are; `search` finds a part of the name, whatever its case."""
     filters = (tenant, containing(search))
-    rows = await connection.fetch(f"SELECT id, name, created_at {_SEGMENTS} ORDER BY name LIMIT $3 OFFSET $4", *filters, limit, offset)
-    return [Segment(**row) for row in rows], await connection.fetchval(f"SELECT count(*) {_SEGMENTS}", *filters)
+    rows = await connection.fetch(
+        f"SELECT id, name, created_at {_SEGMENTS} ORDER BY name LIMIT $3 OFFSET $4",
+        *filters,
+        limit,
+        offset,
+    )
+    return [Segment(**row) for row in rows], await connection.fetchval(
+        f"SELECT count(*) {_SEGMENTS}", *filters
+    )
 
 
-async def unknown_segments(connection: Connection, tenant: str, segment_ids: Iterable[UUID]) -> tuple[UUID, ...]:
-    """Those of the ids that this tenant does not have, in their order. The others cannot be deleted until this transaction ends."""
+async def unknown_segments(
+    connection: Connection, tenant: str, segment_ids: Iterable[UUID]
+) -> tuple[UUID, ...]:
+    """Those of the ids that this tenant does not have, in their order. The others cannot be deleted
+    until this transaction ends.
+    """
     wanted = tuple(dict.fromkeys(segment_ids))
-    rows = await connection.fetch("SELECT id FROM segments WHERE tenant_id = $1 AND id = ANY($2) FOR KEY SHARE", tenant, wanted)
+    rows = await connection.fetch(
+        "SELECT id FROM segments WHERE tenant_id = $1 AND id = ANY($2) FOR KEY SHARE",
+        tenant,
+        wanted,
+    )
     known = {row["id"] for row in rows}
     return tuple(segment_id for segment_id in wanted if segment_id not in known)
 
 
-async def add_members(connection: Connection, tenant: str, segment_id: UUID, contact_ids: Sequence[UUID]) -> int:
-    """Put contacts of the tenant into a segment, foreign and unknown ones are left out; answers how many are new in it."""
+async def add_members(
+    connection: Connection, tenant: str, segment_id: UUID, contact_ids: Sequence[UUID]
+) -> int:
+    """Put contacts of the tenant into a segment, foreign and unknown ones are left out; answers how
+    many are new in it.
+    """
     statement = (
         "INSERT INTO segment_members (segment_id, contact_id, tenant_id) SELECT s.id, c.id, c.tenant_id FROM contacts c, segments s"
         " WHERE c.tenant_id = $1 AND s.tenant_id = $1 AND s.id = $2 AND c.id = ANY($3) FOR KEY SHARE ON CONFLICT DO NOTHING"
@@ -93,8 +127,12 @@ async def add_members(connection: Connection, tenant: str, segment_id: UUID, con
     return rows_of(await connection.execute(statement, tenant, segment_id, contact_ids))
 
 
-async def create_template(connection: Connection, tenant: str, name: str, channel: str, content: Mapping[str, Any]) -> Template:
-    """Raises CampaignError that names every wrong field. Whether the text renders is not checked here."""
+async def create_template(
+    connection: Connection, tenant: str, name: str, channel: str, content: Mapping[str, Any]
+) -> Template:
+    """Raises CampaignError that names every wrong field. Whether the text renders is not checked
+    here.
+    """
     checked = check_content(channel, content)
     row = await connection.fetchrow(
         f"INSERT INTO templates (tenant_id, name, channel, content) VALUES ($1, $2, $3::campaign_channel, $4) RETURNING {TEMPLATE_COLUMNS}",
@@ -114,18 +152,33 @@ async def get_template(connection: Connection, tenant: str, template_id: UUID) -
 
 
 async def list_templates(
-    connection: Connection, tenant: str, *, channel: str | None = None, search: str | None = None, limit: int = 100, offset: int = 0
+    connection: Connection,
+    tenant: str,
+    *,
+    channel: str | None = None,
+    search: str | None = None,
+    limit: int = 100,
+    offset: int = 0,
 ) -> tuple[list[Template], int]:
-    """A page, newest first, and how many there are; `search` finds a part of the name, whatever its case."""
+    """A page, newest first, and how many there are; `search` finds a part of the name, whatever its
+    case.
+    """
     filters = (tenant, channel, containing(search))
     rows = await connection.fetch(
-        f"SELECT {TEMPLATE_COLUMNS} {_TEMPLATES} ORDER BY created_at DESC, id LIMIT $4 OFFSET $5", *filters, limit, offset
+        f"SELECT {TEMPLATE_COLUMNS} {_TEMPLATES} ORDER BY created_at DESC, id LIMIT $4 OFFSET $5",
+        *filters,
+        limit,
+        offset,
     )
-    return [Template(**row) for row in rows], await connection.fetchval(f"SELECT count(*) {_TEMPLATES}", *filters)
+    return [Template(**row) for row in rows], await connection.fetchval(
+        f"SELECT count(*) {_TEMPLATES}", *filters
+    )
 
 
 def check_content(channel: str, content: Mapping[str, Any]) -> dict[str, str]:
-    """The content when it is right for the channel. Raises CampaignError that names every wrong field."""
+    """The content when it is right for the channel. Raises CampaignError that names every wrong
+    field.
+    """
     if errors := tuple(_content_errors(channel, content)):
         raise CampaignError("The template's content does not fit its channel.", errors=errors)
     return dict(content)
@@ -137,9 +190,14 @@ def _content_errors(channel: str, content: Mapping[str, Any]) -> Iterable[FieldE
         return
     for field, value in content.items():
         if (longest := rules.content.get(field)) is None:
-            yield FieldError(f"content.{field}", f"{channel} has no such field; it has {', '.join(rules.content)}")
+            yield FieldError(
+                f"content.{field}",
+                f"{channel} has no such field; it has {', '.join(rules.content)}",
+            )
         elif not isinstance(value, str) or len(value) > longest or "\0" in value:
-            yield FieldError(f"content.{field}", f"a text of at most {longest:,} characters, without NUL")
+            yield FieldError(
+                f"content.{field}", f"a text of at most {longest:,} characters, without NUL"
+            )
     for field in rules.required:
         if not content.get(field):
             yield FieldError(f"content.{field}", f"{channel} needs it")

@@ -10,7 +10,15 @@ import asyncpg
 
 from streams.errors import ConflictError, FieldError, NotFoundError
 from tables.database.connection import Connection
-from tables.directory.directory import TEMPLATE_COLUMNS, Segment, Template, check_content, checked_name, get_segment, get_template
+from tables.directory.directory import (
+    TEMPLATE_COLUMNS,
+    Segment,
+    Template,
+    check_content,
+    checked_name,
+    get_segment,
+    get_template,
+)
 from tables.directory.suppressions import rows_of
 
 _NAMED = 5  # campaigns in a refusal
@@ -19,11 +27,18 @@ _SEGMENT_USED = "$2 = ANY (segment_ids) OR $2 = ANY (exclude_segment_ids)"
 
 
 async def change_template(
-    connection: Connection, tenant: str, template_id: UUID, *, name: str | None = None, content: Mapping[str, Any] | None = None
+    connection: Connection,
+    tenant: str,
+    template_id: UUID,
+    *,
+    name: str | None = None,
+    content: Mapping[str, Any] | None = None,
 ) -> Template:
-    """What is given replaces what was there; the channel stays. Campaigns that have started keep the content they started with.
+    """What is given replaces what was there; the channel stays. Campaigns that have started keep
+    the content they started with.
 
-    Raises NotFoundError, CampaignError for content that does not fit the channel, and ConflictError for a mirrored template.
+    Raises NotFoundError, CampaignError for content that does not fit the channel, and ConflictError
+    for a mirrored template.
     """
     before = await get_template(connection, tenant, template_id)
     checked = None if content is None else check_content(before.channel, content)
@@ -40,7 +55,9 @@ async def change_template(
 
 async def delete_template(connection: Connection, tenant: str, template_id: UUID) -> None:
     """Raises NotFoundError, and ConflictError that names the campaigns that still need it."""
-    statement = "SELECT 1 FROM templates WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE"
+    statement = (
+        "SELECT 1 FROM templates WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE"
+    )
     if await connection.fetchval(statement, tenant, template_id) is None:
         raise NotFoundError(f"There is no template {template_id}.")
     await _check_unused(connection, tenant, template_id, "template", _TEMPLATE_USED)
@@ -59,8 +76,12 @@ async def create_segment(connection: Connection, tenant: str, name: str) -> Segm
     return Segment(**row)
 
 
-async def rename_segment(connection: Connection, tenant: str, segment_id: UUID, name: str) -> Segment:
-    """Raises NotFoundError, and ConflictError when another segment has the name or this one is mirrored."""
+async def rename_segment(
+    connection: Connection, tenant: str, segment_id: UUID, name: str
+) -> Segment:
+    """Raises NotFoundError, and ConflictError when another segment has the name or this one is
+    mirrored.
+    """
     await get_segment(connection, tenant, segment_id)
     await _check_own(connection, "segments", segment_id)
     statement = "UPDATE segments SET name = $3 WHERE tenant_id = $1 AND id = $2 RETURNING id, name, created_at"
@@ -75,7 +96,9 @@ async def rename_segment(connection: Connection, tenant: str, segment_id: UUID, 
 
 
 async def delete_segment(connection: Connection, tenant: str, segment_id: UUID) -> None:
-    """The segment and who is in it; the contacts stay. Raises NotFoundError, and ConflictError that names the campaigns that need it."""
+    """The segment and who is in it; the contacts stay. Raises NotFoundError, and ConflictError that
+    names the campaigns that need it.
+    """
     statement = "SELECT 1 FROM segments WHERE tenant_id = $1 AND id = $2 FOR UPDATE"
     if await connection.fetchval(statement, tenant, segment_id) is None:
         raise NotFoundError(f"There is no segment {segment_id}.")
@@ -89,14 +112,20 @@ async def check_members_are_own(connection: Connection, segment_id: UUID) -> Non
     await _check_own(connection, "segments", segment_id)
 
 
-async def remove_members(connection: Connection, tenant: str, segment_id: UUID, contact_ids: Sequence[UUID]) -> int:
+async def remove_members(
+    connection: Connection, tenant: str, segment_id: UUID, contact_ids: Sequence[UUID]
+) -> int:
     """How many were in it. Who is not in it, or not known, is left alone."""
     statement = "DELETE FROM segment_members WHERE segment_id = $2 AND tenant_id = $1 AND contact_id = ANY ($3)"
     return rows_of(await connection.execute(statement, tenant, segment_id, contact_ids))
 
 
-async def count_members(connection: Connection, tenant: str, segment_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """Exact, from an index: about 60 ms for a million members. A segment without members is not in the answer."""
+async def count_members(
+    connection: Connection, tenant: str, segment_ids: Sequence[UUID]
+) -> dict[UUID, int]:
+    """Exact, from an index: about 60 ms for a million members. A segment without members is not in
+    the answer.
+    """
     rows = await connection.fetch(
         "SELECT m.segment_id, count(*) AS members FROM segment_members m"
         " WHERE m.segment_id IN (SELECT id FROM segments WHERE tenant_id = $1 AND id = ANY ($2)) GROUP BY m.segment_id",
@@ -105,20 +134,30 @@ async def count_members(connection: Connection, tenant: str, segment_ids: Sequen
     return {row["segment_id"]: row["members"] for row in rows}
 
 
-async def _check_unused(connection: Connection, tenant: str, used_id: UUID, what: str, condition: str) -> None:
-    """Raises ConflictError when a campaign that is not over meets the condition ($2 is the id, `c` the campaign)."""
+async def _check_unused(
+    connection: Connection, tenant: str, used_id: UUID, what: str, condition: str
+) -> None:
+    """Raises ConflictError when a campaign that is not over meets the condition ($2 is the id, `c`
+    the campaign).
+    """
     rows = await connection.fetch(
         "SELECT name, status FROM campaigns c WHERE tenant_id = $1 AND deleted_at IS NULL"
         f" AND status IN ('draft', 'scheduled', 'running', 'paused') AND ({condition}) ORDER BY created_at DESC LIMIT {_NAMED + 1}",
         *(tenant, used_id),
     )
     if rows:
-        named = ", ".join(f"{row['name']} ({row['status']})" for row in rows[:_NAMED]) + (" and others" if len(rows) > _NAMED else "")
-        raise ConflictError(f"The {what} is used by campaigns that are not over: {named}. Change, cancel or delete these first.")
+        named = ", ".join(f"{row['name']} ({row['status']})" for row in rows[:_NAMED]) + (
+            " and others" if len(rows) > _NAMED else ""
+        )
+        raise ConflictError(
+            f"The {what} is used by campaigns that are not over: {named}. Change, cancel or delete these first."
+        )
 
 
 async def _check_own(connection: Connection, table: str, record_id: UUID) -> None:
-    """Raises ConflictError for a copy of what another service owns: its next reading would undo the change."""
+    """Raises ConflictError for a copy of what another service owns: its next reading would undo the
+    change.
+    """
     if await connection.fetchval(f"SELECT is_mirrored FROM {table} WHERE id = $1", record_id):
         raise ConflictError("This is a copy of what another service owns; change it there.")
 

@@ -1,4 +1,6 @@
-"""Copies of what other services own: segments, their members, contacts and templates. Every write is harmless to repeat."""
+"""Copies of what other services own: segments, their members, contacts and templates. Every write
+is harmless to repeat.
+"""
 
 from __future__ import annotations
 
@@ -47,28 +49,53 @@ ON CONFLICT DO NOTHING
 
 
 async def keep_segment(connection: Connection, tenant: str, segment_id: UUID, name: str) -> None:
-    """A name that another segment has gets the id behind it; an id of another tenant, or of a segment of our own, is left alone."""
-    await connection.execute(_KEEP_SEGMENT, tenant, segment_id, name.replace("\0", "").strip() or str(segment_id))
+    """A name that another segment has gets the id behind it; an id of another tenant, or of a
+    segment of our own, is left alone.
+    """
+    await connection.execute(
+        _KEEP_SEGMENT, tenant, segment_id, name.replace("\0", "").strip() or str(segment_id)
+    )
 
 
 async def keep_template(
-    connection: Connection, tenant: str, template_id: UUID, name: str, channel: str, content: Mapping[str, str]
+    connection: Connection,
+    tenant: str,
+    template_id: UUID,
+    name: str,
+    channel: str,
+    content: Mapping[str, str],
 ) -> None:
-    """An id of another tenant or of a template of our own is left alone. Raises CampaignError when content and channel do not fit."""
+    """An id of another tenant or of a template of our own is left alone. Raises CampaignError when
+    content and channel do not fit.
+    """
     try:
         checked = check_content(channel, content)
     except CampaignError as error:
-        raise CampaignError(f"The templates service has a template that cannot be used: {error.detail}", errors=error.errors) from error
-    await connection.execute(_KEEP_TEMPLATE, tenant, template_id, name.replace("\0", "").strip() or str(template_id), channel, checked)
+        raise CampaignError(
+            f"The templates service has a template that cannot be used: {error.detail}",
+            errors=error.errors,
+        ) from error
+    await connection.execute(
+        _KEEP_TEMPLATE,
+        tenant,
+        template_id,
+        name.replace("\0", "").strip() or str(template_id),
+        channel,
+        checked,
+    )
 
 
 async def keep_contacts(connection: Connection, tenant: str, rows: Sequence[ContactRow]) -> None:
-    """As an import does; a row that is refused (its id is another tenant's, its externalId another contact's) is left out."""
+    """As an import does; a row that is refused (its id is another tenant's, its externalId another
+    contact's) is left out.
+    """
     for chunk in chunks(rows, len(rows)):
         await write_rows(connection, tenant, list(chunk.rows.values()))
 
 
-async def unknown_contacts(connection: Connection, tenant: str, contact_ids: Sequence[UUID]) -> list[UUID]:
+async def unknown_contacts(
+    connection: Connection, tenant: str, contact_ids: Sequence[UUID]
+) -> list[UUID]:
     """Those of the ids that the tenant has no contact of, in their order."""
     statement = "SELECT id FROM contacts WHERE tenant_id = $1 AND id = ANY ($2)"
     known = {row["id"] for row in await connection.fetch(statement, tenant, contact_ids)}
@@ -82,23 +109,34 @@ async def templates_of(connection: Connection, tenant: str, campaign_id: UUID) -
 
 
 async def segments_of(connection: Connection, tenant: str, number: int) -> list[UUID]:
-    """The mirrored segments that a campaign includes or excludes, as long as its audience is not known."""
+    """The mirrored segments that a campaign includes or excludes, as long as its audience is not
+    known.
+    """
     return [row["id"] for row in await connection.fetch(_SEGMENTS_OF, tenant, number)]
 
 
 async def add_members(connection: Connection, reading: UUID, contact_ids: Sequence[UUID]) -> None:
     """Note members of the segment that is being read; nobody sees them before `replace_members`."""
     await connection.execute(
-        "INSERT INTO mirrored_members (reading, contact_id) SELECT $1, unnest($2::uuid[]) ON CONFLICT DO NOTHING", reading, contact_ids
+        "INSERT INTO mirrored_members (reading, contact_id) SELECT $1, unnest($2::uuid[]) ON CONFLICT DO NOTHING",
+        reading,
+        contact_ids,
     )
 
 
-async def replace_members(connection: Connection, tenant: str, segment_id: UUID, reading: UUID) -> None:
-    """The segment has exactly the members that were read, as far as their contacts are known. Readings that never ended go after a day.
+async def replace_members(
+    connection: Connection, tenant: str, segment_id: UUID, reading: UUID
+) -> None:
+    """The segment has exactly the members that were read, as far as their contacts are known.
+    Readings that never ended go after a day.
 
     Two at once follow each other: each would wait for rows of the other.
     """
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('members of ' || $1, 0))", str(segment_id))
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('members of ' || $1, 0))", str(segment_id)
+    )
     for statement in (_LEAVE, _JOIN):
         await connection.execute(statement, tenant, segment_id, reading)
-    await connection.execute("DELETE FROM mirrored_members WHERE reading = $1 OR at < now() - interval '1 day'", reading)
+    await connection.execute(
+        "DELETE FROM mirrored_members WHERE reading = $1 OR at < now() - interval '1 day'", reading
+    )

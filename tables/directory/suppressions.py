@@ -40,7 +40,9 @@ _LISTED = """
 
 
 class Suppression(Record, frozen=True):
-    """Nothing more goes to this contact, or to this address, on this channel. Exactly one of both is set."""
+    """Nothing more goes to this contact, or to this address, on this channel. Exactly one of both
+    is set.
+    """
 
     id: UUID
     channel: str
@@ -51,14 +53,32 @@ class Suppression(Record, frozen=True):
 
 
 async def suppress(
-    connection: Connection, tenant: str, channel: str, *, address: str | None = None, contact_id: UUID | None = None, reason: str = "manual"
+    connection: Connection,
+    tenant: str,
+    channel: str,
+    *,
+    address: str | None = None,
+    contact_id: UUID | None = None,
+    reason: str = "manual",
 ) -> Suppression:
-    """From the next chunk on nothing goes there on this channel; suppressing again keeps the first reason. Raises CampaignError."""
-    return (await put_suppression(connection, tenant, channel, address=address, contact_id=contact_id, reason=reason))[0]
+    """From the next chunk on nothing goes there on this channel; suppressing again keeps the first
+    reason. Raises CampaignError.
+    """
+    return (
+        await put_suppression(
+            connection, tenant, channel, address=address, contact_id=contact_id, reason=reason
+        )
+    )[0]
 
 
 async def put_suppression(
-    connection: Connection, tenant: str, channel: str, *, address: str | None = None, contact_id: UUID | None = None, reason: str = "manual"
+    connection: Connection,
+    tenant: str,
+    channel: str,
+    *,
+    address: str | None = None,
+    contact_id: UUID | None = None,
+    reason: str = "manual",
 ) -> tuple[Suppression, bool]:
     """`suppress`, and whether it is new."""
     target = await _checked_target(connection, tenant, channel, address, contact_id, reason)
@@ -80,18 +100,29 @@ async def put_suppression(
 
 
 async def suppress_recipients(connection: Connection, reasons: Mapping[UUID, str]) -> None:
-    """Suppress the contacts behind these rows of the ledger on their campaign's channel, each for its reason.
+    """Suppress the contacts behind these rows of the ledger on their campaign's channel, each for
+    its reason.
 
-    By the address that they have now, which holds for every contact that shares it; who does not want to be written to (unsubscribed,
-    complained) by contact, too, which holds for every address that the contact will have. Suppressed ones keep their first reason.
+    By the address that they have now, which holds for every contact that shares it; who does not
+    want to be written to (unsubscribed, complained) by contact, too, which holds for every address
+    that the contact will have. Suppressed ones keep their first reason.
     """
-    await connection.execute(_SUPPRESS_RECIPIENTS, list(reasons), list(reasons.values()), list(_OF_PEOPLE))
+    await connection.execute(
+        _SUPPRESS_RECIPIENTS, list(reasons), list(reasons.values()), list(_OF_PEOPLE)
+    )
 
 
 async def unsuppress(
-    connection: Connection, tenant: str, channel: str, *, address: str | None = None, contact_id: UUID | None = None
+    connection: Connection,
+    tenant: str,
+    channel: str,
+    *,
+    address: str | None = None,
+    contact_id: UUID | None = None,
 ) -> None:
-    """As `remove_suppression`, by what is suppressed. Raises NotFoundError when it was not, and CampaignError as `suppress`."""
+    """As `remove_suppression`, by what is suppressed. Raises NotFoundError when it was not, and
+    CampaignError as `suppress`.
+    """
     target = await _checked_target(connection, tenant, channel, address, contact_id, "")
     found = await connection.fetchval(
         "SELECT id FROM suppressions WHERE tenant_id = $1 AND channel = $2::campaign_channel AND (address = $3 OR contact_id = $4)",
@@ -104,14 +135,20 @@ async def unsuppress(
 
 async def get_suppression(connection: Connection, tenant: str, suppression_id: UUID) -> Suppression:
     """Raises NotFoundError."""
-    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM suppressions WHERE tenant_id = $1 AND id = $2", tenant, suppression_id)
+    row = await connection.fetchrow(
+        f"SELECT {_COLUMNS} FROM suppressions WHERE tenant_id = $1 AND id = $2",
+        tenant,
+        suppression_id,
+    )
     if row is None:
         raise NotFoundError(f"There is no suppression {suppression_id}.")
     return Suppression(**row)
 
 
 async def remove_suppression(connection: Connection, tenant: str, suppression_id: UUID) -> None:
-    """Lets in again; where one event suppressed a contact and the address it has, both go. Raises NotFoundError."""
+    """Lets in again; where one event suppressed a contact and the address it has, both go. Raises
+    NotFoundError.
+    """
     one = await get_suppression(connection, tenant, suppression_id)
     column = CHANNELS[one.channel].column
     if one.address is not None:
@@ -137,11 +174,25 @@ async def list_suppressions(
     limit: int = 100,
     offset: int = 0,
 ) -> tuple[list[Suppression], int]:
-    """A page, newest first, and how many there are. `search` is the beginning of an address, `address` the whole of it in any spelling."""
-    begins = [beginning(search), beginning(search.lower())] if search else None  # tokens of devices keep their case
-    filters = (tenant, channel, begins, None if address is None else _spellings(address), contact_id)
-    rows = await connection.fetch(f"SELECT {_COLUMNS} {_LISTED} ORDER BY seq DESC LIMIT $6 OFFSET $7", *filters, limit, offset)
-    return [Suppression(**row) for row in rows], await connection.fetchval(f"SELECT count(*) {_LISTED}", *filters)
+    """A page, newest first, and how many there are. `search` is the beginning of an address,
+    `address` the whole of it in any spelling.
+    """
+    begins = (
+        [beginning(search), beginning(search.lower())] if search else None
+    )  # tokens of devices keep their case
+    filters = (
+        tenant,
+        channel,
+        begins,
+        None if address is None else _spellings(address),
+        contact_id,
+    )
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} {_LISTED} ORDER BY seq DESC LIMIT $6 OFFSET $7", *filters, limit, offset
+    )
+    return [Suppression(**row) for row in rows], await connection.fetchval(
+        f"SELECT count(*) {_LISTED}", *filters
+    )
 
 
 def _spellings(address: str) -> list[str]:
@@ -154,7 +205,12 @@ def _spellings(address: str) -> list[str]:
 
 
 async def _checked_target(
-    connection: Connection, tenant: str, channel: str, address: str | None, contact_id: UUID | None, reason: str
+    connection: Connection,
+    tenant: str,
+    channel: str,
+    address: str | None,
+    contact_id: UUID | None,
+    reason: str,
 ) -> tuple[str | None, UUID | None]:
     if (rules := CHANNELS.get(channel)) is None:
         raise broken("channel", f"one of {', '.join(CHANNELS)}")
@@ -167,7 +223,12 @@ async def _checked_target(
             return rules.normalise(address), None
         except ValueError as error:
             raise broken("address", str(error)) from error
-    if await connection.fetchval("SELECT 1 FROM contacts WHERE tenant_id = $1 AND id = $2", tenant, contact_id) is None:
+    if (
+        await connection.fetchval(
+            "SELECT 1 FROM contacts WHERE tenant_id = $1 AND id = $2", tenant, contact_id
+        )
+        is None
+    ):
         raise broken("contactId", "there is no such contact")
     return None, contact_id
 

@@ -43,14 +43,19 @@ class Suppressed:
 async def suppress_all(connection: Connection, tenant: str, wanted: Sequence[Wanted]) -> Suppressed:
     """Within the caller's transaction. Of two that say the same the first one's reason stays."""
     ids = [one.contact_id for one in wanted if one.contact_id is not None]
-    rows = await connection.fetch("SELECT id FROM contacts WHERE tenant_id = $1 AND id = ANY ($2)", tenant, ids)
+    rows = await connection.fetch(
+        "SELECT id FROM contacts WHERE tenant_id = $1 AND id = ANY ($2)", tenant, ids
+    )
     known, good, refused = {row["id"] for row in rows}, list[Wanted](), list[tuple[int, str]]()
     for one in wanted:
         try:
             good.append(_checked(one, known))
         except CampaignError as error:
             refused.append((one.line, error.detail))
-    columns = [[getattr(one, name) for one in good] for name in ("channel", "address", "contact_id", "reason")]
+    columns = [
+        [getattr(one, name) for one in good]
+        for name in ("channel", "address", "contact_id", "reason")
+    ]
     added = rows_of(await connection.execute(_INSERT, tenant, *columns))
     return Suppressed(added, len(good) - added, tuple(refused))
 

@@ -1,8 +1,9 @@
-"""Materialised stats: the rows of `campaign_stats`, and with them, in one transaction, the performance facts that say the same.
+"""Materialised stats: the rows of `campaign_stats`, and with them, in one transaction, the
+performance facts that say the same.
 
-A row is replaced only by a newer one: its live version, audience, winner and completeness never go back, so a slow second writer changes
-nothing. Each change of a campaign's row is a `revision`, and the ids of its facts derive from that: a transaction that is repeated writes
-nothing or the same.
+A row is replaced only by a newer one: its live version, audience, winner and completeness never go
+back, so a slow second writer changes nothing. Each change of a campaign's row is a `revision`, and
+the ids of its facts derive from that: a transaction that is repeated writes nothing or the same.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from tables.database.outbox import Outgoing, append
 from tables.stats.totals import CampaignStats, rates
 
 # What the specification calls a count, by what the live stats call it.
-COLUMNS: Mapping[str, str] = {name: "complaint_count" if name == "complained" else f"{name}_count" for name in Counts.__struct_fields__}
+COLUMNS: Mapping[str, str] = {
+    name: "complaint_count" if name == "complained" else f"{name}_count"
+    for name in Counts.__struct_fields__
+}
 # What differs from the live stats, and, for series, whatever has children among them.
 _CHANGED = """
 SELECT c.id FROM unnest($1::bigint[], $2::bigint[]) AS live(number, version)
@@ -80,9 +84,11 @@ _STORED = f"SELECT variant_id, live_version, skipped, hours, counted_at, {_COUNT
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """A campaign whose stats are to be materialised: the sum of the campaigns `numbers`, which are its own or, of a series, its children.
+    """A campaign whose stats are to be materialised: the sum of the campaigns `numbers`, which are
+    its own or, of a series, its children.
 
-    `done`: recipients sent to or skipped, as the throttle has reported it; known once it is completed.
+    `done`: recipients sent to or skipped, as the throttle has reported it; known once it is
+    completed.
     """
 
     id: UUID
@@ -111,12 +117,19 @@ class Calculated:
     def is_complete(self) -> bool:
         """Nothing more is sent, and what was sent is counted."""
         total = self.stats.total
-        return self.subject.status == "completed" and total.sent + total.skipped >= self.subject.done
+        return (
+            self.subject.status == "completed" and total.sent + total.skipped >= self.subject.done
+        )
 
 
 async def changed(connection: Connection, versions: Mapping[int, int]) -> set[UUID]:
-    """Of the campaigns with these live versions by number, those whose rows are behind; with every series that has children among them."""
-    return {row["id"] for row in await connection.fetch(_CHANGED, list(versions), list(versions.values()))}
+    """Of the campaigns with these live versions by number, those whose rows are behind; with every
+    series that has children among them.
+    """
+    return {
+        row["id"]
+        for row in await connection.fetch(_CHANGED, list(versions), list(versions.values()))
+    }
 
 
 async def unfinished(connection: Connection, since: datetime) -> set[UUID]:
@@ -141,18 +154,41 @@ async def subjects(connection: Connection, ids: Sequence[UUID]) -> list[Subject]
 
 
 async def write(connection: Connection, calculated: Calculated) -> bool:
-    """Replace the rows of the campaign and put its performance facts into the outbox; False when what is stored is as new, or newer."""
+    """Replace the rows of the campaign and put its performance facts into the outbox; False when
+    what is stored is as new, or newer.
+    """
     subject, stats, at = calculated.subject, calculated.stats, calculated.at
     revision = await connection.fetchval(
         _AGGREGATE,
-        *(subject.id, min(subject.total_recipients, _MOST), stats.version, subject.winner, calculated.is_complete),
-        *(stats.skipped, {str(hour): counts for hour, counts in stats.hours.items()}, stats.updated_at, at, 1),
+        *(
+            subject.id,
+            min(subject.total_recipients, _MOST),
+            stats.version,
+            subject.winner,
+            calculated.is_complete,
+        ),
+        *(
+            stats.skipped,
+            {str(hour): counts for hour, counts in stats.hours.items()},
+            stats.updated_at,
+            at,
+            1,
+        ),
         *_fitting(stats.total),
     )
     if revision is None:
         return False
-    for variant_id, counts in stats.variants.items():  # nobody else writes them: the row above is locked
-        values = (variant_id, min(counts.sent + counts.skipped, _MOST), stats.version, at, *_fitting(counts))
+    for (
+        variant_id,
+        counts,
+    ) in stats.variants.items():  # nobody else writes them: the row above is locked
+        values = (
+            variant_id,
+            min(counts.sent + counts.skipped, _MOST),
+            stats.version,
+            at,
+            *_fitting(counts),
+        )
         await connection.execute(_VARIANT, subject.id, *values)
     await append(connection, _facts(calculated, revision))
     return True
@@ -163,7 +199,10 @@ async def stored(connection: Connection, campaign_id: UUID) -> CampaignStats | N
     rows = {row["variant_id"]: row for row in await connection.fetch(_STORED, campaign_id)}
     if (total := rows.pop(None, None)) is None:
         return None
-    counts = {variant: Counts(**{name: row[column] for name, column in COLUMNS.items()}) for variant, row in [(None, total), *rows.items()]}
+    counts = {
+        variant: Counts(**{name: row[column] for name, column in COLUMNS.items()})
+        for variant, row in [(None, total), *rows.items()]
+    }
     return CampaignStats(
         total=counts.pop(None),
         variants=dict(sorted((str(variant), of) for variant, of in counts.items())),
@@ -175,7 +214,9 @@ async def stored(connection: Connection, campaign_id: UUID) -> CampaignStats | N
 
 
 def _fitting(counts: Counts) -> tuple[int, ...]:
-    """As the columns can hold them: a series that is sent to a million every hour has more after three months. The facts are exact."""
+    """As the columns can hold them: a series that is sent to a million every hour has more after
+    three months. The facts are exact.
+    """
     return tuple(min(count, _MOST) for count in msgspec.structs.astuple(counts))
 
 
@@ -183,17 +224,26 @@ def _facts(calculated: Calculated, revision: int) -> list[Outgoing]:
     """One record for the campaign and one for each variant."""
     subject, stats = calculated.subject, calculated.stats
     made = [_fact(calculated, revision, None, subject.total_recipients, stats.total)]
-    made += [_fact(calculated, revision, variant, it.sent + it.skipped, it) for variant, it in stats.variants.items()]
+    made += [
+        _fact(calculated, revision, variant, it.sent + it.skipped, it)
+        for variant, it in stats.variants.items()
+    ]
     origin = (subject.tenant_id, subject.correlation_id or str(subject.id), rfc3339(calculated.at))
     return [
         Outgoing(
-            Name.PERFORMANCE, str(subject.id), TYPE, record_id(subject.id, revision, fact.variant_id or None), enveloped(fact, *origin)
+            Name.PERFORMANCE,
+            str(subject.id),
+            TYPE,
+            record_id(subject.id, revision, fact.variant_id or None),
+            enveloped(fact, *origin),
         )
         for fact in made
     ]
 
 
-def _fact(calculated: Calculated, revision: int, variant_id: str | None, recipients: int, counts: Counts) -> Performance:
+def _fact(
+    calculated: Calculated, revision: int, variant_id: str | None, recipients: int, counts: Counts
+) -> Performance:
     subject, percent = calculated.subject, rates(counts)
     more: dict[str, str | bool] = {} if variant_id is None else {"variant_id": variant_id}
     if variant_id is not None and subject.winner is not None:

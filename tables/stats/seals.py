@@ -1,7 +1,9 @@
-"""Campaigns to which nothing happens any more: which they are, and the records that make their counts final.
+"""Campaigns to which nothing happens any more: which they are, and the records that make their
+counts final.
 
-While a campaign lives, `fold` knows every recipient it has counted, 10 to 150 kB per shard of 65,536. Sealed, only the counts are left, as
-rows of `campaign_stats` and on `campaigns.stats.v1`. A seal goes through the outbox in the transaction that notes it; a repeat seals again.
+While a campaign lives, `fold` knows every recipient it has counted, 10 to 150 kB per shard of
+65,536. Sealed, only the counts are left, as rows of `campaign_stats` and on `campaigns.stats.v1`. A
+seal goes through the outbox in the transaction that notes it; a repeat seals again.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ from streams.topics import Name, shard_key
 from tables.database.connection import Connection
 from tables.database.outbox import Outgoing, append
 
-_IDS = UUID("1d0b9f1e-4a55-5b0e-8d3c-3f2f8f6e9a70")  # namespace of record ids (RFC 9562, section 5.5)
-# Children of a series are campaigns like any other; the series itself has no shards. Nor has one without facts, and one whose facts are
-# still on their way must not lose them.
+_IDS = UUID(
+    "1d0b9f1e-4a55-5b0e-8d3c-3f2f8f6e9a70"
+)  # namespace of record ids (RFC 9562, section 5.5)
+# Children of a series are campaigns like any other; the series itself has no shards. Nor has one
+# without facts, and one whose facts are still on their way must not lose them.
 _QUIET = """
 SELECT c.id, c.number, c.tenant_id, s.live_version
   FROM campaign_stats s JOIN campaigns c ON c.id = s.campaign_id
@@ -30,7 +34,9 @@ _NOTE = "UPDATE campaign_stats SET sealed_at = $2 WHERE campaign_id = $1 AND var
 
 @dataclass(frozen=True)
 class Quiet:
-    """A finished campaign whose counts have not changed for long, and the version that is materialised."""
+    """A finished campaign whose counts have not changed for long, and the version that is
+    materialised.
+    """
 
     id: UUID
     number: int
@@ -43,7 +49,12 @@ async def quiet_since(connection: Connection, instant: datetime, limit: int) -> 
     return [Quiet(**dict(row)) for row in await connection.fetch(_QUIET, instant, limit)]
 
 
-async def seal(connection: Connection, found: Sequence[Quiet], shards: Callable[[int], Sequence[int]], at: datetime) -> int:
+async def seal(
+    connection: Connection,
+    found: Sequence[Quiet],
+    shards: Callable[[int], Sequence[int]],
+    at: datetime,
+) -> int:
     """Seal the given shards of each; answers how many campaigns nobody had sealed before."""
     records: list[Outgoing] = []
     sealed = 0
@@ -58,4 +69,10 @@ async def seal(connection: Connection, found: Sequence[Quiet], shards: Callable[
 
 def _record(one: Quiet, shard: int) -> Outgoing:
     payload = encode_batch(Batch(one.tenant_id, one.number, shard, 0, (), str(one.id), seals=True))
-    return Outgoing(Name.FACTS, shard_key(one.number, shard).decode(), "", uuid5(_IDS, f"{one.id}:{shard}"), payload)
+    return Outgoing(
+        Name.FACTS,
+        shard_key(one.number, shard).decode(),
+        "",
+        uuid5(_IDS, f"{one.id}:{shard}"),
+        payload,
+    )

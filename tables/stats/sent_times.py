@@ -1,4 +1,6 @@
-"""When the recipients of a shard were sent to: enough to know an open or a click that came too soon to be a person's."""
+"""When the recipients of a shard were sent to: enough to know an open or a click that came too soon
+to be a person's.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +12,28 @@ from pyroaring import BitMap
 
 from streams.records.facts import Group, pack, unpack
 
-# Seconds in which something was sent, of one shard. An unthrottled campaign sends a shard's 65,536 in a few; a throttled one is granted
-# something about once a minute, so these are the last eight hours of it. One takes 20 to 40 bytes.
+# Seconds in which something was sent, of one shard. An unthrottled campaign sends a shard's 65,536
+# in a few; a throttled one is granted something about once a minute, so these are the last eight
+# hours of it. One takes 20 to 40 bytes.
 MOST_SECONDS = 512
 
 
 class SentTimes:
     """Unix second -> who was sent to in it, for the last `MOST_SECONDS` such seconds.
 
-    A sent fact is in the log before anything that is reported of its message (both are read in one order), so whatever is reported meets
-    the time it is compared with, however late any projection is. What is reported for the first time when that second has been forgotten
-    stays as it was reported; a repeat of what has been told apart before stays told apart.
+    A sent fact is in the log before anything that is reported of its message (both are read in one
+    order), so whatever is reported meets the time it is compared with, however late any projection
+    is. What is reported for the first time when that second has been forgotten stays as it was
+    reported; a repeat of what has been told apart before stays told apart.
     """
 
     __slots__ = ("_forgotten", "_order", "_packed", "_seconds")
 
     def __init__(self, stored: Mapping[int, bytes] | None = None, forgotten: int = -1) -> None:
         self._packed = dict(stored or {})  # of the seconds that have not changed since
-        self._seconds = {second: BitMap.deserialize(recipients) for second, recipients in self._packed.items()}
+        self._seconds = {
+            second: BitMap.deserialize(recipients) for second, recipients in self._packed.items()
+        }
         self._order = sorted(self._seconds)
         self._forgotten = forgotten  # the latest second that is not known any more
 
@@ -67,21 +73,31 @@ class SentTimes:
             del self._seconds[self._forgotten]
             self._packed.pop(self._forgotten, None)
 
-    def split(self, group: Group, recipients: BitMap, base: int, window: int, known: BitMap) -> tuple[Group | None, Group | None]:
-        """The reports of people and those of machines: within `window` seconds of sending, before or after it, since clocks differ.
+    def split(
+        self, group: Group, recipients: BitMap, base: int, window: int, known: BitMap
+    ) -> tuple[Group | None, Group | None]:
+        """The reports of people and those of machines: within `window` seconds of sending, before
+        or after it, since clocks differ.
 
-        `recipients` are those of the group, `known` those of whom machines have been told apart before. About 0.1 us a report at most.
+        `recipients` are those of the group, `known` those of whom machines have been told apart
+        before. About 0.1 us a report at most.
         """
         seconds = unpack(group.seconds)
         low, high = base + min(seconds) - window, base + max(seconds) + window
         near = self._order[bisect_left(self._order, low) : bisect_right(self._order, high)]
-        sent = {ordinal: second - base for second in near for ordinal in self._seconds[second] & recipients}
+        sent = {
+            ordinal: second - base
+            for second in near
+            for ordinal in self._seconds[second] & recipients
+        }
         old = self._lost(recipients & known) if low <= self._forgotten else BitMap()
         if not sent and not old:
             return group, None
         ordinals, until = unpack(group.ordinals), self._forgotten + window - base
         early = [
-            abs(second - sent[ordinal]) <= window if ordinal in sent else second <= until and ordinal in old
+            abs(second - sent[ordinal]) <= window
+            if ordinal in sent
+            else second <= until and ordinal in old
             for ordinal, second in zip(ordinals, seconds, strict=True)
         ]
         if not any(early):
@@ -92,10 +108,16 @@ class SentTimes:
 
     def _lost(self, recipients: BitMap) -> BitMap:
         """Those of them whose second has been forgotten."""
-        return recipients - BitMap.union(BitMap(), *self._seconds.values()) if recipients else recipients
+        return (
+            recipients - BitMap.union(BitMap(), *self._seconds.values())
+            if recipients
+            else recipients
+        )
 
 
 def _where(group: Group, wanted: list[bool]) -> Group:
     pairs = zip(unpack(group.ordinals), unpack(group.seconds), wanted, strict=True)
-    ordinals, seconds = zip(*((ordinal, second) for ordinal, second, is_wanted in pairs if is_wanted), strict=True)
+    ordinals, seconds = zip(
+        *((ordinal, second) for ordinal, second, is_wanted in pairs if is_wanted), strict=True
+    )
     return msgspec.structs.replace(group, ordinals=pack(ordinals), seconds=pack(seconds))

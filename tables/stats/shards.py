@@ -1,4 +1,6 @@
-"""What is known about the recipients of one (campaign, shard): a bitmap per kind, so that nothing can be counted twice."""
+"""What is known about the recipients of one (campaign, shard): a bitmap per kind, so that nothing
+can be counted twice.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _MACHINES = {Kind.OPENED: Kind.MACHINE_OPENED, Kind.CLICKED: Kind.MACHINE_CLICKE
 
 
 class InvalidFactsError(CampaignError):
-    """A batch of facts cannot be right: uneven, out of its shard, or of another tenant than the shard's."""
+    """A batch of facts cannot be right: uneven, out of its shard, or of another tenant than the
+    shard's.
+    """
 
     fate, code = Fate.DEAD_LETTER, "invalid-facts"
 
@@ -46,22 +50,41 @@ _decode = msgspec.msgpack.Decoder(_Stored).decode
 
 
 class Shard:
-    """The state of up to 65,536 recipients. Laws: duplicates and disorder of batches change no count, and what was stored is restored.
+    """The state of up to 65,536 recipients. Laws: duplicates and disorder of batches change no
+    count, and what was stored is restored.
 
-    What depends on the order is only *when* a recipient's first open and click were: the first *reported* one fixes the hour (the earliest
-    would need a time per recipient). A recipient has one variant and one skip reason; should two be reported, the first one stands. Opens
-    and clicks within a window of sending become a machine's when their sent fact comes first, as it does (tables/stats/sent_times.py).
+    What depends on the order is only *when* a recipient's first open and click were: the first
+    *reported* one fixes the hour (the earliest would need a time per recipient). A recipient has
+    one variant and one skip reason; should two be reported, the first one stands. Opens and clicks
+    within a window of sending become a machine's when their sent fact comes first, as it does
+    (tables/stats/sent_times.py).
     """
 
-    __slots__ = ("campaign_id", "hours", "kinds", "number", "reasons", "sent", "shard", "tenant_id", "variants")
+    __slots__ = (
+        "campaign_id",
+        "hours",
+        "kinds",
+        "number",
+        "reasons",
+        "sent",
+        "shard",
+        "tenant_id",
+        "variants",
+    )
 
     def __init__(self, tenant_id: str, number: int, shard: int) -> None:
         self.tenant_id, self.number, self.shard = tenant_id, number, shard
         self.campaign_id: str | None = None
-        self.kinds: dict[Kind, BitMap] = {}  # as reported; what follows from it is added when counting
-        self.variants: dict[str, BitMap] = {}  # disjoint: who was sent (or skipped as) which variant
+        self.kinds: dict[
+            Kind, BitMap
+        ] = {}  # as reported; what follows from it is added when counting
+        self.variants: dict[
+            str, BitMap
+        ] = {}  # disjoint: who was sent (or skipped as) which variant
         self.reasons: dict[str, BitMap] = {}  # disjoint: who was skipped why
-        self.hours: dict[int, tuple[int, int]] = {}  # Unix hour -> people who opened, clicked for the first time
+        self.hours: dict[
+            int, tuple[int, int]
+        ] = {}  # Unix hour -> people who opened, clicked for the first time
         self.sent = SentTimes()
 
     @classmethod
@@ -71,44 +94,75 @@ class Shard:
         shard = cls(row.tenant_id, row.number, row.shard)
         shard.campaign_id, shard.hours = row.campaign_id, row.hours
         shard.kinds = {kind: BitMap.deserialize(bitmap) for kind, bitmap in row.kinds.items()}
-        shard.variants = {variant: BitMap.deserialize(bitmap) for variant, bitmap in row.variants.items()}
-        shard.reasons = {reason: BitMap.deserialize(bitmap) for reason, bitmap in row.reasons.items()}
+        shard.variants = {
+            variant: BitMap.deserialize(bitmap) for variant, bitmap in row.variants.items()
+        }
+        shard.reasons = {
+            reason: BitMap.deserialize(bitmap) for reason, bitmap in row.reasons.items()
+        }
         shard.sent = SentTimes(row.sent, row.forgotten)
         return shard
 
     def store(self) -> bytes:
-        """At most 8 kB per kind, variant and reason (a full bitmap of 65,536 bits); runs and sparse ones are far smaller. Sent times add
-        less than 1 kB to a campaign that is not throttled, at most about 20 kB to one that is."""
+        """At most 8 kB per kind, variant and reason (a full bitmap of 65,536 bits); runs and sparse
+        ones are far smaller. Sent times add less than 1 kB to a campaign that is not throttled, at
+        most about 20 kB to one that is.
+        """
         bitmaps = _serialized(self.kinds), _serialized(self.variants), _serialized(self.reasons)
         identity = self.tenant_id, self.number, self.shard, self.campaign_id
         return _encode(_Stored(_FORMAT, *identity, *bitmaps, self.hours, *self.sent.stored()))
 
     def fold(self, batch: Batch, window: int = 0) -> Batch | None:
-        """Add what was reported; answers the first occurrences among it, None when nothing is new and the shard is unchanged.
+        """Add what was reported; answers the first occurrences among it, None when nothing is new
+        and the shard is unchanged.
 
-        First occurrences are of *reported* kinds: a click before any open is one outcome, "clicked", although it also counts as opened.
-        They carry the recipient's variant. Opens and clicks at most `window` seconds from sending are a machine's; 0 takes all as reported.
+        First occurrences are of *reported* kinds: a click before any open is one outcome,
+        "clicked", although it also counts as opened. They carry the recipient's variant. Opens and
+        clicks at most `window` seconds from sending are a machine's; 0 takes all as reported.
         Raises InvalidFactsError, and has then changed nothing.
         """
         reported = zip(batch.groups, self._checked(batch), strict=True)
-        groups = (one for group, recipients in reported for one in self._told_apart(group, recipients, batch.base, window))
-        first = tuple(outcome for group, recipients in groups for outcome in self._fold(group, recipients, batch.base, window))
+        groups = (
+            one
+            for group, recipients in reported
+            for one in self._told_apart(group, recipients, batch.base, window)
+        )
+        first = tuple(
+            outcome
+            for group, recipients in groups
+            for outcome in self._fold(group, recipients, batch.base, window)
+        )
         if not first:
             return None
         self.campaign_id = self.campaign_id or batch.campaign_id
-        return Batch(batch.tenant_id, batch.number, batch.shard, batch.base, first, self.campaign_id)
+        return Batch(
+            batch.tenant_id, batch.number, batch.shard, batch.base, first, self.campaign_id
+        )
 
     def _checked(self, batch: Batch) -> list[BitMap]:
-        if (batch.tenant_id, batch.number, batch.shard) != (self.tenant_id, self.number, self.shard):
-            raise InvalidFactsError(f"facts of {batch.number}:{batch.shard} in {self.number}:{self.shard}, or of another tenant")
-        if any(not group.ordinals or len(group.ordinals) % 4 or len(group.ordinals) != len(group.seconds) for group in batch.groups):
+        if (batch.tenant_id, batch.number, batch.shard) != (
+            self.tenant_id,
+            self.number,
+            self.shard,
+        ):
+            raise InvalidFactsError(
+                f"facts of {batch.number}:{batch.shard} in {self.number}:{self.shard}, or of another tenant"
+            )
+        if any(
+            not group.ordinals
+            or len(group.ordinals) % 4
+            or len(group.ordinals) != len(group.seconds)
+            for group in batch.groups
+        ):
             raise InvalidFactsError("ordinals and times are not equally many, or none")
         reported = [BitMap(unpack(group.ordinals)) for group in batch.groups]
         if any(recipients.max() >= SHARD_SIZE for recipients in reported):
             raise InvalidFactsError(f"an ordinal outside the shard's {SHARD_SIZE}")
         return reported
 
-    def _told_apart(self, group: Group, recipients: BitMap, base: int, window: int) -> Iterator[tuple[Group, BitMap]]:
+    def _told_apart(
+        self, group: Group, recipients: BitMap, base: int, window: int
+    ) -> Iterator[tuple[Group, BitMap]]:
         machine = _MACHINES.get(group.kind) if window and self.sent else None
         if machine is None:
             yield group, recipients
@@ -127,11 +181,17 @@ class Shard:
         first = _only(group, new)
         match group.kind:
             case Kind.OPENED:
-                self._note_hours(first, base, opened=new - self._bitmap(Kind.CLICKED), clicked=_NOBODY)
+                self._note_hours(
+                    first, base, opened=new - self._bitmap(Kind.CLICKED), clicked=_NOBODY
+                )
             case Kind.CLICKED:
                 self._note_hours(first, base, opened=new - self._bitmap(Kind.OPENED), clicked=new)
             case Kind.SENT | Kind.SKIPPED if group.variant_id is not None:
-                _add(self.variants, group.variant_id, new - BitMap.union(_NOBODY, *self.variants.values()))
+                _add(
+                    self.variants,
+                    group.variant_id,
+                    new - BitMap.union(_NOBODY, *self.variants.values()),
+                )
         if group.kind is Kind.SENT and window:
             self.sent.note(first, new, base)
         if group.kind is Kind.SKIPPED:
@@ -155,7 +215,9 @@ class Shard:
 
     def _add_to_hour(self, hour: int, column: int, recipients: int) -> None:
         opened, clicked = self.hours.get(hour, (0, 0))
-        self.hours[hour] = (opened + recipients, clicked) if column == 0 else (opened, clicked + recipients)
+        self.hours[hour] = (
+            (opened + recipients, clicked) if column == 0 else (opened, clicked + recipients)
+        )
 
     def _by_variant(self, first: Group, new: BitMap) -> Iterator[Group]:
         if first.variant_id is not None or not self.variants:
@@ -170,7 +232,9 @@ class Shard:
             yield _only(first, rest)
 
     def stats(self, version: int, updated_at: str) -> ShardStats:
-        """The absolute counts of this shard, in total and per variant. `version` must grow with every change."""
+        """The absolute counts of this shard, in total and per variant. `version` must grow with
+        every change.
+        """
         closed = self._closed()
         return ShardStats(
             tenant_id=self.tenant_id,
@@ -181,7 +245,12 @@ class Shard:
             updated_at=updated_at,
             campaign_id=self.campaign_id,
             variants={
-                variant: Counts(**{name: recipients.intersection_cardinality(members) for name, recipients in closed.items()})
+                variant: Counts(
+                    **{
+                        name: recipients.intersection_cardinality(members)
+                        for name, recipients in closed.items()
+                    }
+                )
                 for variant, members in self.variants.items()
             },
             hours={str(hour): counts for hour, counts in sorted(self.hours.items())},
@@ -189,7 +258,9 @@ class Shard:
         )
 
     def _closed(self) -> dict[str, BitMap]:
-        """Every kind with what it implies: clicked -> opened -> delivered, a machine's activity -> delivered, a person beats a machine."""
+        """Every kind with what it implies: clicked -> opened -> delivered, a machine's activity ->
+        delivered, a person beats a machine.
+        """
         closed = {kind.name.lower(): self._bitmap(kind) for kind in Kind}
         machines = closed["machine_opened"] | closed["machine_clicked"]
         closed["opened"] = closed["opened"] | closed["clicked"]
@@ -210,7 +281,9 @@ def _add(bitmaps: dict[str, BitMap], key: str, recipients: BitMap) -> None:
 
 
 def _only(group: Group, wanted: BitMap) -> Group:
-    """The group without ordinals that are not wanted, each wanted one once. Its bytes are reused when that is all of them."""
+    """The group without ordinals that are not wanted, each wanted one once. Its bytes are reused
+    when that is all of them.
+    """
     ordinals = unpack(group.ordinals)
     if len(ordinals) == len(wanted):
         return group
@@ -221,4 +294,8 @@ def _only(group: Group, wanted: BitMap) -> Group:
             left.remove(ordinal)
             chosen.append(at)
     seconds = unpack(group.seconds)
-    return msgspec.structs.replace(group, ordinals=pack(ordinals[at] for at in chosen), seconds=pack(seconds[at] for at in chosen))
+    return msgspec.structs.replace(
+        group,
+        ordinals=pack(ordinals[at] for at in chosen),
+        seconds=pack(seconds[at] for at in chosen),
+    )

@@ -20,8 +20,14 @@ class Rates(msgspec.Struct, frozen=True):
 
 
 def rates(counts: Counts) -> Rates:
-    """openRate and clickRate are of the delivered, bounceRate is of the sent (specification, section 4)."""
-    return Rates(percent(counts.opened, counts.delivered), percent(counts.clicked, counts.delivered), percent(counts.bounced, counts.sent))
+    """openRate and clickRate are of the delivered, bounceRate is of the sent (specification,
+    section 4).
+    """
+    return Rates(
+        percent(counts.opened, counts.delivered),
+        percent(counts.clicked, counts.delivered),
+        percent(counts.bounced, counts.sent),
+    )
 
 
 def percent(part: int, whole: int) -> float:
@@ -30,7 +36,9 @@ def percent(part: int, whole: int) -> float:
 
 
 class CampaignStats(msgspec.Struct, frozen=True):
-    """The sum of a campaign's shards, or of several campaigns'. `version` grows with every change of any of them."""
+    """The sum of a campaign's shards, or of several campaigns'. `version` grows with every change
+    of any of them.
+    """
 
     total: Counts = Counts()
     variants: dict[str, Counts] = {}
@@ -60,7 +68,10 @@ def merged(shards: Iterable[ShardStats]) -> CampaignStats:
     variants = sorted({variant for row in rows for variant in row.variants})
     return CampaignStats(
         total=summed(row.total for row in rows),
-        variants={variant: summed(row.variants[variant] for row in rows if variant in row.variants) for variant in variants},
+        variants={
+            variant: summed(row.variants[variant] for row in rows if variant in row.variants)
+            for variant in variants
+        },
         hours=dict(sorted(hours.items())),
         skipped=dict(sorted(skipped.items())),
         version=sum(row.version for row in rows),

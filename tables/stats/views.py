@@ -1,4 +1,6 @@
-"""What a reader keeps in memory of a compacted topic: the newest value per key, followed live, without a consumer group."""
+"""What a reader keeps in memory of a compacted topic: the newest value per key, followed live,
+without a consumer group.
+"""
 
 from __future__ import annotations
 
@@ -27,23 +29,31 @@ _log = logging.getLogger(__name__)
 
 
 class CompactedView(ABC):
-    """Reads a compacted topic from its beginning and follows it: `async with StatsView(settings) as view: await view.ready.wait()`.
+    """Reads a compacted topic from its beginning and follows it: `async with StatsView(settings) as
+    view: await view.ready.wait()`.
 
-    Sees committed records only, usually within 0.1 s. A broker that is away, at the start or later, is waited for; what was read stays
-    readable meanwhile. `ready` is set once everything that was committed at the start has been read. A record that cannot be decoded is
-    logged and left out: a view must not fall for one bad value. Several may use one view: it reads from the first `async with` to the end
-    of the last.
+    Sees committed records only, usually within 0.1 s. A broker that is away, at the start or later,
+    is waited for; what was read stays readable meanwhile. `ready` is set once everything that was
+    committed at the start has been read. A record that cannot be decoded is logged and left out: a
+    view must not fall for one bad value. Several may use one view: it reads from the first `async
+    with` to the end of the last.
     """
 
     def __init__(self, settings: Settings, topic: Name) -> None:
         self.ready = asyncio.Event()
-        self._settings, self._topic, self._partitions = settings, Topics(settings).name(topic), settings.partitions
+        self._settings, self._topic, self._partitions = (
+            settings,
+            Topics(settings).name(topic),
+            settings.partitions,
+        )
         self._task: asyncio.Task[None] | None = None
         self._users = 0
 
     @abstractmethod
     def put(self, key: bytes, value: bytes | None) -> None:
-        """The newest value of a key; None when it was deleted. Raises ValueError for a value that cannot be decoded."""
+        """The newest value of a key; None when it was deleted. Raises ValueError for a value that
+        cannot be decoded.
+        """
 
     async def __aenter__(self) -> Self:
         self._users += 1
@@ -73,7 +83,8 @@ class CompactedView(ABC):
                 group_id=None,
                 enable_auto_commit=False,
                 isolation_level="read_committed",
-                auto_offset_reset="earliest",  # also when compaction or a recreated topic has moved the beginning
+                # also when compaction or a recreated topic has moved the beginning
+                auto_offset_reset="earliest",
                 fetch_max_wait_ms=50,
                 max_partition_fetch_bytes=4 << 20,
             )
@@ -83,7 +94,9 @@ class CompactedView(ABC):
                 await self._follow(consumer)
             except (KafkaError, OSError) as error:
                 if not waits:  # once, not with every attempt
-                    _log.warning("the view of %s waits for Kafka: %s", self._topic, type(error).__name__)
+                    _log.warning(
+                        "the view of %s waits for Kafka: %s", self._topic, type(error).__name__
+                    )
                 waits = True
             finally:
                 await consumer.stop()
@@ -97,7 +110,9 @@ class CompactedView(ABC):
             for records in (await consumer.getmany(timeout_ms=100)).values():
                 for record in records:
                     self._put(record.key or b"", record.value)
-            if not self.ready.is_set() and all([await consumer.position(source) >= ends[source] for source in sources]):
+            if not self.ready.is_set() and all(
+                [await consumer.position(source) >= ends[source] for source in sources]
+            ):
                 self.ready.set()
 
     def _put(self, key: bytes, value: bytes | None) -> None:
@@ -108,7 +123,9 @@ class CompactedView(ABC):
 
 
 class StatsView(CompactedView):
-    """The live stats of every campaign, by campaign number. The counts of a campaign never go back, machine counts excepted."""
+    """The live stats of every campaign, by campaign number. The counts of a campaign never go back,
+    machine counts excepted.
+    """
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, Name.STATS)
@@ -116,7 +133,9 @@ class StatsView(CompactedView):
         self._merged: dict[int, CampaignStats] = {}
 
     def put(self, key: bytes, value: bytes | None) -> None:
-        """Keeps the higher version. Raises ValueError (msgspec.DecodeError) for a value that is not ShardStats."""
+        """Keeps the higher version. Raises ValueError (msgspec.DecodeError) for a value that is not
+        ShardStats.
+        """
         if value is None:
             number, _, shard = key.partition(b":")
             if self._shards[int(number)].pop(int(shard), None) is not None:
@@ -129,10 +148,14 @@ class StatsView(CompactedView):
             self._merged.pop(stats.number, None)
 
     def campaign(self, *numbers: int) -> CampaignStats:
-        """The stats of a campaign, or the sum of several; zeros for a campaign without facts. About 1 us when nothing is new."""
+        """The stats of a campaign, or the sum of several; zeros for a campaign without facts. About
+        1 us when nothing is new.
+        """
         if len(numbers) == 1:
             return self._campaign(numbers[0])
-        return merged(shard for number in numbers for shard in self._shards.get(number, {}).values())
+        return merged(
+            shard for number in numbers for shard in self._shards.get(number, {}).values()
+        )
 
     def numbers(self) -> list[int]:
         """The campaigns with facts, in order."""
@@ -148,7 +171,9 @@ class StatsView(CompactedView):
 
     def version(self, *numbers: int) -> int:
         """`campaign(*numbers).version` without adding anything else up."""
-        return sum(shard.version for number in numbers for shard in self._shards.get(number, {}).values())
+        return sum(
+            shard.version for number in numbers for shard in self._shards.get(number, {}).values()
+        )
 
     def _campaign(self, number: int) -> CampaignStats:
         found = self._merged.get(number)
@@ -160,11 +185,13 @@ class StatsView(CompactedView):
 
 
 class SendingView(CompactedView):
-    """How far every campaign that is being sent is, by campaign number: cursors, what is in flight, why it waits and until when.
+    """How far every campaign that is being sent is, by campaign number: cursors, what is in flight,
+    why it waits and until when.
 
     `quota` is what each tenant has sent in the last hour and day.
 
-    A campaign that is finished, cancelled or not started is not there. This is the throttle's own table, read from its state topic.
+    A campaign that is finished, cancelled or not started is not there. This is the throttle's own
+    table, read from its state topic.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -174,14 +201,18 @@ class SendingView(CompactedView):
         self._campaigns: dict[int, CampaignSending] = {}
 
     def put(self, key: bytes, value: bytes | None) -> None:
-        """Rows of other tables of the control worker are left alone. Raises ValueError for a value that is not TenantSending."""
+        """Rows of other tables of the control worker are left alone. Raises ValueError for a value
+        that is not TenantSending.
+        """
         if not key.startswith(_SENDING):
             self.quota.put(key, value)
             return
         fresh = TenantSending() if value is None else decode_tenant(value)
         for number in self._tenants.get(key, fresh).campaigns:
             self._campaigns.pop(number, None)
-        self._campaigns.update((number, campaign) for number, campaign in fresh.campaigns.items() if campaign.is_open)
+        self._campaigns.update(
+            (number, campaign) for number, campaign in fresh.campaigns.items() if campaign.is_open
+        )
         if value is None:
             self._tenants.pop(key, None)
         else:

@@ -16,18 +16,27 @@ from tables.tenants.tenants import Tenant, get_tenant
 _COLUMNS = frozenset({"hourly_limit", "daily_limit"})
 
 
-async def change_limits(connection: Connection, tenant_id: str, changes: Mapping[str, int | None]) -> Tenant:
-    """Set `hourly_limit` and `daily_limit`; None = no limit. Campaigns that are being sent obey as soon as the throttle hears of it.
+async def change_limits(
+    connection: Connection, tenant_id: str, changes: Mapping[str, int | None]
+) -> Tenant:
+    """Set `hourly_limit` and `daily_limit`; None = no limit. Campaigns that are being sent obey as
+    soon as the throttle hears of it.
 
     Needs a transaction. Raises NotFoundError.
     """
     await lock_tenant(connection, tenant_id)  # orders the records of two changes as the changes
     before = await get_tenant(connection, tenant_id)
-    columns = {name: value for name, value in changes.items() if name in _COLUMNS and value != getattr(before, name)}
+    columns = {
+        name: value
+        for name, value in changes.items()
+        if name in _COLUMNS and value != getattr(before, name)
+    }
     if not columns:
         return before
     assignments = ", ".join(f"{name} = ${place}" for place, name in enumerate(columns, 2))
-    await connection.execute(f"UPDATE tenants SET {assignments} WHERE id = $1", tenant_id, *columns.values())
+    await connection.execute(
+        f"UPDATE tenants SET {assignments} WHERE id = $1", tenant_id, *columns.values()
+    )
     after = await get_tenant(connection, tenant_id)
     record = LimitsChanged(tenant_id=tenant_id, limits=after.limits)
     # the id is stored with the record, so a repeat of the relay has the same one

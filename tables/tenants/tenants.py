@@ -19,7 +19,9 @@ from tables.database.connection import Connection
 
 ROLES = ("viewer", "editor", "sender", "admin")  # each may do what the ones before it may
 _KEY = re.compile(r"ce_(?:live|test)_([0-9a-f]{16})_([0-9a-f]{64})")
-_NOBODY = hashlib.sha256(b"").digest()  # compared with when no such key exists, so that both ways take the same time
+_NOBODY = hashlib.sha256(
+    b""
+).digest()  # compared with when no such key exists, so that both ways take the same time
 _HIGHEST_LIMIT = 2**31 - 1
 
 
@@ -56,7 +58,9 @@ class NewKey:
     user_id: UUID
 
 
-async def create_tenant(connection: Connection, tenant_id: str, *, hourly: int | None = None, daily: int | None = None) -> Tenant:
+async def create_tenant(
+    connection: Connection, tenant_id: str, *, hourly: int | None = None, daily: int | None = None
+) -> Tenant:
     """Raises CampaignError for a bad name or limit and ConflictError when the tenant exists."""
     if errors := tuple(_mistakes(tenant_id, hourly, daily)):
         raise CampaignError("; ".join(error.message for error in errors), errors=errors)
@@ -74,10 +78,20 @@ async def create_tenant(connection: Connection, tenant_id: str, *, hourly: int |
 def _mistakes(tenant_id: str, hourly: int | None, daily: int | None) -> list[FieldError]:
     found = []
     if not TENANT_ID.fullmatch(tenant_id):
-        found.append(FieldError("tenantId", "a tenant's name is 1 to 63 of a-z, 0-9 and -, and does not start with -"))
+        found.append(
+            FieldError(
+                "tenantId",
+                "a tenant's name is 1 to 63 of a-z, 0-9 and -, and does not start with -",
+            )
+        )
     for name, limit in (("hourly", hourly), ("daily", daily)):
         if limit is not None and not 1 <= limit <= _HIGHEST_LIMIT:
-            found.append(FieldError(name, f"the {name} limit is at least 1 and at most {_HIGHEST_LIMIT:,}; leave it out for none"))
+            found.append(
+                FieldError(
+                    name,
+                    f"the {name} limit is at least 1 and at most {_HIGHEST_LIMIT:,}; leave it out for none",
+                )
+            )
     return found
 
 
@@ -99,9 +113,14 @@ async def create_key(
     expires_at: datetime | None = None,
     name: str | None = None,
 ) -> NewKey:
-    """`ce_<live|test>_<id>_<secret>` for a user, a new one when none is named. Raises NotFoundError for an unknown tenant."""
+    """`ce_<live|test>_<id>_<secret>` for a user, a new one when none is named. Raises NotFoundError
+    for an unknown tenant.
+    """
     if role not in ROLES:
-        raise CampaignError(f"role: one of {', '.join(ROLES)}", errors=(FieldError("role", f"one of {', '.join(ROLES)}"),))
+        raise CampaignError(
+            f"role: one of {', '.join(ROLES)}",
+            errors=(FieldError("role", f"one of {', '.join(ROLES)}"),),
+        )
     key_id, secret, user = secrets.token_hex(8), secrets.token_hex(32), user_id or uuid4()
     try:
         await connection.execute(
@@ -119,7 +138,9 @@ def key_text(key_id: str, secret: str, is_live: bool = True) -> str:
 
 
 async def verify(connection: Connection, text: str) -> Caller | None:
-    """Whom the key names; None when it is malformed, unknown, expired or revoked. The secret is compared in constant time."""
+    """Whom the key names; None when it is malformed, unknown, expired or revoked. The secret is
+    compared in constant time.
+    """
     if (parts := _KEY.fullmatch(text)) is None:
         return None
     row = await connection.fetchrow(
@@ -130,9 +151,15 @@ async def verify(connection: Connection, text: str) -> Caller | None:
     )
     given = digest(parts[2])
     is_newest = hmac.compare_digest(given, row["secret_sha256"] if row else _NOBODY)
-    is_previous = hmac.compare_digest(given, (row["previous_sha256"] if row else None) or _NOBODY)  # rotated, in its period of grace
+    is_previous = hmac.compare_digest(
+        given, (row["previous_sha256"] if row else None) or _NOBODY
+    )  # rotated, in its period of grace
     is_right = is_newest or is_previous
-    return Caller(row["tenant_id"], row["user_id"], row["role"], row["key_id"]) if row and is_right else None
+    return (
+        Caller(row["tenant_id"], row["user_id"], row["role"], row["key_id"])
+        if row and is_right
+        else None
+    )
 
 
 async def revoke_key(connection: Connection, tenant_id: str, key_id: str) -> None:
@@ -143,5 +170,7 @@ async def revoke_key(connection: Connection, tenant_id: str, key_id: str) -> Non
 
 
 def digest(secret: str) -> bytes:
-    """What is stored of a secret of 256 random bits: a plain hash is enough, there is nothing to guess."""
+    """What is stored of a secret of 256 random bits: a plain hash is enough, there is nothing to
+    guess.
+    """
     return hashlib.sha256(secret.encode()).digest()

@@ -1,7 +1,9 @@
-"""What has been sent of each campaign in one lane: the second lock against a range that is granted twice.
+"""What has been sent of each campaign in one lane: the second lock against a range that is granted
+twice.
 
-A lane has every L-th chunk of a campaign. Within it positions are counted without the gaps, `chunk // L * 1000 + offset`, so that what is
-sent in order merges into one range however long the campaign is.
+A lane has every L-th chunk of a campaign. Within it positions are counted without the gaps, `chunk
+// L * 1000 + offset`, so that what is sent in order merges into one range however long the campaign
+is.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ Ranges = tuple[tuple[int, int], ...]  # [start, stop), ascending, neither touchi
 
 
 class Progress(msgspec.Struct, array_like=True, frozen=True):
-    """The lane-local positions that are done, and how they ended: `sent` + `skipped` positions in `batches` transactions."""
+    """The lane-local positions that are done, and how they ended: `sent` + `skipped` positions in
+    `batches` transactions.
+    """
 
     done: Ranges = ()
     sent: int = 0
@@ -24,9 +28,13 @@ class Progress(msgspec.Struct, array_like=True, frozen=True):
     batches: int = 0
 
     def missing(self, start: int, stop: int, lanes: int) -> tuple[tuple[int, int], ...]:
-        """The parts of [start, stop) that are not done, ascending. All are ordinals of one chunk, see `is_grantable`."""
+        """The parts of [start, stop) that are not done, ascending. All are ordinals of one chunk,
+        see `is_grantable`.
+        """
         shift = start - _local(start, lanes)
-        return tuple((a + shift, b + shift) for a, b in _gaps(self.done, start - shift, stop - shift))
+        return tuple(
+            (a + shift, b + shift) for a, b in _gaps(self.done, start - shift, stop - shift)
+        )
 
     def with_done(self, start: int, stop: int, lanes: int) -> Progress:
         """[start, stop) is done, too; the counts are not changed."""
@@ -35,12 +43,20 @@ class Progress(msgspec.Struct, array_like=True, frozen=True):
 
     def counted(self, sent: int, skipped: int) -> Progress:
         """One more transaction with so many messages and skips."""
-        return msgspec.structs.replace(self, sent=self.sent + sent, skipped=self.skipped + skipped, batches=self.batches + 1)
+        return msgspec.structs.replace(
+            self, sent=self.sent + sent, skipped=self.skipped + skipped, batches=self.batches + 1
+        )
 
 
 def is_grantable(start: int, stop: int, partition: int, lanes: int) -> bool:
-    """A grant is not empty, lies within one chunk, and is in that chunk's lane; the arithmetic of progress relies on it."""
-    return 0 <= start < stop <= 1 << 24 and start // CHUNK == (stop - 1) // CHUNK and lane(start, lanes) == partition
+    """A grant is not empty, lies within one chunk, and is in that chunk's lane; the arithmetic of
+    progress relies on it.
+    """
+    return (
+        0 <= start < stop <= 1 << 24
+        and start // CHUNK == (stop - 1) // CHUNK
+        and lane(start, lanes) == partition
+    )
 
 
 encode_progress = msgspec.json.Encoder().encode

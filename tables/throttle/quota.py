@@ -1,9 +1,11 @@
-"""What each tenant and campaign has sent in the last hour and day, in Faust windowed tables, and how much more may be granted.
+"""What each tenant and campaign has sent in the last hour and day, in Faust windowed tables, and
+how much more may be granted.
 
-Usage = messages *sent* in the windows that touch the last hour (day) or lie later, + messages *granted and not yet sent*. A grant of n
-needs usage + n <= limit. Why no sliding hour can exceed its limit, whatever happens between grant and sending: take any hour and the
-message of it that was granted last. When that was decided, every other message of the hour was either outstanding, or counted in a
-window that touches the hour before the decision or is later.
+Usage = messages *sent* in the windows that touch the last hour (day) or lie later, + messages
+*granted and not yet sent*. A grant of n needs usage + n <= limit. Why no sliding hour can exceed
+its limit, whatever happens between grant and sending: take any hour and the message of it that was
+granted last. When that was decided, every other message of the hour was either outstanding, or
+counted in a window that touches the hour before the decision or is later.
 """
 
 from __future__ import annotations
@@ -16,20 +18,25 @@ from typing import Any, NamedTuple
 from streams.records.sending import Limits
 from streams.settings import Settings
 
-# Windows are numbered from here, since Faust counts them in 32 bits: with an hour of 10 s, from 1970 on, that would be too few.
+# Windows are numbered from here, since Faust counts them in 32 bits: with an hour of 10 s, from
+# 1970 on, that would be too few.
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 UNLIMITED = 1 << 62
 
 
 @dataclass(frozen=True)
 class Period:
-    """A quota's hour or day, cut into equal windows; `windows` + 1 of them touch any sliding one, so a limit errs by 1/`windows` below."""
+    """A quota's hour or day, cut into equal windows; `windows` + 1 of them touch any sliding one,
+    so a limit errs by 1/`windows` below.
+    """
 
     length: timedelta
     windows: int
 
     def index(self, at: datetime) -> int:
-        """The number of the window that `at` lies in; exact, also when an hour is shortened to an odd length."""
+        """The number of the window that `at` lies in; exact, also when an hour is shortened to an
+        odd length.
+        """
         return (at - _EPOCH) * self.windows // self.length
 
     def oldest(self, now: datetime) -> int:
@@ -38,11 +45,17 @@ class Period:
 
     def leaves(self, index: int) -> datetime:
         """From when on a window no longer counts."""
-        return _EPOCH + self.length * (index + self.windows + 1) / self.windows + timedelta(microseconds=1)
+        return (
+            _EPOCH
+            + self.length * (index + self.windows + 1) / self.windows
+            + timedelta(microseconds=1)
+        )
 
 
 class Allowance(NamedTuple):
-    """How many messages may be granted (`room`), and if none, when one may at the earliest. `used` of `limit` shows how it came."""
+    """How many messages may be granted (`room`), and if none, when one may at the earliest. `used`
+    of `limit` shows how it came.
+    """
 
     room: int = UNLIMITED
     until: datetime | None = None
@@ -56,8 +69,12 @@ class Allowance(NamedTuple):
 Counts = Sequence[tuple[int, int]]  # (window, messages sent in it), oldest first
 
 
-def allow(limit: int | None, counts: Counts, outstanding: int, now: datetime, period: Period) -> Allowance:
-    """What one limit allows. What is outstanding counts in full, and for `until` as if it were sent now."""
+def allow(
+    limit: int | None, counts: Counts, outstanding: int, now: datetime, period: Period
+) -> Allowance:
+    """What one limit allows. What is outstanding counts in full, and for `until` as if it were sent
+    now.
+    """
     if limit is None:
         return Allowance()
     used = sum(sent for _, sent in counts)
@@ -74,25 +91,37 @@ def allow(limit: int | None, counts: Counts, outstanding: int, now: datetime, pe
 
 
 def tightest(one: Allowance, other: Allowance) -> Allowance:
-    """Both hold: the smaller room; of two that have none, the one that waits longer (an unknown time is longest)."""
+    """Both hold: the smaller room; of two that have none, the one that waits longer (an unknown
+    time is longest).
+    """
     if one.room or other.room:
         return min(one, other, key=lambda allowance: allowance.room)
-    return max(one, other, key=lambda allowance: (allowance.until is None, allowance.until or _EPOCH))
+    return max(
+        one, other, key=lambda allowance: (allowance.until is None, allowance.until or _EPOCH)
+    )
 
 
 class Windows:
-    """One windowed table that counts messages per key and window, per source partition of the throttle.
+    """One windowed table that counts messages per key and window, per source partition of the
+    throttle.
 
-    Its windows are `width` seconds of the table's own time, which runs faster than the clock when an hour is shortened: window n is always
-    the one that begins at n x width, a whole number, so that no rounding can split it.
+    Its windows are `width` seconds of the table's own time, which runs faster than the clock when
+    an hour is shortened: window n is always the one that begins at n x width, a whole number, so
+    that no rounding can split it.
     """
 
     def __init__(self, app: Any, name: str, period: Period, width: int) -> None:
         self.period, self._width = period, width
-        # A late clock may count up to an hour ahead of `now` (Clock), so what still counts may be two periods older than the latest window.
+        # A late clock may count up to an hour ahead of `now` (Clock), so what still counts may be
+        # two periods older than the latest window.
         kept = (2 * period.windows + 2) * width
-        self._table = app.Table(name, key_type=str, value_type=int, default=int, partitions=app.conf.topic_partitions).tumbling(width, kept)
-        self._bounds, self._ranges = (0, 0), list[tuple[int, tuple[float, float]]]()  # the same for all keys at one moment
+        self._table = app.Table(
+            name, key_type=str, value_type=int, default=int, partitions=app.conf.topic_partitions
+        ).tumbling(width, kept)
+        self._bounds, self._ranges = (
+            (0, 0),
+            list[tuple[int, tuple[float, float]]](),
+        )  # the same for all keys at one moment
 
     def add(self, key: str, messages: int, at: datetime) -> None:
         """Count messages of a key in the window of `at`."""
@@ -100,15 +129,26 @@ class Windows:
         window[key] += messages
 
     def counts(self, key: str, now: datetime, latest: datetime) -> Counts:
-        """The windows of a key that count at `now`. About 6 us an hour, where reading each by `relative_to` takes 200."""
+        """The windows of a key that count at `now`. About 6 us an hour, where reading each by
+        `relative_to` takes 200.
+        """
         get = self._table.table.data.get
-        return [(index, sent) for index, window in self._counting(now, latest) if (sent := get((key, window)))]
+        return [
+            (index, sent)
+            for index, window in self._counting(now, latest)
+            if (sent := get((key, window)))
+        ]
 
-    def _counting(self, now: datetime, latest: datetime) -> Sequence[tuple[int, tuple[float, float]]]:
+    def _counting(
+        self, now: datetime, latest: datetime
+    ) -> Sequence[tuple[int, tuple[float, float]]]:
         bounds = self.period.oldest(now), max(self.period.index(now), self.period.index(latest)) + 1
         if bounds != self._bounds:
             current = self._table.table.window.current
-            self._bounds, self._ranges = bounds, [(index, current(float(index * self._width))) for index in range(*bounds)]
+            self._bounds, self._ranges = (
+                bounds,
+                [(index, current(float(index * self._width))) for index in range(*bounds)],
+            )
         return self._ranges
 
 
@@ -120,12 +160,16 @@ class Quota:
         self.days = Windows(app, "quarters", Period(settings.day, 96), 900)
 
     def count(self, key: str, sent: int, at: datetime) -> None:
-        """Messages of a key were sent at this time; counted for unlimited keys too, so that a new limit knows what went before it."""
+        """Messages of a key were sent at this time; counted for unlimited keys too, so that a new
+        limit knows what went before it.
+        """
         if sent:
             self.hours.add(key, sent, at)
             self.days.add(key, sent, at)
 
-    def allowance(self, key: str, limits: Limits, outstanding: int, now: datetime, latest: datetime) -> Allowance:
+    def allowance(
+        self, key: str, limits: Limits, outstanding: int, now: datetime, latest: datetime
+    ) -> Allowance:
         """What both limits of a key allow; unlimited ones are not read."""
         allowances = (
             allow(limit, windows.counts(key, now, latest), outstanding, now, windows.period)

@@ -1,6 +1,8 @@
-"""What the throttle knows of each tenant: its campaigns with their cursors, what is in flight, and why one waits.
+"""What the throttle knows of each tenant: its campaigns with their cursors, what is in flight, and
+why one waits.
 
-Stored as JSON in the table `sending` (key: the tenant's id), one row a tenant, so the row in the state topic can be read as it is.
+Stored as JSON in the table `sending` (key: the tenant's id), one row a tenant, so the row in the
+state topic can be read as it is.
 """
 
 from __future__ import annotations
@@ -33,10 +35,12 @@ from streams.records.sending import (
     Tick,
 )
 
-# Longer than any plan is under way between its reading in SQL and its arrival here; until then what was heard directly is newer.
+# Longer than any plan is under way between its reading in SQL and its arrival here; until then what
+# was heard directly is newer.
 _PLAN_TRAVELS = timedelta(minutes=10)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A change heard of a campaign that never opens (cancelled while scheduled, edited as a draft) is forgotten after this.
+# A change heard of a campaign that never opens (cancelled while scheduled, edited as a draft) is
+# forgotten after this.
 _STUB_LASTS = timedelta(days=1)
 
 _FEWEST_IN_FLIGHT = 4 * CHUNK
@@ -45,16 +49,20 @@ Reason = Literal["audience", "quota", "not-before", "ab-test", "paused", "depend
 
 
 class Waiting(Record, frozen=True):
-    """Why a campaign that is not done gets no grant, and until when at least, if that is known. "audience": its rows are being written."""
+    """Why a campaign that is not done gets no grant, and until when at least, if that is known.
+    "audience": its rows are being written.
+    """
 
     reason: Reason
     until: datetime | None = None
 
 
 class CampaignSending(Record, frozen=True):
-    """One campaign: `spans` is what is left to grant, in order; rows [0, ready) exist; granted = sent + skipped + in flight.
+    """One campaign: `spans` is what is left to grant, in order; rows [0, ready) exist; granted =
+    sent + skipped + in flight.
 
-    A *stub* (not open) remembers what overtook the plan. `tag` is its place in fair queueing: messages granted, in virtual time.
+    A *stub* (not open) remembers what overtook the plan. `tag` is its place in fair queueing:
+    messages granted, in virtual time.
     """
 
     campaign_id: str = ""
@@ -83,19 +91,30 @@ class CampaignSending(Record, frozen=True):
     @property
     def is_done(self) -> bool:
         """Nothing is left to grant, nothing in flight, and nothing can be added."""
-        return self.is_open and not self.spans and self.in_flight <= 0 and (self.is_cancelled or not self.is_endless)
+        return (
+            self.is_open
+            and not self.spans
+            and self.in_flight <= 0
+            and (self.is_cancelled or not self.is_endless)
+        )
 
     @property
     def is_sampled(self) -> bool:
         """What is left to grant is held, and nothing in flight. An endless campaign has no sample."""
-        return self.is_open and self.in_flight <= 0 and not self.is_endless and all(span.is_held for span in self.spans)
+        return (
+            self.is_open
+            and self.in_flight <= 0
+            and not self.is_endless
+            and all(span.is_held for span in self.spans)
+        )
 
 
 class TenantSending(Record, frozen=True):
     """All campaigns of a tenant that are being sent, by number.
 
-    `wake` is when to look again if nothing is heard before; a hungry tenant could send more if less were in flight. `tag` and `virtual` are
-    its place in the fair queue of tenants and the time of its campaigns' own.
+    `wake` is when to look again if nothing is heard before; a hungry tenant could send more if less
+    were in flight. `tag` and `virtual` are its place in the fair queue of tenants and the time of
+    its campaigns' own.
     """
 
     campaigns: dict[int, CampaignSending] = msgspec.field(default_factory=dict)
@@ -120,34 +139,53 @@ class TenantSending(Record, frozen=True):
 
 
 class Clock(Record, frozen=True):
-    """Time as one partition has heard it, so that a replay decides the same; `virtual` is the time of the tenants' fair queue.
+    """Time as one partition has heard it, so that a replay decides the same; `virtual` is the time
+    of the tenants' fair queue.
 
-    `now` follows the records of the control and expand workers. The feedback of an emit worker counts at its own time but does not move
-    `now`, except that it is never more than an hour behind: else a worker whose clock is fast would make the others' quota return early.
+    `now` follows the records of the control and expand workers. The feedback of an emit worker
+    counts at its own time but does not move `now`, except that it is never more than an hour
+    behind: else a worker whose clock is fast would make the others' quota return early.
     """
 
     now: datetime = _EPOCH
     latest: datetime = _EPOCH
     virtual: int = 0
-    second: int = 0  # the latest Unix second of feedback, how many messages were done in it, and in the second before
+    # the latest Unix second of feedback, how many messages were done in it, and in the second
+    # before
+    second: int = 0
     done: int = 0
     done_before: int = 0
 
     def heard(self, event: Sending, at: datetime, hour: timedelta) -> Clock:
-        """The clock after a record with this timestamp. Kafka refuses timestamps more than an hour ahead of the broker's own."""
+        """The clock after a record with this timestamp. Kafka refuses timestamps more than an hour
+        ahead of the broker's own.
+        """
         if not isinstance(event, BatchSent):
             now = max(self.now, at)
             return replace(self, now=now, latest=max(self.latest, now))
-        now, second, count = max(self.now, at - hour), int(at.timestamp()), event.sent + event.skipped
+        now, second, count = (
+            max(self.now, at - hour),
+            int(at.timestamp()),
+            event.sent + event.skipped,
+        )
         if second > self.second:
             before = self.done if second == self.second + 1 else 0
-            return replace(self, now=now, latest=max(self.latest, at, now), second=second, done=count, done_before=before)
+            return replace(
+                self,
+                now=now,
+                latest=max(self.latest, at, now),
+                second=second,
+                done=count,
+                done_before=before,
+            )
         return replace(self, now=now, latest=max(self.latest, at, now), done=self.done + count)
 
     def cap(self, most: int) -> int:
-        """How many messages of this partition's tenants may be in flight: what emission does in a second, so that a pause acts within one.
+        """How many messages of this partition's tenants may be in flight: what emission does in a
+        second, so that a pause acts within one.
 
-        Never more than `most`. From a few chunks it grows as long as they come back in less than a second.
+        Never more than `most`. From a few chunks it grows as long as they come back in less than a
+        second.
         """
         return min(most, max(_FEWEST_IN_FLIGHT, self.done, self.done_before))
 
@@ -158,7 +196,9 @@ decode_tenant = msgspec.json.Decoder(TenantSending).decode
 
 
 def apply(tenant: TenantSending, event: Sending, at: datetime) -> TenantSending:
-    """Fold one event, heard at `at`. Repeats of all but `BatchSent` change nothing; lifecycle, limits and release may overtake the plan."""
+    """Fold one event, heard at `at`. Repeats of all but `BatchSent` change nothing; lifecycle,
+    limits and release may overtake the plan.
+    """
     match event:
         case Tick():
             return tenant
@@ -170,7 +210,9 @@ def apply(tenant: TenantSending, event: Sending, at: datetime) -> TenantSending:
     return with_campaign(tenant, event.number, _fold(tenant.campaigns.get(event.number), event, at))
 
 
-def with_campaign(tenant: TenantSending, number: int, campaign: CampaignSending | None) -> TenantSending:
+def with_campaign(
+    tenant: TenantSending, number: int, campaign: CampaignSending | None
+) -> TenantSending:
     """The tenant with this campaign put in, or taken out if None."""
     if tenant.campaigns.get(number) is campaign:
         return tenant
@@ -191,7 +233,8 @@ class Settled(NamedTuple):
 
 
 def settle(tenant_id: str, tenant: TenantSending, clock: Clock) -> Settled:
-    """Announce what has been reached, once, and let go of campaigns that are done, cancelled and drained, or never opened.
+    """Announce what has been reached, once, and let go of campaigns that are done, cancelled and
+    drained, or never opened.
 
     The tenant is None when nothing has to be remembered of it.
     """
@@ -202,23 +245,44 @@ def settle(tenant_id: str, tenant: TenantSending, clock: Clock) -> Settled:
         if campaign.is_done:
             left.append(number)
             if not campaign.is_cancelled:
-                milestones.append(Finished(*identity, campaign.sent, campaign.skipped, clock.latest))
+                milestones.append(
+                    Finished(*identity, campaign.sent, campaign.skipped, clock.latest)
+                )
             continue
-        if not campaign.is_open and campaign.since is not None and clock.now - campaign.since >= _STUB_LASTS:
+        if (
+            not campaign.is_open
+            and campaign.since is not None
+            and clock.now - campaign.since >= _STUB_LASTS
+        ):
             continue
         if campaign.is_sampled and not campaign.is_sample_sent:
             milestones.append(SampleSent(*identity, clock.latest))
             campaign = replace(campaign, is_sample_sent=True)
         kept[number] = campaign
-    if not kept and (tenant.limits_heard is None or clock.now - tenant.limits_heard >= _PLAN_TRAVELS):
+    if not kept and (
+        tenant.limits_heard is None or clock.now - tenant.limits_heard >= _PLAN_TRAVELS
+    ):
         return Settled(None, tuple(milestones), tuple(left))
     return Settled(replace(tenant, campaigns=kept), tuple(milestones), tuple(left))
 
 
-_OfCampaign = Opened | RowsReady | Closed | Paused | Resumed | Cancelled | SpansReleased | SpansAdded | LimitsChanged | BatchSent
+_OfCampaign = (
+    Opened
+    | RowsReady
+    | Closed
+    | Paused
+    | Resumed
+    | Cancelled
+    | SpansReleased
+    | SpansAdded
+    | LimitsChanged
+    | BatchSent
+)
 
 
-def _fold(campaign: CampaignSending | None, event: _OfCampaign, at: datetime) -> CampaignSending | None:
+def _fold(
+    campaign: CampaignSending | None, event: _OfCampaign, at: datetime
+) -> CampaignSending | None:
     if campaign is None:
         campaign = _first_heard(event, at)
     if campaign is None:
@@ -245,15 +309,21 @@ def _fold(campaign: CampaignSending | None, event: _OfCampaign, at: datetime) ->
         case SpansAdded() if campaign.is_cancelled or event.total <= campaign.total:
             return campaign
         case SpansAdded():
-            return replace(campaign, spans=_appended(campaign.spans, event.spans), total=event.total)
+            return replace(
+                campaign, spans=_appended(campaign.spans, event.spans), total=event.total
+            )
         case BatchSent():
-            return replace(campaign, sent=campaign.sent + event.sent, skipped=campaign.skipped + event.skipped)
+            return replace(
+                campaign, sent=campaign.sent + event.sent, skipped=campaign.skipped + event.skipped
+            )
         case _:
             assert_never(event)
 
 
 def _first_heard(event: _OfCampaign, at: datetime) -> CampaignSending | None:
-    """A stub for what must be remembered; everything else about an unknown campaign comes too late and is nothing to us."""
+    """A stub for what must be remembered; everything else about an unknown campaign comes too late
+    and is nothing to us.
+    """
     match event:
         case Opened() | Paused() | Cancelled():
             return CampaignSending(event.campaign_id, since=at)
@@ -267,14 +337,22 @@ def _released(spans: tuple[Span, ...], variant: str | None) -> tuple[Span, ...]:
     """Nothing is held any more, unless nobody has won."""
     if variant is None:
         return spans
-    return tuple(replace(span, is_held=False, variant_id=variant) if span.is_held else span for span in spans)
+    return tuple(
+        replace(span, is_held=False, variant_id=variant) if span.is_held else span for span in spans
+    )
 
 
 def _appended(spans: tuple[Span, ...], added: tuple[Span, ...]) -> tuple[Span, ...]:
-    """Spans that meet under the same conditions become one: else a campaign triggered a million times while paused has as many."""
+    """Spans that meet under the same conditions become one: else a campaign triggered a million
+    times while paused has as many.
+    """
     joined = list(spans)
     for span in added:
-        if joined and replace(joined[-1], start=span.start, stop=span.stop) == span and joined[-1].stop == span.start:
+        if (
+            joined
+            and replace(joined[-1], start=span.start, stop=span.stop) == span
+            and joined[-1].stop == span.start
+        ):
             joined[-1] = replace(joined[-1], stop=span.stop)
         else:
             joined.append(span)
@@ -287,7 +365,9 @@ def _opened(stub: CampaignSending, plan: Opened) -> CampaignSending:
         campaign_id=plan.campaign_id,
         is_open=True,
         total=plan.total,
-        spans=() if stub.is_cancelled else _released(tuple(span for span in plan.spans if span.start < span.stop), stub.released),
+        spans=()
+        if stub.is_cancelled
+        else _released(tuple(span for span in plan.spans if span.start < span.stop), stub.released),
         limits=stub.limits or plan.limits,
         since=None,
         is_endless=plan.is_endless,

@@ -18,7 +18,11 @@ from tests.eventually import eventually
 async def rest(database: str) -> AsyncIterator[Rest]:
     """Kafka is away: what does not depend on it must work, and the rest must say so."""
     keys = (SecretStr("00" * 32),)
-    async with resting(Settings(kafka="127.0.0.1:1", nats="nats://127.0.0.1:1", postgres=database, message_keys=keys)) as rest:
+    async with resting(
+        Settings(
+            kafka="127.0.0.1:1", nats="nats://127.0.0.1:1", postgres=database, message_keys=keys
+        )
+    ) as rest:
         yield rest
 
 
@@ -26,7 +30,10 @@ async def rest(database: str) -> AsyncIterator[Rest]:
 async def live(settings: Settings) -> AsyncIterator[Rest]:
     """With the live counts read."""
     async with resting(settings) as rest:
-        await eventually(lambda: rest.app.state.stats.ready.is_set() and rest.app.state.sending.ready.is_set(), 30)
+        await eventually(
+            lambda: rest.app.state.stats.ready.is_set() and rest.app.state.sending.ready.is_set(),
+            30,
+        )
         yield rest
 
 
@@ -34,12 +41,16 @@ async def live(settings: Settings) -> AsyncIterator[Rest]:
 async def hooks(live: Rest) -> AsyncIterator[Hooks]:
     """Every provider is set up; Kafka takes events."""
     await eventually(lambda: live.app.state.reports.is_ready, 30)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(live.app), base_url="http://internal") as provider:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(live.app), base_url="http://internal"
+    ) as provider:
         yield await make_hooks(live, provider)
 
 
 @pytest.fixture
 async def quiet_hooks(rest: Rest) -> AsyncIterator[Hooks]:
     """Every provider is set up; Kafka is away."""
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(rest.app), base_url="http://internal") as provider:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(rest.app), base_url="http://internal"
+    ) as provider:
         yield await make_hooks(rest, provider)

@@ -1,4 +1,6 @@
-"""The bodies and answers of the specification's section 4 to the letter, and a tenant that has what they name."""
+"""The bodies and answers of the specification's section 4 to the letter, and a tenant that has what
+they name.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,12 @@ PREVIEW = {"contactId": "550e8400-e29b-41d4-a716-446655440010"}
 AB_TEST: dict[str, Any] = {
     "variants": [
         {"variantId": "A", "name": "Short Subject", "subject": "Big Sale!", "weight": 50},
-        {"variantId": "B", "name": "Long Subject", "subject": "Exclusive Sale - Up to 70% Off!", "weight": 50},
+        {
+            "variantId": "B",
+            "name": "Long Subject",
+            "subject": "Exclusive Sale - Up to 70% Off!",
+            "weight": 50,
+        },
     ],
     "winnerCriteria": "open_rate",
     "testDurationHours": 4,
@@ -58,19 +65,54 @@ STATS = {
 }
 # Section 3, as the API spells it.
 COLUMNS = {
-    *("id", "tenantId", "name", "description", "channel", "status", "type", "templateId", "segmentIds", "excludeSegmentIds"),
-    *("scheduledAt", "timezone", "recurringSchedule", "settings", "abTestConfig", "throttleConfig", "startedAt", "completedAt"),
+    *(
+        "id",
+        "tenantId",
+        "name",
+        "description",
+        "channel",
+        "status",
+        "type",
+        "templateId",
+        "segmentIds",
+        "excludeSegmentIds",
+    ),
+    *(
+        "scheduledAt",
+        "timezone",
+        "recurringSchedule",
+        "settings",
+        "abTestConfig",
+        "throttleConfig",
+        "startedAt",
+        "completedAt",
+    ),
     *("createdBy", "createdAt", "updatedAt", "deletedAt"),
 }
 RECIPIENT_COLUMNS = {
-    *("id", "contactId", "variantId", "status", "sentAt", "deliveredAt", "openedAt", "clickedAt", "failedAt", "failureReason", "messageId"),
+    *(
+        "id",
+        "contactId",
+        "variantId",
+        "status",
+        "sentAt",
+        "deliveredAt",
+        "openedAt",
+        "clickedAt",
+        "failedAt",
+        "failureReason",
+        "messageId",
+    ),
 }
 
 
 async def furnish(rest: Rest) -> Rest:
     """Give the tenant the template, the segments and the contact of these bodies."""
     pool, contact = rest.world.pool, UUID(PREVIEW["contactId"])
-    await pool.execute("INSERT INTO contacts (id, tenant_id, email, first_name) VALUES ($1, 'acme', 'ana@example.com', 'Ana')", contact)
+    await pool.execute(
+        "INSERT INTO contacts (id, tenant_id, email, first_name) VALUES ($1, 'acme', 'ana@example.com', 'Ana')",
+        contact,
+    )
     async with pool.acquire() as connection:
         await examples.install(connection, "acme")
     return rest

@@ -1,4 +1,6 @@
-"""The page at `/`: served by the application itself, from files that need nothing from anywhere else."""
+"""The page at `/`: served by the application itself, from files that need nothing from anywhere
+else.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +13,39 @@ async def test_the_page_and_everything_it_names_is_served_under_a_strict_policy(
     page = await rest.nobody.get("http://api/")
     assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
     policy = page.headers["content-security-policy"]
-    assert "default-src 'none'" in policy and "script-src 'self'" in policy and "frame-ancestors 'none'" in policy
+    assert (
+        "default-src 'none'" in policy
+        and "script-src 'self'" in policy
+        and "frame-ancestors 'none'" in policy
+    )
     assert "unsafe" not in policy and page.headers["x-content-type-options"] == "nosniff"
-    named = [path for path in re.findall(r'(?:src|href)="([^"]+)"', page.text) if not path.startswith("data:")]
+    named = [
+        path
+        for path in re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        if not path.startswith("data:")
+    ]
     assert {"/dashboard/app.js", "/dashboard/style.css"} <= set(named)
     for path in named:
         assert path.startswith("/"), "nothing is loaded from elsewhere"
         assert (await rest.nobody.get(f"http://api{path}")).status_code == 200, path
 
 
-async def test_the_page_has_no_inline_script_or_style_that_its_policy_would_refuse(rest: Rest) -> None:
+async def test_the_page_has_no_inline_script_or_style_that_its_policy_would_refuse(
+    rest: Rest,
+) -> None:
     page = (await rest.nobody.get("http://api/")).text
     assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|\sstyle=", page)
 
 
 async def test_every_reason_for_waiting_has_words_on_the_page(rest: Rest) -> None:
     script = (await rest.nobody.get("http://api/dashboard/app.js")).text
-    for reason in ("audience", "quota", "not-before", "ab-test", "paused", "running-limit", "dependency-down"):
+    for reason in (
+        "audience",
+        "quota",
+        "not-before",
+        "ab-test",
+        "paused",
+        "running-limit",
+        "dependency-down",
+    ):
         assert re.search(rf'"?{reason}"?: "', script), reason

@@ -15,7 +15,9 @@ REFRESH = "campaign-stats-refresh"
 URL = "http://api/readyz?verbose"
 
 
-async def test_readyz_shows_the_last_run_of_each_job_when_asked(live: Rest, settings: Settings) -> None:
+async def test_readyz_shows_the_last_run_of_each_job_when_asked(
+    live: Rest, settings: Settings
+) -> None:
     assert "jobs" not in (await live.nobody.get("http://api/readyz")).json()
     assert (await live.nobody.get(URL)).json()["jobs"] == dict.fromkeys(job_runs.JOBS)
     broken = Fake(is_broken=True)
@@ -24,14 +26,27 @@ async def test_readyz_shows_the_last_run_of_each_job_when_asked(live: Rest, sett
         async def both() -> Any:
             shown = (await live.nobody.get(URL)).json()["jobs"]
             ran = [shown[name] for name in (REFRESH, "campaign-scheduler") if shown[name]]
-            return shown if len(ran) == 2 and all(run["nextAt"] and run["finishedAt"] for run in ran) else None
+            return (
+                shown
+                if len(ran) == 2 and all(run["nextAt"] and run["finishedAt"] for run in ran)
+                else None
+            )
 
         shown = await eventually(both, 60)
     assert set(shown) == set(job_runs.JOBS)
     done, failed = shown[REFRESH], shown["campaign-scheduler"]
-    assert (done["outcome"], done["counts"], done["failures"], done["error"]) == ("done", {"campaigns": 0, "sealed": 0}, 0, None)
+    assert (done["outcome"], done["counts"], done["failures"], done["error"]) == (
+        "done",
+        {"campaigns": 0, "sealed": 0},
+        0,
+        None,
+    )
     assert done["startedAt"] <= done["finishedAt"] == done["succeededAt"] < done["nextAt"]
-    assert (failed["outcome"], failed["error"], failed["succeededAt"]) == ("failed", "RuntimeError", None) and failed["failures"] >= 1
+    assert (failed["outcome"], failed["error"], failed["succeededAt"]) == (
+        "failed",
+        "RuntimeError",
+        None,
+    ) and failed["failures"] >= 1
     assert shown["campaign-recurring-trigger"] is None
 
 

@@ -9,7 +9,18 @@ import pytest
 from streams.records.stats import Counts
 from tests.api.campaigns.feeds import feed_stats
 from tests.api.campaigns.test_routes import problem
-from tests.api.specified import AB_TEST, COLUMNS, CREATE, PREVIEW, RECIPIENT_COLUMNS, SCHEDULE, STATS, WINNER, create, furnish
+from tests.api.specified import (
+    AB_TEST,
+    COLUMNS,
+    CREATE,
+    PREVIEW,
+    RECIPIENT_COLUMNS,
+    SCHEDULE,
+    STATS,
+    WINNER,
+    create,
+    furnish,
+)
 from tests.api.world import Rest
 from tests.eventually import eventually
 
@@ -23,10 +34,18 @@ async def acme(rest: Rest) -> Rest:
 async def test_create_campaign_with_the_specifications_body(acme: Rest) -> None:
     campaign = await create(acme)
     assert campaign.keys() >= COLUMNS
-    assert {name: campaign[name] for name in CREATE} == {**CREATE, "scheduledAt": "2026-01-28T09:00:00.000Z"}
+    assert {name: campaign[name] for name in CREATE} == {
+        **CREATE,
+        "scheduledAt": "2026-01-28T09:00:00.000Z",
+    }
     assert (campaign["status"], campaign["tenantId"]) == ("draft", "acme")
-    minimal = await acme.admin.post("/campaigns", json={name: CREATE[name] for name in ("name", "channel", "segmentIds")})
-    assert {name: minimal.json()["data"][name] for name in ("type", "timezone", "settings", "excludeSegmentIds")} == {
+    minimal = await acme.admin.post(
+        "/campaigns", json={name: CREATE[name] for name in ("name", "channel", "segmentIds")}
+    )
+    assert {
+        name: minimal.json()["data"][name]
+        for name in ("type", "timezone", "settings", "excludeSegmentIds")
+    } == {
         "type": "one_time",
         "timezone": "UTC",
         "settings": {},
@@ -38,13 +57,26 @@ async def test_list_campaigns_with_its_parameters_and_their_defaults(acme: Rest)
     for n in range(22):
         await create(acme, name=f"Newsletter {n}")
     answer = (await acme.of["viewer"].get("/campaigns")).json()
-    assert (answer["success"], answer["meta"]) == (True, {"page": 1, "pageSize": 20, "total": 22, "totalPages": 2})
-    assert [campaign["name"] for campaign in answer["data"]] == [f"Newsletter {n}" for n in range(21, 1, -1)]
+    assert (answer["success"], answer["meta"]) == (
+        True,
+        {"page": 1, "pageSize": 20, "total": 22, "totalPages": 2},
+    )
+    assert [campaign["name"] for campaign in answer["data"]] == [
+        f"Newsletter {n}" for n in range(21, 1, -1)
+    ]
     assert all(campaign.keys() >= COLUMNS for campaign in answer["data"])
     second = (await acme.admin.get("/campaigns", params={"page": 2, "pageSize": 20})).json()
     assert [campaign["name"] for campaign in second["data"]] == ["Newsletter 1", "Newsletter 0"]
-    everything: dict[str, str | int] = {"page": 1, "pageSize": 100, "status": "draft", "channel": "email", "search": "NEWSLETTER 2"}
-    assert [c["name"] for c in (await acme.admin.get("/campaigns", params=everything)).json()["data"]] == [
+    everything: dict[str, str | int] = {
+        "page": 1,
+        "pageSize": 100,
+        "status": "draft",
+        "channel": "email",
+        "search": "NEWSLETTER 2",
+    }
+    assert [
+        c["name"] for c in (await acme.admin.get("/campaigns", params=everything)).json()["data"]
+    ] == [
         "Newsletter 21",
         "Newsletter 20",
         "Newsletter 2",
@@ -65,21 +97,50 @@ async def test_get_update_and_delete_campaign(acme: Rest) -> None:
 
     gone = await acme.admin.delete(path)
     assert (gone.status_code, gone.content) == (204, b"")
-    for method, route in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/start"), ("GET", "/stats"), ("GET", "/recipients")):
-        problem(await acme.admin.request(method, path + route, json={"name": "x"} if method == "PATCH" else None), 404)
+    for method, route in (
+        ("GET", ""),
+        ("PATCH", ""),
+        ("DELETE", ""),
+        ("POST", "/start"),
+        ("GET", "/stats"),
+        ("GET", "/recipients"),
+    ):
+        problem(
+            await acme.admin.request(
+                method, path + route, json={"name": "x"} if method == "PATCH" else None
+            ),
+            404,
+        )
     assert (await acme.admin.get("/campaigns")).json()["meta"]["total"] == 0
-    assert await acme.world.pool.fetchval("SELECT deleted_at IS NOT NULL FROM campaigns WHERE id = $1", UUID(campaign["id"]))
+    assert await acme.world.pool.fetchval(
+        "SELECT deleted_at IS NOT NULL FROM campaigns WHERE id = $1", UUID(campaign["id"])
+    )
 
 
 async def test_schedule_start_pause_resume_and_cancel_campaign(acme: Rest) -> None:
     campaign = await create(acme)
     path = f"/campaigns/{campaign['id']}"
-    past = problem(await acme.admin.post(f"{path}/schedule", json=SCHEDULE), 422)  # what was the future when the example was written
+    past = problem(
+        await acme.admin.post(f"{path}/schedule", json=SCHEDULE), 422
+    )  # what was the future when the example was written
     assert "scheduledAt: must be in the future" in str(past["detail"])
-    scheduled = (await acme.of["sender"].post(f"{path}/schedule", json={**SCHEDULE, "scheduledAt": "2031-01-28T09:00:00Z"})).json()["data"]
-    expected = {"status": "scheduled", "scheduledAt": "2031-01-28T09:00:00.000Z", "timezone": "America/New_York"}
+    scheduled = (
+        await acme.of["sender"].post(
+            f"{path}/schedule", json={**SCHEDULE, "scheduledAt": "2031-01-28T09:00:00Z"}
+        )
+    ).json()["data"]
+    expected = {
+        "status": "scheduled",
+        "scheduledAt": "2031-01-28T09:00:00.000Z",
+        "timezone": "America/New_York",
+    }
     assert expected.items() <= scheduled.items()
-    for verb, status in (("start", "running"), ("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
+    for verb, status in (
+        ("start", "running"),
+        ("pause", "paused"),
+        ("resume", "running"),
+        ("cancel", "cancelled"),
+    ):
         answer = await acme.of["sender"].post(f"{path}/{verb}")
         assert (answer.status_code, answer.json()["data"]["status"]) == (200, status)
         assert answer.json()["data"]["startedAt"]
@@ -90,18 +151,37 @@ async def test_campaign_stats_are_the_specifications_json(live: Rest) -> None:
     campaign = await create(live, abTestConfig=AB_TEST)
     path = f"/campaigns/{campaign['id']}"
     await live.admin.post(f"{path}/start")
-    await live.world.pool.execute("UPDATE campaigns SET total_recipients = 10000 WHERE id = $1", UUID(campaign["id"]))
+    await live.world.pool.execute(
+        "UPDATE campaigns SET total_recipients = 10000 WHERE id = $1", UUID(campaign["id"])
+    )
     assert (await live.admin.post(f"{path}/ab-test/winner", json=WINNER)).status_code == 200
-    number = await live.world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", UUID(campaign["id"]))
-    total = Counts(sent=9800, delivered=9500, opened=3200, clicked=850, bounced=200, unsubscribed=15, complained=2)
-    tried = {"A": Counts(sent=1000, delivered=1000, opened=325, clicked=82), "B": Counts(sent=1000, delivered=1000, opened=351, clicked=98)}
+    number = await live.world.pool.fetchval(
+        "SELECT number FROM campaigns WHERE id = $1", UUID(campaign["id"])
+    )
+    total = Counts(
+        sent=9800,
+        delivered=9500,
+        opened=3200,
+        clicked=850,
+        bounced=200,
+        unsubscribed=15,
+        complained=2,
+    )
+    tried = {
+        "A": Counts(sent=1000, delivered=1000, opened=325, clicked=82),
+        "B": Counts(sent=1000, delivered=1000, opened=351, clicked=98),
+    }
     await feed_stats(live.world.settings, number, total, variants=tried)
 
     async def shown() -> bool:
         stats = (await live.of["viewer"].get(f"{path}/stats")).json()["data"]
         found = {name: stats[name] for name in STATS}
         found["variants"] = [
-            {name: variant[name] for name in ("variantId", "openRate", "clickRate", "isWinner") if name in variant}
+            {
+                name: variant[name]
+                for name in ("variantId", "openRate", "clickRate", "isWinner")
+                if name in variant
+            }
             for variant in stats["variants"]
         ]
         assert (stats["campaignId"], found) == (campaign["id"], STATS)
@@ -116,10 +196,16 @@ async def test_campaign_recipients_have_every_column(acme: Rest) -> None:
     await acme.admin.post(f"{path}/start")
     await acme.admin.post(f"{path}/trigger", json={"contactIds": [PREVIEW["contactId"]]})
     answer = (await acme.of["viewer"].get(f"{path}/recipients")).json()
-    assert answer["meta"] | {"page": 1, "pageSize": 20, "total": 1, "totalPages": 1} == answer["meta"]
+    assert (
+        answer["meta"] | {"page": 1, "pageSize": 20, "total": 1, "totalPages": 1} == answer["meta"]
+    )
     [row] = answer["data"]
     assert row.keys() >= RECIPIENT_COLUMNS
-    assert (row["contactId"], row["status"], row["sentAt"]) == (PREVIEW["contactId"], "pending", None)
+    assert (row["contactId"], row["status"], row["sentAt"]) == (
+        PREVIEW["contactId"],
+        "pending",
+        None,
+    )
     assert (await acme.admin.get(f"{path}/recipients?status=sent")).json()["data"] == []
     problem(await acme.admin.get(f"{path}/recipients?status=lost"), 422)
 
@@ -139,10 +225,17 @@ async def test_create_ab_test_and_declare_its_winner(acme: Rest) -> None:
     made = await acme.admin.post(f"{path}/ab-test", json=AB_TEST)
     assert made.status_code == 201
     config = made.json()["data"]["abTestConfig"]
-    assert {name: config[name] for name in AB_TEST if name != "variants"} == {n: v for n, v in AB_TEST.items() if n != "variants"}
-    assert all(given.items() <= kept.items() for given, kept in zip(AB_TEST["variants"], config["variants"], strict=True))
+    assert {name: config[name] for name in AB_TEST if name != "variants"} == {
+        n: v for n, v in AB_TEST.items() if n != "variants"
+    }
+    assert all(
+        given.items() <= kept.items()
+        for given, kept in zip(AB_TEST["variants"], config["variants"], strict=True)
+    )
     await acme.admin.post(f"{path}/start")
     answer = await acme.admin.post(f"{path}/ab-test/winner", json=WINNER)
     assert (answer.status_code, answer.json()["data"]["winnerVariantId"]) == (200, "B")
-    rows = await acme.world.pool.fetch("SELECT variant_id, is_winner, weight FROM campaign_variants ORDER BY variant_id")
+    rows = await acme.world.pool.fetch(
+        "SELECT variant_id, is_winner, weight FROM campaign_variants ORDER BY variant_id"
+    )
     assert [tuple(row) for row in rows] == [("A", False, 50), ("B", True, 50)]

@@ -1,4 +1,6 @@
-"""The application in this process with a tenant, its keys of every role, and a stranger; and the API as a process of its own."""
+"""The application in this process with a tenant, its keys of every role, and a stranger; and the
+API as a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ JSON = {"Content-Type": "application/json"}
 
 @dataclass
 class Rest:
-    """`of[role]` is a client of the tenant acme with a key of that role, `stranger` an admin of another tenant, `nobody` has no key."""
+    """`of[role]` is a client of the tenant acme with a key of that role, `stranger` an admin of
+    another tenant, `nobody` has no key.
+    """
 
     app: FastAPI
     world: World
@@ -62,7 +66,9 @@ class Rest:
 
 @asynccontextmanager
 async def resting(settings: Settings) -> AsyncIterator[Rest]:
-    """The real application on these settings, with its lifespan. A bug raises in the test instead of becoming a 500."""
+    """The real application on these settings, with its lifespan. A bug raises in the test instead
+    of becoming a 500.
+    """
     async with AsyncExitStack() as stack:
         pool: asyncpg.Pool = await connect(settings, max_size=4)
         stack.push_async_callback(pool.close)
@@ -71,23 +77,31 @@ async def resting(settings: Settings) -> AsyncIterator[Rest]:
         rest = Rest(app, await make_world(pool, settings))
         stranger = await make_world(pool, settings, "globex")
         async with pool.acquire() as connection:
-            rest.keys = {role: (await create_key(connection, "acme", role=role)).text for role in ROLES}
+            rest.keys = {
+                role: (await create_key(connection, "acme", role=role)).text for role in ROLES
+            }
             rest.keys["stranger"] = (await create_key(connection, stranger.tenant)).text
         for name, key in {**rest.keys, "nobody": ""}.items():
             headers = {"Authorization": f"Bearer {key}"} if key else {}
             transport = httpx.ASGITransport(app)
-            client = httpx.AsyncClient(transport=transport, base_url="http://api/api/v1", headers=headers)
+            client = httpx.AsyncClient(
+                transport=transport, base_url="http://api/api/v1", headers=headers
+            )
             rest.of[name] = await stack.enter_async_context(client)
         yield rest
 
 
 @asynccontextmanager
 async def serving(settings: Settings, log: Path, **more: str) -> AsyncIterator[str]:
-    """The URL of `python -m api.server` as a process of its own, once it is ready; its log goes to `log`."""
+    """The URL of `python -m api.server` as a process of its own, once it is ready; its log goes to
+    `log`.
+    """
     port = free_port()
     variables = environment(settings, CAMPAIGNS_API_PORT=str(port), **more)
     with log.open("wb") as sink:
-        server = await asyncio.create_subprocess_exec(sys.executable, "-m", "api.server", env=variables, stdout=sink, stderr=sink)
+        server = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "api.server", env=variables, stdout=sink, stderr=sink
+        )
     url = f"http://127.0.0.1:{port}"
     try:
         async with httpx.AsyncClient() as client:

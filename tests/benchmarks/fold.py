@@ -1,4 +1,6 @@
-"""P2a: ingest and fold together, exact uniques checked, against a raw aiokafka `getmany` loop that only decodes the same events."""
+"""P2a: ingest and fold together, exact uniques checked, against a raw aiokafka `getmany` loop that
+only decodes the same events.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,12 @@ _WEIGHTS = {"delivered": 62, "opened": 25, "clicked": 10, "bounced": 2, "failed"
 
 
 async def measure(settings: Settings, events: int) -> dict[str, float]:
-    """One round on fresh topics: rates in events a second, CPU seconds per million events, and the ratio of either to the raw loop's.
+    """One round on fresh topics: rates in events a second, CPU seconds per million events, and the
+    ratio of either to the raw loop's.
 
-    The events are of one campaign with half as many recipients, in random order and with the repeats that chance brings. The time runs from
-    the first fact to the last exact count, as a reader of the stats sees it. Raises AssertionError when a count is not that of plain sets.
+    The events are of one campaign with half as many recipients, in random order and with the
+    repeats that chance brings. The time runs from the first fact to the last exact count, as a
+    reader of the stats sees it. Raises AssertionError when a count is not that of plain sets.
     """
     mine = settings.model_copy(update={"topic_prefix": f"bench-{secrets.token_hex(4)}-"})
     await topics.create(mine)
@@ -42,8 +46,18 @@ async def measure(settings: Settings, events: int) -> dict[str, float]:
     finally:
         await topics.delete(mine)
     rate = events / seconds
-    costs = {"cpu_seconds_per_million": cpu / events * 1e6, "raw_cpu_seconds_per_million": raw_cpu / events * 1e6}
-    return {"events": events, "rate": rate, "raw_rate": raw, "ratio": rate / raw, "cpu_ratio": raw_cpu / cpu, **costs}
+    costs = {
+        "cpu_seconds_per_million": cpu / events * 1e6,
+        "raw_cpu_seconds_per_million": raw_cpu / events * 1e6,
+    }
+    return {
+        "events": events,
+        "rate": rate,
+        "raw_rate": raw,
+        "ratio": rate / raw,
+        "cpu_ratio": raw_cpu / cpu,
+        **costs,
+    }
 
 
 def _events(settings: Settings, count: int, truth: dict[str, bytearray]) -> Iterator[bytes]:
@@ -60,7 +74,9 @@ def _events(settings: Settings, count: int, truth: dict[str, bytearray]) -> Iter
 async def _produce(settings: Settings, events: int) -> dict[str, int]:
     """Writes the events; answers the counts that must come out."""
     name, truth = Topics(settings).name(Name.INCOMING), dict[str, bytearray]()
-    async with AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", max_batch_size=900_000, compression_type="lz4") as producer:
+    async with AIOKafkaProducer(
+        bootstrap_servers=settings.kafka, acks="all", max_batch_size=900_000, compression_type="lz4"
+    ) as producer:
         sent = []
         for i, values in enumerate(_slices(_events(settings, events, truth))):
             batch = producer.create_batch()
@@ -71,7 +87,10 @@ async def _produce(settings: Settings, events: int) -> dict[str, int]:
         await asyncio.gather(*sent)
     opened = [o | c for o, c in zip(truth["opened"], truth["clicked"], strict=True)]
     delivered = [d | o for d, o in zip(truth["delivered"], opened, strict=True)]
-    return {kind: sum(flags) for kind, flags in truth.items()} | {"opened": sum(opened), "delivered": sum(delivered)}
+    return {kind: sum(flags) for kind, flags in truth.items()} | {
+        "opened": sum(opened),
+        "delivered": sum(delivered),
+    }
 
 
 def _slices(values: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -86,9 +105,19 @@ def _slices(values: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 async def _raw(settings: Settings, events: int) -> tuple[float, float]:
-    """Events a second and CPU seconds of the denominator, in a process like the one that is measured: nothing else runs in it."""
+    """Events a second and CPU seconds of the denominator, in a process like the one that is
+    measured: nothing else runs in it.
+    """
     name = Topics(settings).name(Name.INCOMING)
-    arguments = (sys.executable, "-m", "tests.benchmarks.fold", settings.kafka, name, str(settings.partitions), str(events))
+    arguments = (
+        sys.executable,
+        "-m",
+        "tests.benchmarks.fold",
+        settings.kafka,
+        name,
+        str(settings.partitions),
+        str(events),
+    )
     process = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
     rate, cpu = (await process.communicate())[0].split()
     return float(rate), float(cpu)
@@ -97,7 +126,10 @@ async def _raw(settings: Settings, events: int) -> tuple[float, float]:
 async def decode_only(servers: str, name: str, partitions: int, events: int) -> tuple[float, float]:
     """Events a second that aiokafka and msgspec alone reach, and the CPU seconds it takes them."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="earliest", max_partition_fetch_bytes=2 << 20
+        bootstrap_servers=servers,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=2 << 20,
     )
     async with consumer:
         consumer.assign([TopicPartition(name, partition) for partition in range(partitions)])
@@ -113,9 +145,16 @@ async def decode_only(servers: str, name: str, partitions: int, events: int) -> 
 async def _fold(settings: Settings, truth: dict[str, int]) -> tuple[float, float]:
     """Wall seconds and CPU seconds of a stats worker that starts with all events before it."""
     environment = settings_environment(settings.kafka, settings.topic_prefix, settings.partitions)
-    environment["CAMPAIGNS_MESSAGE_KEYS"] = ",".join(key.get_secret_value() for key in settings.message_keys)
+    environment["CAMPAIGNS_MESSAGE_KEYS"] = ",".join(
+        key.get_secret_value() for key in settings.message_keys
+    )
     with tempfile.TemporaryDirectory() as folder:
-        worker = Worker("stats", Path(folder) / "worker.log", environment, module="tests.agents.processes.stats_worker")
+        worker = Worker(
+            "stats",
+            Path(folder) / "worker.log",
+            environment,
+            module="tests.agents.processes.stats_worker",
+        )
         async with StatsView(settings) as view:
             await view.ready.wait()
             await worker.start()
@@ -145,14 +184,23 @@ def _reached(view: StatsView, truth: dict[str, int]) -> int:
 
 
 async def _first_fact(settings: Settings) -> float:
-    """Unix seconds; that first round has been read, sorted and sent before, which is the 20,000 events that the rate leaves out."""
+    """Unix seconds; that first round has been read, sorted and sent before, which is the 20,000
+    events that the rate leaves out.
+    """
     names = Topics(settings)
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
     async with consumer:
-        sources = [TopicPartition(names.name(Name.FACTS), partition) for partition in range(settings.partitions)]
+        sources = [
+            TopicPartition(names.name(Name.FACTS), partition)
+            for partition in range(settings.partitions)
+        ]
         consumer.assign(sources)
         beginnings = await consumer.offsets_for_times(dict.fromkeys(sources, 0))
-        return float(min(found.timestamp for found in beginnings.values() if found is not None)) / 1000
+        return (
+            float(min(found.timestamp for found in beginnings.values() if found is not None)) / 1000
+        )
 
 
 if __name__ == "__main__":

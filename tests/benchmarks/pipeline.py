@@ -1,4 +1,6 @@
-"""One round of P16: from POST start to the last committed message with every process running, and what each worker's memory peaked at."""
+"""One round of P16: from POST start to the last committed message with every process running, and
+what each worker's memory peaked at.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,25 @@ from tests.e2e.checker import committed
 from tests.e2e.processes import Installation
 from tests.eventually import eventually
 
-PEER = 43_000  # recipients a second: the strongest open-source sender, to a no-op sink in memory (docs/performance.md)
-_SENDER = {"fromName": "Acme", "fromEmail": "news@acme.example", "trackOpens": True, "trackClicks": True}
+# recipients a second: the strongest open-source sender, to a no-op sink in memory
+# (docs/performance.md)
+PEER = 43_000
+_SENDER = {
+    "fromName": "Acme",
+    "fromEmail": "news@acme.example",
+    "trackOpens": True,
+    "trackClicks": True,
+}
 
 
 async def measure(settings: Settings, recipients: int) -> dict[str, Any]:
     """Raises AssertionError when a recipient got no message, or more than one."""
     settings = settings.model_copy(update={"api_port": free_port()})
     api = {"api": [sys.executable, "-m", "api.server"]}
-    with tempfile.TemporaryDirectory() as folder, Installation(settings, Path(folder), extra=api) as processes:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Installation(settings, Path(folder), extra=api) as processes,
+    ):
         connection = await world.connect(settings.postgres)
         tenant = await world.tenant(connection, "bench")
         await world.people(connection, tenant, "everybody", recipients)
@@ -65,13 +77,17 @@ async def _is_up(url: str) -> bool:
 
 
 def _check(settings: Settings, recipients: int) -> tuple[float, float]:
-    """The commit times of the first and the last message, in Unix seconds; every message id is there once."""
+    """The commit times of the first and the last message, in Unix seconds; every message id is
+    there once.
+    """
     seen, count, first, last = set[bytes](), 0, float("inf"), 0.0
     for record in committed(settings, "pipeline.messages.v1"):
         seen.add(record.key())
         at = record.timestamp()[1] / 1000
         first, last, count = min(first, at), max(last, at), count + 1
-    assert count == len(seen) == recipients, f"{count} messages with {len(seen)} ids for {recipients} recipients"
+    assert count == len(seen) == recipients, (
+        f"{count} messages with {len(seen)} ids for {recipients} recipients"
+    )
     return first, last
 
 

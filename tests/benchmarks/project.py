@@ -1,4 +1,6 @@
-"""How fast facts become recipient rows: everything sent, everything delivered, a third opened, through Kafka into PostgreSQL."""
+"""How fast facts become recipient rows: everything sent, everything delivered, a third opened,
+through Kafka into PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +25,32 @@ SELECT count(*) FILTER (WHERE sent_at IS NOT NULL AND message_id IS NOT NULL), c
 
 
 async def measure(settings: Settings, recipients: int) -> dict[str, Any]:
-    """Rows and facts a second from a standing start with all facts in Kafka. Raises AssertionError when a row is wrong."""
+    """Rows and facts a second from a standing start with all facts in Kafka. Raises AssertionError
+    when a row is wrong.
+    """
     number, campaign = await make_recipients(settings, recipients)
     opened = range(0, recipients, 3)
-    async with AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", max_batch_size=1 << 20) as producer:
-        for kind, ordinals in ((Kind.SENT, range(recipients)), (Kind.DELIVERED, range(recipients)), (Kind.OPENED, opened)):
+    async with AIOKafkaProducer(
+        bootstrap_servers=settings.kafka, acks="all", max_batch_size=1 << 20
+    ) as producer:
+        for kind, ordinals in (
+            (Kind.SENT, range(recipients)),
+            (Kind.DELIVERED, range(recipients)),
+            (Kind.OPENED, opened),
+        ):
             for start in range(0, len(ordinals), 1000):
                 piece = ordinals[start : start + 1000]
                 for shard in {piece[0] // SHARD_SIZE, piece[-1] // SHARD_SIZE}:
-                    within = [ordinal % SHARD_SIZE for ordinal in piece if ordinal // SHARD_SIZE == shard]
-                    await send_facts(producer, settings, number, shard, [group(kind, within, 60 * (kind is Kind.OPENED))])
+                    within = [
+                        ordinal % SHARD_SIZE for ordinal in piece if ordinal // SHARD_SIZE == shard
+                    ]
+                    await send_facts(
+                        producer,
+                        settings,
+                        number,
+                        shard,
+                        [group(kind, within, 60 * (kind is Kind.OPENED))],
+                    )
     connection = await asyncpg.connect(settings.postgres)
     try:
         started = time.monotonic()
@@ -47,4 +65,9 @@ async def measure(settings: Settings, recipients: int) -> dict[str, Any]:
     finally:
         await connection.close()
     facts = 2 * recipients + len(opened)
-    return {"recipients": recipients, "facts": facts, "seconds": seconds, "factsPerSecond": facts / seconds}
+    return {
+        "recipients": recipients,
+        "facts": facts,
+        "seconds": seconds,
+        "factsPerSecond": facts / seconds,
+    }

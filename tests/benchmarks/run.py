@@ -1,7 +1,9 @@
-"""Runs one benchmark: `python -m tests.benchmarks.run NAME`; `campaigns bench` shows what it prints, one JSON object a line.
+"""Runs one benchmark: `python -m tests.benchmarks.run NAME`; `campaigns bench` shows what it
+prints, one JSON object a line.
 
-Engines are its own, in a temporary folder. A round measures both sides one after the other on a fresh topic prefix and database, so the
-rounds are interleaved A B A B, and what slows the machine down for a while slows both.
+Engines are its own, in a temporary folder. A round measures both sides one after the other on a
+fresh topic prefix and database, so the rounds are interleaved A B A B, and what slows the machine
+down for a while slows both.
 """
 
 from __future__ import annotations
@@ -50,12 +52,20 @@ class Ratio:
         """The median of the rounds, and how far they spread."""
         ratios = [each[self.rate] / each[self.against] for each in rounds]
         spread = [round(min(ratios), 3), round(max(ratios), 3)]
-        return {"id": self.id, "ratio": round(median(ratios), 3), "spread": spread, "must": self.must, "aim": self.aim}
+        return {
+            "id": self.id,
+            "ratio": round(median(ratios), 3),
+            "spread": spread,
+            "must": self.must,
+            "aim": self.aim,
+        }
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """`measure` does one round of `size` and raises AssertionError when a message or a count is wrong."""
+    """`measure` does one round of `size` and raises AssertionError when a message or a count is
+    wrong.
+    """
 
     measure: Callable[[Settings, int], Awaitable[Round]]
     size: int
@@ -63,16 +73,30 @@ class Benchmark:
 
     def result(self, rounds: Sequence[Round]) -> dict[str, Any]:
         first, *others = (ratio.of(rounds) for ratio in self.ratios)
-        machine = {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
+        machine = {
+            "cores": os.cpu_count(),
+            "system": platform.platform(),
+            "python": platform.python_version(),
+        }
         return {**first, "rounds": list(rounds), "others": others, "machine": machine}
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {
-    "emit": Benchmark(emit.measure, 200_000, (Ratio("P1a", "emit", "confluent", 0.35, 0.6), Ratio("P1b", "emit", "aiokafka", 0.8, 1.5))),
+    "emit": Benchmark(
+        emit.measure,
+        200_000,
+        (Ratio("P1a", "emit", "confluent", 0.35, 0.6), Ratio("P1b", "emit", "aiokafka", 0.8, 1.5)),
+    ),
     "fold": Benchmark(fold.measure, 1_000_000, (Ratio("P2a", "rate", "raw_rate", 0.35, 0.6),)),
-    "snapshot": Benchmark(snapshot.measure, 1_000_000, (Ratio("P3", "snapshot", "copy", 0.5, 0.8),)),
-    "bridge": Benchmark(bridge.measure, 100_000, (Ratio("P6", "bridgePerSecond", "libraryPerSecond", 0.7, 0.9),)),
-    "pipeline": Benchmark(pipeline.measure, 1_000_000, (Ratio("P16", "perSecond", "peer", 1.0, 2.0),)),
+    "snapshot": Benchmark(
+        snapshot.measure, 1_000_000, (Ratio("P3", "snapshot", "copy", 0.5, 0.8),)
+    ),
+    "bridge": Benchmark(
+        bridge.measure, 100_000, (Ratio("P6", "bridgePerSecond", "libraryPerSecond", 0.7, 0.9),)
+    ),
+    "pipeline": Benchmark(
+        pipeline.measure, 1_000_000, (Ratio("P16", "perSecond", "peer", 1.0, 2.0),)
+    ),
     "throttle": Benchmark(throttle.measure, 1_000, (Ratio("P9", "rate", "limit", 0.97, 0.99),)),
 }
 
@@ -134,16 +158,22 @@ async def one_round(benchmark: Benchmark, addresses: tuple[str, str, str], size:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="One benchmark; a JSON object per round, and the result last.")
+    parser = argparse.ArgumentParser(
+        description="One benchmark; a JSON object per round, and the result last."
+    )
     parser.add_argument("name", choices=BENCHMARKS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=int, default=0)
     arguments = parser.parse_args()
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it complains about topics that are too new
+    logging.getLogger("aiokafka").setLevel(
+        logging.CRITICAL
+    )  # it complains about topics that are too new
     benchmark, rounds = BENCHMARKS[arguments.name], list[Round]()
     with engines() as addresses:
         for _ in range(arguments.rounds):
-            rounds.append(asyncio.run(one_round(benchmark, addresses, arguments.size or benchmark.size)))
+            rounds.append(
+                asyncio.run(one_round(benchmark, addresses, arguments.size or benchmark.size))
+            )
             print(json.dumps({"round": rounds[-1]}), flush=True)  # noqa: T201  # to the command line
     print(json.dumps(benchmark.result(rounds)), flush=True)  # noqa: T201
 

@@ -1,4 +1,6 @@
-"""One round of P3: the audience of a campaign becomes its ledger rows, and a COPY of the same rows into the same table."""
+"""One round of P3: the audience of a campaign becomes its ledger rows, and a COPY of the same rows
+into the same table.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ _COLUMNS = ("id", "tenant_id", "campaign_id", "contact_id")
 async def measure(settings: Settings, recipients: int) -> dict[str, Any]:
     """Rows a second of both. Needs a migrated database of its own.
 
-    The snapshot is what `expand` does: stage, announce, and every page in its own transaction. Raises AssertionError when the ledger does
-    not hold every contact once, with dense ordinals.
+    The snapshot is what `expand` does: stage, announce, and every page in its own transaction.
+    Raises AssertionError when the ledger does not hold every contact once, with dense ordinals.
     """
     connection = await connect(settings.postgres)
     try:
@@ -47,9 +49,12 @@ async def measure(settings: Settings, recipients: int) -> dict[str, Any]:
 async def _campaign(connection: asyncpg.Connection, recipients: int) -> Stage:
     """A running campaign to one segment with all contacts."""
     await contacts(connection, "bench", recipients)
-    segment = await connection.fetchval("INSERT INTO segments (tenant_id, name) VALUES ('bench', 'everybody') RETURNING id")
+    segment = await connection.fetchval(
+        "INSERT INTO segments (tenant_id, name) VALUES ('bench', 'everybody') RETURNING id"
+    )
     await connection.execute(
-        "INSERT INTO segment_members (segment_id, contact_id, tenant_id) SELECT $1, id, tenant_id FROM contacts ORDER BY id", segment
+        "INSERT INTO segment_members (segment_id, contact_id, tenant_id) SELECT $1, id, tenant_id FROM contacts ORDER BY id",
+        segment,
     )
     row = await connection.fetchrow(
         "INSERT INTO campaigns (tenant_id, name, channel, segment_ids, created_by, status, key_epoch, started_at)"
@@ -72,7 +77,9 @@ async def _snapshot(connection: asyncpg.Connection, settings: Settings, wanted: 
     for start in range(0, total, settings.page_size):
         page = Page(wanted.tenant_id, wanted.campaign_id, wanted.number, total, start)
         async with connection.transaction():
-            assert await staging.write_page(connection, page, min(start + settings.page_size, total))
+            assert await staging.write_page(
+                connection, page, min(start + settings.page_size, total)
+            )
         first = first or time.perf_counter() - started
     return first
 
@@ -88,7 +95,9 @@ async def _check(connection: asyncpg.Connection, number: int, recipients: int) -
 
 
 async def _copy(connection: asyncpg.Connection) -> float:
-    """Seconds of the denominator: binary COPY from a file, in the order of the ids, into the emptied table with its indexes."""
+    """Seconds of the denominator: binary COPY from a file, in the order of the ids, into the
+    emptied table with its indexes.
+    """
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows"
         query = f"SELECT {', '.join(_COLUMNS)} FROM campaign_recipients ORDER BY id"
@@ -98,5 +107,7 @@ async def _copy(connection: asyncpg.Connection) -> float:
         await connection.execute("CHECKPOINT")
         with rows.open("rb") as source:
             started = time.perf_counter()
-            await connection.copy_to_table("campaign_recipients", source=source, columns=_COLUMNS, format="binary")
+            await connection.copy_to_table(
+                "campaign_recipients", source=source, columns=_COLUMNS, format="binary"
+            )
             return time.perf_counter() - started

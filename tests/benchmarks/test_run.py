@@ -1,4 +1,6 @@
-"""Benchmarks are not timed tests; this only shows that they run, check themselves, and say what they found."""
+"""Benchmarks are not timed tests; this only shows that they run, check themselves, and say what
+they found.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ def test_a_ratio_is_the_median_of_the_rounds_with_its_spread() -> None:
     assert result == {"id": "P0", "ratio": 0.7, "spread": [0.5, 0.9], "must": 0.5, "aim": 0.8}
 
 
-async def test_a_round_of_the_snapshot_checks_its_rows_and_measures_both_sides(settings: Settings) -> None:
+async def test_a_round_of_the_snapshot_checks_its_rows_and_measures_both_sides(
+    settings: Settings,
+) -> None:
     measured = await snapshot.measure(settings.model_copy(update={"page_size": 700}), 2000)
     result = BENCHMARKS["snapshot"].result([measured])
     assert result["id"] == "P3"

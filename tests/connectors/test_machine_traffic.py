@@ -15,10 +15,20 @@ GOOGLE, EXCHANGE, BARRACUDA, HOME = "66.249.84.1", "40.107.13.52", "209.222.82.7
 
 
 def machines(trusted: str = "") -> Machines:
-    return Machines(Settings(kafka="", postgres="", nats="", message_keys=(SecretStr("00" * 32),), trusted_proxies=trusted))
+    return Machines(
+        Settings(
+            kafka="",
+            postgres="",
+            nats="",
+            message_keys=(SecretStr("00" * 32),),
+            trusted_proxies=trusted,
+        )
+    )
 
 
-@pytest.mark.parametrize("address", [GOOGLE, EXCHANGE, BARRACUDA, "2a01:111:f403::1", f"::ffff:{GOOGLE}"])
+@pytest.mark.parametrize(
+    "address", [GOOGLE, EXCHANGE, BARRACUDA, "2a01:111:f403::1", f"::ffff:{GOOGLE}"]
+)
 def test_requests_from_the_known_ranges_are_machines(address: str) -> None:
     assert machines().is_machine(PERSON, address)
 
@@ -35,17 +45,38 @@ def test_others_are_people(address: str | None) -> None:
         ("10.0.0.0/8", HOME, GOOGLE, False),
         ("10.0.0.0/8", "10.1.2.3", GOOGLE, True),
         ("10.0.0.0/8, 192.0.2.0/24", "10.1.2.3", f"{GOOGLE}, 192.0.2.7", True),
-        ("10.0.0.0/8", "10.1.2.3", f"{GOOGLE}, {HOME}", False),  # what stands before the last foreign address is only claimed
+        (
+            "10.0.0.0/8",
+            "10.1.2.3",
+            f"{GOOGLE}, {HOME}",
+            False,
+        ),  # what stands before the last foreign address is only claimed
         ("10.0.0.0/8", "10.1.2.3", f"{HOME}, {GOOGLE}", True),
         ("10.0.0.0/8", "10.1.2.3", "", False),
         ("10.0.0.0/8", "10.1.2.3", "unknown", False),
         ("10.0.0.0/8", "10.1.2.3", "10.9.9.9," * 50 + "10.9.9.9", False),
         ("fd00::/8", "fd00::1", GOOGLE, True),
     ],
-    ids=["no proxy", "foreign peer", "one proxy", "two proxies", "claimed", "appended", "no header", "no address", "many", "IPv6"],
+    ids=[
+        "no proxy",
+        "foreign peer",
+        "one proxy",
+        "two proxies",
+        "claimed",
+        "appended",
+        "no header",
+        "no address",
+        "many",
+        "IPv6",
+    ],
 )
-def test_the_header_counts_only_as_far_as_proxies_are_trusted(trusted: str, peer: str, forwarded: str, expected: bool) -> None:
-    assert machines(trusted).is_machine(Headers({**AGENT, "x-forwarded-for": forwarded}), peer) is expected
+def test_the_header_counts_only_as_far_as_proxies_are_trusted(
+    trusted: str, peer: str, forwarded: str, expected: bool
+) -> None:
+    assert (
+        machines(trusted).is_machine(Headers({**AGENT, "x-forwarded-for": forwarded}), peer)
+        is expected
+    )
 
 
 def test_a_proxy_that_adds_a_line_of_its_own_is_believed_before_the_callers() -> None:

@@ -1,4 +1,6 @@
-"""Texts that once took minutes, made to choke a regular expression: each must be read in the blink of an eye."""
+"""Texts that once took minutes, made to choke a regular expression: each must be read in the blink
+of an eye.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,20 @@ from connectors.webhooks.delivery import reason
 from streams.errors import CampaignError
 from tables.channels import email
 
-_SOURCES = ("<a " * 100_000, "<a href='http://" * 20_000, "http://a" + ")" * 300_000, "{{ a }}" * 60_000)
+_SOURCES = (
+    "<a " * 100_000,
+    "<a href='http://" * 20_000,
+    "http://a" + ")" * 300_000,
+    "{{ a }}" * 60_000,
+)
 _BLINK = 1.0  # seconds of this thread; all of them take a hundredth on a quiet machine
 
 
-@pytest.mark.parametrize("text", ["a" * 62, "a" * 200_000, "a.b" * 20 + "!", "a@" + "b-" * 30, "é" * 3_000 + "@x.com"], ids=range(5))
+@pytest.mark.parametrize(
+    "text",
+    ["a" * 62, "a" * 200_000, "a.b" * 20 + "!", "a@" + "b-" * 30, "é" * 3_000 + "@x.com"],
+    ids=range(5),
+)
 def test_an_address_is_refused_at_once(text: str) -> None:
     began = time.thread_time()
     with pytest.raises(ValueError, match="not a valid address"):

@@ -1,4 +1,6 @@
-"""The documentation says what the code does: settings, topics, routes, and every page that is linked."""
+"""The documentation says what the code does: settings, topics, routes, and every page that is
+linked.
+"""
 
 from __future__ import annotations
 
@@ -26,27 +28,50 @@ def settings_table() -> str:
     """As docs/operations.md shows it."""
     lines = ["| variable | default | what |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default is PydanticUndefined else f"`{_spelled(field.default)}`" if field.default != "" else "empty"
+        default = (
+            ""
+            if field.default is PydanticUndefined
+            else f"`{_spelled(field.default)}`"
+            if field.default != ""
+            else "empty"
+        )
         lines.append(f"| `CAMPAIGNS_{name.upper()}` | {default} | {field.description} |")
     return "\n".join(lines) + "\n"
 
 
 def _spelled(default: object) -> str:
-    return str(TypeAdapter(timedelta).dump_python(default, mode="json")) if isinstance(default, timedelta) else str(default)
+    return (
+        str(TypeAdapter(timedelta).dump_python(default, mode="json"))
+        if isinstance(default, timedelta)
+        else str(default)
+    )
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
-    assert settings_table() in _page("operations.md"), f"docs/operations.md needs this table:\n{settings_table()}"
+    assert settings_table() in _page("operations.md"), (
+        f"docs/operations.md needs this table:\n{settings_table()}"
+    )
 
 
 def test_every_topic_is_documented_with_key_and_retention() -> None:
-    rows = [[cell.strip() for cell in row.strip("|\n").split("|")] for row in _page("pipeline.md").splitlines() if row.startswith("| `")]
+    rows = [
+        [cell.strip() for cell in row.strip("|\n").split("|")]
+        for row in _page("pipeline.md").splitlines()
+        if row.startswith("| `")
+    ]
     found = {name.strip("`"): (key, kept, public) for name, key, kept, public, _ in rows}
     expected = {}
     for name, topic in TOPICS.items():
         days = int(topic.config.get("retention.ms", 0)) // _DAY
-        expected[str(name)] = (topic.key, f"{days} days" if days else "compacted", "yes" if topic.is_public else "")
-    assert found == {name: (key.replace("\\\\", "\\"), kept, public) for name, (key, kept, public) in expected.items()}
+        expected[str(name)] = (
+            topic.key,
+            f"{days} days" if days else "compacted",
+            "yes" if topic.is_public else "",
+        )
+    assert found == {
+        name: (key.replace("\\\\", "\\"), kept, public)
+        for name, (key, kept, public) in expected.items()
+    }
 
 
 def test_every_route_is_documented_and_no_other() -> None:
@@ -68,7 +93,9 @@ def test_every_worker_is_documented() -> None:
 def test_every_link_between_pages_leads_somewhere() -> None:
     for page in (_ROOT / "README.md", *(_ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-            assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
+            assert target.startswith("http") or (page.parent / target).exists(), (
+                f"{page.name}: {target}"
+            )
 
 
 def test_every_test_that_proves_the_specification_exists() -> None:

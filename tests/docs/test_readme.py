@@ -16,16 +16,26 @@ README = Path(__file__).parents[2] / "README.md"
 
 
 def _quick_start() -> list[str]:
-    """The commands of the first block under “The first campaign of your own”; a here-document belongs to its command."""
+    """The commands of the first block under “The first campaign of your own”; a here-document
+    belongs to its command.
+    """
     section = README.read_text().partition("## The first campaign of your own")[2]
     block = section.partition("```sh\n")[2].partition("```")[0]
-    return [found[0].rstrip() for found in re.finditer(r"^.*<<'END'\n(?:.*\n)*?END\n|^.+\n", block, re.MULTILINE)]
+    return [
+        found[0].rstrip()
+        for found in re.finditer(r"^.*<<'END'\n(?:.*\n)*?END\n|^.+\n", block, re.MULTILINE)
+    ]
 
 
 def test_the_quick_start_sends_the_first_campaign(running: Running, tmp_path: Path) -> None:
     folder = tmp_path / "user"
     folder.mkdir()
-    environment = {**os.environ, **running.settings.environment(), "CAMPAIGNS_API_URL": running.url, "CAMPAIGNS_HOME": str(folder / "home")}
+    environment = {
+        **os.environ,
+        **running.settings.environment(),
+        "CAMPAIGNS_API_URL": running.url,
+        "CAMPAIGNS_HOME": str(folder / "home"),
+    }
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     values: dict[str, str] = {}
 
@@ -33,7 +43,13 @@ def test_the_quick_start_sends_the_first_campaign(running: Running, tmp_path: Pa
         for placeholder, value in values.items():
             command = command.replace(placeholder, value)
         ran = subprocess.run(
-            ["bash", "-ec", command], env=environment, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+            ["bash", "-ec", command],
+            env=environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
         return ran.stdout
@@ -54,4 +70,7 @@ def test_the_quick_start_sends_the_first_campaign(running: Running, tmp_path: Pa
         elif command.startswith("campaigns template"):
             values["TEMPLATE_ID"] = re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", printed)[0]
 
-    assert sorted(message.tenant_id for message in sent_messages(running.settings)) == ["acme", "acme"]
+    assert sorted(message.tenant_id for message in sent_messages(running.settings)) == [
+        "acme",
+        "acme",
+    ]

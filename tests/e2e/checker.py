@@ -1,7 +1,8 @@
-"""Independent recomputation from the raw logs: nothing of the engine's own state or code decides here what is true.
+"""Independent recomputation from the raw logs: nothing of the engine's own state or code decides
+here what is true.
 
-Reads `pipeline.messages.v1` with a read_committed consumer of another client library, NATS through an ordinary consumer, and the
-simulator's own log. Invariants I1, I2, I4 and I5 of the design.
+Reads `pipeline.messages.v1` with a read_committed consumer of another client library, NATS through
+an ordinary consumer, and the simulator's own log. Invariants I1, I2, I4 and I5 of the design.
 """
 
 from __future__ import annotations
@@ -44,7 +45,12 @@ def committed(settings: Settings, topic: str, partitions: int | None = None) -> 
         }
     )
     open_partitions = set(range(partitions or settings.partitions))
-    consumer.assign([TopicPartition(settings.topic_prefix + topic, partition, 0) for partition in open_partitions])
+    consumer.assign(
+        [
+            TopicPartition(settings.topic_prefix + topic, partition, 0)
+            for partition in open_partitions
+        ]
+    )
     try:
         while open_partitions:
             for record in consumer.consume(5000, timeout=1.0):
@@ -61,20 +67,34 @@ def sent_messages(settings: Settings) -> list[SentMessage]:
     found = []
     for record in committed(settings, "pipeline.messages.v1"):
         body = json.loads(record.value())
-        ids = (body["tenantId"], body["campaignId"], body["recipientNumber"], body["contactId"], body["messageId"])
+        ids = (
+            body["tenantId"],
+            body["campaignId"],
+            body["recipientNumber"],
+            body["contactId"],
+            body["messageId"],
+        )
         found.append(SentMessage(*ids, record.timestamp()[1] / 1000))
     return found
 
 
-def assert_each_recipient_once(messages: list[SentMessage], audiences: Mapping[str, set[str]]) -> None:
-    """I1: every contact of every audience has exactly one message of its campaign, the ordinals are dense, and nobody else got any."""
+def assert_each_recipient_once(
+    messages: list[SentMessage], audiences: Mapping[str, set[str]]
+) -> None:
+    """I1: every contact of every audience has exactly one message of its campaign, the ordinals are
+    dense, and nobody else got any.
+    """
     by_campaign: defaultdict[str, list[SentMessage]] = defaultdict(list)
     for message in messages:
         by_campaign[message.campaign_id].append(message)
     assert set(by_campaign) <= set(audiences)
     for campaign, audience in audiences.items():
         sent = by_campaign[campaign]
-        repeated = {ordinal: n for ordinal, n in Counter(message.ordinal for message in sent).items() if n > 1}
+        repeated = {
+            ordinal: n
+            for ordinal, n in Counter(message.ordinal for message in sent).items()
+            if n > 1
+        }
         assert not repeated, f"{campaign}: {len(repeated)} recipients got more than one message"
         contacts = {message.contact_id for message in sent}
         assert contacts == audience, (
@@ -94,8 +114,12 @@ def most_in_any_window(messages: list[SentMessage], window: timedelta) -> int:
     return most
 
 
-async def published_on_nats(settings: Settings, subject: str = "campaign.>") -> dict[str, list[dict[str, Any]]]:
-    """Everything that the stream holds under the subject, by subject, read with an ordinary pull consumer."""
+async def published_on_nats(
+    settings: Settings, subject: str = "campaign.>"
+) -> dict[str, list[dict[str, Any]]]:
+    """Everything that the stream holds under the subject, by subject, read with an ordinary pull
+    consumer.
+    """
     client = Client()
     await client.connect(settings.nats)
     found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -105,7 +129,9 @@ async def published_on_nats(settings: Settings, subject: str = "campaign.>") -> 
         waiting = (await subscription.consumer_info()).num_pending
         while waiting:
             for message in await subscription.fetch(min(waiting, 1000), timeout=10):
-                found[message.subject.removeprefix(settings.topic_prefix)].append(json.loads(message.data))
+                found[message.subject.removeprefix(settings.topic_prefix)].append(
+                    json.loads(message.data)
+                )
                 await message.ack()
                 waiting -= 1
     finally:

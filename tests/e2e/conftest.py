@@ -29,10 +29,19 @@ class Running:
 
 @pytest.fixture
 def running(settings: Settings, tmp_path: Path) -> Iterator[Running]:
-    """One process of every role; an hour is six seconds. Ready when the API is and every worker has its partitions."""
+    """One process of every role; an hour is six seconds. Ready when the API is and every worker has
+    its partitions.
+    """
     port = free_port()
-    shortened = {"api_port": port, "hour": timedelta(seconds=6), "day": timedelta(minutes=10), "tick": timedelta(milliseconds=50)}
-    settings = settings.model_copy(update=shortened | {"complaint_rate_limit": 100})  # people here complain more than a campaign survives
+    shortened = {
+        "api_port": port,
+        "hour": timedelta(seconds=6),
+        "day": timedelta(minutes=10),
+        "tick": timedelta(milliseconds=50),
+    }
+    settings = settings.model_copy(
+        update=shortened | {"complaint_rate_limit": 100}
+    )  # people here complain more than a campaign survives
     simulate = {
         "CAMPAIGNS_SIMULATE_COMPLAINTS": "0.004",
         "CAMPAIGNS_SIMULATE_TRUTH": str(tmp_path / "truth"),
@@ -41,7 +50,10 @@ def running(settings: Settings, tmp_path: Path) -> Iterator[Running]:
         "CAMPAIGNS_SIMULATE_DUPLICATES": "3",
         "CAMPAIGNS_SIMULATE_DISORDER": "2",
     }
-    more = {"api": [sys.executable, "-m", "api.server"], "simulate": [sys.executable, "-m", "connectors.simulator"]}
+    more = {
+        "api": [sys.executable, "-m", "api.server"],
+        "simulate": [sys.executable, "-m", "connectors.simulator"],
+    }
     with Installation(settings, tmp_path, extra=more, environment=simulate) as processes:
         url = f"http://127.0.0.1:{port}"
         eventually_sync(lambda: _is_ready(url), within=60)

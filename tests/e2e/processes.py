@@ -1,4 +1,6 @@
-"""The real processes of an installation, one of each role, restarted at once when they die; tests kill them."""
+"""The real processes of an installation, one of each role, restarted at once when they die; tests
+kill them.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ class Supervised:
 
 
 class Installation:
-    """A context manager: starts the workers of `settings` on entry, ends all of them on exit. Logs lie in `folder`."""
+    """A context manager: starts the workers of `settings` on entry, ends all of them on exit. Logs
+    lie in `folder`.
+    """
 
     def __init__(
         self,
@@ -60,7 +64,9 @@ class Installation:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._environment, self.folder = {**settings.environment(), **(environment or {})}, folder
-        self._commands = {role: [sys.executable, "-m", "agents.worker", role] for role in roles} | dict(extra or {})
+        self._commands = {
+            role: [sys.executable, "-m", "agents.worker", role] for role in roles
+        } | dict(extra or {})
         self.processes: dict[str, Supervised] = {}
 
     def __enter__(self) -> Self:
@@ -92,7 +98,12 @@ class Installation:
         time.sleep(seconds)  # the length of the freeze is the fault itself, nothing is waited for
         self.processes[name].send(signal.SIGCONT)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         stopping = [threading.Thread(target=process.stop) for process in self.processes.values()]
         for thread in stopping:
             thread.start()

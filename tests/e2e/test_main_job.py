@@ -1,4 +1,6 @@
-"""The main job, end to end on the real engines, with kill -9 of every worker: nobody is lost, nobody is repeated, every count is exact."""
+"""The main job, end to end on the real engines, with kill -9 of every worker: nobody is lost,
+nobody is repeated, every count is exact.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,13 @@ from confluent_kafka import Producer
 
 from streams.topics import Name
 from tests.e2e import world
-from tests.e2e.checker import assert_each_recipient_once, committed, most_in_any_window, published_on_nats, sent_messages
+from tests.e2e.checker import (
+    assert_each_recipient_once,
+    committed,
+    most_in_any_window,
+    published_on_nats,
+    sent_messages,
+)
 from tests.e2e.conftest import Running
 from tests.e2e.processes import WORKERS
 from tests.e2e.truth import Truth
@@ -24,32 +32,58 @@ from tests.eventually import eventually
 
 SEED = 20260128
 GLOBEX_HOURLY = 400
-MAY_FALL = {"machineOpenedCount", "machineClickedCount", "updatedAt", "openRate", "clickRate", "bounceRate", "skipped", "variants"}
-SENDER = {"fromName": "Acme", "fromEmail": "news@acme.example", "trackOpens": True, "trackClicks": True}
+MAY_FALL = {
+    "machineOpenedCount",
+    "machineClickedCount",
+    "updatedAt",
+    "openRate",
+    "clickRate",
+    "bounceRate",
+    "skipped",
+    "variants",
+}
+SENDER = {
+    "fromName": "Acme",
+    "fromEmail": "news@acme.example",
+    "trackOpens": True,
+    "trackClicks": True,
+}
 
 
 async def _never_fall(rest: world.Rest, campaign: str) -> None:
     """I6: polls the stats for as long as it is left to run, and fails when a count goes back."""
     last: dict[str, Any] = {}
     while True:
-        with suppress(AssertionError):  # 503 while a dependency is killed is allowed; a count that falls is not
+        with suppress(
+            AssertionError
+        ):  # 503 while a dependency is killed is allowed; a count that falls is not
             now = await rest("GET", f"/campaigns/{campaign}/stats")
-            fallen = {name: (last[name], now[name]) for name in last if name not in MAY_FALL and now[name] < last[name]}
+            fallen = {
+                name: (last[name], now[name])
+                for name in last
+                if name not in MAY_FALL and now[name] < last[name]
+            }
             if fallen:
                 raise RuntimeError(f"counts went back: {fallen}")
             last = now
         await asyncio.sleep(0.5)
 
 
-async def _kill_workers(running: Running, dice: random.Random, names: list[str], rounds: int) -> None:
+async def _kill_workers(
+    running: Running, dice: random.Random, names: list[str], rounds: int
+) -> None:
     for _ in range(rounds):
         for name in dice.sample(names, len(names)):
-            await asyncio.sleep(dice.uniform(0.5, 3.0))  # a random moment is the fault itself, nothing is waited for
+            await asyncio.sleep(
+                dice.uniform(0.5, 3.0)
+            )  # a random moment is the fault itself, nothing is waited for
             running.processes.kill(name)
 
 
 @pytest.mark.timeout(600)
-async def test_three_campaigns_of_two_tenants_survive_kill_9_of_every_worker(running: Running) -> None:
+async def test_three_campaigns_of_two_tenants_survive_kill_9_of_every_worker(
+    running: Running,
+) -> None:
     logging.getLogger(__name__).info("seed %d", SEED)
     dice, connection = random.Random(SEED), await world.connect(running.settings.postgres)
     acme = await world.tenant(connection, "acme")
@@ -58,20 +92,36 @@ async def test_three_campaigns_of_two_tenants_survive_kill_9_of_every_worker(run
     await world.people(connection, acme, "some", 6_000)
     await world.people(connection, globex, "few", 2_000)
     rest, other = world.Rest(running.url, acme.key), world.Rest(running.url, globex.key)
-    email, sms = await world.template(connection, acme), await world.template(connection, acme, "sms")
-    slowly = {"messagesPerHour": 2_000}  # per six seconds: the kills must meet campaigns that are being sent
+    email, sms = (
+        await world.template(connection, acme),
+        await world.template(connection, acme, "sms"),
+    )
+    slowly = {
+        "messagesPerHour": 2_000
+    }  # per six seconds: the kills must meet campaigns that are being sent
     campaigns = {
-        await rest.started(email, [acme.segments["many"]], settings=SENDER, throttleConfig=slowly): acme.people["many"],
-        await rest.started(sms, [acme.segments["some"]], channel="sms", throttleConfig={"messagesPerHour": 1_000}): acme.people["some"],
-        await other.started(await world.template(connection, globex), [globex.segments["few"]], settings=SENDER): globex.people["few"],
+        await rest.started(
+            email, [acme.segments["many"]], settings=SENDER, throttleConfig=slowly
+        ): acme.people["many"],
+        await rest.started(
+            sms, [acme.segments["some"]], channel="sms", throttleConfig={"messagesPerHour": 1_000}
+        ): acme.people["some"],
+        await other.started(
+            await world.template(connection, globex), [globex.segments["few"]], settings=SENDER
+        ): globex.people["few"],
     }
     owner = dict(zip(campaigns, (rest, rest, other), strict=True))
-    watched = [asyncio.create_task(_never_fall(owner[campaign], campaign)) for campaign in campaigns]
+    watched = [
+        asyncio.create_task(_never_fall(owner[campaign], campaign)) for campaign in campaigns
+    ]
 
     await _kill_workers(running, dice, list(WORKERS), rounds=3)
 
     async def all_completed() -> bool:
-        statuses = {(await owner[campaign]("GET", f"/campaigns/{campaign}"))["status"] for campaign in campaigns}
+        statuses = {
+            (await owner[campaign]("GET", f"/campaigns/{campaign}"))["status"]
+            for campaign in campaigns
+        }
         return statuses == {"completed"}
 
     await eventually(all_completed, within=240)
@@ -87,7 +137,12 @@ async def test_three_campaigns_of_two_tenants_survive_kill_9_of_every_worker(run
 
         async def exact(campaign: str = campaign, size: int = len(audience)) -> bool:
             stats = await owner[campaign]("GET", f"/campaigns/{campaign}/stats")
-            expected = {"totalRecipients": size, "sentCount": size, "skippedCount": 0, **Truth.of(running.truth, campaign).stats()}
+            expected = {
+                "totalRecipients": size,
+                "sentCount": size,
+                "skippedCount": 0,
+                **Truth.of(running.truth, campaign).stats(),
+            }
             assert {name: stats[name] for name in expected} == expected
             return True
 
@@ -99,13 +154,28 @@ async def test_three_campaigns_of_two_tenants_survive_kill_9_of_every_worker(run
 
     for campaign in campaigns:
         truth = Truth.of(running.truth, campaign)
-        ids = {message.ordinal: message.message_id for message in messages if message.campaign_id == campaign}
+        ids = {
+            message.ordinal: message.message_id
+            for message in messages
+            if message.campaign_id == campaign
+        }
 
-        async def rows_agree(campaign: str = campaign, truth: Truth = truth, ids: dict[int, str] = ids) -> bool:
-            rows = await connection.fetch("SELECT * FROM campaign_recipients WHERE campaign_id = $1 ORDER BY id", campaign)
-            assert [str(row["message_id"]) for row in rows] == [ids[ordinal] for ordinal in range(len(ids))]
-            assert Counter(row["status"] for row in rows) == Counter(truth.status(message_id) for message_id in ids.values())
-            assert all(row["status"] == truth.status(str(row["message_id"])) and row["sent_at"] for row in rows)
+        async def rows_agree(
+            campaign: str = campaign, truth: Truth = truth, ids: dict[int, str] = ids
+        ) -> bool:
+            rows = await connection.fetch(
+                "SELECT * FROM campaign_recipients WHERE campaign_id = $1 ORDER BY id", campaign
+            )
+            assert [str(row["message_id"]) for row in rows] == [
+                ids[ordinal] for ordinal in range(len(ids))
+            ]
+            assert Counter(row["status"] for row in rows) == Counter(
+                truth.status(message_id) for message_id in ids.values()
+            )
+            assert all(
+                row["status"] == truth.status(str(row["message_id"])) and row["sent_at"]
+                for row in rows
+            )
             return True
 
         await eventually(rows_agree, within=120)
@@ -114,19 +184,29 @@ async def test_three_campaigns_of_two_tenants_survive_kill_9_of_every_worker(run
         seen = await published_on_nats(running.settings)
         for subject in ("sent", "delivered", "opened", "clicked", "bounced"):
             found = Counter(
-                (event["data"]["messageId"], event["data"].get("isMachine", False)) for event in seen[f"campaign.message.{subject}"]
+                (event["data"]["messageId"], event["data"].get("isMachine", False))
+                for event in seen[f"campaign.message.{subject}"]
             )
             assert set(found.values()) <= {1}, f"{subject}: repeated"
             expected: set[tuple[str, bool]] = set()
             for campaign in campaigns:
                 truth = Truth.of(running.truth, campaign)
-                expected |= {(message_id, False) for message_id in truth(subject)} | {(m, True) for m in truth(f"machine-{subject}")}
+                expected |= {(message_id, False) for message_id in truth(subject)} | {
+                    (m, True) for m in truth(f"machine-{subject}")
+                }
             if subject == "sent":
                 expected = {(message.message_id, False) for message in messages}
-            assert set(found) == expected, f"{subject}: {len(expected - set(found))} missing, {len(set(found) - expected)} too many"
+            assert set(found) == expected, (
+                f"{subject}: {len(expected - set(found))} missing, {len(set(found) - expected)} too many"
+            )
         for subject in ("campaign.created", "campaign.started", "campaign.completed"):
-            assert sorted(event["data"]["campaignId"] for event in seen[subject]) == sorted(campaigns)
-        assert all(event["data"]["totalRecipients"] == len(campaigns[event["data"]["campaignId"]]) for event in seen["campaign.started"])
+            assert sorted(event["data"]["campaignId"] for event in seen[subject]) == sorted(
+                campaigns
+            )
+        assert all(
+            event["data"]["totalRecipients"] == len(campaigns[event["data"]["campaignId"]])
+            for event in seen["campaign.started"]
+        )
         return True
 
     await eventually(nats_saw_every_first_once, within=120)
@@ -136,13 +216,18 @@ async def test_three_campaigns_of_two_tenants_survive_kill_9_of_every_worker(run
 
 
 @pytest.mark.timeout(300)
-async def test_a_paused_campaign_sends_nothing_and_a_resumed_one_loses_and_repeats_nobody(running: Running) -> None:
+async def test_a_paused_campaign_sends_nothing_and_a_resumed_one_loses_and_repeats_nobody(
+    running: Running,
+) -> None:
     connection = await world.connect(running.settings.postgres)
     acme = await world.tenant(connection, "acme")
     await world.people(connection, acme, "all", 3_000)
     rest = world.Rest(running.url, acme.key)
     campaign = await rest.started(
-        await world.template(connection, acme), [acme.segments["all"]], settings=SENDER, throttleConfig={"messagesPerHour": 600}
+        await world.template(connection, acme),
+        [acme.segments["all"]],
+        settings=SENDER,
+        throttleConfig={"messagesPerHour": 600},
     )
 
     async def sent() -> int:
@@ -153,10 +238,14 @@ async def test_a_paused_campaign_sends_nothing_and_a_resumed_one_loses_and_repea
     paused_at = asyncio.get_running_loop().time()
     assert paused["status"] == "paused"
     before = len(sent_messages(running.settings))
-    await asyncio.sleep(max(0.0, 1.0 - (asyncio.get_running_loop().time() - paused_at)))  # the promised second
+    await asyncio.sleep(
+        max(0.0, 1.0 - (asyncio.get_running_loop().time() - paused_at))
+    )  # the promised second
     after_a_second = len(sent_messages(running.settings))
     assert after_a_second - before <= paused["inFlight"] + 600 / 6
-    await asyncio.sleep(6)  # a whole "hour": the quota is free again, so only the pause holds it back
+    await asyncio.sleep(
+        6
+    )  # a whole "hour": the quota is free again, so only the pause holds it back
     assert len(sent_messages(running.settings)) == after_a_second
     assert (await rest("GET", f"/campaigns/{campaign}"))["waiting"]["reason"] == "paused"
 
@@ -199,7 +288,9 @@ SOURCES = (
 
 
 @pytest.mark.timeout(300)
-async def test_garbage_on_every_topic_becomes_a_dead_letter_and_the_stream_goes_on(running: Running) -> None:
+async def test_garbage_on_every_topic_becomes_a_dead_letter_and_the_stream_goes_on(
+    running: Running,
+) -> None:
     connection = await world.connect(running.settings.postgres)
     acme = await world.tenant(connection, "acme")
     await world.people(connection, acme, "all", 500)
@@ -211,7 +302,9 @@ async def test_garbage_on_every_topic_becomes_a_dead_letter_and_the_stream_goes_
     assert producer.flush(30) == 0
 
     rest = world.Rest(running.url, acme.key)
-    campaign = await rest.started(await world.template(connection, acme), [acme.segments["all"]], settings=SENDER)
+    campaign = await rest.started(
+        await world.template(connection, acme), [acme.segments["all"]], settings=SENDER
+    )
 
     async def counted() -> bool:
         stats = await rest("GET", f"/campaigns/{campaign}/stats")
@@ -221,8 +314,14 @@ async def test_garbage_on_every_topic_becomes_a_dead_letter_and_the_stream_goes_
     assert_each_recipient_once(sent_messages(running.settings), {campaign: acme.people["all"]})
 
     def every_source_has_its_dead_letters() -> bool:
-        letters = {record.key(): json.loads(record.value()) for record in committed(running.settings, "campaigns.dead-letters.v1", 1)}
-        found = Counter(letter["source"]["topic"].removeprefix(running.settings.topic_prefix) for letter in letters.values())
+        letters = {
+            record.key(): json.loads(record.value())
+            for record in committed(running.settings, "campaigns.dead-letters.v1", 1)
+        }
+        found = Counter(
+            letter["source"]["topic"].removeprefix(running.settings.topic_prefix)
+            for letter in letters.values()
+        )
         assert all(letter["reason"] and letter["code"] for letter in letters.values())
         assert set(found) == set(SOURCES), found
         assert found[Name.INCOMING] == len(GARBAGE) * running.settings.partitions

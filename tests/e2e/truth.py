@@ -17,13 +17,17 @@ class Truth:
 
     @classmethod
     def of(cls, folder: Path, campaign: str) -> Truth:
-        return cls({kind: ids for (other, kind), ids in recipients(folder).items() if other == campaign})
+        return cls(
+            {kind: ids for (other, kind), ids in recipients(folder).items() if other == campaign}
+        )
 
     def __call__(self, *kinds: str) -> set[str]:
         return set().union(*(self.reported.get(kind, set()) for kind in kinds))
 
     def stats(self) -> dict[str, int]:
-        """The counts of the API: an open proves the delivery, a click proves the open, machines count apart until a person comes."""
+        """The counts of the API: an open proves the delivery, a click proves the open, machines
+        count apart until a person comes.
+        """
         opened, machines = self("opened", "clicked"), self("machine-opened", "machine-clicked")
         return {
             "deliveredCount": len(self("delivered") | opened | machines),
@@ -43,4 +47,8 @@ class Truth:
         for status in order:
             if message_id in self(status):
                 return status
-        return "delivered" if message_id in self("delivered", "machine-opened", "machine-clicked") else "sent"
+        return (
+            "delivered"
+            if message_id in self("delivered", "machine-opened", "machine-clicked")
+            else "sent"
+        )

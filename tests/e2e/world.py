@@ -1,4 +1,6 @@
-"""Tenants, people and campaigns for the end-to-end tests: directory rows by SQL, campaigns through REST."""
+"""Tenants, people and campaigns for the end-to-end tests: directory rows by SQL, campaigns through
+REST.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +39,22 @@ async def connect(dsn: str) -> asyncpg.Connection:
     return connection
 
 
-async def tenant(connection: asyncpg.Connection, name: str, *, hourly: int | None = None, daily: int | None = None) -> Tenant:
+async def tenant(
+    connection: asyncpg.Connection,
+    name: str,
+    *,
+    hourly: int | None = None,
+    daily: int | None = None,
+) -> Tenant:
     await create_tenant(connection, name, hourly=hourly, daily=daily)
     return Tenant(name, (await create_key(connection, name)).text)
 
 
 async def people(connection: asyncpg.Connection, of: Tenant, segment: str, size: int) -> None:
     """A segment of `size` new contacts that have every kind of address."""
-    segment_id = await connection.fetchval("INSERT INTO segments (tenant_id, name) VALUES ($1, $2) RETURNING id", of.id, segment)
+    segment_id = await connection.fetchval(
+        "INSERT INTO segments (tenant_id, name) VALUES ($1, $2) RETURNING id", of.id, segment
+    )
     rows = await connection.fetch(
         "WITH people AS (INSERT INTO contacts (id, tenant_id, email, phone, push_token, first_name)"
         " SELECT gen_random_uuid(), $1, $2 || i || '@example.com', '+49151' || lpad((i + abs(hashtext($2)) % 1000 * 10000)::text, 8, '0'),"
@@ -67,17 +77,31 @@ class Rest:
     """The API as one tenant."""
 
     def __init__(self, url: str, key: str) -> None:
-        self._http = httpx.AsyncClient(base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {key}"}, timeout=30)
+        self._http = httpx.AsyncClient(
+            base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {key}"}, timeout=30
+        )
 
-    async def __call__(self, method: str, path: str, body: Any = None, expect: int | None = None) -> Any:
+    async def __call__(
+        self, method: str, path: str, body: Any = None, expect: int | None = None
+    ) -> Any:
         """`data` of the answer, which must be a success or have the expected status."""
         answer = await self._http.request(method, path, json=body)
-        assert answer.status_code == expect if expect else answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        assert answer.status_code == expect if expect else answer.is_success, (
+            f"{method} {path}: {answer.status_code} {answer.text}"
+        )
         return answer.json().get("data") if answer.content else None
 
-    async def started(self, template: UUID, segments: list[UUID], *, channel: str = "email", **fields: Any) -> str:
+    async def started(
+        self, template: UUID, segments: list[UUID], *, channel: str = "email", **fields: Any
+    ) -> str:
         """The id of a campaign that has been created and started."""
-        body = {"name": "Sale", "channel": channel, "templateId": str(template), "segmentIds": [str(s) for s in segments], **fields}
+        body = {
+            "name": "Sale",
+            "channel": channel,
+            "templateId": str(template),
+            "segmentIds": [str(s) for s in segments],
+            **fields,
+        }
         campaign: str = (await self("POST", "/campaigns", body))["id"]
         await self("POST", f"/campaigns/{campaign}/start")
         return campaign

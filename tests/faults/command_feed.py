@@ -1,4 +1,6 @@
-"""Commands for `counting_app`, written in transactions of which a fifth is aborted; what counts is what is committed in the topic."""
+"""Commands for `counting_app`, written in transactions of which a fifth is aborted; what counts is
+what is committed in the topic.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from zlib import crc32
 from confluent_kafka import KafkaException, Producer
 
 TENANTS = 60
-FIRST_MINUTE = 1_700_000_040  # a multiple of 60; the commands' own time runs faster than the clock, so that windows fill and expire
+# a multiple of 60; the commands' own time runs faster than the clock, so that windows fill and
+# expire
+FIRST_MINUTE = 1_700_000_040
 
 
 @dataclass
@@ -45,11 +49,17 @@ class Feed:
                 producer = producer or self._producer()
                 self._transaction(producer, dice)
             except KafkaException:
-                producer = None  # the next one of the same id fences it and resolves what it left open
+                producer = (
+                    None  # the next one of the same id fences it and resolves what it left open
+                )
             self._stopping.wait(max(0.0, started + self.count / self.rate - time.monotonic()))
 
     def _producer(self) -> Producer:
-        options = {"bootstrap.servers": self.servers, "transactional.id": f"{self.topic}-feed", "transaction.timeout.ms": 10_000}
+        options = {
+            "bootstrap.servers": self.servers,
+            "transactional.id": f"{self.topic}-feed",
+            "transaction.timeout.ms": 10_000,
+        }
         producer = Producer({**options, "linger.ms": 2, "log_level": 0})
         producer.init_transactions(30)
         return producer
@@ -60,7 +70,12 @@ class Feed:
             tenant = f"t{dice.randrange(TENANTS)}"
             at = FIRST_MINUTE + self.count * 0.05
             command = {"id": self.count, "tenant": tenant, "n": dice.randrange(6), "at": at}
-            producer.produce(self.topic, key=tenant, value=json.dumps(command), partition=crc32(tenant.encode()) % self.partitions)
+            producer.produce(
+                self.topic,
+                key=tenant,
+                value=json.dumps(command),
+                partition=crc32(tenant.encode()) % self.partitions,
+            )
             self.count += 1
         producer.flush(10)
         if dice.random() < 0.2:

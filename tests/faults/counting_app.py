@@ -1,7 +1,8 @@
-"""Two exactly-once roles in a loop, small enough to recompute: `python -m tests.faults.counting_app limit|count`.
+"""Two exactly-once roles in a loop, small enough to recompute: `python -m tests.faults.counting_app
+limit|count`.
 
-`limit`: commands -> grants (at most LIMIT per tenant and minute of the command's own time), feedback -> acks.
-`count`: grants -> as many messages as were granted, and feedback.
+`limit`: commands -> grants (at most LIMIT per tenant and minute of the command's own time),
+feedback -> acks. `count`: grants -> as many messages as were granted, and feedback.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ from streams.process.app import App, create_app, raw_topic, run
 from streams.settings import from_environment
 
 LIMIT = 30
-COMMANDS, GRANTS, FEEDBACK, MESSAGES, ACKS = TOPICS = ("commands", "grants", "feedback", "messages", "acks")
+COMMANDS, GRANTS, FEEDBACK, MESSAGES, ACKS = TOPICS = (
+    "commands",
+    "grants",
+    "feedback",
+    "messages",
+    "acks",
+)
 
 
 def limit(app: App, prefix: str) -> None:
@@ -48,8 +55,12 @@ def limit(app: App, prefix: str) -> None:
             fed_back[event.key] = b"%d" % so_far
             tx.send(prefix + ACKS, tx.partition, event.key, b"%d:%d" % (number, so_far))
 
-    app.exactly_once.agent(raw_topic(app, prefix + COMMANDS), name="commands", max_events=200)(commands)
-    app.exactly_once.agent(raw_topic(app, prefix + FEEDBACK), name="feedback", max_events=200)(feedback)
+    app.exactly_once.agent(raw_topic(app, prefix + COMMANDS), name="commands", max_events=200)(
+        commands
+    )
+    app.exactly_once.agent(raw_topic(app, prefix + FEEDBACK), name="feedback", max_events=200)(
+        feedback
+    )
 
 
 def count(app: App, prefix: str) -> None:
@@ -62,14 +73,23 @@ def count(app: App, prefix: str) -> None:
             number, granted, _, _ = map(int, event.value.split(b":"))
             progress[event.key.decode()] += granted
             for i in range(granted):
-                tx.send(prefix + MESSAGES, tx.partition, event.key, b"%d:%d:%d" % (number, i, progress[event.key.decode()]))
+                tx.send(
+                    prefix + MESSAGES,
+                    tx.partition,
+                    event.key,
+                    b"%d:%d:%d" % (number, i, progress[event.key.decode()]),
+                )
             tx.send(prefix + FEEDBACK, tx.partition, event.key, b"%d:%d" % (number, granted))
 
     app.exactly_once.agent(raw_topic(app, prefix + GRANTS), name="grants", max_events=200)(grants)
 
 
 def main(role: str) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(process)d %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     logging.getLogger("faust").setLevel(logging.WARNING)
     settings = from_environment()

@@ -23,7 +23,10 @@ def create_topics(servers: str, topics: Mapping[str, int], compacted: Mapping[st
     """Name -> partitions."""
     admin = AdminClient({"bootstrap.servers": servers})
     new = [NewTopic(name, count, 1) for name, count in topics.items()]
-    new += [NewTopic(name, count, 1, config={"cleanup.policy": "compact"}) for name, count in compacted.items()]
+    new += [
+        NewTopic(name, count, 1, config={"cleanup.policy": "compact"})
+        for name, count in compacted.items()
+    ]
     for done in admin.create_topics(new).values():
         done.result()
 
@@ -35,7 +38,9 @@ def delete_before(servers: str, topic: str, partition: int, offset: int) -> None
         done.result()
 
 
-def read_all(servers: str, topic: str, partitions: int, isolation: str = "read_committed") -> list[list[Raw]]:
+def read_all(
+    servers: str, topic: str, partitions: int, isolation: str = "read_committed"
+) -> list[list[Raw]]:
     """Everything in the log now, per partition, in order."""
     consumer = _consumer(servers, "checker", isolation)
     consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
@@ -45,7 +50,9 @@ def read_all(servers: str, topic: str, partitions: int, isolation: str = "read_c
         for message in consumer.consume(5000, timeout=1.0):
             if (error := message.error()) is None:
                 p = message.partition()
-                records[p].append(Raw(p, message.offset(), message.timestamp()[1], message.key(), message.value()))
+                records[p].append(
+                    Raw(p, message.offset(), message.timestamp()[1], message.key(), message.value())
+                )
             elif error.code() == KafkaError._PARTITION_EOF:
                 ended.add(message.partition())
     consumer.close()
@@ -59,11 +66,18 @@ def count_all(servers: str, topic: str, partitions: int) -> int:
 def group_offsets(servers: str, group: str, topic: str, partitions: int) -> list[int]:
     """What a consumer group has committed, per partition."""
     consumer = _consumer(servers, group, "read_committed")
-    committed = consumer.committed([TopicPartition(topic, p) for p in range(partitions)], timeout=10)
+    committed = consumer.committed(
+        [TopicPartition(topic, p) for p in range(partitions)], timeout=10
+    )
     consumer.close()
     return [tp.offset for tp in committed]
 
 
 def _consumer(servers: str, group: str, isolation: str) -> Consumer:
-    options = {"bootstrap.servers": servers, "group.id": group, "isolation.level": isolation, "enable.auto.commit": False}
+    options = {
+        "bootstrap.servers": servers,
+        "group.id": group,
+        "isolation.level": isolation,
+        "enable.auto.commit": False,
+    }
     return Consumer({**options, "enable.partition.eof": True, "log_level": 0})

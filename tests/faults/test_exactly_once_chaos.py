@@ -1,4 +1,6 @@
-"""Exactly-once agents on a real broker under everything that goes wrong, compared with an independent recomputation from the raw logs."""
+"""Exactly-once agents on a real broker under everything that goes wrong, compared with an
+independent recomputation from the raw logs.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +32,17 @@ from tests.faults.recompute import differences
 from tests.faults.workers import Role, Slot, Worker, settings_environment
 
 PARTITIONS = 6  # with three workers of a role each has some, so that an armed crash point is met
-SESSION = 6.0  # seconds; the default of `Settings.session_timeout` and the least that a broker takes
+SESSION = (
+    6.0  # seconds; the default of `Settings.session_timeout` and the least that a broker takes
+)
 
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[RunningEngine]:
     """A broker of its own, because it is going to be killed."""
-    engine = RunningEngine(Kafka(tmp_path / "kafka", free_port(), free_port()), tmp_path / "kafka.log")
+    engine = RunningEngine(
+        Kafka(tmp_path / "kafka", free_port(), free_port()), tmp_path / "kafka.log"
+    )
     engine.start()
     yield engine
     engine.stop()
@@ -46,7 +52,11 @@ def installation(servers: str, partitions: int = PARTITIONS) -> str:
     """Creates the topics of both roles; answers their prefix."""
     prefix = f"x{secrets.token_hex(4)}-"
     topics = {prefix + topic: partitions for topic in TOPICS} | {prefix + Name.DEAD_LETTERS: 1}
-    raw_kafka.create_topics(servers, topics, {f"{prefix}campaigns-{role}-state": partitions for role in ("limit", "count")})
+    raw_kafka.create_topics(
+        servers,
+        topics,
+        {f"{prefix}campaigns-{role}-state": partitions for role in ("limit", "count")},
+    )
     return prefix
 
 
@@ -59,12 +69,17 @@ async def running(slots: list[Slot]) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(slot.worker.stop() for slot in slots if slot.worker.process is not None))
+        await asyncio.gather(
+            *(slot.worker.stop() for slot in slots if slot.worker.process is not None)
+        )
 
 
 def crash_points(dice: random.Random) -> list[str]:
     """In random order, a zombie first: the seconds of a run may not suffice for all of them."""
-    points = [f"{point}:{dice.randrange(2, 12)}" for point in ("begun", "before-commit", "after-commit", "body")] + ["restore:1"]
+    points = [
+        f"{point}:{dice.randrange(2, 12)}"
+        for point in ("begun", "before-commit", "after-commit", "body")
+    ] + ["restore:1"]
     dice.shuffle(points)
     zombies = [f"begun:{dice.randrange(2, 12)}:stop", f"before-commit:{dice.randrange(2, 12)}:stop"]
     dice.shuffle(zombies)
@@ -81,15 +96,23 @@ async def test_two_roles_in_a_loop_do_everything_once_and_in_order_whatever_is_k
     prefix = installation(servers)
     environment = settings_environment(servers, prefix, PARTITIONS)
     roles = [Role(name, crash_points(dice)) for name in ("limit", "count")]
-    slots = [Slot(role, Worker(role.name, tmp_path / f"{role.name}{i}.log", environment), i < 2) for role in roles for i in range(3)]
+    slots = [
+        Slot(role, Worker(role.name, tmp_path / f"{role.name}{i}.log", environment), i < 2)
+        for role in roles
+        for i in range(3)
+    ]
     feed = Feed(servers, prefix + COMMANDS, PARTITIONS, rate=120, seed=seed)
     feed.start()
     async with running(slots):
         await arrived(servers, prefix + ACKS, lambda n: n > 100, within=120)
         disturbances = ["kill", "term", "broker", "join", "leave"]
         dice.shuffle(disturbances)
-        deadline = time.monotonic() + float(os.environ.get("CHAOS_SECONDS", "75"))  # for all of it 100 to 200, each kill costs a session
-        while (any(role.todo or role.armed for role in roles) or disturbances) and time.monotonic() < deadline:
+        deadline = time.monotonic() + float(
+            os.environ.get("CHAOS_SECONDS", "75")
+        )  # for all of it 100 to 200, each kill costs a session
+        while (
+            any(role.todo or role.armed for role in roles) or disturbances
+        ) and time.monotonic() < deadline:
             await asyncio.sleep(dice.uniform(2, 8))
             if disturbances:
                 await disturb(disturbances.pop(), slots, broker, dice)
@@ -102,7 +125,11 @@ async def test_two_roles_in_a_loop_do_everything_once_and_in_order_whatever_is_k
     logs = "".join(slot.worker.log.read_text() for slot in slots if slot.worker.log.exists())
     assert logs.count("LostInputError") == 0
     met = sum((role.met for role in roles), Counter[str]())
-    print(f"seed {seed}: {commands} commands, {feed.aborted} aborted transactions, {dict(met)}, exits {[dict(s.exits) for s in slots]}")  # noqa: T201
+    exits = [dict(s.exits) for s in slots]
+    print(  # noqa: T201
+        f"seed {seed}: {commands} commands, {feed.aborted} aborted transactions, "
+        f"{dict(met)}, exits {exits}"
+    )
     assert feed.aborted > 0
     assert sum(met.values()) >= 4, "the run was too short to mean anything"
     assert any("zombie" in point for point in met), "no zombie woke up"
@@ -124,10 +151,14 @@ async def disturb(what: str, slots: list[Slot], broker: RunningEngine, dice: ran
             spare.worker.signal(signal.SIGTERM)
 
 
-async def test_a_record_that_faust_loses_ends_the_process_and_is_processed_after_the_restart(kafka: str, tmp_path: Path) -> None:
+async def test_a_record_that_faust_loses_ends_the_process_and_is_processed_after_the_restart(
+    kafka: str, tmp_path: Path
+) -> None:
     prefix = installation(kafka)
     produce(kafka, prefix + COMMANDS, 500)
-    worker = Worker("limit", tmp_path / "limit.log", settings_environment(kafka, prefix, PARTITIONS))
+    worker = Worker(
+        "limit", tmp_path / "limit.log", settings_environment(kafka, prefix, PARTITIONS)
+    )
     await worker.start(PLANT="700")
     assert await asyncio.wait_for(worker.ended(), 60) == 70
     assert "LostInputError" in worker.log.read_text()
@@ -135,15 +166,22 @@ async def test_a_record_that_faust_loses_ends_the_process_and_is_processed_after
     await arrived(kafka, prefix + GRANTS, lambda n: n == 500 * PARTITIONS, within=60)
     assert await worker.stop() == 0
     numbers = [
-        grant.value.split(b":")[0] for part in raw_kafka.read_all(kafka, prefix + GRANTS, PARTITIONS) for grant in part if grant.value
+        grant.value.split(b":")[0]
+        for part in raw_kafka.read_all(kafka, prefix + GRANTS, PARTITIONS)
+        for grant in part
+        if grant.value
     ]
     assert Counter(numbers).most_common(1)[0][1] == 1
 
 
-async def test_retention_that_overtakes_a_frozen_worker_ends_it_and_the_next_one_says_what_is_gone(kafka: str, tmp_path: Path) -> None:
+async def test_retention_that_overtakes_a_frozen_worker_ends_it_and_the_next_one_says_what_is_gone(
+    kafka: str, tmp_path: Path
+) -> None:
     prefix, ready = installation(kafka), tmp_path / "ready.json"
     worker = Worker(
-        "limit", tmp_path / "limit.log", {**settings_environment(kafka, prefix, PARTITIONS), "CAMPAIGNS_READY_FILE": str(ready)}
+        "limit",
+        tmp_path / "limit.log",
+        {**settings_environment(kafka, prefix, PARTITIONS), "CAMPAIGNS_READY_FILE": str(ready)},
     )
     produce(kafka, prefix + COMMANDS, 100)
     await worker.start()
@@ -163,27 +201,42 @@ async def test_retention_that_overtakes_a_frozen_worker_ends_it_and_the_next_one
 async def test_a_recreated_source_is_refused(kafka: str, tmp_path: Path) -> None:
     prefix = installation(kafka)
     producer = Producer({"bootstrap.servers": kafka})
-    producer.produce(f"{prefix}campaigns-limit-state", key=b"\0" + prefix.encode() + COMMANDS.encode(), value=b"5", partition=1)
+    producer.produce(
+        f"{prefix}campaigns-limit-state",
+        key=b"\0" + prefix.encode() + COMMANDS.encode(),
+        value=b"5",
+        partition=1,
+    )
     producer.flush()
-    worker = Worker("limit", tmp_path / "limit.log", settings_environment(kafka, prefix, PARTITIONS))
+    worker = Worker(
+        "limit", tmp_path / "limit.log", settings_environment(kafka, prefix, PARTITIONS)
+    )
     await worker.start()
     assert await asyncio.wait_for(worker.ended(), 60) == 70
     assert "RecreatedTopicError" in worker.log.read_text()
 
 
-async def test_what_nobody_can_use_is_put_aside_and_the_stream_goes_on(kafka: str, tmp_path: Path) -> None:
+async def test_what_nobody_can_use_is_put_aside_and_the_stream_goes_on(
+    kafka: str, tmp_path: Path
+) -> None:
     prefix = installation(kafka)
     producer = Producer({"bootstrap.servers": kafka})
-    producer.produce(prefix + COMMANDS, key=None, value=None, partition=0, headers=[("type", b"campaign.start")])
+    producer.produce(
+        prefix + COMMANDS, key=None, value=None, partition=0, headers=[("type", b"campaign.start")]
+    )
     producer.produce(prefix + COMMANDS, key=b"k", value=b"\xff{", partition=0)
     producer.flush()
     produce(kafka, prefix + COMMANDS, 1)
-    worker = Worker("limit", tmp_path / "limit.log", settings_environment(kafka, prefix, PARTITIONS))
+    worker = Worker(
+        "limit", tmp_path / "limit.log", settings_environment(kafka, prefix, PARTITIONS)
+    )
     await worker.start()
     await arrived(kafka, prefix + GRANTS, lambda n: n == PARTITIONS, within=60)
     assert await worker.stop() == 0
     [letters] = raw_kafka.read_all(kafka, prefix + Name.DEAD_LETTERS, 1)
-    assert [letter.key for letter in letters] == [f"{prefix}{COMMANDS}-0-{offset}".encode() for offset in range(2)]
+    assert [letter.key for letter in letters] == [
+        f"{prefix}{COMMANDS}-0-{offset}".encode() for offset in range(2)
+    ]
     first, second = (json.loads(letter.value or b"") for letter in letters)
     assert first["headers"] == {"type": "campaign.start"}
     assert (first["payload"], second["payload"], second["code"]) == ("", "/3s=", "malformed")
@@ -191,8 +244,14 @@ async def test_what_nobody_can_use_is_put_aside_and_the_stream_goes_on(kafka: st
 
 async def test_a_worker_without_partitions_is_ready_too(kafka: str, tmp_path: Path) -> None:
     prefix = installation(kafka, partitions=1)
-    environment, files = settings_environment(kafka, prefix, 1), [tmp_path / "0.json", tmp_path / "1.json"]
-    workers = [Worker("count", tmp_path / "count.log", {**environment, "CAMPAIGNS_READY_FILE": str(file)}) for file in files]
+    environment, files = (
+        settings_environment(kafka, prefix, 1),
+        [tmp_path / "0.json", tmp_path / "1.json"],
+    )
+    workers = [
+        Worker("count", tmp_path / "count.log", {**environment, "CAMPAIGNS_READY_FILE": str(file)})
+        for file in files
+    ]
     for worker in workers:
         await worker.start()
     await eventually(lambda: [readiness(file) for file in files] == [(True, 0, 0)] * 2, within=60)
@@ -200,7 +259,9 @@ async def test_a_worker_without_partitions_is_ready_too(kafka: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("how", "budget"), [(signal.SIGTERM, 2.0), (signal.SIGKILL, SESSION + 4)])
-async def test_another_worker_takes_over_quickly(how: signal.Signals, budget: float, kafka: str, tmp_path: Path) -> None:
+async def test_another_worker_takes_over_quickly(
+    how: signal.Signals, budget: float, kafka: str, tmp_path: Path
+) -> None:
     prefix = installation(kafka)
     environment = settings_environment(kafka, prefix, PARTITIONS)
     workers = [Worker("limit", tmp_path / f"{i}.log", environment) for i in range(2)]
@@ -208,7 +269,9 @@ async def test_another_worker_takes_over_quickly(how: signal.Signals, budget: fl
     feed.start()
     for worker in workers:
         await worker.start()
-    await eventually(lambda: all("restored" in worker.log.read_text() for worker in workers), within=60)
+    await eventually(
+        lambda: all("restored" in worker.log.read_text() for worker in workers), within=60
+    )
     await arrived(kafka, prefix + GRANTS, lambda n: n > 1000, within=60)
     signalled = int(time.time() * 1000)
     workers[0].signal(how)
@@ -216,14 +279,18 @@ async def test_another_worker_takes_over_quickly(how: signal.Signals, budget: fl
     await asyncio.to_thread(feed.stop)
     await workers[1].stop()
     longest = max(
-        longest_gap([grant.timestamp for grant in part], signalled) for part in raw_kafka.read_all(kafka, prefix + GRANTS, PARTITIONS)
+        longest_gap([grant.timestamp for grant in part], signalled)
+        for part in raw_kafka.read_all(kafka, prefix + GRANTS, PARTITIONS)
     )
-    # other work shares the machine: the test says that the budget is of the right size, the benchmark measures it
+    # other work shares the machine: the test says that the budget is of the right size, the
+    # benchmark measures it
     assert longest < budget * 1000 + 1500
 
 
 async def arrived(servers: str, topic: str, enough: Callable[[int], bool], within: float) -> None:
-    """Waits until the number of committed records in a topic is enough; reads the topic three times a second, beside the event loop."""
+    """Waits until the number of committed records in a topic is enough; reads the topic three times
+    a second, beside the event loop.
+    """
 
     async def is_enough() -> bool:
         await asyncio.sleep(0.3)

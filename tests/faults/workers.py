@@ -1,4 +1,6 @@
-"""Worker processes for fault tests, restarted whatever ends them, with crash points armed one after the other."""
+"""Worker processes for fault tests, restarted whatever ends them, with crash points armed one after
+the other.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Worker:
 
     async def start(self, **more: str) -> Worker:
         # the test's own variables may not reach the worker
-        outer = {name: value for name, value in os.environ.items() if not name.startswith("CAMPAIGNS_")}
+        outer = {
+            name: value for name, value in os.environ.items() if not name.startswith("CAMPAIGNS_")
+        }
         with self.log.open("a") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", self.module, self.role),
@@ -70,7 +74,10 @@ class Worker:
         if self.process is None or self.process.returncode is not None:
             return False
         with contextlib.suppress(OSError):
-            return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+            return (
+                Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+                == "T"
+            )
         return False
 
 
@@ -86,7 +93,9 @@ class Role:
 
 @dataclass
 class Slot:
-    """A place for one worker of a role: while wanted, a worker runs here and is restarted whatever ends it."""
+    """A place for one worker of a role: while wanted, a worker runs here and is restarted whatever
+    ends it.
+    """
 
     role: Role
     worker: Worker
@@ -106,7 +115,10 @@ class Slot:
             thaw.cancel()
             self.exits[code] += 1
             if armed:
-                self._disarm(armed, "crash point" in self.worker.log.read_bytes()[seen:].decode(errors="replace"))
+                self._disarm(
+                    armed,
+                    "crash point" in self.worker.log.read_bytes()[seen:].decode(errors="replace"),
+                )
             await asyncio.sleep(0.2)
 
     def _arm(self) -> str:
@@ -118,7 +130,9 @@ class Slot:
     def _disarm(self, armed: str, was_met: bool) -> None:
         self.role.armed = ""
         if was_met:
-            self.role.met[armed.partition(":")[0] + ("-zombie" if armed.endswith("stop") else "")] += 1
+            self.role.met[
+                armed.partition(":")[0] + ("-zombie" if armed.endswith("stop") else "")
+            ] += 1
         else:
             self.role.todo.append(armed)  # something else ended the process first
 

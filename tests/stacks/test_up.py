@@ -33,12 +33,26 @@ class Stack:
     def __init__(self, home: Path) -> None:
         self.home = home
         own = {"CAMPAIGNS_HOME": str(home), "CAMPAIGNS_PORT_BASE": str(_base())}
-        self.environment = {**{name: value for name, value in os.environ.items() if not name.startswith("CAMPAIGNS_")}, **own}
+        self.environment = {
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith("CAMPAIGNS_")
+            },
+            **own,
+        }
         if "CAMPAIGNS_CACHE" in os.environ:
             self.environment["CAMPAIGNS_CACHE"] = os.environ["CAMPAIGNS_CACHE"]
 
     def campaigns(self, *arguments: str, code: int = 0) -> str:
-        ran = subprocess.run([_CAMPAIGNS, *arguments], env=self.environment, capture_output=True, text=True, timeout=170, check=False)
+        ran = subprocess.run(
+            [_CAMPAIGNS, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=170,
+            check=False,
+        )
         assert ran.returncode == code, f"{arguments}: {ran.stdout}\n{ran.stderr}\n{self.logs()}"
         return ran.stdout
 
@@ -47,7 +61,11 @@ class Stack:
         return status.read(Home.from_environment(self.environment))
 
     def is_ready(self) -> bool:
-        late = [(it.name, it.state.value, it.restarts, it.failure) for it in self.status().processes if it.state is not State.READY]
+        late = [
+            (it.name, it.state.value, it.restarts, it.failure)
+            for it in self.status().processes
+            if it.state is not State.READY
+        ]
         assert late == []
         return self.status().ready
 
@@ -59,10 +77,17 @@ class Stack:
 
     def left(self) -> list[str]:
         """Every process that was started for this home and lives."""
-        return [" ".join(each.cmdline()) for each in psutil.process_iter() if _home_of(each) == str(self.home)]
+        return [
+            " ".join(each.cmdline())
+            for each in psutil.process_iter()
+            if _home_of(each) == str(self.home)
+        ]
 
     def logs(self) -> str:
-        return "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in sorted((self.home / "logs").glob("*.log")))
+        return "\n".join(
+            f"== {log.name}\n{log.read_text(errors='replace')[-1500:]}"
+            for log in sorted((self.home / "logs").glob("*.log"))
+        )
 
 
 def _base() -> int:
@@ -72,7 +97,11 @@ def _base() -> int:
 
 def _home_of(process: psutil.Process) -> str | None:
     try:
-        return process.environ().get("CAMPAIGNS_HOME") if process.status() != psutil.STATUS_ZOMBIE else None
+        return (
+            process.environ().get("CAMPAIGNS_HOME")
+            if process.status() != psutil.STATUS_ZOMBIE
+            else None
+        )
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return None
 
@@ -106,7 +135,9 @@ def test_up_detached_repairs_itself_and_down_leaves_no_process(stack: Stack) -> 
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         eventually_sync(partial(stack.is_replaced, role, pid), within=within)
-    eventually_sync(stack.is_ready, within=120)  # seconds on a machine of its own; a busy one needs patience
+    eventually_sync(
+        stack.is_ready, within=120
+    )  # seconds on a machine of its own; a busy one needs patience
 
     stack.campaigns("down")
     assert stack.left() == []
@@ -116,10 +147,15 @@ def test_up_detached_repairs_itself_and_down_leaves_no_process(stack: Stack) -> 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
-def test_up_in_the_foreground_takes_everything_with_it(stack: Stack, ending: signal.Signals) -> None:
+def test_up_in_the_foreground_takes_everything_with_it(
+    stack: Stack, ending: signal.Signals
+) -> None:
     told = stack.home.with_name("told")
     command = [_CAMPAIGNS, "up", "--no-demo", "--no-simulate"]
-    with told.open("w") as sink, subprocess.Popen(command, env=stack.environment, stdout=sink, stderr=sink) as up:
+    with (
+        told.open("w") as sink,
+        subprocess.Popen(command, env=stack.environment, stdout=sink, stderr=sink) as up,
+    ):
         try:
             eventually_sync(lambda: "Ctrl-C stops everything" in told.read_text(), within=120)
             assert stack.status().ready
@@ -131,7 +167,14 @@ def test_up_in_the_foreground_takes_everything_with_it(stack: Stack, ending: sig
 
 def test_up_refuses_settings_that_no_process_could_start_with(stack: Stack) -> None:
     stack.environment["CAMPAIGNS_MESSAGE_KEYS"] = "abcdef"
-    ran = subprocess.run([_CAMPAIGNS, "up", "-d"], env=stack.environment, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(
+        [_CAMPAIGNS, "up", "-d"],
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert ran.returncode == 2
     assert "CAMPAIGNS_MESSAGE_KEYS" in ran.stderr
     assert "abcdef" not in ran.stderr
@@ -142,7 +185,14 @@ def test_up_says_which_port_is_taken_and_that_an_hour_is_none(stack: Stack) -> N
     with socket.socket() as other:
         other.bind(("127.0.0.1", int(stack.environment["CAMPAIGNS_PORT_BASE"]) + 4))
         other.listen()
-        ran = subprocess.run([_CAMPAIGNS, "up", "-d"], env=stack.environment, capture_output=True, text=True, timeout=60, check=False)
+        ran = subprocess.run(
+            [_CAMPAIGNS, "up", "-d"],
+            env=stack.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert ran.returncode == 1
     assert "is taken by another program" in ran.stderr
     assert "CAMPAIGNS_HOUR is 60 s" in ran.stderr

@@ -19,7 +19,9 @@ from tests.tables.campaigns.series_world import Make
 def sql_settings(database: str) -> Settings:
     """For tests that need no Kafka and no NATS."""
     keys = (SecretStr("00" * 32), SecretStr("01" * 32))
-    return Settings(kafka="nowhere:1", nats="nats://nowhere:1", postgres=database, message_keys=keys)
+    return Settings(
+        kafka="nowhere:1", nats="nats://nowhere:1", postgres=database, message_keys=keys
+    )
 
 
 @pytest.fixture

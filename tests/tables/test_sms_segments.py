@@ -1,4 +1,6 @@
-"""SMS segments: the alphabets and sizes of 3GPP TS 23.038 and TS 23.040, against segments that are really cut."""
+"""SMS segments: the alphabets and sizes of 3GPP TS 23.038 and TS 23.040, against segments that are
+really cut.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,11 @@ anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 
 
 def width(char: str, encoding: str) -> int:
-    return (2 if char in EXTENDED else 1) if encoding == "GSM-7" else len(char.encode("utf-16-be")) // 2
+    return (
+        (2 if char in EXTENDED else 1)
+        if encoding == "GSM-7"
+        else len(char.encode("utf-16-be")) // 2
+    )
 
 
 def cut(text: str, encoding: str) -> list[str]:
@@ -52,7 +58,9 @@ def test_segments_are_those_that_are_cut(text: str) -> None:
     assert found.parts == len(made)
     assert found.units == sum(width(char, found.encoding) for char in text)
     room = (160 if is_gsm else 70) if len(made) < 2 else (153 if is_gsm else 67)
-    assert found.left == room - sum(width(char, found.encoding) for char in (made[-1] if made else ""))
+    assert found.left == room - sum(
+        width(char, found.encoding) for char in (made[-1] if made else "")
+    )
 
 
 @given(gsm, gsm)
@@ -80,13 +88,22 @@ def test_what_is_left_is_free_and_one_more_is_not(text: str, data: st.DataObject
         ("ą" * 71, "UCS-2", 71, 2),
         ("ą" * 134, "UCS-2", 134, 2),
         ("ą" * 135, "UCS-2", 135, 3),
-        ("a" * 152 + "€" + "a" * 152, "GSM-7", 306, 3),  # the euro would be divided, so the first segment has 152
+        (
+            "a" * 152 + "€" + "a" * 152,
+            "GSM-7",
+            306,
+            3,
+        ),  # the euro would be divided, so the first segment has 152
         ("ą" * 66 + "😀" + "a" * 66, "UCS-2", 134, 3),
         ("`", "UCS-2", 1, 1),
         ("ç", "UCS-2", 1, 1),
         ("Ç", "GSM-7", 1, 1),
     ],
-    ids=lambda value: f"{len(value)}-{value[-1]!a}" if isinstance(value, str) and len(value) > 10 else ascii(value),
+    ids=lambda value: (
+        f"{len(value)}-{value[-1]!a}"
+        if isinstance(value, str) and len(value) > 10
+        else ascii(value)
+    ),
 )
 def test_where_segments_end(text: str, encoding: str, units: int, parts: int) -> None:
     found = segments(text)
@@ -94,7 +111,15 @@ def test_where_segments_end(text: str, encoding: str, units: int, parts: int) ->
 
 
 def test_hints_say_what_a_message_costs_on_its_channel() -> None:
-    assert hints("sms", {"text": "Hi €"}) == {"encoding": "GSM-7", "units": 5, "segments": 1, "unitsLeft": 155}
+    assert hints("sms", {"text": "Hi €"}) == {
+        "encoding": "GSM-7",
+        "units": 5,
+        "segments": 1,
+        "unitsLeft": 155,
+    }
     assert hints("whatsapp", {"text": "Hi €"}) == {"characters": 4, "limit": 4096}
     assert hints("push", {"title": "a", "body": "€"}) == {"bytes": 4, "limit": 4096}
-    assert hints("email", {"subject": "s", "html": "<p>€</p>", "text": "x"}) == {"bytes": 10, "limit": 102_000}
+    assert hints("email", {"subject": "s", "html": "<p>€</p>", "text": "x"}) == {
+        "bytes": 10,
+        "limit": 102_000,
+    }

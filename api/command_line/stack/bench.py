@@ -1,4 +1,6 @@
-"""`campaigns bench NAME`: a ratio against a denominator measured in the same session (docs/performance.md)."""
+"""`campaigns bench NAME`: a ratio against a denominator measured in the same session
+(docs/performance.md).
+"""
 
 from __future__ import annotations
 
@@ -26,22 +28,41 @@ def register(app: typer.Typer) -> None:
 
 def run(
     name: Annotated[str, typer.Argument(help=f"What to measure: {_NAMES}.")],
-    rounds: Annotated[int, typer.Option(min=1, help="Both sides are measured in turn this often.")] = 5,
-    size: Annotated[int, typer.Option(min=0, help="Recipients or events of a round; 0 = the benchmark's own.")] = 0,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Both sides are measured in turn this often.")
+    ] = 5,
+    size: Annotated[
+        int, typer.Option(min=0, help="Recipients or events of a round; 0 = the benchmark's own.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure a part of the engine against what it is compared with, on engines of its own. Takes minutes, and both cores.
+    """Measure a part of the engine against what it is compared with, on engines of its own. Takes
+    minutes, and both cores.
 
-    Every message and count is checked while measuring. Exit code 1 when it could not be measured; a missed goal is only shown.
+    Every message and count is checked while measuring. Exit code 1 when it could not be measured; a
+    missed goal is only shown.
     """
     if not (_ROOT / "tests" / "benchmarks" / "run.py").exists():
-        complain("the benchmarks are part of the source tree: run this in a clone of the project, after `make setup`")
+        complain(
+            "the benchmarks are part of the source tree: run this in a clone of the project, after `make setup`"
+        )
         raise typer.Exit(1)
-    command = [sys.executable, "-m", "tests.benchmarks.run", name, "--rounds", str(rounds), "--size", str(size)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.run",
+        name,
+        "--rounds",
+        str(rounds),
+        "--size",
+        str(size),
+    ]
     result: Mapping[str, Any] | None = None
     for line in _lines(command):
         if "round" in line:
-            progress.print("  ".join(f"{key} {_figure(value)}" for key, value in line["round"].items()))
+            progress.print(
+                "  ".join(f"{key} {_figure(value)}" for key, value in line["round"].items())
+            )
         else:
             result = line
     if result is None:
@@ -55,8 +76,12 @@ def run(
 
 def _lines(command: Sequence[str]) -> Iterator[dict[str, Any]]:
     # a stack's addresses and settings must not get into a measurement
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CAMPAIGNS_")}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=environment) as process:
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("CAMPAIGNS_")
+    }
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=environment
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             yield json.loads(line)
@@ -75,7 +100,15 @@ def _figure(value: Any) -> str:
 def _show(ratios: Sequence[Mapping[str, Any]]) -> None:
     table = Table("id", "ratio", "spread", "must", "aim", "")
     for each in ratios:
-        verdict = "aim reached" if each["ratio"] >= each["aim"] else "good" if each["ratio"] >= each["must"] else "missed"
+        verdict = (
+            "aim reached"
+            if each["ratio"] >= each["aim"]
+            else "good"
+            if each["ratio"] >= each["must"]
+            else "missed"
+        )
         spread = " - ".join(f"{bound:.2f}" for bound in each["spread"])
-        table.add_row(each["id"], f"{each['ratio']:.2f}", spread, str(each["must"]), str(each["aim"]), verdict)
+        table.add_row(
+            each["id"], f"{each['ratio']:.2f}", spread, str(each["must"]), str(each["aim"]), verdict
+        )
     out.print(table)

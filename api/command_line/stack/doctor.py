@@ -24,7 +24,10 @@ from connectors.local.stack.unit import State
 from connectors.setup import topics
 
 _GIB = 1 << 30
-_FREE_DISK, _FREE_MEMORY = 3 * _GIB, 2 * _GIB  # a demo needs a third of it, a campaign of a million recipients all of it
+_FREE_DISK, _FREE_MEMORY = (
+    3 * _GIB,
+    2 * _GIB,
+)  # a demo needs a third of it, a campaign of a million recipients all of it
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,9 @@ def examine(home: Home) -> list[Finding]:
 def ports_taken(home: Home) -> list[int]:
     """Of the ports that the local stack wants, those on which somebody already listens."""
     wanted = [home.api_port]
-    wanted += [home.port_base + 2, home.port_base + 3] if "CAMPAIGNS_KAFKA" not in home.given else []
+    wanted += (
+        [home.port_base + 2, home.port_base + 3] if "CAMPAIGNS_KAFKA" not in home.given else []
+    )
     wanted += [home.port_base + 4] if "CAMPAIGNS_POSTGRES" not in home.given else []
     wanted += [home.port_base + 5] if "CAMPAIGNS_NATS" not in home.given else []
     return [port for port in wanted if not _is_free(port)]
@@ -66,7 +71,9 @@ def _is_free(port: int) -> bool:
 
 def _python() -> Finding:
     version = platform.python_version()
-    return Finding("Python", sys.version_info >= (3, 11), f"{version} in {sys.prefix}; 3.11 or newer is needed")
+    return Finding(
+        "Python", sys.version_info >= (3, 11), f"{version} in {sys.prefix}; 3.11 or newer is needed"
+    )
 
 
 def _folder(home: Home) -> Finding:
@@ -79,18 +86,30 @@ def _folder(home: Home) -> Finding:
 
 def _disk(home: Home) -> Finding:
     free = shutil.disk_usage(home.folder if home.folder.exists() else "/").free
-    return Finding("Disk", free >= _FREE_DISK, f"{free / _GIB:.1f} GiB free at {home.folder}; {_FREE_DISK // _GIB} are enough")
+    return Finding(
+        "Disk",
+        free >= _FREE_DISK,
+        f"{free / _GIB:.1f} GiB free at {home.folder}; {_FREE_DISK // _GIB} are enough",
+    )
 
 
 def _memory() -> Finding:
     free = psutil.virtual_memory().available
-    return Finding("Memory", free >= _FREE_MEMORY, f"{free / _GIB:.1f} GiB available; {_FREE_MEMORY // _GIB} are enough")
+    return Finding(
+        "Memory",
+        free >= _FREE_MEMORY,
+        f"{free / _GIB:.1f} GiB available; {_FREE_MEMORY // _GIB} are enough",
+    )
 
 
 def _engine_files(home: Home) -> list[Finding]:
     checks: list[tuple[str, str, Callable[[], str]]] = [
         ("CAMPAIGNS_KAFKA", "Kafka", _kafka_files),
-        ("CAMPAIGNS_POSTGRES", "PostgreSQL", lambda: _version([*as_user(), str(binaries() / "postgres"), "--version"])),
+        (
+            "CAMPAIGNS_POSTGRES",
+            "PostgreSQL",
+            lambda: _version([*as_user(), str(binaries() / "postgres"), "--version"]),
+        ),
     ]
     return [_tried(name, check) for variable, name, check in checks if variable not in home.given]
 
@@ -103,7 +122,9 @@ def _kafka_files() -> str:
 def _version(command: list[str]) -> str:
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode != 0:
-        raise EngineError(f"`{command[-2]}` does not run: {ran.stderr.strip()[-200:]}; `make setup` installs it anew")
+        raise EngineError(
+            f"`{command[-2]}` does not run: {ran.stderr.strip()[-200:]}; `make setup` installs it anew"
+        )
     return (ran.stdout or ran.stderr).splitlines()[0]
 
 
@@ -119,7 +140,9 @@ def _ports(home: Home) -> Finding:
     if taken:
         numbers = ", ".join(map(str, taken))
         return Finding(
-            "Ports", False, f"{numbers} taken by other programs: set CAMPAIGNS_PORT_BASE to another number than {home.port_base}"
+            "Ports",
+            False,
+            f"{numbers} taken by other programs: set CAMPAIGNS_PORT_BASE to another number than {home.port_base}",
         )
     return Finding("Ports", True, f"free from {home.port_base} on")
 
@@ -129,7 +152,13 @@ def _processes(home: Home) -> list[Finding]:
     findings = [Finding("Stack", not now.failure, now.failure or "supervised")]
     for it in now.processes:
         why = f" {it.failure or last_lines(home.logs / f'{it.name}.log', 2)}; its log is {home.logs / it.name}.log"
-        findings.append(Finding(it.name, it.state is State.READY, f"{it.state}{'' if it.state is State.READY else why}"))
+        findings.append(
+            Finding(
+                it.name,
+                it.state is State.READY,
+                f"{it.state}{'' if it.state is State.READY else why}",
+            )
+        )
     return findings
 
 

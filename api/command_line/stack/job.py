@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
     app.command("job")(run)
 
 
-def run(name: Annotated[str, typer.Argument(help=f"one of {', '.join(JOBS)}")], as_json: AsJson = False) -> None:
+def run(
+    name: Annotated[str, typer.Argument(help=f"one of {', '.join(JOBS)}")], as_json: AsJson = False
+) -> None:
     """Run a background job now and say what it did. Harmless while workers run it, too."""
     if name not in JOBS:
         complain(f"there is no job {name!r}: one of {', '.join(JOBS)}")

@@ -1,4 +1,6 @@
-"""`campaigns worker|api|bridge|simulate|prepare`: one process of the pipeline in the foreground, for containers and for debugging."""
+"""`campaigns worker|api|bridge|simulate|prepare`: one process of the pipeline in the foreground,
+for containers and for debugging.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +13,27 @@ import typer
 from api.command_line.terminal import complain
 from connectors.local.stack.roles import ROLES
 
-WORKERS = tuple(role for role, it in ROLES.items() if it.module == "agents.worker" and role != "bridge")
+WORKERS = tuple(
+    role for role, it in ROLES.items() if it.module == "agents.worker" and role != "bridge"
+)
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     app.command("worker")(worker)
-    app.command("api", help="Serve REST, tracking and the dashboard.")(lambda: _become(ROLES["api"].command()))
-    app.command("bridge", help="Republish every campaign event to NATS.")(lambda: _become(ROLES["bridge"].command()))
-    app.command("simulate", help="Stand in for pipeline workers, providers and people.")(lambda: _become(ROLES["simulate"].command()))
-    app.command("prepare", help="Create and migrate the database, create the topics. Repeating it is harmless.")(
-        lambda: _become([sys.executable, "-m", "connectors.setup.prepare"])
+    app.command("api", help="Serve REST, tracking and the dashboard.")(
+        lambda: _become(ROLES["api"].command())
     )
+    app.command("bridge", help="Republish every campaign event to NATS.")(
+        lambda: _become(ROLES["bridge"].command())
+    )
+    app.command("simulate", help="Stand in for pipeline workers, providers and people.")(
+        lambda: _become(ROLES["simulate"].command())
+    )
+    app.command(
+        "prepare",
+        help="Create and migrate the database, create the topics. Repeating it is harmless.",
+    )(lambda: _become([sys.executable, "-m", "connectors.setup.prepare"]))
 
 
 def worker(role: Annotated[str, typer.Argument(help=f"one of {', '.join(WORKERS)}")]) -> None:

@@ -41,12 +41,21 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when everything is ready.")
+    ] = False,
     demo: Annotated[bool, typer.Option("--demo/--no-demo", help="Send demo campaigns.")] = True,
-    simulate: Annotated[bool, typer.Option("--simulate/--no-simulate", help="Run simulated providers and people.")] = True,
-    workers: Annotated[list[str] | None, typer.Option(metavar="ROLE=N", help="More processes of a role, e.g. emit=2.")] = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate/--no-simulate", help="Run simulated providers and people.")
+    ] = True,
+    workers: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ROLE=N", help="More processes of a role, e.g. emit=2."),
+    ] = None,
 ) -> None:
-    """Start engines and processes and, unless told otherwise, a moving demo. Ctrl-C stops everything."""
+    """Start engines and processes and, unless told otherwise, a moving demo. Ctrl-C stops
+    everything.
+    """
     try:
         counts_of(workers or [], simulate)
     except ValueError as wrong:
@@ -60,7 +69,10 @@ def up(
         return
     _check_settings(home)
     _check_ground(home)
-    arguments = [*(word for each in workers or [] for word in ("--workers", each)), *([] if simulate else ["--no-simulate"])]
+    arguments = [
+        *(word for each in workers or [] for word in ("--workers", each)),
+        *([] if simulate else ["--no-simulate"]),
+    ]
     with _supervisor(home, arguments, stays=detach) as supervisor:
         ready = _wait_until_ready(home, supervisor)
         if demo:
@@ -75,17 +87,26 @@ def _check_settings(home: Home) -> None:
     try:
         warning = home.settings().shortened()
     except ValidationError as wrong:
-        complain("; ".join(f"CAMPAIGNS_{'_'.join(map(str, it['loc'])).upper()}: {it['msg']}" for it in wrong.errors(include_input=False)))
+        complain(
+            "; ".join(
+                f"CAMPAIGNS_{'_'.join(map(str, it['loc'])).upper()}: {it['msg']}"
+                for it in wrong.errors(include_input=False)
+            )
+        )
         raise typer.Exit(2) from None
     if warning:
         complain(warning)
 
 
 def _check_ground(home: Home) -> None:
-    """Stops early, with a sentence each, when something is missing that starting would only fail on."""
+    """Stops early, with a sentence each, when something is missing that starting would only fail
+    on.
+    """
     if "CAMPAIGNS_KAFKA" not in home.given:
         with progress.status("Looking for Kafka's jars …") as line:
-            kafka_jars.class_path(lambda done, total: line.update(f"Fetching Kafka, once: {done} of {total} jars"))
+            kafka_jars.class_path(
+                lambda done, total: line.update(f"Fetching Kafka, once: {done} of {total} jars")
+            )
     taken = checks.ports_taken(home)
     if taken:
         complain(
@@ -96,13 +117,18 @@ def _check_ground(home: Home) -> None:
 
 @contextmanager
 def _supervisor(home: Home, arguments: list[str], *, stays: bool) -> Iterator[Process]:
-    """The supervisor as a child that stops with this block, unless it `stays`; then it stops only when the block fails."""
-    # a shell that starts this in the background has it ignore SIGINT; whoever sends one all the same means it
+    """The supervisor as a child that stops with this block, unless it `stays`; then it stops only
+    when the block fails.
+    """
+    # a shell that starts this in the background has it ignore SIGINT; whoever sends one all the
+    # same means it
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for each in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, _end)
     log = home.logs / "supervisor.log"
-    home.status_file.unlink(missing_ok=True)  # one of a killed supervisor would look like the new one's
+    home.status_file.unlink(
+        missing_ok=True
+    )  # one of a killed supervisor would look like the new one's
     command = [sys.executable, "-m", "connectors.local.stack.supervisor", *arguments]
     place = {"CAMPAIGNS_HOME": str(home.folder), "CAMPAIGNS_PORT_BASE": str(home.port_base)}
     process = Process(command, log, place, last_wish=None if stays else signal.SIGTERM)
@@ -125,7 +151,10 @@ def _wait_until_ready(home: Home, supervisor: Process) -> StackStatus:
     progress.print("Starting Kafka, PostgreSQL, NATS and the workers …")
     while True:
         if supervisor.exit_code is not None:
-            _give_up(home, f"the supervisor ended with code {supervisor.exit_code}: {last_lines(home.logs / 'supervisor.log', 2)}")
+            _give_up(
+                home,
+                f"the supervisor ended with code {supervisor.exit_code}: {last_lines(home.logs / 'supervisor.log', 2)}",
+            )
         now = status.read(home)
         for process in now.processes:
             if process.state is State.READY and process.name not in told:
@@ -137,7 +166,9 @@ def _wait_until_ready(home: Home, supervisor: Process) -> StackStatus:
             _give_up(home, now.failure)
         if time.monotonic() > deadline:
             late = [it for it in now.processes if it.state is not State.READY]
-            reasons = "; ".join(f"{it.name} is {it.state}{f' ({it.failure})' if it.failure else ''}" for it in late)
+            reasons = "; ".join(
+                f"{it.name} is {it.state}{f' ({it.failure})' if it.failure else ''}" for it in late
+            )
             _give_up(home, f"not ready after {_READY_WITHIN:.0f} s: {reasons or 'nothing started'}")
         time.sleep(0.1)
 
@@ -198,13 +229,17 @@ def _signal(pid: int, which: signal.Signals) -> None:
 
 
 def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
-    """Stop everything and delete what the local stack has stored. Servers given by CAMPAIGNS_… addresses are left alone."""
+    """Stop everything and delete what the local stack has stored. Servers given by CAMPAIGNS_…
+    addresses are left alone.
+    """
     home = Home.from_environment()
     present = [home.folder / name for name in OWN_ENTRIES if (home.folder / name).exists()]
     if not present:
         progress.print(f"There is nothing in {home.folder}.")
         return
-    if not yes and not typer.confirm(f"Delete every campaign, contact and event stored in {home.folder}?"):
+    if not yes and not typer.confirm(
+        f"Delete every campaign, contact and event stored in {home.folder}?"
+    ):
         raise typer.Exit(1)
     down()
     for path in present:
@@ -214,7 +249,11 @@ def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
     progress.print("Deleted.")
 
 
-def status_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON; the exit code is then 0 either way.")] = False) -> None:
+def status_(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON; the exit code is then 0 either way.")
+    ] = False,
+) -> None:
     """Show addresses and processes. Exit code 0 when everything is ready, else 1."""
     now = status.read(Home.from_environment())
     if as_json:
@@ -226,7 +265,9 @@ def status_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON; th
 
 
 def doctor() -> None:
-    """Say what is wrong with this machine or the running stack, and what to do. Exit code 1 when anything is."""
+    """Say what is wrong with this machine or the running stack, and what to do. Exit code 1 when
+    anything is.
+    """
     findings = checks.examine(Home.from_environment())
     show_findings(findings)
     raise typer.Exit(0 if all(finding.is_fine for finding in findings) else 1)

@@ -12,7 +12,12 @@ from api.command_line.terminal import out
 from connectors.local.stack.status import StackStatus
 from connectors.local.stack.unit import State
 
-_COLOURS = {State.READY: "green", State.STARTING: "yellow", State.BACKING_OFF: "red", State.STOPPED: "dim"}
+_COLOURS = {
+    State.READY: "green",
+    State.STARTING: "yellow",
+    State.BACKING_OFF: "red",
+    State.STOPPED: "dim",
+}
 
 
 def show_addresses(status: StackStatus) -> None:
@@ -27,19 +32,27 @@ def show_addresses(status: StackStatus) -> None:
     if status.apiKey:
         table.add_row("Demo API key", status.apiKey)
     longest = max(map(len, [*addresses.values(), _sign_in(status)]))
-    wide = Console(width=max(out.width, longest + 30))  # wider than the terminal: a link in two pieces cannot be copied
+    wide = Console(
+        width=max(out.width, longest + 30)
+    )  # wider than the terminal: a link in two pieces cannot be copied
     wide.print(table)
 
 
 def _sign_in(status: StackStatus) -> str:
-    return f"{status.addresses['api']}/#key={status.apiKey}" if status.apiKey else status.addresses["api"]
+    return (
+        f"{status.addresses['api']}/#key={status.apiKey}"
+        if status.apiKey
+        else status.addresses["api"]
+    )
 
 
 def show_processes(status: StackStatus) -> None:
     table = Table("process", "pid", "state", "lag", "records/s", "restarts", "last failure")
     for it in status.processes:
         state = f"[{_COLOURS[it.state]}]{it.state}[/]"
-        numbers = ["" if value is None else f"{value:,}" for value in (it.lag, it.rate, it.restarts)]
+        numbers = [
+            "" if value is None else f"{value:,}" for value in (it.lag, it.rate, it.restarts)
+        ]
         table.add_row(it.name, str(it.pid or ""), state, *numbers, it.failure[:120])
     out.print(table)
 

@@ -22,7 +22,9 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit code 1 when something differs.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit code 1 when something differs.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Create the topics that are missing and show the table; existing topics are never changed."""
@@ -30,7 +32,9 @@ def run(
     try:
         created, found = asyncio.run(_create_and_compare(settings, is_check=check))
     except KafkaError as failure:
-        complain(f"Kafka at {settings.kafka} does not answer ({type(failure).__name__}): is it running? `campaigns status` tells")
+        complain(
+            f"Kafka at {settings.kafka} does not answer ({type(failure).__name__}): is it running? `campaigns status` tells"
+        )
         raise typer.Exit(1) from failure
     if as_json:
         typer.echo(json.dumps({"created": created, "differences": found}))
@@ -49,7 +53,14 @@ def _show(names: Topics, created: list[str], found: list[str]) -> None:
     for name, topic in TOPICS.items():
         public = "yes" if topic.is_public else ""
         is_new = "created" if names.name(name) in created else ""
-        table.add_row(names.name(name), topic.key, str(names.count(name)), topic.config["cleanup.policy"], public, is_new)
+        table.add_row(
+            names.name(name),
+            topic.key,
+            str(names.count(name)),
+            topic.config["cleanup.policy"],
+            public,
+            is_new,
+        )
     out.print(table)
     for sentence in found:
         complain(sentence)

@@ -1,4 +1,6 @@
-"""`campaigns create|start|pause|resume|cancel|stats`: one campaign from the terminal, through the REST API."""
+"""`campaigns create|start|pause|resume|cancel|stats`: one campaign from the terminal, through the
+REST API.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ from api.command_line.client import Api
 from api.command_line.terminal import out
 from streams.errors import MalformedError
 
-Key = Annotated[str | None, typer.Option("--key", help="API key; default CAMPAIGNS_API_KEY, else the demo tenant's")]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", help="API key; default CAMPAIGNS_API_KEY, else the demo tenant's"),
+]
 CampaignId = Annotated[UUID, typer.Argument(metavar="CAMPAIGN", help="the campaign's id")]
 AsJson = Annotated[bool, typer.Option("--json", help="one line of JSON, also on a terminal")]
 _VERBS = {
@@ -34,7 +39,12 @@ def register(app: typer.Typer) -> None:
 
 
 def create(
-    file: Annotated[str, typer.Argument(metavar="FILE.json", help="the body of POST /campaigns; - for standard input")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE.json", help="the body of POST /campaigns; - for standard input"
+        ),
+    ],
     key: Key = None,
     start: Annotated[bool, typer.Option("--start", help="start it, too")] = False,
     as_json: AsJson = False,

@@ -40,22 +40,43 @@ def register(app: typer.Typer) -> None:
 
 
 def contacts(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="CSV with a header, or NDJSON; - reads standard input.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="CSV with a header, or NDJSON; - reads standard input."
+        ),
+    ],
     tenant: Annotated[str, typer.Option(help="Whose contacts they are.")],
-    segment: Annotated[str | None, typer.Option(help="Name or id of the segment they join; a new name creates it.")] = None,
-    kind: Annotated[str | None, typer.Option("--format", help="csv or ndjson; otherwise the name or the first character tells.")] = None,
-    rejects: Annotated[Path | None, typer.Option(help="Where rows that did not go in are listed; otherwise FILE.rejects.csv.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one line, also on a terminal.")] = False,
+    segment: Annotated[
+        str | None, typer.Option(help="Name or id of the segment they join; a new name creates it.")
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="csv or ndjson; otherwise the name or the first character tells."
+        ),
+    ] = None,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(help="Where rows that did not go in are listed; otherwise FILE.rejects.csv."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as one line, also on a terminal.")
+    ] = False,
 ) -> None:
-    """Create or update contacts. Columns: id, externalId, email, phone, pushToken, firstName, lastName, timeZone, locale; every other one
-    becomes an attribute. A row is identified by id, externalId or address, in that order; an empty field leaves what is there. A bad row
-    does not stop the others. Prints a summary as JSON."""
+    """Create or update contacts. Columns: id, externalId, email, phone, pushToken, firstName,
+    lastName, timeZone, locale; every other one becomes an attribute. A row is identified by id,
+    externalId or address, in that order; an empty field leaves what is there. A bad row does not
+    stop the others. Prints a summary as JSON.
+    """
     if kind not in (None, "csv", "ndjson"):
         raise typer.BadParameter("csv or ndjson", param_hint="--format")
     try:
         with _opened(file) as source:
             found: Format = "ndjson" if (kind or _kind(file, source)) == "ndjson" else "csv"
-            listed = rejects or Path("contacts.rejects.csv" if file == "-" else f"{file}.rejects.csv")
+            listed = rejects or Path(
+                "contacts.rejects.csv" if file == "-" else f"{file}.rejects.csv"
+            )
             summary = asyncio.run(_Import(source, found, tenant, segment, listed).run())
     except OSError as failure:
         complain(f"{failure.filename or file}: {failure.strerror}")
@@ -84,21 +105,43 @@ def _kind(file: str, source: io.BufferedReader) -> str:
 class _Import:
     """One run of the command."""
 
-    def __init__(self, source: io.BufferedReader, kind: Format, tenant: str, segment: str | None, rejects: Path) -> None:
-        self.source, self.kind, self.tenant, self.segment, self.rejects = source, kind, tenant, segment, rejects
-        self.lines = Lines(io.TextIOWrapper(source, encoding="utf-8", errors="surrogateescape", newline=""))
+    def __init__(
+        self,
+        source: io.BufferedReader,
+        kind: Format,
+        tenant: str,
+        segment: str | None,
+        rejects: Path,
+    ) -> None:
+        self.source, self.kind, self.tenant, self.segment, self.rejects = (
+            source,
+            kind,
+            tenant,
+            segment,
+            rejects,
+        )
+        self.lines = Lines(
+            io.TextIOWrapper(source, encoding="utf-8", errors="surrogateescape", newline="")
+        )
         self.listed: TextIO | None = None
 
     async def run(self) -> dict[str, object]:
         """The summary."""
         pool: asyncpg.Pool = await connect(
-            from_environment(), max_size=2, application_name="campaigns-import", statement_timeout=STATEMENT_TIMEOUT
+            from_environment(),
+            max_size=2,
+            application_name="campaigns-import",
+            statement_timeout=STATEMENT_TIMEOUT,
         )
         async with pool:
             with translated():
                 async with pool.acquire() as connection:
                     await get_tenant(connection, self.tenant)
-                    segment = await segment_named(connection, self.tenant, self.segment) if self.segment else None
+                    segment = (
+                        await segment_named(connection, self.tenant, self.segment)
+                        if self.segment
+                        else None
+                    )
             try:
                 with _shown(self._size()) as show:
                     counts = await import_contacts(
@@ -113,7 +156,11 @@ class _Import:
                 if self.listed is not None:
                     self.listed.close()
         rejected = str(self.rejects) if self.listed is not None else None
-        return {**asdict(counts), "segmentId": str(segment.id) if segment else None, "rejectsFile": rejected}
+        return {
+            **asdict(counts),
+            "segmentId": str(segment.id) if segment else None,
+            "rejectsFile": rejected,
+        }
 
     def _size(self) -> int | None:
         try:
@@ -129,7 +176,9 @@ class _Import:
 
 
 class _Bar:
-    """Progress on a terminal: a bar over the characters read, which are nearly the bytes of the file."""
+    """Progress on a terminal: a bar over the characters read, which are nearly the bytes of the
+    file.
+    """
 
     def __init__(self, bar: rich.progress.Progress, size: int | None) -> None:
         self._bar, self._task = bar, bar.add_task("", total=size)

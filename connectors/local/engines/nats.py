@@ -28,8 +28,21 @@ class Nats:
         if not binary.exists():
             raise EngineError("nats-server is missing from the environment: run `make setup`")
         self.folder.mkdir(parents=True, exist_ok=True)
-        # It only carries reports: on a machine that it shares, sending goes first (it would take a sixth of two cores).
-        return ["nice", "-n", "10", str(binary), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder.absolute())]
+        # It only carries reports: on a machine that it shares, sending goes first (it would take a
+        # sixth of two cores).
+        return [
+            "nice",
+            "-n",
+            "10",
+            str(binary),
+            "-a",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-js",
+            "-sd",
+            str(self.folder.absolute()),
+        ]
 
     def is_ready(self) -> bool:
         return b'"jetstream":true' in answers("127.0.0.1", self.port, b"", 200)

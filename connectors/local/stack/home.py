@@ -22,7 +22,18 @@ _FIRST_METRICS_PORT = 10
 MOST_PROCESSES = PORTS - _FIRST_METRICS_PORT
 
 # Everything a stack writes into its folder; `reset` removes these and nothing else.
-OWN_ENTRIES = ("kafka", "postgres", "nats", "logs", "ready", "simulator", "status.json", "demo.json", "secrets.env", "supervisor.lock")
+OWN_ENTRIES = (
+    "kafka",
+    "postgres",
+    "nats",
+    "logs",
+    "ready",
+    "simulator",
+    "status.json",
+    "demo.json",
+    "secrets.env",
+    "supervisor.lock",
+)
 
 
 class HomeError(RuntimeError):
@@ -33,7 +44,8 @@ class HomeError(RuntimeError):
 class Home:
     """Where one stack lives. Two homes with port bases 40 apart live side by side.
 
-    `given` are the CAMPAIGNS_… variables of the caller: where one names a server, the local engine is not part of the stack.
+    `given` are the CAMPAIGNS_… variables of the caller: where one names a server, the local engine
+    is not part of the stack.
     """
 
     folder: Path
@@ -45,8 +57,14 @@ class Home:
         """Raises `HomeError` when CAMPAIGNS_PORT_BASE is not a usable number."""
         base = environ.get("CAMPAIGNS_PORT_BASE", str(DEFAULT_PORT_BASE))
         if not base.isdecimal() or not 1024 <= int(base) <= 65_535 - PORTS:
-            raise HomeError(f"CAMPAIGNS_PORT_BASE is {base!r}: it must be a number from 1024 to {65_535 - PORTS}")
-        given = {name: value for name, value in environ.items() if name.startswith("CAMPAIGNS_") and value}
+            raise HomeError(
+                f"CAMPAIGNS_PORT_BASE is {base!r}: it must be a number from 1024 to {65_535 - PORTS}"
+            )
+        given = {
+            name: value
+            for name, value in environ.items()
+            if name.startswith("CAMPAIGNS_") and value
+        }
         return cls(Path(environ.get("CAMPAIGNS_HOME") or DEFAULT_HOME).absolute(), int(base), given)
 
     @property
@@ -96,7 +114,10 @@ class Home:
         return {
             "api": self.api_url,
             "kafka": self.given.get("CAMPAIGNS_KAFKA", f"127.0.0.1:{self.port_base + 2}"),
-            "postgres": self.given.get("CAMPAIGNS_POSTGRES", f"postgresql://postgres@127.0.0.1:{self.port_base + 4}/campaigns"),
+            "postgres": self.given.get(
+                "CAMPAIGNS_POSTGRES",
+                f"postgresql://postgres@127.0.0.1:{self.port_base + 4}/campaigns",
+            ),
             "nats": self.given.get("CAMPAIGNS_NATS", f"nats://127.0.0.1:{self.port_base + 5}"),
             "metrics": f"http://127.0.0.1:{self.metrics_port(0)}/metrics",
         }
@@ -106,7 +127,9 @@ class Home:
         return {name: without_secrets(address) for name, address in self.addresses().items()}
 
     def environment(self) -> dict[str, str]:
-        """The CAMPAIGNS_… variables of every process of this stack; the caller's own win. Creates the secrets when they are missing."""
+        """The CAMPAIGNS_… variables of every process of this stack; the caller's own win. Creates
+        the secrets when they are missing.
+        """
         addresses = self.addresses()
         local = {
             "CAMPAIGNS_KAFKA": addresses["kafka"],
@@ -120,12 +143,23 @@ class Home:
 
     def settings(self) -> Settings:
         """The settings that every process of this stack has. Raises pydantic's `ValidationError`."""
-        return Settings.model_validate({name.removeprefix("CAMPAIGNS_").lower(): value for name, value in self.environment().items()})
+        return Settings.model_validate(
+            {
+                name.removeprefix("CAMPAIGNS_").lower(): value
+                for name, value in self.environment().items()
+            }
+        )
 
     def _secrets(self) -> dict[str, str]:
-        """Made once and kept, readable by the owner alone: new keys would disown every message id signed before."""
+        """Made once and kept, readable by the owner alone: new keys would disown every message id
+        signed before.
+        """
         file = self.folder / "secrets.env"
-        kept = dict(line.split("=", 1) for line in file.read_text().splitlines()) if file.exists() else {}
+        kept = (
+            dict(line.split("=", 1) for line in file.read_text().splitlines())
+            if file.exists()
+            else {}
+        )
         if "CAMPAIGNS_MESSAGE_KEYS" not in kept:
             kept["CAMPAIGNS_MESSAGE_KEYS"] = secrets.token_hex(32)
             self.make()
@@ -142,11 +176,19 @@ class Home:
             (self.folder / "ready").mkdir(exist_ok=True)
             self.logs.mkdir(exist_ok=True)
         except OSError as error:
-            raise HomeError(f"{self.folder} cannot be written ({error.strerror}): set CAMPAIGNS_HOME to a folder that can") from error
+            raise HomeError(
+                f"{self.folder} cannot be written ({error.strerror}): set CAMPAIGNS_HOME to a folder that can"
+            ) from error
 
 
 def without_secrets(address: str) -> str:
-    """A URL, a comma-separated list of them, or a `name=value` DSN with every password, and a NATS token, replaced by stars."""
-    address = re.sub(r"(//[^:/@\s]*:)[^\s,]*@", r"\1***@", address)  # up to the last @: a password may hold one
-    address = re.sub(r"((?:nats|tls|wss?)://)[^:/@\s]+@", r"\1***@", address)  # a user without a password is a token
+    """A URL, a comma-separated list of them, or a `name=value` DSN with every password, and a NATS
+    token, replaced by stars.
+    """
+    address = re.sub(
+        r"(//[^:/@\s]*:)[^\s,]*@", r"\1***@", address
+    )  # up to the last @: a password may hold one
+    address = re.sub(
+        r"((?:nats|tls|wss?)://)[^:/@\s]+@", r"\1***@", address
+    )  # a user without a password is a token
     return re.sub(r"(?i)(password\s*=\s*)('[^']*'|[^\s&]+)", r"\1***", address)

@@ -1,4 +1,6 @@
-"""The processes of a stack: one table from role to command, for the supervisor, the command line and docker-compose.yml."""
+"""The processes of a stack: one table from role to command, for the supervisor, the command line
+and docker-compose.yml.
+"""
 
 from __future__ import annotations
 

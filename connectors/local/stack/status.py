@@ -15,7 +15,9 @@ from connectors.local.stack.unit import State
 
 @dataclass(frozen=True)
 class ProcessStatus:
-    """One process. `lag` is in records of its input not processed yet, `rate` in records a second; None where it has or knows none."""
+    """One process. `lag` is in records of its input not processed yet, `rate` in records a second;
+    None where it has or knows none.
+    """
 
     role: str
     pid: int | None
@@ -42,7 +44,9 @@ class StackStatus:
 
 
 def write(home: Home, status: StackStatus) -> None:
-    """Replaces the file at once, so that a reader never sees half of it. Only the owner may read it: failures quote logs."""
+    """Replaces the file at once, so that a reader never sees half of it. Only the owner may read
+    it: failures quote logs.
+    """
     draft = home.status_file.with_suffix(".new")
     draft.touch()
     draft.chmod(0o600)  # before anything is in it
@@ -55,10 +59,15 @@ def read(home: Home) -> StackStatus:
     if not is_supervised(home) or not home.status_file.exists():
         roles = [*ENGINES, *ROLES]
         return StackStatus(
-            False, home.shown_addresses(), _demo_key(home), [ProcessStatus(role, None, State.STOPPED, name=role) for role in roles]
+            False,
+            home.shown_addresses(),
+            _demo_key(home),
+            [ProcessStatus(role, None, State.STOPPED, name=role) for role in roles],
         )
     said = json.loads(home.status_file.read_bytes())
-    processes = [ProcessStatus(**{**it, "state": State(it["state"])}) for it in said.pop("processes")]
+    processes = [
+        ProcessStatus(**{**it, "state": State(it["state"])}) for it in said.pop("processes")
+    ]
     return StackStatus(**{**said, "processes": processes, "apiKey": _demo_key(home)})
 
 

@@ -1,6 +1,8 @@
-"""Runs a whole stack: engines, then database and topics, then one or more processes of every role, until it is told to stop.
+"""Runs a whole stack: engines, then database and topics, then one or more processes of every role,
+until it is told to stop.
 
-`python -m connectors.local.stack.supervisor [--workers ROLE=N …] [--no-simulate]` with the environment of `Home`.
+`python -m connectors.local.stack.supervisor [--workers ROLE=N …] [--no-simulate]` with the
+environment of `Home`.
 """
 
 from __future__ import annotations
@@ -39,12 +41,16 @@ class Supervisor:
         self._environment = environment
         self.engines = [Unit(engine_duty(engine, home)) for engine in home.engines()]
         names = [(role, number) for role in ROLES for number in range(1, counts.get(role, 0) + 1)]
-        self.workers = [Unit(worker_duty(role, n, position, home, environment)) for position, (role, n) in enumerate(names)]
+        self.workers = [
+            Unit(worker_duty(role, n, position, home, environment))
+            for position, (role, n) in enumerate(names)
+        ]
         self._failure = ""
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self, until: asyncio.Event) -> None:
-        """Returns when `until` is set and every process has stopped: workers first, then the engines they need.
+        """Returns when `until` is set and every process has stopped: workers first, then the
+        engines they need.
 
         An error of the supervisor itself stops everything too and is raised.
         """
@@ -63,14 +69,24 @@ class Supervisor:
 
     def _begin(self, work: Coroutine[Any, Any, None], until: asyncio.Event) -> None:
         task = asyncio.create_task(work)
-        task.add_done_callback(lambda done: until.set() if not done.cancelled() and done.exception() else None)
+        task.add_done_callback(
+            lambda done: until.set() if not done.cancelled() and done.exception() else None
+        )
         self._tasks.append(task)
 
     def observed(self) -> StackStatus:
         """The stack now."""
         units = [*self.engines, *self.workers]
-        is_ready = bool(units) and all(unit.state is State.READY for unit in units) and not self._failure
-        return StackStatus(is_ready, self._home.shown_addresses(), None, [_observed(unit) for unit in units], self._failure)
+        is_ready = (
+            bool(units) and all(unit.state is State.READY for unit in units) and not self._failure
+        )
+        return StackStatus(
+            is_ready,
+            self._home.shown_addresses(),
+            None,
+            [_observed(unit) for unit in units],
+            self._failure,
+        )
 
     async def _start(self, until: asyncio.Event) -> None:
         for unit in self.engines:
@@ -82,10 +98,16 @@ class Supervisor:
     async def _engines_answer(self) -> bool:
         deadline = time.monotonic() + ENGINES_WITHIN
         while not all(unit.state is State.READY for unit in self.engines):
-            failed = [unit for unit in self.engines if unit.failure and unit.state is not State.READY]
-            if time.monotonic() > deadline or any(unit.starts >= 5 or not unit.starts for unit in failed):
+            failed = [
+                unit for unit in self.engines if unit.failure and unit.state is not State.READY
+            ]
+            if time.monotonic() > deadline or any(
+                unit.starts >= 5 or not unit.starts for unit in failed
+            ):
                 late = [unit for unit in self.engines if unit.state is not State.READY]
-                self._failure = "; ".join(unit.failure or f"{unit.duty.name} does not answer" for unit in failed or late)
+                self._failure = "; ".join(
+                    unit.failure or f"{unit.duty.name} does not answer" for unit in failed or late
+                )
                 _log.error("the engines do not start: %s", self._failure)
                 return False
             await asyncio.sleep(0.05)
@@ -122,7 +144,9 @@ class Supervisor:
                 status.write(self._home, self.observed())
             except OSError as error:  # a full disk must not stop what still runs
                 _log.warning("the status cannot be written: %s", error)
-            for log in {unit.duty.log for unit in (*self.engines, *self.workers)} | {self._home.logs / "supervisor.log"}:
+            for log in {unit.duty.log for unit in (*self.engines, *self.workers)} | {
+                self._home.logs / "supervisor.log"
+            }:
                 await asyncio.to_thread(cut, log)
             await asyncio.sleep(0.2)
 
@@ -141,39 +165,69 @@ def engine_duty(engine: Engine, home: Home) -> Duty:
     )
 
 
-def worker_duty(role: str, number: int, position: int, home: Home, environment: Mapping[str, str]) -> Duty:
+def worker_duty(
+    role: str, number: int, position: int, home: Home, environment: Mapping[str, str]
+) -> Duty:
     """A process of the role table; it says in its readiness file how it is, the API at /readyz."""
     name = f"{role}-{number}"
     file = home.ready_file(name)
-    own = {"CAMPAIGNS_READY_FILE": str(file), "CAMPAIGNS_METRICS_PORT": str(home.metrics_port(position))}
-    health = (lambda pid: _answering(home.api_port)) if role == "api" else (lambda pid: reported(file, pid))
-    return Duty(name, role, ROLES[role].command, health, home.logs / f"{name}.log", {**environment, **own})
+    own = {
+        "CAMPAIGNS_READY_FILE": str(file),
+        "CAMPAIGNS_METRICS_PORT": str(home.metrics_port(position)),
+    }
+    health = (
+        (lambda pid: _answering(home.api_port))
+        if role == "api"
+        else (lambda pid: reported(file, pid))
+    )
+    return Duty(
+        name, role, ROLES[role].command, health, home.logs / f"{name}.log", {**environment, **own}
+    )
 
 
 def _answering(port: int) -> Health:
     request = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-    answer = answers("127.0.0.1", port, request, 12, within=4)  # it waits 2 s for a PostgreSQL that hangs before it says 503
+    answer = answers(
+        "127.0.0.1", port, request, 12, within=4
+    )  # it waits 2 s for a PostgreSQL that hangs before it says 503
     return Health(is_ready=answer.startswith(b"HTTP/1.1 200")) if answer else ABSENT
 
 
 def _observed(unit: Unit) -> ProcessStatus:
     duty, restarts = unit.duty, max(unit.starts - 1, 0)
-    return ProcessStatus(duty.role, unit.pid, unit.state, unit.health.lag, unit.pace.per_second(), duty.name, restarts, unit.failure)
+    return ProcessStatus(
+        duty.role,
+        unit.pid,
+        unit.state,
+        unit.health.lag,
+        unit.pace.per_second(),
+        duty.name,
+        restarts,
+        unit.failure,
+    )
 
 
 def counts_of(workers: Sequence[str], has_simulator: bool) -> dict[str, int]:
-    """How many processes of each role; `workers` are words like `emit=2`. Raises ValueError with a sentence for the operator."""
+    """How many processes of each role; `workers` are words like `emit=2`. Raises ValueError with a
+    sentence for the operator.
+    """
     counts = {role: 1 for role in ROLES if has_simulator or role != "simulate"}
     for word in workers:
         role, _, number = word.partition("=")
-        if role not in ROLES or not number.isdecimal() or not (0 if role == "simulate" else 1) <= int(number) <= 16:
+        if (
+            role not in ROLES
+            or not number.isdecimal()
+            or not (0 if role == "simulate" else 1) <= int(number) <= 16
+        ):
             scalable = ", ".join(name for name, it in ROLES.items() if it.is_scalable)
             raise ValueError(f"{word!r}: expected ROLE=N, N from 1 to 16, ROLE one of {scalable}")
         if int(number) > 1 and not ROLES[role].is_scalable:
             raise ValueError(f"{word!r}: there is one {role} per stack")
         counts[role] = int(number)
     if (total := sum(counts.values())) > MOST_PROCESSES:
-        raise ValueError(f"{' '.join(workers)}: {total} processes, and a stack has ports for {MOST_PROCESSES}")
+        raise ValueError(
+            f"{' '.join(workers)}: {total} processes, and a stack has ports for {MOST_PROCESSES}"
+        )
     return counts
 
 

@@ -1,4 +1,6 @@
-"""Keeps one process running: starts it, asks how it is, restarts it with back-off when it dies or stands still."""
+"""Keeps one process running: starts it, asks how it is, restarts it with back-off when it dies or
+stands still.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,12 @@ from connectors.local.engines.process import Process
 _log = logging.getLogger(__name__)
 
 _STALE = 5.0  # seconds; a readiness file older than this says nothing any more
-_STUCK = 60.0  # seconds without progress or without a sign of life, after which a process is restarted
-_LONGEST_PAUSE = 5.0  # seconds of back-off; workers that die because a broker is away are back soon after it
+_STUCK = (
+    60.0  # seconds without progress or without a sign of life, after which a process is restarted
+)
+_LONGEST_PAUSE = (
+    5.0  # seconds of back-off; workers that die because a broker is away are back soon after it
+)
 _HEALTHY_RUN = 20.0  # seconds of running that make earlier deaths forgotten
 _STOP_WITHIN = timedelta(seconds=15)
 
@@ -40,7 +46,9 @@ class Health:
     lag: int | None = None
     position: int | None = None
     is_alive: bool = True  # it said anything at all
-    waits: bool = False  # it stands still on purpose: for a dependency, or in a transaction that takes long
+    waits: bool = (
+        False  # it stands still on purpose: for a dependency, or in a transaction that takes long
+    )
 
 
 ABSENT = Health(is_ready=False, is_alive=False)
@@ -48,7 +56,9 @@ ABSENT = Health(is_ready=False, is_alive=False)
 
 @dataclass(frozen=True)
 class Duty:
-    """What to keep running. `prepare` may block and raise `EngineError`; `health` is asked about a running pid and may block a second."""
+    """What to keep running. `prepare` may block and raise `EngineError`; `health` is asked about a
+    running pid and may block a second.
+    """
 
     name: str
     role: str
@@ -62,17 +72,24 @@ class Duty:
 
 @dataclass
 class Watchdog:
-    """Sees from outside what a process cannot see itself: work lies there and nothing moves, or no sign of life after it was once ready."""
+    """Sees from outside what a process cannot see itself: work lies there and nothing moves, or no
+    sign of life after it was once ready.
+    """
 
     _seen: Health = ABSENT
     _moved: float = 0.0
     _was_ready: bool = False
 
     def is_stuck(self, health: Health, now: float) -> bool:
-        """Told every observation since the start, `now` in seconds; True after a minute of standing still."""
+        """Told every observation since the start, `now` in seconds; True after a minute of standing
+        still.
+        """
         self._was_ready = self._was_ready or health.is_ready
         should_move = bool(health.lag) and not health.waits if health.is_alive else self._was_ready
-        has_changed = (health.position, health.is_alive) != (self._seen.position, self._seen.is_alive)
+        has_changed = (health.position, health.is_alive) != (
+            self._seen.position,
+            self._seen.is_alive,
+        )
         if not should_move or has_changed or not self._moved:
             self._moved = now
         self._seen = health
@@ -87,7 +104,9 @@ class Pace:
 
     def observe(self, position: int | None, now: float) -> None:
         """None forgets everything: the process is another one now, or has nothing to say."""
-        self._marks = [mark for mark in self._marks if now - mark[0] <= 5] if position is not None else []
+        self._marks = (
+            [mark for mark in self._marks if now - mark[0] <= 5] if position is not None else []
+        )
         if position is not None:
             self._marks.append((now, position))
 
@@ -104,7 +123,9 @@ def pause_after(deaths: int) -> float:
 
 
 def reported(file: Path, pid: int) -> Health:
-    """The health in a readiness file (written by `streams/process/readiness.py`): not ready when missing, stale, or another process's."""
+    """The health in a readiness file (written by `streams/process/readiness.py`): not ready when
+    missing, stale, or another process's.
+    """
     try:
         if time.time() - file.stat().st_mtime > _STALE:
             return ABSENT
@@ -113,7 +134,12 @@ def reported(file: Path, pid: int) -> Health:
         return ABSENT
     if said.get("pid") != pid:
         return ABSENT
-    return Health(bool(said.get("ready")), said.get("lag"), said.get("position"), waits=bool(said.get("waits")))
+    return Health(
+        bool(said.get("ready")),
+        said.get("lag"),
+        said.get("position"),
+        waits=bool(said.get("waits")),
+    )
 
 
 class Unit:
@@ -127,14 +153,19 @@ class Unit:
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process is not None and self._process.exit_code is None else None
+        return (
+            self._process.pid
+            if self._process is not None and self._process.exit_code is None
+            else None
+        )
 
     async def run(self) -> None:
         while True:
             self.state, began = State.STARTING, time.monotonic()
             try:
                 command = await asyncio.to_thread(self.duty.prepare)
-                # From the main thread, not from the pool: the kernel ties a child to the thread that started it.
+                # From the main thread, not from the pool: the kernel ties a child to the thread
+                # that started it.
                 self._process = Process(command, self.duty.log, self.duty.environment)
                 self.starts += 1
                 await self._watch(self._process)
@@ -160,7 +191,12 @@ class Unit:
                 self.state = State.READY if self.health.is_ready else State.STARTING
                 next_question = now + (0.5 if self.health.is_ready else 0.1)
                 if watchdog.is_stuck(self.health, now):
-                    _log.error("%s (pid %d) has stood still for %.0f s and is restarted", self.duty.name, process.pid, _STUCK)
+                    _log.error(
+                        "%s (pid %d) has stood still for %.0f s and is restarted",
+                        self.duty.name,
+                        process.pid,
+                        _STUCK,
+                    )
                     process.send(signal.SIGKILL)
             await asyncio.sleep(0.05)
 
@@ -175,5 +211,10 @@ class Unit:
                     _log.warning("%s did not stop and is killed", self.duty.name)
                     process.kill()
                 await asyncio.sleep(0.02)
-            _log.info("%s stopped with code %s after %.1f s", self.duty.name, process.exit_code, time.monotonic() - began)
+            _log.info(
+                "%s stopped with code %s after %.1f s",
+                self.duty.name,
+                process.exit_code,
+                time.monotonic() - began,
+            )
         self.state, self.health = State.STOPPED, ABSENT

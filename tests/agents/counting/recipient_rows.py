@@ -1,4 +1,6 @@
-"""A campaign with pending recipients in PostgreSQL, and facts about them on Kafka, for tests of the projection."""
+"""A campaign with pending recipients in PostgreSQL, and facts about them on Kafka, for tests of the
+projection.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +45,13 @@ def group(kind: Kind, ordinals: Iterable[int], second: int = 0, detail: str | No
     return Group(kind, pack(ordinals), pack(second for _ in ordinals), None, detail)
 
 
-async def send_facts(producer: AIOKafkaProducer, settings: Settings, number: int, shard: int, groups: Sequence[Group]) -> None:
+async def send_facts(
+    producer: AIOKafkaProducer, settings: Settings, number: int, shard: int, groups: Sequence[Group]
+) -> None:
     """One record, acknowledged."""
     topics = Topics(settings)
     value = encode_batch(Batch(TENANT, number, shard, BASE, tuple(groups)))
     partition = topics.shard_partition(number, shard)
-    await producer.send_and_wait(topics.name(Name.FACTS), value, key=shard_key(number, shard), partition=partition)
+    await producer.send_and_wait(
+        topics.name(Name.FACTS), value, key=shard_key(number, shard), partition=partition
+    )

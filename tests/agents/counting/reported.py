@@ -1,4 +1,6 @@
-"""Events as a pipeline would report them, and their truth by plain sets, read back from the raw log by another client."""
+"""Events as a pipeline would report them, and their truth by plain sets, read back from the raw log
+by another client.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +18,35 @@ from tests.faults.raw_kafka import Raw
 
 KEY = bytes(32)
 IDS = MessageIds([KEY])
-CHANCES = {"delivered": 0.7, "opened": 0.3, "clicked": 0.1, "bounced": 0.05, "failed": 0.03, "unsubscribed": 0.02, "complained": 0.01}
+CHANCES = {
+    "delivered": 0.7,
+    "opened": 0.3,
+    "clicked": 0.1,
+    "bounced": 0.05,
+    "failed": 0.03,
+    "unsubscribed": 0.02,
+    "complained": 0.01,
+}
 _DATA: dict[str, list[dict[str, object] | None]] = {
     "opened": [{"isMachine": True}, {}, None],
-    "clicked": [{"url": "https://a.example/1"}, {"url": "https://a.example/2", "isMachine": True}, None],
-    "bounced": [{"bounceType": "hard", "reason": "no such user"}, {"bounceType": "soft", "reason": "full"}],
+    "clicked": [
+        {"url": "https://a.example/1"},
+        {"url": "https://a.example/2", "isMachine": True},
+        None,
+    ],
+    "bounced": [
+        {"bounceType": "hard", "reason": "no such user"},
+        {"bounceType": "soft", "reason": "full"},
+    ],
 }
 _UNUSABLE = [b"", b"{not json", b"\xff\xfe", b'{"type":"opened"}', b"[" * 5000]
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A campaign whose messages to `size` recipients from ordinal `start` went out; odd ones got variant B if there are variants."""
+    """A campaign whose messages to `size` recipients from ordinal `start` went out; odd ones got
+    variant B if there are variants.
+    """
 
     tenant: str
     number: int
@@ -47,12 +66,28 @@ class Sent:
                 by_shard[ordinal >> 16].append(ordinal)
             for shard, ordinals in by_shard.items():
                 groups = tuple(self._groups(ordinals))
-                yield shard, encode_batch(Batch(self.tenant, self.number, shard, 1_795_000_000, groups, f"id-{self.number}"))
+                yield (
+                    shard,
+                    encode_batch(
+                        Batch(
+                            self.tenant,
+                            self.number,
+                            shard,
+                            1_795_000_000,
+                            groups,
+                            f"id-{self.number}",
+                        )
+                    ),
+                )
 
     def _groups(self, ordinals: list[int]) -> Iterator[Group]:
         for kind, detail in ((Kind.SENT, None), (Kind.SKIPPED, "suppressed")):
             for variant in ("A", "B") if self.has_variants else (None,):
-                mine = [o & 0xFFFF for o in ordinals if is_skipped(o) == (kind is Kind.SKIPPED) and variant in (None, "AB"[o % 2])]
+                mine = [
+                    o & 0xFFFF
+                    for o in ordinals
+                    if is_skipped(o) == (kind is Kind.SKIPPED) and variant in (None, "AB"[o % 2])
+                ]
                 if mine:
                     yield Group(kind, pack(mine), pack([0] * len(mine)), variant, detail)
 
@@ -69,18 +104,29 @@ def reports(campaigns: Iterable[Sent], chance: random.Random, *, unusable: int =
         for ordinal in campaign.ordinals:
             for kind, probability in CHANCES.items():
                 if not is_skipped(ordinal) and chance.random() < probability:
-                    event = {"type": kind, "messageId": IDS.make(campaign.number, ordinal, campaign.tenant, 0), "tenantId": campaign.tenant}
+                    event = {
+                        "type": kind,
+                        "messageId": IDS.make(campaign.number, ordinal, campaign.tenant, 0),
+                        "tenantId": campaign.tenant,
+                    }
                     data = chance.choice(_DATA.get(kind, [None]))
-                    value = json.dumps(event | {"timestamp": now} | ({} if data is None else {"data": data})).encode()
+                    value = json.dumps(
+                        event | {"timestamp": now} | ({} if data is None else {"data": data})
+                    ).encode()
                     made += [value] * chance.randint(1, 5)
-    made += [chance.choice([*_UNUSABLE, made[0].replace(b'"tenantId": "', b'"tenantId": "x')]) for _ in range(unusable)]
+    made += [
+        chance.choice([*_UNUSABLE, made[0].replace(b'"tenantId": "', b'"tenantId": "x')])
+        for _ in range(unusable)
+    ]
     chance.shuffle(made)
     return made
 
 
 @dataclass
 class Truth:
-    """Unique recipients per (campaign number, variant or None, name of a count), and the (partition, offset) of what cannot be used."""
+    """Unique recipients per (campaign number, variant or None, name of a count), and the
+    (partition, offset) of what cannot be used.
+    """
 
     counts: dict[tuple[int, str | None, str], int]
     firsts: set[tuple[int, int, str]]  # number, ordinal, kind as reported
@@ -98,7 +144,9 @@ def truth(campaigns: Iterable[Sent], log: Iterable[Raw]) -> Truth:
         else:
             who[found[0], found[2]].add(found[1])
     counts: dict[tuple[int, str | None, str], int] = {}
-    firsts = {(number, ordinal, kind) for (number, kind), ordinals in who.items() for ordinal in ordinals}
+    firsts = {
+        (number, ordinal, kind) for (number, kind), ordinals in who.items() for ordinal in ordinals
+    }
     for number, plan in plans.items():
         skipped = {o for o in plan.ordinals if is_skipped(o)}
         who[number, "skipped"], who[number, "sent"] = skipped, set(plan.ordinals) - skipped
@@ -107,11 +155,17 @@ def truth(campaigns: Iterable[Sent], log: Iterable[Raw]) -> Truth:
         machines = who[number, "machine_opened"], who[number, "machine_clicked"]
         closed = {kind: who[number, kind] for kind in (*CHANCES, "sent", "skipped", "replied")}
         closed |= {"opened": opened, "delivered": who[number, "delivered"].union(opened, *machines)}
-        closed |= {"machine_opened": machines[0] - opened, "machine_clicked": machines[1] - who[number, "clicked"]}
+        closed |= {
+            "machine_opened": machines[0] - opened,
+            "machine_clicked": machines[1] - who[number, "clicked"],
+        }
         for kind, ordinals in closed.items():
             counts[number, None, kind] = len(ordinals)
             if plan.has_variants:
-                counts |= {(number, variant, kind): sum("AB"[o % 2] == variant for o in ordinals) for variant in "AB"}
+                counts |= {
+                    (number, variant, kind): sum("AB"[o % 2] == variant for o in ordinals)
+                    for variant in "AB"
+                }
     return Truth(counts, firsts, unusable)
 
 
@@ -125,4 +179,8 @@ def _reported(value: bytes | None) -> tuple[int, int, str] | None:
     if mac != text[24:]:
         return None
     is_machine = kind in ("opened", "clicked") and (event.get("data") or {}).get("isMachine", False)
-    return int(text[:13].replace("-", ""), 16), int(text[15:18] + text[20:23], 16), f"machine_{kind}" if is_machine else kind
+    return (
+        int(text[:13].replace("-", ""), 16),
+        int(text[15:18] + text[20:23], 16),
+        f"machine_{kind}" if is_machine else kind,
+    )

@@ -1,4 +1,6 @@
-"""The decoded shards beside the table are used only while the table still holds what they were stored as."""
+"""The decoded shards beside the table are used only while the table still holds what they were
+stored as.
+"""
 
 from __future__ import annotations
 

@@ -27,29 +27,67 @@ SECOND = int(NOW) - 2
 
 
 def record(value: bytes | None, offset: int = 0) -> ConsumerRecord[bytes, bytes]:
-    return ConsumerRecord("pipeline.events.v1", 0, offset, 1_000, 0, None, value, None, 0, 0 if value is None else len(value), ())
+    return ConsumerRecord(
+        "pipeline.events.v1",
+        0,
+        offset,
+        1_000,
+        0,
+        None,
+        value,
+        None,
+        0,
+        0 if value is None else len(value),
+        (),
+    )
 
 
-def event(kind: str = "opened", number: int = 42, ordinal: int = 7, **changes: Any) -> dict[str, Any]:
-    made = {"type": kind, "messageId": IDS.make(number, ordinal, "acme", 0), "tenantId": "acme", "timestamp": CLOCK}
+def event(
+    kind: str = "opened", number: int = 42, ordinal: int = 7, **changes: Any
+) -> dict[str, Any]:
+    made = {
+        "type": kind,
+        "messageId": IDS.make(number, ordinal, "acme", 0),
+        "tenantId": "acme",
+        "timestamp": CLOCK,
+    }
     return {key: value for key, value in (made | changes).items() if value is not ...}
 
 
-def sorted_out(*events: dict[str, Any] | bytes | None) -> tuple[list[tuple[Kind, str | None, list[int], list[int]]], list[str]]:
+def sorted_out(
+    *events: dict[str, Any] | bytes | None,
+) -> tuple[list[tuple[Kind, str | None, list[int], list[int]]], list[str]]:
     """Groups of the facts as (kind, detail, ordinals, Unix seconds), and the codes of the refused."""
     piles: dict[str, Pile] = {}
     values = [json.dumps(e).encode() if isinstance(e, dict) else e for e in events]
     refused = sort(map(record, values), IDS, NOW, piles)
     made = [decode_batch(encode_batch(batch)) for pile in piles.values() for batch in batches(pile)]
     groups = [
-        (group.kind, group.detail, list(unpack(group.ordinals)), [batch.base + s for s in unpack(group.seconds)])
+        (
+            group.kind,
+            group.detail,
+            list(unpack(group.ordinals)),
+            [batch.base + s for s in unpack(group.seconds)],
+        )
         for batch in made
         for group in batch.groups
     ]
     return groups, [code for _, _, code in refused]
 
 
-@pytest.mark.parametrize("kind", ["delivered", "opened", "clicked", "bounced", "failed", "unsubscribed", "complained", "replied"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "delivered",
+        "opened",
+        "clicked",
+        "bounced",
+        "failed",
+        "unsubscribed",
+        "complained",
+        "replied",
+    ],
+)
 def test_every_reported_type_becomes_a_fact(kind: str) -> None:
     assert sorted_out(event(kind)) == ([(Kind[kind.upper()], None, [7], [SECOND])], [])
 
@@ -58,13 +96,28 @@ def test_every_reported_type_becomes_a_fact(kind: str) -> None:
     ("kind", "data", "fact", "detail"),
     [
         ("opened", {"isMachine": True}, Kind.MACHINE_OPENED, None),
-        ("clicked", {"isMachine": True, "url": "https://a.example/x"}, Kind.MACHINE_CLICKED, "https://a.example/x"),
+        (
+            "clicked",
+            {"isMachine": True, "url": "https://a.example/x"},
+            Kind.MACHINE_CLICKED,
+            "https://a.example/x",
+        ),
         ("clicked", {"url": "https://a.example/x"}, Kind.CLICKED, "https://a.example/x"),
         ("delivered", {"isMachine": True, "reason": "250 ok"}, Kind.DELIVERED, None),
-        ("bounced", {"bounceType": "hard", "reason": "no such user"}, Kind.BOUNCED, "hard:no such user"),
+        (
+            "bounced",
+            {"bounceType": "hard", "reason": "no such user"},
+            Kind.BOUNCED,
+            "hard:no such user",
+        ),
         ("bounced", {"bounceType": "soft"}, Kind.BOUNCED, "soft:"),
         ("bounced", {"reason": "mailbox full"}, Kind.BOUNCED, ":mailbox full"),
-        ("bounced", {"reason": "550 5.1.1: no such user"}, Kind.BOUNCED, ":550 5.1.1: no such user"),
+        (
+            "bounced",
+            {"reason": "550 5.1.1: no such user"},
+            Kind.BOUNCED,
+            ":550 5.1.1: no such user",
+        ),
         ("bounced", {}, Kind.BOUNCED, None),
         ("failed", {"reason": "a\u0000b"}, Kind.FAILED, "ab"),
         ("failed", {"reason": "x" * 5000}, Kind.FAILED, "x" * 500),
@@ -72,7 +125,9 @@ def test_every_reported_type_becomes_a_fact(kind: str) -> None:
         ("opened", None, Kind.OPENED, None),
     ],
 )
-def test_details_become_the_kind_and_detail_of_a_group(kind: str, data: Any, fact: Kind, detail: str | None) -> None:
+def test_details_become_the_kind_and_detail_of_a_group(
+    kind: str, data: Any, fact: Kind, detail: str | None
+) -> None:
     assert sorted_out(event(kind, data=data)) == ([(fact, detail, [7], [SECOND])], [])
 
 
@@ -103,9 +158,32 @@ def test_details_become_the_kind_and_detail_of_a_group(kind: str, data: Any, fac
         (json.dumps(event(messageId="é" * 36)).encode(), "id-format"),
         (json.dumps(event(messageId=OTHERS.make(42, 7, "acme", 0))).encode(), "id-forged"),
         (json.dumps(event(messageId=IDS.make(42, 7, "acme", 0).upper())).encode(), "id-forged"),
-        (json.dumps(event(messageId=IDS.make(42, 8, "acme", 0)[:23] + IDS.make(42, 7, "acme", 0)[23:])).encode(), "id-forged"),
-        (json.dumps(event(messageId=IDS.make(42, 7, "acme", 0)[:19] + "b" + IDS.make(42, 7, "acme", 0)[20:])).encode(), "id-forged"),
-        (json.dumps(event(messageId=IDS.make(42, 7, "acme", 0)[:23] + "_" + IDS.make(42, 7, "acme", 0)[24:])).encode(), "id-forged"),
+        (
+            json.dumps(
+                event(messageId=IDS.make(42, 8, "acme", 0)[:23] + IDS.make(42, 7, "acme", 0)[23:])
+            ).encode(),
+            "id-forged",
+        ),
+        (
+            json.dumps(
+                event(
+                    messageId=IDS.make(42, 7, "acme", 0)[:19]
+                    + "b"
+                    + IDS.make(42, 7, "acme", 0)[20:]
+                )
+            ).encode(),
+            "id-forged",
+        ),
+        (
+            json.dumps(
+                event(
+                    messageId=IDS.make(42, 7, "acme", 0)[:23]
+                    + "_"
+                    + IDS.make(42, 7, "acme", 0)[24:]
+                )
+            ).encode(),
+            "id-forged",
+        ),
         (json.dumps(event(tenantId="other")).encode(), "id-forged"),
         (json.dumps(event(tenantId="acme\0")).encode(), "id-forged"),
         *[
@@ -123,51 +201,103 @@ def test_details_become_the_kind_and_detail_of_a_group(kind: str, data: Any, fac
         ],
     ],
 )
-def test_what_cannot_be_used_is_refused_and_the_rest_goes_on(value: bytes | None, code: str) -> None:
+def test_what_cannot_be_used_is_refused_and_the_rest_goes_on(
+    value: bytes | None, code: str
+) -> None:
     groups, codes = sorted_out(event(ordinal=1), value, event(ordinal=2))
     assert codes == [code]
     assert [(kind, ordinals) for kind, _, ordinals, _ in groups] == [(Kind.OPENED, [1, 2])]
 
 
 @pytest.mark.parametrize(
-    "text", ["2026-11-24T11:59:58Z", "2026-11-24T11:59:58.9Z", "2026-11-24T13:59:58+02:00", "2026-11-24T11:59:58.123456Z"]
+    "text",
+    [
+        "2026-11-24T11:59:58Z",
+        "2026-11-24T11:59:58.9Z",
+        "2026-11-24T13:59:58+02:00",
+        "2026-11-24T11:59:58.123456Z",
+    ],
 )
 def test_timestamps_are_rfc_3339(text: str) -> None:
     assert sorted_out(event(timestamp=text))[0][0][3] == [SECOND]
 
 
 @pytest.mark.parametrize(
-    "text", ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "2019-12-31T23:59:59Z", "2026-11-24T12:15:01Z", "9999-12-31T23:59:59Z"]
+    "text",
+    [
+        "1970-01-01T00:00:00Z",
+        "0001-01-01T00:00:00Z",
+        "2019-12-31T23:59:59Z",
+        "2026-11-24T12:15:01Z",
+        "9999-12-31T23:59:59Z",
+    ],
 )
 def test_an_impossible_time_counts_as_now(text: str) -> None:
     assert sorted_out(event(timestamp=text)) == ([(Kind.OPENED, None, [7], [int(NOW)])], [])
 
 
-@pytest.mark.parametrize("text", ["2026-11-24T12:10:00Z", "2026-11-24T11:50:00Z", "2026-11-17T12:00:00Z", "2020-01-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-24T12:10:00Z",
+        "2026-11-24T11:50:00Z",
+        "2026-11-17T12:00:00Z",
+        "2020-01-01T00:00:00Z",
+    ],
+)
 def test_a_skewed_clock_and_late_events_keep_their_time(text: str) -> None:
-    assert sorted_out(event(timestamp=text))[0][0][3] == [int(datetime.fromisoformat(text).timestamp())]
+    assert sorted_out(event(timestamp=text))[0][0][3] == [
+        int(datetime.fromisoformat(text).timestamp())
+    ]
 
 
 def test_events_meet_on_the_pile_of_their_campaign_and_shard() -> None:
     piles: dict[str, Pile] = {}
-    events = [event(number=n, ordinal=o) for n in (1, 2**47 - 1) for o in (0, 65_535, 65_536, 2**24 - 1)]
+    events = [
+        event(number=n, ordinal=o) for n in (1, 2**47 - 1) for o in (0, 65_535, 65_536, 2**24 - 1)
+    ]
     assert sort([record(json.dumps(e).encode()) for e in events], IDS, NOW, piles) == []
-    found = {(pile.number, pile.shard): pile.groups[Kind.OPENED, None][0] for pile in piles.values()}
-    assert found == {(n, shard): ordinals for n in (1, 2**47 - 1) for shard, ordinals in ((0, [0, 65_535]), (1, [0]), (255, [65_535]))}
+    found = {
+        (pile.number, pile.shard): pile.groups[Kind.OPENED, None][0] for pile in piles.values()
+    }
+    assert found == {
+        (n, shard): ordinals
+        for n in (1, 2**47 - 1)
+        for shard, ordinals in ((0, [0, 65_535]), (1, [0]), (255, [65_535]))
+    }
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["delivered", "clicked", "bounced"]), st.integers(0, 70_000), st.text(max_size=3000)), max_size=40),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["delivered", "clicked", "bounced"]),
+            st.integers(0, 70_000),
+            st.text(max_size=3000),
+        ),
+        max_size=40,
+    ),
     st.integers(1, 300),
 )
-def test_every_event_is_in_a_bounded_record_once(reported: list[tuple[str, int, str]], times: int) -> None:
-    events = [event(kind, ordinal=o, data={"url": text, "reason": text}) for kind, o, text in reported] * times
+def test_every_event_is_in_a_bounded_record_once(
+    reported: list[tuple[str, int, str]], times: int
+) -> None:
+    events = [
+        event(kind, ordinal=o, data={"url": text, "reason": text}) for kind, o, text in reported
+    ] * times
     piles: dict[str, Pile] = {}
-    assert sort([record(json.dumps(e, ensure_ascii=False).encode()) for e in events], IDS, NOW, piles) == []
+    assert (
+        sort([record(json.dumps(e, ensure_ascii=False).encode()) for e in events], IDS, NOW, piles)
+        == []
+    )
     made = [batch for pile in piles.values() for batch in batches(pile)]
     assert all(len(encode_batch(batch)) < 600_000 for batch in made)
     assert all(sum(len(group.ordinals) // 4 for group in batch.groups) < 10_000 for batch in made)
-    counted = Counter((group.kind.name.lower(), (b.shard << 16) + o) for b in made for group in b.groups for o in unpack(group.ordinals))
+    counted = Counter(
+        (group.kind.name.lower(), (b.shard << 16) + o)
+        for b in made
+        for group in b.groups
+        for o in unpack(group.ordinals)
+    )
     assert counted == Counter((kind, o) for kind, o, _ in reported * times)
 
 
@@ -184,12 +314,19 @@ def test_random_bytes_never_get_through_and_never_raise() -> None:
 
 
 def test_what_incoming_encodes_is_accepted() -> None:
-    made = Incoming("clicked", IDS.make(42, 7, "acme", 0), "acme", CLOCK, Details(url="https://a.example"))
-    assert sorted_out(encode_incoming(made)) == ([(Kind.CLICKED, "https://a.example", [7], [SECOND])], [])
+    made = Incoming(
+        "clicked", IDS.make(42, 7, "acme", 0), "acme", CLOCK, Details(url="https://a.example")
+    )
+    assert sorted_out(encode_incoming(made)) == (
+        [(Kind.CLICKED, "https://a.example", [7], [SECOND])],
+        [],
+    )
 
 
 def test_a_dead_letter_keeps_odd_headers_and_the_beginning_of_a_huge_record() -> None:
-    key, value = dead_letter("why", "code", "topic", 3, 17, 5, b"x" * 2_000_000, [("empty", None), ("odd", b"\xff")])
+    key, value = dead_letter(
+        "why", "code", "topic", 3, 17, 5, b"x" * 2_000_000, [("empty", None), ("odd", b"\xff")]
+    )
     letter = json.loads(value)
     assert key == b"topic-3-17" and letter["size"] == 2_000_000 and len(value) < 900_000
     assert letter["headers"] == {"empty": "", "odd": "\ufffd"}

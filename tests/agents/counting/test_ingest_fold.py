@@ -1,4 +1,6 @@
-"""Ingest, fold and the views on a real broker: exact counts, each first occurrence once, under everything that goes wrong."""
+"""Ingest, fold and the views on a real broker: exact counts, each first occurrence once, under
+everything that goes wrong.
+"""
 
 from __future__ import annotations
 
@@ -59,11 +61,16 @@ class StatsWorker(Worker):
 
 
 @asynccontextmanager
-async def workers(settings: Settings, folder: Path, *points: Iterable[str]) -> AsyncIterator[list[Slot]]:
+async def workers(
+    settings: Settings, folder: Path, *points: Iterable[str]
+) -> AsyncIterator[list[Slot]]:
     """One supervised worker per list of crash points."""
     environment = settings_environment(settings.kafka, settings.topic_prefix, PARTITIONS)
     slots = [
-        Slot(Role("stats", list(todo)), StatsWorker("stats", folder / f"worker-{i}.log", environment)) for i, todo in enumerate(points)
+        Slot(
+            Role("stats", list(todo)), StatsWorker("stats", folder / f"worker-{i}.log", environment)
+        )
+        for i, todo in enumerate(points)
     ]
     tasks = [asyncio.create_task(slot.supervise()) for slot in slots]
     try:
@@ -72,26 +79,44 @@ async def workers(settings: Settings, folder: Path, *points: Iterable[str]) -> A
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(slot.worker.stop() for slot in slots if slot.worker.process is not None))
+        await asyncio.gather(
+            *(slot.worker.stop() for slot in slots if slot.worker.process is not None)
+        )
 
 
 @asynccontextmanager
 async def producing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True, linger_ms=5, request_timeout_ms=60_000
+        bootstrap_servers=settings.kafka,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=5,
+        request_timeout_ms=60_000,
     )
     async with producer:
         yield producer
 
 
-async def send(settings: Settings, producer: AIOKafkaProducer, campaigns: Iterable[Sent], events: Iterable[bytes]) -> None:
+async def send(
+    settings: Settings,
+    producer: AIOKafkaProducer,
+    campaigns: Iterable[Sent],
+    events: Iterable[bytes],
+) -> None:
     """What emission says first, then the events, spread over the partitions."""
     names = Topics(settings)
     sent = []
     for campaign in campaigns:
         for shard, fact in campaign.facts():
             partition = names.shard_partition(campaign.number, shard)
-            sent.append(await producer.send(names.name(Name.FACTS), fact, key=shard_key(campaign.number, shard), partition=partition))
+            sent.append(
+                await producer.send(
+                    names.name(Name.FACTS),
+                    fact,
+                    key=shard_key(campaign.number, shard),
+                    partition=partition,
+                )
+            )
     for i, event in enumerate(events):
         sent.append(await producer.send(names.name(Name.INCOMING), event, partition=i % PARTITIONS))
     await asyncio.gather(*sent)
@@ -99,7 +124,11 @@ async def send(settings: Settings, producer: AIOKafkaProducer, campaigns: Iterab
 
 def log_of(settings: Settings, topic: Name) -> list[Raw]:
     names = Topics(settings)
-    return [record for records in read_all(settings.kafka, names.name(topic), names.count(topic)) for record in records]
+    return [
+        record
+        for records in read_all(settings.kafka, names.name(topic), names.count(topic))
+        for record in records
+    ]
 
 
 def counted(view: StatsView, campaigns: Iterable[Sent]) -> dict[tuple[int, str | None, str], int]:
@@ -107,23 +136,32 @@ def counted(view: StatsView, campaigns: Iterable[Sent]) -> dict[tuple[int, str |
     for campaign in campaigns:
         stats = view.campaign(campaign.number)
         for variant, counts in [(None, stats.total), *stats.variants.items()]:
-            found |= {(campaign.number, variant, name): getattr(counts, name) for name in counts.__struct_fields__}
+            found |= {
+                (campaign.number, variant, name): getattr(counts, name)
+                for name in counts.__struct_fields__
+            }
     return found
 
 
 def put_aside(settings: Settings) -> set[tuple[int, int]]:
     """Partition and offset of the events that are dead letters now."""
-    letters = [json.loads(record.value or b"")["source"] for record in log_of(settings, Name.DEAD_LETTERS)]
+    letters = [
+        json.loads(record.value or b"")["source"] for record in log_of(settings, Name.DEAD_LETTERS)
+    ]
     return {(letter["partition"], letter["offset"]) for letter in letters}
 
 
 async def ingested(settings: Settings, expected: Truth) -> None:
-    """Everything has been read: counts can be right before the last events, which repeat what is known or are of no use."""
+    """Everything has been read: counts can be right before the last events, which repeat what is
+    known or are of no use.
+    """
     await eventually(lambda: put_aside(settings) >= expected.unusable, within=60)
 
 
 def check_logs(settings: Settings, campaigns: Iterable[Sent], expected: Truth) -> None:
-    """Every outcome is there exactly once with its variant, every dead letter names its source, versions and counts never went back."""
+    """Every outcome is there exactly once with its variant, every dead letter names its source,
+    versions and counts never went back.
+    """
     plans = {campaign.number: campaign for campaign in campaigns}
     outcomes: list[tuple[int, int, str]] = []
     for record in log_of(settings, Name.OUTCOMES):
@@ -144,10 +182,16 @@ def check_logs(settings: Settings, campaigns: Iterable[Sent], expected: Truth) -
         versions[record.key] = version
 
 
-async def test_events_become_exact_live_stats_within_a_second_and_a_half(settings: Settings, tmp_path: Path) -> None:
+async def test_events_become_exact_live_stats_within_a_second_and_a_half(
+    settings: Settings, tmp_path: Path
+) -> None:
     campaigns = [Sent("acme", 1, 4000, has_variants=True), Sent("globex", 2, 500)]
     events = reports(campaigns, random.Random(1), unusable=200)
-    async with workers(settings, tmp_path, ()) as slots, StatsView(settings) as view, producing(settings) as producer:
+    async with (
+        workers(settings, tmp_path, ()) as slots,
+        StatsView(settings) as view,
+        producing(settings) as producer,
+    ):
         await asyncio.wait_for(view.ready.wait(), 20)
         await send(settings, producer, campaigns, events)
         expected = truth(campaigns, log_of(settings, Name.INCOMING))
@@ -156,12 +200,21 @@ async def test_events_become_exact_live_stats_within_a_second_and_a_half(setting
         await ingested(settings, expected)
         check_logs(settings, campaigns, expected)
 
-        late = {"type": "replied", "messageId": IDS.make(2, 3, "globex", 0), "tenantId": "globex", "timestamp": "2026-11-24T12:00:00Z"}
+        late = {
+            "type": "replied",
+            "messageId": IDS.make(2, 3, "globex", 0),
+            "tenantId": "globex",
+            "timestamp": "2026-11-24T12:00:00Z",
+        }
         waits = []
         for ordinal in range(10):  # one after the other, all of different recipients
             late["messageId"] = IDS.make(2, ordinal, "globex", 0)
             started = time.monotonic()
-            await producer.send_and_wait(Topics(settings).name(Name.INCOMING), json.dumps(late).encode(), partition=ordinal % 4)
+            await producer.send_and_wait(
+                Topics(settings).name(Name.INCOMING),
+                json.dumps(late).encode(),
+                partition=ordinal % 4,
+            )
             await eventually(partial(_has_replies, view, ordinal + 1))
             waits.append(time.monotonic() - started)
         assert max(waits) < 1.5
@@ -172,51 +225,95 @@ def _has_replies(view: StatsView, replies: int) -> bool:
     return view.campaign(2).total.replied == replies
 
 
-async def test_poison_facts_become_dead_letters_and_the_stream_goes_on(settings: Settings, tmp_path: Path) -> None:
+async def test_poison_facts_become_dead_letters_and_the_stream_goes_on(
+    settings: Settings, tmp_path: Path
+) -> None:
     names, campaign = Topics(settings), Sent("acme", 7, 10)
     (_, good), partition = next(campaign.facts()), names.shard_partition(7, 0)
     foreign = encode_batch(Batch("other", 7, 0, 0, decode_batch(good).groups))
     poison = [b"", b"\xc1", b"\x93\x01", good[:-3], foreign, b"\x91" * 100_000]
-    async with workers(settings, tmp_path, ()) as slots, StatsView(settings) as view, producing(settings) as producer:
+    async with (
+        workers(settings, tmp_path, ()) as slots,
+        StatsView(settings) as view,
+        producing(settings) as producer,
+    ):
         await send(settings, producer, [campaign], [])
         for value in poison:
-            await producer.send_and_wait(names.name(Name.FACTS), value, key=b"7:0", partition=partition)
+            await producer.send_and_wait(
+                names.name(Name.FACTS), value, key=b"7:0", partition=partition
+            )
         elsewhere = (partition + 1) % PARTITIONS
         await producer.send_and_wait(names.name(Name.FACTS), good, key=b"7:0", partition=elsewhere)
-        opened = encode_batch(Batch("acme", 7, 0, 1_795_000_000, (Group(Kind.OPENED, pack([3]), pack([60])),)))
-        await producer.send_and_wait(names.name(Name.FACTS), opened, key=b"7:0", partition=partition)
-        early = encode_batch(Batch("acme", 7, 0, 1_795_000_000, (Group(Kind.OPENED, pack([4]), pack([2])),)))  # two seconds after sending
+        opened = encode_batch(
+            Batch("acme", 7, 0, 1_795_000_000, (Group(Kind.OPENED, pack([3]), pack([60])),))
+        )
+        await producer.send_and_wait(
+            names.name(Name.FACTS), opened, key=b"7:0", partition=partition
+        )
+        early = encode_batch(
+            Batch("acme", 7, 0, 1_795_000_000, (Group(Kind.OPENED, pack([4]), pack([2])),))
+        )  # two seconds after sending
         await producer.send_and_wait(names.name(Name.FACTS), early, key=b"7:0", partition=partition)
-        await eventually(lambda: (view.campaign(7).total.opened, view.campaign(7).total.machine_opened) == (1, 1), within=20)
+        await eventually(
+            lambda: (
+                (view.campaign(7).total.opened, view.campaign(7).total.machine_opened) == (1, 1)
+            ),
+            within=20,
+        )
         await eventually(lambda: len(log_of(settings, Name.DEAD_LETTERS)) == len(poison) + 1)
-        outcomes = [group for record in log_of(settings, Name.OUTCOMES) for group in decode_batch(record.value or b"").groups]
-        assert [list(unpack(group.ordinals)) for group in outcomes if group.kind is Kind.MACHINE_OPENED] == [[4]]
-        codes = [json.loads(letter.value or b"")["code"] for letter in log_of(settings, Name.DEAD_LETTERS)]
+        outcomes = [
+            group
+            for record in log_of(settings, Name.OUTCOMES)
+            for group in decode_batch(record.value or b"").groups
+        ]
+        assert [
+            list(unpack(group.ordinals)) for group in outcomes if group.kind is Kind.MACHINE_OPENED
+        ] == [[4]]
+        codes = [
+            json.loads(letter.value or b"")["code"]
+            for letter in log_of(settings, Name.DEAD_LETTERS)
+        ]
         assert codes == ["invalid-facts"] * (len(poison) + 1)
     assert slots[0].exits == Counter()
 
 
-async def test_stats_equal_the_truth_however_often_workers_are_killed(settings: Settings, tmp_path: Path) -> None:
+async def test_stats_equal_the_truth_however_often_workers_are_killed(
+    settings: Settings, tmp_path: Path
+) -> None:
     seed = int(os.environ.get("CHAOS_SEED", random.randrange(1 << 32)))
     print(f"CHAOS_SEED={seed}", file=sys.stderr)  # noqa: T201  # pytest shows it when the test fails
     chance = random.Random(seed)
-    campaigns = [Sent("acme", 11, 8000, start=62_000), Sent("globex", 12, 4000, has_variants=True), Sent("acme", 13, 1)]
+    campaigns = [
+        Sent("acme", 11, 8000, start=62_000),
+        Sent("globex", 12, 4000, has_variants=True),
+        Sent("acme", 13, 1),
+    ]
     events = reports(campaigns, chance, unusable=500)
     nth = partial(chance.randrange, 2, 6)
     points = [
         [f"fold:before-commit:{nth()}", f"ingest:acknowledged:{nth()}"],
         [f"fold:after-commit:{nth()}", "restore:1", f"fold:body:{nth()}"],
     ]
-    async with workers(settings, tmp_path, *points) as slots, StatsView(settings) as view, producing(settings) as producer:
+    async with (
+        workers(settings, tmp_path, *points) as slots,
+        StatsView(settings) as view,
+        producing(settings) as producer,
+    ):
         await send(settings, producer, campaigns, [])
-        await eventually(lambda: view.campaign(13).total.sent == 1, within=60)  # the workers are there
+        await eventually(
+            lambda: view.campaign(13).total.sent == 1, within=60
+        )  # the workers are there
         slices = [events[start : start + 500] for start in range(0, len(events), 500)]
         for some in slices:
             await send(settings, producer, [], some)
             await asyncio.sleep(0.1)  # the pace of the events, so that the faults fall among them
         deadline = time.monotonic() + 120
-        while any(slot.role.todo or slot.role.armed for slot in slots) and time.monotonic() < deadline:
-            await send(settings, producer, [], chance.choice(slices))  # repeats change nothing, but keep the workers busy
+        while (
+            any(slot.role.todo or slot.role.armed for slot in slots) and time.monotonic() < deadline
+        ):
+            await send(
+                settings, producer, [], chance.choice(slices)
+            )  # repeats change nothing, but keep the workers busy
             await asyncio.sleep(0.2)
         expected = truth(campaigns, log_of(settings, Name.INCOMING))
         await eventually(lambda: counted(view, campaigns) == expected.counts, within=60)
@@ -225,11 +322,17 @@ async def test_stats_equal_the_truth_however_often_workers_are_killed(settings: 
         assert sum((slot.role.met for slot in slots), Counter()).total() == sum(map(len, points))
 
 
-async def test_a_broker_crash_loses_and_repeats_nothing(kafka_engine: RunningEngine, settings: Settings, tmp_path: Path) -> None:
+async def test_a_broker_crash_loses_and_repeats_nothing(
+    kafka_engine: RunningEngine, settings: Settings, tmp_path: Path
+) -> None:
     campaigns = [Sent("acme", 21, 1500)]
     events = reports(campaigns, random.Random(2))
     half = len(events) // 2
-    async with workers(settings, tmp_path, ()), StatsView(settings) as view, producing(settings) as producer:
+    async with (
+        workers(settings, tmp_path, ()),
+        StatsView(settings) as view,
+        producing(settings) as producer,
+    ):
         await send(settings, producer, campaigns, events[:half])
         await eventually(lambda: view.campaign(21).total.delivered > 0, within=60)
         kafka_engine.kill()

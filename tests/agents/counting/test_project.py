@@ -1,4 +1,6 @@
-"""The projection of facts into recipient rows: its law on the statement itself, and what faults cannot change."""
+"""The projection of facts into recipient rows: its law on the statement itself, and what faults
+cannot change.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,10 @@ def expected(facts: list[tuple[Kind, int, int, str]], ordinal: int) -> dict[str,
         if kind in (Kind.BOUNCED, Kind.FAILED, Kind.SKIPPED)
     ]
     return {
-        "status": max(["pending", *(reached[kind] for kind, *_ in mine if kind in reached)], key=_PRECEDENCE.index),
+        "status": max(
+            ["pending", *(reached[kind] for kind, *_ in mine if kind in reached)],
+            key=_PRECEDENCE.index,
+        ),
         "sent_at": first(Kind.SENT),
         "delivered_at": first(Kind.DELIVERED),
         "opened_at": first(Kind.OPENED),
@@ -88,11 +93,18 @@ def expected(facts: list[tuple[Kind, int, int, str]], ordinal: int) -> dict[str,
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_duplicates_disorder_and_splits_cannot_change_a_row(settings: Settings, seed: int) -> None:
+async def test_duplicates_disorder_and_splits_cannot_change_a_row(
+    settings: Settings, seed: int
+) -> None:
     rnd = random.Random(seed)
     count = 40
     facts = [
-        (rnd.choice(list(Kind)), rnd.randrange(count), rnd.randrange(9), rnd.choice(["hard:no such user", ":550 5.1.1", "quota"]))
+        (
+            rnd.choice(list(Kind)),
+            rnd.randrange(count),
+            rnd.randrange(9),
+            rnd.choice(["hard:no such user", ":550 5.1.1", "quota"]),
+        )
         for _ in range(200)
     ]
     number, campaign = await make_recipients(settings, count)
@@ -107,7 +119,9 @@ async def test_duplicates_disorder_and_splits_cannot_change_a_row(settings: Sett
             outcomes = Outcomes(MessageIds.of(settings))
             size = rnd.randint(1, 120)
             for kind, ordinal, second, detail in repeated[:size]:
-                outcomes.add(Batch(TENANT, number, 0, BASE, (group(kind, [ordinal], second, detail),)), known)
+                outcomes.add(
+                    Batch(TENANT, number, 0, BASE, (group(kind, [ordinal], second, detail),)), known
+                )
             del repeated[:size]
             async with connection.transaction():
                 await merge(connection, outcomes, "test", "facts", {0: size})
@@ -118,42 +132,84 @@ async def test_duplicates_disorder_and_splits_cannot_change_a_row(settings: Sett
         assert (row["message_id"] is not None) == (row["sent_at"] is not None)
 
 
-async def test_facts_become_rows_with_the_message_id_and_a_reason_for_every_failure(settings: Settings) -> None:
+async def test_facts_become_rows_with_the_message_id_and_a_reason_for_every_failure(
+    settings: Settings,
+) -> None:
     number, campaign = await make_recipients(settings, 70_000)
-    async with producer(settings) as kafka, Project(None, settings), database(settings) as connection:
-        await send_facts(kafka, settings, number, 0, [group(Kind.SENT, range(10), 1), group(Kind.SKIPPED, [10], 1, "suppressed")])
-        await send_facts(kafka, settings, number, 1, [group(Kind.SENT, [5], 1), group(Kind.OPENED, [5], 9)])
-        await send_facts(kafka, settings, number, 0, [group(Kind.BOUNCED, [3], 2, "hard:no such user"), group(Kind.MACHINE_OPENED, [4], 2)])
+    async with (
+        producer(settings) as kafka,
+        Project(None, settings),
+        database(settings) as connection,
+    ):
+        await send_facts(
+            kafka,
+            settings,
+            number,
+            0,
+            [group(Kind.SENT, range(10), 1), group(Kind.SKIPPED, [10], 1, "suppressed")],
+        )
+        await send_facts(
+            kafka, settings, number, 1, [group(Kind.SENT, [5], 1), group(Kind.OPENED, [5], 9)]
+        )
+        await send_facts(
+            kafka,
+            settings,
+            number,
+            0,
+            [group(Kind.BOUNCED, [3], 2, "hard:no such user"), group(Kind.MACHINE_OPENED, [4], 2)],
+        )
 
         async def is_there() -> list[asyncpg.Record]:
             rows = await connection.fetch(_ROWS, campaign)
-            assert rows[3]["status"] == "bounced" and rows[4]["status"] == "delivered" and rows[65536 + 5]["status"] == "opened"
+            assert (
+                rows[3]["status"] == "bounced"
+                and rows[4]["status"] == "delivered"
+                and rows[65536 + 5]["status"] == "opened"
+            )
             return rows
 
         rows = await eventually(is_there, 20)
     assert [row["status"] for row in rows[:3]] == ["sent"] * 3
     assert rows[3]["failure_reason"] == "hard:no such user"
     assert rows[4]["opened_at"] is None
-    assert (rows[10]["status"], rows[10]["failure_reason"], rows[10]["sent_at"]) == ("failed", "skipped:suppressed", None)
-    assert str(rows[65536 + 5]["message_id"]) == MessageIds.of(settings).make(number, 65536 + 5, TENANT, 0)
+    assert (rows[10]["status"], rows[10]["failure_reason"], rows[10]["sent_at"]) == (
+        "failed",
+        "skipped:suppressed",
+        None,
+    )
+    assert str(rows[65536 + 5]["message_id"]) == MessageIds.of(settings).make(
+        number, 65536 + 5, TENANT, 0
+    )
     assert rows[11]["status"] == "pending"
 
 
-async def test_killed_before_the_commit_does_it_again_and_poison_stops_nothing(settings: Settings) -> None:
+async def test_killed_before_the_commit_does_it_again_and_poison_stops_nothing(
+    settings: Settings,
+) -> None:
     number, campaign = await make_recipients(settings, 3000)
     topics = Topics(settings)
     async with producer(settings) as kafka, database(settings) as connection:
         for poison in (b"\xc1", b"", None):
-            await kafka.send_and_wait(topics.name(Name.FACTS), poison, key=b"k", partition=topics.shard_partition(number, 0))
+            await kafka.send_and_wait(
+                topics.name(Name.FACTS),
+                poison,
+                key=b"k",
+                partition=topics.shard_partition(number, 0),
+            )
         await send_facts(kafka, settings, number, 0, [Group(Kind.SENT, pack([1, 2]), pack([1]))])
         await send_facts(kafka, settings, number, 0, [group(Kind.SENT, range(3000))])
         command = [sys.executable, "-m", "tests.agents.processes.project_process"]
-        doomed = await asyncio.create_subprocess_exec(*command, env=environment(settings, CAMPAIGNS_CRASH="project:before-commit:1"))
+        doomed = await asyncio.create_subprocess_exec(
+            *command, env=environment(settings, CAMPAIGNS_CRASH="project:before-commit:1")
+        )
         assert await asyncio.wait_for(doomed.wait(), 60) == -signal.SIGKILL
 
         async def sent() -> int:
             return int(
-                await connection.fetchval("SELECT count(*) FROM campaign_recipients WHERE campaign_id = $1 AND status = 'sent'", campaign)
+                await connection.fetchval(
+                    "SELECT count(*) FROM campaign_recipients WHERE campaign_id = $1 AND status = 'sent'",
+                    campaign,
+                )
             )
 
         assert await sent() == 0
@@ -166,9 +222,15 @@ async def test_killed_before_the_commit_does_it_again_and_poison_stops_nothing(s
 
 async def test_lost_connections_lose_nothing(settings: Settings) -> None:
     number, campaign = await make_recipients(settings, 20_000)
-    async with producer(settings) as kafka, database(settings) as connection, Project(None, settings):
+    async with (
+        producer(settings) as kafka,
+        database(settings) as connection,
+        Project(None, settings),
+    ):
         for start in range(0, 20_000, 1000):
-            await send_facts(kafka, settings, number, 0, [group(Kind.SENT, range(start, start + 1000))])
+            await send_facts(
+                kafka, settings, number, 0, [group(Kind.SENT, range(start, start + 1000))]
+            )
 
         async def all_sent() -> bool:
             await connection.execute(

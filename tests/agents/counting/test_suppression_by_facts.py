@@ -17,7 +17,9 @@ from tests.agents.counting.recipient_rows import BASE, group
 from tests.tables.audience.audience_world import Directory, expand, segment
 from tests.tables.campaigns.campaign_world import World, make_world
 
-_SUPPRESSIONS = "SELECT tenant_id, channel::text, contact_id, address, reason FROM suppressions ORDER BY seq"
+_SUPPRESSIONS = (
+    "SELECT tenant_id, channel::text, contact_id, address, reason FROM suppressions ORDER BY seq"
+)
 
 
 @pytest.fixture
@@ -39,13 +41,19 @@ async def apply(world: World, campaign: UUID, *groups: Group) -> None:
         await merge(connection, outcomes, "test", "facts", {0: 1})
 
 
-async def test_only_unsubscribed_complained_and_hard_bounced_people_are_missing_in_the_next_audience(world: World) -> None:
+async def test_only_unsubscribed_complained_and_hard_bounced_people_are_missing_in_the_next_audience(
+    world: World,
+) -> None:
     directory, place = Directory(world), await segment(world, "readers")
     people = await directory.add(place, *(f"u{n}@example.com" for n in range(8)))
     first = await world.started(segmentIds=[str(place)])
     contacts = await expand(world, first)
     assert {*contacts} == {*people}
-    gone = (group(Kind.UNSUBSCRIBED, [0, 1]), group(Kind.COMPLAINED, [2]), group(Kind.BOUNCED, [3], 1, "hard:no such user"))
+    gone = (
+        group(Kind.UNSUBSCRIBED, [0, 1]),
+        group(Kind.COMPLAINED, [2]),
+        group(Kind.BOUNCED, [3], 1, "hard:no such user"),
+    )
     stays = (
         group(Kind.BOUNCED, [4], 1, "soft:full"),
         group(Kind.BOUNCED, [5]),
@@ -59,12 +67,18 @@ async def test_only_unsubscribed_complained_and_hard_bounced_people_are_missing_
     rows = await world.pool.fetch(_SUPPRESSIONS)
     by_address = {row["address"]: row["reason"] for row in rows if row["address"]}
     reasons = ("unsubscribed", "unsubscribed", "complained", "hard-bounce")
-    assert by_address == {directory.emails[contacts[ordinal]]: reason for ordinal, reason in enumerate(reasons)}
+    assert by_address == {
+        directory.emails[contacts[ordinal]]: reason for ordinal, reason in enumerate(reasons)
+    }
     by_contact = {row["contact_id"]: row["reason"] for row in rows if row["contact_id"]}
-    assert by_contact == {contacts[ordinal]: reason for ordinal, reason in enumerate(reasons[:3])}  # an address bounces, not its owner
+    assert by_contact == {
+        contacts[ordinal]: reason for ordinal, reason in enumerate(reasons[:3])
+    }  # an address bounces, not its owner
 
 
-async def test_everybody_with_the_address_is_suppressed_and_the_contact_whatever_its_address(world: World) -> None:
+async def test_everybody_with_the_address_is_suppressed_and_the_contact_whatever_its_address(
+    world: World,
+) -> None:
     directory, place = Directory(world), await segment(world, "readers")
     await directory.add(place, "same@example.com", "same@example.com", "other@example.com")
     first = await world.started(segmentIds=[str(place)])
@@ -75,11 +89,15 @@ async def test_everybody_with_the_address_is_suppressed_and_the_contact_whatever
     await apply(world, first, group(Kind.UNSUBSCRIBED, ordinals.values()))
     found = {(row["contact_id"], row["address"]) for row in await world.pool.fetch(_SUPPRESSIONS)}
     assert found == {(None, "same@example.com"), *((contact, None) for contact in recipients)}
-    await world.pool.execute("UPDATE contacts SET email = id || '@example.com' WHERE id = ANY ($1)", recipients)
+    await world.pool.execute(
+        "UPDATE contacts SET email = id || '@example.com' WHERE id = ANY ($1)", recipients
+    )
     assert list(await expand(world, await world.started(segmentIds=[str(place)]))) == []
 
 
-async def test_who_changes_the_address_after_unsubscribing_stays_out_and_after_a_hard_bounce_comes_back(world: World) -> None:
+async def test_who_changes_the_address_after_unsubscribing_stays_out_and_after_a_hard_bounce_comes_back(
+    world: World,
+) -> None:
     directory, place = Directory(world), await segment(world, "readers")
     await directory.add(place, "gone@example.com", "full@example.com", "none@example.com")
     first = await world.started(segmentIds=[str(place)])
@@ -87,10 +105,17 @@ async def test_who_changes_the_address_after_unsubscribing_stays_out_and_after_a
     ordinals = {directory.emails[contact]: ordinal for ordinal, contact in enumerate(recipients)}
     await world.pool.execute("UPDATE contacts SET email = NULL WHERE email = 'none@example.com'")
     bounced = [ordinals["full@example.com"], ordinals["none@example.com"]]
-    await apply(world, first, group(Kind.UNSUBSCRIBED, [ordinals["gone@example.com"]]), group(Kind.BOUNCED, bounced, 1, "hard:no"))
+    await apply(
+        world,
+        first,
+        group(Kind.UNSUBSCRIBED, [ordinals["gone@example.com"]]),
+        group(Kind.BOUNCED, bounced, 1, "hard:no"),
+    )
     assert await expand(world, await world.started(segmentIds=[str(place)])) == []
     await world.pool.execute("UPDATE contacts SET email = id || '@example.com'")
-    assert {*await expand(world, await world.started(segmentIds=[str(place)]))} == {recipients[ordinal] for ordinal in bounced}
+    assert {*await expand(world, await world.started(segmentIds=[str(place)]))} == {
+        recipients[ordinal] for ordinal in bounced
+    }
 
 
 async def test_facts_that_suppress_nobody_leave_suppressions_alone(world: World) -> None:
@@ -98,5 +123,7 @@ async def test_facts_that_suppress_nobody_leave_suppressions_alone(world: World)
     await directory.add(place, "a@example.com")
     campaign = await world.started(segmentIds=[str(place)])
     await expand(world, campaign)
-    await apply(world, campaign, group(Kind.SENT, [0]), group(Kind.DELIVERED, [0]), group(Kind.OPENED, [0]))
+    await apply(
+        world, campaign, group(Kind.SENT, [0]), group(Kind.DELIVERED, [0]), group(Kind.OPENED, [0])
+    )
     assert await world.pool.fetch(_SUPPRESSIONS) == []

@@ -1,4 +1,6 @@
-"""What a job works with, without a worker around it: `async with desk(settings) as make: await job.run(make(at))`."""
+"""What a job works with, without a worker around it: `async with desk(settings) as make: await
+job.run(make(at))`.
+"""
 
 from __future__ import annotations
 

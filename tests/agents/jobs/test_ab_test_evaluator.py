@@ -1,4 +1,6 @@
-"""The evaluator on real PostgreSQL and Kafka: it waits for the counts, and killed anywhere, or run twice at once, it decides once."""
+"""The evaluator on real PostgreSQL and Kafka: it waits for the counts, and killed anywhere, or run
+twice at once, it decides once.
+"""
 
 from __future__ import annotations
 
@@ -44,36 +46,64 @@ async def world(settings: Settings) -> AsyncIterator[World]:
 async def sampled(world: World, **config: Any) -> UUID:
     """A running campaign of 1,000 whose sample of 200 went out five hours ago."""
     campaign_id = await world.started(abTestConfig=body(50, 50, **config))
-    await world.pool.execute("UPDATE campaigns SET total_recipients = 1000 WHERE id = $1", campaign_id)
+    await world.pool.execute(
+        "UPDATE campaigns SET total_recipients = 1000 WHERE id = $1", campaign_id
+    )
     async with world.pool.acquire() as connection, connection.transaction():
         await milestones.sample_sent(connection, world.tenant, campaign_id, SENT_AT)
     return campaign_id
 
 
-async def count(world: World, campaign_id: UUID, version: int = 1, **opened: tuple[int, int]) -> None:
+async def count(
+    world: World, campaign_id: UUID, version: int = 1, **opened: tuple[int, int]
+) -> None:
     """What fold would say: each variant's (opened, delivered)."""
     topics = Topics(world.settings)
-    number: int = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign_id)
-    variants = {name: Counts(sent=of, delivered=of, opened=count) for name, (count, of) in opened.items()}
-    stats = ShardStats(world.tenant, number, 0, version, summed(variants.values()), "2026-01-28T09:00:00.000Z", variants=variants)
+    number: int = await world.pool.fetchval(
+        "SELECT number FROM campaigns WHERE id = $1", campaign_id
+    )
+    variants = {
+        name: Counts(sent=of, delivered=of, opened=count) for name, (count, of) in opened.items()
+    }
+    stats = ShardStats(
+        world.tenant,
+        number,
+        0,
+        version,
+        summed(variants.values()),
+        "2026-01-28T09:00:00.000Z",
+        variants=variants,
+    )
     async with AIOKafkaProducer(bootstrap_servers=world.settings.kafka, acks="all") as producer:
         await producer.send_and_wait(
-            topics.name(Name.STATS), encode_stats(stats), key=shard_key(number, 0), partition=topics.shard_partition(number, 0)
+            topics.name(Name.STATS),
+            encode_stats(stats),
+            key=shard_key(number, 0),
+            partition=topics.shard_partition(number, 0),
         )
 
 
 async def winner(world: World, campaign_id: UUID) -> str | None:
-    found: str | None = await world.pool.fetchval("SELECT winner_variant_id FROM campaigns WHERE id = $1", campaign_id)
+    found: str | None = await world.pool.fetchval(
+        "SELECT winner_variant_id FROM campaigns WHERE id = $1", campaign_id
+    )
     return found
 
 
 async def decisions(world: World, campaign_id: UUID) -> list[tuple[str, str | None]]:
-    rows = await world.pool.fetch("SELECT decision, variant_id FROM ab_test_decisions WHERE campaign_id = $1 ORDER BY seq", campaign_id)
+    rows = await world.pool.fetch(
+        "SELECT decision, variant_id FROM ab_test_decisions WHERE campaign_id = $1 ORDER BY seq",
+        campaign_id,
+    )
     return [(row["decision"], row["variant_id"]) for row in rows]
 
 
 async def released(world: World) -> list[str]:
-    return [value["variantId"] for _, _, value in await world.outbox() if value.get("type") == "spans-released"]
+    return [
+        value["variantId"]
+        for _, _, value in await world.outbox()
+        if value.get("type") == "spans-released"
+    ]
 
 
 async def by_hand(settings: Settings, folder: Path, crash: str = "") -> tuple[int, dict[str, int]]:
@@ -81,7 +111,10 @@ async def by_hand(settings: Settings, folder: Path, crash: str = "") -> tuple[in
     command = (sys.executable, "-m", "agents.jobs.run_once", NAME, "--json")
     with (folder / "job.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *command, env=environment(settings, CAMPAIGNS_CRASH=crash), stdout=asyncio.subprocess.PIPE, stderr=log
+            *command,
+            env=environment(settings, CAMPAIGNS_CRASH=crash),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
         )
         output, _ = await process.communicate()
     return process.returncode or 0, json.loads(output)["counts"] if output else {}
@@ -118,17 +151,31 @@ async def test_a_test_that_cannot_be_evaluated_keeps_no_other_from_its_end(world
     assert await winner(world, campaign_id) == "A"
 
 
-async def test_killed_before_its_commit_it_has_decided_nothing_and_after_it_everything(world: World, tmp_path: Path) -> None:
+async def test_killed_before_its_commit_it_has_decided_nothing_and_after_it_everything(
+    world: World, tmp_path: Path
+) -> None:
     campaign_id = await sampled(world)
     await count(world, campaign_id, A=(60, 100), B=(20, 100))
     assert (await by_hand(world.settings, tmp_path, "evaluator:before-commit:1"))[0] == -9
-    assert (await winner(world, campaign_id), await decisions(world, campaign_id), await released(world)) == (None, [], [])
+    assert (
+        await winner(world, campaign_id),
+        await decisions(world, campaign_id),
+        await released(world),
+    ) == (None, [], [])
     assert (await by_hand(world.settings, tmp_path, "evaluator:concluded:1"))[0] == -9
     expected = ("A", [("winner", "A")], ["A"])
-    assert (await winner(world, campaign_id), await decisions(world, campaign_id), await released(world)) == expected
+    assert (
+        await winner(world, campaign_id),
+        await decisions(world, campaign_id),
+        await released(world),
+    ) == expected
     code, counts = await by_hand(world.settings, tmp_path)
     assert (code, counts) == (0, {"declared": 0, "extended": 0, "asked": 0})
-    assert (await winner(world, campaign_id), await decisions(world, campaign_id), await released(world)) == expected
+    assert (
+        await winner(world, campaign_id),
+        await decisions(world, campaign_id),
+        await released(world),
+    ) == expected
 
 
 async def test_two_evaluators_at_once_decide_each_test_once(world: World, tmp_path: Path) -> None:
@@ -143,7 +190,9 @@ async def test_two_evaluators_at_once_decide_each_test_once(world: World, tmp_pa
     extended = await decisions(world, tests[2])
     assert extended[0] == ("extend", None)
     # the test had taken five hours, four are past again: it is not due before the eighth
-    until: datetime = await world.pool.fetchval("SELECT ab_test_until FROM campaigns WHERE id = $1", tests[2])
+    until: datetime = await world.pool.fetchval(
+        "SELECT ab_test_until FROM campaigns WHERE id = $1", tests[2]
+    )
     assert until == await _in_postgres(world, SENT_AT + timedelta(hours=8))
 
 
@@ -157,11 +206,15 @@ async def test_its_tests_are_due_one_after_the_other(world: World) -> None:
     assert EVALUATOR.due is not None
     async with world.pool.acquire() as connection:
         assert await EVALUATOR.due(connection) == SENT_AT + timedelta(hours=4)
-        await world.pool.execute("UPDATE campaigns SET status = 'cancelled' WHERE id = $1", campaign_id)
+        await world.pool.execute(
+            "UPDATE campaigns SET status = 'cancelled' WHERE id = $1", campaign_id
+        )
         assert await EVALUATOR.due(connection) is None
 
 
-async def test_a_test_is_made_and_its_winner_declared_by_kafka_commands(world: World, tmp_path: Path) -> None:
+async def test_a_test_is_made_and_its_winner_declared_by_kafka_commands(
+    world: World, tmp_path: Path
+) -> None:
     campaign_id = str(await world.created())
     commands = [
         command("ab-test.create", {"campaignId": campaign_id, **body(50, 50)}),
@@ -174,6 +227,13 @@ async def test_a_test_is_made_and_its_winner_declared_by_kafka_commands(world: W
     async with process(world.settings, "commands", tmp_path):
         produce(world.settings, Name.COMMANDS, commands)
         found = [result.value["data"] for result in await results(world.settings, len(commands))]
-    assert [answer.get("error", {}).get("status") for answer in found] == [None, 409, None, 422, None, 409]
+    assert [answer.get("error", {}).get("status") for answer in found] == [
+        None,
+        409,
+        None,
+        422,
+        None,
+        409,
+    ]
     assert await winner(world, UUID(campaign_id)) == "B"
     assert await released(world) == ["B"]

@@ -1,4 +1,6 @@
-"""The jobs as workers run them: in turns, one process at a time, by hand as well, and whatever is killed, frozen or raises."""
+"""The jobs as workers run them: in turns, one process at a time, by hand as well, and whatever is
+killed, frozen or raises.
+"""
 
 from __future__ import annotations
 
@@ -39,43 +41,68 @@ async def world(settings: Settings) -> AsyncIterator[World]:
     pool.terminate()
 
 
-async def test_completed_counts_are_materialised_within_two_seconds_and_published_as_they_are(settings: Settings, world: World) -> None:
+async def test_completed_counts_are_materialised_within_two_seconds_and_published_as_they_are(
+    settings: Settings, world: World
+) -> None:
     async with OutboxRelay(None, settings), Jobs(None, settings):
         await eventually(lambda: last(world.pool, REFRESH), 60)
         number = await completed(world, sent=90)
         await feed_stats(settings, number, Counts(sent=80))
-        await feed_stats(settings, number, Counts(sent=90, delivered=80, opened=30, clicked=8, bounced=2), version=2)
+        await feed_stats(
+            settings,
+            number,
+            Counts(sent=90, delivered=80, opened=30, clicked=8, bounced=2),
+            version=2,
+        )
         loop = asyncio.get_running_loop()
         began = loop.time()
         row = await eventually(lambda: materialised(world.pool, number))
         assert loop.time() - began < 2.5
-        assert await eventually(lambda: world.pool.fetchval("SELECT count(*) = 0 FROM outbox WHERE topic = $1", Name.PERFORMANCE))
+        assert await eventually(
+            lambda: world.pool.fetchval(
+                "SELECT count(*) = 0 FROM outbox WHERE topic = $1", Name.PERFORMANCE
+            )
+        )
     assert (row["sent_count"], row["delivered_count"], row["is_complete"]) == (90, 80, True)
-    [fact] = [record for record in read(settings, Name.PERFORMANCE) if record.value["data"]["isComplete"]]
+    [fact] = [
+        record for record in read(settings, Name.PERFORMANCE) if record.value["data"]["isComplete"]
+    ]
     campaign_id = str(row["campaign_id"])
     assert (fact.key, fact.partition, fact.headers["type"]) == (
         campaign_id,
         Topics(settings).partition(campaign_id),
         "campaign.performance",
     )
-    assert [fact.value["data"][f"{name}Count"] for name in ("sent", "delivered", "opened", "clicked", "bounced", "complaint")] == [
-        row[COLUMNS[name]] for name in ("sent", "delivered", "opened", "clicked", "bounced", "complained")
+    assert [
+        fact.value["data"][f"{name}Count"]
+        for name in ("sent", "delivered", "opened", "clicked", "bounced", "complaint")
+    ] == [
+        row[COLUMNS[name]]
+        for name in ("sent", "delivered", "opened", "clicked", "bounced", "complained")
     ]
 
 
-async def test_a_job_that_fails_is_recorded_and_tried_again_and_stops_no_other(settings: Settings, world: World) -> None:
+async def test_a_job_that_fails_is_recorded_and_tried_again_and_stops_no_other(
+    settings: Settings, world: World
+) -> None:
     bad, good, odd = Fake(is_broken=True), Fake(), Fake(is_due_broken=True)
     jobs = {"bad": bad.job(), "good": good.job(timedelta(seconds=0.2)), "odd": odd.job()}
     async with Jobs(None, settings, jobs):
-        await eventually(lambda: len(bad.runs) >= 3 and len(good.runs) >= 3 and len(odd.runs) == 1, 60)
+        await eventually(
+            lambda: len(bad.runs) >= 3 and len(good.runs) >= 3 and len(odd.runs) == 1, 60
+        )
         failed = await eventually(lambda: last(world.pool, "bad"))
-        assert failed is not None and failed.error in (None, "RuntimeError") and failed.turn_at is None
+        assert (
+            failed is not None and failed.error in (None, "RuntimeError") and failed.turn_at is None
+        )
         bad.is_broken = False
         run = await eventually(lambda: done(world.pool, "bad"), 20)
         assert (run.failures, run.error, run.counts) == (0, None, {"runs": len(bad.runs)})
 
 
-async def test_of_three_workers_one_runs_a_job_in_each_turn_and_at_the_instant_that_it_asks_for(settings: Settings, world: World) -> None:
+async def test_of_three_workers_one_runs_a_job_in_each_turn_and_at_the_instant_that_it_asks_for(
+    settings: Settings, world: World
+) -> None:
     fake = Fake()
     jobs = {"fake": fake.job()}
     async with Jobs(None, settings, jobs), Jobs(None, settings, jobs), Jobs(None, settings, jobs):
@@ -94,9 +121,17 @@ async def _early(pool: asyncpg.Pool, fake: Fake) -> Any:
     return run.started_at if run is not None and True in fake.runs else None
 
 
-async def test_a_frozen_worker_loses_its_turn_to_another(settings: Settings, world: World, tmp_path: Path) -> None:
-    variables = {name: value for name, value in environment(settings).items() if name.startswith("CAMPAIGNS_")}
-    frozen = Worker("jobs", tmp_path / "frozen.log", variables, module="tests.agents.processes.jobs_process")
+async def test_a_frozen_worker_loses_its_turn_to_another(
+    settings: Settings, world: World, tmp_path: Path
+) -> None:
+    variables = {
+        name: value
+        for name, value in environment(settings).items()
+        if name.startswith("CAMPAIGNS_")
+    }
+    frozen = Worker(
+        "jobs", tmp_path / "frozen.log", variables, module="tests.agents.processes.jobs_process"
+    )
     await frozen.start(CAMPAIGNS_CRASH="jobs:begun:1:stop")
     try:
         number = await completed(world, sent=0)
@@ -106,10 +141,15 @@ async def test_a_frozen_worker_loses_its_turn_to_another(settings: Settings, wor
             frozen.signal(signal.SIGCONT)
     finally:
         await frozen.stop()
-    assert await world.pool.fetchval("SELECT count(*) FROM outbox WHERE topic = $1", Name.PERFORMANCE) == 1
+    assert (
+        await world.pool.fetchval("SELECT count(*) FROM outbox WHERE topic = $1", Name.PERFORMANCE)
+        == 1
+    )
 
 
-async def test_jobs_wait_for_a_database_that_is_away(settings: Settings, world: World, postgres_engine: RunningEngine) -> None:
+async def test_jobs_wait_for_a_database_that_is_away(
+    settings: Settings, world: World, postgres_engine: RunningEngine
+) -> None:
     fake = Fake()
     async with Jobs(None, settings, {"fake": fake.job(timedelta(seconds=0.1))}):
         await eventually(lambda: len(fake.runs) > 1, 60)

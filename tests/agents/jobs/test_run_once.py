@@ -1,4 +1,6 @@
-"""`campaigns job NAME` and the four jobs in a real control worker: also twice at once, and killed in the middle."""
+"""`campaigns job NAME` and the four jobs in a real control worker: also twice at once, and killed
+in the middle.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ async def test_every_job_runs_by_hand_also_twice_at_once(settings: Settings, wor
     number = await completed(world, sent=90)
     await feed_stats(settings, number, Counts(sent=90))
     for name in JOBS:
-        answers = await asyncio.gather(by_hand(settings, *MODULE, name, "--json"), by_hand(settings, *MODULE, name, "--json"))
+        answers = await asyncio.gather(
+            by_hand(settings, *MODULE, name, "--json"), by_hand(settings, *MODULE, name, "--json")
+        )
         assert [code for code, _, _ in answers] == [0, 0], answers
         said = [json.loads(text) for _, text, _ in answers]
         assert [(it["job"], it["outcome"], it["error"]) for it in said] == [(name, "done", "")] * 2
@@ -59,13 +63,20 @@ async def test_every_job_runs_by_hand_also_twice_at_once(settings: Settings, wor
     assert (code, said_to_people.startswith(f"{REFRESH}: 0 campaigns, 0 sealed in ")) == (0, True)
 
 
-async def test_a_job_that_does_not_exist_is_a_usage_error_that_names_those_that_do(settings: Settings) -> None:
+async def test_a_job_that_does_not_exist_is_a_usage_error_that_names_those_that_do(
+    settings: Settings,
+) -> None:
     code, _, complained = await by_hand(settings, *CAMPAIGNS, "campaign-nonsense")
     assert code == 2 and all(name in complained.replace("\n", " ") for name in job_runs.JOBS)
 
 
-@pytest.mark.parametrize("point", ["jobs:begun:1", "stats-refresh:before-commit:1", "stats-refresh:written:1", "jobs:ran:1"])
-async def test_a_refresh_killed_anywhere_is_completed_by_the_next_run(settings: Settings, world: World, point: str) -> None:
+@pytest.mark.parametrize(
+    "point",
+    ["jobs:begun:1", "stats-refresh:before-commit:1", "stats-refresh:written:1", "jobs:ran:1"],
+)
+async def test_a_refresh_killed_anywhere_is_completed_by_the_next_run(
+    settings: Settings, world: World, point: str
+) -> None:
     number = await completed(world, sent=90)
     await feed_stats(settings, number, Counts(sent=90))
     code, _, complained = await by_hand(settings, *MODULE, REFRESH, crash=point)
@@ -74,14 +85,28 @@ async def test_a_refresh_killed_anywhere_is_completed_by_the_next_run(settings: 
     assert killed is not None and (killed.outcome, killed.turn_at) == ("running", None)
     assert (await by_hand(settings, *MODULE, REFRESH))[0] == 0
     assert (await materialised(world.pool, number))["sent_count"] == 90
-    assert await world.pool.fetchval("SELECT count(*) FROM outbox WHERE topic = $1", Name.PERFORMANCE) == 1
+    assert (
+        await world.pool.fetchval("SELECT count(*) FROM outbox WHERE topic = $1", Name.PERFORMANCE)
+        == 1
+    )
     assert await done(world.pool, REFRESH) is not None
 
 
-async def test_a_control_worker_runs_all_four(settings: Settings, world: World, tmp_path: Path) -> None:
+async def test_a_control_worker_runs_all_four(
+    settings: Settings, world: World, tmp_path: Path
+) -> None:
     ready = tmp_path / "ready.json"
-    variables = {name: value for name, value in environment(settings).items() if name.startswith("CAMPAIGNS_")}
-    worker = Worker("control", tmp_path / "control.log", {**variables, "CAMPAIGNS_READY_FILE": str(ready)}, module="agents.worker")
+    variables = {
+        name: value
+        for name, value in environment(settings).items()
+        if name.startswith("CAMPAIGNS_")
+    }
+    worker = Worker(
+        "control",
+        tmp_path / "control.log",
+        {**variables, "CAMPAIGNS_READY_FILE": str(ready)},
+        module="agents.worker",
+    )
     await worker.start()
     try:
         for name in job_runs.JOBS:

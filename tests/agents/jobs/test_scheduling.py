@@ -1,4 +1,6 @@
-"""The control worker starts what is due and makes what recurs, at its instant, once, and wherever it is killed."""
+"""The control worker starts what is due and makes what recurs, at its instant, once, and wherever
+it is killed.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +21,41 @@ from tests.eventually import eventually
 from tests.faults.workers import Role, Slot, Worker
 from tests.tables.campaigns.campaign_world import World, make_world
 
-POINTS = ("scheduler:before-commit:1", "recurring:before-commit:1", "scheduler:after-commit:1", "recurring:after-commit:1")
+POINTS = (
+    "scheduler:before-commit:1",
+    "recurring:before-commit:1",
+    "scheduler:after-commit:1",
+    "recurring:after-commit:1",
+)
 SOON = timedelta(seconds=1)
 
 
 def schedule(campaign_id: UUID, at: datetime) -> tuple[str, bytes, dict[str, str]]:
-    data = {"campaignId": str(campaign_id), "scheduledAt": at.replace(tzinfo=None).isoformat(), "timezone": "UTC"}
-    value = {"version": "1.0", "source": "crm", "tenantId": "acme", "correlationId": f"s-{campaign_id}", "data": data}
+    data = {
+        "campaignId": str(campaign_id),
+        "scheduledAt": at.replace(tzinfo=None).isoformat(),
+        "timezone": "UTC",
+    }
+    value = {
+        "version": "1.0",
+        "source": "crm",
+        "tenantId": "acme",
+        "correlationId": f"s-{campaign_id}",
+        "data": data,
+    }
     return "acme", json.dumps(value).encode(), {"type": "campaign.schedule"}
 
 
 async def missed(world: World) -> UUID:
     """A running series whose last occurrence nobody has made a child for."""
-    series = await world.started(type="recurring", recurringSchedule={"cron": "0 * * * *", "timezone": "UTC"})
+    series = await world.started(
+        type="recurring", recurringSchedule={"cron": "0 * * * *", "timezone": "UTC"}
+    )
     await world.pool.execute("DELETE FROM campaigns WHERE parent_id = $1", series)
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    await world.pool.execute("UPDATE campaigns SET next_occurrence_at = $2 WHERE id = $1", series, hour)
+    await world.pool.execute(
+        "UPDATE campaigns SET next_occurrence_at = $2 WHERE id = $1", series, hour
+    )
     return series
 
 
@@ -47,28 +68,42 @@ async def started(world: World, *columns_and_id: object) -> bool:
     )
 
 
-async def test_kill_9_in_either_job_starts_and_creates_everything_once(settings: Settings, tmp_path: Path) -> None:
+async def test_kill_9_in_either_job_starts_and_creates_everything_once(
+    settings: Settings, tmp_path: Path
+) -> None:
     pool = await connect(settings)
     world = await make_world(pool, settings)
-    worker = Worker("control", tmp_path / "control.log", environment(settings), module="agents.worker")
+    worker = Worker(
+        "control", tmp_path / "control.log", environment(settings), module="agents.worker"
+    )
     slot = Slot(Role("control", list(POINTS)), worker)
     supervision = asyncio.create_task(slot.supervise())
     everything: list[UUID] = []
     try:
-        while slot.role.met.total() < len(POINTS) and len(everything) < 4 * len(POINTS):  # a point may be passed before it is armed
+        while slot.role.met.total() < len(POINTS) and len(everything) < 4 * len(
+            POINTS
+        ):  # a point may be passed before it is armed
             campaign_id, series = await world.created(), await missed(world)
-            await world.do(Verb.SCHEDULE, campaign_id, {"scheduledAt": (datetime.now(UTC) + SOON).isoformat()})
+            await world.do(
+                Verb.SCHEDULE, campaign_id, {"scheduledAt": (datetime.now(UTC) + SOON).isoformat()}
+            )
             for one in (campaign_id, series):
                 await eventually(partial(started, world, one), 90)
                 await world.do(Verb.PAUSE, one)  # there is room for five
             everything += [campaign_id, series]
-        await eventually(lambda: pool.fetchval("SELECT count(*) = 0 FROM outbox"), 60)  # the worker is back from its last death
-        campaign_id = await world.created()  # and now by a command, with a worker that nobody kills any more
+        await eventually(
+            lambda: pool.fetchval("SELECT count(*) = 0 FROM outbox"), 60
+        )  # the worker is back from its last death
+        campaign_id = (
+            await world.created()
+        )  # and now by a command, with a worker that nobody kills any more
         produce(settings, Name.COMMANDS, [schedule(campaign_id, datetime.now(UTC) + 12 * SOON)])
         await eventually(partial(started, world, campaign_id), 90)
         assert slot.role.met.total() == len(POINTS)
         await eventually(lambda: pool.fetchval("SELECT count(*) = 0 FROM outbox"), 30)
-        due = await pool.fetchval("SELECT max(started_at - scheduled_at) FROM campaigns WHERE id = $1", campaign_id)
+        due = await pool.fetchval(
+            "SELECT max(started_at - scheduled_at) FROM campaigns WHERE id = $1", campaign_id
+        )
     finally:
         supervision.cancel()
         await asyncio.gather(supervision, return_exceptions=True)
@@ -80,6 +115,8 @@ async def test_kill_9_in_either_job_starts_and_creates_everything_once(settings:
     stages: dict[str, set[str]] = {}
     for record in read(settings, Name.EXPANSIONS):  # the relay may repeat a record, with its id
         stages.setdefault(record.key, set()).add(record.headers["id"])
-    begun = await pool.fetch("SELECT id FROM campaigns WHERE started_at IS NOT NULL AND type <> 'recurring'")
+    begun = await pool.fetch(
+        "SELECT id FROM campaigns WHERE started_at IS NOT NULL AND type <> 'recurring'"
+    )
     assert {key: len(ids) for key, ids in stages.items()} == {str(row["id"]): 1 for row in begun}
     pool.terminate()

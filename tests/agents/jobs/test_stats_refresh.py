@@ -1,4 +1,6 @@
-"""Under a load of events, materialised stats go forward only and end as the truth, and the published facts say the same."""
+"""Under a load of events, materialised stats go forward only and end as the truth, and the
+published facts say the same.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,14 @@ async def pool(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
 
 async def rows(pool: asyncpg.Pool) -> Counted:
     """As the truth spells it."""
-    found = await pool.fetch("SELECT c.number, s.* FROM campaign_stats s JOIN campaigns c ON c.id = s.campaign_id")
-    return {(row["number"], row["variant_id"], name): row[column] for row in found for name, column in COLUMNS.items()}
+    found = await pool.fetch(
+        "SELECT c.number, s.* FROM campaign_stats s JOIN campaigns c ON c.id = s.campaign_id"
+    )
+    return {
+        (row["number"], row["variant_id"], name): row[column]
+        for row in found
+        for name, column in COLUMNS.items()
+    }
 
 
 def newest(facts: list[Written], numbers: dict[str, int]) -> Counted:
@@ -58,8 +66,15 @@ def newest(facts: list[Written], numbers: dict[str, int]) -> Counted:
         assert fact["revision"] > found.get(key, {"revision": 0})["revision"]  # each once, in order
         assert fact["openRate"] == percent(fact["openedCount"], fact["deliveredCount"])
         found[key] = fact
-    spelled = {name: "complaintCount" if name == "complained" else _camel(name) + "Count" for name in COLUMNS}
-    return {(number, variant, name): fact[spelled[name]] for (number, variant), fact in found.items() for name in COLUMNS}
+    spelled = {
+        name: "complaintCount" if name == "complained" else _camel(name) + "Count"
+        for name in COLUMNS
+    }
+    return {
+        (number, variant, name): fact[spelled[name]]
+        for (number, variant), fact in found.items()
+        for name in COLUMNS
+    }
 
 
 def _camel(name: str) -> str:
@@ -67,15 +82,23 @@ def _camel(name: str) -> str:
     return first + "".join(map(str.title, rest))
 
 
-async def test_rows_and_facts_equal_the_truth_while_two_workers_refresh(settings: Settings, pool: asyncpg.Pool, tmp_path: Path) -> None:
+async def test_rows_and_facts_equal_the_truth_while_two_workers_refresh(
+    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
     settings = settings.model_copy(update={"message_keys": (SecretStr(KEY.hex()),)})
     world = await make_world(pool, settings)
     ids: dict[str, int] = {}
     for _ in range(3):
         campaign_id: UUID = await world.created()
-        ids[str(campaign_id)] = await pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign_id)
+        ids[str(campaign_id)] = await pool.fetchval(
+            "SELECT number FROM campaigns WHERE id = $1", campaign_id
+        )
     first, second, third = ids.values()
-    campaigns = [Sent("acme", first, 4000, has_variants=True), Sent("acme", second, 3000, start=64_000), Sent("acme", third, 1)]
+    campaigns = [
+        Sent("acme", first, 4000, has_variants=True),
+        Sent("acme", second, 3000, start=64_000),
+        Sent("acme", third, 1),
+    ]
     events = reports(campaigns, random.Random(5))
     async with (
         workers(settings, tmp_path, ()),
@@ -100,7 +123,11 @@ async def test_rows_and_facts_equal_the_truth_while_two_workers_refresh(settings
             return await rows(pool) == expected
 
         await eventually(is_true, within=60)
-        await eventually(lambda: pool.fetchval("SELECT count(*) = 0 FROM outbox WHERE topic = $1", Name.PERFORMANCE))
+        await eventually(
+            lambda: pool.fetchval(
+                "SELECT count(*) = 0 FROM outbox WHERE topic = $1", Name.PERFORMANCE
+            )
+        )
     facts = await asyncio.to_thread(read, settings, Name.PERFORMANCE)
     assert newest(facts, ids) == expected
     assert len(facts) > 10
@@ -109,17 +136,21 @@ async def test_rows_and_facts_equal_the_truth_while_two_workers_refresh(settings
 async def test_a_campaign_that_is_long_quiet_keeps_its_counts_and_takes_no_more(
     settings: Settings, pool: asyncpg.Pool, tmp_path: Path
 ) -> None:
-    settings = settings.model_copy(update={"message_keys": (SecretStr(KEY.hex()),), "stats_retention": timedelta(seconds=0.1)})
+    settings = settings.model_copy(
+        update={"message_keys": (SecretStr(KEY.hex()),), "stats_retention": timedelta(seconds=0.1)}
+    )
     world = await make_world(pool, settings)
     quiet, running = await completed(world, sent=1900), await completed(world, sent=1900)
     await pool.execute("UPDATE campaigns SET status = 'running' WHERE number = $1", running)
     campaigns = [Sent("acme", quiet, 2000, start=65_000), Sent("acme", running, 2000, start=65_000)]
-    async with workers(settings, tmp_path, ()) as slots, producing(settings) as producer, OutboxRelay(None, settings):
+    async with (
+        workers(settings, tmp_path, ()) as slots,
+        producing(settings) as producer,
+        OutboxRelay(None, settings),
+    ):
         await send(settings, producer, campaigns, [])
         async with Jobs(None, settings, OFTEN):
-            sealed = (
-                "SELECT s.sealed_at FROM campaign_stats s JOIN campaigns c ON c.id = campaign_id WHERE number = $1 AND s.sent_count = 1900"
-            )
+            sealed = "SELECT s.sealed_at FROM campaign_stats s JOIN campaigns c ON c.id = campaign_id WHERE number = $1 AND s.sent_count = 1900"
             await eventually(lambda: pool.fetchval(sealed, quiet), within=60)
 
             def rows_of_shards() -> set[bytes]:
@@ -137,5 +168,9 @@ async def test_a_campaign_that_is_long_quiet_keeps_its_counts_and_takes_no_more(
             letters = await eventually(lambda: log_of(settings, Name.DEAD_LETTERS), within=30)
             assert {json.loads(letter.value or b"")["code"] for letter in letters} == {"sealed"}
             row = await materialised(pool, quiet)
-            assert (row["sent_count"], row["skipped_count"], row["delivered_count"]) == (1900, 100, 0)
+            assert (row["sent_count"], row["skipped_count"], row["delivered_count"]) == (
+                1900,
+                100,
+                0,
+            )
         assert slots[0].exits == Counter()

@@ -1,4 +1,5 @@
-"""The control worker without its throttle: `python -m tests.agents.processes.control_process commands|relay`.
+"""The control worker without its throttle: `python -m tests.agents.processes.control_process
+commands|relay`.
 
 `commands` runs the agents `commands` and `milestones`; `relay` runs the outbox relay alone.
 """
@@ -22,8 +23,12 @@ def main() -> None:
     if sys.argv[1] == "relay":
         run(None, OutboxRelay(None, settings))
     app = create_app("control", settings)
-    app.exactly_once.agent(raw_topic(app, Name.COMMANDS), name="commands", max_events=100, within=0.02)(commands(app, settings))
-    app.exactly_once.agent(raw_topic(app, Name.MILESTONES), name="milestones", max_events=100, within=0.02)(milestones(app, settings))
+    app.exactly_once.agent(
+        raw_topic(app, Name.COMMANDS), name="commands", max_events=100, within=0.02
+    )(commands(app, settings))
+    app.exactly_once.agent(
+        raw_topic(app, Name.MILESTONES), name="milestones", max_events=100, within=0.02
+    )(milestones(app, settings))
     run(app)
 
 

@@ -21,12 +21,21 @@ OUR_VARIABLES = "CAMPAIGNS_"
 
 def control_worker(settings: Settings, kind: str, folder: Path, name: str = "") -> Worker:
     """A process of this kind, not started; its log is `<name or kind>.log`."""
-    variables = {key: value for key, value in environment(settings).items() if key.startswith(OUR_VARIABLES)}
-    return Worker(kind, folder / f"{name or kind}.log", variables, module="tests.agents.processes.control_process")
+    variables = {
+        key: value for key, value in environment(settings).items() if key.startswith(OUR_VARIABLES)
+    }
+    return Worker(
+        kind,
+        folder / f"{name or kind}.log",
+        variables,
+        module="tests.agents.processes.control_process",
+    )
 
 
 @asynccontextmanager
-async def process(settings: Settings, kind: str, folder: Path, *points: str, name: str = "") -> AsyncIterator[Slot]:
+async def process(
+    settings: Settings, kind: str, folder: Path, *points: str, name: str = ""
+) -> AsyncIterator[Slot]:
     """A supervised process of this kind; it meets the crash points one after the other."""
     worker = control_worker(settings, kind, folder, name)
     slot = Slot(Role(kind, list(points)), worker)
@@ -76,17 +85,34 @@ def read(settings: Settings, name: Name) -> list[Written]:
             if (error := message.error()) is None:
                 headers = {key: (value or b"").decode() for key, value in message.headers() or []}
                 key, value = message.key(), json.loads(message.value() or b"null")
-                found.append(Written(message.partition() or 0, message.timestamp()[1], (key or b"").decode(), value, headers))
+                found.append(
+                    Written(
+                        message.partition() or 0,
+                        message.timestamp()[1],
+                        (key or b"").decode(),
+                        value,
+                        headers,
+                    )
+                )
             elif error.code() == KafkaError._PARTITION_EOF:
                 ended += 1
     consumer.close()
     return found
 
 
-def produce(settings: Settings, name: Name, records: Iterable[tuple[str, bytes | None, dict[str, str]]]) -> None:
+def produce(
+    settings: Settings, name: Name, records: Iterable[tuple[str, bytes | None, dict[str, str]]]
+) -> None:
     """(key, value, headers), each to the partition of its key."""
-    topics, producer = Topics(settings), Producer({"bootstrap.servers": settings.kafka, "linger.ms": 0, "message.max.bytes": 4 << 20})
+    topics, producer = (
+        Topics(settings),
+        Producer(
+            {"bootstrap.servers": settings.kafka, "linger.ms": 0, "message.max.bytes": 4 << 20}
+        ),
+    )
     for key, value, headers in records:
         pairs = [(header, content.encode()) for header, content in headers.items()]
-        producer.produce(topics.name(name), value, key.encode(), partition=topics.partition(key), headers=pairs)
+        producer.produce(
+            topics.name(name), value, key.encode(), partition=topics.partition(key), headers=pairs
+        )
     producer.flush(20)

@@ -1,4 +1,6 @@
-"""One job as a process that a test can kill: `python -m tests.agents.processes.job_process scheduler|recurring`. It prints what it did."""
+"""One job as a process that a test can kill: `python -m tests.agents.processes.job_process
+scheduler|recurring`. It prints what it did.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The stats worker without its projection, which needs PostgreSQL: `python -m tests.agents.processes.stats_worker`."""
+"""The stats worker without its projection, which needs PostgreSQL: `python -m
+tests.agents.processes.stats_worker`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,11 @@ from streams.topics import Name, Topics
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(process)d %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     logging.getLogger("faust").setLevel(logging.WARNING)
     settings = from_environment()

@@ -1,4 +1,6 @@
-"""Campaigns whose audience is already written: contacts, templates and ledger rows by plain SQL, as `expand` leaves them."""
+"""Campaigns whose audience is already written: contacts, templates and ledger rows by plain SQL, as
+`expand` leaves them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,13 @@ EMAIL: Mapping[str, str] = {
     '<p><a href="{{ unsubscribeUrl }}">Unsubscribe</a></p></body></html>',
     "text": "Hi {{ firstName }}, your plan is {{ contact.attributes.plan }}. {{ unsubscribeUrl }}",
 }
-TRACKED = {"fromName": "Acme", "fromEmail": "news@acme.example", "replyTo": "help@acme.example", "trackOpens": True, "trackClicks": True}
+TRACKED = {
+    "fromName": "Acme",
+    "fromEmail": "news@acme.example",
+    "replyTo": "help@acme.example",
+    "trackOpens": True,
+    "trackClicks": True,
+}
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,9 @@ async def campaign(
     settings: Mapping[str, Any] = TRACKED,
     name: str = "Sale",
 ) -> Campaign:
-    """A campaign to the contacts 0 … size - 1 of the tenant; a recipient's ordinal is the contact's number."""
+    """A campaign to the contacts 0 … size - 1 of the tenant; a recipient's ordinal is the contact's
+    number.
+    """
     template = await connection.fetchval(
         "INSERT INTO templates (tenant_id, name, channel, content) VALUES ($1, 't', $2::campaign_channel, $3) RETURNING id",
         *(tenant, channel, content),

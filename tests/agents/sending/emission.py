@@ -1,4 +1,6 @@
-"""Emission from outside: a supervised worker, grants as the throttle sends them, and what another client finds, read committed."""
+"""Emission from outside: a supervised worker, grants as the throttle sends them, and what another
+client finds, read committed.
+"""
 
 from __future__ import annotations
 
@@ -54,15 +56,25 @@ class Grants:
     """Sends grants as the throttle would."""
 
     def __init__(self, settings: Settings) -> None:
-        self._producer, self._topics = Producer({"bootstrap.servers": settings.kafka, "linger.ms": 0}), Topics(settings)
+        self._producer, self._topics = (
+            Producer({"bootstrap.servers": settings.kafka, "linger.ms": 0}),
+            Topics(settings),
+        )
 
     def send(self, record: bytes, partition: int) -> None:
         self._producer.produce(self._topics.name(Name.GRANTS), record, partition=partition)
 
-    def grant(self, campaign: Campaign, ranges: Iterable[tuple[int, int]], variant: str | None = None) -> None:
+    def grant(
+        self, campaign: Campaign, ranges: Iterable[tuple[int, int]], variant: str | None = None
+    ) -> None:
         for start, stop in ranges:
             grant = Grant(
-                tenant_id=campaign.tenant, campaign_id=campaign.id, number=campaign.number, start=start, stop=stop, variant_id=variant
+                tenant_id=campaign.tenant,
+                campaign_id=campaign.id,
+                number=campaign.number,
+                start=start,
+                stop=stop,
+                variant_id=variant,
             )
             self.send(encode(grant), lane(start, self._topics.partitions))
         self._producer.flush(10)
@@ -87,13 +99,20 @@ class Log:
     """What a read_committed reader finds, by campaign number."""
 
     messages: defaultdict[int, list[Message]] = field(default_factory=lambda: defaultdict(list))
-    sent: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))  # ordinals of the facts
-    skipped: defaultdict[int, list[tuple[int, str | None]]] = field(default_factory=lambda: defaultdict(list))
+    sent: defaultdict[int, list[int]] = field(
+        default_factory=lambda: defaultdict(list)
+    )  # ordinals of the facts
+    skipped: defaultdict[int, list[tuple[int, str | None]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     feedback: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     dead: dict[bytes, bytes] = field(default_factory=dict)
 
     def is_complete(self, campaigns: Iterable[Campaign]) -> bool:
-        return all(self.feedback[c.number]["sent"] + self.feedback[c.number]["skipped"] >= c.size for c in campaigns)
+        return all(
+            self.feedback[c.number]["sent"] + self.feedback[c.number]["skipped"] >= c.size
+            for c in campaigns
+        )
 
 
 def read(settings: Settings) -> Log:
@@ -101,7 +120,11 @@ def read(settings: Settings) -> Log:
     ids = MessageIds.of(settings)
 
     def records(name: Name, count: int) -> Iterable[raw_kafka.Raw]:
-        return (record for partition in raw_kafka.read_all(settings.kafka, topics.name(name), count) for record in partition)
+        return (
+            record
+            for partition in raw_kafka.read_all(settings.kafka, topics.name(name), count)
+            for record in partition
+        )
 
     for record in records(Name.MESSAGES, settings.partitions):
         assert record.value is not None
@@ -128,7 +151,9 @@ def read(settings: Settings) -> Log:
 
 def read_feedback(settings: Settings, log: Log) -> None:
     topics = Topics(settings)
-    for partition, records in enumerate(raw_kafka.read_all(settings.kafka, topics.name(Name.SENDING), settings.partitions)):
+    for partition, records in enumerate(
+        raw_kafka.read_all(settings.kafka, topics.name(Name.SENDING), settings.partitions)
+    ):
         for record in records:
             sent = decode_sending(record.value or b"")
             assert isinstance(sent, BatchSent)
@@ -175,4 +200,6 @@ def check(log: Log, campaign: Campaign, skips: dict[int, str]) -> None:
     for message in messages:
         assert (message.tenant_id, message.campaign_id) == (campaign.tenant, campaign.id)
         assert message.to == f"u{message.recipient_number}@example.com"
-        assert message.content["subject"] == f"Ana{message.recipient_number % 1000}, the sale starts"
+        assert (
+            message.content["subject"] == f"Ana{message.recipient_number % 1000}, the sale starts"
+        )

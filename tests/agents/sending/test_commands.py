@@ -1,4 +1,6 @@
-"""Commands on a real broker: every one gets one result, whatever it is and whatever is killed, and the stream goes on."""
+"""Commands on a real broker: every one gets one result, whatever it is and whatever is killed, and
+the stream goes on.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,12 @@ from tests.agents.processes.control_workers import Written, has_said, process, p
 from tests.eventually import eventually
 from tests.tables.campaigns.campaign_world import World, make_world
 
-POINTS = ("commands:carried-out:1", "commands:begun:1", "commands:before-commit:1", "commands:after-commit:1")
+POINTS = (
+    "commands:carried-out:1",
+    "commands:begun:1",
+    "commands:before-commit:1",
+    "commands:after-commit:1",
+)
 
 
 @pytest.fixture
@@ -33,8 +40,16 @@ async def world(settings: Settings) -> AsyncIterator[World]:
     pool.terminate()
 
 
-def command(verb: str, data: object, correlation_id: str = "", tenant: str = "acme") -> tuple[str, bytes, dict[str, str]]:
-    value = {"version": "1.0", "source": "crm", "tenantId": tenant, "correlationId": correlation_id or str(uuid4()), "data": data}
+def command(
+    verb: str, data: object, correlation_id: str = "", tenant: str = "acme"
+) -> tuple[str, bytes, dict[str, str]]:
+    value = {
+        "version": "1.0",
+        "source": "crm",
+        "tenantId": tenant,
+        "correlationId": correlation_id or str(uuid4()),
+        "data": data,
+    }
     return tenant, json.dumps(value).encode(), {"type": f"campaign.{verb}"}
 
 
@@ -52,19 +67,38 @@ def create(world: World, **more: Any) -> dict[str, Any]:
     return world.draft(createdBy=str(world.user), **more)
 
 
-async def test_a_campaign_is_created_started_paused_and_cancelled_by_commands(world: World, settings: Settings, tmp_path: Path) -> None:
+async def test_a_campaign_is_created_started_paused_and_cancelled_by_commands(
+    world: World, settings: Settings, tmp_path: Path
+) -> None:
     async with process(settings, "commands", tmp_path):
         produce(settings, Name.COMMANDS, [command("create", create(world), "c-1")])
         [created] = await results(settings, 1)
         campaign_id = created.value["data"]["campaignId"]
         verbs = ("start", "pause", "resume", "cancel", "resume", "delete")
-        produce(settings, Name.COMMANDS, [command(verb, {"campaignId": campaign_id}, f"c-{verb}-{n}") for n, verb in enumerate(verbs)])
+        produce(
+            settings,
+            Name.COMMANDS,
+            [
+                command(verb, {"campaignId": campaign_id}, f"c-{verb}-{n}")
+                for n, verb in enumerate(verbs)
+            ],
+        )
         found = await results(settings, 7)
-    assert created.value["data"] == {"command": "campaign.create", "accepted": True, "campaignId": campaign_id}
-    assert (created.value["tenantId"], created.value["correlationId"], created.key) == ("acme", "c-1", "acme")
+    assert created.value["data"] == {
+        "command": "campaign.create",
+        "accepted": True,
+        "campaignId": campaign_id,
+    }
+    assert (created.value["tenantId"], created.value["correlationId"], created.key) == (
+        "acme",
+        "c-1",
+        "acme",
+    )
     assert created.headers["type"] == "campaign.command-result"
     assert {record.partition for record in found} == {Topics(settings).partition("acme")}
-    answers = [(record.value["data"]["command"], record.value["data"]["accepted"]) for record in found[1:]]
+    answers = [
+        (record.value["data"]["command"], record.value["data"]["accepted"]) for record in found[1:]
+    ]
     assert answers == [(f"campaign.{verb}", n != 4) for n, verb in enumerate(verbs)]
     error = found[5].value["data"]["error"]
     assert (error["status"], error["type"]) == (409, "urn:campaigns:problem:illegal-transition")
@@ -78,14 +112,23 @@ async def test_kill_9_at_every_point_does_each_command_once_and_repeats_get_the_
 ) -> None:
     async with process(settings, "commands", tmp_path, *POINTS) as slot:
         for n in range(len(POINTS)):
-            batch = [command("create", create(world, name=f"batch {n}"), f"{n}-{i // 2}") for i in range(20)]  # everything twice
+            batch = [
+                command("create", create(world, name=f"batch {n}"), f"{n}-{i // 2}")
+                for i in range(20)
+            ]  # everything twice
             produce(settings, Name.COMMANDS, batch)
             found = await results(settings, 20 * (n + 1), within=120)
         assert slot.role.met.total() == len(POINTS)
     assert len(found) == 20 * len(POINTS)
     by_correlation = {record.value["correlationId"]: record.value["data"] for record in found}
-    assert all(by_correlation[record.value["correlationId"]] == record.value["data"] for record in found)
-    assert await world.pool.fetchval("SELECT count(*) FROM campaigns") == len(by_correlation) == 10 * len(POINTS)
+    assert all(
+        by_correlation[record.value["correlationId"]] == record.value["data"] for record in found
+    )
+    assert (
+        await world.pool.fetchval("SELECT count(*) FROM campaigns")
+        == len(by_correlation)
+        == 10 * len(POINTS)
+    )
     assert len(await world.events()) == 10 * len(POINTS)
 
 
@@ -115,17 +158,34 @@ async def test_whatever_comes_in_gets_a_refusal_or_a_dead_letter_and_the_stream_
         ("acme", b"\xff" + random.randbytes(1_900_000), {"huge": "\1" * 50_000}),
     ]
     async with process(settings, "commands", tmp_path) as slot:
-        mixed = [entry for pair in zip([record for record, _ in refused], [*dead, *[dead[1]] * 4], strict=True) for entry in pair]
+        mixed = [
+            entry
+            for pair in zip([record for record, _ in refused], [*dead, *[dead[1]] * 4], strict=True)
+            for entry in pair
+        ]
         produce(settings, Name.COMMANDS, [*mixed, command("create", create(world), "last")])
         found = await results(settings, len(refused) + 1)
         assert not slot.exits
     data = [record.value["data"] for record in found if record.value["correlationId"] != "last"]
-    assert sorted(entry["error"]["status"] for entry in data) == sorted(status for _, status in refused)
+    assert sorted(entry["error"]["status"] for entry in data) == sorted(
+        status for _, status in refused
+    )
     assert all(not entry["accepted"] and entry["error"]["detail"] for entry in data)
-    assert [record.value["data"]["accepted"] for record in found if record.value["correlationId"] == "last"] == [True]
+    assert [
+        record.value["data"]["accepted"]
+        for record in found
+        if record.value["correlationId"] == "last"
+    ] == [True]
     letters = await asyncio.to_thread(read, settings, Name.DEAD_LETTERS)
-    assert sorted(record.value["code"] for record in letters) == ["empty", "envelope", *["json"] * 8]
-    assert all(record.value["reason"] and record.value["source"]["topic"].endswith(Name.COMMANDS) for record in letters)
+    assert sorted(record.value["code"] for record in letters) == [
+        "empty",
+        "envelope",
+        *["json"] * 8,
+    ]
+    assert all(
+        record.value["reason"] and record.value["source"]["topic"].endswith(Name.COMMANDS)
+        for record in letters
+    )
 
 
 async def test_commands_wait_for_a_database_that_is_away(
@@ -148,13 +208,19 @@ async def test_a_finished_campaign_is_completed_once_and_what_is_no_milestone_is
     world: World, settings: Settings, tmp_path: Path
 ) -> None:
     campaign_id = str(await world.started())
-    number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1::text::uuid", campaign_id)
+    number = await world.pool.fetchval(
+        "SELECT number FROM campaigns WHERE id = $1::text::uuid", campaign_id
+    )
     at = datetime.now(UTC)
     sample = SampleSent(tenant_id="acme", campaign_id=campaign_id, number=number, at=at)
-    finished = Finished(tenant_id="acme", campaign_id=campaign_id, number=number, sent=9, skipped=1, at=at)
+    finished = Finished(
+        tenant_id="acme", campaign_id=campaign_id, number=number, sent=9, skipped=1, at=at
+    )
     lost = Finished(tenant_id="acme", campaign_id=str(uuid4()), number=7, sent=9, skipped=1, at=at)
     values = [b"{}", encode(sample), encode(finished), encode(lost), encode(finished), b""]
-    async with process(settings, "commands", tmp_path, "milestones:recorded:1", "milestones:before-commit:1") as slot:
+    async with process(
+        settings, "commands", tmp_path, "milestones:recorded:1", "milestones:before-commit:1"
+    ) as slot:
         produce(settings, Name.MILESTONES, [(campaign_id, value, {}) for value in values])
 
         async def letters() -> bool:
@@ -162,7 +228,10 @@ async def test_a_finished_campaign_is_completed_once_and_what_is_no_milestone_is
 
         await eventually(letters, within=120)
         assert slot.role.met.total() == 2
-    row = await world.pool.fetchrow("SELECT status, sent_count, skipped_count, sample_sent_at FROM campaigns WHERE number = $1", number)
+    row = await world.pool.fetchrow(
+        "SELECT status, sent_count, skipped_count, sample_sent_at FROM campaigns WHERE number = $1",
+        number,
+    )
     assert row is not None
     assert tuple(row) == ("completed", 9, 1, at)
     assert [kind for kind, _ in await world.events()].count("campaign.completed") == 1

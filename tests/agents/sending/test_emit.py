@@ -1,4 +1,6 @@
-"""Emission on a real broker and a real database, compared with what SQL says the audience is, by another Kafka client."""
+"""Emission on a real broker and a real database, compared with what SQL says the audience is, by
+another Kafka client.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,28 @@ from streams.settings import Settings
 from streams.topics import Name, Topics
 from tests.agents.sending import audience
 from tests.agents.sending.audience import Campaign
-from tests.agents.sending.emission import Grants, check, complete, dead_letters, emitting, has_met, pieces, read
+from tests.agents.sending.emission import (
+    Grants,
+    check,
+    complete,
+    dead_letters,
+    emitting,
+    has_met,
+    pieces,
+    read,
+)
 from tests.eventually import eventually
 from tests.faults import raw_kafka
 
-POINTS = ("read:1", "composed:2", "body:2", "begun:2", "before-commit:2", "after-commit:2", "restore:1")
+POINTS = (
+    "read:1",
+    "composed:2",
+    "body:2",
+    "begun:2",
+    "before-commit:2",
+    "after-commit:2",
+    "restore:1",
+)
 
 
 async def blemish(connection: asyncpg.Connection, campaign: Campaign) -> dict[int, str]:
@@ -36,7 +55,10 @@ async def blemish(connection: asyncpg.Connection, campaign: Campaign) -> dict[in
     skips: dict[int, str] = {}
     for reason, ordinals in reasons.items():
         skips |= {ordinal: reason for ordinal in ordinals if ordinal not in skips}
-    by_reason = {reason: [str(ordinal) for ordinal, why in skips.items() if why == reason] for reason in reasons}
+    by_reason = {
+        reason: [str(ordinal) for ordinal, why in skips.items() if why == reason]
+        for reason in reasons
+    }
     tenant, suppressed = campaign.tenant, by_reason["suppressed"]
     await connection.execute(
         "INSERT INTO suppressions (tenant_id, channel, contact_id) SELECT tenant_id, 'email', id FROM contacts"
@@ -49,8 +71,12 @@ async def blemish(connection: asyncpg.Connection, campaign: Campaign) -> dict[in
         *(tenant, suppressed[1::2]),
     )
     where = "WHERE tenant_id = $1 AND external_id = ANY($2)"
-    await connection.execute(f"UPDATE contacts SET email = NULL {where}", tenant, by_reason["no-address"])
-    await connection.execute(f"UPDATE contacts SET attributes = '{{}}' {where}", tenant, by_reason["render-error"])
+    await connection.execute(
+        f"UPDATE contacts SET email = NULL {where}", tenant, by_reason["no-address"]
+    )
+    await connection.execute(
+        f"UPDATE contacts SET attributes = '{{}}' {where}", tenant, by_reason["render-error"]
+    )
     erased = by_reason["erased"]
     await connection.execute(f"DELETE FROM contacts {where}", tenant, erased[::2])
     await connection.execute(
@@ -73,7 +99,11 @@ async def test_every_recipient_gets_one_message_or_one_skip_whatever_point_the_w
         skips[campaigns[-1].number] = await blemish(connection, campaigns[-1])
     await connection.close()
     dice, grants = random.Random(7), Grants(settings)
-    todo = [(campaign, piece) for campaign in campaigns for piece in pieces(campaign.size, dice.choice((90, 250)))]
+    todo = [
+        (campaign, piece)
+        for campaign in campaigns
+        for piece in pieces(campaign.size, dice.choice((90, 250)))
+    ]
     dice.shuffle(todo)
     share = len(todo) // (len(POINTS) + 1)
     async with emitting(settings, tmp_path, *POINTS) as slot:
@@ -83,10 +113,14 @@ async def test_every_recipient_gets_one_message_or_one_skip_whatever_point_the_w
             await eventually(partial(has_met, slot, met + 1), within=60)
         for campaign, piece in todo[len(POINTS) * share :]:
             grants.grant(campaign, [piece])
-        for campaign in campaigns:  # all of it again, cut otherwise: a grant that is issued twice is harmless
+        for (
+            campaign
+        ) in campaigns:  # all of it again, cut otherwise: a grant that is issued twice is harmless
             grants.grant(campaign, pieces(campaign.size, 400))
         await complete(settings, *campaigns)
-        grants.send(b"the last one", 0)  # so that everything before it has been read when its dead letter appears
+        grants.send(
+            b"the last one", 0
+        )  # so that everything before it has been read when its dead letter appears
         log = await dead_letters(settings, 1)
     for campaign in campaigns:
         check(log, campaign, skips[campaign.number])
@@ -98,16 +132,28 @@ def reason(value: bytes) -> tuple[str, str]:
     return found["code"], found["reason"]
 
 
-async def test_one_worker_many_campaigns_and_unusable_grants(settings: Settings, tmp_path: Path) -> None:
-    """Channels, variants, a broken template, an edited contact, what nobody can use, and the end of a campaign, on one worker."""
+async def test_one_worker_many_campaigns_and_unusable_grants(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Channels, variants, a broken template, an edited contact, what nobody can use, and the end of
+    a campaign, on one worker.
+    """
     connection, grants = await audience.connect(settings.postgres), Grants(settings)
     await audience.contacts(connection, "acme", 2_100)
     await audience.contacts(connection, "globex", 10)
-    await connection.execute("UPDATE contacts SET phone = '+4930' || external_id, push_token = 'token' || external_id")
+    await connection.execute(
+        "UPDATE contacts SET phone = '+4930' || external_id, push_token = 'token' || external_id"
+    )
     plain = await audience.campaign(connection, "acme", 2_100)
-    sms = await audience.campaign(connection, "acme", 20, channel="sms", content={"text": "Hi {{ firstName }}"}, settings={})
-    push = await audience.campaign(connection, "acme", 20, channel="push", content={"title": "a", "body": "b"}, settings={})
-    broken = await audience.campaign(connection, "acme", 30, content={"subject": "s", "text": "{% if %}"})
+    sms = await audience.campaign(
+        connection, "acme", 20, channel="sms", content={"text": "Hi {{ firstName }}"}, settings={}
+    )
+    push = await audience.campaign(
+        connection, "acme", 20, channel="push", content={"title": "a", "body": "b"}, settings={}
+    )
+    broken = await audience.campaign(
+        connection, "acme", 30, content={"subject": "s", "text": "{% if %}"}
+    )
     tested = await audience.campaign(connection, "acme", 200)
     await assign_variants(connection, tested)
     async with emitting(settings, tmp_path) as slot:
@@ -115,16 +161,80 @@ async def test_one_worker_many_campaigns_and_unusable_grants(settings: Settings,
             [
                 (b"not json", 0),
                 (encode({"type": "grant", "tenantId": "acme"}), 1),
-                (encode(Grant(tenant_id="acme", campaign_id=plain.id, number=plain.number, start=900, stop=1100)), 0),
-                (encode(Grant(tenant_id="acme", campaign_id=plain.id, number=plain.number, start=0, stop=10)), 2),
-                (encode(Grant(tenant_id="globex", campaign_id=plain.id, number=plain.number, start=0, stop=10)), 0),
-                (encode(Grant(tenant_id="acme", campaign_id=plain.id, number=9_999_999, start=0, stop=10)), 0),
-                (encode(Grant(tenant_id="acme", campaign_id=plain.id, number=1 << 63, start=0, stop=10)), 0),
-                (encode(Grant(tenant_id="ac\0me", campaign_id=plain.id, number=plain.number, start=0, stop=10)), 0),
+                (
+                    encode(
+                        Grant(
+                            tenant_id="acme",
+                            campaign_id=plain.id,
+                            number=plain.number,
+                            start=900,
+                            stop=1100,
+                        )
+                    ),
+                    0,
+                ),
+                (
+                    encode(
+                        Grant(
+                            tenant_id="acme",
+                            campaign_id=plain.id,
+                            number=plain.number,
+                            start=0,
+                            stop=10,
+                        )
+                    ),
+                    2,
+                ),
+                (
+                    encode(
+                        Grant(
+                            tenant_id="globex",
+                            campaign_id=plain.id,
+                            number=plain.number,
+                            start=0,
+                            stop=10,
+                        )
+                    ),
+                    0,
+                ),
+                (
+                    encode(
+                        Grant(
+                            tenant_id="acme",
+                            campaign_id=plain.id,
+                            number=9_999_999,
+                            start=0,
+                            stop=10,
+                        )
+                    ),
+                    0,
+                ),
+                (
+                    encode(
+                        Grant(
+                            tenant_id="acme", campaign_id=plain.id, number=1 << 63, start=0, stop=10
+                        )
+                    ),
+                    0,
+                ),
+                (
+                    encode(
+                        Grant(
+                            tenant_id="ac\0me",
+                            campaign_id=plain.id,
+                            number=plain.number,
+                            start=0,
+                            stop=10,
+                        )
+                    ),
+                    0,
+                ),
             ]
         ):
             grants.send(*unusable)
-            grants.grant(plain, [(number * 10, number * 10 + 10)])  # the stream goes on behind each of them
+            grants.grant(
+                plain, [(number * 10, number * 10 + 10)]
+            )  # the stream goes on behind each of them
         grants.grant(plain, pieces(plain.size, 1000))
         for campaign in (sms, push, broken):
             grants.grant(campaign, pieces(campaign.size, 1000))
@@ -141,7 +251,9 @@ async def test_one_worker_many_campaigns_and_unusable_grants(settings: Settings,
     assert {m.to for m in log.messages[sms.number]} == {f"+4930{i}" for i in range(20)}
     assert all(m.headers is None and m.sender is None for m in log.messages[sms.number])
     assert {m.to for m in log.messages[push.number]} == {f"token{i}" for i in range(20)}
-    assert sorted(log.skipped[broken.number]) == [(ordinal, "render-error") for ordinal in range(30)]
+    assert sorted(log.skipped[broken.number]) == [
+        (ordinal, "render-error") for ordinal in range(30)
+    ]
     by_ordinal = {m.recipient_number: m for m in log.messages[tested.number]}
     assert [by_ordinal[i].variant_id for i in (0, 1, 100, 199)] == ["A", "B", "B", "B"]
     assert [by_ordinal[i].content["subject"] for i in (0, 1)] == ["Short", "Ana1, the sale starts"]
@@ -155,14 +267,28 @@ async def test_one_worker_many_campaigns_and_unusable_grants(settings: Settings,
         "List-Unsubscribe": f"<{settings.public_url}/u/{first.message_id}>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
     }
-    assert first.sender == {"name": "Acme", "email": "news@acme.example", "replyTo": "help@acme.example"}
+    assert first.sender == {
+        "name": "Acme",
+        "email": "news@acme.example",
+        "replyTo": "help@acme.example",
+    }
     assert f"{settings.public_url}/t/c/{first.message_id}/0" in first.content["html"]
     assert f"{settings.public_url}/t/o/{first.message_id}.gif" in first.content["html"]
-    lines = [json.loads(line) for line in slot.worker.log.read_text().splitlines() if "[SEND] campaign batch" in line]
+    lines = [
+        json.loads(line)
+        for line in slot.worker.log.read_text().splitlines()
+        if "[SEND] campaign batch" in line
+    ]
     mine = [line for line in lines if line["campaignId"] == plain.id]
     assert [line["batchNumber"] for line in mine] == list(range(1, len(mine) + 1))
-    assert [line["totalSent"] for line in mine] == list(itertools.accumulate(line["batchSize"] for line in mine))
-    assert (mine[-1]["tenantId"], mine[-1]["totalSent"], mine[-1]["totalRemaining"]) == ("acme", 2_100, 0)
+    assert [line["totalSent"] for line in mine] == list(
+        itertools.accumulate(line["batchSize"] for line in mine)
+    )
+    assert (mine[-1]["tenantId"], mine[-1]["totalSent"], mine[-1]["totalRemaining"]) == (
+        "acme",
+        2_100,
+        0,
+    )
     await connection.close()
 
 
@@ -184,7 +310,9 @@ async def assign_variants(connection: asyncpg.Connection, campaign: Campaign) ->
 def is_forgotten(settings: Settings) -> bool:
     """Every progress row that was written is a tombstone now."""
     rows: dict[bytes, bytes | None] = {}
-    for partition in raw_kafka.read_all(settings.kafka, Topics(settings).name(Name.EMIT_STATE), settings.partitions):
+    for partition in raw_kafka.read_all(
+        settings.kafka, Topics(settings).name(Name.EMIT_STATE), settings.partitions
+    ):
         for record in partition:
             assert record.key is not None
             if record.key.startswith(b"progress\0"):
@@ -201,11 +329,16 @@ async def test_a_database_that_is_down_delays_emission_and_loses_nothing(
     await connection.close()
     async with emitting(settings, tmp_path):
         grants.grant(campaign, pieces(1_000, 100))
-        await eventually(lambda: read(settings).feedback[campaign.number]["sent"] >= 1_000, within=30)
+        await eventually(
+            lambda: read(settings).feedback[campaign.number]["sent"] >= 1_000, within=30
+        )
         postgres_engine.stop()
         grants.grant(campaign, pieces(3_000, 500))
-        await eventually(lambda: "PostgreSQL does not answer" in (tmp_path / "emit.log").read_text(), within=30)
+        await eventually(
+            lambda: "PostgreSQL does not answer" in (tmp_path / "emit.log").read_text(), within=30
+        )
         assert read(settings).feedback[campaign.number]["sent"] == 1_000
-        postgres_engine.start()  # not on another thread: an engine ends with the thread that started it
+        # not on another thread: an engine ends with the thread that started it
+        postgres_engine.start()
         log = await complete(settings, campaign)
     check(log, campaign, {})

@@ -1,4 +1,6 @@
-"""Expansion by the real worker on a real broker and a real database; what it announces is read by another Kafka client."""
+"""Expansion by the real worker on a real broker and a real database; what it announces is read by
+another Kafka client.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +33,22 @@ from tests.faults.workers import Role, Slot, Worker
 from tests.tables.campaigns.campaign_world import World, make_world
 
 PAGE = 100
-POINTS = ("staged:1", "announced:1", "page-written:1", "begun:2", "before-commit:2", "after-commit:2")  # the later ones are pages
+POINTS = (
+    "staged:1",
+    "announced:1",
+    "page-written:1",
+    "begun:2",
+    "before-commit:2",
+    "after-commit:2",
+)  # the later ones are pages
 
 
 @asynccontextmanager
 async def expanding(settings: Settings, folder: Path, *points: str) -> AsyncIterator[Slot]:
     """A supervised worker; it meets the crash points one after the other."""
-    variables = environment(settings, CAMPAIGNS_PAGE_SIZE=str(PAGE), CAMPAIGNS_MAX_RECIPIENTS="2000")
+    variables = environment(
+        settings, CAMPAIGNS_PAGE_SIZE=str(PAGE), CAMPAIGNS_MAX_RECIPIENTS="2000"
+    )
     worker = Worker("expand", folder / "expand.log", variables, module="agents.worker")
     slot = Slot(Role("expand", list(points)), worker)
     task = asyncio.create_task(slot.supervise())
@@ -61,16 +72,24 @@ class Announced:
 
 def read(settings: Settings) -> Announced:
     topics, found = Topics(settings), Announced()
-    for partition, records in enumerate(raw_kafka.read_all(settings.kafka, topics.name(Name.SENDING), settings.partitions)):
+    for partition, records in enumerate(
+        raw_kafka.read_all(settings.kafka, topics.name(Name.SENDING), settings.partitions)
+    ):
         for record in records:
             heard = decode_sending(record.value or b"")
             assert isinstance(heard, Opened | RowsReady)
-            assert (partition, record.key) == (topics.partition(heard.tenant_id), heard.tenant_id.encode())
+            assert (partition, record.key) == (
+                topics.partition(heard.tenant_id),
+                heard.tenant_id.encode(),
+            )
             if isinstance(heard, Opened):
                 found.opened[heard.number].append(heard)
             else:
                 found.stops[heard.number].append(heard.stop)
-    found.dead = [record.key or b"" for record in raw_kafka.read_all(settings.kafka, topics.name(Name.DEAD_LETTERS), 1)[0]]
+    found.dead = [
+        record.key or b""
+        for record in raw_kafka.read_all(settings.kafka, topics.name(Name.DEAD_LETTERS), 1)[0]
+    ]
     return found
 
 
@@ -78,14 +97,21 @@ class Expansions:
     """Sends what the outbox holds for `expand`, as the relay does, and other records."""
 
     def __init__(self, settings: Settings) -> None:
-        self._producer, self._topics = Producer({"bootstrap.servers": settings.kafka, "linger.ms": 0, "log_level": 0}), Topics(settings)
+        self._producer, self._topics = (
+            Producer({"bootstrap.servers": settings.kafka, "linger.ms": 0, "log_level": 0}),
+            Topics(settings),
+        )
 
     def send(self, value: bytes, key: str) -> None:
-        self._producer.produce(self._topics.name(Name.EXPANSIONS), value, key.encode(), self._topics.partition(key))
+        self._producer.produce(
+            self._topics.name(Name.EXPANSIONS), value, key.encode(), self._topics.partition(key)
+        )
         self._producer.flush(10)
 
     async def relay(self, world: World) -> None:
-        rows = await world.pool.fetch("DELETE FROM outbox WHERE topic = $1 RETURNING key, payload", Name.EXPANSIONS)
+        rows = await world.pool.fetch(
+            "DELETE FROM outbox WHERE topic = $1 RETURNING key, payload", Name.EXPANSIONS
+        )
         for row in rows:
             self.send(row["payload"], row["key"])
 
@@ -100,7 +126,9 @@ async def pool(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
 async def started(world: World, size: int, **more: object) -> tuple[UUID, int]:
     """A running campaign to a new segment of `size` new contacts: its id and number."""
     segment = await world.pool.fetchval(
-        "INSERT INTO segments (tenant_id, name) VALUES ($1, $2) RETURNING id", world.tenant, f"{size} people"
+        "INSERT INTO segments (tenant_id, name) VALUES ($1, $2) RETURNING id",
+        world.tenant,
+        f"{size} people",
     )
     await world.pool.execute(
         "WITH made AS (INSERT INTO contacts (id, tenant_id, email) SELECT gen_random_uuid(), $1, 'u' || n || '@example.com'"
@@ -108,22 +136,36 @@ async def started(world: World, size: int, **more: object) -> tuple[UUID, int]:
         *(world.tenant, segment, size),
     )
     campaign = await world.started(segmentIds=[str(segment)], **more)
-    return campaign, await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
+    return campaign, await world.pool.fetchval(
+        "SELECT number FROM campaigns WHERE id = $1", campaign
+    )
 
 
 async def ordinals(pool: asyncpg.Pool, number: int) -> list[int]:
     bounds = recipient_id(number, 0), recipient_id(number, MAX_ORDINAL + 1)
-    rows = await pool.fetch("SELECT id, contact_id FROM campaign_recipients WHERE id >= $1 AND id < $2 ORDER BY id", *bounds)
+    rows = await pool.fetch(
+        "SELECT id, contact_id FROM campaign_recipients WHERE id >= $1 AND id < $2 ORDER BY id",
+        *bounds,
+    )
     assert len({row["contact_id"] for row in rows}) == len(rows)
     return [ordinal_of(row["id"]) for row in rows]
 
 
 async def announced(settings: Settings, sizes: dict[int, int], within: float = 60) -> Announced:
-    """Everything on the topics, once the last page of each of these campaigns (number -> size) is announced."""
+    """Everything on the topics, once the last page of each of these campaigns (number -> size) is
+    announced.
+    """
 
     async def ask() -> Announced | None:
         found = await asyncio.to_thread(read, settings)
-        return found if all(found.opened[n] and (not size or size in found.stops[n]) for n, size in sizes.items()) else None
+        return (
+            found
+            if all(
+                found.opened[n] and (not size or size in found.stops[n])
+                for n, size in sizes.items()
+            )
+            else None
+        )
 
     found = await eventually(ask, within)
     assert found is not None
@@ -139,7 +181,12 @@ async def test_every_campaign_is_expanded_once_although_the_worker_is_killed_at_
 ) -> None:
     acme, beta = await make_world(pool, settings, "acme"), await make_world(pool, settings, "beta")
     limits = {"messagesPerHour": 500, "messagesPerDay": 5000}
-    made = [await started(acme, 950, throttleConfig=limits), await started(beta, 1000), await started(acme, 1), await started(beta, 430)]
+    made = [
+        await started(acme, 950, throttleConfig=limits),
+        await started(beta, 1000),
+        await started(acme, 1),
+        await started(beta, 430),
+    ]
     sizes = dict(zip((number for _, number in made), (950, 1000, 1, 430), strict=True))
     expansions = Expansions(settings)
     async with expanding(settings, tmp_path, *POINTS) as slot:
@@ -152,20 +199,33 @@ async def test_every_campaign_is_expanded_once_although_the_worker_is_killed_at_
         assert found.stops[number] == pages(size)
         assert await ordinals(pool, number) == list(range(size))
     assert found.opened[made[0][1]][0].limits == Limits(per_hour=500, per_day=5000)
-    events = [data["totalRecipients"] for kind, data in await acme.events() if kind == "campaign.started"]
+    events = [
+        data["totalRecipients"] for kind, data in await acme.events() if kind == "campaign.started"
+    ]
     assert sorted(events) == sorted(sizes.values())
     assert await pool.fetchval("SELECT count(*) FROM pg_class WHERE relname ~ '^stage_'") == 0
     assert not found.dead
 
 
-async def test_unusable_records_are_put_aside_and_repeats_change_nothing(settings: Settings, pool: asyncpg.Pool, tmp_path: Path) -> None:
+async def test_unusable_records_are_put_aside_and_repeats_change_nothing(
+    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
     world, expansions = await make_world(pool, settings), Expansions(settings)
     campaign, number = await started(world, 150)
     stage = Stage(tenant_id="acme", campaign_id=str(campaign), number=number, correlation_id="c")
     late = Page(tenant_id="acme", campaign_id=str(campaign), number=number, total=150, start=100)
     foreign = Stage(tenant_id="acme", campaign_id=str(uuid4()), number=number, correlation_id="c")
     async with expanding(settings, tmp_path):
-        for value in (b"", b"{", b'{"type":"stage"}', b'{"type":"reset"}', encode(foreign), encode(stage), encode(stage), encode(late)):
+        for value in (
+            b"",
+            b"{",
+            b'{"type":"stage"}',
+            b'{"type":"reset"}',
+            encode(foreign),
+            encode(stage),
+            encode(stage),
+            encode(late),
+        ):
             expansions.send(value, str(campaign))
         await eventually(lambda: _dead(settings, 4), within=60)
         await eventually(lambda: _heard(settings, number, 5), within=30)
@@ -184,7 +244,9 @@ async def _heard(settings: Settings, number: int, count: int) -> bool:
     return len((await asyncio.to_thread(read, settings)).stops[number]) >= count
 
 
-async def test_what_cannot_be_sent_says_why_and_holds_up_nobody(settings: Settings, pool: asyncpg.Pool, tmp_path: Path) -> None:
+async def test_what_cannot_be_sent_says_why_and_holds_up_nobody(
+    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
     world, expansions = await make_world(pool, settings), Expansions(settings)
     large, large_number = await started(world, 2001)
     empty, empty_number = await started(world, 0)
@@ -197,9 +259,19 @@ async def test_what_cannot_be_sent_says_why_and_holds_up_nobody(settings: Settin
         found = await announced(settings, {empty_number: 0, last_number: 20})
         await eventually(lambda: _statuses(pool, large, broken))
     assert (found.opened[empty_number][0].total, found.opened[empty_number][0].spans) == (0, ())
-    reasons = [await pool.fetchval("SELECT status_reason FROM campaigns WHERE id = $1", it) for it in (large, broken, empty, last)]
-    assert reasons == ["recipient-limit: 2,001 recipients, the limit is 2,000", "expansion-failed: UndefinedColumnError 42703", None, None]
-    assert {large_number, broken_number}.isdisjoint(number for number, plans in found.opened.items() if plans)
+    reasons = [
+        await pool.fetchval("SELECT status_reason FROM campaigns WHERE id = $1", it)
+        for it in (large, broken, empty, last)
+    ]
+    assert reasons == [
+        "recipient-limit: 2,001 recipients, the limit is 2,000",
+        "expansion-failed: UndefinedColumnError 42703",
+        None,
+        None,
+    ]
+    assert {large_number, broken_number}.isdisjoint(
+        number for number, plans in found.opened.items() if plans
+    )
 
 
 async def test_a_page_that_always_exceeds_its_time_ends_its_campaign_and_holds_up_nobody(
@@ -223,7 +295,10 @@ async def test_a_page_that_always_exceeds_its_time_ends_its_campaign_and_holds_u
         await eventually(lambda: _statuses(pool, slow), within=30)
         await eventually(lambda: _has_no_stage(pool, slow_number))
         assert slot.role.met.total() == 0
-    assert await pool.fetchval("SELECT status_reason FROM campaigns WHERE id = $1", slow) == "expansion-failed: QueryCanceledError 57014"
+    assert (
+        await pool.fetchval("SELECT status_reason FROM campaigns WHERE id = $1", slow)
+        == "expansion-failed: QueryCanceledError 57014"
+    )
     assert await ordinals(pool, slow_number) == list(range(3 * PAGE))
     assert found.stops[last_number] == pages(250)
     assert (tmp_path / "expand.log").read_text().count("an audience cannot be made") == 1
@@ -238,7 +313,9 @@ async def _statuses(pool: asyncpg.Pool, *campaigns: UUID) -> bool:
     return int(await pool.fetchval(cancelled, campaigns)) == len(campaigns)
 
 
-async def test_a_campaign_cancelled_meanwhile_gets_no_more_pages(settings: Settings, pool: asyncpg.Pool, tmp_path: Path) -> None:
+async def test_a_campaign_cancelled_meanwhile_gets_no_more_pages(
+    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
     world, expansions = await make_world(pool, settings), Expansions(settings)
     campaign, number = await started(world, 1000)
     async with expanding(settings, tmp_path):
@@ -264,10 +341,23 @@ async def _has_no_stage(pool: asyncpg.Pool, number: int) -> bool:
 
 @pytest.mark.parametrize(
     "change",
-    [{"number": 0}, {"number": 2**47}, {"campaign_id": "7"}, {"start": -1}, {"start": 200}, {"total": MAX_ORDINAL + 2}],
+    [
+        {"number": 0},
+        {"number": 2**47},
+        {"campaign_id": "7"},
+        {"start": -1},
+        {"start": 200},
+        {"total": MAX_ORDINAL + 2},
+    ],
 )
 def test_a_record_out_of_range_is_not_ours(change: dict[str, object]) -> None:
-    fields = {"tenant_id": "acme", "campaign_id": str(uuid4()), "number": 1, "total": 200, "start": 100}
+    fields = {
+        "tenant_id": "acme",
+        "campaign_id": str(uuid4()),
+        "number": 1,
+        "total": 200,
+        "start": 100,
+    }
     assert parse(encode(Page(**fields))) == Page(**fields)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r".+"):
         parse(encode(Page(**fields | change)))  # type: ignore[arg-type]
@@ -275,5 +365,7 @@ def test_a_record_out_of_range_is_not_ours(change: dict[str, object]) -> None:
 
 def test_pages_follow_each_other_to_the_end() -> None:
     page = Page(tenant_id="acme", campaign_id=str(uuid4()), number=1, total=200, start=0)
-    assert following(page, 100) == Page(tenant_id="acme", campaign_id=page.campaign_id, number=1, total=200, start=100)
+    assert following(page, 100) == Page(
+        tenant_id="acme", campaign_id=page.campaign_id, number=1, total=200, start=100
+    )
     assert following(page, 200) is None

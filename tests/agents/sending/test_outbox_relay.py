@@ -1,4 +1,6 @@
-"""What a transaction left in the outbox reaches Kafka, in order, at least once, with an id that every repeat shares."""
+"""What a transaction left in the outbox reaches Kafka, in order, at least once, with an id that
+every repeat shares.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,10 @@ async def fill(pool: asyncpg.Pool, campaigns: int, each: int) -> dict[str, list[
     """Campaign -> ids of its events, in order, in transactions that interleave."""
     ids = {str(uuid4()): [str(uuid4()) for _ in range(each)] for _ in range(campaigns)}
     for n in range(each):
-        rows = [Outgoing(Name.EVENTS, key, "campaign.updated", UUID(mine[n]), b'{"n":%d}' % n) for key, mine in ids.items()]
+        rows = [
+            Outgoing(Name.EVENTS, key, "campaign.updated", UUID(mine[n]), b'{"n":%d}' % n)
+            for key, mine in ids.items()
+        ]
         async with pool.acquire() as connection, connection.transaction():
             await append(connection, rows)
     return ids
@@ -67,17 +72,36 @@ async def test_a_started_campaign_reaches_the_engine_at_once_and_in_the_right_pa
         await eventually(lambda: is_empty(pool))
         assert loop.time() - before < 2  # woken by the notification
     topics = Topics(settings)
-    events, sending, expansions = (read(settings, name) for name in (Name.EVENTS, Name.SENDING, Name.EXPANSIONS))
-    assert [record.headers["type"] for record in events] == ["campaign.created", "campaign.paused", "campaign.resumed"]
-    assert {(record.partition, record.key) for record in events} == {(topics.partition(str(campaign_id)), str(campaign_id))}
+    events, sending, expansions = (
+        read(settings, name) for name in (Name.EVENTS, Name.SENDING, Name.EXPANSIONS)
+    )
+    assert [record.headers["type"] for record in events] == [
+        "campaign.created",
+        "campaign.paused",
+        "campaign.resumed",
+    ]
+    assert {(record.partition, record.key) for record in events} == {
+        (topics.partition(str(campaign_id)), str(campaign_id))
+    }
     assert {record.value["tenantId"] for record in events} == {"acme"}
     assert [record.value["type"] for record in sending] == ["paused", "resumed"]
-    assert {(record.partition, record.key) for record in sending} == {(topics.partition("acme"), "acme")}
+    assert {(record.partition, record.key) for record in sending} == {
+        (topics.partition("acme"), "acme")
+    }
     assert [record.value["type"] for record in expansions] == ["stage"]
 
 
-async def test_kill_9_at_every_point_loses_nothing_and_keeps_ids_and_order(settings: Settings, pool: asyncpg.Pool, tmp_path: Path) -> None:
-    async with process(settings, "relay", tmp_path, "outbox:before-commit:1", "outbox:published:1", "outbox:published:2") as slot:
+async def test_kill_9_at_every_point_loses_nothing_and_keeps_ids_and_order(
+    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
+    async with process(
+        settings,
+        "relay",
+        tmp_path,
+        "outbox:before-commit:1",
+        "outbox:published:1",
+        "outbox:published:2",
+    ) as slot:
         written: dict[str, list[str]] = {}
         for _ in range(4):
             written |= await fill(pool, campaigns=10, each=10)
@@ -85,23 +109,32 @@ async def test_kill_9_at_every_point_loses_nothing_and_keeps_ids_and_order(setti
     assert slot.role.met.total() == 3
     records = read(settings, Name.EVENTS)
     assert firsts(records) == written
-    assert len(records) > sum(map(len, written.values()))  # killed between Kafka's commit and SQL's: written twice, with the same ids
+    assert len(records) > sum(
+        map(len, written.values())
+    )  # killed between Kafka's commit and SQL's: written twice, with the same ids
 
 
 async def test_of_two_relays_one_works_and_the_other_takes_over_from_a_frozen_one(
     settings: Settings, pool: asyncpg.Pool, tmp_path: Path
 ) -> None:
-    # frozen with its records committed in Kafka and not in SQL; it wakes up after another one has written more
-    first = await control_worker(settings, "relay", tmp_path, name="first").start(CAMPAIGNS_CRASH="outbox:published:1:stop")
+    # frozen with its records committed in Kafka and not in SQL; it wakes up after another one has
+    # written more
+    first = await control_worker(settings, "relay", tmp_path, name="first").start(
+        CAMPAIGNS_CRASH="outbox:published:1:stop"
+    )
     try:
         written = await fill(pool, campaigns=5, each=10)
         await eventually(first.is_frozen, within=120)
         async with process(settings, "relay", tmp_path, name="second"):
-            await eventually(lambda: has_said(tmp_path, "second", "is the outbox relay"), within=120)
+            await eventually(
+                lambda: has_said(tmp_path, "second", "is the outbox relay"), within=120
+            )
             written |= await fill(pool, campaigns=5, each=10)
             await eventually(lambda: is_empty(pool), within=120)
             first.signal(signal.SIGCONT)
-            await eventually(lambda: has_said(tmp_path, "first", "waits for a dependency"), within=120)
+            await eventually(
+                lambda: has_said(tmp_path, "first", "waits for a dependency"), within=120
+            )
             written |= await fill(pool, campaigns=5, each=10)
             await eventually(lambda: is_empty(pool), within=120)
     finally:

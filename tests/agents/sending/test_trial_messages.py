@@ -1,4 +1,6 @@
-"""Test messages on a real broker: they arrive whole, a killed relay repeats them under the same id, and nobody counts them."""
+"""Test messages on a real broker: they arrive whole, a killed relay repeats them under the same id,
+and nobody counts them.
+"""
 
 from __future__ import annotations
 
@@ -38,13 +40,25 @@ IDS, OTHERS = MessageIds([b"0123456789abcdef"]), MessageIds([b"fedcba9876543210"
 
 
 def record(message_id: str) -> ConsumerRecord[bytes, bytes]:
-    event = {"type": "opened", "messageId": message_id, "tenantId": "acme", "timestamp": "2026-11-24T11:59:58.250Z"}
-    return ConsumerRecord("pipeline.events.v1", 0, 0, 1_000, 0, None, json.dumps(event).encode(), None, 0, 1, ())
+    event = {
+        "type": "opened",
+        "messageId": message_id,
+        "tenantId": "acme",
+        "timestamp": "2026-11-24T11:59:58.250Z",
+    }
+    return ConsumerRecord(
+        "pipeline.events.v1", 0, 0, 1_000, 0, None, json.dumps(event).encode(), None, 0, 1, ()
+    )
 
 
 def test_what_is_reported_of_a_test_is_dropped_unless_it_is_forged() -> None:
     piles, before = dict[str, Pile](), metrics.OF_TESTS._value.get()
-    ids = [IDS.make(0, 7, "acme", 0), IDS.make(0, 70_000, "acme", 0), OTHERS.make(0, 7, "acme", 0), IDS.make(0, 7, "globex", 0)]
+    ids = [
+        IDS.make(0, 7, "acme", 0),
+        IDS.make(0, 70_000, "acme", 0),
+        OTHERS.make(0, 7, "acme", 0),
+        IDS.make(0, 7, "globex", 0),
+    ]
     refused = sort(map(record, ids), IDS, time.time(), piles)
     assert piles == {}
     assert [code for _, _, code in refused] == ["id-forged", "id-forged"]
@@ -65,7 +79,9 @@ async def pool(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
 async def content(world: World, campaign_id: UUID) -> Content:
     number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign_id)
     async with world.pool.acquire() as connection:
-        found = await load(connection, world.tenant, number, "https://mail.example", is_tracked=False)
+        found = await load(
+            connection, world.tenant, number, "https://mail.example", is_tracked=False
+        )
     assert found is not None
     return found
 
@@ -74,10 +90,16 @@ async def test_a_test_arrives_whole_and_once_more_after_a_kill_and_nothing_count
     settings: Settings, pool: asyncpg.Pool, tmp_path: Path
 ) -> None:
     world, topics, at = await make_world(pool, settings), Topics(settings), datetime.now(UTC)
-    await pool.execute("UPDATE templates SET content = $1", {"subject": "s", "text": "{{ firstName }}" + "x" * 190_000})
+    await pool.execute(
+        "UPDATE templates SET content = $1",
+        {"subject": "s", "text": "{{ firstName }}" + "x" * 190_000},
+    )
     said = await content(world, await world.created())
     people, somebody = [f"u{n}@example.com" for n in range(10)], (world.user, {"firstName": "Ana"})
-    ids, options = MessageIds.of(settings), dict[str, Any]({"epoch": settings.key_epoch, "at": rfc3339(at)})
+    ids, options = (
+        MessageIds.of(settings),
+        dict[str, Any]({"epoch": settings.key_epoch, "at": rfc3339(at)}),
+    )
     made = messages(said, [None], people, somebody, ids=ids, draw=secrets.randbelow, **options)
     async with pool.acquire() as connection, connection.transaction():
         await send_tests(connection, world.tenant, made, at)
@@ -94,7 +116,9 @@ async def test_a_test_arrives_whole_and_once_more_after_a_kill_and_nothing_count
         assert (record.value["messageId"], record.value["to"]) == (one.message_id, one.to)
         assert record.value["content"] == {"subject": "[Test] s", "text": "Ana" + "x" * 190_000}
     before = metrics.OF_TESTS._value.get()
-    simulator = Simulator(None, settings, Behaviour(delivery=0, opening=0, clicking=0, opens=1), tmp_path)
+    simulator = Simulator(
+        None, settings, Behaviour(delivery=0, opening=0, clicking=0, opens=1), tmp_path
+    )
     async with simulator, Ingest(None, settings):
         await eventually(lambda: is_read(settings, "campaigns-simulate"), 30)
         await eventually(lambda: simulator.pending == 0, 30)

@@ -36,15 +36,25 @@ async def feed_stats(
         skipped=dict(skipped or {}),
         variants=dict(variants or {}),
     )
-    await _send(settings, Name.STATS, shard_key(number, 0), encode_stats(value), topics.shard_partition(number, 0))
+    await _send(
+        settings,
+        Name.STATS,
+        shard_key(number, 0),
+        encode_stats(value),
+        topics.shard_partition(number, 0),
+    )
 
 
 async def feed_sending(settings: Settings, campaigns: Mapping[int, CampaignSending]) -> None:
     """The throttle's row of the tenant acme."""
     row = TenantSending(campaigns=dict(campaigns))
-    await _send(settings, Name.CONTROL_STATE, b"sending\0" + msgspec.json.encode("acme"), encode(row), 0)
+    await _send(
+        settings, Name.CONTROL_STATE, b"sending\0" + msgspec.json.encode("acme"), encode(row), 0
+    )
 
 
 async def _send(settings: Settings, topic: Name, key: bytes, value: bytes, partition: int) -> None:
     async with AIOKafkaProducer(bootstrap_servers=settings.kafka) as producer:
-        await producer.send_and_wait(Topics(settings).name(topic), value, key=key, partition=partition)
+        await producer.send_and_wait(
+            Topics(settings).name(topic), value, key=key, partition=partition
+        )

@@ -1,4 +1,6 @@
-"""Every verb in every status, through REST and as a Kafka command: the status of the rules, one event, one line, or 409 and nothing."""
+"""Every verb in every status, through REST and as a Kafka command: the status of the rules, one
+event, one line, or 409 and nothing.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ from tests.tables.campaigns.test_lifecycle import TABLE
 
 SOON = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 AB_TEST = {
-    "variants": [{"variantId": letter, "name": letter, "subject": letter, "weight": 50} for letter in "AB"],
+    "variants": [
+        {"variantId": letter, "name": letter, "subject": letter, "weight": 50} for letter in "AB"
+    ],
     "winnerCriteria": "open_rate",
     "testDurationHours": 4,
     "testSamplePercent": 20,
@@ -37,7 +41,8 @@ BODIES: dict[Verb, dict[str, Any]] = {
     Verb.WINNER: {"variantId": "A"},
 }
 PATHS = {Verb.AB_TEST: "ab-test", Verb.WINNER: "ab-test/winner"}
-# What is published, in this order; one event for each change of the row. A triggered campaign has started when it starts.
+# What is published, in this order; one event for each change of the row. A triggered campaign has
+# started when it starts.
 EVENTS = {
     Verb.UPDATE: ["updated"],
     Verb.SCHEDULE: ["scheduled"],
@@ -59,7 +64,9 @@ WAYS = {
 NEEDS_A_TEST = (
     Verb.AB_TEST,
     Verb.WINNER,
-)  # whether a test may be made or decided is its own rules' matter, tests/tables/campaigns/test_ab_tests.py
+    # whether a test may be made or decided is its own rules' matter,
+    # tests/tables/campaigns/test_ab_tests.py
+)
 
 
 @dataclass(frozen=True)
@@ -73,27 +80,43 @@ class Seen:
 
 
 async def bring(world: World, status: Status) -> UUID:
-    """A triggered campaign in this status: it starts and is open at once, and every verb makes sense for it."""
+    """A triggered campaign in this status: it starts and is open at once, and every verb makes
+    sense for it.
+    """
     campaign_id = await world.created(type="triggered")
     for verb in WAYS[status]:
         await world.do(verb, campaign_id, BODIES.get(verb))
     if status is Status.COMPLETED:
         async with world.pool.acquire() as connection:
-            await milestones.finished(connection, world.tenant, campaign_id, sent=0, skipped=0, at=datetime.now(UTC))
+            await milestones.finished(
+                connection, world.tenant, campaign_id, sent=0, skipped=0, at=datetime.now(UTC)
+            )
     return campaign_id
 
 
 async def seen(world: World, campaign_id: UUID) -> Seen:
-    row = await world.pool.fetchrow("SELECT status, version, deleted_at FROM campaigns WHERE id = $1", campaign_id)
+    row = await world.pool.fetchrow(
+        "SELECT status, version, deleted_at FROM campaigns WHERE id = $1", campaign_id
+    )
     assert row is not None
-    kinds = (kind.removeprefix("campaign.") for kind, data in await world.events() if data["campaignId"] == str(campaign_id))
+    kinds = (
+        kind.removeprefix("campaign.")
+        for kind, data in await world.events()
+        if data["campaignId"] == str(campaign_id)
+    )
     return Seen(row["status"], row["version"], row["deleted_at"] is not None, tuple(kinds))
 
 
 def command(world: World, verb: Verb, campaign_id: UUID) -> Command:
     """As it is read from Kafka."""
     data = {**BODIES.get(verb, {}), "campaignId": str(campaign_id)}
-    envelope = {"version": "1.0", "source": "crm", "tenantId": world.tenant, "correlationId": str(uuid4()), "data": data}
+    envelope = {
+        "version": "1.0",
+        "source": "crm",
+        "tenantId": world.tenant,
+        "correlationId": str(uuid4()),
+        "data": data,
+    }
     parsed = parse(msgspec.json.encode(envelope), f"campaign.{verb}")
     assert isinstance(parsed, Command)
     return parsed
@@ -114,7 +137,13 @@ async def by_rest(rest: Rest, verb: Verb, campaign_id: UUID) -> tuple[int, str]:
 
 async def by_kafka(rest: Rest, verb: Verb, campaign_id: UUID) -> tuple[int, str]:
     world = rest.world
-    answer: Answer = await run(world.pool, world.settings, command(world, verb, campaign_id), scope="command", key=str(uuid4()))
+    answer: Answer = await run(
+        world.pool,
+        world.settings,
+        command(world, verb, campaign_id),
+        scope="command",
+        key=str(uuid4()),
+    )
     return answer.status, answer.refusal.detail if answer.refusal else ""
 
 
@@ -140,15 +169,27 @@ async def test_every_verb_in_every_status_does_what_the_table_says_or_nothing(
         elif verb in NEEDS_A_TEST:
             assert (answered, after, moves) == (422, before, []), (verb, detail)
         else:
-            published = [*(["cancelled"] if target is not status and verb is Verb.DELETE else []), *EVENTS[verb]]
+            published = [
+                *(["cancelled"] if target is not status and verb is Verb.DELETE else []),
+                *EVENTS[verb],
+            ]
             assert answered == {Verb.DELETE: 204, Verb.TRIGGER: 202}.get(verb, 200), (verb, detail)
-            assert after == Seen(target, before.version + len(published), verb is Verb.DELETE, (*before.events, *published)), verb
+            assert after == Seen(
+                target,
+                before.version + len(published),
+                verb is Verb.DELETE,
+                (*before.events, *published),
+            ), verb
             assert moves == ([(str(status), str(target))] if target is not status else []), verb
-        await rest.world.pool.execute("UPDATE campaigns SET status = 'cancelled'")  # room for the next five
+        await rest.world.pool.execute(
+            "UPDATE campaigns SET status = 'cancelled'"
+        )  # room for the next five
 
 
 @pytest.mark.parametrize("status", list(Status))
-async def test_a_change_that_is_not_committed_leaves_neither_row_nor_event(rest: Rest, status: Status) -> None:
+async def test_a_change_that_is_not_committed_leaves_neither_row_nor_event(
+    rest: Rest, status: Status
+) -> None:
     world = rest.world
     for verb in VERBS:
         campaign_id = await bring(world, status)
@@ -156,7 +197,13 @@ async def test_a_change_that_is_not_committed_leaves_neither_row_nor_event(rest:
         async with world.pool.acquire() as connection:
             transaction = connection.transaction()
             await transaction.start()
-            await execute(connection, world.settings, command(world, verb, campaign_id), scope="command", key="k")
+            await execute(
+                connection,
+                world.settings,
+                command(world, verb, campaign_id),
+                scope="command",
+                key="k",
+            )
             await transaction.rollback()
         assert (await seen(world, campaign_id), await world.outbox()) == before, verb
         await world.pool.execute("UPDATE campaigns SET status = 'cancelled'")
@@ -164,7 +211,11 @@ async def test_a_change_that_is_not_committed_leaves_neither_row_nor_event(rest:
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     """(fromStatus, toStatus) of the lines that say so."""
-    lines = [vars(record) for record in caplog.records if record.message == "[LIFECYCLE] campaign status changed"]
+    lines = [
+        vars(record)
+        for record in caplog.records
+        if record.message == "[LIFECYCLE] campaign status changed"
+    ]
     assert all(line["tenantId"] and line["correlationId"] and line["campaignId"] for line in lines)
     return [(line["fromStatus"], line["toStatus"]) for line in lines]
 

@@ -17,19 +17,40 @@ from tests.api.campaigns.test_routes import problem
 from tests.api.world import JSON, Rest
 from tests.tables.audience.audience_world import Directory
 
-HTML = '<p>Hi {{ firstName }}</p><a href="https://a.example">x</a><a href="{{ unsubscribeUrl }}">u</a>'
-SETTINGS = {"fromName": "Acme", "fromEmail": "news@acme.example", "trackOpens": True, "trackClicks": True}
-VARIANTS = [{"variantId": "A", "name": "short", "subject": "Short", "weight": 50}, {"variantId": "B", "name": "long", "weight": 50}]
-TEST = {"variants": VARIANTS, "winnerCriteria": "open_rate", "testDurationHours": 4, "testSamplePercent": 20}
+HTML = (
+    '<p>Hi {{ firstName }}</p><a href="https://a.example">x</a><a href="{{ unsubscribeUrl }}">u</a>'
+)
+SETTINGS = {
+    "fromName": "Acme",
+    "fromEmail": "news@acme.example",
+    "trackOpens": True,
+    "trackClicks": True,
+}
+VARIANTS = [
+    {"variantId": "A", "name": "short", "subject": "Short", "weight": 50},
+    {"variantId": "B", "name": "long", "weight": 50},
+]
+TEST = {
+    "variants": VARIANTS,
+    "winnerCriteria": "open_rate",
+    "testDurationHours": 4,
+    "testSamplePercent": 20,
+}
 
 
 async def template(rest: Rest, channel: str = "email", **content: str) -> str:
     async with rest.world.pool.acquire() as connection:
-        return str((await create_template(connection, rest.world.tenant, str(uuid4()), channel, content)).id)
+        return str(
+            (
+                await create_template(connection, rest.world.tenant, str(uuid4()), channel, content)
+            ).id
+        )
 
 
 async def contact(rest: Rest, **fields: Any) -> str:
-    answer = await rest.admin.post("/contacts", json={"email": f"{uuid4().hex}@example.com", **fields})
+    answer = await rest.admin.post(
+        "/contacts", json={"email": f"{uuid4().hex}@example.com", **fields}
+    )
     assert answer.status_code == 201, answer.text
     return str(answer.json()["data"]["id"])
 
@@ -40,15 +61,22 @@ async def email(rest: Rest, **more: Any) -> str:
 
 
 async def tests_sent(rest: Rest) -> list[Message]:
-    rows = await rest.world.pool.fetch("SELECT key, payload FROM outbox WHERE topic = 'pipeline.messages.v1' ORDER BY seq")
+    rows = await rest.world.pool.fetch(
+        "SELECT key, payload FROM outbox WHERE topic = 'pipeline.messages.v1' ORDER BY seq"
+    )
     made = [decode_message(row["payload"]) for row in rows]
     assert [row["key"] for row in rows] == [message.message_id for message in made]
     return made
 
 
 async def test_a_preview_shows_what_the_contact_would_get(rest: Rest) -> None:
-    campaign, somebody = await email(rest), await contact(rest, firstName="<Ana>", email="Ana@Example.com")
-    answer = await rest.of["viewer"].post(f"/campaigns/{campaign}/preview", json={"contactId": somebody})
+    campaign, somebody = (
+        await email(rest),
+        await contact(rest, firstName="<Ana>", email="Ana@Example.com"),
+    )
+    answer = await rest.of["viewer"].post(
+        f"/campaigns/{campaign}/preview", json={"contactId": somebody}
+    )
     assert answer.status_code == 200, answer.text
     found = answer.json()["data"]
     assert {name: found[name] for name in ("campaignId", "contactId", "channel", "to")} == {
@@ -60,10 +88,19 @@ async def test_a_preview_shows_what_the_contact_would_get(rest: Rest) -> None:
     [one] = found["variants"]
     unsubscribe = one["headers"]["List-Unsubscribe"].strip("<>")
     assert one["content"]["subject"] == "<Ana>, hello"
-    assert one["content"]["html"] == f'<p>Hi &lt;Ana&gt;</p><a href="https://a.example">x</a><a href="{unsubscribe}">u</a>'
-    assert (one["variantId"], one["from"], one["options"]) == (None, {"name": "Acme", "email": "news@acme.example"}, None)
+    assert (
+        one["content"]["html"]
+        == f'<p>Hi &lt;Ana&gt;</p><a href="https://a.example">x</a><a href="{unsubscribe}">u</a>'
+    )
+    assert (one["variantId"], one["from"], one["options"]) == (
+        None,
+        {"name": "Acme", "email": "news@acme.example"},
+        None,
+    )
     assert one["headers"]["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    assert one["hints"]["bytes"] > len(one["content"]["html"])  # the pixel and the tracked link count
+    assert one["hints"]["bytes"] > len(
+        one["content"]["html"]
+    )  # the pixel and the tracked link count
     page = await rest.nobody.post("http://api/u/" + unsubscribe.rpartition("/")[2])
     assert page.status_code == 200
     assert "was a test" in page.text
@@ -71,42 +108,86 @@ async def test_a_preview_shows_what_the_contact_would_get(rest: Rest) -> None:
 
 async def test_a_preview_has_every_variant_of_a_test(rest: Rest) -> None:
     campaign = await email(rest, abTestConfig=TEST)
-    answer = await rest.admin.post(f"/campaigns/{campaign}/preview", json={"contact": {"firstName": "Ana"}})
+    answer = await rest.admin.post(
+        f"/campaigns/{campaign}/preview", json={"contact": {"firstName": "Ana"}}
+    )
     found = answer.json()["data"]
-    assert [(one["variantId"], one["content"]["subject"]) for one in found["variants"]] == [("A", "Short"), ("B", "Ana, hello")]
+    assert [(one["variantId"], one["content"]["subject"]) for one in found["variants"]] == [
+        ("A", "Short"),
+        ("B", "Ana, hello"),
+    ]
     assert (found["contactId"], found["to"]) == (None, None)
 
 
-async def test_a_preview_that_cannot_be_rendered_names_variant_part_line_and_variable(rest: Rest) -> None:
+async def test_a_preview_that_cannot_be_rendered_names_variant_part_line_and_variable(
+    rest: Rest,
+) -> None:
     campaign, nobody = await email(rest, abTestConfig=TEST), await contact(rest)
-    found = problem(await rest.admin.post(f"/campaigns/{campaign}/preview", json={"contactId": nobody}), 422)
+    found = problem(
+        await rest.admin.post(f"/campaigns/{campaign}/preview", json={"contactId": nobody}), 422
+    )
     assert found["errors"] == [
-        {"field": "variants.A.content.html", "message": "variant A: html, line 1: `firstName` is undefined"},
-        {"field": "variants.B.content.subject", "message": "variant B: subject, line 1: `firstName` is undefined"},
+        {
+            "field": "variants.A.content.html",
+            "message": "variant A: html, line 1: `firstName` is undefined",
+        },
+        {
+            "field": "variants.B.content.subject",
+            "message": "variant B: subject, line 1: `firstName` is undefined",
+        },
     ]
     broken = await template(rest, subject="s", text="a\n{% if %}")
     campaign = (await rest.draft(templateId=broken))["id"]
-    found = problem(await rest.admin.post(f"/campaigns/{campaign}/preview", json={"contactId": nobody}), 422)
+    found = problem(
+        await rest.admin.post(f"/campaigns/{campaign}/preview", json={"contactId": nobody}), 422
+    )
     assert "text, line 2" in str(found["detail"])
     bare = (await rest.draft(templateId=None))["id"]
-    found = problem(await rest.admin.post(f"/campaigns/{bare}/preview", json={"contactId": nobody}), 422)
-    assert found["errors"] == [{"field": "templateId", "message": "is needed: there is no template"}]
+    found = problem(
+        await rest.admin.post(f"/campaigns/{bare}/preview", json={"contactId": nobody}), 422
+    )
+    assert found["errors"] == [
+        {"field": "templateId", "message": "is needed: there is no template"}
+    ]
 
 
 async def test_a_preview_is_for_contacts_of_the_tenant_only(rest: Rest) -> None:
     campaign = await email(rest)
-    foreign = (await rest.stranger.post("/contacts", json={"email": "far@example.com"})).json()["data"]["id"]
+    foreign = (await rest.stranger.post("/contacts", json={"email": "far@example.com"})).json()[
+        "data"
+    ]["id"]
     for unknown in (foreign, str(uuid4())):
-        problem(await rest.admin.post(f"/campaigns/{campaign}/preview", json={"contactId": unknown}), 404)
+        problem(
+            await rest.admin.post(f"/campaigns/{campaign}/preview", json={"contactId": unknown}),
+            404,
+        )
         found = problem(
-            await rest.admin.post(f"/campaigns/{campaign}/test-send", json={"addresses": ["a@b.example"], "contactId": unknown}), 422
+            await rest.admin.post(
+                f"/campaigns/{campaign}/test-send",
+                json={"addresses": ["a@b.example"], "contactId": unknown},
+            ),
+            422,
         )
         assert found["errors"][0]["field"] == "contactId"  # type: ignore[index]
-    for path, body in (("preview", {"contact": {}}), ("audience", None), ("test-send", {"addresses": ["a@b.example"]})):
+    for path, body in (
+        ("preview", {"contact": {}}),
+        ("audience", None),
+        ("test-send", {"addresses": ["a@b.example"]}),
+    ):
         problem(await rest.stranger.post(f"/campaigns/{campaign}/{path}", json=body), 404)
         problem(await rest.nobody.post(f"/campaigns/{campaign}/{path}", json=body), 401)
-    problem(await rest.of["editor"].post(f"/campaigns/{campaign}/test-send", json={"addresses": ["a@b.example"]}), 403)
-    wrong: list[dict[str, Any]] = [{}, {"contactId": foreign, "contact": {}}, {"contactId": "x"}, {"contact": {"nickname": "x"}}]
+    problem(
+        await rest.of["editor"].post(
+            f"/campaigns/{campaign}/test-send", json={"addresses": ["a@b.example"]}
+        ),
+        403,
+    )
+    wrong: list[dict[str, Any]] = [
+        {},
+        {"contactId": foreign, "contact": {}},
+        {"contactId": "x"},
+        {"contact": {"nickname": "x"}},
+    ]
     for given in wrong:
         problem(await rest.admin.post(f"/campaigns/{campaign}/preview", json=given), 422)
 
@@ -120,19 +201,33 @@ async def test_an_sms_says_how_many_segments_it_takes_with_its_tracked_link(rest
     [one] = found["variants"]
     assert found["to"] == "+4930123456"
     assert one["content"]["text"].endswith("https://a.example")
-    assert one["hints"] | {"encoding": "UCS-2", "segments": 3, "maxSegments": 1, "isTooLong": True} == one["hints"]
-    assert (one["from"], one["options"], one["headers"]) == ({"senderId": "Acme"}, {"maxSegments": 1}, None)
+    assert (
+        one["hints"] | {"encoding": "UCS-2", "segments": 3, "maxSegments": 1, "isTooLong": True}
+        == one["hints"]
+    )
+    assert (one["from"], one["options"], one["headers"]) == (
+        {"senderId": "Acme"},
+        {"maxSegments": 1},
+        None,
+    )
 
 
 async def test_an_audience_is_counted_without_being_made(rest: Rest) -> None:
     world = rest.world
-    await Directory(world).add(world.segment, "a@example.com", "a@example.com", "b@example.com", None)
+    await Directory(world).add(
+        world.segment, "a@example.com", "a@example.com", "b@example.com", None
+    )
     async with world.pool.acquire() as connection:
         await suppress(connection, world.tenant, "email", address="b@example.com")
     expected = {
         "total": 1,
         "inSegments": 4,
-        "excluded": {"excluded-segment": 0, "suppressed": 1, "no-address": 1, "duplicate-address": 1},
+        "excluded": {
+            "excluded-segment": 0,
+            "suppressed": 1,
+            "no-address": 1,
+            "duplicate-address": 1,
+        },
         "limit": 1_000_000,
         "isOverLimit": False,
         "segments": None,
@@ -142,7 +237,12 @@ async def test_an_audience_is_counted_without_being_made(rest: Rest) -> None:
     assert (answer.status_code, answer.json()["data"]) == (200, expected)
     body = {"channel": "email", "segmentIds": [str(world.segment)]}
     assert (await rest.of["viewer"].post("/audience", json=body)).json()["data"] == expected
-    for wrong in ({**body, "segmentIds": []}, {**body, "segmentIds": [str(uuid4())]}, {**body, "channel": "fax"}, {"channel": "email"}):
+    for wrong in (
+        {**body, "segmentIds": []},
+        {**body, "segmentIds": [str(uuid4())]},
+        {**body, "channel": "fax"},
+        {"channel": "email"},
+    ):
         problem(await rest.admin.post("/audience", json=wrong), 422)
     problem(await rest.stranger.post("/audience", json=body), 422)
     assert await world.pool.fetchval("SELECT count(*) FROM campaign_recipients") == 0
@@ -151,8 +251,12 @@ async def test_an_audience_is_counted_without_being_made(rest: Rest) -> None:
 async def test_the_segments_of_all_sms_are_estimated_from_some(rest: Rest) -> None:
     world = rest.world
     people = await Directory(world).add(world.segment, *(f"u{n}@example.com" for n in range(6)))
-    await world.pool.execute("UPDATE contacts SET first_name = repeat('ż', 80) WHERE id = ANY ($1)", people[:3])
-    await world.pool.execute("UPDATE contacts SET first_name = 'Ana' WHERE id = ANY ($1)", people[3:])
+    await world.pool.execute(
+        "UPDATE contacts SET first_name = repeat('ż', 80) WHERE id = ANY ($1)", people[:3]
+    )
+    await world.pool.execute(
+        "UPDATE contacts SET first_name = 'Ana' WHERE id = ANY ($1)", people[3:]
+    )
     text = await template(rest, "sms", text="Hi {{ firstName }}")
     campaign = (await rest.draft(channel="sms", templateId=text, settings={}))["id"]
     found = (await rest.admin.post(f"/campaigns/{campaign}/audience")).json()["data"]
@@ -161,21 +265,31 @@ async def test_the_segments_of_all_sms_are_estimated_from_some(rest: Rest) -> No
 
 async def test_a_test_goes_to_the_pipeline_marked_untracked_and_under_number_0(rest: Rest) -> None:
     campaign, somebody = await email(rest), await contact(rest, firstName="Ana")
-    body = {"addresses": ["Me@Example.com", "me@example.com", "you@example.com"], "contactId": somebody}
+    body = {
+        "addresses": ["Me@Example.com", "me@example.com", "you@example.com"],
+        "contactId": somebody,
+    }
     answer = await rest.of["sender"].post(f"/campaigns/{campaign}/test-send", json=body)
     assert answer.status_code == 202, answer.text
     sent = await tests_sent(rest)
     assert answer.json()["data"] == {
         "campaignId": campaign,
         "contactId": somebody,
-        "messages": [{"messageId": one.message_id, "to": one.to, "variantId": None} for one in sent],
+        "messages": [
+            {"messageId": one.message_id, "to": one.to, "variantId": None} for one in sent
+        ],
     }
     assert [one.to for one in sent] == ["me@example.com", "you@example.com"]
     ids = MessageIds.of(rest.world.settings)
     for one in sent:
         assert is_test(one.message_id)
         assert ids.verify(one.message_id, "acme") == (0, one.recipient_number)
-        assert (one.is_test, one.campaign_id, one.contact_id, one.channel) == (True, campaign, somebody, "email")
+        assert (one.is_test, one.campaign_id, one.contact_id, one.channel) == (
+            True,
+            campaign,
+            somebody,
+            "email",
+        )
         assert one.content["subject"] == "[Test] Ana, hello"
         assert '<a href="https://a.example">' in one.content["html"]
         assert "/t/" not in one.content["html"]
@@ -187,14 +301,18 @@ async def test_a_test_goes_to_the_pipeline_marked_untracked_and_under_number_0(r
     assert (await rest.admin.get(f"/campaigns/{campaign}")).json()["data"]["status"] == "draft"
 
 
-async def test_a_test_is_rendered_for_somebody_of_the_audience_or_with_sample_data(rest: Rest) -> None:
+async def test_a_test_is_rendered_for_somebody_of_the_audience_or_with_sample_data(
+    rest: Rest,
+) -> None:
     campaign = await email(rest, abTestConfig=TEST)
     path, body = f"/campaigns/{campaign}/test-send", {"addresses": ["me@example.com"]}
     assert (await rest.admin.post(path, json=body)).json()["data"]["contactId"] is None
     [somebody] = await Directory(rest.world).add(rest.world.segment, "ben@example.com")
     await rest.world.pool.execute("UPDATE contacts SET first_name = 'Ben' WHERE id = $1", somebody)
     assert (await rest.admin.post(path, json=body)).json()["data"]["contactId"] == str(somebody)
-    assert (await rest.admin.post(path, json={**body, "variantId": "B", "contact": {"firstName": "Cy"}})).status_code == 202
+    assert (
+        await rest.admin.post(path, json={**body, "variantId": "B", "contact": {"firstName": "Cy"}})
+    ).status_code == 202
     sent = await tests_sent(rest)
     assert [(one.variant_id, one.content["subject"]) for one in sent] == [
         ("A", "[Test] Short"),
@@ -203,7 +321,10 @@ async def test_a_test_is_rendered_for_somebody_of_the_audience_or_with_sample_da
         ("B", "[Test] Ben, hello"),
         ("B", "[Test] Cy, hello"),
     ]
-    assert {one.contact_id for one in sent} == {str(somebody), "00000000-0000-0000-0000-000000000000"}
+    assert {one.contact_id for one in sent} == {
+        str(somebody),
+        "00000000-0000-0000-0000-000000000000",
+    }
     problem(await rest.admin.post(path, json={**body, "variantId": "Z"}), 422)
 
 
@@ -219,20 +340,39 @@ async def test_a_test_is_rendered_for_somebody_of_the_audience_or_with_sample_da
         ({"addresses": ["me@example.com"], "subject": "x"}, "subject"),
         ({}, "addresses"),
     ],
-    ids=["none", "eleven", "no-address", "suppressed", "suppressed-contact", "number", "unknown", "missing"],
+    ids=[
+        "none",
+        "eleven",
+        "no-address",
+        "suppressed",
+        "suppressed-contact",
+        "number",
+        "unknown",
+        "missing",
+    ],
 )
-async def test_a_test_is_refused_whole_with_the_field_that_is_wrong(rest: Rest, body: dict[str, Any], field: str) -> None:
+async def test_a_test_is_refused_whole_with_the_field_that_is_wrong(
+    rest: Rest, body: dict[str, Any], field: str
+) -> None:
     campaign, somebody = await email(rest), await contact(rest, email="whose@example.com")
     async with rest.world.pool.acquire() as connection:
         await suppress(connection, "acme", "email", address="barred@example.com")
-        await suppress(connection, "acme", "email", contact_id=msgspec.convert(somebody, type=type(rest.world.user)))
+        await suppress(
+            connection,
+            "acme",
+            "email",
+            contact_id=msgspec.convert(somebody, type=type(rest.world.user)),
+        )
     found = problem(await rest.admin.post(f"/campaigns/{campaign}/test-send", json=body), 422)
     assert [one["field"] for one in found["errors"]] == [field]  # type: ignore[attr-defined]
     assert await tests_sent(rest) == []
 
 
 async def test_a_tenant_has_100_test_messages_in_an_hour(rest: Rest) -> None:
-    path, body = f"/campaigns/{await email(rest)}/test-send", {"addresses": [f"u{n}@example.com" for n in range(10)]}
+    path, body = (
+        f"/campaigns/{await email(rest)}/test-send",
+        {"addresses": [f"u{n}@example.com" for n in range(10)]},
+    )
     for _ in range(10):
         assert (await rest.admin.post(path, json=body)).status_code == 202
     key = {"Idempotency-Key": "again"}
@@ -241,7 +381,9 @@ async def test_a_tenant_has_100_test_messages_in_an_hour(rest: Rest) -> None:
     assert 3590 <= int(answer.headers["retry-after"]) <= 3600
     assert len(await tests_sent(rest)) == 100
     await rest.world.pool.execute("UPDATE test_sends SET sent_at = sent_at - interval '1 hour'")
-    first = await rest.admin.post(path, json={"addresses": ["one@example.com"]}, headers=key)  # a refusal for lack of room is not kept
+    first = await rest.admin.post(
+        path, json={"addresses": ["one@example.com"]}, headers=key
+    )  # a refusal for lack of room is not kept
     assert first.status_code == 202
     again = await rest.admin.post(path, json={"addresses": ["one@example.com"]}, headers=key)
     assert again.json() == first.json()
@@ -253,10 +395,16 @@ async def test_a_message_that_kafka_would_not_take_is_refused(rest: Rest) -> Non
     body: dict[str, Any] = {"addresses": ["me@example.com"]}
     odd = await template(rest, subject="s", text="{{ contact.attributes.odd }}")
     campaign = (await rest.draft(templateId=odd, settings=SETTINGS))["id"]
-    for value, words in (("\x01" * 140_000, "the limit is 800,000"), ("a\0b", "NUL"), ([[1] * 600] * 2, "1,000")):
+    for value, words in (
+        ("\x01" * 140_000, "the limit is 800,000"),
+        ("a\0b", "NUL"),
+        ([[1] * 600] * 2, "1,000"),
+    ):
         body["contact"] = {"attributes": {"odd": value}}
         content = json.dumps(body).encode()
-        answer = await rest.admin.post(f"/campaigns/{campaign}/test-send", content=content, headers=JSON)
+        answer = await rest.admin.post(
+            f"/campaigns/{campaign}/test-send", content=content, headers=JSON
+        )
         assert answer.status_code == 422, answer.text
         assert words in answer.text
     assert await tests_sent(rest) == []
@@ -266,13 +414,18 @@ async def test_the_links_of_a_started_campaign_stay_when_its_template_changes(re
     made = await template(rest, subject="s", text="https://a.example")
     campaign = await rest.running(templateId=made, settings=SETTINGS)
     changed = await rest.admin.patch(
-        f"/templates/{made}", json={"content": {"subject": "s", "text": "https://b.example https://c.example"}}
+        f"/templates/{made}",
+        json={"content": {"subject": "s", "text": "https://b.example https://c.example"}},
     )
     assert changed.status_code == 200, changed.text
     settings = rest.world.settings
     number = await rest.world.pool.fetchval("SELECT number FROM campaigns")
     message_id = MessageIds.of(settings).make(number, 0, "acme", settings.key_epoch)
-    assert (await rest.nobody.get(f"http://api/t/c/{message_id}/0")).headers["location"] == "https://a.example"
+    assert (await rest.nobody.get(f"http://api/t/c/{message_id}/0")).headers[
+        "location"
+    ] == "https://a.example"
     assert (await rest.nobody.get(f"http://api/t/c/{message_id}/1")).status_code == 404
-    shown = (await rest.admin.post(f"/campaigns/{campaign['id']}/preview", json={"contact": {}})).json()["data"]["variants"]
+    shown = (
+        await rest.admin.post(f"/campaigns/{campaign['id']}/preview", json={"contact": {}})
+    ).json()["data"]["variants"]
     assert shown[0]["content"]["text"] == "https://a.example"

@@ -22,7 +22,9 @@ LOCAL = {"scheduledAt": "2036-01-28T09:00:00", "timezone": "America/New_York"}
 HOUR = timedelta(hours=1)
 
 
-async def ask(client: Any, method: str, path: str, status: int, body: object = None, **more: Any) -> dict[str, Any]:
+async def ask(
+    client: Any, method: str, path: str, status: int, body: object = None, **more: Any
+) -> dict[str, Any]:
     answer = await client.request(method, f"/campaigns{path}", json=body, **more)
     assert answer.status_code == status, answer.text
     return dict(answer.json())
@@ -31,12 +33,16 @@ async def ask(client: Any, method: str, path: str, status: int, body: object = N
 async def start_due(rest: Rest, at: datetime) -> dict[str, int]:
     database = Database(rest.world.settings, "scheduler")
     try:
-        return dict(await SCHEDULER.run(Desk(database, rest.world.settings, rest.app.state.stats, at)))
+        return dict(
+            await SCHEDULER.run(Desk(database, rest.world.settings, rest.app.state.stats, at))
+        )
     finally:
         await database.close()
 
 
-async def test_the_schedule_verb_takes_the_body_of_the_specification_and_local_times(rest: Rest) -> None:
+async def test_the_schedule_verb_takes_the_body_of_the_specification_and_local_times(
+    rest: Rest,
+) -> None:
     path = f"/{(await rest.draft())['id']}/schedule"
     for client, status in ((rest.nobody, 401), (rest.of["editor"], 403), (rest.stranger, 404)):
         await ask(client, "POST", path, status, LOCAL)
@@ -49,7 +55,9 @@ async def test_the_schedule_verb_takes_the_body_of_the_specification_and_local_t
         "America/New_York",
     )
     again = {"scheduledAt": "2036-01-28T09:00:00Z", "timezone": "America/New_York"}
-    assert (await ask(rest.admin, "POST", path, 200, again))["data"]["scheduledAt"] == "2036-01-28T09:00:00.000Z"
+    assert (await ask(rest.admin, "POST", path, 200, again))["data"][
+        "scheduledAt"
+    ] == "2036-01-28T09:00:00.000Z"
     await ask(rest.admin, "POST", path, 412, again, headers={"If-Match": '"2"'})
 
 
@@ -65,7 +73,9 @@ async def test_the_schedule_verb_takes_the_body_of_the_specification_and_local_t
         ({**LOCAL, "cron": "* * * * *"}, "cron", "not permitted"),
     ],
 )
-async def test_a_wrong_time_is_refused_with_field_and_rule(rest: Rest, body: dict[str, Any], field: str, rule: str) -> None:
+async def test_a_wrong_time_is_refused_with_field_and_rule(
+    rest: Rest, body: dict[str, Any], field: str, rule: str
+) -> None:
     campaign = await rest.draft()
     problem = await ask(rest.admin, "POST", f"/{campaign['id']}/schedule", 422, body)
     assert [error["field"] for error in problem["errors"]] == [field]
@@ -74,7 +84,10 @@ async def test_a_wrong_time_is_refused_with_field_and_rule(rest: Rest, body: dic
 
 async def test_a_running_campaign_cannot_be_scheduled(rest: Rest) -> None:
     campaign = await rest.running()
-    assert "running and cannot become scheduled" in (await ask(rest.admin, "POST", f"/{campaign['id']}/schedule", 409, LOCAL))["detail"]
+    assert (
+        "running and cannot become scheduled"
+        in (await ask(rest.admin, "POST", f"/{campaign['id']}/schedule", 409, LOCAL))["detail"]
+    )
 
 
 async def test_a_campaign_that_waits_for_room_says_so_in_every_answer(rest: Rest) -> None:
@@ -86,30 +99,49 @@ async def test_a_campaign_that_waits_for_room_says_so_in_every_answer(rest: Rest
     await ask(rest.admin, "POST", f"{path}/schedule", 200, {"scheduledAt": soon.isoformat()})
     assert (await ask(rest.admin, "GET", path, 200))["data"]["waiting"] is None
     assert (await start_due(rest, soon))["waiting"] == 1
-    for shown in ((await ask(rest.admin, "GET", path, 200))["data"], (await ask(rest.admin, "GET", "?status=scheduled", 200))["data"][0]):
+    for shown in (
+        (await ask(rest.admin, "GET", path, 200))["data"],
+        (await ask(rest.admin, "GET", "?status=scheduled", 200))["data"][0],
+    ):
         assert shown["status"] == "scheduled"
         assert shown["waiting"] == {"reason": "running-limit", "until": None}
     running = (await ask(rest.admin, "GET", "?status=running", 200))["data"][0]["id"]
     await ask(rest.admin, "POST", f"/{running}/cancel", 200)
     assert (await start_due(rest, soon))["started"] == 1
-    assert (await ask(rest.admin, "GET", path, 200))["data"]["waiting"] != {"reason": "running-limit", "until": None}
+    assert (await ask(rest.admin, "GET", path, 200))["data"]["waiting"] != {
+        "reason": "running-limit",
+        "until": None,
+    }
 
 
 async def test_a_series_lists_its_children_and_what_comes_next(rest: Rest) -> None:
     campaign = await rest.draft(type="recurring", recurringSchedule={**HOURLY, "maxOccurrences": 5})
     path = f"/{campaign['id']}"
     ahead = (await ask(rest.admin, "GET", f"{path}/series", 200))["data"]
-    assert (len(ahead["nextOccurrences"]), ahead["children"], ahead["occurrencesSent"]) == (5, [], 0)
+    assert (len(ahead["nextOccurrences"]), ahead["children"], ahead["occurrencesSent"]) == (
+        5,
+        [],
+        0,
+    )
     started = (await ask(rest.admin, "POST", f"{path}/start", 200))["data"]
     assert (started["status"], started["startedAt"] is not None) == ("running", True)
     seen = (await ask(rest.of["viewer"], "GET", f"{path}/series", 200))["data"]
     children = await ask(rest.admin, "GET", f"?parentId={campaign['id']}", 200)
-    assert [child["id"] for child in children["data"]] == [child["id"] for child in seen["children"]]
+    assert [child["id"] for child in children["data"]] == [
+        child["id"] for child in seen["children"]
+    ]
     first = seen["children"][-1]
-    assert (first["parentId"], first["status"], first["type"]) == (campaign["id"], "scheduled", "one_time")
+    assert (first["parentId"], first["status"], first["type"]) == (
+        campaign["id"],
+        "scheduled",
+        "one_time",
+    )
     assert first["name"] == f"January {seen['nextOccurrences'][0]['local']}"
     assert first["scheduledAt"] == seen["nextOccurrences"][0]["at"]
-    assert (await ask(rest.admin, "GET", path, 200))["data"]["waiting"] == {"reason": "not-before", "until": first["scheduledAt"]}
+    assert (await ask(rest.admin, "GET", path, 200))["data"]["waiting"] == {
+        "reason": "not-before",
+        "until": first["scheduledAt"],
+    }
     await ask(rest.stranger, "GET", f"{path}/series", 404)
     assert (await ask(rest.stranger, "GET", f"?parentId={campaign['id']}", 200))["data"] == []
     await ask(rest.admin, "GET", "?parentId=nonsense", 422)
@@ -119,7 +151,11 @@ async def test_a_series_lists_its_children_and_what_comes_next(rest: Rest) -> No
     assert (await ask(rest.admin, "POST", f"{path}/resume", 200))["data"]["status"] == "running"
     await ask(rest.admin, "POST", f"{path}/cancel", 200)
     over = (await ask(rest.admin, "GET", f"{path}/series", 200))["data"]
-    assert (over["status"], over["nextOccurrences"], {child["status"] for child in over["children"]}) == ("cancelled", [], {"cancelled"})
+    assert (
+        over["status"],
+        over["nextOccurrences"],
+        {child["status"] for child in over["children"]},
+    ) == ("cancelled", [], {"cancelled"})
 
 
 async def test_the_stats_of_a_series_are_the_sum_of_its_children(live: Rest) -> None:
@@ -133,16 +169,44 @@ async def test_the_stats_of_a_series_are_the_sum_of_its_children(live: Rest) -> 
             " VALUES ('acme', 'child', 'email', $1, $2, $3, $3, 'completed', 100)",
             *(uuid4(), series_id, datetime.now(UTC) - (n + 2) * HOUR),
         )
-    rows = await world.pool.fetch("SELECT number FROM campaigns WHERE parent_id = $1 AND started_at IS NOT NULL", series_id)
+    rows = await world.pool.fetch(
+        "SELECT number FROM campaigns WHERE parent_id = $1 AND started_at IS NOT NULL", series_id
+    )
     counts = Counts(sent=90, delivered=80, opened=40, clicked=10, skipped=10)
     shards = [
-        ShardStats(tenant_id="acme", number=row["number"], shard=shard, version=1, total=counts, updated_at="2026-01-28T09:00:00.000Z")
+        ShardStats(
+            tenant_id="acme",
+            number=row["number"],
+            shard=shard,
+            version=1,
+            total=counts,
+            updated_at="2026-01-28T09:00:00.000Z",
+        )
         for row, shard in ((rows[0], 0), (rows[1], 0))
     ]
-    produce(world.settings, Name.STATS, [(f"{one.number}:{one.shard}", encode_stats(one), {}) for one in shards])
-    await eventually(lambda: live.app.state.stats.campaign(*(row["number"] for row in rows)).total.sent == 180, 30)
+    produce(
+        world.settings,
+        Name.STATS,
+        [(f"{one.number}:{one.shard}", encode_stats(one), {}) for one in shards],
+    )
+    await eventually(
+        lambda: live.app.state.stats.campaign(*(row["number"] for row in rows)).total.sent == 180,
+        30,
+    )
     stats = (await ask(live.admin, "GET", f"{path}/stats", 200))["data"]
-    assert (stats["campaignId"], stats["totalRecipients"], stats["sentCount"], stats["deliveredCount"]) == (campaign["id"], 200, 180, 160)
+    assert (
+        stats["campaignId"],
+        stats["totalRecipients"],
+        stats["sentCount"],
+        stats["deliveredCount"],
+    ) == (campaign["id"], 200, 180, 160)
     assert (stats["openRate"], stats["clickRate"], stats["skippedCount"]) == (50.0, 12.5, 20)
-    for shown in ((await ask(live.admin, "GET", path, 200))["data"], (await ask(live.admin, "GET", "?search=January", 200))["data"][-1]):
-        assert (shown["totalRecipients"], shown["progress"]["sent"], shown["progress"]["remaining"]) == (200, 180, 0)
+    for shown in (
+        (await ask(live.admin, "GET", path, 200))["data"],
+        (await ask(live.admin, "GET", "?search=January", 200))["data"][-1],
+    ):
+        assert (
+            shown["totalRecipients"],
+            shown["progress"]["sent"],
+            shown["progress"]["remaining"],
+        ) == (200, 180, 0)

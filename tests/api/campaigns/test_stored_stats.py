@@ -15,17 +15,29 @@ from tests.api.world import Rest
 from tests.eventually import eventually
 
 
-async def test_stats_stay_as_they_were_when_the_live_ones_are_gone(live: Rest, settings: Settings) -> None:
+async def test_stats_stay_as_they_were_when_the_live_ones_are_gone(
+    live: Rest, settings: Settings
+) -> None:
     running = await live.running()
-    number = await live.world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", running["id"])
+    number = await live.world.pool.fetchval(
+        "SELECT number FROM campaigns WHERE id = $1", running["id"]
+    )
     url, view = f"/campaigns/{running['id']}/stats", live.app.state.stats
     nothing = (await live.admin.get(url)).json()["data"]
     assert (nothing["sentCount"], nothing["updatedAt"]) == (0, None)
-    await feed_stats(settings, number, Counts(sent=90, delivered=80, opened=30, clicked=8, bounced=2, skipped=3), skipped={"erased": 3})
+    await feed_stats(
+        settings,
+        number,
+        Counts(sent=90, delivered=80, opened=30, clicked=8, bounced=2, skipped=3),
+        skipped={"erased": 3},
+    )
     await eventually(lambda: view.knows(number))
     before = (await live.admin.get(url)).json()["data"]
     database = Database(settings, "test")
-    assert await refresh(Desk(database, settings, view, datetime.now(UTC))) == {"campaigns": 1, "sealed": 0}
+    assert await refresh(Desk(database, settings, view, datetime.now(UTC))) == {
+        "campaigns": 1,
+        "sealed": 0,
+    }
     await database.close()
 
     fresh = StatsView(settings)  # of a topic that was made anew

@@ -1,4 +1,6 @@
-"""`POST /campaigns/{id}/trigger`: who may, what it answers, and what makes two requests the same trigger."""
+"""`POST /campaigns/{id}/trigger`: who may, what it answers, and what makes two requests the same
+trigger.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,27 @@ async def welcome(rest: Rest, **more: Any) -> str:
     return f"/campaigns/{(await rest.running(type='triggered', segmentIds=[], **more))['id']}"
 
 
-async def test_a_trigger_answers_202_with_counts_and_the_campaign_shows_the_total(rest: Rest, directory: Directory) -> None:
+async def test_a_trigger_answers_202_with_counts_and_the_campaign_shows_the_total(
+    rest: Rest, directory: Directory
+) -> None:
     path = await welcome(rest)
-    contacts = list(map(str, await directory.add(rest.world.segment, "a@example.com", "b@example.com")))
-    answer = await rest.of["sender"].post(f"{path}/trigger", json={"contactIds": [*contacts, str(uuid4())]})
-    assert (answer.status_code, answer.json()) == (202, {"success": True, "data": {"accepted": 2, "refused": {"unknown": 1}}})
+    contacts = list(
+        map(str, await directory.add(rest.world.segment, "a@example.com", "b@example.com"))
+    )
+    answer = await rest.of["sender"].post(
+        f"{path}/trigger", json={"contactIds": [*contacts, str(uuid4())]}
+    )
+    assert (answer.status_code, answer.json()) == (
+        202,
+        {"success": True, "data": {"accepted": 2, "refused": {"unknown": 1}}},
+    )
     shown = await rest.of["viewer"].get(path)
     campaign = shown.json()["data"]
-    assert (campaign["totalRecipients"], campaign["version"], shown.headers["etag"]) == (2, 2, '"2"')
+    assert (campaign["totalRecipients"], campaign["version"], shown.headers["etag"]) == (
+        2,
+        2,
+        '"2"',
+    )
     listed = (await rest.of["viewer"].get(f"{path}/recipients")).json()
     assert [row["contactId"] for row in listed["data"]] == contacts
     assert listed["meta"]["total"] == 2
@@ -46,29 +61,46 @@ async def test_only_a_sender_of_the_same_tenant_may_trigger(rest: Rest) -> None:
 
 
 @pytest.mark.parametrize("header", ["X-Correlation-Id", "Idempotency-Key"])
-async def test_twenty_identical_requests_are_one_trigger(rest: Rest, directory: Directory, header: str) -> None:
+async def test_twenty_identical_requests_are_one_trigger(
+    rest: Rest, directory: Directory, header: str
+) -> None:
     path = await welcome(rest, settings={"reentry": {"policy": "always"}})
     one, two = map(str, await directory.add(rest.world.segment, "a@example.com", "b@example.com"))
 
     async def trigger(contact: str) -> Any:
-        return await rest.admin.post(f"{path}/trigger", json={"contactIds": [contact]}, headers={header: "order-17"})
+        return await rest.admin.post(
+            f"{path}/trigger", json={"contactIds": [contact]}, headers={header: "order-17"}
+        )
 
     answers = await asyncio.gather(*(trigger(one) for _ in range(20)))
     assert {answer.status_code for answer in answers} == {202}
     assert [answer.json()["data"] for answer in answers] == [{"accepted": 1, "refused": {}}] * 20
     assert (await rest.admin.get(path)).json()["data"]["totalRecipients"] == 1
     problem(await trigger(two), 409)
-    without = [(await rest.admin.post(f"{path}/trigger", json={"contactIds": [one]})).json()["data"]["accepted"] for _ in range(2)]
+    without = [
+        (await rest.admin.post(f"{path}/trigger", json={"contactIds": [one]})).json()["data"][
+            "accepted"
+        ]
+        for _ in range(2)
+    ]
     assert without == [1, 1]
 
 
-async def test_a_trigger_that_was_refused_may_be_repeated_once_the_campaign_runs(rest: Rest, directory: Directory) -> None:
+async def test_a_trigger_that_was_refused_may_be_repeated_once_the_campaign_runs(
+    rest: Rest, directory: Directory
+) -> None:
     path = await welcome(rest)
     [contact] = await directory.add(rest.world.segment, "a@example.com")
     await rest.admin.post(f"{path}/pause")
-    request: dict[str, Any] = {"json": {"contactIds": [str(contact)]}, "headers": {"X-Correlation-Id": "signup-1"}}
+    request: dict[str, Any] = {
+        "json": {"contactIds": [str(contact)]},
+        "headers": {"X-Correlation-Id": "signup-1"},
+    }
     found = problem(await rest.admin.post(f"{path}/trigger", **request), 409)
-    assert found["detail"] == "The campaign is paused, which does not allow trigger. It must be running."
+    assert (
+        found["detail"]
+        == "The campaign is paused, which does not allow trigger. It must be running."
+    )
     await rest.admin.post(f"{path}/resume")
     assert (await rest.admin.post(f"{path}/trigger", **request)).json()["data"]["accepted"] == 1
 
@@ -92,5 +124,10 @@ async def test_a_trigger_names_1_to_10_000_contacts(rest: Rest) -> None:
 
 async def test_a_campaign_of_another_type_is_not_triggered(rest: Rest) -> None:
     campaign = await rest.running()
-    found = problem(await rest.admin.post(f"/campaigns/{campaign['id']}/trigger", json={"contactIds": [str(uuid4())]}), 409)
+    found = problem(
+        await rest.admin.post(
+            f"/campaigns/{campaign['id']}/trigger", json={"contactIds": [str(uuid4())]}
+        ),
+        409,
+    )
     assert "one_time" in str(found["detail"])

@@ -44,18 +44,24 @@ async def api_server(settings: Settings) -> AsyncIterator[str]:
         await server.wait()
 
 
-async def test_the_demo_starts_campaigns_on_every_channel_and_a_second_run_changes_nothing(settings: Settings) -> None:
+async def test_the_demo_starts_campaigns_on_every_channel_and_a_second_run_changes_nothing(
+    settings: Settings,
+) -> None:
     async with api_server(settings) as url:
         first = await run.run(settings, url)
         second = await run.run(settings, url)
     assert len(first.started) == sum(len(tenant.campaigns) for tenant in TENANTS)
     assert second.started == ()
-    assert first.api_key.startswith("ce_test_") and first.keys.keys() == {tenant.id for tenant in TENANTS}
+    assert first.api_key.startswith("ce_test_") and first.keys.keys() == {
+        tenant.id for tenant in TENANTS
+    }
     connection = await asyncpg.connect(settings.postgres)
     try:
         rows = await connection.fetch("SELECT channel, status, throttle_config FROM campaigns")
         contacts = await connection.fetchval("SELECT count(*) FROM contacts")
-        members = await connection.fetchval("SELECT count(*) FROM segment_members WHERE segment_id <> $1", examples.SEGMENT)
+        members = await connection.fetchval(
+            "SELECT count(*) FROM segment_members WHERE segment_id <> $1", examples.SEGMENT
+        )
     finally:
         await connection.close()
     assert {row["status"] for row in rows} == {"running"}
@@ -69,10 +75,19 @@ def test_every_template_renders_for_everybody() -> None:
     for tenant in TENANTS:
         segments = {segment.name: segment for segment in tenant.segments}
         for campaign in tenant.campaigns:
-            template = Template(campaign.channel, campaign.content, campaign.name, Tracking("https://example.com", opens=True), Links())
+            template = Template(
+                campaign.channel,
+                campaign.content,
+                campaign.name,
+                Tracking("https://example.com", opens=True),
+                Links(),
+            )
             for row in tenant.rows(segments[campaign.segment]):
                 contact = {"firstName": row.first_name, "attributes": json.loads(row.attributes)}
-                assert template.render(contact, "00000000-0001-8000-8000-000000000000").keys() == campaign.content.keys()
+                assert (
+                    template.render(contact, "00000000-0001-8000-8000-000000000000").keys()
+                    == campaign.content.keys()
+                )
 
 
 def test_nobody_in_the_demo_is_real() -> None:
@@ -80,8 +95,12 @@ def test_nobody_in_the_demo_is_real() -> None:
         for segment in tenant.segments:
             rows = list(tenant.rows(segment))
             assert len(rows) == len(segment)
-            assert all(row.email and row.email.endswith((".example.com", ".example.org")) for row in rows)
-            assert all(row.phone is None or row.phone[5:10] == "55501" for row in rows)  # 555-0100 to 555-0199
+            assert all(
+                row.email and row.email.endswith((".example.com", ".example.org")) for row in rows
+            )
+            assert all(
+                row.phone is None or row.phone[5:10] == "55501" for row in rows
+            )  # 555-0100 to 555-0199
 
 
 def test_every_campaign_reaches_all_of_its_segment() -> None:
@@ -89,4 +108,7 @@ def test_every_campaign_reaches_all_of_its_segment() -> None:
     for tenant in TENANTS:
         segments = {segment.name: segment for segment in tenant.segments}
         for campaign in tenant.campaigns:
-            assert all(getattr(row, columns[campaign.channel]) for row in tenant.rows(segments[campaign.segment]))
+            assert all(
+                getattr(row, columns[campaign.channel])
+                for row in tenant.rows(segments[campaign.segment])
+            )

@@ -1,4 +1,6 @@
-"""The AsyncAPI document: stored as generated, complete by construction, true in its examples and of what the code really writes."""
+"""The AsyncAPI document: stored as generated, complete by construction, true in its examples and of
+what the code really writes.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ _AT = datetime(2026, 1, 28, 9, tzinfo=UTC)
 
 def _check(schema: dict[str, Any], value: object) -> None:
     """With the document's own definitions. Raises jsonschema_rs.ValidationError."""
-    jsonschema_rs.validator_for({**schema, "components": _DOCUMENT["components"]}, validate_formats=True).validate(value)
+    jsonschema_rs.validator_for(
+        {**schema, "components": _DOCUMENT["components"]}, validate_formats=True
+    ).validate(value)
 
 
 def test_the_stored_document_is_the_generated_one() -> None:
@@ -45,8 +49,14 @@ def test_every_public_topic_verb_event_and_outcome_has_its_message() -> None:
     addresses = {channel["address"] for channel in _DOCUMENT["channels"].values()}
     subjects = {*TYPES.values(), *(f"campaign.message.{kind}" for kind in KINDS)}
     assert addresses == {str(name) for name, topic in TOPICS.items() if topic.is_public} | subjects
-    assert {f"campaign.{verb}" for verb in Verb} | set(TYPES.values()) | {f"nats.{kind}" for kind in subjects} <= set(_MESSAGES)
-    assert set(examples.COMMANDS) == set(Verb) and set(examples.EVENTS) == set(TYPES.values()) and set(examples.OUTCOMES) == set(KINDS)
+    assert {f"campaign.{verb}" for verb in Verb} | set(TYPES.values()) | {
+        f"nats.{kind}" for kind in subjects
+    } <= set(_MESSAGES)
+    assert (
+        set(examples.COMMANDS) == set(Verb)
+        and set(examples.EVENTS) == set(TYPES.values())
+        and set(examples.OUTCOMES) == set(KINDS)
+    )
 
 
 @pytest.mark.parametrize("name", sorted(_MESSAGES))
@@ -64,9 +74,18 @@ def test_every_example_is_what_its_schema_says(name: str) -> None:
 def test_every_reference_leads_somewhere() -> None:
     def references(value: object) -> list[str]:
         if isinstance(value, dict):
-            inner = [found for name, each in value.items() if name != "$ref" for found in references(each)]
+            inner = [
+                found
+                for name, each in value.items()
+                if name != "$ref"
+                for found in references(each)
+            ]
             return inner + ([value["$ref"]] if isinstance(value.get("$ref"), str) else [])
-        return [found for each in value for found in references(each)] if isinstance(value, list) else []
+        return (
+            [found for each in value for found in references(each)]
+            if isinstance(value, list)
+            else []
+        )
 
     for reference in references(_DOCUMENT):
         where: Any = _DOCUMENT
@@ -95,18 +114,25 @@ def _strictly(kind: type[Record], data: Any) -> None:
 
 
 def test_what_the_code_writes_is_what_the_document_says() -> None:
-    refused = Answer(409, refusal=Refusal.of(IllegalTransitionError("A completed campaign cannot be started.")))
+    refused = Answer(
+        409, refusal=Refusal.of(IllegalTransitionError("A completed campaign cannot be started."))
+    )
     accepted = Answer(200, campaign={"id": examples.CAMPAIGN_ID})
     for answer in (refused, accepted):
         value = json.loads(result("acme", "c-1", "campaign.start", answer, _AT))
         _check(_MESSAGES["campaign.command-result"]["payload"], value)
     for payload in (b"{", b"", b"x" * 600_000):
-        _, value_bytes = dead_letter("not JSON", "json", "t", 0, 7, 1, payload, [("type", b"x"), ("none", None)])
+        _, value_bytes = dead_letter(
+            "not JSON", "json", "t", 0, 7, 1, payload, [("type", b"x"), ("none", None)]
+        )
         _check(_MESSAGES["dead-letter"]["payload"], json.loads(value_bytes))
 
 
 def test_what_the_bridge_publishes_about_messages_is_what_the_document_says() -> None:
-    campaign, ids = NumberedCampaign(42, UUID(examples.CAMPAIGN_ID), "acme", "email", 0), MessageIds((b"k" * 32,))
+    campaign, ids = (
+        NumberedCampaign(42, UUID(examples.CAMPAIGN_ID), "acme", "email", 0),
+        MessageIds((b"k" * 32,)),
+    )
     groups = [
         Group(kind, pack([3]), pack([0]), variant, detail)
         for kind in Kind
@@ -114,7 +140,9 @@ def test_what_the_bridge_publishes_about_messages_is_what_the_document_says() ->
         for detail in (None, "hard:550 5.1.1: no such user", ":reason", "soft:")
     ]
     seen = set()
-    for published in of_outcomes(Batch("acme", 42, 0, 1_795_000_000, tuple(groups)), campaign, ids, ""):
+    for published in of_outcomes(
+        Batch("acme", 42, 0, 1_795_000_000, tuple(groups)), campaign, ids, ""
+    ):
         kind = f"nats.{published.subject.decode()}"
         value = json.loads(published.payload)
         _check(_MESSAGES[kind]["payload"], value)

@@ -1,4 +1,6 @@
-"""Schemathesis reads the OpenAPI document and calls every operation, right and wrong, alone and in sequence; it must find nothing."""
+"""Schemathesis reads the OpenAPI document and calls every operation, right and wrong, alone and in
+sequence; it must find nothing.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +40,30 @@ async def test_schemathesis_finds_nothing(settings: Settings, tmp_path: Path) ->
 
 async def _schemathesis(url: str, key: str, folder: Path) -> tuple[int, str]:
     words = (
-        *(Path(sys.executable).with_name("schemathesis"), "--no-color", "--config-file", _CONFIG, "run", f"{url}/openapi.json"),
+        *(
+            Path(sys.executable).with_name("schemathesis"),
+            "--no-color",
+            "--config-file",
+            _CONFIG,
+            "run",
+            f"{url}/openapi.json",
+        ),
         *("--phases", "examples,coverage,fuzzing,stateful", "--max-examples", str(_CASES)),
-        *("--header", f"Authorization: Bearer {key}", "--generation-deterministic", "--request-timeout", "10", "--continue-on-failure"),
+        *(
+            "--header",
+            f"Authorization: Bearer {key}",
+            "--generation-deterministic",
+            "--request-timeout",
+            "10",
+            "--continue-on-failure",
+        ),
         *("--exclude-path-regex", "/events$", "--warnings", "off"),  # event streams have no end
     )
     hooks = {**os.environ, "SCHEMATHESIS_HOOKS": str(_CONFIG.with_name("schemathesis_hooks.py"))}
     pipe, joined = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT
-    process = await asyncio.create_subprocess_exec(*words, cwd=folder, env=hooks, stdout=pipe, stderr=joined)
+    process = await asyncio.create_subprocess_exec(
+        *words, cwd=folder, env=hooks, stdout=pipe, stderr=joined
+    )
     try:
         said, _ = await asyncio.wait_for(process.communicate(), _LONGEST)
     finally:

@@ -13,12 +13,18 @@ from api.documents.shapes import SHAPES
 from tests.api.world import Rest
 
 _DOCUMENT = openapi.document()
-_OPERATIONS = {op["operationId"]: (path, method, op) for path, methods in _DOCUMENT["paths"].items() for method, op in methods.items()}
+_OPERATIONS = {
+    op["operationId"]: (path, method, op)
+    for path, methods in _DOCUMENT["paths"].items()
+    for method, op in methods.items()
+}
 
 
 def _check(schema: Mapping[str, Any], value: object) -> None:
     """Raises jsonschema_rs.ValidationError."""
-    jsonschema_rs.validator_for({**schema, "components": _DOCUMENT["components"]}, validate_formats=True).validate(value)
+    jsonschema_rs.validator_for(
+        {**schema, "components": _DOCUMENT["components"]}, validate_formats=True
+    ).validate(value)
 
 
 def _contents(operation: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -26,7 +32,11 @@ def _contents(operation: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
     yield from operation.get("requestBody", {}).get("content", {}).items()
     for status, answer in operation["responses"].items():
         if status.startswith("2"):
-            yield from ((kind, content) for kind, content in answer.get("content", {}).items() if kind != "text/event-stream")
+            yield from (
+                (kind, content)
+                for kind, content in answer.get("content", {}).items()
+                if kind != "text/event-stream"
+            )
 
 
 def test_the_stored_document_is_the_generated_one() -> None:
@@ -39,7 +49,9 @@ def test_every_operation_has_a_description_and_examples_that_its_schemas_allow(n
     assert operation.get("description") or operation.get("summary")
     for kind, content in _contents(operation):
         # a verb whose body is only a reason does without one
-        assert "example" in content or not operation.get("requestBody", {"required": True}).get("required"), (name, kind)
+        assert "example" in content or not operation.get("requestBody", {"required": True}).get(
+            "required"
+        ), (name, kind)
         if kind == "application/json" and "example" in content:
             _check(content["schema"], content["example"])
 
@@ -48,7 +60,10 @@ def test_every_operation_has_a_description_and_examples_that_its_schemas_allow(n
 def test_every_operation_says_what_it_answers_and_how_it_refuses(name: str) -> None:
     path, method, operation = _OPERATIONS[name]
     answers = operation["responses"]
-    has_json = any(status.startswith("2") and "application/json" in answer.get("content", {}) for status, answer in answers.items())
+    has_json = any(
+        status.startswith("2") and "application/json" in answer.get("content", {})
+        for status, answer in answers.items()
+    )
     assert not has_json or name in SHAPES or name.startswith("health.")
     if not path.startswith("/api/"):
         return
@@ -56,7 +71,11 @@ def test_every_operation_says_what_it_answers_and_how_it_refuses(name: str) -> N
     assert "404" in answers or "{" not in path
     assert {"400", "413", "415"} <= answers.keys() or "requestBody" not in operation
     assert "409" in answers or method == "get"
-    assert all("application/problem+json" in answer["content"] for status, answer in answers.items() if status >= "4")
+    assert all(
+        "application/problem+json" in answer["content"]
+        for status, answer in answers.items()
+        if status >= "4"
+    )
 
 
 def test_nothing_is_described_that_does_not_exist() -> None:
@@ -71,8 +90,15 @@ async def test_the_examples_work_when_pasted_and_answers_have_their_shape(rest: 
     created = ""
     for name in ("create", "page", "one", "update", "start", "pause", "resume", "cancel", "delete"):
         path, method, operation = _OPERATIONS[f"campaigns.{name}"]
-        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
-        answer = await rest.admin.request(method, f"http://api{path.replace('{campaignId}', created)}", json=body)
+        body = (
+            operation.get("requestBody", {})
+            .get("content", {})
+            .get("application/json", {})
+            .get("example")
+        )
+        answer = await rest.admin.request(
+            method, f"http://api{path.replace('{campaignId}', created)}", json=body
+        )
         status = next(status for status in operation["responses"] if status.startswith("2"))
         assert str(answer.status_code) == status, answer.text
         if status == "204":

@@ -1,4 +1,6 @@
-"""What an attacker, a broken client or a fuzzer sends: bodies, values, ids and queries that no route may answer with a 500."""
+"""What an attacker, a broken client or a fuzzer sends: bodies, values, ids and queries that no
+route may answer with a 500.
+"""
 
 from __future__ import annotations
 
@@ -68,12 +70,35 @@ IDS = (
     "0" * 32,
     "00000000-0000-0000-0000",
 )
-QUERIES = ("", "0", "-1", "9" * 40, "1e3", "NaN", "%00", "%ff", "x" * 2_000, "'; DROP TABLE campaigns; --", "%", "[1]", "+", "\u0661")
+QUERIES = (
+    "",
+    "0",
+    "-1",
+    "9" * 40,
+    "1e3",
+    "NaN",
+    "%00",
+    "%ff",
+    "x" * 2_000,
+    "'; DROP TABLE campaigns; --",
+    "%",
+    "[1]",
+    "+",
+    "\u0661",
+)
 
 
-def variants(example: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+def variants(
+    example: Any, path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     """(where, what) of every member of an example, however deep, with each of VALUES in its place."""
-    members = example.items() if isinstance(example, dict) else enumerate(example[:1]) if isinstance(example, list) else ()
+    members = (
+        example.items()
+        if isinstance(example, dict)
+        else enumerate(example[:1])
+        if isinstance(example, list)
+        else ()
+    )
     for name, member in members:
         yield from (((*path, name), value) for value in VALUES)
         yield from variants(member, (*path, name))

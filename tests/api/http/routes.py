@@ -1,4 +1,6 @@
-"""Every route of the application, found by walking it, with the role that it asks for; and how to call one as its documentation says."""
+"""Every route of the application, found by walking it, with the role that it asks for; and how to
+call one as its documentation says.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from fastapi.routing import iter_route_contexts
 from api.http.auth import AtLeast
 from tables.tenants.tenants import ROLES
 
-# What anybody may call, without a key: nothing here shows anything of a tenant. Message ids, signatures and the sign-in prove themselves.
+# What anybody may call, without a key: nothing here shows anything of a tenant. Message ids,
+# signatures and the sign-in prove themselves.
 PUBLIC = {
     ("GET", "/"),
     ("GET", "/livez"),
@@ -40,7 +43,9 @@ _ENDLESS = 0.5  # seconds after which an event stream counts as opened
 
 @dataclass(frozen=True)
 class Operation:
-    """`role` is the lowest that may call it, None when the route declares none. `described` is its part of the OpenAPI document."""
+    """`role` is the lowest that may call it, None when the route declares none. `described` is its
+    part of the OpenAPI document.
+    """
 
     method: str
     path: str
@@ -57,7 +62,9 @@ class Operation:
     @property
     def headers(self) -> list[str]:
         """Those that it documents."""
-        return [one["name"] for one in self.described.get("parameters", ()) if one["in"] == "header"]
+        return [
+            one["name"] for one in self.described.get("parameters", ()) if one["in"] == "header"
+        ]
 
     @property
     def content_type(self) -> str:
@@ -66,13 +73,20 @@ class Operation:
 
     @property
     def is_endless(self) -> bool:
-        return any("text/event-stream" in answer.get("content", {}) for answer in self.described.get("responses", {}).values())
+        return any(
+            "text/event-stream" in answer.get("content", {})
+            for answer in self.described.get("responses", {}).values()
+        )
 
     def allows(self, role: str) -> bool:
         return self.role is not None and ROLES.index(role) >= ROLES.index(self.role)
 
-    async def call(self, client: httpx.AsyncClient, parameters: Mapping[str, str], body: object = None) -> httpx.Response:
-        """With the documented example as the body unless one is given. An event stream that opens answers an empty 200."""
+    async def call(
+        self, client: httpx.AsyncClient, parameters: Mapping[str, str], body: object = None
+    ) -> httpx.Response:
+        """With the documented example as the body unless one is given. An event stream that opens
+        answers an empty 200.
+        """
         url = "http://api" + re.sub(r"{(\w+)}", lambda name: parameters[name[1]], self.path)
         asked = client.request(self.method, url, **self._content(body))
         try:
@@ -85,7 +99,9 @@ class Operation:
             return {}
         described = self.described["requestBody"]["content"][self.content_type]
         shown = described.get("example") if body is None else body
-        assert shown is not None or not self.described["requestBody"].get("required"), f"{self}: no example of its body"
+        assert shown is not None or not self.described["requestBody"].get("required"), (
+            f"{self}: no example of its body"
+        )
         if "json" in self.content_type and "ndjson" not in self.content_type:
             return {"json": shown} if shown is not None else {}
         return {"content": shown or "", "headers": {"Content-Type": self.content_type}}
@@ -111,4 +127,8 @@ def _roles(dependant: Dependant) -> Iterator[str]:
 
 def guarded(app: FastAPI) -> list[Operation]:
     """Those that ask for a role."""
-    return [operation for operation in operations(app) if (operation.method, operation.path) not in PUBLIC]
+    return [
+        operation
+        for operation in operations(app)
+        if (operation.method, operation.path) not in PUBLIC
+    ]

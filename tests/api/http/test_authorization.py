@@ -1,4 +1,6 @@
-"""Who may do what, for every route that there is: nobody without a key, nothing of another tenant, no role above its own."""
+"""Who may do what, for every route that there is: nobody without a key, nothing of another tenant,
+no role above its own.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,17 @@ _CONSTANTS = {"provider": "sendgrid"}
 
 def _unknown() -> dict[str, str]:
     """Ids of things that never were."""
-    never = {name: str(uuid4()) for name in ("campaignId", "templateId", "segmentId", "contactId", "suppressionId")}
+    never = {
+        name: str(uuid4())
+        for name in ("campaignId", "templateId", "segmentId", "contactId", "suppressionId")
+    }
     return {**never, "keyId": uuid4().hex[:16], **_CONSTANTS}
 
 
 async def things(client: httpx.AsyncClient) -> dict[str, str]:
-    """One of everything that a path can name, made by this client: a new kind of parameter needs its line here."""
+    """One of everything that a path can name, made by this client: a new kind of parameter needs
+    its line here.
+    """
 
     async def made(path: str, body: object) -> str:
         answer = await client.post(path, json=body)
@@ -32,7 +39,9 @@ async def things(client: httpx.AsyncClient) -> dict[str, str]:
         return str(answer.json()["data"]["id"])
 
     content = {"subject": "Hello", "text": "Hello"}
-    template = await made("/templates", {"name": f"t-{uuid4()}", "channel": "email", "content": content})
+    template = await made(
+        "/templates", {"name": f"t-{uuid4()}", "channel": "email", "content": content}
+    )
     segment = await made("/segments", {"name": f"s-{uuid4()}"})
     contact = await made("/contacts", {"email": f"{uuid4()}@example.com"})
     await client.post(f"/segments/{segment}/members", json={"contactIds": [contact]})
@@ -40,8 +49,14 @@ async def things(client: httpx.AsyncClient) -> dict[str, str]:
         "templateId": template,
         "segmentId": segment,
         "contactId": contact,
-        "campaignId": await made("/campaigns", {"name": "x", "channel": "email", "templateId": template, "segmentIds": [segment]}),
-        "suppressionId": await made("/suppressions", {"channel": "email", "address": f"{uuid4()}@example.com", "reason": "manual"}),
+        "campaignId": await made(
+            "/campaigns",
+            {"name": "x", "channel": "email", "templateId": template, "segmentIds": [segment]},
+        ),
+        "suppressionId": await made(
+            "/suppressions",
+            {"channel": "email", "address": f"{uuid4()}@example.com", "reason": "manual"},
+        ),
         "keyId": await made("/api-keys", {"role": "viewer"}),
         **_CONSTANTS,
     }
@@ -81,13 +96,21 @@ async def test_a_role_stops_at_what_it_may_not_do(rest: Rest) -> None:
         for role in ROLES:
             answer = await operation.call(rest.of[role], _unknown())
             if operation.allows(role):
-                assert answer.status_code not in (401, 403, 500), (str(operation), role, answer.text)
+                assert answer.status_code not in (401, 403, 500), (
+                    str(operation),
+                    role,
+                    answer.text,
+                )
             else:
                 detail = str(problem(answer, 403)["detail"])
-                assert role in detail and operation.role is not None and operation.role in detail, operation
+                assert role in detail and operation.role is not None and operation.role in detail, (
+                    operation
+                )
 
 
-async def test_everything_of_another_tenant_is_unknown_on_every_route_and_stays_as_it_is(rest: Rest) -> None:
+async def test_everything_of_another_tenant_is_unknown_on_every_route_and_stays_as_it_is(
+    rest: Rest,
+) -> None:
     theirs = await things(rest.admin)
     before = await _snapshot(rest)
     for operation in guarded(rest.app):
@@ -101,7 +124,9 @@ async def test_everything_of_another_tenant_is_unknown_on_every_route_and_stays_
     assert await _snapshot(rest) == before
 
 
-async def test_a_path_with_one_id_of_ours_and_one_of_another_tenant_shows_and_changes_nothing_of_theirs(rest: Rest) -> None:
+async def test_a_path_with_one_id_of_ours_and_one_of_another_tenant_shows_and_changes_nothing_of_theirs(
+    rest: Rest,
+) -> None:
     theirs, ours = await things(rest.admin), await things(rest.stranger)
     before = await _snapshot(rest)
     for operation in guarded(rest.app):
@@ -128,6 +153,10 @@ def _without(text: str, parameters: Mapping[str, str]) -> str:
     return text
 
 
-@pytest.mark.parametrize("operation", [Operation("GET", "/api/v1/x", None), Operation("GET", "/api/v1/x", "admin")], ids=str)
+@pytest.mark.parametrize(
+    "operation",
+    [Operation("GET", "/api/v1/x", None), Operation("GET", "/api/v1/x", "admin")],
+    ids=str,
+)
 def test_a_role_that_is_not_declared_allows_nobody(operation: Operation) -> None:
     assert not operation.allows("viewer")

@@ -1,4 +1,6 @@
-"""What a caller may ask for: requests per minute with headers that say what is left, addresses and methods."""
+"""What a caller may ask for: requests per minute with headers that say what is left, addresses and
+methods.
+"""
 
 from __future__ import annotations
 
@@ -46,20 +48,37 @@ def test_without_a_limit_nobody_is_counted() -> None:
 @pytest.fixture
 async def narrow(database: str) -> AsyncIterator[Rest]:
     keys = (SecretStr("00" * 32),)
-    nowhere = Settings(kafka="127.0.0.1:1", nats="nats://127.0.0.1:1", postgres=database, message_keys=keys, api_rate_limit=3)
+    nowhere = Settings(
+        kafka="127.0.0.1:1",
+        nats="nats://127.0.0.1:1",
+        postgres=database,
+        message_keys=keys,
+        api_rate_limit=3,
+    )
     async with resting(nowhere) as rest:
         yield rest
 
 
-async def test_the_request_above_the_limit_answers_429_and_every_answer_says_what_is_left(narrow: Rest) -> None:
-    for remaining, path in ((2, "/campaigns"), (1, f"/campaigns/{uuid4()}"), (0, "/campaigns?page=0")):
+async def test_the_request_above_the_limit_answers_429_and_every_answer_says_what_is_left(
+    narrow: Rest,
+) -> None:
+    for remaining, path in (
+        (2, "/campaigns"),
+        (1, f"/campaigns/{uuid4()}"),
+        (0, "/campaigns?page=0"),
+    ):
         answer = await narrow.admin.get(path)
-        assert (answer.headers["ratelimit-limit"], answer.headers["ratelimit-remaining"]) == ("3", str(remaining)), path
+        assert (answer.headers["ratelimit-limit"], answer.headers["ratelimit-remaining"]) == (
+            "3",
+            str(remaining),
+        ), path
         assert 0 < int(answer.headers["ratelimit-reset"]) <= 60
     answer = await narrow.admin.get("/campaigns")
     assert problem(answer, 429)["type"] == "urn:campaigns:problem:rate-limited"
     assert 0 < int(answer.headers["retry-after"]) <= 60
-    assert (await narrow.of["viewer"].get("/campaigns")).status_code == 200, "another key has its own"
+    assert (await narrow.of["viewer"].get("/campaigns")).status_code == 200, (
+        "another key has its own"
+    )
     assert "ratelimit-limit" not in (await narrow.nobody.get("/campaigns")).headers
     assert (await narrow.nobody.get("http://api/livez")).status_code == 200
 
@@ -77,5 +96,9 @@ async def test_405_names_every_method_of_the_address(rest: Rest) -> None:
 
 
 async def test_an_address_without_end_answers_414(rest: Rest) -> None:
-    for path in (f"/campaigns?search={'x' * 9_000}", f"/campaigns/{'x' * 9_000}", f"http://api/{'x' * 9_000}"):
+    for path in (
+        f"/campaigns?search={'x' * 9_000}",
+        f"/campaigns/{'x' * 9_000}",
+        f"http://api/{'x' * 9_000}",
+    ):
         assert problem(await rest.admin.get(path), 414)["type"] == "urn:campaigns:problem:too-long"

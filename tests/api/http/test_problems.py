@@ -59,16 +59,32 @@ async def test_json_of_another_shape_answers_422(rest: Rest) -> None:
 
 async def test_another_content_type_answers_415(rest: Rest) -> None:
     body = json.dumps(rest.world.draft()).encode()
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json", ""):
-        found = problem(await rest.admin.post("/campaigns", content=body, headers={"Content-Type": kind}), 415)
+    for kind in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "json",
+        "",
+    ):
+        found = problem(
+            await rest.admin.post("/campaigns", content=body, headers={"Content-Type": kind}), 415
+        )
         assert "application/json" in str(found["detail"])
-    for kind in ("application/json; charset=utf-8", "application/merge-patch+json", "APPLICATION/JSON"):
-        assert (await rest.admin.post("/campaigns", content=body, headers={"Content-Type": kind})).status_code == 201
+    for kind in (
+        "application/json; charset=utf-8",
+        "application/merge-patch+json",
+        "APPLICATION/JSON",
+    ):
+        assert (
+            await rest.admin.post("/campaigns", content=body, headers={"Content-Type": kind})
+        ).status_code == 201
 
 
 async def test_an_empty_body_is_no_body_whatever_its_type(rest: Rest) -> None:
     campaign = await rest.draft()
-    answer = await rest.admin.post(f"/campaigns/{campaign['id']}/start", content=b"", headers={"Content-Type": "text/plain"})
+    answer = await rest.admin.post(
+        f"/campaigns/{campaign['id']}/start", content=b"", headers={"Content-Type": "text/plain"}
+    )
     assert answer.status_code == 200
 
 
@@ -80,12 +96,22 @@ async def _chunks(size: int) -> AsyncIterator[bytes]:
 async def test_a_body_over_the_limit_answers_413_declared_or_not(rest: Rest) -> None:
     for content in (b" " * (MAX_BODY + 1), _chunks(MAX_BODY)):
         found = problem(await rest.admin.post("/campaigns", content=content, headers=JSON), 413)
-        assert (found["type"], f"{MAX_BODY:,}" in str(found["detail"])) == ("urn:campaigns:problem:too-large", True)
+        assert (found["type"], f"{MAX_BODY:,}" in str(found["detail"])) == (
+            "urn:campaigns:problem:too-large",
+            True,
+        )
 
 
 async def test_an_id_that_is_no_uuid_answers_422(rest: Rest) -> None:
     for bad in ("1", "not-a-uuid", "%00", "%ff", str(uuid4())[:-1], "..%2f..%2fetc"):
-        for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/start"), ("GET", "/stats"), ("GET", "/recipients")):
+        for method, path in (
+            ("GET", ""),
+            ("PATCH", ""),
+            ("DELETE", ""),
+            ("POST", "/start"),
+            ("GET", "/stats"),
+            ("GET", "/recipients"),
+        ):
             body = {"name": "x"} if method == "PATCH" else None
             answer = await rest.admin.request(method, f"/campaigns/{bad}{path}", json=body)
             assert answer.status_code in (404, 422), (method, bad)
@@ -107,9 +133,13 @@ async def test_an_unknown_address_and_a_wrong_method_are_problems_too(rest: Rest
 
 
 async def test_the_callers_correlation_id_comes_back(rest: Rest) -> None:
-    given = problem(await rest.admin.get(f"/campaigns/{uuid4()}", headers={"X-Correlation-Id": "order-7"}), 404)
+    given = problem(
+        await rest.admin.get(f"/campaigns/{uuid4()}", headers={"X-Correlation-Id": "order-7"}), 404
+    )
     assert given["correlationId"] == "order-7"
-    made = problem(await rest.admin.get(f"/campaigns/{uuid4()}", headers={"X-Correlation-Id": "x" * 129}), 404)
+    made = problem(
+        await rest.admin.get(f"/campaigns/{uuid4()}", headers={"X-Correlation-Id": "x" * 129}), 404
+    )
     assert len(str(made["correlationId"])) == 36
 
 
@@ -119,18 +149,38 @@ async def test_counts_that_were_not_read_yet_are_not_claimed_to_be_zero(rest: Re
     assert problem(answer, 503)["type"] == "urn:campaigns:problem:dependency-down"
     assert answer.headers["retry-after"]
     ready = await rest.nobody.get("http://api/readyz")
-    assert (ready.status_code, ready.json()["parts"]) == (503, {"postgres": True, "stats": False, "sending": False, "reports": False})
+    assert (ready.status_code, ready.json()["parts"]) == (
+        503,
+        {"postgres": True, "stats": False, "sending": False, "reports": False},
+    )
 
 
-@pytest.mark.parametrize("path", ["/campaigns", f"/campaigns/{_NOBODY}", f"/campaigns/{_NOBODY}/stats", f"/campaigns/{_NOBODY}/events"])
-async def test_without_postgresql_every_answer_is_503_and_the_process_stays_alive(path: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/campaigns",
+        f"/campaigns/{_NOBODY}",
+        f"/campaigns/{_NOBODY}/stats",
+        f"/campaigns/{_NOBODY}/events",
+    ],
+)
+async def test_without_postgresql_every_answer_is_503_and_the_process_stays_alive(
+    path: str,
+) -> None:
     nowhere = f"postgresql://postgres@127.0.0.1:{free_port()}/campaigns"
-    settings = Settings(kafka="127.0.0.1:1", nats="nats://127.0.0.1:1", postgres=nowhere, message_keys=(SecretStr("00" * 32),))
+    settings = Settings(
+        kafka="127.0.0.1:1",
+        nats="nats://127.0.0.1:1",
+        postgres=nowhere,
+        message_keys=(SecretStr("00" * 32),),
+    )
     app = create_app(settings)
     key = f"ce_live_{'0' * 16}_{'0' * 64}"
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api/api/v1") as client,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://api/api/v1"
+        ) as client,
     ):
         answer = await client.get(path, headers={"Authorization": f"Bearer {key}"})
         assert problem(answer, 503)["title"] == "A dependency is down"

@@ -1,4 +1,6 @@
-"""An identity provider on a real port: it signs tokens with real keys and publishes the public ones as a JWKS document."""
+"""An identity provider on a real port: it signs tokens with real keys and publishes the public ones
+as a JWKS document.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 @dataclass
 class Issuer:
-    """`keys` by key id are published; `status` other than 200 = out of order. `fetches` counts requests."""
+    """`keys` by key id are published; `status` other than 200 = out of order. `fetches` counts
+    requests.
+    """
 
     url: str = ""
     keys: dict[str, tuple[str, PrivateKey]] = field(default_factory=dict)
@@ -31,17 +35,37 @@ class Issuer:
     fetches: int = 0
 
     def document(self) -> bytes:
-        return json.dumps({"keys": [*self.others, *(_public(kid, *key) for kid, key in self.keys.items())]}).encode()
+        return json.dumps(
+            {"keys": [*self.others, *(_public(kid, *key) for kid, key in self.keys.items())]}
+        ).encode()
 
-    def token(self, kid: str, *, headers: dict[str, Any] | None = None, without: tuple[str, ...] = (), **claims: Any) -> str:
+    def token(
+        self,
+        kid: str,
+        *,
+        headers: dict[str, Any] | None = None,
+        without: tuple[str, ...] = (),
+        **claims: Any,
+    ) -> str:
         """A good token of a viewer of acme, changed by `claims`, signed with the published key."""
         algorithm, key = self.keys[kid]
-        return jwt.encode(claims_of(without, **claims), key, algorithm, {"kid": kid, **(headers or {})})
+        return jwt.encode(
+            claims_of(without, **claims), key, algorithm, {"kid": kid, **(headers or {})}
+        )
 
 
 def claims_of(without: tuple[str, ...] = (), **changed: Any) -> dict[str, Any]:
     now = int(time.time())
-    good = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ana", "iat": now, "nbf": now, "exp": now + 300, "tenant_id": "acme", "role": "viewer"}
+    good = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": "ana",
+        "iat": now,
+        "nbf": now,
+        "exp": now + 300,
+        "tenant_id": "acme",
+        "role": "viewer",
+    }
     return {name: value for name, value in {**good, **changed}.items() if name not in without}
 
 
@@ -74,8 +98,12 @@ def _public(kid: str, algorithm: str, key: PrivateKey) -> dict[str, Any]:
 
 @contextmanager
 def issuing() -> Iterator[Issuer]:
-    """An issuer with one key of every algorithm that is accepted: its key id is the algorithm's name."""
-    issuer = Issuer(keys={algorithm: new_key(algorithm) for algorithm in ("RS256", "ES256", "EdDSA")})
+    """An issuer with one key of every algorithm that is accepted: its key id is the algorithm's
+    name.
+    """
+    issuer = Issuer(
+        keys={algorithm: new_key(algorithm) for algorithm in ("RS256", "ES256", "EdDSA")}
+    )
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

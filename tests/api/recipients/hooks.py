@@ -1,4 +1,6 @@
-"""A tenant whose providers are set up, a message it sent to one person, and what becomes of webhooks about it."""
+"""A tenant whose providers are set up, a message it sent to one person, and what becomes of
+webhooks about it.
+"""
 
 from __future__ import annotations
 
@@ -47,14 +49,22 @@ class Hooks:
         number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
         return MessageIds.of(world.settings).make(number, 7, world.tenant, 0)
 
-    async def post(self, name: str, signed: signing.Signed, tenant: str = "acme", **params: str) -> int:
+    async def post(
+        self, name: str, signed: signing.Signed, tenant: str = "acme", **params: str
+    ) -> int:
         headers, body = signed
-        return (await self.provider.post(f"/webhooks/{name}/{tenant}", content=body, headers=headers, params=params)).status_code
+        return (
+            await self.provider.post(
+                f"/webhooks/{name}/{tenant}", content=body, headers=headers, params=params
+            )
+        ).status_code
 
     def twilio(self, form: dict[str, str], **params: str) -> signing.Signed:
         """Signed for the address that `post` calls with these parameters."""
         query = f"?{httpx.QueryParams(params)}" if params else ""
-        return signing.twilio(f"{self.rest.world.settings.public_url}/webhooks/twilio/acme{query}", form)
+        return signing.twilio(
+            f"{self.rest.world.settings.public_url}/webhooks/twilio/acme{query}", form
+        )
 
     def about(self, name: str, message_id: str, kind: str = "delivered") -> signing.Signed:
         """A provider's report of one event, delivered or unsubscribed, about a message."""
@@ -69,23 +79,53 @@ class Hooks:
                 }
                 return signing.sendgrid([event])
             case "mailgun":
-                data = {"event": kind, "recipient": ADDRESS, "timestamp": now, "user-variables": {"messageId": message_id}}
+                data = {
+                    "event": kind,
+                    "recipient": ADDRESS,
+                    "timestamp": now,
+                    "user-variables": {"messageId": message_id},
+                }
                 return signing.mailgun(data, token=uuid4().hex)
             case "ses":
-                mail = {"timestamp": "2026-01-28T09:00:00.000Z", "tags": {"messageId": [message_id]}, "destination": [ADDRESS]}
+                mail = {
+                    "timestamp": "2026-01-28T09:00:00.000Z",
+                    "tags": {"messageId": [message_id]},
+                    "destination": [ADDRESS],
+                }
                 preferences = {"newTopicPreferences": {"unsubscribeAll": True}}
-                return signing.sns({"eventType": "Delivery" if is_delivered else "Subscription", "mail": mail, "subscription": preferences})
+                return signing.sns(
+                    {
+                        "eventType": "Delivery" if is_delivered else "Subscription",
+                        "mail": mail,
+                        "subscription": preferences,
+                    }
+                )
             case "twilio":
-                form = {"MessageStatus": "delivered"} if is_delivered else {"MessageStatus": "failed", "ErrorCode": "21610"}
+                form = (
+                    {"MessageStatus": "delivered"}
+                    if is_delivered
+                    else {"MessageStatus": "failed", "ErrorCode": "21610"}
+                )
                 return self.twilio({"To": PHONE, **form}, messageId=message_id)
             case "whatsapp":
                 failed = {"status": "failed", "errors": [{"code": 131050}]}
                 status = {"status": "delivered"} if is_delivered else failed
                 return signing.whatsapp(
-                    {"statuses": [{"timestamp": now, "recipient_id": PHONE, "biz_opaque_callback_data": message_id, **status}]}
+                    {
+                        "statuses": [
+                            {
+                                "timestamp": now,
+                                "recipient_id": PHONE,
+                                "biz_opaque_callback_data": message_id,
+                                **status,
+                            }
+                        ]
+                    }
                 )
             case _:
-                return signing.standard([{"type": kind, "messageId": message_id, "timestamp": "2026-01-28T09:00:00Z"}])
+                return signing.standard(
+                    [{"type": kind, "messageId": message_id, "timestamp": "2026-01-28T09:00:00Z"}]
+                )
 
     async def reported(self, name: str, message_id: str, kind: str = "delivered") -> int:
         """The status that answers `about`."""
@@ -100,14 +140,23 @@ class Hooks:
 
     async def suppressed(self) -> set[tuple[str, str | None, str]]:
         """(channel, address, reason)."""
-        rows = await self.rest.world.pool.fetch("SELECT channel::text, address, reason FROM suppressions WHERE address IS NOT NULL")
+        rows = await self.rest.world.pool.fetch(
+            "SELECT channel::text, address, reason FROM suppressions WHERE address IS NOT NULL"
+        )
         return {(row["channel"], row["address"], row["reason"]) for row in rows}
 
 
 async def make_hooks(rest: Rest, provider: httpx.AsyncClient) -> Hooks:
-    """Every provider is set up, and the certificate of Amazon SNS is the one that `webhook_signing` signs with."""
+    """Every provider is set up, and the certificate of Amazon SNS is the one that `webhook_signing`
+    signs with.
+    """
     contact = uuid4()
-    await rest.world.pool.execute("INSERT INTO contacts (id, tenant_id, email, phone) VALUES ($1, 'acme', $2, $3)", contact, ADDRESS, PHONE)
+    await rest.world.pool.execute(
+        "INSERT INTO contacts (id, tenant_id, email, phone) VALUES ($1, 'acme', $2, $3)",
+        contact,
+        ADDRESS,
+        PHONE,
+    )
     for name, body in SETTINGS.items():
         answer = await rest.admin.put(f"/tenant/webhooks/{name}", json=body)
         assert answer.status_code == 200, answer.text

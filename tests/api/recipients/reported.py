@@ -14,7 +14,10 @@ from streams.topics import Name, Topics
 async def reported(settings: Settings) -> list[dict[str, Any]]:
     """Every event; checks that each has its message id as key and is in the partition of it."""
     topics, found = Topics(settings), list[dict[str, Any]]()
-    sources = [TopicPartition(topics.name(Name.INCOMING), partition) for partition in range(topics.partitions)]
+    sources = [
+        TopicPartition(topics.name(Name.INCOMING), partition)
+        for partition in range(topics.partitions)
+    ]
     async with AIOKafkaConsumer(bootstrap_servers=settings.kafka) as consumer:
         consumer.assign(sources)
         await consumer.seek_to_beginning(*sources)

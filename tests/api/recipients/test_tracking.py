@@ -1,4 +1,6 @@
-"""What a recipient's mail program asks for: what it is answered, and what arrives in Kafka because of it."""
+"""What a recipient's mail program asks for: what it is answered, and what arrives in Kafka because
+of it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ _CONTENT = {
     "html": '<body><a href="https://shop.example/">1</a><a href="https://shop.example/offer?a=1&amp;b=2">2</a></body>',
 }
 _BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
-_GMAIL = {"User-Agent": "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"}
+_GMAIL = {
+    "User-Agent": "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
+}
 
 
 @dataclass
@@ -51,18 +55,24 @@ class Mail:
         return found
 
     def event(self, kind: str, **data: Any) -> dict[str, Any]:
-        return {"type": kind, "messageId": self.id, "tenantId": "acme"} | ({"data": data} if data else {})
+        return {"type": kind, "messageId": self.id, "tenantId": "acme"} | (
+            {"data": data} if data else {}
+        )
 
 
 async def _mail(rest: Rest) -> AsyncIterator[Mail]:
     world = rest.world
     async with world.pool.acquire() as connection:
         template = await create_template(connection, world.tenant, "links", "email", _CONTENT)
-    draft = await rest.draft(templateId=str(template.id), settings={"trackOpens": True, "trackClicks": True})
+    draft = await rest.draft(
+        templateId=str(template.id), settings={"trackOpens": True, "trackClicks": True}
+    )
     campaign = UUID(draft["id"])
     number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
     message_id = MessageIds.of(world.settings).make(number, 7, world.tenant, 0)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(rest.app), base_url="http://public", headers=_BROWSER) as program:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(rest.app), base_url="http://public", headers=_BROWSER
+    ) as program:
         yield Mail(rest, campaign, number, message_id, program)
 
 
@@ -79,18 +89,31 @@ async def mail_without_kafka(rest: Rest) -> AsyncIterator[Mail]:
         yield mail
 
 
-async def test_an_open_a_click_and_an_unsubscribe_are_in_kafka_when_they_are_answered(mail: Mail) -> None:
+async def test_an_open_a_click_and_an_unsubscribe_are_in_kafka_when_they_are_answered(
+    mail: Mail,
+) -> None:
     picture = await mail.program.get(f"/t/o/{mail.id}.gif")
-    assert (picture.status_code, picture.headers["content-type"], picture.content[:6]) == (200, "image/gif", b"GIF89a")
+    assert (picture.status_code, picture.headers["content-type"], picture.content[:6]) == (
+        200,
+        "image/gif",
+        b"GIF89a",
+    )
     assert await mail.events() == [mail.event("opened")]
     click = await mail.program.get(f"/t/c/{mail.id}/1")
     assert (click.status_code, click.headers["location"]) == (302, _URL)
     assert await mail.events() == [mail.event("opened"), mail.event("clicked", url=_URL)]
     one_click = await mail.program.post(f"/u/{mail.id}", data={"List-Unsubscribe": "One-Click"})
     assert one_click.status_code == 200
-    assert await mail.events() == [mail.event("opened"), mail.event("clicked", url=_URL), mail.event("unsubscribed")]
+    assert await mail.events() == [
+        mail.event("opened"),
+        mail.event("clicked", url=_URL),
+        mail.event("unsubscribed"),
+    ]
     for answer in (picture, click, one_click):
-        assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == ("no-store", "no-referrer")
+        assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == (
+            "no-store",
+            "no-referrer",
+        )
 
 
 @pytest.mark.parametrize(
@@ -105,7 +128,10 @@ async def test_an_open_a_click_and_an_unsubscribe_are_in_kafka_when_they_are_ans
 async def test_machines_are_counted_apart(mail: Mail, headers: dict[str, str]) -> None:
     await mail.program.get(f"/t/o/{mail.id}.gif", headers=headers)
     await mail.program.get(f"/t/c/{mail.id}/0", headers=headers)
-    expected = [mail.event("opened", isMachine=True), mail.event("clicked", url="https://shop.example/", isMachine=True)]
+    expected = [
+        mail.event("opened", isMachine=True),
+        mail.event("clicked", url="https://shop.example/", isMachine=True),
+    ]
     assert await mail.events() == expected
 
 
@@ -131,12 +157,16 @@ async def test_a_forged_or_foreign_id_gets_a_picture_or_404_and_counts_nothing(m
 
 @pytest.mark.parametrize("link", ["2", "-1", "9" * 5000, "x", "1.0"])
 async def test_an_unknown_link_is_404_and_leads_nowhere(mail: Mail, link: str) -> None:
-    answer = await mail.program.get(f"/t/c/{mail.id}/{link}", params={"url": "https://evil.example"})
+    answer = await mail.program.get(
+        f"/t/c/{mail.id}/{link}", params={"url": "https://evil.example"}
+    )
     assert answer.status_code == 404 and "location" not in answer.headers
     assert await mail.events() == []
 
 
-async def test_without_kafka_the_reader_gets_its_picture_and_page_but_an_unsubscribe_is_not_claimed(mail_without_kafka: Mail) -> None:
+async def test_without_kafka_the_reader_gets_its_picture_and_page_but_an_unsubscribe_is_not_claimed(
+    mail_without_kafka: Mail,
+) -> None:
     mail = mail_without_kafka
     assert (await mail.program.get(f"/t/o/{mail.id}.gif")).status_code == 200
     assert (await mail.program.get(f"/t/c/{mail.id}/1")).headers["location"] == _URL
@@ -145,7 +175,12 @@ async def test_without_kafka_the_reader_gets_its_picture_and_page_but_an_unsubsc
 
 
 async def test_an_application_without_kafka_can_be_stopped_at_any_moment() -> None:
-    settings = Settings(kafka="127.0.0.1:1", nats="nats://127.0.0.1:1", postgres="", message_keys=(SecretStr("00" * 32),))
+    settings = Settings(
+        kafka="127.0.0.1:1",
+        nats="nats://127.0.0.1:1",
+        postgres="",
+        message_keys=(SecretStr("00" * 32),),
+    )
     for rounds in range(30):
         async with asyncio.timeout(2), Reports(settings):
             for _ in range(rounds):  # of the event loop

@@ -1,4 +1,6 @@
-"""A tenant's limits changed over REST while its campaign is being sent by the real control worker, and the usage it then shows."""
+"""A tenant's limits changed over REST while its campaign is being sent by the real control worker,
+and the usage it then shows.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +37,23 @@ async def test_new_limits_act_at_once_on_a_running_campaign_and_usage_is_what_wa
     with Installation(settings, tmp_path, roles=("control",)) as processes:
         await eventually(processes.all_ready, within=60)
         async with emission.running():
-            plan = Opened("acme", "a", 1, "email", _RECIPIENTS, (Span(0, _RECIPIENTS),), tenant_limits=Limits(per_hour=500))
+            plan = Opened(
+                "acme",
+                "a",
+                1,
+                "email",
+                _RECIPIENTS,
+                (Span(0, _RECIPIENTS),),
+                tenant_limits=Limits(per_hour=500),
+            )
             await emission.write(plan, RowsReady("acme", 1, _RECIPIENTS))
             await eventually(lambda: sent() == 500, within=60)
             full = await sends(1000, messagesPerHour=1000)
             assert (full["limit"], full["left"], full["inFlight"]) == (1000, 0, 0) and full["until"]
             assert (await sends(1500, messagesPerHour=1500))["used"] == 1500
-            lower = (await live.admin.patch("/tenant", json={"messagesPerHour": 200})).json()["data"]["usage"]["hour"]
+            lower = (await live.admin.patch("/tenant", json={"messagesPerHour": 200})).json()[
+                "data"
+            ]["usage"]["hour"]
             assert (lower["used"], lower["left"]) == (1500, 0)
             free = await sends(_RECIPIENTS, messagesPerHour=None)
             assert (free["limit"], free["left"], free["until"]) == (None, None, None)

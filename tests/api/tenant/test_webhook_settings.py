@@ -12,7 +12,9 @@ from tests.api.world import Rest
 from tests.connectors.webhooks import webhook_signing as signing
 
 
-async def test_settings_are_for_admins_are_never_read_back_and_lie_encrypted(quiet_hooks: Hooks) -> None:
+async def test_settings_are_for_admins_are_never_read_back_and_lie_encrypted(
+    quiet_hooks: Hooks,
+) -> None:
     hooks = quiet_hooks
     rest = hooks.rest
     for method, body in (("PUT", SETTINGS["twilio"]), ("GET", None), ("DELETE", None)):
@@ -33,7 +35,9 @@ async def test_settings_are_for_admins_are_never_read_back_and_lie_encrypted(qui
     problem(await rest.stranger.get("/tenant/webhooks/twilio"), 404)
 
 
-async def test_settings_of_another_tenant_cannot_be_copied_and_removed_ones_are_404(quiet_hooks: Hooks) -> None:
+async def test_settings_of_another_tenant_cannot_be_copied_and_removed_ones_are_404(
+    quiet_hooks: Hooks,
+) -> None:
     hooks = quiet_hooks
     pool = hooks.rest.world.pool
     await pool.execute(
@@ -71,17 +75,34 @@ async def test_settings_that_cannot_be_right_are_refused_without_being_repeated(
 
 async def test_meta_is_told_that_the_address_is_ours(quiet_hooks: Hooks) -> None:
     hooks = quiet_hooks
-    query = {"hub.mode": "subscribe", "hub.verify_token": "chosen by us", "hub.challenge": "1158201444"}
+    query = {
+        "hub.mode": "subscribe",
+        "hub.verify_token": "chosen by us",
+        "hub.challenge": "1158201444",
+    }
     answer = await hooks.provider.get("/webhooks/whatsapp/acme", params=query)
-    assert (answer.status_code, answer.text, answer.headers["content-type"]) == (200, "1158201444", "text/plain; charset=utf-8")
-    assert (await hooks.provider.get("/webhooks/whatsapp/acme", params={**query, "hub.verify_token": "guessed"})).status_code == 401
+    assert (answer.status_code, answer.text, answer.headers["content-type"]) == (
+        200,
+        "1158201444",
+        "text/plain; charset=utf-8",
+    )
+    assert (
+        await hooks.provider.get(
+            "/webhooks/whatsapp/acme", params={**query, "hub.verify_token": "guessed"}
+        )
+    ).status_code == 401
     assert (await hooks.provider.get("/webhooks/whatsapp/globex", params=query)).status_code == 404
 
 
-async def test_a_subscription_is_kept_for_the_admin_and_never_confirmed_by_us(quiet_hooks: Hooks) -> None:
+async def test_a_subscription_is_kept_for_the_admin_and_never_confirmed_by_us(
+    quiet_hooks: Hooks,
+) -> None:
     hooks = quiet_hooks
-    assert await hooks.post("ses", signing.sns("You have chosen …", "SubscriptionConfirmation")) == 204
+    assert (
+        await hooks.post("ses", signing.sns("You have chosen …", "SubscriptionConfirmation")) == 204
+    )
     shown = (await hooks.rest.admin.get("/tenant/webhooks/ses")).json()["data"]
-    assert [(one["topicArn"], "ConfirmSubscription" in one["subscribeUrl"]) for one in shown["pendingSubscriptions"]] == [
-        (signing.TOPIC, True)
-    ]
+    assert [
+        (one["topicArn"], "ConfirmSubscription" in one["subscribeUrl"])
+        for one in shown["pendingSubscriptions"]
+    ] == [(signing.TOPIC, True)]

@@ -46,7 +46,9 @@ async def test_kafka_keeps_an_acknowledged_record_through_kill_9(tmp_path: Path)
         assert not engine.engine.is_ready()
         engine.start()
 
-        consumer = AIOKafkaConsumer("kept", bootstrap_servers=engine.address, auto_offset_reset="earliest")
+        consumer = AIOKafkaConsumer(
+            "kept", bootstrap_servers=engine.address, auto_offset_reset="earliest"
+        )
         await consumer.start()
         assert (await consumer.getone()).value == b"still here"
         await consumer.stop()
@@ -82,7 +84,9 @@ async def test_nats_keeps_an_acknowledged_message_through_kill_9(tmp_path: Path)
         await client.close()
 
 
-def test_postgres_starts_when_the_pid_in_its_lock_file_belongs_to_somebody_else(tmp_path: Path) -> None:
+def test_postgres_starts_when_the_pid_in_its_lock_file_belongs_to_somebody_else(
+    tmp_path: Path,
+) -> None:
     engine = RunningEngine(Postgres(tmp_path / "postgres", free_port()), tmp_path / "log")
     engine.start()
     engine.kill()
@@ -101,7 +105,9 @@ def test_an_engine_that_ends_at_once_is_reported_with_the_end_of_its_log(tmp_pat
             second.start()
 
 
-def test_every_jar_is_pinned_and_a_damaged_one_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_jar_is_pinned_and_a_damaged_one_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jars = listed()
     assert {KAFKA, LOGGING} <= {jar.coordinate for jar in jars}
     assert all(len(jar.sha256) == 64 for jar in jars)
@@ -115,6 +121,9 @@ def test_every_jar_is_pinned_and_a_damaged_one_is_not_used(tmp_path: Path, monke
     (copies / damaged.filename).unlink()
     (copies / damaged.filename).write_bytes(b"not a jar")
     monkeypatch.setenv("CAMPAIGNS_CACHE", str(tmp_path))
-    monkeypatch.setattr("connectors.local.engines.kafka_jars._download", lambda coordinate, repository: copies / damaged.filename)
+    monkeypatch.setattr(
+        "connectors.local.engines.kafka_jars._download",
+        lambda coordinate, repository: copies / damaged.filename,
+    )
     with pytest.raises(EngineError, match="is not the one pinned"):
         class_path()

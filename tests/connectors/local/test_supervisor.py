@@ -23,16 +23,37 @@ from connectors.local.engines.process import cut
 from connectors.local.stack import status
 from connectors.local.stack.home import Home, HomeError, without_secrets
 from connectors.local.stack.supervisor import Supervisor, counts_of
-from connectors.local.stack.unit import ABSENT, Duty, Health, Pace, State, Unit, Watchdog, pause_after, reported
+from connectors.local.stack.unit import (
+    ABSENT,
+    Duty,
+    Health,
+    Pace,
+    State,
+    Unit,
+    Watchdog,
+    pause_after,
+    reported,
+)
 from tests.eventually import eventually, eventually_sync
 
 _SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
-_DEAF = [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"]
+_DEAF = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)",
+]
 
 
 def _duty(tmp_path: Path, command: list[str]) -> Duty:
     log, within = tmp_path / "dummy.log", timedelta(seconds=0.5)
-    return Duty("dummy-1", "dummy", lambda: command, lambda pid: Health(is_ready=True), log, stop_within=within)
+    return Duty(
+        "dummy-1",
+        "dummy",
+        lambda: command,
+        lambda pid: Health(is_ready=True),
+        log,
+        stop_within=within,
+    )
 
 
 def _is_replaced(unit: Unit, old: int) -> bool:
@@ -66,8 +87,12 @@ async def test_a_killed_process_is_back_within_two_seconds(tmp_path: Path) -> No
         assert "ended with code -9" in unit.failure
 
 
-async def test_a_process_that_ends_again_and_again_is_started_less_and_less_often(tmp_path: Path) -> None:
-    async with _running(_duty(tmp_path, [sys.executable, "-c", "print('no settings'); raise SystemExit(70)"])) as unit:
+async def test_a_process_that_ends_again_and_again_is_started_less_and_less_often(
+    tmp_path: Path,
+) -> None:
+    async with _running(
+        _duty(tmp_path, [sys.executable, "-c", "print('no settings'); raise SystemExit(70)"])
+    ) as unit:
         await eventually(lambda: unit.starts == 3)
         await eventually(lambda: unit.state is State.BACKING_OFF)
         assert "ended with code 70: no settings" in unit.failure
@@ -80,13 +105,21 @@ async def test_what_cannot_be_prepared_is_tried_again_with_the_reason_shown(tmp_
 
     duty = Duty("kafka", "kafka", prepare, lambda pid: ABSENT, tmp_path / "log")
     async with _running(duty) as unit:
-        await eventually(lambda: unit.failure == "the jars are missing" and unit.state is State.BACKING_OFF)
+        await eventually(
+            lambda: unit.failure == "the jars are missing" and unit.state is State.BACKING_OFF
+        )
         assert unit.starts == 0
 
 
 async def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     async with _running(_duty(tmp_path, _DEAF)) as unit:
-        await eventually(lambda: "deaf" in (tmp_path / "dummy.log").read_text() if (tmp_path / "dummy.log").exists() else False)
+        await eventually(
+            lambda: (
+                "deaf" in (tmp_path / "dummy.log").read_text()
+                if (tmp_path / "dummy.log").exists()
+                else False
+            )
+        )
         pid = unit.pid
         assert pid is not None
     assert not psutil.pid_exists(pid)
@@ -97,12 +130,18 @@ def test_a_process_dies_with_its_parent_even_by_kill_9(tmp_path: Path) -> None:
         "import sys, time\nfrom pathlib import Path\nfrom connectors.local.engines.process import Process\n"
         f"child = Process({_SLEEPS!r}, Path({str(tmp_path / 'log')!r}))\nprint(child.pid, flush=True)\ntime.sleep(600)"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         eventually_sync(lambda: "600" in " ".join(psutil.Process(child).cmdline()[-1:]))
         parent.kill()
-    eventually_sync(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
+    eventually_sync(
+        lambda: (
+            not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+        )
+    )
 
 
 def test_lag_without_progress_for_a_minute_is_stuck_and_progress_is_not() -> None:
@@ -116,14 +155,20 @@ def test_lag_without_progress_for_a_minute_is_stuck_and_progress_is_not() -> Non
 
 def test_a_process_that_waits_on_purpose_is_not_stuck_until_it_no_longer_waits() -> None:
     watchdog = Watchdog()
-    assert not any(watchdog.is_stuck(Health(True, lag=9, position=1, waits=True), float(second)) for second in range(1, 1000))
+    assert not any(
+        watchdog.is_stuck(Health(True, lag=9, position=1, waits=True), float(second))
+        for second in range(1, 1000)
+    )
     assert not watchdog.is_stuck(Health(True, lag=9, position=1), 1058)
     assert watchdog.is_stuck(Health(True, lag=9, position=1), 1059)
 
 
 def test_an_idle_process_is_never_stuck() -> None:
     watchdog = Watchdog()
-    assert not any(watchdog.is_stuck(Health(True, lag=0, position=5), float(second)) for second in range(1, 1000))
+    assert not any(
+        watchdog.is_stuck(Health(True, lag=0, position=5), float(second))
+        for second in range(1, 1000)
+    )
 
 
 def test_silence_is_stuck_only_after_the_first_sign_of_readiness() -> None:
@@ -188,16 +233,24 @@ async def test_a_long_log_is_set_aside_while_its_process_goes_on_writing(tmp_pat
         assert not duty.log.with_suffix(".old.log").exists()
         cut(duty.log, 100)
         await eventually(lambda: duty.log.stat().st_size > 0)
-        kept, fresh = duty.log.with_suffix(".old.log").read_text().split(), duty.log.read_text().split()
+        kept, fresh = (
+            duty.log.with_suffix(".old.log").read_text().split(),
+            duty.log.read_text().split(),
+        )
     assert kept[0] == "0"
     assert int(kept[-2]) < int(fresh[0])  # no hole: the process appends
 
 
 def test_the_status_is_for_its_owner_and_shows_no_password(tmp_path: Path) -> None:
-    home = Home(tmp_path, 21_000, {"CAMPAIGNS_POSTGRES": "postgresql://ada:s3cr3t@db:5432/campaigns"})
+    home = Home(
+        tmp_path, 21_000, {"CAMPAIGNS_POSTGRES": "postgresql://ada:s3cr3t@db:5432/campaigns"}
+    )
     status.write(home, Supervisor(home, {}).observed())
     assert home.status_file.stat().st_mode & 0o777 == 0o600
-    assert json.loads(home.status_file.read_text())["addresses"]["postgres"] == "postgresql://ada:***@db:5432/campaigns"
+    assert (
+        json.loads(home.status_file.read_text())["addresses"]["postgres"]
+        == "postgresql://ada:***@db:5432/campaigns"
+    )
     assert "s3cr3t" not in status.read(home).as_json()
     assert home.environment()["CAMPAIGNS_POSTGRES"].count("s3cr3t") == 1
 
@@ -230,7 +283,9 @@ def test_secrets_are_made_once_and_only_the_owner_reads_them(tmp_path: Path) -> 
 
 
 def test_a_given_address_means_no_local_engine(tmp_path: Path) -> None:
-    home = Home.from_environment({"CAMPAIGNS_HOME": str(tmp_path), "CAMPAIGNS_KAFKA": "broker:9092", "PATH": ""})
+    home = Home.from_environment(
+        {"CAMPAIGNS_HOME": str(tmp_path), "CAMPAIGNS_KAFKA": "broker:9092", "PATH": ""}
+    )
     assert [engine.role for engine in home.engines()] == ["postgres", "nats"]
     assert home.addresses()["kafka"] == "broker:9092"
     assert home.environment()["CAMPAIGNS_KAFKA"] == "broker:9092"

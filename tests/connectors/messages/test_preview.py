@@ -22,14 +22,20 @@ from tables.audience.recipients import recipient_id
 IDS, TENANT, AT = MessageIds([b"0123456789abcdef"]), "acme", "2026-01-28T09:00:00.000Z"
 SOMEBODY, ANA = UUID(int=1), {"firstName": "Ana"}
 PARTS = {
-    "email": {"subject": "{{ firstName }}", "html": '<a href="https://a.example">{{ firstName }}</a>', "text": "{{ unsubscribeUrl }}"},
+    "email": {
+        "subject": "{{ firstName }}",
+        "html": '<a href="https://a.example">{{ firstName }}</a>',
+        "text": "{{ unsubscribeUrl }}",
+    },
     "sms": {"text": "Hi {{ firstName }}: https://a.example"},
     "whatsapp": {"text": "Hi {{ firstName }}: https://a.example"},
     "push": {"title": "{{ firstName }}", "body": "b", "link": "https://a.example"},
 }
 
 
-def content(channel: str, *, tracked: bool = True, most: int | None = None, **parts: str) -> Content:
+def content(
+    channel: str, *, tracked: bool = True, most: int | None = None, **parts: str
+) -> Content:
     tracking = Tracking("https://mail.example", opens=tracked, clicks=tracked)
     template = Template(channel, {**PARTS[channel], **parts}, "Sale", tracking, Links())
     return Content(
@@ -74,17 +80,43 @@ def test_a_preview_is_what_emission_sends(channel: str) -> None:
 @pytest.mark.parametrize("channel", PARTS)
 def test_a_test_message_is_what_emission_sends_without_tracking_and_marked(channel: str) -> None:
     made = content(channel, tracked=False)
-    [test] = messages(made, [None], ["to"], (SOMEBODY, ANA), ids=IDS, epoch=0, at=AT, draw=random.Random(1).randrange)
+    [test] = messages(
+        made,
+        [None],
+        ["to"],
+        (SOMEBODY, ANA),
+        ids=IDS,
+        epoch=0,
+        at=AT,
+        draw=random.Random(1).randrange,
+    )
     [message], _ = sent(made)
     assert IDS.verify(test.message_id, TENANT) == (0, test.recipient_number)
-    words = {part: text.replace(test.message_id, message.message_id) for part, text in test.content.items()}
+    words = {
+        part: text.replace(test.message_id, message.message_id)
+        for part, text in test.content.items()
+    }
     if channel == "email":
         assert words["subject"] == "[Test] Ana"
         words["subject"] = "Ana"
     assert words == message.content
-    assert (test.sender, test.options, test.to, test.contact_id) == (message.sender, message.options, message.to, message.contact_id)
+    assert (test.sender, test.options, test.to, test.contact_id) == (
+        message.sender,
+        message.options,
+        message.to,
+        message.contact_id,
+    )
     assert (test.is_test, message.is_test) == (True, False)
-    [nobody] = messages(made, [None], ["to"], (NOBODY, ANA), ids=IDS, epoch=0, at=AT, draw=random.Random(1).randrange)
+    [nobody] = messages(
+        made,
+        [None],
+        ["to"],
+        (NOBODY, ANA),
+        ids=IDS,
+        epoch=0,
+        at=AT,
+        draw=random.Random(1).randrange,
+    )
     assert nobody.contact_id == "00000000-0000-0000-0000-000000000000"
 
 
@@ -97,7 +129,12 @@ def test_an_sms_of_more_segments_than_allowed_is_not_sent(name: str, most: int, 
     made = content("sms", most=most)
     found, skipped = sent(made, name)
     assert (len(found), skipped) == ((1, {}) if parts <= most else (0, {"too-long": [5]}))
-    [shown] = preview(content("sms", tracked=False, most=most), made, {"firstName": name}, IDS.make(0, 0, TENANT, 0))
+    [shown] = preview(
+        content("sms", tracked=False, most=most),
+        made,
+        {"firstName": name},
+        IDS.make(0, 0, TENANT, 0),
+    )
     assert shown["hints"]["segments"] == parts
     assert shown["hints"]["isTooLong"] is (parts > most)
     assert shown["content"]["text"].endswith(": https://a.example")
@@ -106,7 +143,14 @@ def test_an_sms_of_more_segments_than_allowed_is_not_sent(name: str, most: int, 
 def test_what_is_wrong_is_told_of_every_variant() -> None:
     made = content("sms")
     broken = Broken(RenderError("text, line 3: unexpected"))
-    variants = replace(made, templates={"A": broken, "B": made.templates[None], "C": Broken(RenderError("the template does not exist"))})
+    variants = replace(
+        made,
+        templates={
+            "A": broken,
+            "B": made.templates[None],
+            "C": Broken(RenderError("the template does not exist")),
+        },
+    )
     with pytest.raises(CampaignError) as refused:
         preview(variants, variants, {}, IDS.make(0, 0, TENANT, 0))
     assert [(wrong.field, wrong.message) for wrong in refused.value.errors] == [
@@ -132,7 +176,19 @@ def test_addresses_are_spelled_as_contacts_are() -> None:
 
 
 def test_the_hints_of_a_template_leave_its_tags_out() -> None:
-    assert template_hints("sms", {"text": "a" * 160}) | {"segments": 1, "isExact": True} == template_hints("sms", {"text": "a" * 160})
-    found = template_hints("sms", {"text": "a" * 100 + "{{ contact.attributes.something_long_enough_to_matter_otherwise }}" + "b" * 60})
+    assert template_hints("sms", {"text": "a" * 160}) | {
+        "segments": 1,
+        "isExact": True,
+    } == template_hints("sms", {"text": "a" * 160})
+    found = template_hints(
+        "sms",
+        {
+            "text": "a" * 100
+            + "{{ contact.attributes.something_long_enough_to_matter_otherwise }}"
+            + "b" * 60
+        },
+    )
     assert (found["segments"], found["units"], found["isExact"]) == (1, 160, False)
-    assert template_hints("sms", {"text": "{{ 'a"})["units"] == 7  # stored before it was checked: shown as it is
+    assert (
+        template_hints("sms", {"text": "{{ 'a"})["units"] == 7
+    )  # stored before it was checked: shown as it is

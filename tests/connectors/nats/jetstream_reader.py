@@ -28,13 +28,22 @@ async def stored(url: str, stream: str) -> list[Stored]:
         context = client.jetstream()
         expected = (await client.jsm().stream_info(stream)).state.messages
         subscription = await context.pull_subscribe(
-            "", stream=stream, config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE)
+            "",
+            stream=stream,
+            config=ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE),
         )
         found: list[Stored] = []
         while len(found) < expected:
             for message in await subscription.fetch(min(500, expected - len(found)), timeout=10):
                 headers = message.headers or {}
-                found.append(Stored(message.subject, headers["Nats-Msg-Id"], headers["tenantId"], json.loads(message.data)))
+                found.append(
+                    Stored(
+                        message.subject,
+                        headers["Nats-Msg-Id"],
+                        headers["tenantId"],
+                        json.loads(message.data),
+                    )
+                )
         return found
     finally:
         await client.close()

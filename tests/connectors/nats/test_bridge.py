@@ -1,4 +1,6 @@
-"""The bridge on real Kafka, PostgreSQL and NATS: what it publishes, and what faults cannot change about it."""
+"""The bridge on real Kafka, PostgreSQL and NATS: what it publishes, and what faults cannot change
+about it.
+"""
 
 from __future__ import annotations
 
@@ -55,9 +57,16 @@ async def make_campaign(settings: Settings, channel: str = "email") -> tuple[int
         await connection.close()
 
 
-async def send_event(producer: AIOKafkaProducer, settings: Settings, kind: str, campaign: UUID, identity: str) -> None:
+async def send_event(
+    producer: AIOKafkaProducer, settings: Settings, kind: str, campaign: UUID, identity: str
+) -> None:
     topics = Topics(settings)
-    envelope = Envelope(tenant_id=TENANT, correlation_id="c1", timestamp="2026-01-28T09:00:00.000Z", data={"campaignId": str(campaign)})
+    envelope = Envelope(
+        tenant_id=TENANT,
+        correlation_id="c1",
+        timestamp="2026-01-28T09:00:00.000Z",
+        data={"campaignId": str(campaign)},
+    )
     await producer.send_and_wait(
         topics.name(Name.EVENTS),
         encode(envelope),
@@ -67,11 +76,15 @@ async def send_event(producer: AIOKafkaProducer, settings: Settings, kind: str, 
     )
 
 
-async def send_outcomes(producer: AIOKafkaProducer, settings: Settings, number: int, shard: int, groups: Sequence[Group]) -> None:
+async def send_outcomes(
+    producer: AIOKafkaProducer, settings: Settings, number: int, shard: int, groups: Sequence[Group]
+) -> None:
     topics = Topics(settings)
     value = encode_batch(Batch(TENANT, number, shard, BASE, tuple(groups)))
     partition = topics.shard_partition(number, shard)
-    await producer.send_and_wait(topics.name(Name.OUTCOMES), value, key=shard_key(number, shard), partition=partition)
+    await producer.send_and_wait(
+        topics.name(Name.OUTCOMES), value, key=shard_key(number, shard), partition=partition
+    )
 
 
 def delivered(ordinals: range) -> Group:
@@ -99,14 +112,24 @@ def own_nats(tmp_path: Path) -> Iterator[RunningEngine]:
     engine.stop()
 
 
-async def test_lifecycle_events_keep_their_id_their_order_and_their_bytes(settings: Settings) -> None:
+async def test_lifecycle_events_keep_their_id_their_order_and_their_bytes(
+    settings: Settings,
+) -> None:
     campaign = uuid4()
-    kinds = ["campaign.created", "campaign.started", "campaign.paused", "campaign.resumed", "campaign.completed"]
+    kinds = [
+        "campaign.created",
+        "campaign.started",
+        "campaign.paused",
+        "campaign.resumed",
+        "campaign.completed",
+    ]
     async with kafka_producer(settings) as producer, Bridge(None, settings):
         for kind in kinds:
             await send_event(producer, settings, kind, campaign, f"event-{kind}")
         messages = await all_stored(settings, len(kinds))
-    assert [message.subject for message in messages] == [settings.topic_prefix + kind for kind in kinds]
+    assert [message.subject for message in messages] == [
+        settings.topic_prefix + kind for kind in kinds
+    ]
     assert [message.message_id for message in messages] == [f"event-{kind}" for kind in kinds]
     assert {message.tenant_id for message in messages} == {TENANT}
     assert messages[0].payload["data"] == {"campaignId": str(campaign)}
@@ -131,9 +154,20 @@ async def test_every_kind_of_outcome_is_published_with_its_own_fields(settings: 
         messages = await all_stored(settings, len(groups))
     message_id = MessageIds.of(settings).make(number, 3 * 65536 + 7, TENANT, 0)
     by_suffix = {
-        message.message_id.removeprefix(message_id + ":"): message for message in messages if message.message_id.startswith(message_id)
+        message.message_id.removeprefix(message_id + ":"): message
+        for message in messages
+        if message.message_id.startswith(message_id)
     }
-    assert set(by_suffix) == {"sent", "delivered", "opened", "machine-opened", "clicked", "bounced", "skipped", "unsubscribed"}
+    assert set(by_suffix) == {
+        "sent",
+        "delivered",
+        "opened",
+        "machine-opened",
+        "clicked",
+        "bounced",
+        "skipped",
+        "unsubscribed",
+    }
     sent = by_suffix["sent"]
     at = "2027-01-15T08:00:02.000Z"
     assert sent.subject == settings.topic_prefix + "campaign.message.sent"
@@ -159,7 +193,11 @@ async def test_every_kind_of_outcome_is_published_with_its_own_fields(settings: 
     assert by_suffix["clicked"].payload["data"]["url"] == 'https://example.com/?a=100%&b="x"'
     bounced = by_suffix["bounced"].payload["data"]
     assert (bounced["bounceType"], bounced["reason"]) == ("hard", "mailbox full")
-    (untyped,) = [message.payload["data"] for message in messages if not message.message_id.startswith(message_id)]
+    (untyped,) = [
+        message.payload["data"]
+        for message in messages
+        if not message.message_id.startswith(message_id)
+    ]
     assert "bounceType" not in untyped and untyped["reason"] == "550 5.1.1: no such user"
     assert by_suffix["skipped"].payload["data"]["reason"] == "suppressed"
 
@@ -181,7 +219,9 @@ async def test_a_second_bridge_goes_on_where_the_first_stopped(settings: Setting
 async def is_committed(settings: Settings) -> bool:
     """Whether everything in the outcomes topic has been committed by the bridge's group."""
     topic = settings.topic_prefix + Name.OUTCOMES
-    async with AIOKafkaConsumer(bootstrap_servers=settings.kafka, group_id=f"{settings.topic_prefix}campaigns-bridge") as consumer:
+    async with AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka, group_id=f"{settings.topic_prefix}campaigns-bridge"
+    ) as consumer:
         partitions = [TopicPartition(topic, number) for number in range(settings.partitions)]
         ends = await consumer.end_offsets(partitions)
         return all([ends[p] == 0 or await consumer.committed(p) == ends[p] for p in partitions])
@@ -190,36 +230,63 @@ async def is_committed(settings: Settings) -> bool:
 async def test_poison_goes_to_the_dead_letters_and_the_stream_goes_on(settings: Settings) -> None:
     number, _ = await make_campaign(settings)
     topics = Topics(settings)
-    uneven = encode_batch(Batch(TENANT, number, 0, BASE, (Group(Kind.SENT, pack([1, 2]), pack([1])),)))
+    uneven = encode_batch(
+        Batch(TENANT, number, 0, BASE, (Group(Kind.SENT, pack([1, 2]), pack([1])),))
+    )
     foreign = encode_batch(Batch("globex", number, 0, BASE, (delivered(range(1)),)))
     unknown = encode_batch(Batch(TENANT, number + 999, 0, BASE, (delivered(range(1)),)))
     async with kafka_producer(settings) as producer, Bridge(None, settings):
         for poison in (b"\xc1", b"", None, uneven, foreign, unknown):
-            await producer.send_and_wait(topics.name(Name.OUTCOMES), poison, key=b"k", partition=topics.shard_partition(number, 0))
-        for headers in ([("type", b"campaign.x y"), ("id", b"1")], [("type", b"campaign.started"), ("id", b"a\r\nb")], []):
+            await producer.send_and_wait(
+                topics.name(Name.OUTCOMES),
+                poison,
+                key=b"k",
+                partition=topics.shard_partition(number, 0),
+            )
+        for headers in (
+            [("type", b"campaign.x y"), ("id", b"1")],
+            [("type", b"campaign.started"), ("id", b"a\r\nb")],
+            [],
+        ):
             body = encode({"tenantId": TENANT})
-            await producer.send_and_wait(topics.name(Name.EVENTS), body, key=b"k", partition=0, headers=headers)
+            await producer.send_and_wait(
+                topics.name(Name.EVENTS), body, key=b"k", partition=0, headers=headers
+            )
         await send_outcomes(producer, settings, number, 0, [delivered(range(5))])
         assert len(await all_stored(settings, 5)) == 5
-    async with AIOKafkaConsumer(topics.name(Name.DEAD_LETTERS), bootstrap_servers=settings.kafka, auto_offset_reset="earliest") as reader:
+    async with AIOKafkaConsumer(
+        topics.name(Name.DEAD_LETTERS),
+        bootstrap_servers=settings.kafka,
+        auto_offset_reset="earliest",
+    ) as reader:
         letters = [await reader.getone() for _ in range(9)]
     assert len({letter.key for letter in letters}) == 9
 
 
-async def test_killed_nats_gets_everything_once(settings: Settings, own_nats: RunningEngine) -> None:
+async def test_killed_nats_gets_everything_once(
+    settings: Settings, own_nats: RunningEngine
+) -> None:
     settings = settings.model_copy(update={"nats": own_nats.address})
     number, _ = await make_campaign(settings)
     async with kafka_producer(settings) as producer, Bridge(None, settings):
         for round_ in range(4):
             for shard in range(4):
-                await send_outcomes(producer, settings, number, shard, [delivered(range(round_ * 3000, round_ * 3000 + 3000))])
+                await send_outcomes(
+                    producer,
+                    settings,
+                    number,
+                    shard,
+                    [delivered(range(round_ * 3000, round_ * 3000 + 3000))],
+                )
             own_nats.kill()
             own_nats.start()
         messages = await all_stored(settings, 4 * 4 * 3000, within=30)
     assert len({message.message_id for message in messages}) == len(messages) == 48_000
 
 
-async def test_wiped_storage_is_filled_again_from_kafka(settings: Settings, own_nats: RunningEngine, tmp_path: Path) -> None:
+async def test_wiped_storage_is_filled_again_from_kafka(
+    settings: Settings, own_nats: RunningEngine, tmp_path: Path
+) -> None:
     settings = settings.model_copy(update={"nats": own_nats.address})
     number, campaign = await make_campaign(settings)
     async with kafka_producer(settings) as producer, Bridge(None, settings) as bridge:
@@ -236,7 +303,9 @@ async def test_wiped_storage_is_filled_again_from_kafka(settings: Settings, own_
     assert len({message.message_id for message in messages}) == len(messages) == 2501
 
 
-async def test_storage_wiped_while_the_bridge_was_away_is_filled_again(settings: Settings, own_nats: RunningEngine, tmp_path: Path) -> None:
+async def test_storage_wiped_while_the_bridge_was_away_is_filled_again(
+    settings: Settings, own_nats: RunningEngine, tmp_path: Path
+) -> None:
     settings = settings.model_copy(update={"nats": own_nats.address})
     number, _ = await make_campaign(settings)
     async with kafka_producer(settings) as producer:
@@ -251,7 +320,9 @@ async def test_storage_wiped_while_the_bridge_was_away_is_filled_again(settings:
             assert len(await all_stored(settings, 500)) == 500
 
 
-async def test_killed_bridge_repeats_nothing_within_the_duplicate_window(settings: Settings, tmp_path: Path) -> None:
+async def test_killed_bridge_repeats_nothing_within_the_duplicate_window(
+    settings: Settings, tmp_path: Path
+) -> None:
     number, _ = await make_campaign(settings)
     async with kafka_producer(settings) as producer:
         await send_outcomes(producer, settings, number, 0, [delivered(range(5000))])
@@ -268,8 +339,12 @@ class bridge_process:  # noqa: N801  # reads as a verb: with bridge_process(...)
     """`tests.connectors.nats.bridge_process` as a process, killed at the end."""
 
     def __init__(self, settings: Settings, folder: Path, crash: str = "") -> None:
-        variables = environment(settings, CAMPAIGNS_CRASH=crash, CAMPAIGNS_READY_FILE=str(folder / "ready.json"))
-        self._process = subprocess.Popen([sys.executable, "-m", "tests.connectors.nats.bridge_process"], env=variables)
+        variables = environment(
+            settings, CAMPAIGNS_CRASH=crash, CAMPAIGNS_READY_FILE=str(folder / "ready.json")
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.connectors.nats.bridge_process"], env=variables
+        )
 
     def __enter__(self) -> subprocess.Popen[bytes]:
         return self._process
@@ -282,7 +357,11 @@ class bridge_process:  # noqa: N801  # reads as a verb: with bridge_process(...)
 async def test_a_stream_with_a_short_duplicate_window_is_corrected(settings: Settings) -> None:
     client = await nats.connect(settings.nats)
     try:
-        await client.jsm().add_stream(name=stream(settings), subjects=[f"{settings.topic_prefix}campaign.created"], duplicate_window=60)
+        await client.jsm().add_stream(
+            name=stream(settings),
+            subjects=[f"{settings.topic_prefix}campaign.created"],
+            duplicate_window=60,
+        )
         async with kafka_producer(settings) as producer, Bridge(None, settings):
             await send_event(producer, settings, "campaign.started", uuid4(), "e1")
             await all_stored(settings, 1)

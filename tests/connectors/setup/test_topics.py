@@ -41,13 +41,25 @@ async def _all_missing(settings: Settings) -> bool:
 
 async def test_a_wrong_partition_count_and_a_wrong_setting_are_named(empty: Settings) -> None:
     grants = f"{empty.topic_prefix}campaigns.grants.v1"
-    await _create_by_hand(empty, NewTopic(grants, 2, 1, topic_configs={**TOPICS[Name.GRANTS].config, "retention.ms": "1000"}))
+    await _create_by_hand(
+        empty,
+        NewTopic(
+            grants, 2, 1, topic_configs={**TOPICS[Name.GRANTS].config, "retention.ms": "1000"}
+        ),
+    )
     await topics.create(empty)
-    assert await topics.differences(empty) == [f"{grants} has retention.ms=1000 instead of 259200000"]
+    assert await topics.differences(empty) == [
+        f"{grants} has retention.ms=1000 instead of 259200000"
+    ]
 
     found = await topics.differences(empty.model_copy(update={"partitions": 3}))
-    assert f"{empty.topic_prefix}campaigns.events.v1 has 2 partitions instead of 3; a topic's partitions never change live" in found
-    assert len(found) == len(TOPICS)  # dead letters have one partition whatever the setting, so theirs is not among them
+    assert (
+        f"{empty.topic_prefix}campaigns.events.v1 has 2 partitions instead of 3; a topic's partitions never change live"
+        in found
+    )
+    assert len(found) == len(
+        TOPICS
+    )  # dead letters have one partition whatever the setting, so theirs is not among them
     await topics.delete(empty)
 
 

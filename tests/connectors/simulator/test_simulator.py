@@ -1,4 +1,6 @@
-"""The simulator: its stories are plausible and repeatable, and what it reports is what its truth log says."""
+"""The simulator: its stories are plausible and repeatable, and what it reports is what its truth
+log says.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,16 @@ def kinds(message_id: str, behaviour: Behaviour, channel: str = "email") -> set[
 
 @given(st.uuids(), st.sampled_from(["email", "sms", "whatsapp", "push"]), st.integers(0, 3))
 def test_a_story_is_possible(message_id: Any, channel: str, seed: int) -> None:
-    behaviour = Behaviour(seed=seed, opens=0.7, clicks=0.7, unsubscribes=0.5, machine_opens=0.5, hard_bounces=0.2, duplicates=4, disorder=9)
+    behaviour = Behaviour(
+        seed=seed,
+        opens=0.7,
+        clicks=0.7,
+        unsubscribes=0.5,
+        machine_opens=0.5,
+        hard_bounces=0.2,
+        duplicates=4,
+        disorder=9,
+    )
     events = {event.kind: event for event in story(str(message_id), channel, behaviour)}
     assert len(events) == len(story(str(message_id), channel, behaviour))
     if "delivered" not in events:
@@ -42,14 +53,26 @@ def test_a_story_is_possible(message_id: Any, channel: str, seed: int) -> None:
         assert events.keys().isdisjoint({"opened", "machine-opened"})
     elif "clicked" in events:
         assert events["clicked"].after >= events["opened"].after
-    assert all(1 <= len(event.reports) <= 4 and min(event.reports) >= event.after for event in events.values())
+    assert all(
+        1 <= len(event.reports) <= 4 and min(event.reports) >= event.after
+        for event in events.values()
+    )
 
 
 def test_no_person_acts_before_the_machine_window_is_over() -> None:
-    behaviour = Behaviour(opens=1, clicks=1, unsubscribes=1, delivery=0.1, opening=0.1, clicking=0.1)
-    stories = [event for _ in range(300) for event in story(str(uuid4()), "email", behaviour, soonest=3.0)]
-    assert min(event.after for event in stories if event.kind in ("opened", "clicked", "unsubscribed")) >= 3.0
-    assert min(event.after for event in stories if event.kind in ("delivered", "machine-opened")) < 0.1
+    behaviour = Behaviour(
+        opens=1, clicks=1, unsubscribes=1, delivery=0.1, opening=0.1, clicking=0.1
+    )
+    stories = [
+        event for _ in range(300) for event in story(str(uuid4()), "email", behaviour, soonest=3.0)
+    ]
+    assert (
+        min(event.after for event in stories if event.kind in ("opened", "clicked", "unsubscribed"))
+        >= 3.0
+    )
+    assert (
+        min(event.after for event in stories if event.kind in ("delivered", "machine-opened")) < 0.1
+    )
 
 
 def test_the_same_seed_tells_the_same_story_and_another_one_does_not() -> None:
@@ -60,7 +83,9 @@ def test_the_same_seed_tells_the_same_story_and_another_one_does_not() -> None:
 
 
 def test_the_rates_are_the_configured_ones() -> None:
-    behaviour = Behaviour(opens=0.4, clicks=0.5, hard_bounces=0.1, soft_bounces=0, failures=0, complaints=0.05)
+    behaviour = Behaviour(
+        opens=0.4, clicks=0.5, hard_bounces=0.1, soft_bounces=0, failures=0, complaints=0.05
+    )
     counted = Counter(kind for _ in range(20_000) for kind in kinds(str(uuid4()), behaviour))
     assert counted["bounced"] == pytest.approx(2000, rel=0.15)
     assert counted["opened"] == pytest.approx(18_000 * 0.4, rel=0.05)
@@ -70,14 +95,27 @@ def test_the_rates_are_the_configured_ones() -> None:
 
 def events_of(found: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
     """(kind, message id) -> times reported."""
-    return Counter((("machine-" if event.get("data", {}).get("isMachine") else "") + event["type"], event["messageId"]) for event in found)
+    return Counter(
+        (
+            ("machine-" if event.get("data", {}).get("isMachine") else "") + event["type"],
+            event["messageId"],
+        )
+        for event in found
+    )
 
 
 def truth_of(folder: Path) -> set[tuple[str, str]]:
-    return {(kind, message_id) for (campaign, kind), ids in recipients(folder).items() for message_id in ids if campaign == CAMPAIGN}
+    return {
+        (kind, message_id)
+        for (campaign, kind), ids in recipients(folder).items()
+        for message_id in ids
+        if campaign == CAMPAIGN
+    }
 
 
-async def test_what_is_reported_is_what_the_truth_log_says(settings: Settings, tmp_path: Path) -> None:
+async def test_what_is_reported_is_what_the_truth_log_says(
+    settings: Settings, tmp_path: Path
+) -> None:
     sent = await send_messages(settings, 3000)
     behaviour = Behaviour(delivery=0, opening=0, clicking=0, duplicates=3, disorder=1)
     simulator = Simulator(None, settings, behaviour, tmp_path)
@@ -88,11 +126,15 @@ async def test_what_is_reported_is_what_the_truth_log_says(settings: Settings, t
     counted = events_of(found)
     assert set(counted) == truth_of(tmp_path)
     assert max(counted.values()) == 3
-    assert {message_id for _, message_id in counted} == set(sent)  # something becomes of every message
+    assert {message_id for _, message_id in counted} == set(
+        sent
+    )  # something becomes of every message
     assert simulator.reported == len(found)
 
 
-async def test_event_times_follow_the_message_and_reports_leave_in_their_time(settings: Settings, tmp_path: Path) -> None:
+async def test_event_times_follow_the_message_and_reports_leave_in_their_time(
+    settings: Settings, tmp_path: Path
+) -> None:
     await send_messages(settings, 300)
     behaviour = Behaviour(delivery=0.3, opening=0.3, clicking=0.2, opens=1, clicks=1)
     async with Simulator(None, settings, behaviour, tmp_path):
@@ -100,14 +142,18 @@ async def test_event_times_follow_the_message_and_reports_leave_in_their_time(se
     times: dict[str, dict[str, datetime]] = {}
     for event in await reported(settings):
         if not event.get("data", {}).get("isMachine"):
-            times.setdefault(event["messageId"], {})[event["type"]] = datetime.fromisoformat(event["timestamp"])
+            times.setdefault(event["messageId"], {})[event["type"]] = datetime.fromisoformat(
+                event["timestamp"]
+            )
     people = [mine for mine in times.values() if "clicked" in mine]
     assert len(people) > 200
     assert all(mine["delivered"] <= mine["opened"] <= mine["clicked"] for mine in people)
     assert len({mine["clicked"] for mine in people}) > 100
 
 
-async def test_killed_simulator_loses_no_event_and_decides_the_same_again(settings: Settings, tmp_path: Path) -> None:
+async def test_killed_simulator_loses_no_event_and_decides_the_same_again(
+    settings: Settings, tmp_path: Path
+) -> None:
     behaviour = Behaviour(delivery=0.4, opening=0.6, clicking=0.3)
     variables = environment(
         settings,
@@ -117,7 +163,9 @@ async def test_killed_simulator_loses_no_event_and_decides_the_same_again(settin
         CAMPAIGNS_SIMULATE_CLICKING="0.3",
     )
     first = await send_messages(settings, 2000)
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "connectors.simulator", env=variables)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "connectors.simulator", env=variables
+    )
     try:
         await eventually(lambda: has_reported(settings), 40)
     finally:
@@ -126,7 +174,11 @@ async def test_killed_simulator_loses_no_event_and_decides_the_same_again(settin
     second = await send_messages(settings, 500, first=2000)
     async with Simulator(None, settings, behaviour, tmp_path):
         await eventually(lambda: is_read(settings, GROUP), 40)
-    expected = {(event.kind, message_id) for message_id in first + second for event in story(message_id, "email", behaviour)}
+    expected = {
+        (event.kind, message_id)
+        for message_id in first + second
+        for event in story(message_id, "email", behaviour)
+    }
     assert set(events_of(await reported(settings))) == expected == truth_of(tmp_path)
 
 

@@ -1,4 +1,6 @@
-"""A company's own segment, contact and template service on a real port, which can be slow, broken or away."""
+"""A company's own segment, contact and template service on a real port, which can be slow, broken
+or away.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,9 @@ from tests.eventually import eventually
 
 @dataclass
 class DirectoryServer:
-    """`calls` are the requests that came; each takes one of `answers` (a status, or seconds to wait before a right answer) as long as
-    there are some. `members` by segment, in pages of `page`."""
+    """`calls` are the requests that came; each takes one of `answers` (a status, or seconds to wait
+    before a right answer) as long as there are some. `members` by segment, in pages of `page`.
+    """
 
     port: int = field(default_factory=free_port)
     page: int = 2
@@ -38,24 +41,40 @@ class DirectoryServer:
 
     async def segment(self, request: Request) -> Response:
         name = self.segments.get(segment_id := request.path_params["id"])
-        return await self._answer(request, None if name is None else {"id": segment_id, "name": name})
+        return await self._answer(
+            request, None if name is None else {"id": segment_id, "name": name}
+        )
 
     async def contacts_of(self, request: Request) -> Response:
-        members, start = self.members.get(request.path_params["id"]), int(request.query_params.get("cursor", "0"))
+        members, start = (
+            self.members.get(request.path_params["id"]),
+            int(request.query_params.get("cursor", "0")),
+        )
         if members is None:
             return await self._answer(request, None)
         stop = start + self.page
-        return await self._answer(request, {"contactIds": members[start:stop], "nextCursor": str(stop) if stop < len(members) else None})
+        return await self._answer(
+            request,
+            {
+                "contactIds": members[start:stop],
+                "nextCursor": str(stop) if stop < len(members) else None,
+            },
+        )
 
     async def batch(self, request: Request) -> Response:
         body = await request.json()
-        return await self._answer(request, {"contacts": [self.contacts[each] for each in body["ids"] if each in self.contacts]})
+        return await self._answer(
+            request,
+            {"contacts": [self.contacts[each] for each in body["ids"] if each in self.contacts]},
+        )
 
     async def template(self, request: Request) -> Response:
         return await self._answer(request, self.templates.get(request.path_params["id"]))
 
     async def _answer(self, request: Request, right: dict[str, Any] | None) -> Response:
-        self.calls.append((request.method, request.url.path, request.headers.get("authorization", "")))
+        self.calls.append(
+            (request.method, request.url.path, request.headers.get("authorization", ""))
+        )
         match self.answers.pop(0) if self.answers else None:
             case int(status):
                 return Response(status_code=status)
@@ -74,7 +93,11 @@ class DirectoryServer:
             Route("/v1/contacts/batch", self.batch, methods=["POST"]),
             Route("/v1/templates/{id}", self.template),
         ]
-        server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=self.port, log_config=None, lifespan="off"))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                Starlette(routes=routes), port=self.port, log_config=None, lifespan="off"
+            )
+        )
         server.config.load()
         serving = asyncio.create_task(server.serve())
         await eventually(lambda: server.started)

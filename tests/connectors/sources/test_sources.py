@@ -1,4 +1,6 @@
-"""Segments, contacts and templates from services of the company's own: a real local server, a real database, the real expand worker."""
+"""Segments, contacts and templates from services of the company's own: a real local server, a real
+database, the real expand worker.
+"""
 
 from __future__ import annotations
 
@@ -34,24 +36,45 @@ async def server() -> AsyncIterator[DirectoryServer]:
 
 
 def using(settings: Settings, server: DirectoryServer, **more: Any) -> Settings:
-    urls = {"segments_url": server.url, "contacts_url": server.url, "templates_url": server.url + "/"}
-    return settings.model_copy(update={**urls, "directory_token": SecretStr("s3cret"), "directory_timeout": timedelta(seconds=0.3), **more})
+    urls = {
+        "segments_url": server.url,
+        "contacts_url": server.url,
+        "templates_url": server.url + "/",
+    }
+    return settings.model_copy(
+        update={
+            **urls,
+            "directory_token": SecretStr("s3cret"),
+            "directory_timeout": timedelta(seconds=0.3),
+            **more,
+        }
+    )
 
 
 @pytest.fixture
 def offline(database: str) -> Settings:
-    return Settings(kafka="127.0.0.1:1", nats="nats://127.0.0.1:1", postgres=database, message_keys=(SecretStr("00" * 32),))
+    return Settings(
+        kafka="127.0.0.1:1",
+        nats="nats://127.0.0.1:1",
+        postgres=database,
+        message_keys=(SecretStr("00" * 32),),
+    )
 
 
 def people(server: DirectoryServer, count: int) -> tuple[str, list[str]]:
     """A segment of the service with so many new contacts: its id and theirs."""
     segment, ids = str(uuid4()), [str(uuid4()) for _ in range(count)]
     server.segments[segment], server.members[segment] = f"Customers {segment[:4]}", ids
-    server.contacts |= {each: {"id": each, "email": f"{each}@example.com", "firstName": "Ana", "plan": "pro"} for each in ids}
+    server.contacts |= {
+        each: {"id": each, "email": f"{each}@example.com", "firstName": "Ana", "plan": "pro"}
+        for each in ids
+    }
     return segment, ids
 
 
-async def test_a_call_is_repeated_until_it_works_and_carries_the_token(server: DirectoryServer, offline: Settings) -> None:
+async def test_a_call_is_repeated_until_it_works_and_carries_the_token(
+    server: DirectoryServer, offline: Settings
+) -> None:
     segment, _ = people(server, 0)
     server.answers = [503, 0.5]  # refused, then slower than the timeout
     service = DirectoryService("segments", server.url, using(offline, server))
@@ -63,11 +86,20 @@ async def test_a_call_is_repeated_until_it_works_and_carries_the_token(server: D
 
 @pytest.mark.parametrize(
     ("answers", "calls", "reason"),
-    [([500, 500, 500], 3, "answered 500"), ([401], 1, "answered 401"), ([302], 1, "answered 302"), ([b"[1]"], 1, "contract")],
+    [
+        ([500, 500, 500], 3, "answered 500"),
+        ([401], 1, "answered 401"),
+        ([302], 1, "answered 302"),
+        ([b"[1]"], 1, "contract"),
+    ],
     ids=["500", "401", "302", "nonsense"],
 )
 async def test_a_service_that_cannot_be_used_is_named_with_the_reason(
-    server: DirectoryServer, offline: Settings, answers: list[int | float | bytes], calls: int, reason: str
+    server: DirectoryServer,
+    offline: Settings,
+    answers: list[int | float | bytes],
+    calls: int,
+    reason: str,
 ) -> None:
     server.answers = answers
     service = DirectoryService("segments", server.url, using(offline, server))
@@ -77,7 +109,9 @@ async def test_a_service_that_cannot_be_used_is_named_with_the_reason(
     assert len(server.calls) == calls
 
 
-async def test_a_service_that_keeps_failing_is_left_alone_for_a_while(offline: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_service_that_keeps_failing_is_left_alone_for_a_while(
+    offline: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("connectors.sources.service._REST", 1.0)
     server = DirectoryServer()
     service = DirectoryService("segments", server.url, using(offline, server))
@@ -101,28 +135,46 @@ async def test_a_service_that_keeps_failing_is_left_alone_for_a_while(offline: S
     await service.close()
 
 
-async def test_a_campaign_names_segments_and_templates_of_the_services(server: DirectoryServer, offline: Settings) -> None:
+async def test_a_campaign_names_segments_and_templates_of_the_services(
+    server: DirectoryServer, offline: Settings
+) -> None:
     segment, _ = people(server, 1)
     template = {"id": str(uuid4()), "name": "Hello", "channel": "sms", "content": {"text": "Hi"}}
     server.templates[template["id"]] = template  # type: ignore[index]
     async with resting(using(offline, server)) as rest:
-        body = {"name": "x", "channel": "sms", "templateId": template["id"], "segmentIds": [segment]}
+        body = {
+            "name": "x",
+            "channel": "sms",
+            "templateId": template["id"],
+            "segmentIds": [segment],
+        }
         created = await rest.admin.post("/campaigns", json=body)
         assert created.status_code == 201, created.text
         unknown = await rest.admin.post("/campaigns", json={**body, "segmentIds": [str(uuid4())]})
         assert (unknown.status_code, unknown.json()["errors"][0]["field"]) == (422, "segmentIds")
-        foreign = await rest.stranger.post("/campaigns", json=body)  # mirrored for another tenant: the id is taken
+        foreign = await rest.stranger.post(
+            "/campaigns", json=body
+        )  # mirrored for another tenant: the id is taken
         assert foreign.status_code == 422
         template["content"] = {"text": "Hi again"}
-        assert (await rest.admin.post(f"/campaigns/{created.json()['data']['id']}/start")).status_code == 200
+        assert (
+            await rest.admin.post(f"/campaigns/{created.json()['data']['id']}/start")
+        ).status_code == 200
         pool = rest.app.state.pool
-        assert await pool.fetchval("SELECT content FROM templates WHERE id = $1", UUID(str(template["id"]))) == {"text": "Hi again"}
+        assert await pool.fetchval(
+            "SELECT content FROM templates WHERE id = $1", UUID(str(template["id"]))
+        ) == {"text": "Hi again"}
         server.answers = [500] * 6
         down = await rest.admin.post("/campaigns", json={**body, "name": "y"})
-        assert (down.status_code, down.json()["type"]) == (503, "urn:campaigns:problem:dependency-down")
+        assert (down.status_code, down.json()["type"]) == (
+            503,
+            "urn:campaigns:problem:dependency-down",
+        )
 
 
-async def test_a_mirrored_segment_has_the_members_and_details_of_the_moment(server: DirectoryServer, offline: Settings) -> None:
+async def test_a_mirrored_segment_has_the_members_and_details_of_the_moment(
+    server: DirectoryServer, offline: Settings
+) -> None:
     pool = await connect(offline)
     world = await make_world(pool, offline)
     sources, run = Sources(using(offline, server)), partial(once, pool)
@@ -133,7 +185,8 @@ async def test_a_mirrored_segment_has_the_members_and_details_of_the_moment(serv
 
     async def members() -> set[str]:
         rows = await pool.fetch(
-            "SELECT c.email FROM segment_members m JOIN contacts c ON c.id = m.contact_id WHERE segment_id = $1", UUID(segment)
+            "SELECT c.email FROM segment_members m JOIN contacts c ON c.id = m.contact_id WHERE segment_id = $1",
+            UUID(segment),
         )
         return {row["email"] for row in rows}
 
@@ -143,13 +196,17 @@ async def test_a_mirrored_segment_has_the_members_and_details_of_the_moment(serv
     server.members[segment], server.contacts[kept[0]]["email"] = kept, "new@example.com"
     await sources.synchronise(run, "acme", number)
     assert await members() == {"new@example.com", *(f"{each}@example.com" for each in kept[1:])}
-    assert await pool.fetchval("SELECT count(*) FROM contacts WHERE id = ANY ($1::uuid[])", gone) == 2  # they only left the segment
+    assert (
+        await pool.fetchval("SELECT count(*) FROM contacts WHERE id = ANY ($1::uuid[])", gone) == 2
+    )  # they only left the segment
     assert await pool.fetchval("SELECT count(*) FROM mirrored_members") == 0
     await sources.close()
     await pool.close()
 
 
-async def test_contacts_of_a_service_that_contradict_each_other_hold_up_nothing(server: DirectoryServer, offline: Settings) -> None:
+async def test_contacts_of_a_service_that_contradict_each_other_hold_up_nothing(
+    server: DirectoryServer, offline: Settings
+) -> None:
     pool = await connect(offline)
     world = await make_world(pool, offline)
     sources, run = Sources(using(offline, server)), partial(once, pool)
@@ -159,15 +216,23 @@ async def test_contacts_of_a_service_that_contradict_each_other_hold_up_nothing(
     server.members[segment].append(third)  # twice on a page
     await sources.learn(run, "acme", segments=[UUID(segment)])
     started = await world.started(segmentIds=[segment])
-    await sources.synchronise(run, "acme", await pool.fetchval("SELECT number FROM campaigns WHERE id = $1", started))
-    members = await pool.fetch("SELECT contact_id FROM segment_members WHERE segment_id = $1", UUID(segment))
+    await sources.synchronise(
+        run, "acme", await pool.fetchval("SELECT number FROM campaigns WHERE id = $1", started)
+    )
+    members = await pool.fetch(
+        "SELECT contact_id FROM segment_members WHERE segment_id = $1", UUID(segment)
+    )
     assert {str(row["contact_id"]) for row in members} == {first, third}
     await sources.close()
     await pool.close()
 
 
-async def test_a_segment_whose_pages_go_round_in_a_circle_is_not_read_for_ever(server: DirectoryServer, offline: Settings) -> None:
-    server.answers = [b'{"contactIds":[],"nextCursor":"%s"}' % cursor for cursor in (b"2", b"4", b"2")]
+async def test_a_segment_whose_pages_go_round_in_a_circle_is_not_read_for_ever(
+    server: DirectoryServer, offline: Settings
+) -> None:
+    server.answers = [
+        b'{"contactIds":[],"nextCursor":"%s"}' % cursor for cursor in (b"2", b"4", b"2")
+    ]
     sources = Sources(using(offline, server))
     assert sources.segments is not None
     with pytest.raises(SourceDownError, match="twice"):
@@ -176,7 +241,9 @@ async def test_a_segment_whose_pages_go_round_in_a_circle_is_not_read_for_ever(s
     await sources.close()
 
 
-async def test_an_audience_waits_for_its_service_and_holds_up_nobody_else(settings: Settings, tmp_path: Path) -> None:
+async def test_an_audience_waits_for_its_service_and_holds_up_nobody_else(
+    settings: Settings, tmp_path: Path
+) -> None:
     server = DirectoryServer(page=100)
     pool: asyncpg.Pool = await connect(settings)
     world = await make_world(pool, settings)
@@ -190,7 +257,9 @@ async def test_an_audience_waits_for_its_service_and_holds_up_nobody_else(settin
     async with expanding(mine, tmp_path) as slot:
         await expansions.relay(world)
         log = tmp_path / "expand.log"
-        await eventually(lambda: log.exists() and "waits for a directory service" in log.read_text(), 60)
+        await eventually(
+            lambda: log.exists() and "waits for a directory service" in log.read_text(), 60
+        )
         other = await world.started()
         await expansions.relay(world)
         other_number = await pool.fetchval("SELECT number FROM campaigns WHERE id = $1", other)

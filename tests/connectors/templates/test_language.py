@@ -1,4 +1,6 @@
-"""What templates may say and what they may not: methods stay out of reach, and no step of a template is long."""
+"""What templates may say and what they may not: methods stay out of reach, and no step of a
+template is long.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,12 @@ import pytest
 from connectors.templates.rendering import Links, RenderError, Template, Tracking
 
 ID = "00000000-002a-8000-84d2-9f31c05be7a4"
-HOSTILE = {"tags": [str(n) for n in range(480)], "more": [str(n) for n in range(480)], "long": "xy" * 30_000, "word": "x" * 2_000}
+HOSTILE = {
+    "tags": [str(n) for n in range(480)],
+    "more": [str(n) for n in range(480)],
+    "long": "xy" * 30_000,
+    "word": "x" * 2_000,
+}
 
 
 def sms(text: str) -> Template:
@@ -56,7 +63,9 @@ def test_a_hostile_template_fails_fast_and_harms_nothing(text: str) -> None:
 )
 def test_no_single_step_is_long(step: str) -> None:
     text = "{% set A = contact.attributes %}{% set L = A.word|list %}{% set M = A.word|list %}"
-    template = sms(text + "{% for i in A.tags %}{% for j in A.tags %}" + step + "{% endfor %}{% endfor %}")
+    template = sms(
+        text + "{% for i in A.tags %}{% for j in A.tags %}" + step + "{% endfor %}{% endfor %}"
+    )
     started = time.perf_counter()
     with pytest.raises(RenderError, match="out of fuel"):
         template.render({"attributes": HOSTILE}, ID)
@@ -66,7 +75,10 @@ def test_no_single_step_is_long(step: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{% for i in x %}{{ contact.setdefault(i, contact.fromkeys(x)) }}{% endfor %}", "`contact.setdefault(` cannot be called"),
+        (
+            "{% for i in x %}{{ contact.setdefault(i, contact.fromkeys(x)) }}{% endfor %}",
+            "`contact.setdefault(` cannot be called",
+        ),
         ("{{ contact\n.\nupdate (x) }}", "`contact.update(` cannot be called"),
         ("{{ contact.attributes.tags.append(1) }}", "cannot be called"),
         ("{{ contact['setdefault'](1, 2) }}", "cannot be called"),
@@ -134,8 +146,14 @@ def test_what_fuel_does_not_bound_does_not_compile(text: str, says: str) -> None
     ("text", "rendered"),
     [
         ("{{ contact.attributes.tags|join(', ') }} {{ contact.attributes.tags[0] }}", "b, a b"),
-        ("{% for k, v in contact.attributes.x|items %}{{ loop.index + 1 }}{{ k }}={{ v }}{% endfor %}", "2y=1"),
-        ("{% if 'b' in contact.attributes.tags and firstName not in ['x', 'y'] %}y{% elif 1 %}z{% else %}w{% endif %}", "y"),
+        (
+            "{% for k, v in contact.attributes.x|items %}{{ loop.index + 1 }}{{ k }}={{ v }}{% endfor %}",
+            "2y=1",
+        ),
+        (
+            "{% if 'b' in contact.attributes.tags and firstName not in ['x', 'y'] %}y{% elif 1 %}z{% else %}w{% endif %}",
+            "y",
+        ),
         ("{{ {'de': 'Hallo', 'en': 'Hi'}[contact.attributes.language]|default('Hey') }}", "Hallo"),
         (
             "{{ contact.attributes.price * 1.19 }} {{ contact.attributes.price / 0.01 }} {{ contact.attributes.price - -1 }}",
@@ -146,21 +164,47 @@ def test_what_fuel_does_not_bound_does_not_compile(text: str, says: str) -> None
             "{{ contact.attributes.goods|map(attribute='p')|sum }} {{ contact.attributes.goods|selectattr('p', 'eq', 2)|list }}",
             "3 [{'p': 2}]",
         ),
-        ("{% set n = firstName|upper %}{% with a = n %}{{ a ~ '!' }}{% endwith %}{% filter lower %}ABC{% endfilter %}", "ANA!abc"),
+        (
+            "{% set n = firstName|upper %}{% with a = n %}{{ a ~ '!' }}{% endwith %}{% filter lower %}ABC{% endfilter %}",
+            "ANA!abc",
+        ),
         ("{% raw %}{{ x.y() }}{% endraw %}{# x.y() #}", "{{ x.y() }}"),
-        ("{{ (contact.attributes.price is not divisibleby(2)) or firstName is startingwith('B') }}", "False"),
-        ("{{ '%.2f'|format(contact.attributes.price) }} {{ contact.attributes.price|round }}", "2.00 2.0"),
-        ("{{ contact.attributes.tags == ['b', 'a'] }} {{ contact.attributes is mapping }}", "True True"),
+        (
+            "{{ (contact.attributes.price is not divisibleby(2)) or firstName is startingwith('B') }}",
+            "False",
+        ),
+        (
+            "{{ '%.2f'|format(contact.attributes.price) }} {{ contact.attributes.price|round }}",
+            "2.00 2.0",
+        ),
+        (
+            "{{ contact.attributes.tags == ['b', 'a'] }} {{ contact.attributes is mapping }}",
+            "True True",
+        ),
         ("{{ contact.attributes.get }} {{ contact.attributes|tojson|length > 9 }}", "G True"),
     ],
 )
 def test_ordinary_templates_may_say_what_they_need(text: str, rendered: str) -> None:
-    attributes = {"tags": ["b", "a"], "x": {"y": 1}, "language": "de", "price": 2.0, "goods": [{"p": 1}, {"p": 2}], "get": "G"}
-    assert sms(text).render({"firstName": "Ana", "attributes": attributes}, ID) == {"text": rendered}
+    attributes = {
+        "tags": ["b", "a"],
+        "x": {"y": 1},
+        "language": "de",
+        "price": 2.0,
+        "goods": [{"p": 1}, {"p": 2}],
+        "get": "G",
+    }
+    assert sms(text).render({"firstName": "Ana", "attributes": attributes}, ID) == {
+        "text": rendered
+    }
 
 
 @pytest.mark.parametrize(
-    "attributes", [{"a": [0] * 1000}, {"a": [[0] * 600, {"b": [0] * 600}]}, {str(number): 0 for number in range(1001)}]
+    "attributes",
+    [
+        {"a": [0] * 1000},
+        {"a": [[0] * 600, {"b": [0] * 600}]},
+        {str(number): 0 for number in range(1001)},
+    ],
 )
 def test_the_elements_of_a_contact_are_bounded(attributes: dict[str, Any]) -> None:
     with pytest.raises(RenderError, match="more than 1,000 elements"):
@@ -173,6 +217,8 @@ def test_attributes_may_be_nested_deep() -> None:
         deep = [deep]
     for attributes in ({"a": deep}, {"a": [deep]}):
         try:
-            assert sms("{{ contact.attributes.a|length }}").render({"attributes": attributes}, ID) == {"text": "1"}
+            assert sms("{{ contact.attributes.a|length }}").render(
+                {"attributes": attributes}, ID
+            ) == {"text": "1"}
         except RenderError as error:
             assert "too many levels" in error.detail

@@ -1,4 +1,6 @@
-"""Links in plain texts: rewritten where it is certain what they are, left alone everywhere else, and no other character changes."""
+"""Links in plain texts: rewritten where it is certain what they are, left alone everywhere else,
+and no other character changes.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ CONTACT = {"firstName": "Ana", "locale": "en"}
 
 def sms(text: str, links: Links | None = None, *, clicks: bool = True, channel: str = "sms") -> str:
     tracking = Tracking(BASE, clicks=clicks)
-    return Template(channel, {"text": text}, "Sale", tracking, Links() if links is None else links).render(CONTACT, ID)["text"]
+    return Template(
+        channel, {"text": text}, "Sale", tracking, Links() if links is None else links
+    ).render(CONTACT, ID)["text"]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +41,9 @@ def sms(text: str, links: Links | None = None, *, clicks: bool = True, channel: 
 )
 def test_a_constant_url_leads_through_the_click_page(before: str, url: str, after: str) -> None:
     links = Links()
-    assert sms(before + url + after, links) == sms(f"{before}{BASE}/t/c/{ID}/0{after}", clicks=False)
+    assert sms(before + url + after, links) == sms(
+        f"{before}{BASE}/t/c/{ID}/0{after}", clicks=False
+    )
     assert links.urls == (url,)
 
 
@@ -70,12 +76,19 @@ def test_a_url_that_is_not_certain_stays(text: str) -> None:
 def test_links_have_the_number_of_their_first_occurrence(channel: str) -> None:
     links = Links()
     text = "https://a.example https://b.example https://a.example"
-    assert sms(text, links, channel=channel) == f"{BASE}/t/c/{ID}/0 {BASE}/t/c/{ID}/1 {BASE}/t/c/{ID}/0"
+    assert (
+        sms(text, links, channel=channel)
+        == f"{BASE}/t/c/{ID}/0 {BASE}/t/c/{ID}/1 {BASE}/t/c/{ID}/0"
+    )
     assert links.urls == ("https://a.example", "https://b.example")
 
 
 def test_the_text_of_an_email_shares_the_numbers_of_its_html() -> None:
-    content = {"subject": "https://a.example", "html": '<a href="https://a.example">x</a>', "text": "https://a.example https://b.example"}
+    content = {
+        "subject": "https://a.example",
+        "html": '<a href="https://a.example">x</a>',
+        "text": "https://a.example https://b.example",
+    }
     links = Links()
     rendered = Template("email", content, "c", Tracking(BASE, clicks=True), links).render({}, ID)
     assert rendered["subject"] == "https://a.example"
@@ -83,14 +96,30 @@ def test_the_text_of_an_email_shares_the_numbers_of_its_html() -> None:
     assert links.urls == ("https://a.example", "https://b.example")
 
 
-@pytest.mark.parametrize("text", ["https://a.example {{ 'a", "https://a.example {# ", "https://a.example {% if %}"])
+@pytest.mark.parametrize(
+    "text", ["https://a.example {{ 'a", "https://a.example {# ", "https://a.example {% if %}"]
+)
 def test_a_broken_template_is_refused_as_without_links(text: str) -> None:
     with pytest.raises(RenderError, match="text, line 1"):
         sms(text)
 
 
 pieces = st.sampled_from(
-    ["https://a.example/x", "http://b.example", " ", "\n", ".", ")", "(", "{{ firstName }}", "{{- locale -}}", "{# c #}", "word", "ß", "é"]
+    [
+        "https://a.example/x",
+        "http://b.example",
+        " ",
+        "\n",
+        ".",
+        ")",
+        "(",
+        "{{ firstName }}",
+        "{{- locale -}}",
+        "{# c #}",
+        "word",
+        "ß",
+        "é",
+    ]
 )
 
 
@@ -98,5 +127,7 @@ pieces = st.sampled_from(
 def test_following_the_links_gives_the_text_without_tracking(text: str) -> None:
     links = Links()
     tracked = sms(text, links)
-    followed = re.sub(re.escape(f"{BASE}/t/c/{ID}/") + r"(\d+)", lambda found: links.urls[int(found[1])], tracked)
+    followed = re.sub(
+        re.escape(f"{BASE}/t/c/{ID}/") + r"(\d+)", lambda found: links.urls[int(found[1])], tracked
+    )
     assert followed == sms(text, clicks=False)

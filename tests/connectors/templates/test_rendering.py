@@ -1,4 +1,6 @@
-"""Templates: what they may say, what they may not cost, and what becomes of links, pixels and header lines."""
+"""Templates: what they may say, what they may not cost, and what becomes of links, pixels and
+header lines.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.templates.rendering import MAX_RENDERED, Links, RenderError, Template, Tracking, one_line
+from connectors.templates.rendering import (
+    MAX_RENDERED,
+    Links,
+    RenderError,
+    Template,
+    Tracking,
+    one_line,
+)
 
 ID = "00000000-002a-8000-84d2-9f31c05be7a4"
 BASE = "https://mail.example"
 
 
-def email(html: str = "<p>hello</p>", subject: str = "s", *, text: str = "", opens: bool = False, clicks: bool = False) -> Template:
+def email(
+    html: str = "<p>hello</p>",
+    subject: str = "s",
+    *,
+    text: str = "",
+    opens: bool = False,
+    clicks: bool = False,
+) -> Template:
     content = {"subject": subject, "html": html, "text": text}
-    return Template("email", content, "Spring & Sale", Tracking(BASE, opens=opens, clicks=clicks), Links())
+    return Template(
+        "email", content, "Spring & Sale", Tracking(BASE, opens=opens, clicks=clicks), Links()
+    )
 
 
 def sms(text: str) -> Template:
@@ -25,7 +43,9 @@ def sms(text: str) -> Template:
 
 def test_a_contact_is_known_by_its_fields_bare_and_below_contact() -> None:
     text = "{{ firstName }} {{ contact.firstName }} {{ contact.attributes.plan }} {{ contact.attributes.a.b[1] }} {{ campaign.name }}"
-    rendered = sms(text).render({"firstName": "Ana", "attributes": {"plan": "pro", "a": {"b": [1, 2]}}}, ID)
+    rendered = sms(text).render(
+        {"firstName": "Ana", "attributes": {"plan": "pro", "a": {"b": [1, 2]}}}, ID
+    )
     assert rendered == {"text": "Ana Ana pro 2 Sale"}
 
 
@@ -34,19 +54,27 @@ def test_a_contact_is_known_by_its_fields_bare_and_below_contact() -> None:
     [
         ("{{ firstName }}", {}, "firstName"),
         ("{{ contact.firstName }}", {"firstName": None}, "contact.firstName"),
-        ("{{ contact.attributes.plan }}", {"attributes": {"plan": None}}, "contact.attributes.plan"),
+        (
+            "{{ contact.attributes.plan }}",
+            {"attributes": {"plan": None}},
+            "contact.attributes.plan",
+        ),
         ("{{ nosuch }}", {}, "nosuch"),
         ("{% if vip %}x{% endif %}", {}, "vip"),
         ("{{ campaign.budget }}", {}, "campaign.budget"),
     ],
 )
-def test_a_missing_variable_is_an_error_that_names_it(text: str, contact: dict[str, Any], named: str) -> None:
+def test_a_missing_variable_is_an_error_that_names_it(
+    text: str, contact: dict[str, Any], named: str
+) -> None:
     with pytest.raises(RenderError, match=f"text, line 1: `{named}` is undefined"):
         sms(text).render(contact, ID)
 
 
 def test_a_missing_variable_takes_its_default() -> None:
-    assert sms("Hi {{ firstName|default('there') }}").render({"firstName": None}, ID) == {"text": "Hi there"}
+    assert sms("Hi {{ firstName|default('there') }}").render({"firstName": None}, ID) == {
+        "text": "Hi there"
+    }
 
 
 def test_the_part_and_the_line_of_an_error_are_told() -> None:
@@ -57,7 +85,9 @@ def test_the_part_and_the_line_of_an_error_are_told() -> None:
 
 
 def test_html_is_escaped_and_other_parts_are_not() -> None:
-    rendered = email("<b>{{ firstName }}</b>", "{{ firstName }}", text="{{ firstName }}").render({"firstName": "<i>&\"'"}, ID)
+    rendered = email("<b>{{ firstName }}</b>", "{{ firstName }}", text="{{ firstName }}").render(
+        {"firstName": "<i>&\"'"}, ID
+    )
     assert rendered["html"] == "<b>&lt;i&gt;&amp;&quot;&#x27;</b>"
     assert rendered["subject"] == rendered["text"] == "<i>&\"'"
 
@@ -69,7 +99,9 @@ def test_a_template_is_complete_part_by_part() -> None:
 
 
 def test_subject_and_sender_stay_on_one_line() -> None:
-    rendered = email(subject="{{ firstName }}").render({"firstName": "a\r\nBcc: everybody@example.com\nb"}, ID)
+    rendered = email(subject="{{ firstName }}").render(
+        {"firstName": "a\r\nBcc: everybody@example.com\nb"}, ID
+    )
     assert rendered["subject"] == "a  Bcc: everybody@example.com b"
 
 
@@ -91,28 +123,45 @@ def test_only_the_fields_that_are_used_are_asked_for() -> None:
 def test_links_are_numbered_by_first_occurrence_and_rewritten() -> None:
     links = Links()
     html = '<a href="https://a.example/?x=1&amp;y=2">1</a><A class="b" HREF=\'http://b.example\'>2</A><a href="https://a.example/?x=1&amp;y=2">3</a>'
-    template = Template("email", {"subject": "s", "html": html}, "c", Tracking(BASE, clicks=True), links)
+    template = Template(
+        "email", {"subject": "s", "html": html}, "c", Tracking(BASE, clicks=True), links
+    )
     assert links.urls == ("https://a.example/?x=1&y=2", "http://b.example")
     assert template.render({}, ID)["html"] == (
         f'<a href="{BASE}/t/c/{ID}/0">1</a><A class="b" HREF=\'{BASE}/t/c/{ID}/1\'>2</A><a href="{BASE}/t/c/{ID}/0">3</a>'
     )
-    again = Template("email", {"subject": "s", "html": '<a href="http://c.example">x</a>'}, "c", Tracking(BASE, clicks=True), links)
+    again = Template(
+        "email",
+        {"subject": "s", "html": '<a href="http://c.example">x</a>'},
+        "c",
+        Tracking(BASE, clicks=True),
+        links,
+    )
     assert again.render({}, ID)["html"] == f'<a href="{BASE}/t/c/{ID}/2">x</a>'
 
 
-@pytest.mark.parametrize("href", ["mailto:a@b.example", "#top", "/relative", "https://x.example/{{ firstName }}", "tel:+49123"])
+@pytest.mark.parametrize(
+    "href",
+    ["mailto:a@b.example", "#top", "/relative", "https://x.example/{{ firstName }}", "tel:+49123"],
+)
 def test_other_links_stay_as_they_are(href: str) -> None:
     rendered = email(f'<a href="{href}">x</a>', clicks=True).render({"firstName": "Ana"}, ID)
     assert rendered["html"] == f'<a href="{href.replace("{{ firstName }}", "Ana")}">x</a>'
 
 
 def test_links_stay_when_clicks_are_not_tracked() -> None:
-    assert email('<a href="https://a.example">x</a>').render({}, ID)["html"] == '<a href="https://a.example">x</a>'
+    assert (
+        email('<a href="https://a.example">x</a>').render({}, ID)["html"]
+        == '<a href="https://a.example">x</a>'
+    )
 
 
 def test_the_pixel_is_the_last_thing_in_the_body() -> None:
     pixel = f'<img src="{BASE}/t/o/{ID}.gif" width="1" height="1" alt="">'
-    assert email("<body>a</body></html>", opens=True).render({}, ID)["html"] == f"<body>a{pixel}</body></html>"
+    assert (
+        email("<body>a</body></html>", opens=True).render({}, ID)["html"]
+        == f"<body>a{pixel}</body></html>"
+    )
     assert email("<p>a</p>", opens=True).render({}, ID)["html"] == f"<p>a</p>{pixel}"
 
 
@@ -129,7 +178,9 @@ def test_channels_have_the_parts_of_their_templates() -> None:
     rendered = Template("push", push, "c", Tracking(BASE, clicks=True), links).render({}, ID)
     assert rendered == {"title": "t", "body": "b", "link": f"{BASE}/t/c/{ID}/0"}
     assert links.urls == ("https://shop.example/a",)
-    assert Template("push", {"title": "t", "body": "b"}, "c", Tracking(BASE), Links()).render({}, ID) == {"title": "t", "body": "b"}
+    assert Template("push", {"title": "t", "body": "b"}, "c", Tracking(BASE), Links()).render(
+        {}, ID
+    ) == {"title": "t", "body": "b"}
     assert sms("a\nb").render({}, ID) == {"text": "a\nb"}
 
 
@@ -145,7 +196,9 @@ def test_channels_have_the_parts_of_their_templates() -> None:
         ("email", {"subject": "x", "html": "y" * 600_000}, "600,001 characters, the limit is"),
     ],
 )
-def test_an_incomplete_template_does_not_compile(channel: str, content: dict[str, Any], says: str) -> None:
+def test_an_incomplete_template_does_not_compile(
+    channel: str, content: dict[str, Any], says: str
+) -> None:
     with pytest.raises(RenderError, match=says):
         Template(channel, content, "c", Tracking(BASE), Links())
 
@@ -192,4 +245,6 @@ def test_ordinary_templates_are_not_too_nested(text: str, rendered: str) -> None
 
 def test_a_message_is_bounded() -> None:
     with pytest.raises(RenderError, match="the limit is"):
-        sms("{{ a }}{{ firstName }}".replace("{{ a }}", "y" * 1000)).render({"firstName": "x" * MAX_RENDERED}, ID)
+        sms("{{ a }}{{ firstName }}".replace("{{ a }}", "y" * 1000)).render(
+            {"firstName": "x" * MAX_RENDERED}, ID
+        )

@@ -20,15 +20,17 @@ from tests.connectors.webhooks import webhook_signing as signing
 
 TOLERANCE = timedelta(minutes=5)
 NOW = datetime.now(UTC)
-_SENDGRID_KEY = (
-    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g=="
-)
+_SENDGRID_KEY = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g=="
 _SENDGRID_SIGNATURE = "MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqHh89M15TluLtEZtM="
 
 
-def delivery(signed: signing.Signed, url: str = "", query: dict[str, str] | None = None) -> Delivery:
+def delivery(
+    signed: signing.Signed, url: str = "", query: dict[str, str] | None = None
+) -> Delivery:
     headers, body = signed
-    return Delivery({name.lower(): value for name, value in headers.items()}, body, url, query or {})
+    return Delivery(
+        {name.lower(): value for name, value in headers.items()}, body, url, query or {}
+    )
 
 
 def at(second: int) -> datetime:
@@ -46,10 +48,15 @@ def test_sendgrids_own_example_verifies() -> None:
         "timestamp": 1600112492,
     }
     body = (json.dumps([event], sort_keys=True, separators=(",", ":")) + "\r\n").encode()
-    headers = {"X-Twilio-Email-Event-Webhook-Signature": _SENDGRID_SIGNATURE, "X-Twilio-Email-Event-Webhook-Timestamp": "1600112502"}
+    headers = {
+        "X-Twilio-Email-Event-Webhook-Signature": _SENDGRID_SIGNATURE,
+        "X-Twilio-Email-Event-Webhook-Timestamp": "1600112502",
+    }
     sendgrid.verify(delivery((headers, body)), _SENDGRID_KEY, at(1600112502), TOLERANCE)
     with pytest.raises(SignatureError):
-        sendgrid.verify(delivery((headers, body.rstrip())), _SENDGRID_KEY, at(1600112502), TOLERANCE)
+        sendgrid.verify(
+            delivery((headers, body.rstrip())), _SENDGRID_KEY, at(1600112502), TOLERANCE
+        )
     assert sendgrid.read(delivery((headers, body))).ignored == 1  # not one of ours: it has no id
 
 
@@ -63,7 +70,9 @@ def test_the_example_of_standard_webhooks_verifies() -> None:
     example = delivery((headers, b'{"test": 2432232314}'))
     standard.verify(example, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", at(1614265330), TOLERANCE)
     with pytest.raises(SignatureError):
-        standard.verify(example, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx", at(1614265330), TOLERANCE)
+        standard.verify(
+            example, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx", at(1614265330), TOLERANCE
+        )
 
 
 def test_twilios_own_example_verifies() -> None:
@@ -73,17 +82,38 @@ def test_twilios_own_example_verifies() -> None:
     example = delivery(({"X-Twilio-Signature": "0/KCTR6DLpKmkAf8muzZqo1nDgQ="}, form.encode()), url)
     twilio.verify(example, "12345")
     with pytest.raises(SignatureError):
-        twilio.verify(delivery(({"X-Twilio-Signature": "0/KCTR6DLpKmkAf8muzZqo1nDgQ="}, form.encode()), url + "&x=1"), "12345")
+        twilio.verify(
+            delivery(
+                ({"X-Twilio-Signature": "0/KCTR6DLpKmkAf8muzZqo1nDgQ="}, form.encode()),
+                url + "&x=1",
+            ),
+            "12345",
+        )
 
 
 _TWILIO_URL = "https://campaigns.example/webhooks/twilio/acme?messageId=1"
 Verify = Callable[[Delivery], object]
 _SIGNED: dict[str, tuple[signing.Signed, Verify]] = {
-    "sendgrid": (signing.sendgrid([{"event": "open"}]), lambda one: sendgrid.verify(one, signing.sendgrid_key(), NOW, TOLERANCE)),
-    "mailgun": (signing.mailgun({"event": "opened"}), lambda one: mailgun.verify(one, signing.SECRET, NOW, TOLERANCE)),
-    "twilio": (signing.twilio(_TWILIO_URL, {"MessageStatus": "sent"}), lambda one: twilio.verify(one, signing.SECRET)),
-    "whatsapp": (signing.whatsapp({"statuses": []}), lambda one: whatsapp.verify(one, signing.SECRET)),
-    "standard": (signing.standard([]), lambda one: standard.verify(one, signing.STANDARD_SECRET, NOW, TOLERANCE)),
+    "sendgrid": (
+        signing.sendgrid([{"event": "open"}]),
+        lambda one: sendgrid.verify(one, signing.sendgrid_key(), NOW, TOLERANCE),
+    ),
+    "mailgun": (
+        signing.mailgun({"event": "opened"}),
+        lambda one: mailgun.verify(one, signing.SECRET, NOW, TOLERANCE),
+    ),
+    "twilio": (
+        signing.twilio(_TWILIO_URL, {"MessageStatus": "sent"}),
+        lambda one: twilio.verify(one, signing.SECRET),
+    ),
+    "whatsapp": (
+        signing.whatsapp({"statuses": []}),
+        lambda one: whatsapp.verify(one, signing.SECRET),
+    ),
+    "standard": (
+        signing.standard([]),
+        lambda one: standard.verify(one, signing.STANDARD_SECRET, NOW, TOLERANCE),
+    ),
 }
 
 
@@ -92,7 +122,11 @@ def test_a_webhook_without_its_signature_or_with_another_one_is_refused(name: st
     (headers, body), verify = _SIGNED[name]
     verify(delivery((headers, body), _TWILIO_URL))
     if name != "mailgun":  # whose signature is in the body
-        for wrong in ({}, dict.fromkeys(headers, "é"), {header: value[:-3] + "AA=" for header, value in headers.items()}):
+        for wrong in (
+            {},
+            dict.fromkeys(headers, "é"),
+            {header: value[:-3] + "AA=" for header, value in headers.items()},
+        ):
             with pytest.raises(SignatureError):
                 verify(delivery((wrong, body), _TWILIO_URL))
         with pytest.raises(SignatureError):
@@ -107,28 +141,42 @@ def test_a_webhook_without_its_signature_or_with_another_one_is_refused(name: st
 @pytest.mark.parametrize("name", ["sendgrid", "mailgun", "standard"])
 def test_a_signed_time_further_than_the_tolerance_is_refused(name: str, seconds: int) -> None:
     make: Callable[..., signing.Signed] = getattr(signing, name)
-    old = delivery(make({"event": "open"} if name == "mailgun" else [], at=NOW.timestamp() + seconds))
+    old = delivery(
+        make({"event": "open"} if name == "mailgun" else [], at=NOW.timestamp() + seconds)
+    )
     with pytest.raises(SignatureError, match="too long ago"):
         _SIGNED[name][1](old)
 
 
 def test_a_mailgun_token_names_the_event_whatever_the_order_of_its_fields() -> None:
-    one, same = ({"event": "opened", "timestamp": 1, "url": "x"}, {"url": "x", "timestamp": 1, "event": "opened"})
+    one, same = (
+        {"event": "opened", "timestamp": 1, "url": "x"},
+        {"url": "x", "timestamp": 1, "event": "opened"},
+    )
     first, second, other = (
-        mailgun.verify(delivery(signing.mailgun(event)), signing.SECRET, NOW, TOLERANCE) for event in (one, same, {**one, "url": "y"})
+        mailgun.verify(delivery(signing.mailgun(event)), signing.SECRET, NOW, TOLERANCE)
+        for event in (one, same, {**one, "url": "y"})
     )
     assert first == second and first[0] == other[0] and first[1] != other[1]
 
 
-def test_a_sealed_secret_opens_with_the_key_of_its_epoch_for_its_tenant_and_provider_alone() -> None:
+def test_a_sealed_secret_opens_with_the_key_of_its_epoch_for_its_tenant_and_provider_alone() -> (
+    None
+):
     def seal(*keys: str) -> Seal:
-        return Seal(Settings(kafka="", postgres="", nats="", message_keys=tuple(map(SecretStr, keys))))
+        return Seal(
+            Settings(kafka="", postgres="", nats="", message_keys=tuple(map(SecretStr, keys)))
+        )
 
     secret = _GOOD["whatsapp"]
     sealed = seal("00" * 32).close(secret, "acme", "whatsapp")
     assert seal("00" * 32, "01" * 32).open(sealed, "acme", "whatsapp") == secret
     assert seal("00" * 32, "01" * 32).close(secret, "acme", "whatsapp")[0] == 1
-    for other, tenant, provider in (("01", "acme", "whatsapp"), ("00", "globex", "whatsapp"), ("00", "acme", "twilio")):
+    for other, tenant, provider in (
+        ("01", "acme", "whatsapp"),
+        ("00", "globex", "whatsapp"),
+        ("00", "acme", "twilio"),
+    ):
         with pytest.raises(SealError):
             seal(other * 32).open(sealed, tenant, provider)
     for broken in (b"", b"\x07" + sealed[1:], sealed[:-1], sealed[:5]):
@@ -136,7 +184,9 @@ def test_a_sealed_secret_opens_with_the_key_of_its_epoch_for_its_tenant_and_prov
             seal("00" * 32).open(broken, "acme", "whatsapp")
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[1", b"\xff\xfe", b"[" * 20_000, b'{"signature": 1}', b'"text"'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[1", b"\xff\xfe", b"[" * 20_000, b'{"signature": 1}', b'"text"']
+)
 @pytest.mark.parametrize("name", ["ses", "mailgun"])
 def test_what_is_no_webhook_cannot_be_parsed(name: str, body: bytes) -> None:
     with pytest.raises(UnparsableError):
@@ -166,13 +216,24 @@ _GOOD: dict[str, WebhookSecret] = {
 
 def test_every_provider_takes_what_it_needs_and_nothing_else() -> None:
     assert set(_GOOD) == set(PROVIDERS)
-    every: dict[str, Any] = {"secret": "s", "public_key": "p", "verify_token": "v", "topic_arns": ("t",)}
+    every: dict[str, Any] = {
+        "secret": "s",
+        "public_key": "p",
+        "verify_token": "v",
+        "topic_arns": ("t",),
+    }
     for name, good in _GOOD.items():
         assert checked(name, good) is good
         with pytest.raises(CampaignError):
             checked(name, WebhookSecret())
         with pytest.raises(CampaignError, match="does not use it"):
-            checked(name, WebhookSecret(**{field: every[field] for field in every if field not in good.fields}, **_as_dict(good)))
+            checked(
+                name,
+                WebhookSecret(
+                    **{field: every[field] for field in every if field not in good.fields},
+                    **_as_dict(good),
+                ),
+            )
 
 
 def _as_dict(secret: WebhookSecret) -> dict[str, Any]:
@@ -198,4 +259,6 @@ def test_settings_that_cannot_be_right_are_refused(name: str, wrong: WebhookSecr
 
 def test_a_secret_shows_nothing_of_itself() -> None:
     assert "app" not in repr(_GOOD["whatsapp"]) and "chosen" not in f"{_GOOD['whatsapp']!r}"
-    assert signing.SECRET not in repr(Delivery({"x": signing.SECRET}, signing.SECRET.encode(), signing.SECRET))
+    assert signing.SECRET not in repr(
+        Delivery({"x": signing.SECRET}, signing.SECRET.encode(), signing.SECRET)
+    )

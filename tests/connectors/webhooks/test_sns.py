@@ -28,17 +28,23 @@ class Amazon:
         return self.answer
 
 
-async def check_sns(signed: signing.Signed, amazon: Amazon, topics: tuple[str, ...] = (signing.TOPIC,)) -> None:
+async def check_sns(
+    signed: signing.Signed, amazon: Amazon, topics: tuple[str, ...] = (signing.TOPIC,)
+) -> None:
     await sns.verify(ses.envelope(delivery(signed)), topics, sns.Certificates(amazon))
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
 @pytest.mark.parametrize("kind", ["Notification", "SubscriptionConfirmation"])
-async def test_sns_signatures_of_both_versions_verify_and_the_certificate_is_fetched_once(version: str, kind: str) -> None:
+async def test_sns_signatures_of_both_versions_verify_and_the_certificate_is_fetched_once(
+    version: str, kind: str
+) -> None:
     amazon = Amazon(signing.sns_certificate())
     certificates = sns.Certificates(amazon)
     envelope = ses.envelope(delivery(signing.sns({"a": 1}, kind, version)))
-    await asyncio.gather(*(sns.verify(envelope, ("arn:other", signing.TOPIC), certificates) for _ in range(5)))
+    await asyncio.gather(
+        *(sns.verify(envelope, ("arn:other", signing.TOPIC), certificates) for _ in range(5))
+    )
     assert amazon.asked == [signing.CERTIFICATE_URL]
 
 
@@ -50,11 +56,18 @@ async def test_a_subject_is_signed_too() -> None:
         await check_sns((headers, body.replace(b"Amazon SES", b"Another")), amazon)
 
 
-@pytest.mark.parametrize("field", ["Message", "MessageId", "Timestamp", "TopicArn", "Type", "Signature", "SignatureVersion"])
+@pytest.mark.parametrize(
+    "field",
+    ["Message", "MessageId", "Timestamp", "TopicArn", "Type", "Signature", "SignatureVersion"],
+)
 async def test_a_tampered_message_of_sns_is_refused(field: str) -> None:
     headers, body = signing.sns({"a": 1})
     fields = json.loads(body)
-    changed = {"Type": "UnsubscribeConfirmation", "SignatureVersion": "1", "Signature": base64.b64encode(b"x" * 256).decode()}
+    changed = {
+        "Type": "UnsubscribeConfirmation",
+        "SignatureVersion": "1",
+        "Signature": base64.b64encode(b"x" * 256).decode(),
+    }
     fields[field] = changed.get(field, fields[field] + "x")
     with pytest.raises(SignatureError):
         await check_sns((headers, json.dumps(fields).encode()), Amazon(signing.sns_certificate()))
@@ -79,7 +92,9 @@ async def test_no_certificate_from_elsewhere_is_fetched(url: str) -> None:
     headers, body = signing.sns({"a": 1})
     amazon = Amazon(signing.sns_certificate())
     with pytest.raises(SignatureError):
-        await check_sns((headers, json.dumps(json.loads(body) | {"SigningCertURL": url}).encode()), amazon)
+        await check_sns(
+            (headers, json.dumps(json.loads(body) | {"SigningCertURL": url}).encode()), amazon
+        )
     assert amazon.asked == []
 
 
@@ -90,7 +105,9 @@ async def test_a_foreign_topic_is_refused_before_anything_is_fetched() -> None:
     assert amazon.asked == []
 
 
-async def test_a_certificate_that_is_none_is_refused_and_one_that_does_not_come_is_a_dependency() -> None:
+async def test_a_certificate_that_is_none_is_refused_and_one_that_does_not_come_is_a_dependency() -> (
+    None
+):
     with pytest.raises(SignatureError):
         await check_sns(signing.sns({}), Amazon(b"<html>"))
     down = Amazon(DependencyDownError("down"))
@@ -102,7 +119,10 @@ async def test_a_certificate_that_is_none_is_refused_and_one_that_does_not_come_
     ("answer", "expected"),
     [
         (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\npem", b"pem"),
-        (b"HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n", SignatureError),
+        (
+            b"HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n",
+            SignatureError,
+        ),
         (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", SignatureError),
         (b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + b"x" * (65 << 10), SignatureError),
         (b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\n\r\n", DependencyDownError),
@@ -110,14 +130,18 @@ async def test_a_certificate_that_is_none_is_refused_and_one_that_does_not_come_
     ],
     ids=["certificate", "redirect", "unknown", "too large", "busy", "no HTTP"],
 )
-async def test_a_certificate_is_fetched_without_following_anybody(answer: bytes, expected: bytes | type[Exception]) -> None:
+async def test_a_certificate_is_fetched_without_following_anybody(
+    answer: bytes, expected: bytes | type[Exception]
+) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/SimpleNotificationService-1.pem"
+        url = (
+            f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/SimpleNotificationService-1.pem"
+        )
         if isinstance(expected, bytes):
             assert await sns.fetched(url) == expected
         else:

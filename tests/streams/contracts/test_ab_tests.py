@@ -1,4 +1,6 @@
-"""Who gets which variant: exact, interleaved, the same for ever; and the rules of an A/B test's body."""
+"""Who gets which variant: exact, interleaved, the same for ever; and the rules of an A/B test's
+body.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,17 @@ IDS = ("A", "B", "C", "D", "E")
 
 
 def body(*weights: int, percent: int = 20, **more: Any) -> dict[str, Any]:
-    variants = [{"variantId": name, "name": f"Variant {name}", "weight": weight} for name, weight in zip(IDS, weights, strict=False)]
-    return {"variants": variants, "winnerCriteria": "open_rate", "testDurationHours": 4, "testSamplePercent": percent, **more}
+    variants = [
+        {"variantId": name, "name": f"Variant {name}", "weight": weight}
+        for name, weight in zip(IDS, weights, strict=False)
+    ]
+    return {
+        "variants": variants,
+        "winnerCriteria": "open_rate",
+        "testDurationHours": 4,
+        "testSamplePercent": percent,
+        **more,
+    }
 
 
 def ab_test(*weights: int, percent: int = 20, **more: Any) -> AbTest:
@@ -54,20 +65,31 @@ def test_the_sample_is_exact(shares: tuple[int, ...], total: int, percent: int) 
         assert len(counts) == contenders  # everybody who has a weight is tried
     if split.cut >= BLOCK:
         for name, share in zip(IDS, shares, strict=False):
-            assert abs(counts[name] - split.cut * share / 100) < 1  # the quota rule of the largest remainder
+            assert (
+                abs(counts[name] - split.cut * share / 100) < 1
+            )  # the quota rule of the largest remainder
 
 
 @given(weights(), st.integers(100, 3000))
-def test_every_prefix_of_the_sample_is_near_the_weights(shares: tuple[int, ...], total: int) -> None:
+def test_every_prefix_of_the_sample_is_near_the_weights(
+    shares: tuple[int, ...], total: int
+) -> None:
     seen = Counter[str]()
     for sent, variant in enumerate(assigned(sample(ab_test(*shares, percent=100), total)), 1):
         seen[variant] += 1
-        assert all(abs(seen[name] - sent * share / 100) < 2 for name, share in zip(IDS, shares, strict=False))
+        assert all(
+            abs(seen[name] - sent * share / 100) < 2
+            for name, share in zip(IDS, shares, strict=False)
+        )
 
 
 @given(weights(), st.integers(0, 10_000), st.integers(1, 100))
-def test_the_same_test_and_audience_make_the_same_sample(shares: tuple[int, ...], total: int, percent: int) -> None:
-    assert sample(ab_test(*shares, percent=percent), total) == sample(ab_test(*shares, percent=percent), total)
+def test_the_same_test_and_audience_make_the_same_sample(
+    shares: tuple[int, ...], total: int, percent: int
+) -> None:
+    assert sample(ab_test(*shares, percent=percent), total) == sample(
+        ab_test(*shares, percent=percent), total
+    )
 
 
 def test_two_halves_alternate() -> None:
@@ -76,9 +98,21 @@ def test_two_halves_alternate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("total", "percent", "cut"), [(0, 20, 0), (1, 20, 1), (2, 1, 2), (5, 10, 2), (249, 1, 2), (250, 1, 3), (10, 25, 3), (10, 100, 10)]
+    ("total", "percent", "cut"),
+    [
+        (0, 20, 0),
+        (1, 20, 1),
+        (2, 1, 2),
+        (5, 10, 2),
+        (249, 1, 2),
+        (250, 1, 3),
+        (10, 25, 3),
+        (10, 100, 10),
+    ],
 )
-def test_the_sample_is_rounded_half_up_and_holds_every_variant(total: int, percent: int, cut: int) -> None:
+def test_the_sample_is_rounded_half_up_and_holds_every_variant(
+    total: int, percent: int, cut: int
+) -> None:
     assert sample(ab_test(50, 50, percent=percent), total).cut == cut
 
 
@@ -90,7 +124,11 @@ def test_a_small_sample_has_one_of_each_however_small_the_weight() -> None:
     ("wrong", "field", "says"),
     [
         (body(100), "variants", "at least 2"),
-        ({"variants": [body(20)["variants"][0] | {"variantId": str(n)} for n in range(6)]}, "variants", "at most 5"),
+        (
+            {"variants": [body(20)["variants"][0] | {"variantId": str(n)} for n in range(6)]},
+            "variants",
+            "at most 5",
+        ),
         (body(50, 49), "variants", "sum to 100, they sum to 99"),
         ({"variants": body(50)["variants"] * 2}, "variants", "every variantId must occur once"),
         (body(101, -1), "variants.0.weight", "less than or equal to 100"),
@@ -101,9 +139,16 @@ def test_a_small_sample_has_one_of_each_however_small_the_weight() -> None:
         ({"testSamplePercent": 20.5}, "testSamplePercent", "integer"),
         ({"winnerCriteria": "revenue"}, "winnerCriteria", "open_rate"),
         ({"winnerCriteria": "custom"}, "winnerCriteria", "customCriteria are needed"),
-        ({"customCriteria": {"numerator": "replied"}}, "winnerCriteria", "customCriteria are needed"),
         (
-            {"winnerCriteria": "custom", "customCriteria": {"numerator": "opened", "denominator": "opened"}},
+            {"customCriteria": {"numerator": "replied"}},
+            "winnerCriteria",
+            "customCriteria are needed",
+        ),
+        (
+            {
+                "winnerCriteria": "custom",
+                "customCriteria": {"numerator": "opened", "denominator": "opened"},
+            },
             "customCriteria.denominator",
             "100 percent",
         ),
@@ -112,7 +157,9 @@ def test_a_small_sample_has_one_of_each_however_small_the_weight() -> None:
     ],
     ids=str,
 )
-def test_a_broken_rule_is_named_with_its_field_and_limit(wrong: dict[str, Any], field: str, says: str) -> None:
+def test_a_broken_rule_is_named_with_its_field_and_limit(
+    wrong: dict[str, Any], field: str, says: str
+) -> None:
     with pytest.raises(CampaignError) as refused:
         validated(AbTest, body(50, 50) | wrong, "forbid")
     assert field in [error.field for error in refused.value.errors]
@@ -123,7 +170,12 @@ def test_the_specifications_body_is_stored_as_it_came_with_the_defaults() -> Non
     specified = {
         "variants": [
             {"variantId": "A", "name": "Short Subject", "subject": "Big Sale!", "weight": 50},
-            {"variantId": "B", "name": "Long Subject", "subject": "Exclusive Sale - Up to 70% Off!", "weight": 50},
+            {
+                "variantId": "B",
+                "name": "Long Subject",
+                "subject": "Exclusive Sale - Up to 70% Off!",
+                "weight": 50,
+            },
         ],
         "winnerCriteria": "open_rate",
         "testDurationHours": 4,
@@ -140,8 +192,15 @@ def test_both_kafka_commands_are_read_as_rest_reads_its_bodies() -> None:
     campaign = "550e8400-e29b-41d4-a716-446655440000"
 
     def command(kind: str, **data: Any) -> Command:
-        envelope = {"version": "1.0", "tenantId": "acme", "correlationId": "c", "timestamp": "2026-01-28T09:00:00.000Z"}
-        parsed = parse(json.dumps({**envelope, "data": {"campaignId": campaign, **data}}).encode(), kind)
+        envelope = {
+            "version": "1.0",
+            "tenantId": "acme",
+            "correlationId": "c",
+            "timestamp": "2026-01-28T09:00:00.000Z",
+        }
+        parsed = parse(
+            json.dumps({**envelope, "data": {"campaignId": campaign, **data}}).encode(), kind
+        )
         assert isinstance(parsed, Command)
         return parsed
 

@@ -1,4 +1,6 @@
-"""Every setting of every channel: what it takes, what it refuses, and what becomes of it in a message."""
+"""Every setting of every channel: what it takes, what it refuses, and what becomes of it in a
+message.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,12 @@ from streams.errors import CampaignError
 from tables.channels import CHANNELS
 
 GOOD: dict[str, dict[str, Any]] = {
-    "email": {"fromName": "Acme Corp", "fromEmail": "newsletter@acme.com", "replyTo": "support@acme.com", "trackOpens": True},
+    "email": {
+        "fromName": "Acme Corp",
+        "fromEmail": "newsletter@acme.com",
+        "replyTo": "support@acme.com",
+        "trackOpens": True,
+    },
     "sms": {"senderId": "Acme", "maxSegments": 2},
     "whatsapp": {"senderId": "+4930123456", "templateName": "spring_sale_2", "language": "pt_BR"},
     "push": {"sound": "default", "badge": 3, "ttlSeconds": 3600, "collapseKey": "news"},
@@ -31,10 +38,14 @@ def test_what_a_channel_knows_is_kept_as_it_is(channel: str) -> None:
 @pytest.mark.parametrize("channel", GOOD)
 def test_what_belongs_to_another_channel_is_unknown(channel: str) -> None:
     known = {field.alias for field in SETTINGS[channel].model_fields.values()}
-    foreign = {name: value for other in GOOD.values() for name, value in other.items() if name not in known} | {"colour": "red"}
+    foreign = {
+        name: value for other in GOOD.values() for name, value in other.items() if name not in known
+    } | {"colour": "red"}
     with pytest.raises(CampaignError) as refused:
         checked_settings(channel, foreign, "forbid")
-    assert {wrong.field for wrong in refused.value.errors} == {f"settings.{name}" for name in foreign}
+    assert {wrong.field for wrong in refused.value.errors} == {
+        f"settings.{name}" for name in foreign
+    }
     assert checked_settings(channel, foreign | EVERYWHERE, "ignore") == EVERYWHERE  # as Kafka does
 
 

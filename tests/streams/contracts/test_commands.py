@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from streams.contracts.bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation, checked_settings, validated
+from streams.contracts.bodies import (
+    CampaignCreate,
+    CampaignSchedule,
+    CampaignUpdate,
+    Explanation,
+    checked_settings,
+    validated,
+)
 from streams.contracts.commands import Command, Refused, Unreadable, Verb, parse
 from streams.errors import CampaignError
 
@@ -23,13 +30,22 @@ _ID = "550e8400-e29b-41d4-a716-446655440000"
 
 
 def envelope(data: object = None, **more: object) -> bytes:
-    fields = {"version": "1.0", "tenantId": "acme", "correlationId": "c-1", "timestamp": "2026-01-28T09:00:00.000Z", "data": data or {}}
+    fields = {
+        "version": "1.0",
+        "tenantId": "acme",
+        "correlationId": "c-1",
+        "timestamp": "2026-01-28T09:00:00.000Z",
+        "data": data or {},
+    }
     return json.dumps(fields | more).encode()
 
 
 def test_the_type_is_in_the_header_or_in_the_envelope() -> None:
     data = {"campaignId": _ID, "reason": "lunch", "unknown": {"field": 1}}
-    for parsed in (parse(envelope(data), "campaign.pause"), parse(envelope(data, type="campaign.pause"))):
+    for parsed in (
+        parse(envelope(data), "campaign.pause"),
+        parse(envelope(data, type="campaign.pause")),
+    ):
         assert isinstance(parsed, Command)
         assert (parsed.verb, parsed.tenant_id, parsed.correlation_id) == (Verb.PAUSE, "acme", "c-1")
         assert parsed.campaign_id == UUID(_ID)
@@ -37,7 +53,13 @@ def test_the_type_is_in_the_header_or_in_the_envelope() -> None:
 
 
 def test_a_create_names_its_user_and_ignores_unknown_fields() -> None:
-    data = {"createdBy": _ID, "name": " Sale ", "channel": "sms", "segmentIds": [_ID, _ID], "colour": "red"}
+    data = {
+        "createdBy": _ID,
+        "name": " Sale ",
+        "channel": "sms",
+        "segmentIds": [_ID, _ID],
+        "colour": "red",
+    }
     parsed = parse(envelope(data), "campaign.create")
     assert isinstance(parsed, Command)
     assert parsed.actor == UUID(_ID)
@@ -87,7 +109,9 @@ def test_what_cannot_be_answered_is_a_dead_letter(value: bytes | None, code: str
         ("campaign.schedule", {"campaignId": _ID}, "scheduledAt"),
     ],
 )
-def test_a_wrong_command_is_refused_and_names_the_field(kind: str, data: dict[str, Any], field: str) -> None:
+def test_a_wrong_command_is_refused_and_names_the_field(
+    kind: str, data: dict[str, Any], field: str
+) -> None:
     parsed = parse(envelope(data), kind)
     assert isinstance(parsed, Refused)
     assert [wrong.field for wrong in parsed.error.errors] == [field]
@@ -99,16 +123,38 @@ def test_no_bytes_raise(value: bytes) -> None:
 
 
 _json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3)
+    ),
     max_leaves=8,
 )
-_FIELDS = ["name", "channel", "segmentIds", "settings", "throttleConfig", "scheduledAt", "timezone", "campaignId", "createdBy", "reason"]
+_FIELDS = [
+    "name",
+    "channel",
+    "segmentIds",
+    "settings",
+    "throttleConfig",
+    "scheduledAt",
+    "timezone",
+    "campaignId",
+    "createdBy",
+    "reason",
+]
 
 
-@given(st.sampled_from([f"campaign.{verb}" for verb in Verb]), st.dictionaries(st.sampled_from(_FIELDS), _json))
+@given(
+    st.sampled_from([f"campaign.{verb}" for verb in Verb]),
+    st.dictionaries(st.sampled_from(_FIELDS), _json),
+)
 def test_no_data_raises(kind: str, data: dict[str, Any]) -> None:
-    assert isinstance(parse(envelope({"campaignId": _ID, "createdBy": _ID, **data}), kind), Command | Refused)
+    assert isinstance(
+        parse(envelope({"campaignId": _ID, "createdBy": _ID, **data}), kind), Command | Refused
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,18 +164,38 @@ def test_no_data_raises(kind: str, data: dict[str, Any]) -> None:
         (CampaignCreate, {"name": "   ", "channel": "email"}, "name", "at least 1"),
         (CampaignCreate, {"name": "x" * 256, "channel": "email"}, "name", "at most 255"),
         (CampaignCreate, {"name": "a\nb", "channel": "email"}, "name", "one line"),
-        (CampaignCreate, {"name": "a", "description": "\0", "channel": "email"}, "description", "NUL"),
+        (
+            CampaignCreate,
+            {"name": "a", "description": "\0", "channel": "email"},
+            "description",
+            "NUL",
+        ),
         (CampaignCreate, {**_GOOD, "segmentIds": ["x"]}, "segmentIds.0", "UUID"),
         (CampaignCreate, {**_GOOD, "segmentIds": [_ID] * 1001}, "segmentIds", "at most 1000"),
-        (CampaignCreate, {**_GOOD, "throttleConfig": {"messagesPerHour": 99}}, "throttleConfig.messagesPerHour", "100"),
-        (CampaignCreate, {**_GOOD, "throttleConfig": {"messagesPerDay": "9"}}, "throttleConfig.messagesPerDay", "int"),
+        (
+            CampaignCreate,
+            {**_GOOD, "throttleConfig": {"messagesPerHour": 99}},
+            "throttleConfig.messagesPerHour",
+            "100",
+        ),
+        (
+            CampaignCreate,
+            {**_GOOD, "throttleConfig": {"messagesPerDay": "9"}},
+            "throttleConfig.messagesPerDay",
+            "int",
+        ),
         (CampaignCreate, {**_GOOD, "timezone": "Mars/Olympus"}, "timezone", "IANA"),
         (CampaignCreate, {**_GOOD, "timezone": "../../etc/passwd"}, "timezone", "IANA"),
         (CampaignCreate, {**_GOOD, "timezone": "America"}, "timezone", "IANA"),
         (CampaignCreate, {**_GOOD, "scheduledAt": 5}, "scheduledAt", "RFC 3339"),
         (CampaignCreate, {**_GOOD, "scheduledAt": "1785000000"}, "scheduledAt", "RFC 3339"),
         (CampaignCreate, {**_GOOD, "scheduledAt": "2026-01-28"}, "scheduledAt", "RFC 3339"),
-        (CampaignCreate, {**_GOOD, "scheduledAt": "9999-12-31T23:59:59-12:00"}, "scheduledAt", "9999"),
+        (
+            CampaignCreate,
+            {**_GOOD, "scheduledAt": "9999-12-31T23:59:59-12:00"},
+            "scheduledAt",
+            "9999",
+        ),
         (CampaignCreate, {**_GOOD, "extra": 1}, "extra", "not permitted"),
         (CampaignCreate, {**_GOOD, "settings": {"a": [_DEEP]}}, "settings", "nested more than 10"),
         (CampaignUpdate, {"status": "running"}, "status", "not permitted"),
@@ -137,7 +203,9 @@ def test_no_data_raises(kind: str, data: dict[str, Any]) -> None:
         (Explanation, {"reason": "x" * 201}, "reason", "at most 200"),
     ],
 )
-def test_every_broken_rule_names_field_and_limit(model: type[BaseModel], data: dict[str, Any], path: str, rule: str) -> None:
+def test_every_broken_rule_names_field_and_limit(
+    model: type[BaseModel], data: dict[str, Any], path: str, rule: str
+) -> None:
     with pytest.raises(CampaignError) as refused:
         validated(model, data, "forbid")
     assert [wrong.field for wrong in refused.value.errors] == [path]
@@ -147,7 +215,11 @@ def test_every_broken_rule_names_field_and_limit(model: type[BaseModel], data: d
 
 def test_settings_depend_on_the_channel() -> None:
     email = {"fromName": "Acme", "fromEmail": "news@acme.com", "replyTo": None, "trackOpens": True}
-    assert checked_settings("email", email, "forbid") == {"fromName": "Acme", "fromEmail": "news@acme.com", "trackOpens": True}
+    assert checked_settings("email", email, "forbid") == {
+        "fromName": "Acme",
+        "fromEmail": "news@acme.com",
+        "trackOpens": True,
+    }
     assert checked_settings("sms", email, "ignore") == {}
     for channel, settings, field in (
         ("sms", {"fromEmail": "news@acme.com"}, "settings.fromEmail"),

@@ -1,4 +1,6 @@
-"""Occurrences come in order, at least an hour apart, and after an outage the latest is made, not all."""
+"""Occurrences come in order, at least an hour apart, and after an outage the latest is made, not
+all.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,22 @@ from streams.errors import CampaignError
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-_ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Kathmandu", "Pacific/Apia"]
+_ZONES = [
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "America/Sao_Paulo",
+    "Asia/Kathmandu",
+    "Pacific/Apia",
+]
 
 
 def local(recurrence: Recurrence, after: datetime, count: int) -> list[str]:
-    return [f"{found.astimezone(ZoneInfo(recurrence.zone)):%d %H:%M}" for found in islice(recurrence.after(after), count)]
+    return [
+        f"{found.astimezone(ZoneInfo(recurrence.zone)):%d %H:%M}"
+        for found in islice(recurrence.after(after), count)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -67,14 +80,20 @@ def test_no_text_makes_the_parser_fail_otherwise(text: str) -> None:
         ("0 * * * *", "Australia/Lord_Howe", ""),
         ("30 2 * * *", "Europe/Berlin", ""),
         ("0 2,3 * * *", "Europe/Berlin", ""),  # one day a year they fall together and are one
-        ("30 2,3 * * *", "Europe/Berlin", "30 min apart, the limit is 60 min: 2027-03-28 03:00 and 2027-03-28 03:30"),
+        (
+            "30 2,3 * * *",
+            "Europe/Berlin",
+            "30 min apart, the limit is 60 min: 2027-03-28 03:00 and 2027-03-28 03:30",
+        ),
         ("0 0-23 * * *", "Australia/Lord_Howe", "30 min apart"),
         ("0 9 1-31 * MON#1", "UTC", ""),
         ("59 23 31 12 *", "UTC", ""),
         ("0,59 0,23 1,31 1,12 *", "UTC", "59 min apart"),
     ],
 )
-def test_two_occurrences_within_an_hour_are_refused_by_the_calendar_and_not_by_the_text(cron: str, zone: str, rule: str) -> None:
+def test_two_occurrences_within_an_hour_are_refused_by_the_calendar_and_not_by_the_text(
+    cron: str, zone: str, rule: str
+) -> None:
     recurrence = Recurrence(check_cron(cron), zone)
     if not rule:
         check_spacing(recurrence, NOW)
@@ -85,11 +104,25 @@ def test_two_occurrences_within_an_hour_are_refused_by_the_calendar_and_not_by_t
 
 def test_clocks_that_are_put_forward_or_back_move_a_fixed_time_once() -> None:
     early = Recurrence("30 2 * * *", "Europe/Berlin")
-    assert local(early, datetime(2026, 3, 28, tzinfo=UTC), 3) == ["28 02:30", "29 03:00", "30 02:30"]
+    assert local(early, datetime(2026, 3, 28, tzinfo=UTC), 3) == [
+        "28 02:30",
+        "29 03:00",
+        "30 02:30",
+    ]
     autumn = list(islice(early.after(datetime(2026, 10, 24, 12, tzinfo=UTC)), 2))
-    assert autumn == [datetime(2026, 10, 25, 0, 30, tzinfo=UTC), datetime(2026, 10, 26, 1, 30, tzinfo=UTC)]
-    assert early.next(datetime(2026, 10, 25, 1, 10, tzinfo=UTC)) == autumn[1]  # 02:10 for the second time: it has been
-    hourly = list(islice(Recurrence("0 * * * *", "Europe/Berlin").after(datetime(2026, 10, 24, 22, tzinfo=UTC)), 6))
+    assert autumn == [
+        datetime(2026, 10, 25, 0, 30, tzinfo=UTC),
+        datetime(2026, 10, 26, 1, 30, tzinfo=UTC),
+    ]
+    assert (
+        early.next(datetime(2026, 10, 25, 1, 10, tzinfo=UTC)) == autumn[1]
+    )  # 02:10 for the second time: it has been
+    hourly = list(
+        islice(
+            Recurrence("0 * * * *", "Europe/Berlin").after(datetime(2026, 10, 24, 22, tzinfo=UTC)),
+            6,
+        )
+    )
     assert all(other - one == HOUR for one, other in pairwise(hourly))
 
 
@@ -112,7 +145,9 @@ _instants = st.datetimes(datetime(2009, 1, 1), datetime(2030, 1, 1), timezones=s
 
 @given(_crons, st.sampled_from(_ZONES), _instants, st.integers(1, 20))
 @settings(max_examples=200)
-def test_occurrences_are_the_same_wherever_one_begins_to_count(cron: str, zone: str, start: datetime, skip: int) -> None:
+def test_occurrences_are_the_same_wherever_one_begins_to_count(
+    cron: str, zone: str, start: datetime, skip: int
+) -> None:
     recurrence = Recurrence(cron, zone)
     found = list(islice(recurrence.after(start), 30))
     assert found == sorted(set(found))
@@ -142,7 +177,9 @@ def test_a_plan_makes_every_coming_occurrence_and_of_the_missed_ones_the_latest(
     until, max_lateness = NOW + ahead * HOUR, lateness * HOUR
     found = plan(recurrence, start, NOW, until, left, max_lateness)
     missed = [due for due in found.due if due <= NOW]
-    everything = [due for due in islice(recurrence.after(start - timedelta(seconds=1)), 1000) if due <= until]
+    everything = [
+        due for due in islice(recurrence.after(start - timedelta(seconds=1)), 1000) if due <= until
+    ]
     late = [due for due in everything if due <= NOW]
     assert len(missed) <= 1
     assert all(due == late[-1] and NOW - due <= max_lateness for due in missed)
@@ -157,7 +194,9 @@ def test_a_plan_makes_every_coming_occurrence_and_of_the_missed_ones_the_latest(
 
 def test_an_exhausted_series_has_no_next_occurrence() -> None:
     recurrence = Recurrence("0 * * * *", "UTC", NOW + 2 * HOUR)
-    assert plan(recurrence, NOW, NOW, NOW + 5 * HOUR, None, DAY) == Plan((NOW, NOW + HOUR, NOW + 2 * HOUR), None)
+    assert plan(recurrence, NOW, NOW, NOW + 5 * HOUR, None, DAY) == Plan(
+        (NOW, NOW + HOUR, NOW + 2 * HOUR), None
+    )
     assert plan(recurrence, NOW, NOW, NOW + 5 * HOUR, 2, DAY) == Plan((NOW, NOW + HOUR), None)
     assert plan(recurrence, NOW + HOUR, NOW, NOW, None, DAY) == Plan((), NOW + HOUR)
 
@@ -171,14 +210,28 @@ def test_an_exhausted_series_has_no_next_occurrence() -> None:
         ({"cron": 5}, "recurringSchedule.cron", "string"),
         ({"cron": "0 9 * * *", "timezone": "Mars"}, "recurringSchedule.timezone", "IANA"),
         ({"cron": "0 9 * * *", "endAt": "soon"}, "recurringSchedule.endAt", "RFC 3339"),
-        ({"cron": "0 9 * * *", "maxOccurrences": 0}, "recurringSchedule.maxOccurrences", "greater than or equal to 1"),
-        ({"cron": "0 9 * * *", "maxOccurrences": "3"}, "recurringSchedule.maxOccurrences", "integer"),
+        (
+            {"cron": "0 9 * * *", "maxOccurrences": 0},
+            "recurringSchedule.maxOccurrences",
+            "greater than or equal to 1",
+        ),
+        (
+            {"cron": "0 9 * * *", "maxOccurrences": "3"},
+            "recurringSchedule.maxOccurrences",
+            "integer",
+        ),
         ({"cron": "0 9 * * *", "colour": "red"}, "recurringSchedule.colour", "not permitted"),
         ("0 9 * * *", "recurringSchedule", "dictionary"),
     ],
 )
-def test_a_schedule_that_breaks_a_rule_names_the_field(schedule: object, field: str, rule: str) -> None:
+def test_a_schedule_that_breaks_a_rule_names_the_field(
+    schedule: object, field: str, rule: str
+) -> None:
     with pytest.raises(CampaignError) as refused:
-        validated(CampaignCreate, {"name": "a", "channel": "email", "type": "recurring", "recurringSchedule": schedule}, "forbid")
+        validated(
+            CampaignCreate,
+            {"name": "a", "channel": "email", "type": "recurring", "recurringSchedule": schedule},
+            "forbid",
+        )
     assert [wrong.field for wrong in refused.value.errors] == [field]
     assert rule in refused.value.errors[0].message

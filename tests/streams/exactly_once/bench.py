@@ -1,4 +1,6 @@
-"""An exactly-once app without a broker: a producer that writes down what it is told, and events as the transport stamps them."""
+"""An exactly-once app without a broker: a producer that writes down what it is told, and events as
+the transport stamps them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,14 @@ class Batch:
     def __init__(self) -> None:
         self.records: list[tuple[bytes | None, bytes | None]] = []
 
-    def append(self, *, timestamp: int, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> object | None:
+    def append(
+        self,
+        *,
+        timestamp: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes]],
+    ) -> object | None:
         if len(self.records) == 3 or len(value or b"") > 1024:
             return None
         self.records.append((key, value))
@@ -67,7 +76,11 @@ class Producer:
         return {key: value for topic, _, key, value in self.committed if topic == STATE}
 
     def sent(self, topic: str) -> list[tuple[int, bytes | None, bytes | None]]:
-        return [(partition, key, value) for name, partition, key, value in self.committed if name == topic]
+        return [
+            (partition, key, value)
+            for name, partition, key, value in self.committed
+            if name == topic
+        ]
 
 
 class Bench:
@@ -75,7 +88,12 @@ class Bench:
 
     def __init__(self) -> None:
         settings = Settings(
-            kafka="nowhere:1", postgres="-", nats="-", topic_prefix="x-", partitions=2, message_keys=(SecretStr("00" * 32),)
+            kafka="nowhere:1",
+            postgres="-",
+            nats="-",
+            topic_prefix="x-",
+            partitions=2,
+            message_keys=(SecretStr("00" * 32),),
         )
         self.app: App = create_app("test", settings, Policy(slow_body=timedelta(milliseconds=20)))
         self.eo, self.ends = self.app.exactly_once, list[BaseException]()
@@ -83,7 +101,9 @@ class Bench:
         self.eo.sources.add(SOURCE)
         self.app.consumer = SimpleNamespace(epoch=0)
         self.totals = self.app.Table("totals", default=int, key_type=str)
-        self.minutes = self.app.Table("minutes", default=int, key_type=str).tumbling(60, expires=120)
+        self.minutes = self.app.Table("minutes", default=int, key_type=str).tumbling(
+            60, expires=120
+        )
         self.blobs = self.app.Table("blobs", key_type=bytes, value_type=bytes)
         self.producers = [Producer(), Producer()]
         for number, producer in enumerate(self.producers):
@@ -93,7 +113,14 @@ class Bench:
         await self.eo.process("test", events, body)
 
 
-def event(offset: int, value: Any = b"v", *, partition: int = 0, previous: int | None = None, epoch: int = 0) -> Any:
+def event(
+    offset: int,
+    value: Any = b"v",
+    *,
+    partition: int = 0,
+    previous: int | None = None,
+    epoch: int = 0,
+) -> Any:
     stamped = SimpleNamespace(
         tp=TP(SOURCE, partition),
         offset=offset,

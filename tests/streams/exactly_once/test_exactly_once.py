@@ -1,4 +1,6 @@
-"""Laws of the exactly-once modules that need no broker, and the guard that notices when Faust's private parts move."""
+"""Laws of the exactly-once modules that need no broker, and the guard that notices when Faust's
+private parts move.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,12 @@ async def test_outputs_rows_and_position_are_one_transaction_per_source_partitio
     first, second = bench.producers
     assert first.log == second.log == ["begin", "commit"]
     assert first.sent("out") == [(0, b"k", b"10"), (0, b"k", b"30")]
-    assert first.state() == {b'totals\0"a"': b"30", b'totals\0"gone"': None, b"blobs\0\0k": b"\0\xff", b"\0x-in": b"2"}
+    assert first.state() == {
+        b'totals\0"a"': b"30",
+        b'totals\0"gone"': None,
+        b"blobs\0\0k": b"\0\xff",
+        b"\0x-in": b"2",
+    }
     assert second.state()[b'totals\0"a"'] == b"5"
     assert second.state()[b"\0x-in"] == b"8"
 
@@ -84,7 +91,9 @@ async def test_input_that_was_processed_or_fetched_before_the_last_seek_is_left_
 
 @laws(deadline=None)
 @given(st.lists(st.integers(min_value=0, max_value=2), min_size=2, max_size=12), st.data())
-def test_the_chain_guard_notices_any_loss_or_swap_and_nothing_else(gaps: list[int], data: st.DataObject) -> None:
+def test_the_chain_guard_notices_any_loss_or_swap_and_nothing_else(
+    gaps: list[int], data: st.DataObject
+) -> None:
     offsets, at = [], 0
     for gap in gaps:  # transaction markers and aborted records leave gaps in the offsets
         at += gap
@@ -115,7 +124,11 @@ async def test_lost_input_an_exception_a_failed_batch_and_a_cancellation_end_the
     async def cancelled(tx: Transaction) -> None:
         raise asyncio.CancelledError
 
-    for body, expected in ((buggy, ZeroDivisionError), (huge, RecordTooLargeError), (cancelled, asyncio.CancelledError)):
+    for body, expected in (
+        (buggy, ZeroDivisionError),
+        (huge, RecordTooLargeError),
+        (cancelled, asyncio.CancelledError),
+    ):
         bench = Bench()
         with pytest.raises(expected):
             await bench.feed(body, event(0))
@@ -146,7 +159,11 @@ async def test_windows_expire_by_the_records_time_and_leave_tombstones() -> None
 
 
 Step = tuple[int, str, int]
-_steps = st.lists(st.tuples(st.sampled_from((0, 1, 2)), st.sampled_from("abc"), st.integers(1, 400)), min_size=1, max_size=40)
+_steps = st.lists(
+    st.tuples(st.sampled_from((0, 1, 2)), st.sampled_from("abc"), st.integers(1, 400)),
+    min_size=1,
+    max_size=40,
+)
 
 
 @laws(deadline=None, max_examples=40)
@@ -225,7 +242,9 @@ async def test_callbacks_run_only_after_the_commit() -> None:
     assert called == [b"1"]
 
 
-async def test_a_body_that_does_not_return_is_named_again_and_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_body_that_does_not_return_is_named_again_and_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     bench = Bench()
 
     async def slow(tx: Transaction) -> None:
@@ -243,8 +262,13 @@ async def test_reading_starts_at_the_position_or_at_the_oldest_record_that_is_le
     first, second = eo.owned[0], eo.owned[1]
     first.position[SOURCE], first.beginning[SOURCE] = 10, 4
     second.beginning[SOURCE] = 7
-    assert eo.starting_positions([TP(SOURCE, 0), TP(SOURCE, 1), TP(SOURCE, 9)]) == {TP(SOURCE, 0): 10, TP(SOURCE, 1): 7}
-    assert eo.committed_positions([TP(SOURCE, 0), TP(SOURCE, 1), TP(SOURCE, 9)]) == {TP(SOURCE, 0): 10}
+    assert eo.starting_positions([TP(SOURCE, 0), TP(SOURCE, 1), TP(SOURCE, 9)]) == {
+        TP(SOURCE, 0): 10,
+        TP(SOURCE, 1): 7,
+    }
+    assert eo.committed_positions([TP(SOURCE, 0), TP(SOURCE, 1), TP(SOURCE, 9)]) == {
+        TP(SOURCE, 0): 10
+    }
 
 
 def test_only_transactional_tables_with_names_of_their_own_are_accepted() -> None:

@@ -21,7 +21,9 @@ from streams.process.tracebacks import told
 from streams.settings import Settings
 from tables.commands.answers import Change
 
-_SETTINGS = Settings(kafka="k:1", postgres="postgresql://p", nats="nats://n:1", message_keys=(SecretStr("00" * 32),))
+_SETTINGS = Settings(
+    kafka="k:1", postgres="postgresql://p", nats="nats://n:1", message_keys=(SecretStr("00" * 32),)
+)
 
 
 class Terminal(StringIO):
@@ -50,9 +52,19 @@ def test_a_lifecycle_change_is_one_json_line_with_the_fields_of_the_specificatio
     campaign_id = uuid4()
     Change("acme", "c-1", campaign_id, "scheduled", "running").log()
     line = json.loads(stream.getvalue())
-    fields = {"tenantId": "acme", "correlationId": "c-1", "campaignId": str(campaign_id), "fromStatus": "scheduled", "toStatus": "running"}
+    fields = {
+        "tenantId": "acme",
+        "correlationId": "c-1",
+        "campaignId": str(campaign_id),
+        "fromStatus": "scheduled",
+        "toStatus": "running",
+    }
     assert line | fields == line
-    assert (line["message"], line["level"], line["role"]) == ("[LIFECYCLE] campaign status changed", "INFO", "control")
+    assert (line["message"], line["level"], line["role"]) == (
+        "[LIFECYCLE] campaign status changed",
+        "INFO",
+        "control",
+    )
     assert line["time"].endswith("Z")
     assert line.keys() == {*fields, "message", "level", "role", "time", "logger"}
 
@@ -77,9 +89,16 @@ def test_a_traceback_quotes_no_row_and_no_value_of_the_database(stream: type[Str
     logs.configure(_SETTINGS, "control", written)
     detail = f"Key (email)=({canary}) already exists."
     unique = PostgresError.new(
-        {"S": "ERROR", "C": "23505", "M": 'duplicate key value violates unique constraint "contacts_email"', "D": detail}
+        {
+            "S": "ERROR",
+            "C": "23505",
+            "M": 'duplicate key value violates unique constraint "contacts_email"',
+            "D": detail,
+        }
     )
-    value = PostgresError.new({"S": "ERROR", "C": "22P02", "M": f'invalid input syntax for type uuid: "{canary}"'})
+    value = PostgresError.new(
+        {"S": "ERROR", "C": "22P02", "M": f'invalid input syntax for type uuid: "{canary}"'}
+    )
     argument = asyncpg.DataError(f"invalid input for query argument $1: {canary!r} (expected int)")
     assert canary in str(unique) + str(value)
     for error in (unique, value, argument, ExceptionGroup("several", [unique, value])):

@@ -19,7 +19,13 @@ from agents.topology import build
 from connectors.local.stack.unit import Health, reported
 from streams import metrics
 from streams.exactly_once.transactions import Transaction
-from streams.process.readiness import Reporting, Standing, report_readiness, together, write_readiness
+from streams.process.readiness import (
+    Reporting,
+    Standing,
+    report_readiness,
+    together,
+    write_readiness,
+)
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tests.eventually import eventually
@@ -43,7 +49,12 @@ def test_a_worker_waits_while_a_dependency_is_down(file: Path, outage: Any) -> N
         outage.set(down)
         write_readiness(file, Standing(True, lag=3, position=4))
         said = json.loads(file.read_text())
-        assert (said["ready"], said["lag"], said["position"], said["waits"]) == (True, 3, 4, bool(down))
+        assert (said["ready"], said["lag"], said["position"], said["waits"]) == (
+            True,
+            3,
+            4,
+            bool(down),
+        )
         assert reported(file, said["pid"]) == Health(True, 3, 4, waits=bool(down))
 
 
@@ -109,7 +120,10 @@ async def working(work: Any) -> AsyncIterator[None]:
 
 
 async def test_ingest_and_project_say_how_far_they_are(settings: Settings) -> None:
-    topics, producer = Topics(settings), Producer({"bootstrap.servers": settings.kafka, "log_level": 0})
+    topics, producer = (
+        Topics(settings),
+        Producer({"bootstrap.servers": settings.kafka, "log_level": 0}),
+    )
     for number in range(30):
         for name in (Name.INCOMING, Name.FACTS):
             producer.produce(topics.name(name), b"{", partition=number % settings.partitions)

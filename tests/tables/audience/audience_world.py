@@ -30,15 +30,22 @@ class Directory:
         """New contacts in a segment."""
         ids = [uuid4() for _ in emails]
         pool, tenant = self.world.pool, self.world.tenant
-        rows = [(one, tenant, email, f"+1555{one.int % 10**7:07d}") for one, email in zip(ids, emails, strict=True)]
-        await pool.executemany("INSERT INTO contacts (id, tenant_id, email, phone) VALUES ($1, $2, $3, $4)", rows)
+        rows = [
+            (one, tenant, email, f"+1555{one.int % 10**7:07d}")
+            for one, email in zip(ids, emails, strict=True)
+        ]
+        await pool.executemany(
+            "INSERT INTO contacts (id, tenant_id, email, phone) VALUES ($1, $2, $3, $4)", rows
+        )
         self.emails |= dict(zip(ids, emails, strict=True))
         await self.join(segment, *ids)
         return ids
 
     async def join(self, segment: UUID, *contacts: UUID) -> None:
         members = [(segment, contact, self.world.tenant) for contact in contacts]
-        await self.world.pool.executemany("INSERT INTO segment_members VALUES ($1, $2, $3)", members)
+        await self.world.pool.executemany(
+            "INSERT INTO segment_members VALUES ($1, $2, $3)", members
+        )
 
 
 async def segment(world: World, name: str) -> UUID:
@@ -48,11 +55,19 @@ async def segment(world: World, name: str) -> UUID:
 
 async def record(world: World, campaign_id: UUID) -> Stage:
     number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign_id)
-    return Stage(tenant_id=world.tenant, campaign_id=str(campaign_id), number=number, correlation_id="c")
+    return Stage(
+        tenant_id=world.tenant, campaign_id=str(campaign_id), number=number, correlation_id="c"
+    )
 
 
 def page(wanted: Stage, total: int, start: int) -> Page:
-    return Page(tenant_id=wanted.tenant_id, campaign_id=wanted.campaign_id, number=wanted.number, total=total, start=start)
+    return Page(
+        tenant_id=wanted.tenant_id,
+        campaign_id=wanted.campaign_id,
+        number=wanted.number,
+        total=total,
+        start=start,
+    )
 
 
 async def stage(world: World, wanted: Stage) -> int | None:
@@ -60,7 +75,9 @@ async def stage(world: World, wanted: Stage) -> int | None:
         return await staging.stage(connection, wanted)
 
 
-async def announce(world: World, wanted: Stage, total: int, **changed: int) -> Audience | Change | None:
+async def announce(
+    world: World, wanted: Stage, total: int, **changed: int
+) -> Audience | Change | None:
     settings: Settings = world.settings.model_copy(update=changed)
     async with world.pool.acquire() as connection, connection.transaction():
         return await staging.announce(connection, settings, wanted, total, NOW)
@@ -84,7 +101,10 @@ async def expand(world: World, campaign_id: UUID, size: int = 7) -> list[UUID]:
 
 async def ledger(world: World, number: int) -> list[UUID]:
     bounds = recipient_id(number, 0), recipient_id(number, MAX_ORDINAL + 1)
-    rows = await world.pool.fetch("SELECT id, contact_id FROM campaign_recipients WHERE id >= $1 AND id < $2 ORDER BY id", *bounds)
+    rows = await world.pool.fetch(
+        "SELECT id, contact_id FROM campaign_recipients WHERE id >= $1 AND id < $2 ORDER BY id",
+        *bounds,
+    )
     assert [ordinal_of(row["id"]) for row in rows] == list(range(len(rows)))
     return [row["contact_id"] for row in rows]
 

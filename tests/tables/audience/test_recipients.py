@@ -26,7 +26,9 @@ async def test_recipients_are_listed_by_page_and_by_cursor(world: World) -> None
     async with world.pool.acquire() as connection:
         campaign = await get_campaign(connection, world.tenant, campaign_id)
         failed = [recipient_id(campaign.number, ordinal) for ordinal in (3, 17)]
-        await connection.execute("UPDATE campaign_recipients SET status = 'failed' WHERE id = ANY($1)", failed)
+        await connection.execute(
+            "UPDATE campaign_recipients SET status = 'failed' WHERE id = ANY($1)", failed
+        )
         third = await list_recipients(connection, campaign, page=3, page_size=10)
         assert [it.contact_id for it in third.recipients] == contacts[20:]
         assert (third.total, third.next_cursor) == (25, None)
@@ -40,7 +42,13 @@ async def test_recipients_are_listed_by_page_and_by_cursor(world: World) -> None
         lost = await list_recipients(connection, campaign, status="failed")
         assert ([it.recipient_number for it in lost.recipients], lost.total) == ([3, 17], 2)
         foreign = recipient_id(campaign.number + 1, 3).hex
-        for wrong in ({"status": "lost"}, {"page": 0}, {"page_size": 1001}, {"cursor": "x"}, {"cursor": foreign}):
+        for wrong in (
+            {"status": "lost"},
+            {"page": 0},
+            {"page_size": 1001},
+            {"cursor": "x"},
+            {"cursor": foreign},
+        ):
             with pytest.raises(CampaignError):
                 await list_recipients(connection, campaign, **wrong)
 
@@ -55,4 +63,6 @@ def test_recipient_ids_sort_by_campaign_and_ordinal(number: int, ordinal: int) -
 
 async def test_postgres_derives_the_same_recipient_ids(pool: asyncpg.Pool) -> None:
     for number, ordinal in ((1, 0), (42, 0xABC123), (2**47 - 1, MAX_ORDINAL)):
-        assert await pool.fetchval("SELECT recipient_id($1, $2)", number, ordinal) == recipient_id(number, ordinal)
+        assert await pool.fetchval("SELECT recipient_id($1, $2)", number, ordinal) == recipient_id(
+            number, ordinal
+        )

@@ -1,4 +1,6 @@
-"""Soft bounces in a row, and people told from machines in the ledger; on a real PostgreSQL, as the projection does it."""
+"""Soft bounces in a row, and people told from machines in the ledger; on a real PostgreSQL, as the
+projection does it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ SOFT = "soft:mailbox full"
 
 
 class Ledger:
-    """Campaigns to one contact, numbered from 0, whose messages have been sent one second after another."""
+    """Campaigns to one contact, numbered from 0, whose messages have been sent one second after
+    another.
+    """
 
     def __init__(self, world: World, contact: UUID) -> None:
         self.world, self.contact = world, contact
@@ -40,11 +44,15 @@ class Ledger:
                 *(campaign, self.contact),
             )
             self.campaigns.append(campaign)
-            await self.apply(len(self.campaigns) - 1, group(Kind.SENT, [0], 100 * len(self.campaigns)))
+            await self.apply(
+                len(self.campaigns) - 1, group(Kind.SENT, [0], 100 * len(self.campaigns))
+            )
 
     async def apply(self, campaign: int, *groups: Group, rules: Rules = RULES) -> None:
         """Facts of a campaign, in a transaction of their own."""
-        number = await self.world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", self.campaigns[campaign])
+        number = await self.world.pool.fetchval(
+            "SELECT number FROM campaigns WHERE id = $1", self.campaigns[campaign]
+        )
         numbers, outcomes = CampaignNumbers(), Outcomes(MessageIds.of(self.world.settings))
         async with self.world.pool.acquire() as connection, connection.transaction():
             await numbers.load(connection, [number])
@@ -53,15 +61,21 @@ class Ledger:
             outcomes.add(Batch(self.world.tenant, number, 0, BASE, groups), known)
             await merge(connection, outcomes, "test", "facts", {0: 1}, rules)
 
-    async def report(self, campaign: int, kind: Kind, detail: str | None = None, after: int = 50) -> None:
+    async def report(
+        self, campaign: int, kind: Kind, detail: str | None = None, after: int = 50
+    ) -> None:
         await self.apply(campaign, group(kind, [0], 100 * (campaign + 1) + after, detail))
 
     async def suppressed(self) -> list[tuple[str, str, str]]:
-        rows = await self.world.pool.fetch("SELECT channel::text, address, reason FROM suppressions")
+        rows = await self.world.pool.fetch(
+            "SELECT channel::text, address, reason FROM suppressions"
+        )
         return [(row["channel"], row["address"], row["reason"]) for row in rows]
 
     async def row(self, campaign: int) -> dict[str, Any]:
-        row = await self.world.pool.fetchrow("SELECT * FROM campaign_recipients WHERE campaign_id = $1", self.campaigns[campaign])
+        row = await self.world.pool.fetchrow(
+            "SELECT * FROM campaign_recipients WHERE campaign_id = $1", self.campaigns[campaign]
+        )
         assert row is not None
         return dict(row)
 
@@ -70,7 +84,10 @@ class Ledger:
 async def ledger(world: World) -> AsyncIterator[Ledger]:
     contact = uuid4()
     await world.pool.execute(
-        "INSERT INTO contacts (id, tenant_id, email, phone) VALUES ($1, $2, $3, '+4915112345678')", contact, world.tenant, ADDRESS
+        "INSERT INTO contacts (id, tenant_id, email, phone) VALUES ($1, $2, $3, '+4915112345678')",
+        contact,
+        world.tenant,
+        ADDRESS,
     )
     yield Ledger(world, contact)
 
@@ -78,7 +95,9 @@ async def ledger(world: World) -> AsyncIterator[Ledger]:
 _SUPPRESSED = [("email", ADDRESS, "soft-bounces")]
 
 
-async def test_as_many_soft_bounces_in_a_row_as_the_limit_suppress_the_address_and_repeats_count_nothing(ledger: Ledger) -> None:
+async def test_as_many_soft_bounces_in_a_row_as_the_limit_suppress_the_address_and_repeats_count_nothing(
+    ledger: Ledger,
+) -> None:
     await ledger.send(LIMIT)
     for campaign in range(LIMIT - 1):
         for _ in range(5):  # the same message, again and again
@@ -89,8 +108,12 @@ async def test_as_many_soft_bounces_in_a_row_as_the_limit_suppress_the_address_a
         assert await ledger.suppressed() == _SUPPRESSED
 
 
-@pytest.mark.parametrize("kind", [Kind.DELIVERED, Kind.OPENED, Kind.CLICKED], ids=lambda kind: kind.name.lower())
-async def test_any_delivery_open_or_click_in_between_ends_the_streak(ledger: Ledger, kind: Kind) -> None:
+@pytest.mark.parametrize(
+    "kind", [Kind.DELIVERED, Kind.OPENED, Kind.CLICKED], ids=lambda kind: kind.name.lower()
+)
+async def test_any_delivery_open_or_click_in_between_ends_the_streak(
+    ledger: Ledger, kind: Kind
+) -> None:
     await ledger.send(2 * LIMIT)
     for campaign in range(2 * LIMIT - 1):
         if campaign == LIMIT - 1:
@@ -122,7 +145,9 @@ async def test_what_is_not_known_and_other_channels_are_passed_over(ledger: Ledg
     assert await ledger.suppressed() == _SUPPRESSED
 
 
-@pytest.mark.parametrize("detail", [None, ":full", "hard", "softly:x"], ids=["none", "untold", "hard", "another word"])
+@pytest.mark.parametrize(
+    "detail", [None, ":full", "hard", "softly:x"], ids=["none", "untold", "hard", "another word"]
+)
 async def test_other_bounces_are_not_soft(ledger: Ledger, detail: str | None) -> None:
     await ledger.send(LIMIT)
     for campaign in range(LIMIT):
@@ -131,11 +156,13 @@ async def test_other_bounces_are_not_soft(ledger: Ledger, detail: str | None) ->
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_order_and_repeats_of_what_is_reported_do_not_matter(ledger: Ledger, seed: int) -> None:
+async def test_order_and_repeats_of_what_is_reported_do_not_matter(
+    ledger: Ledger, seed: int
+) -> None:
     rnd = random.Random(seed)
-    reports: Sequence[tuple[int, Kind, str | None]] = [(n, Kind.BOUNCED, SOFT) for n in range(5)] + [
-        (rnd.choice([0, 1]), Kind.DELIVERED, None)
-    ]
+    reports: Sequence[tuple[int, Kind, str | None]] = [
+        (n, Kind.BOUNCED, SOFT) for n in range(5)
+    ] + [(rnd.choice([0, 1]), Kind.DELIVERED, None)]
     await ledger.send(5)
     repeated = [*reports, *rnd.choices(reports, k=12)]
     rnd.shuffle(repeated)
@@ -149,21 +176,33 @@ async def test_first_open_and_click_are_the_earliest_of_people(ledger: Ledger) -
     sent = 100
     times = [sent + 1, sent + 500, sent + 40, sent + 2, sent + 90]  # two within the window
     for at in times:
-        await ledger.apply(0, group(Kind.OPENED, [0], at), group(Kind.CLICKED, [0], at + 1, "https://a.example/"))
+        await ledger.apply(
+            0, group(Kind.OPENED, [0], at), group(Kind.CLICKED, [0], at + 1, "https://a.example/")
+        )
     await ledger.apply(0, group(Kind.MACHINE_OPENED, [0], sent + 5))
     row = await ledger.row(0)
-    assert (row["status"], row["opened_at"], row["clicked_at"]) == ("clicked", _instant(sent + 40), _instant(sent + 3))
-    await ledger.apply(1, group(Kind.OPENED, [0], 201), group(Kind.CLICKED, [0], 202, "https://a.example/"))
+    assert (row["status"], row["opened_at"], row["clicked_at"]) == (
+        "clicked",
+        _instant(sent + 40),
+        _instant(sent + 3),
+    )
+    await ledger.apply(
+        1, group(Kind.OPENED, [0], 201), group(Kind.CLICKED, [0], 202, "https://a.example/")
+    )
     row = await ledger.row(1)
     assert (row["status"], row["opened_at"], row["clicked_at"]) == ("delivered", None, None)
 
 
 async def test_the_sent_fact_may_come_in_the_same_batch(ledger: Ledger) -> None:
     await ledger.send(1)
-    await ledger.world.pool.execute("UPDATE campaign_recipients SET sent_at = NULL, status = 'pending'")
+    await ledger.world.pool.execute(
+        "UPDATE campaign_recipients SET sent_at = NULL, status = 'pending'"
+    )
     await ledger.apply(0, group(Kind.OPENED, [0], 101), group(Kind.SENT, [0], 100))
     assert (await ledger.row(0))["status"] == "delivered"
-    await ledger.apply(0, group(Kind.OPENED, [0], 101), rules=Rules(0, LIMIT))  # no window: as reported
+    await ledger.apply(
+        0, group(Kind.OPENED, [0], 101), rules=Rules(0, LIMIT)
+    )  # no window: as reported
     assert (await ledger.row(0))["opened_at"] == _instant(101)
 
 

@@ -1,4 +1,6 @@
-"""Who gets a campaign, in which order, and what each step leaves behind, on a real PostgreSQL, compared with a plain recomputation."""
+"""Who gets a campaign, in which order, and what each step leaves behind, on a real PostgreSQL,
+compared with a plain recomputation.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,17 @@ from tables.audience.staging import Audience
 from tables.campaigns.campaign import get_campaign
 from tables.commands.answers import Change
 from tables.directory.suppressions import suppress
-from tests.tables.audience.audience_world import Directory, announce, expand, has_stage, ledger, record, segment, stage, write
+from tests.tables.audience.audience_world import (
+    Directory,
+    announce,
+    expand,
+    has_stage,
+    ledger,
+    record,
+    segment,
+    stage,
+    write,
+)
 from tests.tables.campaigns.campaign_world import World
 
 
@@ -25,12 +37,17 @@ def directory(world: World) -> Directory:
     return Directory(world)
 
 
-async def test_the_audience_is_segments_minus_exclusions_minus_suppressed_minus_unreachable(directory: Directory) -> None:
+async def test_the_audience_is_segments_minus_exclusions_minus_suppressed_minus_unreachable(
+    directory: Directory,
+) -> None:
     world, rng = directory.world, random.Random(7)
     names = await asyncio.gather(*(segment(world, name) for name in ("a", "b", "out", "elsewhere")))
     contacts = []
     for place, count in zip(names, (60, 60, 20, 30), strict=True):
-        emails = [None if rng.random() < 0.1 else f"u{rng.randrange(150)}@example.com" for _ in range(count)]
+        emails = [
+            None if rng.random() < 0.1 else f"u{rng.randrange(150)}@example.com"
+            for _ in range(count)
+        ]
         contacts.append(await directory.add(place, *emails))
     a, b, out, _ = contacts
     await directory.join(names[1], *rng.sample(a, 20))
@@ -43,16 +60,22 @@ async def test_the_audience_is_segments_minus_exclusions_minus_suppressed_minus_
         for address in silent:
             await suppress(connection, world.tenant, "email", address=address)
         await suppress(connection, world.tenant, "sms", contact_id=a[0])
-    campaign = await world.started(segmentIds=[str(names[0]), str(names[1])], excludeSegmentIds=[str(names[2])])
+    campaign = await world.started(
+        segmentIds=[str(names[0]), str(names[1])], excludeSegmentIds=[str(names[2])]
+    )
     found = await expand(world, campaign)
     eligible = {*a, *b} - excluded - suppressed
     addresses = {directory.emails[contact] for contact in eligible} - silent - {None}
-    assert sorted(str(directory.emails[contact]) for contact in found) == sorted(map(str, addresses))
+    assert sorted(str(directory.emails[contact]) for contact in found) == sorted(
+        map(str, addresses)
+    )
     assert set(found) <= eligible
     assert len(set(found)) == len(found)
 
 
-async def test_the_way_of_joining_does_not_change_the_audience(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_way_of_joining_does_not_change_the_audience(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world, place = directory.world, await segment(directory.world, "s")
     await directory.add(place, *(f"u{n % 80}@example.com" for n in range(100)))
     query = staging.audience_query("email", 5)
@@ -61,7 +84,11 @@ async def test_the_way_of_joining_does_not_change_the_audience(directory: Direct
         monkeypatch.setattr(staging, "_FEW", few)
         async with world.pool.acquire() as connection, connection.transaction():
             await staging.choose_joins(connection, (place,))
-            orders.append(await connection.fetch(f"SELECT * FROM ({query}) q ORDER BY ordinal", world.tenant, [place], []))
+            orders.append(
+                await connection.fetch(
+                    f"SELECT * FROM ({query}) q ORDER BY ordinal", world.tenant, [place], []
+                )
+            )
     assert orders[0] == orders[1]
     assert len(orders[0]) == 80
 
@@ -75,13 +102,19 @@ async def test_the_order_is_another_one_in_every_campaign(directory: Directory) 
 
 
 @pytest.mark.parametrize("channel", ["sms", "whatsapp", "push"])
-async def test_other_channels_take_the_address_from_their_own_column(directory: Directory, channel: str) -> None:
+async def test_other_channels_take_the_address_from_their_own_column(
+    directory: Directory, channel: str
+) -> None:
     world = directory.world
     (with_phone,) = await directory.add(world.segment, None)
     (with_token,) = await directory.add(world.segment, None)
-    await world.pool.execute("UPDATE contacts SET phone = NULL, push_token = 'tok' WHERE id = $1", with_token)
+    await world.pool.execute(
+        "UPDATE contacts SET phone = NULL, push_token = 'tok' WHERE id = $1", with_token
+    )
     campaign = await world.started()
-    await world.pool.execute("UPDATE campaigns SET channel = $2::campaign_channel WHERE id = $1", campaign, channel)
+    await world.pool.execute(
+        "UPDATE campaigns SET channel = $2::campaign_channel WHERE id = $1", campaign, channel
+    )
     assert await expand(world, campaign) == [with_token if channel == "push" else with_phone]
 
 
@@ -111,7 +144,9 @@ async def test_two_workers_at_once_make_one_audience(directory: Directory) -> No
     wanted = await record(world, await world.started())
     assert await asyncio.gather(*(stage(world, wanted) for _ in range(4))) == [20] * 4
     await announce(world, wanted, 20)
-    await asyncio.gather(*(write(world, wanted, 20, start, start + 5) for start in (0, 5, 10) for _ in range(3)))
+    await asyncio.gather(
+        *(write(world, wanted, 20, start, start + 5) for start in (0, 5, 10) for _ in range(3))
+    )
     await asyncio.gather(*(write(world, wanted, 20, 15, 20) for _ in range(3)))
     assert len(await ledger(world, wanted.number)) == 20
 
@@ -129,7 +164,10 @@ async def test_a_campaign_over_the_limit_is_cancelled_with_its_reason(directory:
     assert await announce(world, wanted, total, max_recipients=19) is None
     async with world.pool.acquire() as connection:
         found = await get_campaign(connection, world.tenant, campaign)
-    assert (found.status, found.status_reason) == ("cancelled", "recipient-limit: 20 recipients, the limit is 19")
+    assert (found.status, found.status_reason) == (
+        "cancelled",
+        "recipient-limit: 20 recipients, the limit is 19",
+    )
     kinds = [(topic, kind or value["type"]) for topic, kind, value in await world.outbox()]
     assert kinds[-3:] == [
         ("campaigns.events.v1", "campaign.cancelled"),
@@ -175,7 +213,9 @@ async def test_a_paused_campaign_is_written_on(directory: Directory) -> None:
 async def test_a_foreign_record_finds_no_campaign(directory: Directory) -> None:
     wanted = await record(directory.world, await directory.world.started())
     for wrong in ({"tenant_id": "other"}, {"campaign_id": str(uuid4())}, {"number": 10**9}):
-        foreign = Stage(**{**{name: getattr(wanted, name) for name in wanted.__struct_fields__}, **wrong})
+        foreign = Stage(
+            **{**{name: getattr(wanted, name) for name in wanted.__struct_fields__}, **wrong}
+        )
         assert await stage(directory.world, foreign) is None
 
 
@@ -189,12 +229,16 @@ async def test_stages_of_campaigns_that_are_over_are_dropped(directory: Director
         await stage(world, wanted)
         numbers.append(wanted.number)
     await world.do(Verb.CANCEL, over)
-    await world.pool.execute("CREATE TABLE stage_999999 (); CREATE TABLE stage_door (); CREATE TABLE backstage_1 ()")
+    await world.pool.execute(
+        "CREATE TABLE stage_999999 (); CREATE TABLE stage_door (); CREATE TABLE backstage_1 ()"
+    )
     async with world.pool.acquire() as reader, reader.transaction():
         await reader.execute(f"LOCK TABLE stage_{numbers[0]} IN ACCESS SHARE MODE")
         assert await _dropped(world.pool) == 1  # the one that nobody reads
     assert await _dropped(world.pool) == 1
-    left = await world.pool.fetch("SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE '%stage%' ORDER BY 1")
+    left = await world.pool.fetch(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE '%stage%' ORDER BY 1"
+    )
     assert [row["relname"] for row in left] == ["backstage_1", f"stage_{numbers[1]}", "stage_door"]
 
 

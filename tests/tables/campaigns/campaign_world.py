@@ -39,14 +39,39 @@ class World:
             body["settings"] = {"fromEmail": "news@acme.example", **body["settings"]}
         return body
 
-    def command(self, verb: Verb, campaign_id: UUID | None = None, body: object = None, **more: Any) -> Command:
+    def command(
+        self, verb: Verb, campaign_id: UUID | None = None, body: object = None, **more: Any
+    ) -> Command:
         content = validated(BODIES[verb], body or {}, "forbid")
-        return Command(verb, self.tenant, more.pop("correlation_id", str(uuid4())), campaign_id, content, self.user, **more)
+        return Command(
+            verb,
+            self.tenant,
+            more.pop("correlation_id", str(uuid4())),
+            campaign_id,
+            content,
+            self.user,
+            **more,
+        )
 
-    async def answer(self, verb: Verb, campaign_id: UUID | None = None, body: object = None, key: str = "", **more: Any) -> Answer:
-        return await run(self.pool, self.settings, self.command(verb, campaign_id, body, **more), scope="rest", key=key)
+    async def answer(
+        self,
+        verb: Verb,
+        campaign_id: UUID | None = None,
+        body: object = None,
+        key: str = "",
+        **more: Any,
+    ) -> Answer:
+        return await run(
+            self.pool,
+            self.settings,
+            self.command(verb, campaign_id, body, **more),
+            scope="rest",
+            key=key,
+        )
 
-    async def do(self, verb: Verb, campaign_id: UUID | None = None, body: object = None, **more: Any) -> dict[str, Any]:
+    async def do(
+        self, verb: Verb, campaign_id: UUID | None = None, body: object = None, **more: Any
+    ) -> dict[str, Any]:
         """The campaign afterwards. Raises the refusal."""
         return (await self.answer(verb, campaign_id, body, **more)).result() or {}
 
@@ -65,7 +90,11 @@ class World:
 
     async def events(self) -> list[tuple[str, dict[str, Any]]]:
         """(type, data) of the public ones."""
-        return [(kind, value["data"]) for topic, kind, value in await self.outbox() if topic == "campaigns.events.v1"]
+        return [
+            (kind, value["data"])
+            for topic, kind, value in await self.outbox()
+            if topic == "campaigns.events.v1"
+        ]
 
 
 async def make_world(pool: asyncpg.Pool, settings: Settings, tenant: str = "acme") -> World:

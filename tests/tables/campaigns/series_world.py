@@ -1,4 +1,6 @@
-"""A series at instants of a test's own choosing: verbs, both jobs, and what has become of the children."""
+"""A series at instants of a test's own choosing: verbs, both jobs, and what has become of the
+children.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,26 @@ def hour(offset: int = 0) -> datetime:
     return _HOUR + offset * HOUR
 
 
-async def act(world: World, verb: Verb, campaign_id: UUID, at: datetime, **body: Any) -> dict[str, Any]:
+async def act(
+    world: World, verb: Verb, campaign_id: UUID, at: datetime, **body: Any
+) -> dict[str, Any]:
     """A verb at a time of the test's."""
     command = world.command(verb, campaign_id, body)
-    command = Command(verb, command.tenant_id, command.correlation_id, campaign_id, command.body, world.user, at=at)
+    command = Command(
+        verb,
+        command.tenant_id,
+        command.correlation_id,
+        campaign_id,
+        command.body,
+        world.user,
+        at=at,
+    )
     return (await run(world.pool, world.settings, command, scope="rest")).result() or {}
 
 
-async def series(world: World, at: datetime, schedule: Mapping[str, Any] = HOURLY, **more: Any) -> UUID:
+async def series(
+    world: World, at: datetime, schedule: Mapping[str, Any] = HOURLY, **more: Any
+) -> UUID:
     """One that was started at `at`."""
     campaign_id = await world.created(type="recurring", recurringSchedule=schedule, **more)
     await act(world, Verb.START, campaign_id, at)
@@ -51,7 +65,10 @@ async def start_due(make: Make, at: datetime) -> Mapping[str, int]:
 
 async def children(world: World, series_id: UUID) -> list[tuple[int, str]]:
     """(hours from this hour, status) of each, in order."""
-    rows = await world.pool.fetch("SELECT occurrence_at, status FROM campaigns WHERE parent_id = $1 ORDER BY occurrence_at", series_id)
+    rows = await world.pool.fetch(
+        "SELECT occurrence_at, status FROM campaigns WHERE parent_id = $1 ORDER BY occurrence_at",
+        series_id,
+    )
     return [(round((row["occurrence_at"] - hour()) / HOUR), row["status"]) for row in rows]
 
 
@@ -66,7 +83,9 @@ async def column(world: World, campaign_id: UUID, name: str) -> Any:
 
 async def finish(world: World, campaign_id: UUID, sent: int, at: datetime) -> None:
     async with world.pool.acquire() as connection, connection.transaction():
-        await connection.execute("UPDATE campaigns SET total_recipients = $2 WHERE id = $1", campaign_id, sent + 1)
+        await connection.execute(
+            "UPDATE campaigns SET total_recipients = $2 WHERE id = $1", campaign_id, sent + 1
+        )
         await milestones.finished(connection, "acme", campaign_id, sent=sent, skipped=1, at=at)
 
 

@@ -1,4 +1,6 @@
-"""What A/B tests may be stored and started: by every way in, with templates and subjects that fit, until the campaign starts."""
+"""What A/B tests may be stored and started: by every way in, with templates and subjects that fit,
+until the campaign starts.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,19 @@ from tests.tables.campaigns.campaign_world import CONTENT, World
 async def another_template(world: World, channel: str = "email", tenant: str = "") -> UUID:
     async with world.pool.acquire() as connection:
         content = CONTENT if channel == "email" else {"text": "Hello"}
-        return (await create_template(connection, tenant or world.tenant, "another", channel, content)).id
+        return (
+            await create_template(connection, tenant or world.tenant, "another", channel, content)
+        ).id
 
 
-async def test_a_test_is_stored_as_config_and_as_variants_by_create_update_and_its_own_verb(world: World) -> None:
+async def test_a_test_is_stored_as_config_and_as_variants_by_create_update_and_its_own_verb(
+    world: World,
+) -> None:
     config = body(60, 40)
-    config["variants"][1] |= {"subject": "Exclusive!", "templateId": str(await another_template(world))}
+    config["variants"][1] |= {
+        "subject": "Exclusive!",
+        "templateId": str(await another_template(world)),
+    }
     created = await world.created(abTestConfig=config)
     updated = await world.created()
     await world.do(Verb.UPDATE, updated, {"abTestConfig": config})
@@ -36,13 +45,24 @@ async def test_a_test_is_stored_as_config_and_as_variants_by_create_update_and_i
         stored = (await one(world, campaign_id)).ab_test_config
         assert stored == ab_test(60, 40).stored() | {"variants": config["variants"]}
         a, b = await variants(world, campaign_id)
-        assert (a["template_id"], a["subject"], a["weight"], a["is_winner"]) == (world.template, None, 60, False)
-        assert (str(b["template_id"]), b["subject"], b["weight"]) == (config["variants"][1]["templateId"], "Exclusive!", 40)
+        assert (a["template_id"], a["subject"], a["weight"], a["is_winner"]) == (
+            world.template,
+            None,
+            60,
+            False,
+        )
+        assert (str(b["template_id"]), b["subject"], b["weight"]) == (
+            config["variants"][1]["templateId"],
+            "Exclusive!",
+            40,
+        )
     kind, event = (await world.events())[-1]
     assert (kind, event["fields"]) == ("campaign.updated", ["abTestConfig"])
 
 
-async def test_a_test_can_be_replaced_and_taken_away_until_the_campaign_starts(world: World) -> None:
+async def test_a_test_can_be_replaced_and_taken_away_until_the_campaign_starts(
+    world: World,
+) -> None:
     campaign_id = await world.created(abTestConfig=body(50, 50))
     await world.do(Verb.AB_TEST, campaign_id, body(20, 30, 50))
     assert [row["weight"] for row in await variants(world, campaign_id)] == [20, 30, 50]
@@ -54,7 +74,10 @@ async def test_a_test_can_be_replaced_and_taken_away_until_the_campaign_starts(w
     assert (await one(world, campaign_id)).ab_test_config is None
 
     await world.do(Verb.START, campaign_id)
-    with pytest.raises(IllegalTransitionError, match=r"running, which does not allow ab-test\.create\. It must be draft or scheduled"):
+    with pytest.raises(
+        IllegalTransitionError,
+        match=r"running, which does not allow ab-test\.create\. It must be draft or scheduled",
+    ):
         await world.do(Verb.AB_TEST, campaign_id, body(50, 50))
     with pytest.raises(IllegalTransitionError, match="abTestConfig can no longer"):
         await world.do(Verb.UPDATE, campaign_id, {"abTestConfig": body(50, 50)})
@@ -63,26 +86,44 @@ async def test_a_test_can_be_replaced_and_taken_away_until_the_campaign_starts(w
 async def test_templates_and_subjects_must_fit_the_channel_and_the_tenant(world: World) -> None:
     async with world.pool.acquire() as connection:
         await create_tenant(connection, "globex")
-    foreign, sms = await another_template(world, tenant="globex"), await another_template(world, "sms")
+    foreign, sms = (
+        await another_template(world, tenant="globex"),
+        await another_template(world, "sms"),
+    )
     config = body(50, 50)
-    config["variants"][0]["templateId"], config["variants"][1]["templateId"] = str(foreign), str(sms)
+    config["variants"][0]["templateId"], config["variants"][1]["templateId"] = (
+        str(foreign),
+        str(sms),
+    )
     campaign_id = await world.created()
     with pytest.raises(CampaignError) as refused:
         await world.do(Verb.AB_TEST, campaign_id, config)
-    assert [error.field for error in refused.value.errors] == ["variants.0.templateId", "variants.1.templateId"]
-    with pytest.raises(CampaignError, match=r"abTestConfig\.variants\.0\.templateId: there is no template"):
+    assert [error.field for error in refused.value.errors] == [
+        "variants.0.templateId",
+        "variants.1.templateId",
+    ]
+    with pytest.raises(
+        CampaignError, match=r"abTestConfig\.variants\.0\.templateId: there is no template"
+    ):
         await world.do(Verb.CREATE, body=world.draft(abTestConfig=config))
 
     with_subject = body(50, 50)
     with_subject["variants"][1]["subject"] = "Hello"
     with pytest.raises(CampaignError, match=r"variants\.1\.subject: only an email"):
-        await world.do(Verb.CREATE, body=world.draft(channel="sms", templateId=str(sms), abTestConfig=with_subject))
+        await world.do(
+            Verb.CREATE,
+            body=world.draft(channel="sms", templateId=str(sms), abTestConfig=with_subject),
+        )
     await world.do(Verb.AB_TEST, campaign_id, with_subject)
-    with pytest.raises(CampaignError, match=r"variants\.1\.subject: only an email"):  # the channel changes under the test
+    with pytest.raises(
+        CampaignError, match=r"variants\.1\.subject: only an email"
+    ):  # the channel changes under the test
         await world.do(Verb.UPDATE, campaign_id, {"channel": "sms", "templateId": str(sms)})
 
 
-async def test_every_variant_needs_a_template_before_the_start_its_own_or_the_campaigns(world: World) -> None:
+async def test_every_variant_needs_a_template_before_the_start_its_own_or_the_campaigns(
+    world: World,
+) -> None:
     config = body(50, 50)
     config["variants"][0]["templateId"] = str(world.template)
     campaign_id = await world.created(templateId=None, abTestConfig=config)

@@ -19,12 +19,22 @@ AT = "2026-01-28T13:00:00.000Z"
 
 def shown(test: AbTest, **opened: tuple[int, int]) -> Evaluation:
     """Each variant's (opened, delivered)."""
-    return evaluate(test, {name: Counts(sent=of, delivered=of, opened=count) for name, (count, of) in opened.items()}, AT)
+    return evaluate(
+        test,
+        {name: Counts(sent=of, delivered=of, opened=count) for name, (count, of) in opened.items()},
+        AT,
+    )
 
 
 def test_the_interval_is_wilsons() -> None:
-    # Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17 (1998), table I, method 3
-    for count, of, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)):
+    # Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine
+    # 17 (1998), table I, method 3
+    for count, of, low, high in (
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ):
         assert interval(count, of, 0.95) == pytest.approx((low, high), abs=5e-5)
 
 
@@ -36,23 +46,37 @@ def test_the_p_value_is_that_of_the_pooled_z_test() -> None:
 
 
 @given(st.integers(0, 1000), st.integers(1, 1000), st.floats(0.5, 0.9999))
-def test_an_interval_holds_the_rate_and_stays_within_its_bounds(count: int, more: int, confidence: float) -> None:
+def test_an_interval_holds_the_rate_and_stays_within_its_bounds(
+    count: int, more: int, confidence: float
+) -> None:
     low, high = interval(count, count + more, confidence)
     assert 0 <= low <= count / (count + more) <= high <= 1
 
 
 @given(st.integers(0, 500), st.integers(0, 500), st.integers(0, 500), st.integers(0, 500))
-def test_a_p_value_is_a_probability_and_knows_no_order(a: int, more: int, b: int, others: int) -> None:
+def test_a_p_value_is_a_probability_and_knows_no_order(
+    a: int, more: int, b: int, others: int
+) -> None:
     of, other_of = a + more + 1, b + others + 1
     p = p_value_of(a, of, b, other_of)
     assert 0 <= p <= 1
     assert p == pytest.approx(p_value_of(b, other_of, a, of))
 
 
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=3, max_size=3), st.sampled_from(["highest", "lowest"]))
-def test_the_winner_has_the_best_rate_then_more_deliveries_then_the_first_id(people: list[tuple[int, int]], best: str) -> None:
-    test = ab_test(40, 30, 30, winnerCriteria="custom", customCriteria={"numerator": "opened", "best": best})
-    found = shown(test, **{name: (min(count, of), of) for name, (count, of) in zip("ABC", people, strict=True)})
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=3, max_size=3),
+    st.sampled_from(["highest", "lowest"]),
+)
+def test_the_winner_has_the_best_rate_then_more_deliveries_then_the_first_id(
+    people: list[tuple[int, int]], best: str
+) -> None:
+    test = ab_test(
+        40, 30, 30, winnerCriteria="custom", customCriteria={"numerator": "opened", "best": best}
+    )
+    found = shown(
+        test,
+        **{name: (min(count, of), of) for name, (count, of) in zip("ABC", people, strict=True)},
+    )
     first = found.variants[0]
     for other in found.variants[1:]:
         if not other.of:
@@ -74,25 +98,39 @@ def test_a_clear_difference_is_significant() -> None:
     assert best.low < 45.0 < best.high
 
 
-@pytest.mark.parametrize(("a", "b"), [((40, 200), (41, 200)), ((40, 200), (40, 200)), ((0, 200), (0, 200))], ids=str)
+@pytest.mark.parametrize(
+    ("a", "b"), [((40, 200), (41, 200)), ((40, 200), (40, 200)), ((0, 200), (0, 200))], ids=str
+)
 def test_what_chance_explains_is_a_tie(a: tuple[int, int], b: tuple[int, int]) -> None:
     assert shown(ab_test(50, 50), A=a, B=b).outcome is Outcome.TIE
 
 
 def test_a_variant_with_too_few_deliveries_is_too_little_data_however_clear_it_looks() -> None:
     assert shown(ab_test(50, 50), A=(0, 29), B=(200, 200)).outcome is Outcome.TOO_FEW
-    assert shown(ab_test(50, 50, minimumDelivered=29), A=(0, 29), B=(200, 200)).outcome is Outcome.SIGNIFICANT
+    assert (
+        shown(ab_test(50, 50, minimumDelivered=29), A=(0, 29), B=(200, 200)).outcome
+        is Outcome.SIGNIFICANT
+    )
     assert shown(ab_test(50, 50), A=(10, 200)).outcome is Outcome.TOO_FEW
 
 
 def test_nobody_to_count_never_wins_where_the_lowest_rate_does() -> None:
-    test = ab_test(50, 50, winnerCriteria="custom", customCriteria={"numerator": "complained", "best": "lowest"})
+    test = ab_test(
+        50,
+        50,
+        winnerCriteria="custom",
+        customCriteria={"numerator": "complained", "best": "lowest"},
+    )
     assert evaluate(test, {"B": Counts(delivered=100, complained=3)}, AT).best == "B"
 
 
 def test_a_variant_without_weight_takes_no_part() -> None:
     found = shown(ab_test(100, 0), A=(50, 200))
-    assert ([arm.variant_id for arm in found.variants], found.p_value, found.outcome) == (["A"], None, Outcome.SIGNIFICANT)
+    assert ([arm.variant_id for arm in found.variants], found.p_value, found.outcome) == (
+        ["A"],
+        None,
+        Outcome.SIGNIFICANT,
+    )
 
 
 def test_more_replies_than_deliveries_are_no_rate_over_100() -> None:
@@ -111,7 +149,12 @@ def test_more_replies_than_deliveries_are_no_rate_over_100() -> None:
         ("manual", True, Decision.ASK),
     ],
 )
-def test_every_policy_is_followed(outcome: Outcome, policy: str, is_extended: bool, decision: Decision) -> None:
+def test_every_policy_is_followed(
+    outcome: Outcome, policy: str, is_extended: bool, decision: Decision
+) -> None:
     mine: dict[str, Any] = {("onTie" if outcome is Outcome.TIE else "onTooFew"): policy}
     assert decide(ab_test(50, 50, **mine), outcome, is_extended=is_extended) is decision
-    assert decide(ab_test(50, 50, **mine), Outcome.SIGNIFICANT, is_extended=is_extended) is Decision.WINNER
+    assert (
+        decide(ab_test(50, 50, **mine), Outcome.SIGNIFICANT, is_extended=is_extended)
+        is Decision.WINNER
+    )

@@ -31,18 +31,24 @@ HOURS = timedelta(hours=4)
 async def sampled(world: World, at: datetime = AT, **config: Any) -> UUID:
     """A running campaign whose sample is out."""
     campaign_id = await world.started(abTestConfig=body(50, 50, **config))
-    await world.pool.execute("UPDATE campaigns SET total_recipients = 1000 WHERE id = $1", campaign_id)
+    await world.pool.execute(
+        "UPDATE campaigns SET total_recipients = 1000 WHERE id = $1", campaign_id
+    )
     async with world.pool.acquire() as connection, connection.transaction():
         await milestones.sample_sent(connection, world.tenant, campaign_id, at)
     return campaign_id
 
 
 def figures(a: int, b: int, of: int = 100, **config: Any) -> Evaluation:
-    counts = {name: Counts(sent=of, delivered=of, opened=opened) for name, opened in (("A", a), ("B", b))}
+    counts = {
+        name: Counts(sent=of, delivered=of, opened=opened) for name, opened in (("A", a), ("B", b))
+    }
     return evaluate(ab_test(50, 50, **config), counts, rfc3339(AT))
 
 
-async def conclude(world: World, campaign_id: UUID, evaluation: Evaluation, at: datetime) -> Decision | None:
+async def conclude(
+    world: World, campaign_id: UUID, evaluation: Evaluation, at: datetime
+) -> Decision | None:
     before = await one(world, campaign_id)
     async with world.pool.acquire() as connection, connection.transaction():
         return await ab_tests.conclude(connection, before, evaluation, at)
@@ -60,11 +66,17 @@ async def next_due(world: World) -> datetime | None:
 
 
 async def released(world: World) -> list[str]:
-    return [value["variantId"] for _, _, value in await world.outbox() if value.get("type") == "spans-released"]
+    return [
+        value["variantId"]
+        for _, _, value in await world.outbox()
+        if value.get("type") == "spans-released"
+    ]
 
 
 @pytest.mark.parametrize("percent", [20, 100])
-async def test_the_ledger_says_who_gets_what_page_by_page_and_again(world: World, percent: int) -> None:
+async def test_the_ledger_says_who_gets_what_page_by_page_and_again(
+    world: World, percent: int
+) -> None:
     directory = Directory(world)
     await directory.add(world.segment, *(f"p{n}@example.com" for n in range(777)))
     campaign_id = await world.started(abTestConfig=body(50, 30, 20, percent=percent))
@@ -75,11 +87,17 @@ async def test_the_ledger_says_who_gets_what_page_by_page_and_again(world: World
     pages = [(start, min(start + 50, total)) for start in range(0, total, 50)]
     for start, stop in [*pages[:-1], pages[3], pages[-1]]:  # one of them twice
         assert await write(world, wanted, total, start, stop)
-    rows = await world.pool.fetch("SELECT variant_id FROM campaign_recipients WHERE campaign_id = $1 ORDER BY id", campaign_id)
+    rows = await world.pool.fetch(
+        "SELECT variant_id FROM campaign_recipients WHERE campaign_id = $1 ORDER BY id", campaign_id
+    )
     split = sample(ab_test(50, 30, 20, percent=percent), total)
-    assert [row["variant_id"] for row in rows] == [split.variant(ordinal) for ordinal in range(total)]
+    assert [row["variant_id"] for row in rows] == [
+        split.variant(ordinal) for ordinal in range(total)
+    ]
     counts = Counter(row["variant_id"] for row in rows)
-    assert counts == ({"A": 389, "B": 233, "C": 155} if percent == 100 else {"A": 78, "B": 46, "C": 31, None: 622})
+    assert counts == (
+        {"A": 389, "B": 233, "C": 155} if percent == 100 else {"A": 78, "B": 46, "C": 31, None: 622}
+    )
 
 
 async def test_the_clock_starts_with_the_last_message_of_the_sample(world: World) -> None:
@@ -94,12 +112,18 @@ async def test_the_clock_starts_with_the_last_message_of_the_sample(world: World
     assert await next_due(world) is None
 
 
-async def test_a_sample_of_everybody_is_evaluated_after_the_campaign_is_complete(world: World) -> None:
+async def test_a_sample_of_everybody_is_evaluated_after_the_campaign_is_complete(
+    world: World,
+) -> None:
     campaign_id = await world.started(abTestConfig=body(50, 50, percent=100))
     async with world.pool.acquire() as connection, connection.transaction():
         await milestones.finished(connection, world.tenant, campaign_id, sent=200, skipped=0, at=AT)
     campaign = await one(world, campaign_id)
-    assert (campaign.status, campaign.sample_sent_at, campaign.ab_test_until) == ("completed", AT, AT + HOURS)
+    assert (campaign.status, campaign.sample_sent_at, campaign.ab_test_until) == (
+        "completed",
+        AT,
+        AT + HOURS,
+    )
     assert await conclude(world, campaign_id, figures(20, 60), AT + HOURS) is Decision.WINNER
     assert (await one(world, campaign_id)).winner_variant_id == "B"
     assert await released(world) == []  # nobody was held back
@@ -121,12 +145,22 @@ async def test_the_winner_its_event_and_the_release_are_one_change(world: World)
     assert await conclude(world, campaign_id, evaluation, AT + HOURS) is Decision.WINNER
     campaign = await one(world, campaign_id)
     assert (campaign.winner_variant_id, campaign.ab_test_until) == ("B", None)
-    assert {row["variant_id"]: row["is_winner"] for row in await variants(world, campaign_id)} == {"A": False, "B": True}
+    assert {row["variant_id"]: row["is_winner"] for row in await variants(world, campaign_id)} == {
+        "A": False,
+        "B": True,
+    }
     kind, event = (await world.events())[-1]
-    assert (kind, event["variantId"], event["by"]) == ("campaign.ab-test.winner-declared", "B", "evaluator")
+    assert (kind, event["variantId"], event["by"]) == (
+        "campaign.ab-test.winner-declared",
+        "B",
+        "evaluator",
+    )
     shown = event["evaluation"]
     assert (shown["outcome"], shown["criteria"]) == ("significant", "highest opened of delivered")
-    assert [(arm["variantId"], arm["rate"]) for arm in shown["variants"]] == [("B", 60.0), ("A", 20.0)]
+    assert [(arm["variantId"], arm["rate"]) for arm in shown["variants"]] == [
+        ("B", 60.0),
+        ("A", 20.0),
+    ]
     assert all(arm["low"] < arm["rate"] < arm["high"] for arm in shown["variants"])
     assert shown["pValue"] < 0.05
     assert await released(world) == ["B"]
@@ -135,8 +169,12 @@ async def test_the_winner_its_event_and_the_release_are_one_change(world: World)
 
 async def test_of_many_evaluators_and_a_person_at_once_one_decides(world: World) -> None:
     campaign_id = await sampled(world)
-    evaluators = asyncio.gather(*(conclude(world, campaign_id, figures(20, 60), AT + HOURS) for _ in range(8)))
-    outcomes, answer = await asyncio.gather(evaluators, world.answer(Verb.WINNER, campaign_id, {"variantId": "A"}))
+    evaluators = asyncio.gather(
+        *(conclude(world, campaign_id, figures(20, 60), AT + HOURS) for _ in range(8))
+    )
+    outcomes, answer = await asyncio.gather(
+        evaluators, world.answer(Verb.WINNER, campaign_id, {"variantId": "A"})
+    )
     is_by_person = answer.status == 200
     assert outcomes.count(Decision.WINNER) == (0 if is_by_person else 1)
     assert answer.status in (200, 409)
@@ -152,7 +190,9 @@ async def test_a_tie_is_extended_once_by_the_same_time_and_then_the_best_wins(wo
     assert await conclude(world, campaign_id, tie, AT + HOURS) is Decision.EXTEND
     assert await next_due(world) == AT + 2 * HOURS
     assert await released(world) == []
-    assert await conclude(world, campaign_id, tie, AT + HOURS) is None  # the second of two evaluators
+    assert (
+        await conclude(world, campaign_id, tie, AT + HOURS) is None
+    )  # the second of two evaluators
     assert await conclude(world, campaign_id, tie, AT + 2 * HOURS) is Decision.WINNER
     assert await decided(world, campaign_id) == ["extend", "winner"]
     assert await released(world) == ["B"]
@@ -175,11 +215,21 @@ async def test_a_person_declares_the_winner_at_any_time_and_once(world: World) -
     campaign_id = await world.started(abTestConfig=body(50, 50))
     await world.do(Verb.PAUSE, campaign_id)
     shown = await world.do(Verb.WINNER, campaign_id, {"variantId": "A"})
-    assert (shown["winnerVariantId"], shown["abTestUntil"], shown["status"]) == ("A", None, "paused")
+    assert (shown["winnerVariantId"], shown["abTestUntil"], shown["status"]) == (
+        "A",
+        None,
+        "paused",
+    )
     kind, event = (await world.events())[-1]
-    assert (kind, event["by"], event["declaredBy"]) == ("campaign.ab-test.winner-declared", "person", str(world.user))
+    assert (kind, event["by"], event["declaredBy"]) == (
+        "campaign.ab-test.winner-declared",
+        "person",
+        str(world.user),
+    )
     version = shown["version"]
-    assert (await world.do(Verb.WINNER, campaign_id, {"variantId": "A"}))["version"] == version  # nothing happens twice
+    assert (await world.do(Verb.WINNER, campaign_id, {"variantId": "A"}))[
+        "version"
+    ] == version  # nothing happens twice
     with pytest.raises(ConflictError, match="A is the winner of this test already"):
         await world.do(Verb.WINNER, campaign_id, {"variantId": "B"})
     assert await released(world) == ["A"]
@@ -187,15 +237,23 @@ async def test_a_person_declares_the_winner_at_any_time_and_once(world: World) -
     async with world.pool.acquire() as connection, connection.transaction():
         await milestones.finished(connection, world.tenant, campaign_id, sent=10, skipped=0, at=AT)
     campaign = await one(world, campaign_id)
-    assert (campaign.status, campaign.sample_sent_at, campaign.ab_test_until) == ("completed", AT, None)
+    assert (campaign.status, campaign.sample_sent_at, campaign.ab_test_until) == (
+        "completed",
+        AT,
+        None,
+    )
 
 
-async def test_no_winner_without_a_test_without_that_variant_or_in_another_status(world: World) -> None:
+async def test_no_winner_without_a_test_without_that_variant_or_in_another_status(
+    world: World,
+) -> None:
     plain = await world.started()
     with pytest.raises(CampaignError, match="variantId: the campaign has no A/B test"):
         await world.do(Verb.WINNER, plain, {"variantId": "A"})
     tested = await world.created(abTestConfig=body(50, 50))
-    with pytest.raises(IllegalTransitionError, match=r"draft, which does not allow ab-test\.declare-winner"):
+    with pytest.raises(
+        IllegalTransitionError, match=r"draft, which does not allow ab-test\.declare-winner"
+    ):
         await world.do(Verb.WINNER, tested, {"variantId": "A"})
     await world.do(Verb.START, tested)
     with pytest.raises(CampaignError, match="variantId: one of A, B"):

@@ -30,7 +30,9 @@ def said(found: Content, variant: str | None = None) -> dict[str, str]:
 
 
 async def write(world: World, **parts: str) -> None:
-    await world.pool.execute("UPDATE templates SET content = content || $2 WHERE id = $1", world.template, parts)
+    await world.pool.execute(
+        "UPDATE templates SET content = content || $2 WHERE id = $1", world.template, parts
+    )
 
 
 async def test_a_draft_follows_its_template_and_a_started_campaign_does_not(world: World) -> None:
@@ -42,8 +44,14 @@ async def test_a_draft_follows_its_template_and_a_started_campaign_does_not(worl
     await world.do(Verb.UPDATE, campaign_id, {"name": "February"})
     found = await content(world, campaign_id)
     assert found.links == ("https://a.example/1",)
-    assert said(found) == {"subject": "Hello", "text": f"Hello https://mail.example/t/c/{ID}/0 from January"}
-    assert said(await content(world, campaign_id, is_tracked=False))["text"] == "Hello https://a.example/1 from January"
+    assert said(found) == {
+        "subject": "Hello",
+        "text": f"Hello https://mail.example/t/c/{ID}/0 from January",
+    }
+    assert (
+        said(await content(world, campaign_id, is_tracked=False))["text"]
+        == "Hello https://a.example/1 from January"
+    )
     async with world.pool.acquire() as connection:
         await fix_contents(connection, campaign_id)
     assert said(await content(world, campaign_id))["subject"] == "Hello"
@@ -68,11 +76,20 @@ async def test_variants_keep_their_own_template_and_subject(world: World) -> Non
         {"variantId": "A", "name": "first", "subject": "Subject A", "weight": 50},
         {"variantId": "B", "name": "second", "templateId": str(other), "weight": 50},
     ]
-    test = {"variants": variants, "winnerCriteria": "open_rate", "testDurationHours": 4, "testSamplePercent": 20}
+    test = {
+        "variants": variants,
+        "winnerCriteria": "open_rate",
+        "testDurationHours": 4,
+        "testSamplePercent": 20,
+    }
     campaign_id = await world.created(settings=SENDER, abTestConfig=test)
     await world.do(Verb.START, campaign_id)
     await write(world, text="changed")
-    await world.pool.execute("UPDATE templates SET content = $2 WHERE id = $1", other, {"subject": "changed", "text": "changed"})
+    await world.pool.execute(
+        "UPDATE templates SET content = $2 WHERE id = $1",
+        other,
+        {"subject": "changed", "text": "changed"},
+    )
     found = await content(world, campaign_id)
     assert said(found, "A") == {"subject": "Subject A", "text": "Hello Ana"}
     assert said(found, "B") == {"subject": "B", "text": f"b https://mail.example/t/c/{ID}/0"}
@@ -97,18 +114,47 @@ async def test_a_triggered_campaign_is_fixed_at_its_start_too(world: World) -> N
             None,
             None,
         ),
-        ("sms", {"text": "t"}, {"senderId": "Acme", "maxSegments": 2}, {"senderId": "Acme"}, {"maxSegments": 2}, 2),
-        ("whatsapp", {"text": "t"}, {"templateName": "x", "language": "en"}, None, {"templateName": "x", "language": "en"}, None),
-        ("push", {"title": "t", "body": "b"}, {"badge": 0, "ttlSeconds": 60}, None, {"badge": 0, "ttlSeconds": 60}, None),
+        (
+            "sms",
+            {"text": "t"},
+            {"senderId": "Acme", "maxSegments": 2},
+            {"senderId": "Acme"},
+            {"maxSegments": 2},
+            2,
+        ),
+        (
+            "whatsapp",
+            {"text": "t"},
+            {"templateName": "x", "language": "en"},
+            None,
+            {"templateName": "x", "language": "en"},
+            None,
+        ),
+        (
+            "push",
+            {"title": "t", "body": "b"},
+            {"badge": 0, "ttlSeconds": 60},
+            None,
+            {"badge": 0, "ttlSeconds": 60},
+            None,
+        ),
     ],
     ids=["email", "sms", "whatsapp", "push"],
 )
 async def test_settings_travel_with_the_message(
-    world: World, channel: str, parts: dict[str, str], settings: dict[str, Any], sender: object, options: object, most: int | None
+    world: World,
+    channel: str,
+    parts: dict[str, str],
+    settings: dict[str, Any],
+    sender: object,
+    options: object,
+    most: int | None,
 ) -> None:
     template = await world.pool.fetchval(
         "INSERT INTO templates (tenant_id, name, channel, content) VALUES ('acme', $1, $2::campaign_channel, $3) RETURNING id",
         *(str(uuid4()), channel, parts),
     )
-    found = await content(world, await world.created(channel=channel, templateId=str(template), settings=settings))
+    found = await content(
+        world, await world.created(channel=channel, templateId=str(template), settings=settings)
+    )
     assert (found.sender, found.options, found.max_segments) == (sender, options, most)

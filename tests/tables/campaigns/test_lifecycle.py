@@ -63,7 +63,10 @@ def test_no_sequence_of_verbs_leaves_an_end_state(verbs: list[Verb]) -> None:
 @given(st.sampled_from(list(Verb)))
 def test_a_refusal_names_both_states(verb: Verb) -> None:
     if verb in (V.SCHEDULE, V.START, V.PAUSE, V.RESUME, V.CANCEL):
-        with pytest.raises(IllegalTransitionError, match=r"completed and cannot become (scheduled|running|paused|cancelled)"):
+        with pytest.raises(
+            IllegalTransitionError,
+            match=r"completed and cannot become (scheduled|running|paused|cancelled)",
+        ):
             transition(Status.COMPLETED, verb)
 
 

@@ -31,7 +31,9 @@ from tests.tables.campaigns.series_world import (
 )
 
 
-async def test_a_series_does_not_count_towards_the_five_and_its_children_do(world: World, make: Make) -> None:
+async def test_a_series_does_not_count_towards_the_five_and_its_children_do(
+    world: World, make: Make
+) -> None:
     ids = [await series(world, hour() + MINUTE, name=f"n{n}") for n in range(6)]
     assert await start_due(make, hour(1)) == {"started": 5, "waiting": 1}
     with pytest.raises(ConflictError, match="the limit is 5"):
@@ -41,13 +43,21 @@ async def test_a_series_does_not_count_towards_the_five_and_its_children_do(worl
     assert await start_due(make, hour(2) + MINUTE) == {"waiting": 6}
     await world.do(
         Verb.CANCEL,
-        next(one for one, status in zip([await child(world, one, 1) for one in ids], statuses, strict=True) if status == "running"),
+        next(
+            one
+            for one, status in zip(
+                [await child(world, one, 1) for one in ids], statuses, strict=True
+            )
+            if status == "running"
+        ),
     )
     # what has waited so long is overtaken by the next occurrence
     assert await start_due(make, hour(2) + MINUTE) == {"superseded": 1, "started": 1, "waiting": 1}
 
 
-async def test_pausing_a_series_pauses_its_children_and_skips_what_comes_due_and_resuming_goes_on(world: World, make: Make) -> None:
+async def test_pausing_a_series_pauses_its_children_and_skips_what_comes_due_and_resuming_goes_on(
+    world: World, make: Make
+) -> None:
     series_id = await series(world, hour() + MINUTE)
     await start_due(make, hour(1))
     await trigger(make, hour(1))
@@ -69,7 +79,9 @@ async def test_pausing_a_series_pauses_its_children_and_skips_what_comes_due_and
     assert kinds == ["campaign.created", "campaign.started", "campaign.paused", "campaign.resumed"]
 
 
-async def test_resuming_leaves_what_a_person_has_paused_and_is_refused_when_there_is_no_room(world: World, make: Make) -> None:
+async def test_resuming_leaves_what_a_person_has_paused_and_is_refused_when_there_is_no_room(
+    world: World, make: Make
+) -> None:
     series_id = await series(world, hour() + MINUTE)
     for offset in (1, 2):
         await start_due(make, hour(offset))
@@ -77,7 +89,10 @@ async def test_resuming_leaves_what_a_person_has_paused_and_is_refused_when_ther
     await world.do(Verb.PAUSE, await child(world, series_id, 1))
     await act(world, Verb.PAUSE, series_id, hour(2) + MINUTE)
     others = [await world.started(name=f"n{n}") for n in range(5)]
-    with pytest.raises(ConflictError, match=r"5 campaigns of this tenant are running and 1 of this series.*limit is 5"):
+    with pytest.raises(
+        ConflictError,
+        match=r"5 campaigns of this tenant are running and 1 of this series.*limit is 5",
+    ):
         await act(world, Verb.RESUME, series_id, hour(2) + 2 * MINUTE)
     assert await column(world, series_id, "status") == "paused"
     await world.do(Verb.CANCEL, others[0])
@@ -96,7 +111,9 @@ async def test_cancelling_a_series_cancels_its_children_and_says_so_to_each(
     assert await children(world, series_id) == [(1, "cancelled"), (2, "cancelled")]
     moves = [vars(record) for record in caplog.records if record.message.startswith("[LIFECYCLE]")]
     assert sorted(move["fromStatus"] for move in moves) == ["running", "running", "scheduled"]
-    internal = [value["type"] for topic, _, value in await world.outbox() if topic == "campaigns.sending.v1"]
+    internal = [
+        value["type"] for topic, _, value in await world.outbox() if topic == "campaigns.sending.v1"
+    ]
     assert internal == ["cancelled"]  # of the child that had started
     assert [kind for kind, _ in await world.events()].count("campaign.cancelled") == 3
     assert await trigger(make, hour(3)) == await start_due(make, hour(3)) == {}
@@ -126,15 +143,27 @@ async def test_a_series_ends_by_count_or_date_and_is_completed_when_its_children
     assert await column(world, series_id, "status") == "completed"
     completed = [event for kind, event in await world.events() if kind == "campaign.completed"][-1]
     assert completed["campaignId"] == str(series_id)
-    assert (completed["totalRecipients"], completed["sentCount"], completed["skippedCount"]) == (30, 28, 2)
-    assert [vars(record)["toStatus"] for record in caplog.records if record.message.startswith("[LIFECYCLE]")] == ["completed"]
+    assert (completed["totalRecipients"], completed["sentCount"], completed["skippedCount"]) == (
+        30,
+        28,
+        2,
+    )
+    assert [
+        vars(record)["toStatus"]
+        for record in caplog.records
+        if record.message.startswith("[LIFECYCLE]")
+    ] == ["completed"]
     assert await trigger(make, hour(5)) == {}
     async with world.pool.acquire() as connection:
-        listed = await list_recipients(connection, await get_campaign(connection, world.tenant, series_id))
+        listed = await list_recipients(
+            connection, await get_campaign(connection, world.tenant, series_id)
+        )
     assert (listed.recipients, listed.total) == ([], 0)  # they are its children's
 
 
-async def test_an_occurrence_cancelled_before_it_starts_does_not_count(world: World, make: Make) -> None:
+async def test_an_occurrence_cancelled_before_it_starts_does_not_count(
+    world: World, make: Make
+) -> None:
     series_id = await series(world, hour() + MINUTE, {**HOURLY, "maxOccurrences": 1})
     await world.do(Verb.CANCEL, await child(world, series_id, 1))
     assert await trigger(make, hour() + 2 * MINUTE) == {}
@@ -147,6 +176,8 @@ async def test_an_occurrence_cancelled_before_it_starts_does_not_count(world: Wo
 async def test_a_new_limit_of_a_child_reaches_the_throttle(world: World, make: Make) -> None:
     series_id = await series(world, hour() + MINUTE)
     await start_due(make, hour(1))
-    await world.do(Verb.UPDATE, await child(world, series_id, 1), {"throttleConfig": {"messagesPerHour": 100}})
+    await world.do(
+        Verb.UPDATE, await child(world, series_id, 1), {"throttleConfig": {"messagesPerHour": 100}}
+    )
     changed = decode_sending(msgspec.json.encode((await world.outbox())[-1][2]))
     assert isinstance(changed, LimitsChanged)

@@ -1,4 +1,6 @@
-"""Every verb changes the row and says so in the outbox, in one transaction, or changes nothing and says why."""
+"""Every verb changes the row and says so in the outbox, in one transaction, or changes nothing and
+says why.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,22 @@ import msgspec
 import pytest
 
 from streams.contracts.commands import Verb
-from streams.errors import CampaignError, ConflictError, IllegalTransitionError, NotFoundError, PreconditionFailedError
+from streams.errors import (
+    CampaignError,
+    ConflictError,
+    IllegalTransitionError,
+    NotFoundError,
+    PreconditionFailedError,
+)
 from streams.records.expansions import Stage, decode_expansion
-from streams.records.sending import Cancelled, Limits, LimitsChanged, Paused, Resumed, decode_sending
+from streams.records.sending import (
+    Cancelled,
+    Limits,
+    LimitsChanged,
+    Paused,
+    Resumed,
+    decode_sending,
+)
 from streams.settings import Settings
 from tables.campaigns.campaign import get_campaign, list_campaigns
 from tables.commands import milestones
@@ -24,14 +39,21 @@ from tests.tables.campaigns.campaign_world import World, make_world
 SOON = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 
 
-async def test_a_created_campaign_is_a_draft_with_every_field_of_the_specification(world: World) -> None:
+async def test_a_created_campaign_is_a_draft_with_every_field_of_the_specification(
+    world: World,
+) -> None:
     body = world.draft(
         description="Monthly",
         type="one_time",
         excludeSegmentIds=[str(world.segment)],
         scheduledAt="2026-01-28T09:00:00Z",
         timezone="America/New_York",
-        settings={"fromName": "Acme Corp", "fromEmail": "newsletter@acme.com", "replyTo": "support@acme.com", "trackOpens": True},
+        settings={
+            "fromName": "Acme Corp",
+            "fromEmail": "newsletter@acme.com",
+            "replyTo": "support@acme.com",
+            "trackOpens": True,
+        },
         throttleConfig={"messagesPerHour": 10_000, "messagesPerDay": 100_000},
     )
     campaign = await world.do(Verb.CREATE, body=body)
@@ -40,30 +62,58 @@ async def test_a_created_campaign_is_a_draft_with_every_field_of_the_specificati
     assert campaign["version"] == 1
     assert campaign["tenantId"] == "acme"
     assert campaign["createdBy"] == str(world.user)
-    nulls = {"recurringSchedule", "abTestConfig", "startedAt", "completedAt", "deletedAt", "statusReason", "totalRecipients"}
+    nulls = {
+        "recurringSchedule",
+        "abTestConfig",
+        "startedAt",
+        "completedAt",
+        "deletedAt",
+        "statusReason",
+        "totalRecipients",
+    }
     assert all(campaign[name] is None for name in nulls)
     assert not {"number", "keyEpoch", "correlationId"} & campaign.keys()
     assert campaign["createdAt"].endswith("Z")
-    created = {"campaignId": campaign["id"], "campaignName": "January", "channel": "email", "type": "one_time"}
+    created = {
+        "campaignId": campaign["id"],
+        "campaignName": "January",
+        "channel": "email",
+        "type": "one_time",
+    }
     assert await world.events() == [("campaign.created", created | {"createdBy": str(world.user)})]
 
 
-async def test_starting_pausing_resuming_and_cancelling_tell_the_engine_in_order(world: World) -> None:
+async def test_starting_pausing_resuming_and_cancelling_tell_the_engine_in_order(
+    world: World,
+) -> None:
     campaign_id = await world.created()
     for verb in (Verb.START, Verb.PAUSE, Verb.RESUME):
         await world.do(verb, campaign_id)
     campaign = await world.do(Verb.CANCEL, campaign_id, {"reason": "wrong price"})
-    assert (campaign["status"], campaign["statusReason"], campaign["version"]) == ("cancelled", "wrong price", 5)
+    assert (campaign["status"], campaign["statusReason"], campaign["version"]) == (
+        "cancelled",
+        "wrong price",
+        5,
+    )
     assert campaign["startedAt"] is not None
     internal = [(topic, value) for topic, kind, value in await world.outbox() if not kind]
     number = internal[0][1]["number"]
-    topics, values = zip(*((topic, msgspec.json.encode(value)) for topic, value in internal), strict=True)
+    topics, values = zip(
+        *((topic, msgspec.json.encode(value)) for topic, value in internal), strict=True
+    )
     same: dict[str, Any] = {"tenant_id": "acme", "campaign_id": str(campaign_id), "number": number}
     assert topics == ("campaigns.expansions.v1", *["campaigns.sending.v1"] * 3)
     assert isinstance(decode_expansion(values[0]), Stage)
-    assert [decode_sending(value) for value in values[1:]] == [kind(**same) for kind in (Paused, Resumed, Cancelled)]
+    assert [decode_sending(value) for value in values[1:]] == [
+        kind(**same) for kind in (Paused, Resumed, Cancelled)
+    ]
     kinds = [kind for kind, _ in await world.events()]
-    assert kinds == ["campaign.created", "campaign.paused", "campaign.resumed", "campaign.cancelled"]  # started: when the audience is known
+    assert kinds == [
+        "campaign.created",
+        "campaign.paused",
+        "campaign.resumed",
+        "campaign.cancelled",
+    ]  # started: when the audience is known
     cancelled = (await world.events())[-1][1]
     assert cancelled["reason"] == "wrong price"
     assert cancelled["sentCount"] == 0
@@ -75,7 +125,13 @@ async def test_starting_pausing_resuming_and_cancelling_tell_the_engine_in_order
 async def test_the_sent_count_of_a_pause_comes_from_the_live_view(world: World) -> None:
     campaign_id = await world.started()
     async with world.pool.acquire() as connection:
-        await execute(connection, world.settings, world.command(Verb.PAUSE, campaign_id), scope="rest", sent=lambda tenant, number: 4711)
+        await execute(
+            connection,
+            world.settings,
+            world.command(Verb.PAUSE, campaign_id),
+            scope="rest",
+            sent=lambda tenant, number: 4711,
+        )
     assert (await world.events())[-1][1]["sentCount"] == 4711
 
 
@@ -101,7 +157,9 @@ async def test_a_foreign_or_deleted_campaign_does_not_exist(world: World) -> Non
         with pytest.raises(NotFoundError):
             await world.do(verb, campaign_id)
     with pytest.raises(NotFoundError, match="no tenant"):
-        await World(world.pool, world.settings, "nobody", world.segment, world.template).do(Verb.CREATE, body=world.draft())
+        await World(world.pool, world.settings, "nobody", world.segment, world.template).do(
+            Verb.CREATE, body=world.draft()
+        )
 
 
 @pytest.mark.parametrize(
@@ -142,9 +200,13 @@ async def test_a_campaign_without_a_template_cannot_be_started_or_scheduled(worl
             await world.do(verb, campaign_id, body)
 
 
-async def test_five_campaigns_of_a_tenant_may_run_even_when_twenty_start_at_once(world: World) -> None:
+async def test_five_campaigns_of_a_tenant_may_run_even_when_twenty_start_at_once(
+    world: World,
+) -> None:
     campaigns = [await world.created(name=f"n{n}") for n in range(20)]
-    answers = await asyncio.gather(*(world.answer(Verb.START, campaign_id) for campaign_id in campaigns))
+    answers = await asyncio.gather(
+        *(world.answer(Verb.START, campaign_id) for campaign_id in campaigns)
+    )
     assert sorted(answer.status for answer in answers) == [200] * 5 + [409] * 15
     refused = next(answer for answer in answers if answer.refusal)
     with pytest.raises(ConflictError, match="the limit is 5 running campaigns per tenant"):
@@ -160,45 +222,82 @@ async def test_five_campaigns_of_a_tenant_may_run_even_when_twenty_start_at_once
     await other.started()
 
 
-async def test_scheduling_stores_the_instant_and_deleting_a_scheduled_campaign_cancels_it_first(world: World) -> None:
+async def test_scheduling_stores_the_instant_and_deleting_a_scheduled_campaign_cancels_it_first(
+    world: World,
+) -> None:
     campaign_id = await world.created()
     with pytest.raises(CampaignError, match="future"):
         await world.do(Verb.SCHEDULE, campaign_id, {"scheduledAt": "2020-01-01T00:00:00Z"})
-    campaign = await world.do(Verb.SCHEDULE, campaign_id, {"scheduledAt": SOON, "timezone": "Europe/Berlin"})
+    campaign = await world.do(
+        Verb.SCHEDULE, campaign_id, {"scheduledAt": SOON, "timezone": "Europe/Berlin"}
+    )
     assert (campaign["status"], campaign["timezone"]) == ("scheduled", "Europe/Berlin")
     with pytest.raises(CampaignError, match="scheduledAt"):
         await world.do(Verb.UPDATE, campaign_id, {"scheduledAt": None})
     await world.do(Verb.DELETE, campaign_id)
     kinds = [kind for kind, _ in await world.events()]
-    assert kinds == ["campaign.created", "campaign.scheduled", "campaign.cancelled", "campaign.deleted"]
+    assert kinds == [
+        "campaign.created",
+        "campaign.scheduled",
+        "campaign.cancelled",
+        "campaign.deleted",
+    ]
     assert not [topic for topic, _, _ in await world.outbox() if topic == "campaigns.sending.v1"]
 
 
-async def test_a_draft_can_be_edited_and_an_edit_that_changes_nothing_says_nothing(world: World) -> None:
+async def test_a_draft_can_be_edited_and_an_edit_that_changes_nothing_says_nothing(
+    world: World,
+) -> None:
     campaign_id = await world.created(settings={"fromName": "Acme"})
     change = {"name": "February", "description": "cold", "throttleConfig": {"messagesPerHour": 100}}
     campaign = await world.do(Verb.UPDATE, campaign_id, change)
-    assert (campaign["name"], campaign["description"], campaign["version"]) == ("February", "cold", 2)
+    assert (campaign["name"], campaign["description"], campaign["version"]) == (
+        "February",
+        "cold",
+        2,
+    )
     assert (await world.events())[-1][1]["fields"] == ["description", "name", "throttleConfig"]
-    campaign = await world.do(Verb.UPDATE, campaign_id, {"name": "February", "segmentIds": [str(world.segment)]})
+    campaign = await world.do(
+        Verb.UPDATE, campaign_id, {"name": "February", "segmentIds": [str(world.segment)]}
+    )
     assert campaign["version"] == 2
-    campaign = await world.do(Verb.UPDATE, campaign_id, {"throttleConfig": None, "description": None})
-    assert (campaign["throttleConfig"], campaign["description"], campaign["version"]) == (None, None, 3)
-    for body, field in (({"name": None}, "name"), ({"settings": None}, "settings"), ({"segmentIds": []}, "segmentIds")):
+    campaign = await world.do(
+        Verb.UPDATE, campaign_id, {"throttleConfig": None, "description": None}
+    )
+    assert (campaign["throttleConfig"], campaign["description"], campaign["version"]) == (
+        None,
+        None,
+        3,
+    )
+    for body, field in (
+        ({"name": None}, "name"),
+        ({"settings": None}, "settings"),
+        ({"segmentIds": []}, "segmentIds"),
+    ):
         with pytest.raises(CampaignError) as refused:
             await world.do(Verb.UPDATE, campaign_id, body)
         assert [wrong.field for wrong in refused.value.errors] == [field]
     with pytest.raises(CampaignError) as refused:  # the template is for email
         await world.do(Verb.UPDATE, campaign_id, {"channel": "push"})
-    assert {wrong.field for wrong in refused.value.errors} == {"settings.fromEmail", "settings.fromName", "templateId"}
-    campaign = await world.do(Verb.UPDATE, campaign_id, {"channel": "push", "settings": {}, "templateId": None})
+    assert {wrong.field for wrong in refused.value.errors} == {
+        "settings.fromEmail",
+        "settings.fromName",
+        "templateId",
+    }
+    campaign = await world.do(
+        Verb.UPDATE, campaign_id, {"channel": "push", "settings": {}, "templateId": None}
+    )
     assert (campaign["channel"], campaign["templateId"]) == ("push", None)
 
 
 async def test_a_new_limit_of_a_running_campaign_reaches_the_throttle(world: World) -> None:
     campaign_id = await world.started()
     with pytest.raises(IllegalTransitionError, match="running: segmentIds can"):
-        await world.do(Verb.UPDATE, campaign_id, {"segmentIds": [str(world.segment), str(await _segment(world))]})
+        await world.do(
+            Verb.UPDATE,
+            campaign_id,
+            {"segmentIds": [str(world.segment), str(await _segment(world))]},
+        )
     await world.do(Verb.UPDATE, campaign_id, {"throttleConfig": {"messagesPerHour": 500}})
     topic, _, value = (await world.outbox())[-1]
     changed = decode_sending(msgspec.json.encode(value))
@@ -208,7 +307,13 @@ async def test_a_new_limit_of_a_running_campaign_reaches_the_throttle(world: Wor
 
 
 async def _segment(world: World) -> UUID:
-    return UUID(str(await world.pool.fetchval("INSERT INTO segments (tenant_id, name) VALUES ('acme', 'more') RETURNING id")))
+    return UUID(
+        str(
+            await world.pool.fetchval(
+                "INSERT INTO segments (tenant_id, name) VALUES ('acme', 'more') RETURNING id"
+            )
+        )
+    )
 
 
 async def test_if_match_refuses_a_campaign_that_has_changed(world: World) -> None:
@@ -218,7 +323,9 @@ async def test_if_match_refuses_a_campaign_that_has_changed(world: World) -> Non
         await world.do(Verb.UPDATE, campaign_id, {"name": "b"}, if_match=1)
 
 
-async def test_the_last_message_completes_a_campaign_once_running_or_paused(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_last_message_completes_a_campaign_once_running_or_paused(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     campaign_id = await world.started()
     at = datetime.now(UTC)
@@ -227,15 +334,29 @@ async def test_the_last_message_completes_a_campaign_once_running_or_paused(worl
             sample = await milestones.sample_sent(connection, "acme", campaign_id, at)
             assert (sample.campaign.sample_sent_at, sample.campaign.version) == (at, 3)
         await world.do(Verb.PAUSE, campaign_id)
-        (await milestones.finished(connection, "acme", campaign_id, sent=98, skipped=2, at=at)).log()
+        (
+            await milestones.finished(connection, "acme", campaign_id, sent=98, skipped=2, at=at)
+        ).log()
         again = await milestones.finished(connection, "acme", campaign_id, sent=1, skipped=1, at=at)
     assert again.change is None
-    assert (again.campaign.status, again.campaign.sent_count, again.campaign.skipped_count) == ("completed", 98, 2)
+    assert (again.campaign.status, again.campaign.sent_count, again.campaign.skipped_count) == (
+        "completed",
+        98,
+        2,
+    )
     kinds = [kind for kind, _ in await world.events()]
     assert kinds.count("campaign.completed") == 1
     completed = (await world.events())[-1][1]
-    assert (completed["totalRecipients"], completed["sentCount"], completed["skippedCount"]) == (100, 98, 2)
-    logged = [record for record in caplog.records if record.message == "[LIFECYCLE] campaign status changed"]
+    assert (completed["totalRecipients"], completed["sentCount"], completed["skippedCount"]) == (
+        100,
+        98,
+        2,
+    )
+    logged = [
+        record
+        for record in caplog.records
+        if record.message == "[LIFECYCLE] campaign status changed"
+    ]
     moves = [(vars(record)["fromStatus"], vars(record)["toStatus"]) for record in logged]
     assert moves == [("draft", "running"), ("running", "paused"), ("paused", "completed")]
 

@@ -1,4 +1,6 @@
-"""The import of contacts: files good and bad, identity, order, and the command line, on a real PostgreSQL."""
+"""The import of contacts: files good and bad, identity, order, and the command line, on a real
+PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ MEMBERS = "SELECT count(*) FROM segment_members WHERE segment_id = $1"
 
 def lines(content: str | bytes) -> Lines:
     raw = content if isinstance(content, bytes) else content.encode()
-    return Lines(io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8", errors="surrogateescape", newline=""))
+    return Lines(
+        io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8", errors="surrogateescape", newline="")
+    )
 
 
 def read(content: str | bytes, kind: Format = "csv") -> list[ContactRow | Rejected]:
@@ -51,16 +55,22 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
         yield pool
 
 
-async def load(pool: asyncpg.Pool, content: str, kind: Format = "csv", tenant: str = "acme") -> tuple[Progress, list[Rejected], UUID]:
+async def load(
+    pool: asyncpg.Pool, content: str, kind: Format = "csv", tenant: str = "acme"
+) -> tuple[Progress, list[Rejected], UUID]:
     async with pool.acquire() as connection:
         segment = (await segment_named(connection, tenant, "all")).id
     rejected = list[Rejected]()
-    done = await import_contacts(pool, tenant, segment, read(content, kind), on_rejected=rejected.append)
+    done = await import_contacts(
+        pool, tenant, segment, read(content, kind), on_rejected=rejected.append
+    )
     return done, rejected, segment
 
 
 async def stored(pool: asyncpg.Pool, tenant: str = "acme") -> list[dict[str, Any]]:
-    rows = await pool.fetch("SELECT * FROM contacts WHERE tenant_id = $1 ORDER BY external_id, email, phone", tenant)
+    rows = await pool.fetch(
+        "SELECT * FROM contacts WHERE tenant_id = $1 ORDER BY external_id, email, phone", tenant
+    )
     return [dict(row) for row in rows]
 
 
@@ -73,8 +83,17 @@ async def test_a_file_becomes_contacts_with_attributes_and_members(pool: asyncpg
     done, rejected, segment = await load(pool, content)
     assert (done, rejected) == (Progress(imported=2), [])
     ana, bob = await stored(pool)
-    assert (ana["email"], ana["phone"], ana["push_token"]) == ("ana@example.com", "+4930123456", "tok")
-    assert (ana["first_name"], ana["last_name"], ana["time_zone"], ana["locale"]) == ("Ana", "O'Hara, Dr.", "Europe/Berlin", "de-DE")
+    assert (ana["email"], ana["phone"], ana["push_token"]) == (
+        "ana@example.com",
+        "+4930123456",
+        "tok",
+    )
+    assert (ana["first_name"], ana["last_name"], ana["time_zone"], ana["locale"]) == (
+        "Ana",
+        "O'Hara, Dr.",
+        "Europe/Berlin",
+        "de-DE",
+    )
     assert (ana["attributes"], bob["attributes"]) == ({"plan": "pro", "city": "Köln"}, {})
     assert await pool.fetchval(MEMBERS, segment) == 2
 
@@ -97,16 +116,28 @@ async def test_an_empty_field_leaves_what_is_there(pool: asyncpg.Pool) -> None:
 
 async def test_ndjson_keeps_the_types_of_attributes(pool: asyncpg.Pool) -> None:
     rows = [
-        {"externalId": 7, "email": "a@example.com", "age": 3, "tags": ["x"], "attributes": {"plan": "pro"}, "phone": None},
+        {
+            "externalId": 7,
+            "email": "a@example.com",
+            "age": 3,
+            "tags": ["x"],
+            "attributes": {"plan": "pro"},
+            "phone": None,
+        },
         {"email": "b@example.com", "vip": True},
     ]
     await load(pool, "\ufeff" + "\n\n".join(map(json.dumps, rows)), "ndjson")
     first, second = await stored(pool)
-    assert (first["external_id"], first["attributes"]) == ("7", {"age": 3, "tags": ["x"], "plan": "pro"})
+    assert (first["external_id"], first["attributes"]) == (
+        "7",
+        {"age": 3, "tags": ["x"], "plan": "pro"},
+    )
     assert second["attributes"] == {"vip": True}
 
 
-async def test_bad_rows_are_told_by_line_and_reason_and_the_rest_goes_in(pool: asyncpg.Pool) -> None:
+async def test_bad_rows_are_told_by_line_and_reason_and_the_rest_goes_in(
+    pool: asyncpg.Pool,
+) -> None:
     content = (
         "id,email,phone,timeZone,plan\n"
         ",good@example.com,,,\n"
@@ -140,7 +171,11 @@ def test_bytes_that_are_no_text_reject_their_line_only() -> None:
 
 
 def test_bad_json_rejects_its_line_only() -> None:
-    content = '{"email":"a@example.com"}\n{"email":\n[1]\n{"email":{"a":1}}\n{"attributes":[1],"email":"a@b.com"}\n' + "[" * 100_000 + "\n"
+    content = (
+        '{"email":"a@example.com"}\n{"email":\n[1]\n{"email":{"a":1}}\n{"attributes":[1],"email":"a@b.com"}\n'
+        + "[" * 100_000
+        + "\n"
+    )
     content += '{"email":"z@example.com","x":"a\\u0000b"}\n{"email":"y@example.com"}'
     reasons = [reason for _, reason in rejections(content, "ndjson")]
     assert reasons == [
@@ -161,7 +196,9 @@ def test_an_endless_line_costs_no_memory_and_the_next_one_is_read() -> None:
     assert second.line == 2
 
 
-@pytest.mark.parametrize("content", ["", "\n", "plan,city\nx,y\n", "email,email\n", "email,,city\n"])
+@pytest.mark.parametrize(
+    "content", ["", "\n", "plan,city\nx,y\n", "email,email\n", "email,,city\n"]
+)
 def test_a_file_without_a_usable_header_is_refused(content: str) -> None:
     with pytest.raises(MalformedError):
         read(content)
@@ -169,19 +206,30 @@ def test_a_file_without_a_usable_header_is_refused(content: str) -> None:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_spreadsheets_may_separate_fields_their_way(delimiter: str) -> None:
-    (row,) = read("\ufeff" + delimiter.join(("email", "plan")) + "\r\n" + delimiter.join(("a@example.com", "pro")) + "\r\n")
+    (row,) = read(
+        "\ufeff"
+        + delimiter.join(("email", "plan"))
+        + "\r\n"
+        + delimiter.join(("a@example.com", "pro"))
+        + "\r\n"
+    )
     assert isinstance(row, ContactRow)
     assert (row.email, row.attributes) == ("a@example.com", '{"plan":"pro"}')
 
 
-async def test_the_id_of_another_tenant_and_a_taken_external_id_are_refused(pool: asyncpg.Pool) -> None:
+async def test_the_id_of_another_tenant_and_a_taken_external_id_are_refused(
+    pool: asyncpg.Pool,
+) -> None:
     mine, foreign = uuid4(), uuid4()
     await load(pool, f"id,externalId,email\n{mine},1,a@example.com\n")
     await load(pool, f"id,email\n{foreign},f@example.com\n", tenant="other")
     content = f"id,externalId,email\n{foreign},,x@example.com\n{uuid4()},1,y@example.com\n{mine},2,z@example.com\n"
     done, rejected, _ = await load(pool, content)
     assert done == Progress(updated=1, rejected=2)
-    assert [(it.line, it.reason) for it in rejected] == [(2, "id: taken"), (3, "externalId: belongs to another contact")]
+    assert [(it.line, it.reason) for it in rejected] == [
+        (2, "id: taken"),
+        (3, "externalId: belongs to another contact"),
+    ]
     (row,) = await stored(pool)
     assert (row["external_id"], row["email"]) == ("2", "z@example.com")
     assert [row["email"] for row in await stored(pool, "other")] == ["f@example.com"]
@@ -208,9 +256,13 @@ ROW = st.fixed_dictionaries(
 
 @given(rows=st.lists(ROW, min_size=1, max_size=12), size=st.integers(1, 12))
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_rows_in_chunks_do_what_they_do_one_by_one(pool: asyncpg.Pool, rows: list[dict[str, str]], size: int) -> None:
+async def test_rows_in_chunks_do_what_they_do_one_by_one(
+    pool: asyncpg.Pool, rows: list[dict[str, str]], size: int
+) -> None:
     content = "\n".join(json.dumps(row | {"n": position}) for position, row in enumerate(rows))
-    assert await _outcome(pool, read(content, "ndjson"), size) == await _outcome(pool, read(content, "ndjson"), 1)
+    assert await _outcome(pool, read(content, "ndjson"), size) == await _outcome(
+        pool, read(content, "ndjson"), 1
+    )
 
 
 async def _outcome(pool: asyncpg.Pool, rows: Iterable[ContactRow | Rejected], size: int) -> object:
@@ -218,11 +270,16 @@ async def _outcome(pool: asyncpg.Pool, rows: Iterable[ContactRow | Rejected], si
     await pool.execute("TRUNCATE contacts, segment_members")
     rejected = list[Rejected]()
     done = await import_contacts(pool, "acme", None, rows, on_rejected=rejected.append, size=size)
-    found = [(row["external_id"], row["email"], row["phone"], row["id"] if row["id"] in IDS else None) for row in await stored(pool)]
+    found = [
+        (row["external_id"], row["email"], row["phone"], row["id"] if row["id"] in IDS else None)
+        for row in await stored(pool)
+    ]
     return done, rejected, sorted(map(str, found))
 
 
-async def _command(settings: Settings, *arguments: str, stdin: bytes | None = None, home: Path) -> tuple[int, str, str]:
+async def _command(
+    settings: Settings, *arguments: str, stdin: bytes | None = None, home: Path
+) -> tuple[int, str, str]:
     environment = os.environ | {
         "CAMPAIGNS_KAFKA": settings.kafka,
         "CAMPAIGNS_POSTGRES": settings.postgres,
@@ -241,22 +298,45 @@ async def _command(settings: Settings, *arguments: str, stdin: bytes | None = No
     return process.returncode or 0, out.decode(), err.decode()
 
 
-async def test_the_command_line_makes_a_tenant_and_imports_its_contacts(settings: Settings, tmp_path: Path) -> None:
-    code, out, err = await _command(settings, "tenant", "create", "acme", "--hourly", "100", "--json", home=tmp_path)
+async def test_the_command_line_makes_a_tenant_and_imports_its_contacts(
+    settings: Settings, tmp_path: Path
+) -> None:
+    code, out, err = await _command(
+        settings, "tenant", "create", "acme", "--hourly", "100", "--json", home=tmp_path
+    )
     assert code == 0, err
     assert json.loads(out).keys() == {"tenantId", "apiKey", "userId"}
     file = tmp_path / "people.csv"
     file.write_text("email\na@example.com\nbad\n")
-    code, out, err = await _command(settings, "import", "contacts", str(file), "--tenant", "acme", "--segment", "all", home=tmp_path)
+    code, out, err = await _command(
+        settings,
+        "import",
+        "contacts",
+        str(file),
+        "--tenant",
+        "acme",
+        "--segment",
+        "all",
+        home=tmp_path,
+    )
     assert code == 0, err
     summary = json.loads(out)
     assert (summary["imported"], summary["updated"], summary["rejected"]) == (1, 0, 1)
-    assert _table(summary["rejectsFile"]) == [["line", "reason"], ["3", "email: not a valid address"]]
+    assert _table(summary["rejectsFile"]) == [
+        ["line", "reason"],
+        ["3", "email: not a valid address"],
+    ]
     stdin = b'{"email":"a@example.com"}\n{"email":"b@example.com"}\n'
     arguments = ("import", "contacts", "-", "--tenant", "acme", "--segment", summary["segmentId"])
     code, out, err = await _command(settings, *arguments, stdin=stdin, home=tmp_path)
     assert code == 0, err
-    again = {"imported": 1, "updated": 1, "rejected": 0, "segmentId": summary["segmentId"], "rejectsFile": None}
+    again = {
+        "imported": 1,
+        "updated": 1,
+        "rejected": 0,
+        "segmentId": summary["segmentId"],
+        "rejectsFile": None,
+    }
     assert json.loads(out) == again
 
 
@@ -275,7 +355,9 @@ def _table(path: str) -> list[list[str]]:
 async def test_what_cannot_be_imported_is_said_in_a_sentence(
     settings: Settings, tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
-    code, _, err = await _command(settings, "import", "contacts", *arguments, stdin=b"email\n", home=tmp_path)
+    code, _, err = await _command(
+        settings, "import", "contacts", *arguments, stdin=b"email\n", home=tmp_path
+    )
     assert code == 1
     assert said in err
     assert "Traceback" not in err

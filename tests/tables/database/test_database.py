@@ -1,4 +1,6 @@
-"""What a database that is away, busy or in a deadlock means, and that work is repeated until it is done."""
+"""What a database that is away, busy or in a deadlock means, and that work is repeated until it is
+done.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ from tests.eventually import eventually
 
 async def test_jsonb_is_python_and_times_are_utc(pool: asyncpg.Pool) -> None:
     value = {"a": [1, 2.5, None, True], "ä": {"nested": "x"}}
-    row = await pool.fetchrow("SELECT $1::jsonb AS value, now() AS at, current_setting('statement_timeout') AS timeout", value)
+    row = await pool.fetchrow(
+        "SELECT $1::jsonb AS value, now() AS at, current_setting('statement_timeout') AS timeout",
+        value,
+    )
     assert row is not None
     assert row["value"] == value
     assert row["at"].utcoffset().total_seconds() == 0
@@ -43,7 +48,9 @@ async def test_work_waits_for_a_database_that_is_killed_and_is_done_once_it_is_b
         postgres_engine.start()  # not on a thread: the engine ends with the thread that started it
     assert await asyncio.wait_for(waiting, 30) == 1
     assert gauge._value.get() == 0
-    assert [record.message for record in caplog.records if "answer" in record.message].count("PostgreSQL answers again") <= 1
+    assert [record.message for record in caplog.records if "answer" in record.message].count(
+        "PostgreSQL answers again"
+    ) <= 1
     assert sum("does not answer" in record.message for record in caplog.records) == 1
     await database.close()
 
@@ -63,13 +70,16 @@ async def test_a_deadlock_is_resolved_by_trying_again(pool: asyncpg.Pool) -> Non
         return first
 
     done = await asyncio.gather(
-        until_up(pool, lambda connection: lock(connection, "a", "b")), until_up(pool, lambda connection: lock(connection, "b", "a"))
+        until_up(pool, lambda connection: lock(connection, "a", "b")),
+        until_up(pool, lambda connection: lock(connection, "b", "a")),
     )
     assert list(done) == ["a", "b"]
     assert attempts == 3
 
 
-async def test_work_that_is_always_too_slow_is_given_up_after_three_attempts(sql_settings: Settings) -> None:
+async def test_work_that_is_always_too_slow_is_given_up_after_three_attempts(
+    sql_settings: Settings,
+) -> None:
     database, gauge = (
         Database(sql_settings, "test", statement_timeout=timedelta(milliseconds=50)),
         metrics.DEPENDENCY_DOWN.labels("postgres"),
@@ -87,14 +97,23 @@ async def test_work_that_is_always_too_slow_is_given_up_after_three_attempts(sql
     await database.close()
 
 
-async def test_work_that_is_too_slow_twice_is_done_at_the_third_attempt(sql_settings: Settings) -> None:
+async def test_work_that_is_too_slow_twice_is_done_at_the_third_attempt(
+    sql_settings: Settings,
+) -> None:
     database = Database(sql_settings, "test", statement_timeout=timedelta(milliseconds=200))
     seconds = iter((5, 5, 0))
-    assert await database.until_up(lambda connection: connection.fetchval("SELECT 7 FROM pg_sleep($1)", next(seconds))) == 7
+    assert (
+        await database.until_up(
+            lambda connection: connection.fetchval("SELECT 7 FROM pg_sleep($1)", next(seconds))
+        )
+        == 7
+    )
     await database.close()
 
 
-async def test_a_slow_statement_is_a_dependency_that_is_down_and_a_mistake_is_not(sql_settings: Settings) -> None:
+async def test_a_slow_statement_is_a_dependency_that_is_down_and_a_mistake_is_not(
+    sql_settings: Settings,
+) -> None:
     pool = await connect(sql_settings)
     async with pool.acquire() as connection:
         await connection.execute("SET statement_timeout = 50")
@@ -106,4 +125,11 @@ async def test_a_slow_statement_is_a_dependency_that_is_down_and_a_mistake_is_no
     with pytest.raises(DependencyDownError), translated():
         await pool.fetchval("SELECT 1")
     with pytest.raises(DependencyDownError):
-        await connect(Settings(**(sql_settings.model_dump() | {"postgres": "postgresql://postgres@127.0.0.1:1/none"})))
+        await connect(
+            Settings(
+                **(
+                    sql_settings.model_dump()
+                    | {"postgres": "postgresql://postgres@127.0.0.1:1/none"}
+                )
+            )
+        )

@@ -67,7 +67,15 @@ _STATS = {
     "variant_id": ("character varying(50)", True, None),
     **{
         f"{name}_count": ("integer", False, "0")
-        for name in ("sent", "delivered", "opened", "clicked", "bounced", "unsubscribed", "complaint")
+        for name in (
+            "sent",
+            "delivered",
+            "opened",
+            "clicked",
+            "bounced",
+            "unsubscribed",
+            "complaint",
+        )
     },
     "total_recipients": ("integer", False, "0"),
     "updated_at": ("timestamp with time zone", False, "now()"),
@@ -87,7 +95,9 @@ _INDEXES = {
 }
 
 
-async def _columns(connection: asyncpg.Connection, table: str) -> dict[str, tuple[str, bool, str | None]]:
+async def _columns(
+    connection: asyncpg.Connection, table: str
+) -> dict[str, tuple[str, bool, str | None]]:
     rows = await connection.fetch(
         """SELECT attname, format_type(atttypid, atttypmod) AS type, NOT attnotnull AS nullable, pg_get_expr(adbin, adrelid) AS value
              FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
@@ -99,7 +109,12 @@ async def _columns(connection: asyncpg.Connection, table: str) -> dict[str, tupl
 
 @pytest.mark.parametrize(
     ("table", "expected"),
-    [("campaigns", _CAMPAIGNS), ("campaign_recipients", _RECIPIENTS), ("campaign_variants", _VARIANTS), ("campaign_stats", _STATS)],
+    [
+        ("campaigns", _CAMPAIGNS),
+        ("campaign_recipients", _RECIPIENTS),
+        ("campaign_variants", _VARIANTS),
+        ("campaign_stats", _STATS),
+    ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_every_column_of_the_specification_exists(
@@ -115,7 +130,10 @@ async def test_enums_and_indexes_of_the_specification_exist(database: str) -> No
     connection = await asyncpg.connect(database)
     for name, values in _ENUMS.items():
         assert await connection.fetchval(f"SELECT enum_range(NULL::{name})::text[]") == values
-    definitions = {row["indexname"]: row["indexdef"] for row in await connection.fetch("SELECT indexname, indexdef FROM pg_indexes")}
+    definitions = {
+        row["indexname"]: row["indexdef"]
+        for row in await connection.fetch("SELECT indexname, indexdef FROM pg_indexes")
+    }
     await connection.close()
     for name, ending in _INDEXES.items():
         assert definitions[name].endswith(f"USING btree {ending}")
@@ -132,7 +150,13 @@ async def test_recipient_ids_sort_by_campaign_and_ordinal(database: str) -> None
     )
     await connection.close()
     assert text == "00000000-002a-8000-84d2-000000000000"
-    assert [tuple(row) for row in rows] == [(0, 4096), (1, 0), (1, highest), (2, 0), ((1 << 47) - 1, 0)]
+    assert [tuple(row) for row in rows] == [
+        (0, 4096),
+        (1, 0),
+        (1, highest),
+        (2, 0),
+        ((1 << 47) - 1, 0),
+    ]
 
 
 async def test_recipient_partitions_are_made_ahead_and_concurrently(database: str) -> None:
@@ -144,7 +168,10 @@ async def test_recipient_partitions_are_made_ahead_and_concurrently(database: st
     await asyncio.gather(*(ensure() for _ in range(8)))
     connection = await asyncpg.connect(database)
     for block in (0, 1, 7, 8):
-        assert await connection.fetchval("SELECT to_regclass($1)", f"campaign_recipients_{block}") is not None
+        assert (
+            await connection.fetchval("SELECT to_regclass($1)", f"campaign_recipients_{block}")
+            is not None
+        )
     await connection.close()
 
 
@@ -153,8 +180,12 @@ async def test_migrating_again_and_at_once_changes_nothing(postgres: str) -> Non
     await admin.execute("CREATE DATABASE migrate_twice")
     dsn = postgres.rpartition("/")[0] + "/migrate_twice"
     program = "import sys; from tables.database.migrate import upgrade; upgrade(sys.argv[1])"
-    processes = [await asyncio.create_subprocess_exec(sys.executable, "-c", program, dsn) for _ in range(2)]
-    await asyncio.gather(asyncio.to_thread(migrate.upgrade, dsn), asyncio.to_thread(migrate.upgrade, dsn))
+    processes = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", program, dsn) for _ in range(2)
+    ]
+    await asyncio.gather(
+        asyncio.to_thread(migrate.upgrade, dsn), asyncio.to_thread(migrate.upgrade, dsn)
+    )
     assert [await process.wait() for process in processes] == [0, 0]
     connection = await asyncpg.connect(dsn)
     assert await migrate.current(connection) == migrate.newest() != ""

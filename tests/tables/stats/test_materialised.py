@@ -1,4 +1,6 @@
-"""Materialised stats are the live ones, never older ones, and the performance facts say the same as the rows."""
+"""Materialised stats are the live ones, never older ones, and the performance facts say the same as
+the rows.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Office:
         campaign_id = await self.world.created()
         sets = "".join(f", {name} = ${n}" for n, name in enumerate(columns, 2))
         number = await self.world.pool.fetchval(
-            f"UPDATE campaigns SET version = version{sets} WHERE id = $1 RETURNING number", campaign_id, *columns.values()
+            f"UPDATE campaigns SET version = version{sets} WHERE id = $1 RETURNING number",
+            campaign_id,
+            *columns.values(),
         )
         return campaign_id, number
 
@@ -59,11 +63,22 @@ class Office:
         statement = "UPDATE campaign_variants SET is_winner = true WHERE campaign_id = $1 AND variant_id = $2"
         await self.world.pool.execute(statement, campaign_id, variant)
 
-    def count(self, number: int, version: int, total: Counts, variants: Mapping[str, Counts] | None = None, shard: int = 0) -> None:
+    def count(
+        self,
+        number: int,
+        version: int,
+        total: Counts,
+        variants: Mapping[str, Counts] | None = None,
+        shard: int = 0,
+    ) -> None:
         put(self.view, number, version, total, variants, shard)
 
-    async def refresh(self, *, is_early: bool = False, view: StatsView | None = None, at: datetime | None = None) -> int:
-        desk = Desk(self.database, self.world.settings, view or self.view, at or datetime.now(UTC), is_early)
+    async def refresh(
+        self, *, is_early: bool = False, view: StatsView | None = None, at: datetime | None = None
+    ) -> int:
+        desk = Desk(
+            self.database, self.world.settings, view or self.view, at or datetime.now(UTC), is_early
+        )
         return (await refresh(desk))["campaigns"]
 
     async def row(self, campaign_id: UUID, variant: str | None = None) -> dict[str, Any]:
@@ -72,19 +87,45 @@ class Office:
             return dict(await connection.fetchrow(statement, campaign_id, variant) or {})
 
     async def facts(self) -> list[dict[str, Any]]:
-        """What is in the outbox for the topic, in order, as one mapping each with the record's `id` and `key`."""
-        rows = await self.world.pool.fetch("SELECT * FROM outbox WHERE topic = $1 ORDER BY seq", Name.PERFORMANCE)
+        """What is in the outbox for the topic, in order, as one mapping each with the record's `id`
+        and `key`.
+        """
+        rows = await self.world.pool.fetch(
+            "SELECT * FROM outbox WHERE topic = $1 ORDER BY seq", Name.PERFORMANCE
+        )
         found = []
         for row in rows:
             value = msgspec.json.decode(row["payload"])
-            assert (value["type"], row["type"], value["tenantId"]) == ("campaign.performance", "campaign.performance", "acme")
+            assert (value["type"], row["type"], value["tenantId"]) == (
+                "campaign.performance",
+                "campaign.performance",
+                "acme",
+            )
             found.append({**value["data"], "id": row["event_id"], "key": row["key"]})
         return found
 
 
-def put(view: StatsView, number: int, version: int, total: Counts, variants: Mapping[str, Counts] | None = None, shard: int = 0) -> None:
+def put(
+    view: StatsView,
+    number: int,
+    version: int,
+    total: Counts,
+    variants: Mapping[str, Counts] | None = None,
+    shard: int = 0,
+) -> None:
     hours = {"492393": (total.opened, total.clicked)}
-    value = ShardStats("acme", number, shard, version, total, "2026-01-28T09:00:00.000Z", None, dict(variants or {}), hours, {"erased": 1})
+    value = ShardStats(
+        "acme",
+        number,
+        shard,
+        version,
+        total,
+        "2026-01-28T09:00:00.000Z",
+        None,
+        dict(variants or {}),
+        hours,
+        {"erased": 1},
+    )
     view.put(b"%d:%d" % (number, shard), encode_stats(value))
 
 
@@ -95,7 +136,10 @@ async def office(world: World, sql_settings: Settings) -> AsyncIterator[Office]:
     await database.close()
 
 
-SMALL, LARGE = Counts(100, 90, 30, 8, 2, 1, 1, 1, 5, 2, 3, 4), Counts(200, 180, 70, 20, 4, 2, 2, 2, 9, 3, 6, 8)
+SMALL, LARGE = (
+    Counts(100, 90, 30, 8, 2, 1, 1, 1, 5, 2, 3, 4),
+    Counts(200, 180, 70, 20, 4, 2, 2, 2, 9, 3, 6, 8),
+)
 
 
 async def test_rows_are_the_live_stats_of_the_campaign_and_of_each_variant(office: Office) -> None:
@@ -104,10 +148,20 @@ async def test_rows_are_the_live_stats_of_the_campaign_and_of_each_variant(offic
     office.count(number, 5, SMALL, {"B": SMALL}, shard=1)
     assert await office.refresh(at=AT) == 1
     live = office.view.campaign(number)
-    for variant, counts, recipients in ((None, live.total, 312), ("A", live.variants["A"], 104), ("B", live.variants["B"], 208)):
+    for variant, counts, recipients in (
+        (None, live.total, 312),
+        ("A", live.variants["A"], 104),
+        ("B", live.variants["B"], 208),
+    ):
         row = await office.row(campaign_id, variant)
-        assert {name: row[column] for name, column in COLUMNS.items()} == msgspec.structs.asdict(counts)
-        assert (row["total_recipients"], row["updated_at"], row["live_version"]) == (recipients, AT, 12)
+        assert {name: row[column] for name, column in COLUMNS.items()} == msgspec.structs.asdict(
+            counts
+        )
+        assert (row["total_recipients"], row["updated_at"], row["live_version"]) == (
+            recipients,
+            AT,
+            12,
+        )
     async with office.world.pool.acquire() as connection:
         assert await stored(connection, campaign_id) == live
     assert await office.refresh() == 0  # nothing new
@@ -121,24 +175,41 @@ async def test_performance_facts_say_what_the_rows_say(office: Office) -> None:
     assert [fact.get("variantId") for fact in facts] == [None, "A", "B"]
     for fact in facts:
         row = await office.row(campaign_id, fact.get("variantId"))
-        camel = {column: column.split("_")[0] + "".join(part.title() for part in column.split("_")[1:]) for column in COLUMNS.values()}
-        assert {column: fact[camel[column]] for column in COLUMNS.values()} == {column: row[column] for column in COLUMNS.values()}
+        camel = {
+            column: column.split("_")[0] + "".join(part.title() for part in column.split("_")[1:])
+            for column in COLUMNS.values()
+        }
+        assert {column: fact[camel[column]] for column in COLUMNS.values()} == {
+            column: row[column] for column in COLUMNS.values()
+        }
         counts = Counts(**{name: row[column] for name, column in COLUMNS.items()})
-        assert (fact["openRate"], fact["clickRate"], fact["bounceRate"]) == msgspec.structs.astuple(rates(counts))
+        assert (fact["openRate"], fact["clickRate"], fact["bounceRate"]) == msgspec.structs.astuple(
+            rates(counts)
+        )
         assert fact["totalRecipients"] == row["total_recipients"]
-        assert (fact["key"], fact["campaignId"], fact["revision"], fact["isComplete"]) == (str(campaign_id), str(campaign_id), 1, False)
+        assert (fact["key"], fact["campaignId"], fact["revision"], fact["isComplete"]) == (
+            str(campaign_id),
+            str(campaign_id),
+            1,
+            False,
+        )
         assert fact["id"] == record_id(campaign_id, 1, fact.get("variantId"))
         assert "isWinner" not in fact and fact["at"] == "2026-01-28T09:00:00.000Z"
 
 
-async def test_a_winner_is_said_as_soon_as_it_is_known_even_when_no_count_changes(office: Office) -> None:
+async def test_a_winner_is_said_as_soon_as_it_is_known_even_when_no_count_changes(
+    office: Office,
+) -> None:
     campaign_id, number = await office.campaign(total_recipients=100)
     await office.variants(campaign_id, "A", "B")
     office.count(number, 7, LARGE, {"A": SMALL, "B": SMALL})
     await office.refresh()
     await office.declare(campaign_id, "B")
     assert await office.refresh() == 1
-    assert [(fact["revision"], fact.get("variantId"), fact.get("isWinner")) for fact in (await office.facts())[3:]] == [
+    assert [
+        (fact["revision"], fact.get("variantId"), fact.get("isWinner"))
+        for fact in (await office.facts())[3:]
+    ] == [
         (2, None, None),
         (2, "A", False),
         (2, "B", True),
@@ -153,11 +224,17 @@ async def test_a_slow_second_writer_overwrites_nothing_newer(office: Office) -> 
     office.count(number, 9, LARGE, {"A": LARGE})
     assert await office.refresh() == 1
     assert await office.refresh(view=slow) == 0
-    assert (await office.row(campaign_id))["sent_count"] == (await office.row(campaign_id, "A"))["sent_count"] == LARGE.sent
+    assert (
+        (await office.row(campaign_id))["sent_count"]
+        == (await office.row(campaign_id, "A"))["sent_count"]
+        == LARGE.sent
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_whatever_two_writers_see_and_when_rows_only_go_forward_and_each_change_is_written_once(office: Office, seed: int) -> None:
+async def test_whatever_two_writers_see_and_when_rows_only_go_forward_and_each_change_is_written_once(
+    office: Office, seed: int
+) -> None:
     chance = random.Random(seed)
     campaigns = [await office.campaign(total_recipients=1_000) for _ in range(5)]
     views, written = [StatsView(office.world.settings) for _ in range(2)], 0
@@ -171,25 +248,39 @@ async def test_whatever_two_writers_see_and_when_rows_only_go_forward_and_each_c
     facts = await office.facts()
     assert len(facts) == 2 * written and len({fact["id"] for fact in facts}) == len(facts)
     for campaign_id, number in campaigns:
-        mine = [fact for fact in facts if fact["key"] == str(campaign_id) and "variantId" not in fact]
+        mine = [
+            fact for fact in facts if fact["key"] == str(campaign_id) and "variantId" not in fact
+        ]
         assert [fact["sentCount"] for fact in mine] == sorted({fact["sentCount"] for fact in mine})
         assert [fact["revision"] for fact in mine] == list(range(1, len(mine) + 1))
-        assert (await office.row(campaign_id))["sent_count"] == (await office.row(campaign_id, "A"))["sent_count"] == newest[number]
+        assert (
+            (await office.row(campaign_id))["sent_count"]
+            == (await office.row(campaign_id, "A"))["sent_count"]
+            == newest[number]
+        )
 
 
-async def test_a_completed_campaign_is_due_until_its_complete_counts_are_materialised(office: Office) -> None:
+async def test_a_completed_campaign_is_due_until_its_complete_counts_are_materialised(
+    office: Office,
+) -> None:
     running, other = await office.campaign(status="running", total_recipients=100)
     campaign_id, number = await office.completed(sent=96, skipped=4)
     office.count(other, 3, SMALL)
     office.count(number, 3, Counts(sent=95, skipped=4))
-    assert await office.world.pool.fetchval("SELECT completed_at FROM campaigns WHERE id = $1", campaign_id) == await _due(office)
+    assert await office.world.pool.fetchval(
+        "SELECT completed_at FROM campaigns WHERE id = $1", campaign_id
+    ) == await _due(office)
     assert await office.refresh(is_early=True) == 0  # the counts are on their way
     office.count(number, 4, Counts(sent=96, skipped=4))
     assert await office.refresh(is_early=True) == 1
     row = await office.row(campaign_id)
     assert (row["sent_count"], row["skipped_count"], row["is_complete"]) == (96, 4, True)
-    assert await _due(office) is None and await office.row(running) == {}  # an early run is nobody else's turn
-    assert [(fact["isComplete"], fact["status"]) for fact in await office.facts()] == [(True, "completed")]
+    assert (
+        await _due(office) is None and await office.row(running) == {}
+    )  # an early run is nobody else's turn
+    assert [(fact["isComplete"], fact["status"]) for fact in await office.facts()] == [
+        (True, "completed")
+    ]
 
 
 async def test_a_campaign_that_reached_nobody_is_complete_at_once(office: Office) -> None:
@@ -198,9 +289,13 @@ async def test_a_campaign_that_reached_nobody_is_complete_at_once(office: Office
     assert (await office.row(campaign_id))["is_complete"]
 
 
-async def test_one_that_was_completed_while_nobody_looked_is_found_by_the_turn(office: Office) -> None:
+async def test_one_that_was_completed_while_nobody_looked_is_found_by_the_turn(
+    office: Office,
+) -> None:
     campaign_id, number = await office.completed(sent=100)
-    await office.world.pool.execute("UPDATE campaigns SET completed_at = now() - interval '1 hour' WHERE id = $1", campaign_id)
+    await office.world.pool.execute(
+        "UPDATE campaigns SET completed_at = now() - interval '1 hour' WHERE id = $1", campaign_id
+    )
     office.count(number, 3, Counts(sent=100))
     assert await _due(office) is None
     assert await office.refresh() == 1 and (await office.row(campaign_id))["is_complete"]
@@ -208,12 +303,16 @@ async def test_one_that_was_completed_while_nobody_looked_is_found_by_the_turn(o
 
 async def test_a_series_is_the_sum_of_its_children(office: Office) -> None:
     series, _ = await office.campaign(type="recurring", status="running")
-    numbers = [(await office.campaign(parent_id=series, total_recipients=total))[1] for total in (104, 208)]
+    numbers = [
+        (await office.campaign(parent_id=series, total_recipients=total))[1] for total in (104, 208)
+    ]
     office.count(numbers[0], 4, SMALL)
     office.count(numbers[1], 9, LARGE)
     assert await office.refresh() == 3
     row, live = await office.row(series), office.view.campaign(*numbers)
-    assert {name: row[column] for name, column in COLUMNS.items()} == msgspec.structs.asdict(live.total)
+    assert {name: row[column] for name, column in COLUMNS.items()} == msgspec.structs.asdict(
+        live.total
+    )
     assert (row["total_recipients"], row["live_version"]) == (312, 13)
     office.count(numbers[0], 5, LARGE)
     assert await office.refresh() == 2
@@ -221,7 +320,9 @@ async def test_a_series_is_the_sum_of_its_children(office: Office) -> None:
     assert {fact.get("parentId") for fact in await office.facts()} == {None, str(series)}
 
 
-async def test_thousands_of_changed_campaigns_are_written_in_seconds_and_compared_in_less(office: Office) -> None:
+async def test_thousands_of_changed_campaigns_are_written_in_seconds_and_compared_in_less(
+    office: Office,
+) -> None:
     pool: asyncpg.Pool = office.world.pool
     template, _ = await office.campaign()
     numbers = await pool.fetch(

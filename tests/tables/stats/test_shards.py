@@ -1,4 +1,6 @@
-"""The fold's laws: whatever is reported twice, late or in pieces, the counts are those of plain sets."""
+"""The fold's laws: whatever is reported twice, late or in pieces, the counts are those of plain
+sets.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def batch(events: Sequence[Happened]) -> Batch:
     groups: defaultdict[tuple[Kind, str | None, str | None], list[Happened]] = defaultdict(list)
     for event in events:
         variant = variant_of(event.ordinal) if event.kind in (Kind.SENT, Kind.SKIPPED) else None
-        detail = f"reason {event.ordinal % 2}" if event.kind in (Kind.SKIPPED, Kind.BOUNCED) else None
+        detail = (
+            f"reason {event.ordinal % 2}" if event.kind in (Kind.SKIPPED, Kind.BOUNCED) else None
+        )
         groups[event.kind, variant, detail].append(event)
     made = [
         Group(kind, pack(e.ordinal for e in group), pack(e.second for e in group), variant, detail)
@@ -59,7 +63,9 @@ def truth(events: Iterable[Happened], members: set[int] | None = None) -> Counts
     clicked, opened = who[Kind.CLICKED], who[Kind.OPENED] | who[Kind.CLICKED]
     return Counts(
         sent=len(who[Kind.SENT]),
-        delivered=len(who[Kind.DELIVERED] | opened | who[Kind.MACHINE_OPENED] | who[Kind.MACHINE_CLICKED]),
+        delivered=len(
+            who[Kind.DELIVERED] | opened | who[Kind.MACHINE_OPENED] | who[Kind.MACHINE_CLICKED]
+        ),
         opened=len(opened),
         clicked=len(clicked),
         bounced=len(who[Kind.BOUNCED]),
@@ -88,15 +94,32 @@ def stats(shard: Shard) -> ShardStats:
     return shard.stats(1, "2026-01-28T09:00:00.000Z")
 
 
-@given(st.lists(HAPPENED, max_size=120), st.lists(st.integers(1, 40), min_size=1, max_size=4), st.randoms())
-def test_duplicates_disorder_and_batching_change_no_count(events: list[Happened], sizes: list[int], chance: random.Random) -> None:
+@given(
+    st.lists(HAPPENED, max_size=120),
+    st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    st.randoms(),
+)
+def test_duplicates_disorder_and_batching_change_no_count(
+    events: list[Happened], sizes: list[int], chance: random.Random
+) -> None:
     repeated = events + chance.choices(events, k=2 * len(events)) if events else []
     chance.shuffle(repeated)
     counted = stats(folded(repeated, sizes)[0])
     assert counted.total == truth(events)
-    members = {v: {e.ordinal for e in events if e.kind in (Kind.SENT, Kind.SKIPPED) and variant_of(e.ordinal) == v} for v in "AB"}
-    assert counted.variants == {variant: truth(events, who) for variant, who in members.items() if who}
-    assert counted.skipped == Counter(f"reason {o % 2}" for o in {e.ordinal for e in events if e.kind is Kind.SKIPPED})
+    members = {
+        v: {
+            e.ordinal
+            for e in events
+            if e.kind in (Kind.SENT, Kind.SKIPPED) and variant_of(e.ordinal) == v
+        }
+        for v in "AB"
+    }
+    assert counted.variants == {
+        variant: truth(events, who) for variant, who in members.items() if who
+    }
+    assert counted.skipped == Counter(
+        f"reason {o % 2}" for o in {e.ordinal for e in events if e.kind is Kind.SKIPPED}
+    )
 
 
 @given(st.lists(HAPPENED, max_size=120))
@@ -119,7 +142,9 @@ def test_the_funnel_never_inverts(events: list[Happened]) -> None:
 
 
 @given(st.lists(HAPPENED, max_size=120), st.integers(1, 120))
-def test_a_stored_shard_goes_on_as_if_it_had_not_been_stored(events: list[Happened], cut: int) -> None:
+def test_a_stored_shard_goes_on_as_if_it_had_not_been_stored(
+    events: list[Happened], cut: int
+) -> None:
     straight, _ = folded(events, (1,))
     first, _ = folded(events[:cut], (1,))
     again = Shard.restore(first.store())
@@ -130,22 +155,36 @@ def test_a_stored_shard_goes_on_as_if_it_had_not_been_stored(events: list[Happen
 
 
 @given(st.lists(HAPPENED, max_size=120), st.lists(st.integers(1, 40), min_size=1, max_size=4))
-def test_outcomes_are_each_reported_kind_of_each_recipient_once(events: list[Happened], sizes: list[int]) -> None:
+def test_outcomes_are_each_reported_kind_of_each_recipient_once(
+    events: list[Happened], sizes: list[int]
+) -> None:
     _, outcomes = folded(events, sizes)
-    seen = [(group.kind, o) for made in outcomes for group in made.groups for o in unpack(group.ordinals)]
+    seen = [
+        (group.kind, o)
+        for made in outcomes
+        for group in made.groups
+        for o in unpack(group.ordinals)
+    ]
     assert sorted(seen) == sorted({(event.kind, event.ordinal) for event in events})
     reported = {(event.kind, event.ordinal, event.second) for event in events}
     for made in outcomes:
         for group in made.groups:
-            assert {(group.kind, o, s) for o, s in zip(unpack(group.ordinals), unpack(group.seconds), strict=True)} <= reported
+            assert {
+                (group.kind, o, s)
+                for o, s in zip(unpack(group.ordinals), unpack(group.seconds), strict=True)
+            } <= reported
 
 
 @given(st.lists(HAPPENED, max_size=120), st.lists(st.integers(1, 40), min_size=1, max_size=4))
-def test_hours_count_every_person_who_opened_or_clicked_once(events: list[Happened], sizes: list[int]) -> None:
+def test_hours_count_every_person_who_opened_or_clicked_once(
+    events: list[Happened], sizes: list[int]
+) -> None:
     counted = stats(folded(events, sizes)[0])
     assert sum(opened for opened, _ in counted.hours.values()) == counted.total.opened
     assert sum(clicked for _, clicked in counted.hours.values()) == counted.total.clicked
-    assert {int(hour) for hour in counted.hours} <= {(BASE + event.second) // 3600 for event in events}
+    assert {int(hour) for hour in counted.hours} <= {
+        (BASE + event.second) // 3600 for event in events
+    }
 
 
 def test_the_hour_of_an_open_is_that_of_the_first_report() -> None:
@@ -161,13 +200,23 @@ def test_an_outcome_carries_the_variant_that_was_sent() -> None:
     shard.fold(batch([Happened(Kind.SENT, ordinal, 0) for ordinal in range(6)]))
     outcome = shard.fold(batch([Happened(Kind.OPENED, ordinal, ordinal) for ordinal in range(6)]))
     assert outcome is not None
-    found = {group.variant_id: (list(unpack(group.ordinals)), list(unpack(group.seconds))) for group in outcome.groups}
+    found = {
+        group.variant_id: (list(unpack(group.ordinals)), list(unpack(group.seconds)))
+        for group in outcome.groups
+    }
     assert found == {"A": ([0, 3], [0, 3]), "B": ([1, 4], [1, 4]), None: ([2, 5], [2, 5])}
 
 
 def test_nothing_new_is_no_outcome_and_the_campaign_id_is_kept() -> None:
     shard = Shard("acme", 42, 3)
-    sent = Batch("acme", 42, 3, BASE, batch([Happened(Kind.SENT, 1, 0)]).groups, "0190a1b2-0000-7000-8000-000000000001")
+    sent = Batch(
+        "acme",
+        42,
+        3,
+        BASE,
+        batch([Happened(Kind.SENT, 1, 0)]).groups,
+        "0190a1b2-0000-7000-8000-000000000001",
+    )
     assert shard.fold(sent) == sent
     assert shard.fold(sent) is None
     opened = shard.fold(batch([Happened(Kind.OPENED, 1, 5)]))
@@ -201,12 +250,16 @@ def test_a_full_shard_of_everything_stays_below_135_kilobytes() -> None:
     for kind in Kind:
         ordinals = chance.sample(range(65_536), 32_768)
         for start in range(0, len(ordinals), 1000):
-            shard.fold(batch([Happened(kind, ordinal, 0) for ordinal in ordinals[start : start + 1000]]))
+            shard.fold(
+                batch([Happened(kind, ordinal, 0) for ordinal in ordinals[start : start + 1000]])
+            )
     assert len(shard.store()) < 135_000
 
 
 def test_rates_are_those_of_the_specification() -> None:
-    assert rates(Counts(sent=9800, delivered=9500, opened=3200, clicked=850, bounced=200)) == Rates(33.68, 8.95, 2.04)
+    assert rates(Counts(sent=9800, delivered=9500, opened=3200, clicked=850, bounced=200)) == Rates(
+        33.68, 8.95, 2.04
+    )
 
 
 def test_rates_are_zero_without_a_divisor_and_round_half_up() -> None:
@@ -224,7 +277,11 @@ def test_a_campaign_is_the_sum_of_its_shards(left: list[Happened], right: list[H
     for name in Counts.__struct_fields__:
         assert getattr(both.total, name) == getattr(ones.total, name) + getattr(others.total, name)
         for variant in ("A", "B"):
-            parts = [getattr(row.variants[variant], name) for row in (ones, others) if variant in row.variants]
+            parts = [
+                getattr(row.variants[variant], name)
+                for row in (ones, others)
+                if variant in row.variants
+            ]
             assert sum(parts) == getattr(both.variants.get(variant, Counts()), name)
     assert sum(o for o, _ in both.hours.values()) == both.total.opened
     assert sum(both.skipped.values()) == both.total.skipped

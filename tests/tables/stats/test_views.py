@@ -1,4 +1,6 @@
-"""What the views make of the records of their topics; how they read them is tested with a broker in tests/agents."""
+"""What the views make of the records of their topics; how they read them is tested with a broker in
+tests/agents.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,28 @@ from tables.stats.views import SendingView, StatsView
 from tables.throttle.state import CampaignSending, TenantSending, Waiting, encode_tenant
 
 SETTINGS = Settings.model_validate(
-    {"kafka": "127.0.0.1:1", "postgres": "postgresql://not-needed", "nats": "nats://not-needed", "message_keys": "00" * 32}
+    {
+        "kafka": "127.0.0.1:1",
+        "postgres": "postgresql://not-needed",
+        "nats": "nats://not-needed",
+        "message_keys": "00" * 32,
+    }
 )
 
 
 def put(view: StatsView, number: int, shard: int, version: int, opened: int) -> None:
     counts = Counts(sent=10, delivered=10, opened=opened)
-    value = encode_stats(ShardStats("acme", number, shard, version, counts, "2026-01-28T09:00:00.000Z", hours={"500000": (opened, 0)}))
+    value = encode_stats(
+        ShardStats(
+            "acme",
+            number,
+            shard,
+            version,
+            counts,
+            "2026-01-28T09:00:00.000Z",
+            hours={"500000": (opened, 0)},
+        )
+    )
     view.put(b"%d:%d" % (number, shard), value)
 
 
@@ -70,12 +87,18 @@ def test_a_value_that_cannot_be_read_is_a_value_error() -> None:
 
 
 def tenant(**campaigns: CampaignSending) -> bytes:
-    return encode_tenant(TenantSending(campaigns={int(number[1:]): campaign for number, campaign in campaigns.items()}))
+    return encode_tenant(
+        TenantSending(
+            campaigns={int(number[1:]): campaign for number, campaign in campaigns.items()}
+        )
+    )
 
 
 def test_the_sending_view_shows_open_campaigns_until_the_throttle_lets_them_go() -> None:
     view = SendingView(SETTINGS)
-    going = CampaignSending("id-1", is_open=True, total=100, granted=60, sent=40, skipped=5, waiting=Waiting("quota"))
+    going = CampaignSending(
+        "id-1", is_open=True, total=100, granted=60, sent=40, skipped=5, waiting=Waiting("quota")
+    )
     view.put(b'sending\0"acme"', tenant(n1=going, n2=CampaignSending("id-2", is_paused=True)))
     view.put(b'sending\0"globex"', tenant(n3=CampaignSending("id-3", is_open=True)))
     view.put(b'clock\0"now"', encode({"now": "2026-01-28T09:00:00Z"}))
@@ -83,6 +106,8 @@ def test_the_sending_view_shows_open_campaigns_until_the_throttle_lets_them_go()
     assert (found := view.campaign(1)) is not None and found == going and found.in_flight == 15
     assert view.campaign(2) is None  # only remembered: it has not opened
     view.put(b'sending\0"acme"', tenant(n4=CampaignSending("id-4", is_open=True)))
-    assert view.campaign(1) is None and view.campaign(4) is not None and view.campaign(3) is not None
+    assert (
+        view.campaign(1) is None and view.campaign(4) is not None and view.campaign(3) is not None
+    )
     view.put(b'sending\0"acme"', None)
     assert view.campaign(4) is None and view.campaign(3) is not None

@@ -27,7 +27,9 @@ def grants(draw: st.DrawFn) -> tuple[int, int, list[tuple[int, int]]]:
 
 
 @given(grants())
-def test_overlapping_grants_are_sent_once_and_completely(given_: tuple[int, int, list[tuple[int, int]]]) -> None:
+def test_overlapping_grants_are_sent_once_and_completely(
+    given_: tuple[int, int, list[tuple[int, int]]],
+) -> None:
     lanes, partition, made = given_
     progress, sent = Progress(), list[int]()
     for start, stop in made:
@@ -43,7 +45,9 @@ def test_overlapping_grants_are_sent_once_and_completely(given_: tuple[int, int,
 
 
 @given(grants())
-def test_ranges_are_ascending_and_never_touch(given_: tuple[int, int, list[tuple[int, int]]]) -> None:
+def test_ranges_are_ascending_and_never_touch(
+    given_: tuple[int, int, list[tuple[int, int]]],
+) -> None:
     lanes, _, made = given_
     progress = Progress()
     for start, stop in made:
@@ -53,7 +57,9 @@ def test_ranges_are_ascending_and_never_touch(given_: tuple[int, int, list[tuple
 
 
 @given(lanes_, st.integers(1, 40), st.integers(0, 8), st.randoms(use_true_random=False))
-def test_a_whole_lane_is_one_range_in_whatever_order_it_went(lanes: int, chunks: int, partition: int, random_: random.Random) -> None:
+def test_a_whole_lane_is_one_range_in_whatever_order_it_went(
+    lanes: int, chunks: int, partition: int, random_: random.Random
+) -> None:
     partition %= lanes
     mine = [chunk for chunk in range(chunks) if chunk % lanes == partition]
     random_.shuffle(mine)

@@ -1,4 +1,6 @@
-"""A campaign that is added to until it is cancelled: everybody added goes once, within the limits, and the campaign stays."""
+"""A campaign that is added to until it is cancelled: everybody added goes once, within the limits,
+and the campaign stays.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.contracts.envelope import encode
-from streams.records.sending import Cancelled, Limits, Paused, Resumed, Retire, RowsReady, Span, SpansAdded, Tick
+from streams.records.sending import (
+    Cancelled,
+    Limits,
+    Paused,
+    Resumed,
+    Retire,
+    RowsReady,
+    Span,
+    SpansAdded,
+    Tick,
+)
 from tests.agents.sending.throttle.throttle_world import World, settings_with
 
 HOUR = timedelta(hours=1)
 OPERATIONS = st.lists(
-    st.tuples(st.sampled_from(["trigger", "trigger", "repeat", "pass", "hear", "crash", "emit", "pause", "resume"]), st.integers(1, 1500)),
+    st.tuples(
+        st.sampled_from(
+            ["trigger", "trigger", "repeat", "pass", "hear", "crash", "emit", "pause", "resume"]
+        ),
+        st.integers(1, 1500),
+    ),
     min_size=5,
     max_size=60,
 )
@@ -58,7 +75,11 @@ class Triggered:
 
 
 @settings(max_examples=80, deadline=None)
-@given(operations=OPERATIONS, per_hour=st.none() | st.integers(100, 2000), in_flight=st.sampled_from([100, 4000]))
+@given(
+    operations=OPERATIONS,
+    per_hour=st.none() | st.integers(100, 2000),
+    in_flight=st.sampled_from([100, 4000]),
+)
 def test_everybody_who_is_triggered_is_granted_once_within_the_limit(
     operations: list[tuple[str, int]], per_hour: int | None, in_flight: int
 ) -> None:
@@ -117,5 +138,9 @@ def test_spans_under_other_conditions_are_kept_apart() -> None:
     spans = (Span(0, 5), Span(5, 9, "A"), Span(9, 12, "A"), Span(20, 22, "A"))
     world.write(SpansAdded("acme", 1, spans, 22))
     world.hear()
-    assert world.tenants["acme"].campaigns[1].spans == (Span(0, 5), Span(5, 12, "A"), Span(20, 22, "A"))
+    assert world.tenants["acme"].campaigns[1].spans == (
+        Span(0, 5),
+        Span(5, 12, "A"),
+        Span(20, 22, "A"),
+    )
     assert Counter(type(m) for m in world.milestones) == {}

@@ -1,4 +1,6 @@
-"""The winner of an A/B test reaches the throttle: early, late or twice, everybody held back goes once, with it, within the limits."""
+"""The winner of an A/B test reaches the throttle: early, late or twice, everybody held back goes
+once, with it, within the limits.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,16 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.records.sending import Cancelled, Finished, Limits, Opened, RowsReady, SampleSent, Span, SpansReleased
+from streams.records.sending import (
+    Cancelled,
+    Finished,
+    Limits,
+    Opened,
+    RowsReady,
+    SampleSent,
+    Span,
+    SpansReleased,
+)
 from tests.agents.sending.throttle.throttle_world import World, settings_with
 
 TOTAL, CUT = 3000, 600
@@ -26,7 +37,9 @@ def variants(world: World) -> dict[int, str | None]:
 
 
 @given(st.integers(0, 2), st.integers(1, 3), st.booleans())
-def test_whenever_the_release_comes_everybody_goes_once_and_the_rest_with_the_first_winner(at: int, most: int, crash: bool) -> None:
+def test_whenever_the_release_comes_everybody_goes_once_and_the_rest_with_the_first_winner(
+    at: int, most: int, crash: bool
+) -> None:
     world = World(settings_with())
     records = [*PLAN[:at], WON, OTHER, WON, *PLAN[at:]]
     world.write(*records)
@@ -36,7 +49,9 @@ def test_whenever_the_release_comes_everybody_goes_once_and_the_rest_with_the_fi
         world.hear(most)
     world.run()
     assert variants(world) == {ordinal: None if ordinal < CUT else "B" for ordinal in range(TOTAL)}
-    assert [type(milestone) for milestone in world.milestones] == [Finished]  # the sample never stood alone
+    assert [type(milestone) for milestone in world.milestones] == [
+        Finished
+    ]  # the sample never stood alone
     assert world.dead == []
 
 
@@ -69,7 +84,9 @@ def test_who_was_held_back_is_throttled_as_anybody_else() -> None:
     hour = timedelta(hours=1)
     world = World(settings_with(hour))
     spans = (Span(0, CUT), Span(CUT, TOTAL, is_held=True))
-    world.write(Opened("acme", "campaign-1", 1, "email", TOTAL, spans, Limits(per_hour=1000)), PLAN[1], WON)
+    world.write(
+        Opened("acme", "campaign-1", 1, "email", TOTAL, spans, Limits(per_hour=1000)), PLAN[1], WON
+    )
     world.hear()
     world.run()
     assert len(variants(world)) == TOTAL

@@ -1,4 +1,6 @@
-"""The laws of the throttle, each as a property of worlds in which everything happens at the worst moment."""
+"""The laws of the throttle, each as a property of worlds in which everything happens at the worst
+moment.
+"""
 
 from __future__ import annotations
 
@@ -37,17 +39,37 @@ HOUR = timedelta(hours=1)
 LIMIT = st.none() | st.integers(60, 900)
 LIMITS = st.builds(Limits, LIMIT, LIMIT)
 VERBS = ["pass", "hear", "hear", "crash", "emit", "pause", "resume", "rows", "rows"]
-OPERATIONS = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, 11)), min_size=20, max_size=60)
+OPERATIONS = st.lists(
+    st.tuples(st.sampled_from(VERBS), st.integers(0, 11)), min_size=20, max_size=60
+)
 
 
 class Campaigns:
     """Campaigns 0..n of tenants a, b, c, and operations on them that come in any order."""
 
-    def __init__(self, world: World, limits: list[Limits], totals: list[int], tenant_limits: dict[str, Limits]) -> None:
-        self.world, self.limits, self.totals, self.tenant_limits = world, limits, totals, tenant_limits
+    def __init__(
+        self,
+        world: World,
+        limits: list[Limits],
+        totals: list[int],
+        tenant_limits: dict[str, Limits],
+    ) -> None:
+        self.world, self.limits, self.totals, self.tenant_limits = (
+            world,
+            limits,
+            totals,
+            tenant_limits,
+        )
         for number, total in enumerate(totals):
             tenant = self.tenant(number)
-            world.open(number, total, tenant, ready=total // 3, limits=limits[number], tenant_limits=tenant_limits[tenant])
+            world.open(
+                number,
+                total,
+                tenant,
+                ready=total // 3,
+                limits=limits[number],
+                tenant_limits=tenant_limits[tenant],
+            )
 
     def tenant(self, number: int) -> str:
         return "abc"[number % 3]
@@ -61,7 +83,11 @@ class Campaigns:
             case "hear" | "crash":
                 world.hear(argument + 1, crash=operation == "crash")
             case "emit":
-                world.emit(world.outstanding[argument % 3 :: 3], skip=argument % 2 * 7, clock=skew if argument % 4 == 0 else timedelta(0))
+                world.emit(
+                    world.outstanding[argument % 3 :: 3],
+                    skip=argument % 2 * 7,
+                    clock=skew if argument % 4 == 0 else timedelta(0),
+                )
             case "pause":
                 world.write(Paused(self.tenant(number), f"campaign-{number}", number))
             case "resume":
@@ -110,20 +136,27 @@ def test_no_sliding_hour_or_day_exceeds_a_limit_and_every_ordinal_goes_once(
     for tenant, limit in tenant_limits.items():
         assert_within(limit, world, tenant)
     assert Counter(type(m) for m in world.milestones) == {Finished: len(totals)}
-    assert sum(m.sent + m.skipped for m in world.milestones if isinstance(m, Finished)) == sum(totals)
+    assert sum(m.sent + m.skipped for m in world.milestones if isinstance(m, Finished)) == sum(
+        totals
+    )
     assert sorted(r.number for r in world.retired) == list(range(len(totals)))
     assert world.tenants == {}
     assert world.dead == []
 
 
 def assert_within(limits: Limits, world: World, tenant: str, number: int | None = None) -> None:
-    for limit, length in ((limits.per_hour, world.settings.hour), (limits.per_day, world.settings.day)):
+    for limit, length in (
+        (limits.per_hour, world.settings.hour),
+        (limits.per_day, world.settings.day),
+    ):
         assert limit is None or world.most_in_any(length, tenant, number) <= limit
 
 
 @settings(max_examples=40, deadline=None)
 @given(shift=st.sampled_from([-600, 600]), lag=st.integers(0, 900), limit=st.integers(1, 3000))
-def test_a_limit_holds_when_the_clock_of_emission_is_ten_minutes_off(shift: int, lag: int, limit: int) -> None:
+def test_a_limit_holds_when_the_clock_of_emission_is_ten_minutes_off(
+    shift: int, lag: int, limit: int
+) -> None:
     world = World(settings_with())
     world.open(1, 4 * limit, limits=Limits(per_hour=limit))
     while not world.milestones:
@@ -135,10 +168,16 @@ def test_a_limit_holds_when_the_clock_of_emission_is_ten_minutes_off(shift: int,
     assert world.most_in_any(HOUR, "acme") <= limit
 
 
-# Up to four chunks the setting alone is the cap; beyond, what emission does in a second counts, too.
-@given(in_flight=st.integers(100, 4 * CHUNK), totals=st.lists(st.integers(1, 5000), min_size=1, max_size=5))
+# Up to four chunks the setting alone is the cap; beyond, what emission does in a second counts,
+# too.
+@given(
+    in_flight=st.integers(100, 4 * CHUNK),
+    totals=st.lists(st.integers(1, 5000), min_size=1, max_size=5),
+)
 @settings(max_examples=60, deadline=None)
-def test_what_may_go_is_granted_unless_the_cap_is_reached(in_flight: int, totals: list[int]) -> None:
+def test_what_may_go_is_granted_unless_the_cap_is_reached(
+    in_flight: int, totals: list[int]
+) -> None:
     world = World(settings_with(in_flight=in_flight))
     for number, total in enumerate(totals):
         world.open(number, total)
@@ -160,7 +199,9 @@ def test_a_limited_campaign_sends_at_98_to_100_percent_of_its_limit(limit: int, 
     world.hear()
     world.run()
     elapsed = world.sent[-1].at - world.sent[0].at
-    rate = limit * hours / (elapsed / HOUR)  # the first hour's worth goes at once: it is what `hours` more are measured against
+    rate = (
+        limit * hours / (elapsed / HOUR)
+    )  # the first hour's worth goes at once: it is what `hours` more are measured against
     assert 0.98 * limit <= rate <= limit
     assert len(world.granted) <= (hours + 1) * (limit // CHUNK + 2)  # in pieces of a sensible size
 
@@ -170,12 +211,21 @@ def test_an_unlimited_campaign_goes_in_whole_chunks() -> None:
     world.open(1, 10_500)
     world.hear()
     world.run()
-    assert [(g.start, g.stop) for g in world.granted] == [(n, min(n + CHUNK, 10_500)) for n in range(0, 10_500, CHUNK)]
+    assert [(g.start, g.stop) for g in world.granted] == [
+        (n, min(n + CHUNK, 10_500)) for n in range(0, 10_500, CHUNK)
+    ]
 
 
-@given(limits=LIMITS, tenant_limits=LIMITS, in_flight=st.sampled_from([1000, 30_000]), burst=st.integers(1, 20))
+@given(
+    limits=LIMITS,
+    tenant_limits=LIMITS,
+    in_flight=st.sampled_from([1000, 30_000]),
+    burst=st.integers(1, 20),
+)
 @settings(max_examples=60, deadline=None)
-def test_campaigns_of_a_tenant_get_equal_shares(limits: Limits, tenant_limits: Limits, in_flight: int, burst: int) -> None:
+def test_campaigns_of_a_tenant_get_equal_shares(
+    limits: Limits, tenant_limits: Limits, in_flight: int, burst: int
+) -> None:
     world = World(settings_with(in_flight=in_flight))
     for number in (1, 2, 3):
         world.open(number, 20_000, limits=limits, tenant_limits=tenant_limits)
@@ -218,14 +268,22 @@ def test_a_tenant_with_one_campaign_gets_as_much_as_one_with_many(burst: int, ot
 
 
 def granted_by(world: World, field: str, values: tuple[Any, ...]) -> list[int]:
-    return [sum(g.stop - g.start for g in world.granted if getattr(g, field) == value) for value in values]
+    return [
+        sum(g.stop - g.start for g in world.granted if getattr(g, field) == value)
+        for value in values
+    ]
 
 
 @given(OPERATIONS)
 @settings(max_examples=60, deadline=None)
 def test_a_paused_campaign_is_granted_nothing(operations: list[tuple[str, int]]) -> None:
     world = World(settings_with(in_flight=2500))
-    campaigns = Campaigns(world, [Limits(per_hour=800), Limits()], [5000, 9000], {"a": Limits(), "b": Limits(), "c": Limits()})
+    campaigns = Campaigns(
+        world,
+        [Limits(per_hour=800), Limits()],
+        [5000, 9000],
+        {"a": Limits(), "b": Limits(), "c": Limits()},
+    )
     for operation, argument in operations:
         before, heard = len(world.granted), world.heard
         campaigns.act(operation, argument, timedelta(0))
@@ -238,7 +296,11 @@ def test_a_paused_campaign_is_granted_nothing(operations: list[tuple[str, int]])
 
 
 def is_paused(world: World, number: int, heard: int) -> bool:
-    verbs = [record for _, record in world.log[:heard] if isinstance(record, Paused | Resumed) and record.number == number]
+    verbs = [
+        record
+        for _, record in world.log[:heard]
+        if isinstance(record, Paused | Resumed) and record.number == number
+    ]
     return bool(verbs) and isinstance(verbs[-1], Paused)
 
 
@@ -339,7 +401,11 @@ def test_held_spans_go_only_after_release_and_with_the_winner() -> None:
 def test_a_span_is_not_granted_before_its_time() -> None:
     world = World(settings_with())
     noon, evening = START + timedelta(hours=3), START + timedelta(hours=9)
-    world.open(1, 300, spans=(Span(0, 100, not_before=evening), Span(100, 200, not_before=noon), Span(200, 300)))
+    world.open(
+        1,
+        300,
+        spans=(Span(0, 100, not_before=evening), Span(100, 200, not_before=noon), Span(200, 300)),
+    )
     world.hear()
     world.emit()
     world.hear()
@@ -353,7 +419,11 @@ def test_a_campaign_waits_for_its_rows() -> None:
     world.open(1, 2500, ready=0)
     assert world.hear() == []
     assert_waits(world, "audience")
-    for stop, expected in ((1500, [(0, 1000), (1000, 1500)]), (700, []), (2500, [(1500, 2000), (2000, 2500)])):
+    for stop, expected in (
+        (1500, [(0, 1000), (1000, 1500)]),
+        (700, []),
+        (2500, [(1500, 2000), (2000, 2500)]),
+    ):
         world.write(RowsReady("acme", 1, stop))
         assert [(g.start, g.stop) for g in world.hear()] == expected
 
@@ -388,7 +458,9 @@ def test_a_new_limit_acts_at_once_also_below_what_was_sent(number: int | None) -
 
 def test_new_limits_may_overtake_the_plan() -> None:
     world = World(settings_with())
-    world.write(LimitsChanged("acme", Limits(per_hour=50), 1), LimitsChanged("acme", Limits(per_hour=30)))
+    world.write(
+        LimitsChanged("acme", Limits(per_hour=50), 1), LimitsChanged("acme", Limits(per_hour=30))
+    )
     world.hear()
     world.open(1, 100)
     world.hear()
@@ -397,7 +469,10 @@ def test_new_limits_may_overtake_the_plan() -> None:
     assert len(world.ordinals()[1]) == 30
     world.write(LimitsChanged("acme", Limits()))
     world.hear()
-    assert {number: len(ordinals) for number, ordinals in world.ordinals().items()} == {1: 50, 2: 10}
+    assert {number: len(ordinals) for number, ordinals in world.ordinals().items()} == {
+        1: 50,
+        2: 10,
+    }
 
 
 def test_limits_without_a_campaign_are_forgotten() -> None:
@@ -427,7 +502,10 @@ def test_what_nobody_can_use_becomes_a_dead_letter() -> None:
     world = World(settings_with())
     plan = encode(Opened("acme", "a", 1, "email", 9, (Span(0, 9, not_before=START),)))
     poison: list[Any] = [b"", b"{", b'{"type":"opened"}', b'{"type":"unknown"}', b"\xff\0"]
-    poison += [b'{"type":"tick","x":' + b"[" * 100_000, plan.replace(b"Z", b"")]  # the last has a local time
+    poison += [
+        b'{"type":"tick","x":' + b"[" * 100_000,
+        plan.replace(b"Z", b""),
+    ]  # the last has a local time
     world.write(*poison)
     world.open(1, 10)
     assert len(world.hear()) == 1
@@ -459,7 +537,9 @@ def test_windows_of_the_quota_expire() -> None:
     assert rows[b"quarters"] <= 2 * 2 * 194
 
 
-def test_a_rate_limited_campaign_says_so_at_most_once_in_ten_seconds(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_rate_limited_campaign_says_so_at_most_once_in_ten_seconds(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level("INFO", "agents.sending.throttle")
     world = World(settings_with())
     world.open(77, 3000, limits=Limits(per_hour=1000))
@@ -468,8 +548,16 @@ def test_a_rate_limited_campaign_says_so_at_most_once_in_ten_seconds(caplog: pyt
     world.hear()
     world.write(Tick(), RowsReady("acme", 77, 1))
     world.hear()
-    (line,) = (record for record in caplog.records if record.message == "[THROTTLE] campaign rate limited")
-    fields = {"tenantId": "acme", "campaignId": "campaign-77", "currentRate": 0, "maxRate": 1000, "delayMs": 61 * 60_000}
+    (line,) = (
+        record for record in caplog.records if record.message == "[THROTTLE] campaign rate limited"
+    )
+    fields = {
+        "tenantId": "acme",
+        "campaignId": "campaign-77",
+        "currentRate": 0,
+        "maxRate": 1000,
+        "delayMs": 61 * 60_000,
+    }
     assert {name: getattr(line, name) for name in fields} == fields
 
 
@@ -480,13 +568,20 @@ def assert_waits(world: World, reason: str, until: Any = None) -> None:
 
 
 @given(
-    batches=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5000), st.integers(0, 500)), max_size=30), most=st.integers(100, 50_000)
+    batches=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 5000), st.integers(0, 500)), max_size=30
+    ),
+    most=st.integers(100, 50_000),
 )
-def test_no_more_is_in_flight_than_emission_does_in_a_second(batches: list[tuple[int, int, int]], most: int) -> None:
+def test_no_more_is_in_flight_than_emission_does_in_a_second(
+    batches: list[tuple[int, int, int]], most: int
+) -> None:
     clock, done, at = Clock(), Counter[int](), 0
     for pause, sent, skipped in batches:
         at += pause
         done[at] += sent + skipped
         heard = BatchSent("acme", 1, sent, skipped)
-        clock = clock.heard(heard, datetime(2026, 11, 24, tzinfo=UTC) + timedelta(seconds=at), timedelta(hours=1))
+        clock = clock.heard(
+            heard, datetime(2026, 11, 24, tzinfo=UTC) + timedelta(seconds=at), timedelta(hours=1)
+        )
     assert clock.cap(most) == min(most, max(4 * CHUNK, done[at], done[at - 1]))

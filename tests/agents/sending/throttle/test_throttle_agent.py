@@ -1,4 +1,6 @@
-"""The throttle on a real broker: killed at every point of a transaction, with feedback that comes late."""
+"""The throttle on a real broker: killed at every point of a transaction, with feedback that comes
+late.
+"""
 
 from __future__ import annotations
 
@@ -65,12 +67,18 @@ async def short(kafka: str) -> AsyncIterator[Settings]:
 
 
 async def records(settings: Settings, topic: Name, partitions: int = PARTITIONS) -> list[list[Raw]]:
-    return await asyncio.to_thread(read_all, settings.kafka, Topics(settings).name(topic), partitions)
+    return await asyncio.to_thread(
+        read_all, settings.kafka, Topics(settings).name(topic), partitions
+    )
 
 
 async def milestones(settings: Settings, least: int = 0) -> list[Finished]:
     """The campaigns that have finished; fails if they are fewer than `least`."""
-    found = (decode_milestone(record.value or b"") for part in await records(settings, Name.MILESTONES) for record in part)
+    found = (
+        decode_milestone(record.value or b"")
+        for part in await records(settings, Name.MILESTONES)
+        for record in part
+    )
     finished = [milestone for milestone in found if isinstance(milestone, Finished)]
     assert len(finished) >= least
     return finished
@@ -96,11 +104,22 @@ async def campaigns(settings: Settings) -> dict[int, CampaignSending]:
     """The rows of the state topic as a reader finds them, by number."""
     rows: dict[bytes, bytes | None] = {}
     for part in await records(settings, Name.CONTROL_STATE):
-        rows |= {record.key: record.value for record in part if record.key is not None and record.key.startswith(b"sending\0")}
-    return {number: campaign for row in rows.values() if row for number, campaign in decode_tenant(row).campaigns.items()}
+        rows |= {
+            record.key: record.value
+            for record in part
+            if record.key is not None and record.key.startswith(b"sending\0")
+        }
+    return {
+        number: campaign
+        for row in rows.values()
+        if row
+        for number, campaign in decode_tenant(row).campaigns.items()
+    }
 
 
-async def test_grants_have_no_gap_and_no_overlap_and_limits_hold_whenever_the_worker_is_killed(short: Settings, tmp_path: Path) -> None:
+async def test_grants_have_no_gap_and_no_overlap_and_limits_hold_whenever_the_worker_is_killed(
+    short: Settings, tmp_path: Path
+) -> None:
     seed = random.randrange(1 << 32)
     logging.getLogger(__name__).warning("seed %d", seed)
     limited, daily = Limits(per_hour=700), Limits(per_day=1500)
@@ -114,7 +133,10 @@ async def test_grants_have_no_gap_and_no_overlap_and_limits_hold_whenever_the_wo
     points = ["body:3", "begun:3", "before-commit:4", "after-commit:3"]
     random.Random(seed).shuffle(points)
     crashes = [f"throttle:{point}" for point in points]
-    async with control(short, tmp_path / "control.log", crashes) as role, Emission(short, lag=1.5, seed=seed).running() as emission:
+    async with (
+        control(short, tmp_path / "control.log", crashes) as role,
+        Emission(short, lag=1.5, seed=seed).running() as emission,
+    ):
         for plan in plans:
             await emission.write(plan, RowsReady(plan.tenant_id, plan.number, plan.total))
         await eventually(lambda: not role.todo, within=100)
@@ -125,22 +147,30 @@ async def test_grants_have_no_gap_and_no_overlap_and_limits_hold_whenever_the_wo
         ranges = sorted((grant.start, grant.stop) for grant in grants[plan.number])
         assert [start for start, _ in ranges] == [0, *(stop for _, stop in ranges[:-1])]
         assert ranges[-1][1] == plan.total
-    assert sorted((m.number, m.sent) for m in finished) == [(plan.number, plan.total) for plan in plans]
-    assert sorted(r.number for r in retired) == sorted(plan.number for plan in plans for _ in range(PARTITIONS))
+    assert sorted((m.number, m.sent) for m in finished) == [
+        (plan.number, plan.total) for plan in plans
+    ]
+    assert sorted(r.number for r in retired) == sorted(
+        plan.number for plan in plans for _ in range(PARTITIONS)
+    )
     assert emission.most_in_any(short.hour, "acme", 1) <= 700
     assert emission.most_in_any(short.hour, "globex") <= 500
     assert emission.most_in_any(short.day, "initech", 5) <= 1500
     assert await campaigns(short) == {}
 
 
-async def test_pause_resume_and_cancel_act_on_a_running_campaign(short: Settings, tmp_path: Path) -> None:
+async def test_pause_resume_and_cancel_act_on_a_running_campaign(
+    short: Settings, tmp_path: Path
+) -> None:
     settings = short.model_copy(update={"in_flight": 1000})
     emission, view = Emission(settings, lag=0.1, seed=1), SendingView(settings)
     async with control(settings, tmp_path / "control.log", []), emission.running(), view:
         for number, name in ((1, "a"), (2, "b")):
             plan = Opened("acme", name, number, "email", 1_000_000, (Span(0, 1_000_000),))
             await emission.write(plan, RowsReady("acme", number, 1_000_000))
-        await eventually(lambda: min(messages(emission, 1), messages(emission, 2)) > 5000, within=60)
+        await eventually(
+            lambda: min(messages(emission, 1), messages(emission, 2)) > 5000, within=60
+        )
         await emission.write(Paused("acme", "a", 1))
         paused = await eventually(lambda: paused_and_drained(view, 1), within=30)
         assert paused.waiting == Waiting("paused")
@@ -172,14 +202,23 @@ def paused_and_drained(view: SendingView, number: int) -> CampaignSending:
     return campaign
 
 
-async def test_what_nobody_can_use_is_put_aside_and_the_stream_goes_on(short: Settings, tmp_path: Path) -> None:
-    async with control(short, tmp_path / "control.log", []), Emission(short, lag=0, seed=1).running() as emission:
+async def test_what_nobody_can_use_is_put_aside_and_the_stream_goes_on(
+    short: Settings, tmp_path: Path
+) -> None:
+    async with (
+        control(short, tmp_path / "control.log", []),
+        Emission(short, lag=0, seed=1).running() as emission,
+    ):
         topic, partition = Topics(short).name(Name.SENDING), Topics(short).partition("acme")
         for poison in (b"{", None, b'{"type":"opened"}'):
             await emission.producer.send_and_wait(topic, poison, key=b"acme", partition=partition)
         foreign = RowsReady("acme", 1, 5)
-        await emission.producer.send_and_wait(topic, encode(foreign), partition=(partition + 1) % PARTITIONS)
-        await emission.write(Opened("acme", "a", 1, "email", 5, (Span(0, 5),)), RowsReady("acme", 1, 5))
+        await emission.producer.send_and_wait(
+            topic, encode(foreign), partition=(partition + 1) % PARTITIONS
+        )
+        await emission.write(
+            Opened("acme", "a", 1, "email", 5, (Span(0, 5),)), RowsReady("acme", 1, 5)
+        )
         await eventually(lambda: milestones(short, 1), within=60)
         dead = (await records(short, Name.DEAD_LETTERS, 1))[0]
         codes = sorted(msgspec.json.decode(record.value or b"")["code"] for record in dead)

@@ -1,6 +1,8 @@
-"""A world around the real throttle, without a broker: its log, its state topic, emission with any delay, and time.
+"""A world around the real throttle, without a broker: its log, its state topic, emission with any
+delay, and time.
 
-Everything that was emitted, and when, is written down here, so that laws are checked against that and never against the throttle's state.
+Everything that was emitted, and when, is written down here, so that laws are checked against that
+and never against the throttle's state.
 """
 
 from __future__ import annotations
@@ -53,9 +55,20 @@ class Sent(NamedTuple):
 
 
 @lru_cache
-def settings_with(hour: timedelta = timedelta(hours=1), day: timedelta = timedelta(days=1), in_flight: int = 30_000) -> Settings:
+def settings_with(
+    hour: timedelta = timedelta(hours=1),
+    day: timedelta = timedelta(days=1),
+    in_flight: int = 30_000,
+) -> Settings:
     return Settings(
-        kafka="127.0.0.1:1", postgres="", nats="", partitions=1, hour=hour, day=day, in_flight=in_flight, message_keys=("00" * 16,)
+        kafka="127.0.0.1:1",
+        postgres="",
+        nats="",
+        partitions=1,
+        hour=hour,
+        day=day,
+        in_flight=in_flight,
+        message_keys=("00" * 16,),
     )
 
 
@@ -67,7 +80,9 @@ def agent(settings: Settings) -> tuple[App, Body]:
 
 
 class World:
-    """One partition. `log` is what was written to the throttle; `heard` says how much of it has been processed."""
+    """One partition. `log` is what was written to the throttle; `heard` says how much of it has
+    been processed.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.now, self.settings = START, settings
@@ -94,19 +109,37 @@ class World:
         """Something reaches the log now."""
         self.log += ((self.now, record) for record in records)
 
-    def open(self, number: int, total: int, tenant: str = "acme", *, ready: int | None = None, **plan: Any) -> None:
-        """A campaign with one span, unless the plan says otherwise; its rows are all there, unless `ready` says otherwise."""
+    def open(
+        self,
+        number: int,
+        total: int,
+        tenant: str = "acme",
+        *,
+        ready: int | None = None,
+        **plan: Any,
+    ) -> None:
+        """A campaign with one span, unless the plan says otherwise; its rows are all there, unless
+        `ready` says otherwise.
+        """
         plan = {"spans": (Span(0, total),), "limits": Limits(), "tenant_limits": Limits(), **plan}
         rows = RowsReady(tenant, number, total if ready is None else ready)
         self.write(Opened(tenant, f"campaign-{number}", number, "email", total, **plan), rows)
 
     def hear(self, most: int = 1_000_000, *, crash: bool = False) -> list[Grant]:
-        """One transaction with up to `most` records; a crash loses it before its commit. Answers the grants."""
-        events = [self._event(offset) for offset in range(self.heard, min(len(self.log), self.heard + most))]
+        """One transaction with up to `most` records; a crash loses it before its commit. Answers
+        the grants.
+        """
+        events = [
+            self._event(offset)
+            for offset in range(self.heard, min(len(self.log), self.heard + most))
+        ]
         if not events:
             return []
         tx = Transaction("throttle", "campaigns.sending.v1", 0, events, "dead")
-        with self.state.current(), suppress(StopIteration):  # it never awaits anything, so it needs no event loop
+        with (
+            self.state.current(),
+            suppress(StopIteration),
+        ):  # it never awaits anything, so it needs no event loop
             self.body(tx).__await__().__next__()
         if crash:
             self.restart()
@@ -117,7 +150,10 @@ class World:
         at, record = self.log[offset]
         value = record if isinstance(record, bytes) else encode(record)
         return SimpleNamespace(
-            key=b"", value=value, headers=(), message=SimpleNamespace(offset=offset, timestamp=at.timestamp(), headers=())
+            key=b"",
+            value=value,
+            headers=(),
+            message=SimpleNamespace(offset=offset, timestamp=at.timestamp(), headers=()),
         )
 
     def _commit(self, tx: Transaction, events: int) -> list[Grant]:
@@ -135,7 +171,9 @@ class World:
                     self.milestones.append(decode_milestone(value))
                 elif topic == Name.GRANTS:
                     grant = decode_grant(value)
-                    self.retired.append(grant) if isinstance(grant, Retire) else grants.append(grant)
+                    self.retired.append(grant) if isinstance(grant, Retire) else grants.append(
+                        grant
+                    )
                 else:
                     self.dead.append(value)
         tx.committed()
@@ -143,14 +181,38 @@ class World:
         self.outstanding += grants
         return grants
 
-    def emit(self, grants: Iterable[Grant] | None = None, *, skip: int = 0, clock: timedelta = timedelta(0)) -> None:
-        """Emission gets round to these grants, or all; its feedback is in the log at once, by a worker whose clock may differ."""
+    def emit(
+        self,
+        grants: Iterable[Grant] | None = None,
+        *,
+        skip: int = 0,
+        clock: timedelta = timedelta(0),
+    ) -> None:
+        """Emission gets round to these grants, or all; its feedback is in the log at once, by a
+        worker whose clock may differ.
+        """
         at = self.now + clock
         for grant in list(self.outstanding if grants is None else grants):
             self.outstanding.remove(grant)
             skipped = min(skip, grant.stop - grant.start)
-            self.sent.append(Sent(at, grant.tenant_id, grant.number, grant.start + skipped, grant.stop, grant.variant_id))
-            self.log.append((at, BatchSent(grant.tenant_id, grant.number, grant.stop - grant.start - skipped, skipped)))
+            self.sent.append(
+                Sent(
+                    at,
+                    grant.tenant_id,
+                    grant.number,
+                    grant.start + skipped,
+                    grant.stop,
+                    grant.variant_id,
+                )
+            )
+            self.log.append(
+                (
+                    at,
+                    BatchSent(
+                        grant.tenant_id, grant.number, grant.stop - grant.start - skipped, skipped
+                    ),
+                )
+            )
 
     def pass_time(self, time: timedelta) -> None:
         self.now += time
@@ -159,7 +221,11 @@ class World:
     def tenants(self) -> dict[str, TenantSending]:
         """The rows as somebody reads them from the state topic."""
         prefix = b'sending\0"'
-        return {key[len(prefix) : -1].decode(): decode_tenant(row) for key, row in self.stored.items() if key.startswith(prefix)}
+        return {
+            key[len(prefix) : -1].decode(): decode_tenant(row)
+            for key, row in self.stored.items()
+            if key.startswith(prefix)
+        }
 
     def run(self, until: timedelta = timedelta(days=400)) -> None:
         """Everything works and time passes, until nothing is left to do."""
@@ -167,7 +233,10 @@ class World:
         while self.now < end:
             self.emit()
             if self.heard == len(self.log):
-                wake = min((tenant.wake for tenant in self.tenants.values() if tenant.wake is not None), default=None)
+                wake = min(
+                    (tenant.wake for tenant in self.tenants.values() if tenant.wake is not None),
+                    default=None,
+                )
                 if wake is None:
                     return
                 self.now = max(self.now, wake)
@@ -175,8 +244,14 @@ class World:
             self.hear()
 
     def most_in_any(self, length: timedelta, tenant: str, number: int | None = None) -> int:
-        """The most messages in any sliding period, both ends included, by the timestamps of what was emitted."""
-        sent = sorted((s.at, s.stop - s.start) for s in self.sent if s.tenant == tenant and number in (None, s.number))
+        """The most messages in any sliding period, both ends included, by the timestamps of what
+        was emitted.
+        """
+        sent = sorted(
+            (s.at, s.stop - s.start)
+            for s in self.sent
+            if s.tenant == tenant and number in (None, s.number)
+        )
         most = total = first = 0
         for at, messages in sent:
             total += messages

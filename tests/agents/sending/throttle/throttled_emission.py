@@ -1,4 +1,6 @@
-"""A stand-in for the emit workers that can be as late as one likes, and a throttle worker beside it that can be killed."""
+"""A stand-in for the emit workers that can be as late as one likes, and a throttle worker beside it
+that can be killed.
+"""
 
 from __future__ import annotations
 
@@ -30,22 +32,39 @@ class Emitted(NamedTuple):
 
 
 class Emission:
-    """A stand-in for the emit workers, which keeps every grant for up to `lag` seconds, and never loses one."""
+    """A stand-in for the emit workers, which keeps every grant for up to `lag` seconds, and never
+    loses one.
+    """
 
     def __init__(self, settings: Settings, lag: float, seed: int) -> None:
-        self._settings, self._topics, self._lag, self._random = settings, Topics(settings), lag, random.Random(seed)
+        self._settings, self._topics, self._lag, self._random = (
+            settings,
+            Topics(settings),
+            lag,
+            random.Random(seed),
+        )
         self.emitted: list[Emitted] = []
         self._works: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Emission]:
-        self.producer = AIOKafkaProducer(bootstrap_servers=self._settings.kafka, enable_idempotence=True)
+        self.producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka, enable_idempotence=True
+        )
         grants = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka, auto_offset_reset="earliest", isolation_level="read_committed", enable_auto_commit=False
+            bootstrap_servers=self._settings.kafka,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            enable_auto_commit=False,
         )
         await self.producer.start()
         await grants.start()
-        grants.assign([TopicPartition(self._topics.name(Name.GRANTS), p) for p in range(self._settings.partitions)])
+        grants.assign(
+            [
+                TopicPartition(self._topics.name(Name.GRANTS), p)
+                for p in range(self._settings.partitions)
+            ]
+        )
         reading = asyncio.create_task(self._read(grants))
         try:
             yield self
@@ -59,7 +78,9 @@ class Emission:
         for record in records:
             partition = self._topics.partition(getattr(record, "tenant_id", ""))
             topic = self._topics.name(Name.SENDING)
-            await self.producer.send_and_wait(topic, encode(record), partition=partition, timestamp_ms=at)
+            await self.producer.send_and_wait(
+                topic, encode(record), partition=partition, timestamp_ms=at
+            )
 
     async def _read(self, grants: AIOKafkaConsumer) -> None:
         async for record in grants:
@@ -77,7 +98,11 @@ class Emission:
 
     def most_in_any(self, length: timedelta, tenant: str, number: int | None = None) -> int:
         """The most messages in any sliding period."""
-        sent = sorted((e.at, e.messages) for e in self.emitted if e.tenant == tenant and number in (None, e.number))
+        sent = sorted(
+            (e.at, e.messages)
+            for e in self.emitted
+            if e.tenant == tenant and number in (None, e.number)
+        )
         most = total = first = 0
         for at, messages in sent:
             total += messages
@@ -96,7 +121,9 @@ async def control(settings: Settings, log: Path, crashes: list[str]) -> AsyncIte
     environment |= {name: f"PT{length.total_seconds():g}S" for name, length in seconds.items()}
     environment["CAMPAIGNS_IN_FLIGHT"] = str(settings.in_flight)
     role = Role("control", crashes)
-    slot = Slot(role, Worker("control", log, environment, module="tests.agents.processes.throttle_process"))
+    slot = Slot(
+        role, Worker("control", log, environment, module="tests.agents.processes.throttle_process")
+    )
     supervising = asyncio.create_task(slot.supervise())
     try:
         yield role
