@@ -60,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
             await app.state.sources.close()
             if app.state.tokens:
                 await app.state.tokens.close()
-        pool.terminate()
+        await pool.close()
 
     app = FastAPI(
         title="Campaigns",

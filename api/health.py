@@ -6,14 +6,13 @@ import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
-import asyncpg
 from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from api.http.security_headers import HEADERS
 from streams.errors import DependencyDownError
 from tables.database import job_runs
-from tables.database.connection import once
+from tables.database.connection import Database, once
 
 router = APIRouter(tags=["health"])
 
@@ -56,7 +55,7 @@ async def ready(
     )
 
 
-async def _jobs(pool: asyncpg.Pool) -> dict[str, dict[str, Any] | None] | None:
+async def _jobs(pool: Database) -> dict[str, dict[str, Any] | None] | None:
     try:
         async with asyncio.timeout(2):
             _, runs = await once(pool, job_runs.last_runs)
@@ -65,9 +64,9 @@ async def _jobs(pool: asyncpg.Pool) -> dict[str, dict[str, Any] | None] | None:
     return job_runs.presented(runs)
 
 
-async def _answers(pool: asyncpg.Pool) -> bool:
+async def _answers(pool: Database) -> bool:
     try:
         async with asyncio.timeout(2):
-            return bool(await pool.fetchval("SELECT true"))
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return bool(await pool.once(lambda session: session.fetchval("SELECT true")))
+    except (TimeoutError, DependencyDownError):
         return False

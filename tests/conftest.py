@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-import asyncpg
 import hypothesis
 import pytest
 from pydantic import SecretStr
@@ -27,6 +26,7 @@ from connectors.local.engines.nats import Nats
 from connectors.local.engines.postgres import Postgres
 from connectors.setup import topics
 from streams.settings import Settings
+from tests.postgres import connect as connect_client
 
 T = TypeVar("T")
 _TEMPLATE = "campaigns_template"
@@ -110,7 +110,7 @@ def nats(nats_engine: RunningEngine) -> str:
 
 
 async def _execute(dsn: str, *statements: str) -> None:
-    connection = await asyncpg.connect(dsn)
+    connection = await connect_client(dsn)
     try:
         for statement in statements:
             await connection.execute(statement)

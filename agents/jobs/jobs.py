@@ -28,7 +28,8 @@ from streams import metrics
 from streams.errors import DependencyDownError
 from streams.settings import Settings
 from tables.database import job_runs
-from tables.database.connection import Connection, Database, translated
+from tables.database.connection import Connection, Database
+from tables.database.failures import translated
 from tables.stats.views import StatsView
 
 JOBS: Mapping[str, Job] = {

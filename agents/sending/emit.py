@@ -27,7 +27,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import assert_never
 
-import asyncpg
 import msgspec
 
 from connectors.messages.composing import Composed, aligned, compose
@@ -44,7 +43,7 @@ from streams.records.sending import BatchSent, Grant, Retire, decode_grant
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
 from tables.audience.chunks import read_chunk
-from tables.database.connection import Connection, Database
+from tables.database.connection import Connection, Database, Row
 from tables.throttle.progress import (
     Progress,
     decode_progress,
@@ -194,9 +193,7 @@ class Emitter:
         row = self._progress.get(progress_key(number))
         return Progress() if row is None else decode_progress(row)
 
-    async def _compose(
-        self, work: Work, chunks: list[list[asyncpg.Record]], now: datetime
-    ) -> Composed:
+    async def _compose(self, work: Work, chunks: list[list[Row]], now: datetime) -> Composed:
         composed = Composed()
         for piece, found in zip(work.pieces, chunks, strict=True):
             rows = aligned(found, piece.start, piece.stop)
@@ -290,7 +287,7 @@ def _is_usable(grant: Grant, partition: int, lanes: int) -> bool:
     )
 
 
-async def _read(connection: Connection, works: list[Work]) -> list[list[list[asyncpg.Record]]]:
+async def _read(connection: Connection, works: list[Work]) -> list[list[list[Row]]]:
     """The recipients of every piece of every campaign, as they are now."""
     return [
         [await _read_piece(connection, work.content, piece) for piece in work.pieces]
@@ -298,9 +295,7 @@ async def _read(connection: Connection, works: list[Work]) -> list[list[list[asy
     ]
 
 
-async def _read_piece(
-    connection: Connection, content: Content, piece: Piece
-) -> list[asyncpg.Record]:
+async def _read_piece(connection: Connection, content: Content, piece: Piece) -> list[Row]:
     return await read_chunk(
         connection,
         content.tenant_id,

@@ -31,8 +31,8 @@ from datetime import UTC, datetime, timedelta
 from typing import assert_never
 from uuid import UUID
 
-import asyncpg
 import msgspec
+import psycopg
 
 from connectors.sources.service import SourceDownError
 from connectors.sources.sources import Sources
@@ -141,7 +141,7 @@ class Expander:
                 again, transaction.partition, wanted.campaign_id.encode(), encode(wanted)
             )
             return
-        except asyncpg.PostgresError as error:  # as in `_staged`
+        except psycopg.Error as error:  # as in `_staged`
             await self._fail(wanted, error)
             return
         if (found := await self._staged(wanted)) is None:
@@ -172,7 +172,7 @@ class Expander:
                 )
                 crash_point("announced", "expand")
         # not an outage: trying again would meet it for ever, and hold up everybody else
-        except asyncpg.PostgresError as error:
+        except psycopg.Error as error:
             await self._fail(wanted, error)
             return None
         if isinstance(outcome, Change):
@@ -186,9 +186,7 @@ class Expander:
             is_written = await self._database.until_up(
                 lambda connection: audience.write_page(connection, page, stop)
             )
-        except (
-            asyncpg.PostgresError
-        ) as error:  # as in `_staged`; what was announced before stays sent
+        except psycopg.Error as error:  # as in `_staged`; what was announced before stays sent
             campaign_id = page.campaign_id
             wanted = Stage(
                 tenant_id=page.tenant_id,
@@ -214,7 +212,7 @@ class Expander:
                 expansions, transaction.partition, after.campaign_id.encode(), encode(after)
             )
 
-    async def _fail(self, wanted: Stage, error: asyncpg.PostgresError) -> None:
+    async def _fail(self, wanted: Stage, error: psycopg.Error) -> None:
         """The campaign ends, and its row says why."""
         reason = f"expansion-failed: {type(error).__name__} {error.sqlstate}"
         # without its text, which may quote a row and with it an address

@@ -18,7 +18,6 @@ from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import asyncpg
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from mode import Service
@@ -29,7 +28,9 @@ from streams.exactly_once.crash_points import crash_point
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.commands.answers import forget_expired
-from tables.database.connection import prepare, translated
+from tables.database.connection import Database, Session
+from tables.database.driver import DriverConnection
+from tables.database.failures import translated
 from tables.database.outbox import CHANNEL, Outgoing, claim
 
 _LOCK = "SELECT pg_try_advisory_lock(hashtext('campaigns.outbox-relay'))"
@@ -43,7 +44,6 @@ _LONGEST_PAUSE = 2.0  # seconds after a failure
 # A relay that polls twice a second is never idle for long: one that is has been frozen, and must
 # not keep the lock.
 _SESSION = {
-    "application_name": "campaigns-outbox",
     "idle_session_timeout": "10s",
     "idle_in_transaction_session_timeout": "15s",
 }
@@ -61,12 +61,8 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
     def __init__(self, app: Any, settings: Settings, **options: Any) -> None:
         super().__init__(**options)
         self._settings, self._topics = settings, Topics(settings)
-        self._woken = asyncio.Event()
+        self._database = Database(settings, "campaigns-outbox-tidy", max_size=1)
         self._pause = 0.0  # seconds, after a failure
-
-    async def on_stop(self) -> None:
-        """End the round that is running, not the one after it."""
-        self._woken.set()
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _run(self) -> None:
@@ -86,27 +82,29 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
     async def _relay(self, stack: AsyncExitStack) -> None:
         """Become the relay and be it until stopped; returns at once when another one is."""
         with translated():
-            connection = await asyncpg.connect(
-                self._settings.postgres, timeout=10, command_timeout=30, server_settings=_SESSION
+            connection = await DriverConnection.open(
+                self._settings.postgres,
+                application_name="campaigns-outbox",
+                autocommit=True,
+                session=_SESSION,
             )
-            stack.callback(connection.terminate)
-            await prepare(connection)
-            if not await connection.fetchval(_LOCK):
+            stack.push_async_callback(connection.close)
+            (is_ours,) = await (await connection.execute(_LOCK)).fetchone() or (False,)
+            if not is_ours:
                 return
-            await connection.add_listener(CHANNEL, lambda *_: self._woken.set())
+            await connection.execute(f"LISTEN {CHANNEL}")
         producer = await self._open(stack)
         _log.info("this process is the outbox relay")
         tidied = 0.0
         while not self.should_stop:
-            self._woken.clear()
             with translated():
                 count = await self._round(connection, producer)
                 if time.monotonic() - tidied > _TIDY:
-                    await self._tidy(connection)
+                    await self._database.once(_tidy)
                     tidied = time.monotonic()
-            self._pause = 0.0
-            if count < _ROWS:
-                await self._wait()
+                self._pause = 0.0
+                if count < _ROWS:
+                    await _notified(connection)
 
     async def _open(self, stack: AsyncExitStack) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
@@ -120,7 +118,7 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
         await producer.start()  # fences a frozen predecessor and ends its open transaction
         return producer
 
-    async def _round(self, connection: asyncpg.Connection, producer: AIOKafkaProducer) -> int:
+    async def _round(self, connection: DriverConnection, producer: AIOKafkaProducer) -> int:
         async with connection.transaction():
             rows = await claim(connection, _ROWS)
             if rows:
@@ -145,15 +143,18 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
         crash_point("before-commit", "outbox")
         await producer.commit_transaction()
 
-    async def _tidy(self, connection: asyncpg.Connection) -> None:
-        """What has to be done now and then by somebody, and only by one."""
-        while await forget_expired(connection, datetime.now(UTC), _EXPIRED) == _EXPIRED:
-            pass
-        await connection.execute(_AHEAD)
 
-    async def _wait(self) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), _POLL)
+async def _tidy(session: Session) -> None:
+    """Housekeeping that one process does for all."""
+    while await forget_expired(session, datetime.now(UTC), _EXPIRED) == _EXPIRED:
+        pass
+    await session.execute(_AHEAD)
+
+
+async def _notified(connection: DriverConnection) -> None:
+    """Return when a transaction has left something in the outbox, or at the next poll."""
+    async for _ in connection.notifies(timeout=_POLL, stop_after=1):
+        pass
 
 
 async def _close(producer: AIOKafkaProducer) -> None:

@@ -16,12 +16,12 @@ from api.http.json_bodies import JsonRoute
 from streams.contracts.ab_tests import AbTest, Winner, sample
 from streams.contracts.commands import Verb
 from streams.contracts.envelope import rfc3339
+from streams.contracts.fields import Status
 from streams.errors import NotFoundError
 from tables.campaigns.ab_test_statistics import evaluate
 from tables.campaigns.ab_tests import Decided, decisions, test_of
 from tables.campaigns.campaign import Campaign
-from tables.campaigns.lifecycle import Status
-from tables.database.connection import translated
+from tables.database.failures import translated
 from tables.stats.views import StatsView
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)

@@ -14,11 +14,11 @@ from starlette.requests import Request
 
 from api.campaigns.rates import Rates
 from streams.contracts.envelope import rfc3339
+from streams.contracts.fields import Status
 from streams.errors import DependencyDownError
 from streams.records.stats import Counts
 from tables.audience.recipients import Recipient
 from tables.campaigns.campaign import Campaign, presented
-from tables.campaigns.lifecycle import Status
 from tables.campaigns.series import Family
 from tables.campaigns.times import RECURRING
 from tables.stats.totals import CampaignStats, rates

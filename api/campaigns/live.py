@@ -19,7 +19,8 @@ from streams.errors import DependencyDownError, NotFoundError, UnauthorizedError
 from tables.campaigns.campaign import Campaign, get_campaign, list_campaigns
 from tables.campaigns.series import Family, families
 from tables.campaigns.times import RECURRING
-from tables.database.connection import Connection, translated
+from tables.database.connection import Connection
+from tables.database.failures import translated
 
 router = APIRouter(tags=["live"])
 

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-import asyncpg
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 
 from api.campaigns.answers import Live, recipient, success
@@ -28,7 +27,8 @@ from tables.campaigns.occurrences import numbers_of
 from tables.campaigns.series import Family, families
 from tables.campaigns.times import RECURRING
 from tables.commands.execute import known_answer, run
-from tables.database.connection import once, translated
+from tables.database.connection import Database, once
+from tables.database.failures import translated
 from tables.stats import materialised
 from tables.tenants.tenants import Caller
 
@@ -257,7 +257,7 @@ async def recipients(
     return success([recipient(row) for row in found.recipients], meta=meta)
 
 
-async def _is_known(pool: asyncpg.Pool, command: Command, key: str | None) -> bool:
+async def _is_known(pool: Database, command: Command, key: str | None) -> bool:
     """Whether it is a repeat, which must get its answer although a directory service is down."""
     return bool(
         key

@@ -18,7 +18,7 @@ from streams.contracts.local_time import shown
 from streams.errors import ConflictError
 from tables.campaigns.series import newest_children, outlook
 from tables.campaigns.times import RECURRING
-from tables.database.connection import translated
+from tables.database.failures import translated
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
 

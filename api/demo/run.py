@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import httpx
 
 from api.demo.content import TENANTS, DemoCampaign, DemoSegment, DemoTenant
@@ -22,7 +21,7 @@ from api.documents import examples
 from streams.errors import CampaignError, DependencyDownError, NotFoundError
 from streams.settings import Settings
 from tables.contacts.imports import STATEMENT_TIMEOUT, import_contacts
-from tables.database.connection import connect
+from tables.database.connection import Database, connect
 from tables.directory.directory import create_template, list_templates, segment_named
 from tables.tenants.tenants import create_key, create_tenant, get_tenant
 
@@ -64,7 +63,7 @@ async def run(settings: Settings, api_url: str) -> DemoResult:
     return DemoResult(keys[TENANTS[0].id], keys, tuple(started))
 
 
-async def _tenant(pool: asyncpg.Pool, tenant: DemoTenant) -> str:
+async def _tenant(pool: Database, tenant: DemoTenant) -> str:
     """The tenant with its contacts, and a fresh key of it."""
     async with pool.acquire() as connection, connection.transaction():
         try:
@@ -81,7 +80,7 @@ async def _tenant(pool: asyncpg.Pool, tenant: DemoTenant) -> str:
     return key.text
 
 
-async def _segment(pool: asyncpg.Pool, tenant: DemoTenant, segment: DemoSegment) -> None:
+async def _segment(pool: Database, tenant: DemoTenant, segment: DemoSegment) -> None:
     async with pool.acquire() as connection, connection.transaction():
         found = await segment_named(connection, tenant.id, segment.name)
         members = await connection.fetchval(
@@ -93,7 +92,7 @@ async def _segment(pool: asyncpg.Pool, tenant: DemoTenant, segment: DemoSegment)
         )
 
 
-async def _round(pool: asyncpg.Pool, api: httpx.AsyncClient, tenant: DemoTenant) -> list[str]:
+async def _round(pool: Database, api: httpx.AsyncClient, tenant: DemoTenant) -> list[str]:
     """The ids of the campaigns started."""
     present = (await _call(api, "GET", "/campaigns?pageSize=100"))["data"]
     names = {campaign.name for campaign in tenant.campaigns}
@@ -131,7 +130,7 @@ def _rounds(ours: list[dict[str, Any]]) -> int:
 
 
 async def _body(
-    pool: asyncpg.Pool, tenant: DemoTenant, campaign: DemoCampaign, name: str
+    pool: Database, tenant: DemoTenant, campaign: DemoCampaign, name: str
 ) -> dict[str, Any]:
     async with pool.acquire() as connection, connection.transaction():
         segment = await segment_named(connection, tenant.id, campaign.segment)

@@ -7,20 +7,19 @@ import io
 from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from tables.contacts.fields import SPELLINGS
 from tables.contacts.lists import list_members
 from tables.contacts.store import Contact
-from tables.database.connection import once
+from tables.database.connection import Database, once
 
 _PAGE = 2_000  # contacts read at once
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP, "CSV Injection"
 
 
 async def exported(
-    pool: asyncpg.Pool, tenant: str, segment_id: UUID, attributes: Sequence[str]
+    pool: Database, tenant: str, segment_id: UUID, attributes: Sequence[str]
 ) -> AsyncIterator[str]:
     """The header, then every contact, by id; attributes in columns `attributes.<name>`. A
     connection is held for a page only.

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import asyncpg
 from fastapi import APIRouter, Body, Query, Request
 from starlette.exceptions import HTTPException
 
@@ -27,7 +26,7 @@ from streams.errors import CampaignError, DependencyDownError, FieldError, RateL
 from tables.contacts.fields import ContactRow
 from tables.contacts.files import Format, Lines, Rejected, read_contacts, row_of
 from tables.contacts.imports import import_contacts
-from tables.database.connection import once
+from tables.database.connection import Database, once
 from tables.directory.directory import Segment, segment_named
 
 router = APIRouter(prefix="/contacts", tags=["contacts"], route_class=JsonRoute)
@@ -100,7 +99,7 @@ async def _import(
     )
 
 
-async def _joined(pool: asyncpg.Pool, tenant: str, segment: str) -> Segment:
+async def _joined(pool: Database, tenant: str, segment: str) -> Segment:
     try:
         return await once(pool, lambda connection: segment_named(connection, tenant, segment))
     except DependencyDownError:

@@ -11,7 +11,8 @@ from fastapi import Depends, Request
 
 from api.http.bearer_tokens import is_jwt
 from streams.errors import ForbiddenError, UnauthorizedError
-from tables.database.connection import Connection, translated
+from tables.database.connection import Connection
+from tables.database.failures import translated
 from tables.tenants.tenants import ROLES, Caller, verify
 
 COOKIE = "campaigns_session"

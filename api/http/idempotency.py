@@ -14,7 +14,8 @@ from fastapi import Request
 from streams.errors import CampaignError, RateLimitedError
 from tables.commands import answers
 from tables.commands.answers import Answer, Identity, Refusal
-from tables.database.connection import Connection, translated
+from tables.database.connection import Connection
+from tables.database.failures import translated
 
 
 async def first_answer(

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from api.recipients.reports import Reports
@@ -33,7 +32,8 @@ from streams.settings import Settings
 from tables.audience.recipients import recipient_id
 from tables.audience.replies import answered
 from tables.channels import CHANNELS
-from tables.database.connection import Connection, translated
+from tables.database.connection import Connection, Database
+from tables.database.failures import translated
 from tables.directory.suppressions import suppress, suppress_recipients
 from tables.tenants import webhook_secrets
 
@@ -60,7 +60,7 @@ class _Taken:
 class Inbound:
     """Carries out what webhooks say, for one process."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, reports: Reports) -> None:
+    def __init__(self, settings: Settings, pool: Database, reports: Reports) -> None:
         self._pool, self._reports = pool, reports
         self._ids = MessageIds.of(settings)
         self._tokens_known = 2 * settings.webhook_tolerance + timedelta(

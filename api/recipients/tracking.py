@@ -10,7 +10,6 @@ from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import cast
 
-import asyncpg
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -28,7 +27,8 @@ from streams.records.message_id import InvalidMessageIdError, MessageIds, is_tes
 from streams.records.reported_events import Details, Incoming, IncomingType
 from streams.settings import Settings
 from tables.campaigns.numbers import CampaignNumbers, NumberedCampaign
-from tables.database.connection import translated
+from tables.database.connection import Database
+from tables.database.failures import translated
 from tables.directory.suppressions import suppress_recipients
 
 _MESSAGE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 class Tracking:
     """Tells whose message an id is and where its links lead, and reports what its recipient did."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, reports: Reports) -> None:
+    def __init__(self, settings: Settings, pool: Database, reports: Reports) -> None:
         self._pool, self._reports, self._public_url = pool, reports, settings.public_url
         self._ids, self._numbers, self._machines = (
             MessageIds.of(settings),

@@ -11,7 +11,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import cast
 
-import asyncpg
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -26,7 +25,8 @@ from connectors.webhooks.sns import Certificates
 from streams.contracts.commands import TENANT_ID
 from streams.errors import NotFoundError
 from streams.settings import Settings
-from tables.database.connection import translated
+from tables.database.connection import Database
+from tables.database.failures import translated
 from tables.tenants.webhook_secrets import Seal, WebhookSecret, load
 
 _QUIET = {"Cache-Control": "no-store"}
@@ -38,7 +38,7 @@ class Webhooks:
     def __init__(
         self,
         settings: Settings,
-        pool: asyncpg.Pool,
+        pool: Database,
         reports: Reports,
         certificates: Certificates | None = None,
     ) -> None:

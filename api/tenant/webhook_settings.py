@@ -16,7 +16,8 @@ from api.http.json_bodies import JsonRoute
 from connectors.webhooks.providers import PROVIDERS, checked, spelled
 from streams.contracts.envelope import rfc3339
 from streams.errors import NotFoundError
-from tables.database.connection import Connection, translated
+from tables.database.connection import Connection
+from tables.database.failures import translated
 from tables.tenants import webhook_secrets
 from tables.tenants.webhook_secrets import Seal, Shown, WebhookSecret
 

@@ -7,21 +7,24 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from urllib.parse import urlsplit
 
-import asyncpg
+import psycopg
 from aiokafka.errors import KafkaError
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from connectors.setup import topics
 from streams.errors import CampaignError
 from streams.settings import Settings, from_environment
+from tables.database.driver import DriverConnection
+from tables.database.failures import is_coming, is_missing_database
 from tables.database.migrate import upgrade
 
 _PATIENCE = 30.0  # seconds for a server that is just starting
 
 
 async def prepare(settings: Settings) -> None:
-    """Raises `OSError`, `DependencyDownError`, asyncpg's `PostgresError` or aiokafka's `KafkaError`
+    """Raises `OSError`, `DependencyDownError`, `psycopg.Error` or aiokafka's `KafkaError`
     when a server is away or refuses.
     """
     await asyncio.gather(_prepare_database(settings.postgres), topics.create(settings))
@@ -36,19 +39,15 @@ async def _create_database(dsn: str) -> None:
     """Creates the database that the DSN names when it is missing and this user may; the next step
     reports it otherwise.
     """
-    deadline, name = time.monotonic() + _PATIENCE, urlsplit(dsn).path.lstrip("/")
+    deadline, name = time.monotonic() + _PATIENCE, conninfo_to_dict(dsn).get("dbname", "")
     while True:
         try:
-            connection = await asyncpg.connect(dsn)
-        except asyncpg.InvalidCatalogNameError:
-            connection = await asyncpg.connect(dsn, database="postgres")
-            try:
-                await connection.execute(f'CREATE DATABASE "{name}"')
-            finally:
-                await connection.close()
-            return
-        except (OSError, asyncpg.CannotConnectNowError):
-            if time.monotonic() > deadline:
+            connection = await DriverConnection.open(dsn, application_name="campaigns-prepare")
+        except psycopg.OperationalError as error:
+            if is_missing_database(error):
+                await _create(dsn, str(name))
+                return
+            if not is_coming(error) or time.monotonic() > deadline:
                 raise
             await asyncio.sleep(0.2)
         else:
@@ -56,10 +55,20 @@ async def _create_database(dsn: str) -> None:
             return
 
 
+async def _create(dsn: str, name: str) -> None:
+    connection = await DriverConnection.open(
+        make_conninfo(dsn, dbname="postgres"), application_name="campaigns-prepare", autocommit=True
+    )
+    try:
+        await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    finally:
+        await connection.close()
+
+
 if __name__ == "__main__":
     try:
         asyncio.run(prepare(from_environment()))
-    except (OSError, asyncpg.PostgresError, KafkaError, CampaignError) as failure:
+    except (OSError, psycopg.Error, KafkaError, CampaignError) as failure:
         sys.exit(
             f"the database or the topics could not be prepared: {type(failure).__name__}: {failure}"
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -29,6 +30,29 @@ from streams.contracts.local_time import resolved
 
 Extra = Literal["forbid", "ignore"]
 Channel = Literal["email", "sms", "whatsapp", "push"]
+
+
+class CampaignType(StrEnum):
+    """How often a campaign is sent, and what starts it."""
+
+    ONE_TIME = "one_time"
+    RECURRING = "recurring"
+    TRIGGERED = "triggered"
+
+
+class Status(StrEnum):
+    """The states of a campaign (specification, section 3)."""
+
+    DRAFT = "draft"
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+#: A campaign whose messages may still go out.
+ACTIVE = (Status.RUNNING, Status.PAUSED)
 MIN_PER_HOUR = 100  # specification, section 9: slower campaigns would look stalled
 _MAX_COUNT = 2**31 - 1  # integer columns
 _MAX_SEGMENTS = 1000

@@ -7,7 +7,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 
-_DRIVERS = ("asyncpg", "sqlalchemy")
+_DRIVERS = ("psycopg", "sqlalchemy")
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
@@ -42,7 +42,8 @@ def _sentence(error: BaseException) -> str:
     kind = type(error)
     if kind.__module__.partition(".")[0] not in _DRIVERS:
         return "".join(traceback.format_exception_only(error))
-    state = getattr(error, "sqlstate", None) or ""
-    is_about_a_value = state.startswith("22") or isinstance(error, ValueError)
+    cause = getattr(error, "orig", error)  # SQLAlchemy wraps the driver's error
+    state = getattr(cause, "sqlstate", None) or ""
+    is_about_a_value = state.startswith("22") or type(cause).__name__ == "DataError"
     line = "" if is_about_a_value else str(error).partition("\n")[0]
     return " ".join(filter(None, (f"{kind.__module__}.{kind.__qualname__}:", state, line))) + "\n"

@@ -269,7 +269,13 @@ async def merge(
     """
     await connection.execute(_TABLE)
     await connection.execute(_PLAN)
-    await connection.copy_to_table("outcomes", source=outcomes.content(), format="binary")
+    driver = await connection.driver()
+    async with (
+        driver.cursor() as cursor,
+        cursor.copy("COPY outcomes FROM STDIN (FORMAT binary)") as copy,
+    ):
+        async for piece in outcomes.content():
+            await copy.write(piece)
     answer = await connection.execute(_MERGE, timedelta(seconds=rules.machine_window or -1))
     if suppressed := outcomes.suppressed():
         await suppress_recipients(connection, suppressed)

@@ -20,18 +20,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
+import psycopg
 
 from streams.contracts import events
 from streams.contracts.ab_tests import BLOCK, Sample, sample
 from streams.contracts.envelope import rfc3339
+from streams.contracts.fields import Status
 from streams.records.expansions import Page, Stage
 from streams.records.sending import Closed, Limits
 from streams.settings import Settings
 from tables.audience.recipients import recipient_id
 from tables.campaigns.ab_tests import test_of
 from tables.campaigns.campaign import Campaign, change_campaign, of_row
-from tables.campaigns.lifecycle import Status
 from tables.channels import CHANNELS
 from tables.commands.answers import Change
 from tables.database import outbox
@@ -248,7 +248,7 @@ async def drop_dead_stages(connection: Connection) -> int:
                     f"SET LOCAL lock_timeout = '100ms'; DROP TABLE IF EXISTS {row['relname']}"
                 )
             dropped += 1
-        except asyncpg.LockNotAvailableError:
+        except psycopg.errors.LockNotAvailable:
             _log.info(
                 "a stage is still being read, it is dropped later", extra={"stage": row["relname"]}
             )

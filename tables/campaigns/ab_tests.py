@@ -20,11 +20,11 @@ from streams.contracts.ab_tests import AbTest
 from streams.contracts.bodies import broken
 from streams.contracts.envelope import Record, rfc3339
 from streams.contracts.evaluations import Evaluation
+from streams.contracts.fields import Status
 from streams.errors import ConflictError, FieldError
 from streams.records.sending import SpansReleased
 from tables.campaigns.ab_test_statistics import Decision, decide
 from tables.campaigns.campaign import Campaign, change_campaign, lock_campaign, of_row
-from tables.campaigns.lifecycle import Status
 from tables.campaigns.times import RECURRING
 from tables.database.connection import Connection
 from tables.database.outbox import Outgoing, append, lifecycle, to_throttle

@@ -8,15 +8,13 @@ from datetime import datetime
 from typing import Any, get_args
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from streams.contracts.envelope import Record, rfc3339
-from streams.contracts.fields import Channel
+from streams.contracts.fields import Channel, Status
 from streams.errors import CampaignError, FieldError, NotFoundError
 from streams.records.sending import Limits
-from tables.campaigns.lifecycle import Status
-from tables.database.connection import Connection
+from tables.database.connection import Connection, Row
 from tables.database.search import containing
 
 INTERNAL = frozenset(
@@ -84,7 +82,7 @@ class Campaign(Record, frozen=True, omit_defaults=False):
 _COLUMNS = ", ".join(Campaign.__struct_fields__)
 
 
-def of_row(row: asyncpg.Record) -> Campaign:
+def of_row(row: Row) -> Campaign:
     """The value of a `SELECT *` or RETURNING row of `campaigns`."""
     values = {name: row[name] for name in Campaign.__struct_fields__}
     values |= {"status": Status(row["status"]), "segment_ids": tuple(row["segment_ids"])}

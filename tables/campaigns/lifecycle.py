@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 
 from pydantic.alias_generators import to_camel
 
 from streams.contracts.commands import Verb
+from streams.contracts.fields import Status
 from streams.errors import IllegalTransitionError
-
-
-class Status(StrEnum):
-    """The states of a campaign (specification, section 3)."""
-
-    DRAFT = "draft"
-    SCHEDULED = "scheduled"
-    RUNNING = "running"
-    PAUSED = "paused"
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
-
 
 # What an update may change, by status; the rest of the fields is fixed once recipients depend on
 # it.

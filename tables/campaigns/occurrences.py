@@ -16,12 +16,12 @@ import msgspec
 
 from streams.contracts import events
 from streams.contracts.envelope import rfc3339
+from streams.contracts.fields import Status
 from streams.contracts.local_time import shown
 from streams.contracts.recurrence import Recurrence, plan
 from streams.settings import Settings
 from tables.campaigns.ab_tests import copy_variants
 from tables.campaigns.campaign import Campaign, change_campaign, insert_child, of_row
-from tables.campaigns.lifecycle import Status
 from tables.campaigns.times import max_lateness
 from tables.commands.answers import Change
 from tables.database.connection import Connection

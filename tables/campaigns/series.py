@@ -10,13 +10,11 @@ from datetime import datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
-import asyncpg
-
+from streams.contracts.fields import Status
 from streams.contracts.recurrence import Recurrence
 from tables.campaigns.campaign import Campaign, of_row
-from tables.campaigns.lifecycle import Status
 from tables.campaigns.times import RECURRING
-from tables.database.connection import Connection
+from tables.database.connection import Connection, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ async def families(
     return {one.id: _family(one, found.get(one.id)) for one in series.values()}
 
 
-def _family(series: Campaign, row: asyncpg.Record | None) -> Family:
+def _family(series: Campaign, row: Row | None) -> Family:
     numbers, total, of_children = (
         ((), 0, None) if row is None else (tuple(row["numbers"]), row["total"], row["next_at"])
     )

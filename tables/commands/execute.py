@@ -4,8 +4,6 @@ the change, its events and its answer.
 
 from __future__ import annotations
 
-import asyncpg
-
 from streams.contracts.bodies import broken
 from streams.contracts.commands import Command, Verb
 from streams.errors import CampaignError, ConflictError, FieldError, PreconditionFailedError
@@ -17,7 +15,8 @@ from tables.commands import answers, series_verbs, verbs
 from tables.commands.answers import Answer, Change, Identity, Refusal, Scope
 from tables.commands.triggers import trigger
 from tables.commands.verbs import SentSoFar, Task
-from tables.database.connection import Connection, translated
+from tables.database.connection import Connection, Database
+from tables.database.failures import translated
 
 
 def nothing_known(tenant: str, number: int) -> int:
@@ -26,7 +25,7 @@ def nothing_known(tenant: str, number: int) -> int:
 
 
 async def run(
-    pool: asyncpg.Pool,
+    pool: Database,
     settings: Settings,
     command: Command,
     *,

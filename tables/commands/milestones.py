@@ -13,9 +13,9 @@ from uuid import UUID
 
 from streams.contracts import events
 from streams.contracts.envelope import rfc3339
+from streams.contracts.fields import Status
 from tables.campaigns.ab_tests import clock
 from tables.campaigns.campaign import Campaign, change_campaign, lock_campaign
-from tables.campaigns.lifecycle import Status
 from tables.commands.answers import Change
 from tables.database.connection import Connection
 from tables.database.outbox import append, lifecycle

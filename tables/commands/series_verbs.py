@@ -16,10 +16,11 @@ from streams.contracts import events
 from streams.contracts.bodies import Explanation
 from streams.contracts.commands import Verb
 from streams.contracts.envelope import rfc3339
+from streams.contracts.fields import Status
 from streams.contracts.recurrence import Recurrence
 from streams.errors import ConflictError
 from tables.campaigns.campaign import Campaign, change_campaign, count_running, of_row
-from tables.campaigns.lifecycle import Status, transition
+from tables.campaigns.lifecycle import transition
 from tables.campaigns.occurrences import advance, numbers_of, point_to
 from tables.campaigns.times import check_recurrence
 from tables.commands import verbs

@@ -22,6 +22,7 @@ from streams.contracts.bodies import (
 )
 from streams.contracts.commands import Command, Verb
 from streams.contracts.envelope import rfc3339
+from streams.contracts.fields import Status
 from streams.errors import CampaignError, FieldError
 from streams.records.expansions import Stage
 from streams.records.sending import Cancelled, LimitsChanged, Paused, Resumed
@@ -29,7 +30,7 @@ from streams.settings import Settings
 from tables.campaigns import ab_tests
 from tables.campaigns.campaign import Campaign, change_campaign, insert_campaign, lock_tenant
 from tables.campaigns.contents import fix_contents
-from tables.campaigns.lifecycle import Status, check_editable
+from tables.campaigns.lifecycle import check_editable
 from tables.campaigns.times import RECURRING, check_recurrence, instant_of
 from tables.commands.answers import Change
 from tables.commands.rules import (

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import msgspec
+import psycopg
 
 from streams.errors import ConflictError, FieldError, NotFoundError
 from tables.contacts.fields import SPELLINGS, attributes_json
@@ -48,7 +48,7 @@ async def change_contact(
     try:
         async with connection.transaction():
             row = await connection.fetchrow(statement, tenant, contact_id, *columns.values())
-    except asyncpg.UniqueViolationError as error:
+    except psycopg.errors.UniqueViolation as error:
         rule = "belongs to another contact"
         raise ConflictError(
             f"externalId: {rule}", errors=(FieldError("externalId", rule),)

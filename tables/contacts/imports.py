@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from tables.contacts.fields import ContactRow
 from tables.contacts.files import Rejected
 from tables.contacts.store import Written, write_rows
-from tables.database.connection import translated
+from tables.database.connection import Database
+from tables.database.failures import translated
 
 CHUNK = 10_000  # rows; 4 times as many are no faster
 STATEMENT_TIMEOUT = timedelta(minutes=2)  # for the pool that imports
@@ -151,7 +151,7 @@ class Progress:
 
 
 async def import_contacts(
-    pool: asyncpg.Pool,
+    pool: Database,
     tenant: str,
     segment_id: UUID | None,
     rows: Iterable[ContactRow | Rejected],
@@ -185,7 +185,7 @@ async def import_contacts(
 
 
 async def _write(
-    pool: asyncpg.Pool, tenant: str, segment_id: UUID | None, chunk: ContactChunk
+    pool: Database, tenant: str, segment_id: UUID | None, chunk: ContactChunk
 ) -> tuple[Progress, list[Rejected]]:
     """What became of the lines of a chunk, and those that did not go in, in their order."""
     written = Written(0, 0, ())

@@ -151,7 +151,14 @@ async def _write_set(
     connection: Connection, tenant: str, rows: Sequence[ContactRow], segment_id: UUID | None
 ) -> Written:
     await connection.execute("TRUNCATE import_rows, import_targets")
-    await connection.copy_records_to_table("import_rows", records=rows, columns=ContactRow._fields)
+    driver = await connection.driver()
+    columns = ", ".join(ContactRow._fields)
+    async with (
+        driver.cursor() as cursor,
+        cursor.copy(f"COPY import_rows ({columns}) FROM STDIN") as copy,
+    ):
+        for row in rows:
+            await copy.write_row(row)
     await connection.execute(_RESOLVE, tenant)
     if (middle := len(rows) // 2) and await connection.fetchval(_CONFLICT, tenant):
         first = await _write_set(connection, tenant, rows[:middle], segment_id)

@@ -1,185 +1,263 @@
-"""PostgreSQL connections: how they are opened, what their failures mean, and how a worker waits
-until the database is back.
-"""
+"""The database of a process: one engine with one pool, and units of work on it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+import select
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
-from typing import Any, TypeAlias, TypeVar, cast
+from functools import lru_cache, partial
+from typing import Any, Self, TypeVar
 
-import asyncpg
 import msgspec
+import psycopg
+from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from streams import metrics
 from streams.errors import DependencyDownError
 from streams.settings import Settings
+from tables.database.driver import DriverConnection
+from tables.database.failures import QUERY_CANCELED, sqlstate, translated
 
 T = TypeVar("T")
-# what stores take
-Connection: TypeAlias = (
-    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
-)
-Work = Callable[[asyncpg.Connection], Awaitable[T]]
-_JSONB_VERSION = b"\x01"  # the first byte of jsonb in the binary protocol
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between two attempts
-# a busy database may need a second and a third attempt; after that the statement itself is too slow
+# A busy database may need a second and a third attempt; after that the statement is too slow.
 _TIMEOUTS_REPEATED = 2
 _log = logging.getLogger(__name__)
 
-# Gone, going, coming, or too busy. Deadlock and serialisation failures are here because trying
-# again is the answer to them, too.
-_DOWN = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InternalClientError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.ReadOnlySQLTransactionError,  # a standby answers while the primary fails over
-)
+
+class Row(tuple[Any, ...]):
+    """A row by position and by name."""
+
+    _names: dict[str, int]
+
+    def keys(self) -> Iterable[str]:
+        return self._names.keys()
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        return zip(self._names, self, strict=True)
+
+    def values(self) -> Iterator[Any]:
+        return iter(self)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self._names else default
+
+    def __getitem__(self, place: Any) -> Any:
+        return tuple.__getitem__(self, self._names[place] if type(place) is str else place)
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Inside this block a database that does not answer raises DependencyDownError; mistakes in SQL
-    stay what they are.
-    """
-    try:
-        yield
-    except _DOWN as error:
-        raise DependencyDownError(
-            "PostgreSQL does not answer. Nothing was changed; try again."
-        ) from error
-    except asyncpg.InterfaceError as error:
-        # asyncpg says with one class that we misuse it, and that the connection went away under us
-        if "clos" not in str(error):
-            raise
-        raise DependencyDownError(
-            "PostgreSQL closed the connection. Nothing was changed; try again."
-        ) from error
+@lru_cache(maxsize=1000)
+def _row_class(names: tuple[str, ...]) -> type[Row]:
+    return type("Row", (Row,), {"_names": {name: n for n, name in enumerate(names)}})
 
 
-async def prepare(connection: asyncpg.Connection) -> None:
-    """Make jsonb columns Python objects; uuid columns are `uuid.UUID`, times aware datetimes, enums
-    str.
-    """
-    await connection.set_type_codec(
-        "jsonb",
-        schema="pg_catalog",
-        format="binary",
-        encoder=lambda value: _JSONB_VERSION + msgspec.json.encode(value),
-        decoder=lambda stored: msgspec.json.decode(memoryview(stored)[1:]),
-    )
+def _rows(cursor: Any) -> Callable[[Sequence[Any]], Row]:
+    return _row_class(tuple(column.name for column in cursor.description or ()))
 
 
-async def connect(
-    settings: Settings,
-    *,
-    min_size: int = 1,
-    max_size: int = 10,
-    application_name: str = "campaigns",
-    statement_timeout: timedelta = timedelta(seconds=30),
-) -> asyncpg.Pool:
-    """A pool of prepared connections. `statement_timeout` holds for each statement, on the server
-    and, a little later, here.
+class Session(AsyncSession):
+    """What stores take: one unit of work, whose changes are committed together by its opener."""
 
-    Raises DependencyDownError when PostgreSQL does not answer; with `min_size=0` nothing is asked
-    yet.
-    """
-    with translated():
-        return await asyncpg.create_pool(
-            settings.postgres,
-            min_size=min_size,
-            max_size=max_size,
-            init=prepare,
-            timeout=10,
-            command_timeout=statement_timeout.total_seconds()
-            + 5,  # a server that froze does not keep its own promise
-            server_settings={
-                "application_name": application_name,
-                "timezone": "UTC",
-                "statement_timeout": str(round(statement_timeout.total_seconds() * 1000)),
-                "idle_in_transaction_session_timeout": "60000",
-            },
-        )
+    async def driver(self) -> psycopg.AsyncConnection[Any]:
+        """The driver's connection in this transaction, for statements where microseconds count."""
+        connection = await (await self.connection()).get_raw_connection()
+        found: psycopg.AsyncConnection[Any] = connection.driver_connection  # type: ignore[assignment]
+        return found
+
+    async def _run(self, sql: str, arguments: Sequence[Any]) -> psycopg.AsyncRawCursor[Row]:
+        cursor = psycopg.AsyncRawCursor(await self.driver(), row_factory=_rows)
+        await cursor.execute(sql, arguments or None)
+        return cursor
+
+    async def fetch(self, sql: str, *arguments: Any) -> list[Row]:
+        return await (await self._run(sql, arguments)).fetchall()
+
+    async def fetchrow(self, sql: str, *arguments: Any) -> Row | None:
+        return await (await self._run(sql, arguments)).fetchone()
+
+    async def fetchval(self, sql: str, *arguments: Any) -> Any:
+        row = await (await self._run(sql, arguments)).fetchone()
+        return None if row is None else row[0]
+
+    async def execute(self, statement: Any, *arguments: Any, **options: Any) -> Any:
+        if not isinstance(statement, str):
+            return await super().execute(statement, *arguments, **options)
+        return (await self._run(statement, arguments)).statusmessage or ""
+
+    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        cursor = psycopg.AsyncRawCursor(await self.driver())
+        await cursor.executemany(sql, list(rows))
+
+    def transaction(self) -> Any:
+        return self.begin_nested()
+
+
+Connection = Session
+Work = Callable[[Session], Awaitable[T]]
 
 
 class Database:
-    """A worker's pool: opened at first use, and every piece of work is one transaction that is
-    repeated until the database is up.
+    """One engine, opened at first use; at most `max_size` connections, found to be alive when they
+    are taken. `statement_timeout` holds for each statement, on the server and, a little later, here.
     """
 
-    def __init__(self, settings: Settings, application_name: str, **options: Any) -> None:
-        """`options` as in `connect`."""
-        self._settings, self._name, self._options = settings, application_name, options
-        self._pool: asyncpg.Pool | None = None
+    def __init__(
+        self,
+        settings: Settings | str,
+        application_name: str = "campaigns",
+        *,
+        max_size: int = 10,
+        statement_timeout: timedelta = timedelta(seconds=30),
+    ) -> None:
+        self._open = partial(
+            DriverConnection.open,
+            settings if isinstance(settings, str) else settings.postgres,
+            application_name=application_name,
+            statement_timeout=statement_timeout,
+        )
+        self._engine = create_async_engine(
+            "postgresql+psycopg://",
+            async_creator=self._open,
+            pool_size=max_size,
+            max_overflow=0,
+            hide_parameters=True,  # they are addresses and names, and errors are logged
+            json_deserializer=msgspec.json.decode,
+            json_serializer=msgspec.json.encode,
+            use_native_hstore=False,
+        )
+        event.listen(self._engine.sync_engine, "checkout", _check_alive)
+        self._sessions = async_sessionmaker(
+            self._engine,
+            class_=Session,
+            expire_on_commit=False,
+            autoflush=False,
+            # entities are values: a later read in the same unit of work shows the row as it is then
+            execution_options={"populate_existing": True},
+        )
 
-    async def pool(self) -> asyncpg.Pool:
-        """The same pool every time. Does not wait for the database."""
-        if self._pool is None:
-            self._pool = await connect(
-                self._settings, min_size=0, application_name=self._name, **self._options
-            )
-        return self._pool
+    def transaction(self) -> AbstractAsyncContextManager[Session]:
+        """A unit of work: committed at the end of the block, rolled back when it raises. Raises
+        DependencyDownError at once when PostgreSQL does not answer.
+        """
+        return self._transaction()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Session]:
+        with translated():
+            async with self._sessions() as session, session.begin():
+                yield session
+
+    async def once(self, work: Work[T]) -> T:
+        """Run `work` in one transaction and commit. Raises DependencyDownError: a caller that waits
+        for an answer gets one.
+        """
+        async with self.transaction() as session:
+            return await work(session)
 
     async def until_up(self, work: Work[T]) -> T:
-        """The answer of `work`, whose changes are committed. See `until_up`."""
-        return await until_up(await self.pool(), work)
+        """Run `work` in one transaction and commit; while PostgreSQL is down, wait in place and run
+        all of it again.
+
+        When the connection dies during the commit, it is unknown whether it took effect: `work` must
+        be idempotent by identity. The outage is logged once when it begins and once when it ends,
+        and shows in the gauge `campaigns_dependency_down`. Work that exceeds the statement timeout
+        three times raises the driver's error: it would hold up everything behind it for ever.
+        """
+        pause, gauge, timeouts = _FIRST_PAUSE, metrics.DEPENDENCY_DOWN.labels("postgres"), 0
+        try:
+            while True:
+                try:
+                    answer = await self.once(work)
+                except DependencyDownError as error:
+                    if error.__cause__ is not None and sqlstate(error.__cause__) == QUERY_CANCELED:
+                        timeouts += 1
+                        if timeouts > _TIMEOUTS_REPEATED:
+                            raise error.__cause__ from None
+                    if pause == _FIRST_PAUSE:
+                        gauge.set(1)
+                        _log.warning(
+                            "PostgreSQL does not answer, trying again until it does",
+                            extra={"error": repr(error.__cause__ or error)},
+                        )
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, _LONGEST_PAUSE)
+                    continue
+                if pause != _FIRST_PAUSE:
+                    _log.info("PostgreSQL answers again")
+                return answer
+        finally:
+            if pause != _FIRST_PAUSE:
+                gauge.set(0)
 
     async def close(self) -> None:
         """Harmless when nothing was opened."""
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool = None
+        await self._engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # -- transitional: asyncpg's pool
+    async def pool(self) -> Database:
+        return self
+
+    @asynccontextmanager
+    async def acquire(self, timeout: float | None = None) -> AsyncIterator[Any]:
+        async with self._sessions() as session:
+            yield session
+            await session.commit()
+
+    async def fetch(self, sql: str, *arguments: Any) -> list[Row]:
+        async with self._sessions() as session, session.begin():
+            return await session.fetch(sql, *arguments)
+
+    async def fetchrow(self, sql: str, *arguments: Any) -> Row | None:
+        async with self._sessions() as session, session.begin():
+            return await session.fetchrow(sql, *arguments)
+
+    async def fetchval(self, sql: str, *arguments: Any) -> Any:
+        async with self._sessions() as session, session.begin():
+            return await session.fetchval(sql, *arguments)
+
+    async def execute(self, sql: str, *arguments: Any) -> Any:
+        async with self._sessions() as session, session.begin():
+            return await session.execute(sql, *arguments)
+
+    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        async with self._sessions() as session, session.begin():
+            await session.executemany(sql, rows)
 
 
-async def once(pool: asyncpg.Pool, work: Work[T]) -> T:
-    """Run `work` in one transaction and commit. Raises DependencyDownError: who waits for an answer
-    is told, not kept waiting.
+def _check_alive(connection: Any, *_: object) -> None:
+    """Replaces a pooled connection that the server has closed. An idle connection has nothing to
+    read, unless it ended: looking costs 2 us, where asking the server costs a round trip.
     """
-    with translated():
-        async with pool.acquire() as connection, connection.transaction():
-            return await work(cast("asyncpg.Connection", connection))
+    if (driver := connection.driver_connection).closed:
+        raise DisconnectionError
+    poll = select.poll()
+    poll.register(driver.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise DisconnectionError
 
 
-async def until_up(pool: asyncpg.Pool, work: Work[T]) -> T:
-    """Run `work` in one transaction and commit; while PostgreSQL is down, wait in place and run all
-    of it again.
+async def connect(settings: Settings | str, **options: Any) -> Database:
+    """Transitional: a pool."""
+    options.pop("min_size", None)
+    return Database(settings, options.pop("application_name", "campaigns"), **options)
 
-    When the connection dies during the commit nobody knows whether it took effect: `work` must be
-    idempotent by identity. The outage is logged once when it begins and once when it ends, and
-    shows in the gauge `campaigns_dependency_down`. Raises asyncpg's QueryCanceledError for work
-    that exceeds the statement timeout three times: it would hold up everybody for ever.
-    """
-    pause, gauge, timeouts = _FIRST_PAUSE, metrics.DEPENDENCY_DOWN.labels("postgres"), 0
-    try:
-        while True:
-            try:
-                with translated():
-                    async with pool.acquire() as connection, connection.transaction():
-                        answer = await work(cast("asyncpg.Connection", connection))
-            except DependencyDownError as error:
-                if isinstance(error.__cause__, asyncpg.QueryCanceledError):
-                    timeouts += 1
-                    if timeouts > _TIMEOUTS_REPEATED:
-                        raise error.__cause__ from None
-                if pause == _FIRST_PAUSE:
-                    gauge.set(1)
-                    _log.warning(
-                        "PostgreSQL does not answer, trying again until it does",
-                        extra={"error": repr(error.__cause__ or error)},
-                    )
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
-                continue
-            if pause != _FIRST_PAUSE:
-                _log.info("PostgreSQL answers again")
-            return answer
-    finally:
-        if pause != _FIRST_PAUSE:
-            gauge.set(0)
+
+async def once(pool: Database, work: Work[T]) -> T:
+    """Transitional."""
+    return await pool.once(work)
+
+
+async def until_up(pool: Database, work: Work[T]) -> T:
+    """Transitional."""
+    return await pool.until_up(work)

@@ -7,16 +7,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import msgspec
+import psycopg
 
 from streams.contracts.envelope import rfc3339
 from streams.settings import Settings
-from tables.database.connection import Connection, translated
+from tables.database.connection import Connection
+from tables.database.driver import DriverConnection
+from tables.database.failures import translated
 
 JOBS = (
     "campaign-scheduler",
@@ -26,7 +28,7 @@ JOBS = (
 )
 
 # A frozen process must not keep the lock: PostgreSQL ends a session that says nothing for so long.
-_SESSION = {"application_name": "campaigns-job", "idle_session_timeout": "15s"}
+_SESSION = {"idle_session_timeout": "15s"}
 _SPEAK = 4.0  # seconds
 _BEGIN = """
 INSERT INTO job_runs (job, run_id, started_at, outcome) VALUES ($1, $2, $3, 'running')
@@ -71,27 +73,30 @@ async def turn(settings: Settings, job: str) -> AsyncIterator[bool]:
     another one may begin although this one runs.
     """
     with translated():
-        connection = await asyncpg.connect(
-            settings.postgres, timeout=10, command_timeout=10, server_settings=_SESSION
+        connection = await DriverConnection.open(
+            settings.postgres,
+            application_name="campaigns-job",
+            statement_timeout=timedelta(seconds=10),
+            autocommit=True,
+            session=_SESSION,
         )
     speaking = None
     try:
         with translated():
-            is_ours = await connection.fetchval(
-                "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", f"campaigns.job.{job}"
+            locked = await connection.execute(
+                "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (f"campaigns.job.{job}",)
             )
+            (is_ours,) = await locked.fetchone() or (False,)
         speaking = asyncio.create_task(_speak(connection))
         yield bool(is_ours)
     finally:
         if speaking is not None:
             speaking.cancel()
-        connection.terminate()  # which releases the lock
+        await connection.close()  # which releases the lock
 
 
-async def _speak(connection: asyncpg.Connection) -> None:
-    with suppress(
-        OSError, asyncpg.PostgresError, asyncpg.InterfaceError
-    ):  # then the lock is gone, and that is allowed
+async def _speak(connection: DriverConnection) -> None:
+    with suppress(OSError, psycopg.Error):  # then the lock is gone, and that is allowed
         while True:
             await asyncio.sleep(_SPEAK)
             await connection.execute("SELECT")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from threading import Lock
 
-import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -15,7 +15,9 @@ from sqlalchemy import Connection as SyncConnection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tables.database.connection import Connection, translated
+from tables.database.connection import Connection
+from tables.database.driver import DriverConnection
+from tables.database.failures import translated
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _one_at_a_time = (
@@ -46,9 +48,12 @@ async def current(connection: Connection) -> str:
 
 
 async def _upgrade(dsn: str) -> None:
-    # through asyncpg's own parser, so that every process reads a DSN alike
     engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn), poolclass=NullPool
+        "postgresql+psycopg://",
+        async_creator=lambda: DriverConnection.open(
+            dsn, application_name="campaigns-migrate", statement_timeout=timedelta(0)
+        ),
+        poolclass=NullPool,
     )
     try:
         with translated():

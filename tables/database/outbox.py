@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from psycopg.rows import class_row
+
 from streams.contracts.envelope import encode
 from streams.contracts.events import TYPES, LifecycleEvent, enveloped, event_id
 from streams.records.expansions import Stage
@@ -25,6 +27,7 @@ from streams.records.sending import (
 )
 from streams.topics import Name
 from tables.database.connection import Connection
+from tables.database.driver import DriverConnection
 
 CHANNEL = "campaigns_outbox"  # of NOTIFY; channels belong to one database
 _INSERT = f"""
@@ -37,7 +40,7 @@ SELECT pg_notify('{CHANNEL}', '')"""
 # A plain DELETE … RETURNING comes back unordered.
 _CLAIM = """
 WITH claimed AS (
-  DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING *)
+  DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox ORDER BY seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED) RETURNING *)
 SELECT topic, key, type, event_id AS id, payload FROM claimed ORDER BY seq"""
 
 
@@ -113,6 +116,8 @@ async def append(connection: Connection, records: Sequence[Outgoing]) -> None:
         await connection.execute(_INSERT, *map(list, columns))
 
 
-async def claim(connection: Connection, limit: int) -> list[Outgoing]:
+async def claim(connection: DriverConnection, limit: int) -> list[Outgoing]:
     """Take the oldest records out of the outbox, in order; a rollback puts them back."""
-    return [Outgoing(**row) for row in await connection.fetch(_CLAIM, limit)]
+    async with connection.cursor(row_factory=class_row(Outgoing), binary=True) as cursor:
+        await cursor.execute(_CLAIM, {"limit": limit})
+        return await cursor.fetchall()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import asyncpg
+import psycopg
 
 from streams.errors import ConflictError, FieldError, NotFoundError
 from tables.database.connection import Connection
@@ -88,7 +88,7 @@ async def rename_segment(
     try:
         async with connection.transaction():
             row = await connection.fetchrow(statement, tenant, segment_id, checked_name(name))
-    except asyncpg.UniqueViolationError as error:
+    except psycopg.errors.UniqueViolation as error:
         raise _name_taken(name) from error
     if row is None:
         raise NotFoundError(f"There is no segment {segment_id}.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-import asyncpg
+import psycopg
 
 from streams.contracts.commands import TENANT_ID
 from streams.errors import CampaignError, ConflictError, FieldError, NotFoundError
@@ -127,7 +127,7 @@ async def create_key(
             "INSERT INTO api_keys (id, tenant_id, user_id, role, secret_sha256, expires_at, name) VALUES ($1, $2, $3, $4, $5, $6, $7)",
             *(key_id, tenant_id, user, role, digest(secret), expires_at, name),
         )
-    except asyncpg.ForeignKeyViolationError as error:
+    except psycopg.errors.ForeignKeyViolation as error:
         raise NotFoundError(f"There is no tenant {tenant_id}.") from error
     return NewKey(key_text(key_id, secret, is_live), key_id, user)
 

@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 from fastapi import FastAPI
 
 from api.app import create_app
 from connectors.local.engines.engine import free_port
 from streams.settings import Settings
-from tables.database.connection import connect
+from tables.database.connection import Database, connect
 from tables.tenants.tenants import ROLES, create_key
 from tests.environment import environment
 from tests.eventually import eventually
@@ -70,7 +69,7 @@ async def resting(settings: Settings) -> AsyncIterator[Rest]:
     of becoming a 500.
     """
     async with AsyncExitStack() as stack:
-        pool: asyncpg.Pool = await connect(settings, max_size=4)
+        pool: Database = await connect(settings, max_size=4)
         stack.push_async_callback(pool.close)
         app = create_app(settings)
         await stack.enter_async_context(app.router.lifespan_context(app))

@@ -8,7 +8,6 @@ import time
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
 from aiokafka import AIOKafkaProducer
 
 from agents.counting.project import Project
@@ -17,6 +16,7 @@ from streams.records.message_id import SHARD_SIZE
 from streams.settings import Settings
 from tests.agents.counting.recipient_rows import group, make_recipients, send_facts
 from tests.eventually import eventually
+from tests.postgres import connect as connect_client
 
 _COUNTS = """
 SELECT count(*) FILTER (WHERE sent_at IS NOT NULL AND message_id IS NOT NULL), count(delivered_at), count(opened_at)
@@ -51,7 +51,7 @@ async def measure(settings: Settings, recipients: int) -> dict[str, Any]:
                         shard,
                         [group(kind, within, 60 * (kind is Kind.OPENED))],
                     )
-    connection = await asyncpg.connect(settings.postgres)
+    connection = await connect_client(settings.postgres)
     try:
         started = time.monotonic()
         async with Project(None, settings):

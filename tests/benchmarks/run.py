@@ -23,7 +23,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import asyncpg
 from pydantic import SecretStr
 
 from connectors.local.engines.engine import Engine, RunningEngine, free_port
@@ -34,6 +33,7 @@ from connectors.setup import topics
 from streams.settings import Settings
 from tables.database.migrate import upgrade
 from tests.benchmarks import bridge, emit, fold, pipeline, snapshot, throttle
+from tests.postgres import connect as connect_client
 
 Round = Mapping[str, Any]
 
@@ -145,7 +145,7 @@ async def fresh(kafka: str, postgres: str, nats: str) -> AsyncIterator[Settings]
 
 
 async def _execute(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn)
+    connection = await connect_client(dsn)
     try:
         await connection.execute(statement)
     finally:

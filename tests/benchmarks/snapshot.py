@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
-
 from streams.records.expansions import Page, Stage
 from streams.settings import Settings
 from tables.audience import staging
+from tables.database.connection import Database
 from tests.agents.sending.audience import connect, contacts
+from tests.postgres import Client
 
 _COLUMNS = ("id", "tenant_id", "campaign_id", "contact_id")
 
@@ -32,7 +32,8 @@ async def measure(settings: Settings, recipients: int) -> dict[str, Any]:
         wanted = await _campaign(connection, recipients)
         await connection.execute("CHECKPOINT")  # what came before is not part of either time
         started = time.perf_counter()
-        first = await _snapshot(connection, settings, wanted)
+        async with Database(settings) as database:
+            first = await _snapshot(database, settings, wanted)
         snapshot = time.perf_counter() - started
         await _check(connection, wanted.number, recipients)
         copy = await _copy(connection)
@@ -46,7 +47,7 @@ async def measure(settings: Settings, recipients: int) -> dict[str, Any]:
     }
 
 
-async def _campaign(connection: asyncpg.Connection, recipients: int) -> Stage:
+async def _campaign(connection: Client, recipients: int) -> Stage:
     """A running campaign to one segment with all contacts."""
     await contacts(connection, "bench", recipients)
     segment = await connection.fetchval(
@@ -65,26 +66,24 @@ async def _campaign(connection: asyncpg.Connection, recipients: int) -> Stage:
     return Stage("bench", str(row["id"]), row["number"], str(uuid4()))
 
 
-async def _snapshot(connection: asyncpg.Connection, settings: Settings, wanted: Stage) -> float:
+async def _snapshot(database: Database, settings: Settings, wanted: Stage) -> float:
     """Seconds until the first page is there."""
     started = time.perf_counter()
-    async with connection.transaction():
-        total = await staging.stage(connection, wanted)
+    async with database.transaction() as session:
+        total = await staging.stage(session, wanted)
     assert total is not None
-    async with connection.transaction():
-        await staging.announce(connection, settings, wanted, total, datetime.now(UTC))
+    async with database.transaction() as session:
+        await staging.announce(session, settings, wanted, total, datetime.now(UTC))
     first = 0.0
     for start in range(0, total, settings.page_size):
         page = Page(wanted.tenant_id, wanted.campaign_id, wanted.number, total, start)
-        async with connection.transaction():
-            assert await staging.write_page(
-                connection, page, min(start + settings.page_size, total)
-            )
+        async with database.transaction() as session:
+            assert await staging.write_page(session, page, min(start + settings.page_size, total))
         first = first or time.perf_counter() - started
     return first
 
 
-async def _check(connection: asyncpg.Connection, number: int, recipients: int) -> None:
+async def _check(connection: Client, number: int, recipients: int) -> None:
     found = await connection.fetchrow(
         "SELECT count(*), count(DISTINCT contact_id), count(*) FILTER (WHERE id BETWEEN recipient_id($1, 0) AND recipient_id($1, $2 - 1))"
         " FROM campaign_recipients",
@@ -94,7 +93,7 @@ async def _check(connection: asyncpg.Connection, number: int, recipients: int) -
     assert tuple(found) == (recipients, recipients, recipients)
 
 
-async def _copy(connection: asyncpg.Connection) -> float:
+async def _copy(connection: Client) -> float:
     """Seconds of the denominator: binary COPY from a file, in the order of the ids, into the
     emptied table with its indexes.
     """
@@ -102,12 +101,13 @@ async def _copy(connection: asyncpg.Connection) -> float:
         rows = Path(folder) / "rows"
         query = f"SELECT {', '.join(_COLUMNS)} FROM campaign_recipients ORDER BY id"
         with rows.open("wb") as out:
-            await connection.copy_from_query(query, output=out, format="binary")
+            await connection.copy_out(f"COPY ({query}) TO STDOUT (FORMAT binary)", out)
         await connection.execute("TRUNCATE campaign_recipients")
         await connection.execute("CHECKPOINT")
         with rows.open("rb") as source:
             started = time.perf_counter()
-            await connection.copy_to_table(
-                "campaign_recipients", source=source, columns=_COLUMNS, format="binary"
+            columns = ", ".join(_COLUMNS)
+            await connection.copy_in(
+                f"COPY campaign_recipients ({columns}) FROM STDIN (FORMAT binary)", source
             )
             return time.perf_counter() - started

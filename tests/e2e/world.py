@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import httpx
 
-from tables.database.connection import prepare
+from tables.database.connection import Database
 from tables.tenants.tenants import create_key, create_tenant
+from tests.postgres import Client
+from tests.postgres import connect as connect_client
 
 EMAIL: Mapping[str, str] = {
     "subject": "{{ firstName }}, the sale starts",
@@ -33,24 +34,23 @@ class Tenant:
     people: dict[str, set[str]] = field(default_factory=dict)
 
 
-async def connect(dsn: str) -> asyncpg.Connection:
-    connection = await asyncpg.connect(dsn)
-    await prepare(connection)
-    return connection
+async def connect(dsn: str) -> Client:
+    return await connect_client(dsn)
 
 
 async def tenant(
-    connection: asyncpg.Connection,
+    connection: Client,
     name: str,
     *,
     hourly: int | None = None,
     daily: int | None = None,
 ) -> Tenant:
-    await create_tenant(connection, name, hourly=hourly, daily=daily)
-    return Tenant(name, (await create_key(connection, name)).text)
+    async with Database(connection.dsn) as database, database.transaction() as session:
+        await create_tenant(session, name, hourly=hourly, daily=daily)
+        return Tenant(name, (await create_key(session, name)).text)
 
 
-async def people(connection: asyncpg.Connection, of: Tenant, segment: str, size: int) -> None:
+async def people(connection: Client, of: Tenant, segment: str, size: int) -> None:
     """A segment of `size` new contacts that have every kind of address."""
     segment_id = await connection.fetchval(
         "INSERT INTO segments (tenant_id, name) VALUES ($1, $2) RETURNING id", of.id, segment
@@ -65,7 +65,7 @@ async def people(connection: asyncpg.Connection, of: Tenant, segment: str, size:
     of.segments[segment], of.people[segment] = segment_id, {str(row["contact_id"]) for row in rows}
 
 
-async def template(connection: asyncpg.Connection, of: Tenant, channel: str = "email") -> UUID:
+async def template(connection: Client, of: Tenant, channel: str = "email") -> UUID:
     made: UUID = await connection.fetchval(
         "INSERT INTO templates (tenant_id, name, channel, content) VALUES ($1, 'sale', $2, $3) RETURNING id",
         *(of.id, channel, EMAIL if channel == "email" else TEXT),

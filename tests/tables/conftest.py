@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 from pydantic import SecretStr
 
 from streams.settings import Settings
-from tables.database.connection import connect
+from tables.database.connection import Database, connect
 from tests.agents.jobs.desks import desk
 from tests.tables.campaigns.campaign_world import World, make_world
 from tests.tables.campaigns.series_world import Make
@@ -25,7 +24,7 @@ def sql_settings(database: str) -> Settings:
 
 
 @pytest.fixture
-async def pool(sql_settings: Settings) -> AsyncIterator[asyncpg.Pool]:
+async def pool(sql_settings: Settings) -> AsyncIterator[Database]:
     pool = await connect(sql_settings, max_size=24)
     yield pool
     await pool.close()
@@ -39,5 +38,5 @@ async def make(sql_settings: Settings) -> AsyncIterator[Make]:
 
 
 @pytest.fixture
-async def world(pool: asyncpg.Pool, sql_settings: Settings) -> World:
+async def world(pool: Database, sql_settings: Settings) -> World:
     return await make_world(pool, sql_settings)

@@ -15,7 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, TextIO
 
-import asyncpg
 import rich.progress
 import typer
 
@@ -24,7 +23,8 @@ from api.command_line.terminal import progress as screen
 from streams.settings import from_environment
 from tables.contacts.files import Format, Lines, Rejected, read_contacts
 from tables.contacts.imports import STATEMENT_TIMEOUT, Progress, import_contacts
-from tables.database.connection import connect, translated
+from tables.database.connection import Database, connect
+from tables.database.failures import translated
 from tables.directory.directory import segment_named
 from tables.tenants.tenants import get_tenant
 
@@ -127,7 +127,7 @@ class _Import:
 
     async def run(self) -> dict[str, object]:
         """The summary."""
-        pool: asyncpg.Pool = await connect(
+        pool: Database = await connect(
             from_environment(),
             max_size=2,
             application_name="campaigns-import",

@@ -23,7 +23,8 @@ from streams.contracts.bodies import validated
 from streams.contracts.fields import Channel, Name
 from streams.errors import ForbiddenError, MalformedError, UnauthorizedError
 from streams.settings import from_environment
-from tables.database.connection import Connection, connect, translated
+from tables.database.connection import Connection, connect
+from tables.database.failures import translated
 from tables.directory.directory import Segment, Template, create_template, list_segments
 from tables.tenants.tenants import ROLES, verify
 

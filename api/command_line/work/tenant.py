@@ -6,12 +6,12 @@ import asyncio
 import json
 from typing import Annotated
 
-import asyncpg
 import typer
 
 from api.command_line.terminal import out, progress
 from streams.settings import from_environment
-from tables.database.connection import connect, translated
+from tables.database.connection import Database, connect
+from tables.database.failures import translated
 from tables.tenants.tenants import NewKey, create_key, create_tenant
 
 
@@ -44,7 +44,7 @@ def create(
 
 
 async def _create(name: str, hourly: int | None, daily: int | None) -> NewKey:
-    pool: asyncpg.Pool = await connect(
+    pool: Database = await connect(
         from_environment(), max_size=1, application_name="campaigns-tenant"
     )
     with translated():

@@ -13,4 +13,4 @@ def execute(migration: str) -> None:
         if sql := "\n".join(
             line for line in statement.splitlines() if not line.lstrip().startswith("--")
         ).strip():
-            op.get_bind().exec_driver_sql(sql)
+            op.get_bind().exec_driver_sql(sql.replace("%", "%%"))

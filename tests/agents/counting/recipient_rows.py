@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from uuid import UUID, uuid4
 
-import asyncpg
 from aiokafka import AIOKafkaProducer
 
 from streams.records.facts import Batch, Group, Kind, encode_batch, pack
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
+from tests.postgres import connect as connect_client
 
 TENANT = "acme"
 BASE = 1_800_000_000  # Unix seconds
@@ -28,7 +28,7 @@ SELECT recipient_id($1, ordinal), $2, $3, gen_random_uuid() FROM generate_series
 
 async def make_recipients(settings: Settings, count: int) -> tuple[int, UUID]:
     """Number and id of a campaign with `count` pending recipients."""
-    connection = await asyncpg.connect(settings.postgres)
+    connection = await connect_client(settings.postgres)
     try:
         row = await connection.fetchrow(_CAMPAIGN, TENANT, uuid4())
         assert row is not None

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
 
@@ -24,9 +23,12 @@ from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.audience.projection import Outcomes, merge
 from tables.campaigns.numbers import CampaignNumbers
+from tables.database.connection import Database
 from tests.agents.counting.recipient_rows import BASE, TENANT, group, make_recipients, send_facts
 from tests.environment import environment
 from tests.eventually import eventually
+from tests.postgres import Client, Row
+from tests.postgres import connect as connect_client
 
 _ROWS = "SELECT * FROM campaign_recipients WHERE campaign_id = $1 ORDER BY id"
 _COUNT = "SELECT count(*) FROM campaign_recipients WHERE campaign_id = $1 AND status = 'sent'"
@@ -34,8 +36,8 @@ _PRECEDENCE = ["pending", "sent", "delivered", "bounced", "failed", "opened", "c
 
 
 @asynccontextmanager
-async def database(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(settings.postgres)
+async def database(settings: Settings) -> AsyncIterator[Client]:
+    connection = await connect_client(settings.postgres)
     try:
         yield connection
     finally:
@@ -112,7 +114,8 @@ async def test_duplicates_disorder_and_splits_cannot_change_a_row(
     rnd.shuffle(repeated)
     async with database(settings) as connection:
         numbers = CampaignNumbers()
-        await numbers.load(connection, [number])
+        async with Database(settings) as opened, opened.transaction() as session:
+            await numbers.load(session, [number])
         known = numbers.get(number)
         assert known is not None
         while repeated:
@@ -123,8 +126,8 @@ async def test_duplicates_disorder_and_splits_cannot_change_a_row(
                     Batch(TENANT, number, 0, BASE, (group(kind, [ordinal], second, detail),)), known
                 )
             del repeated[:size]
-            async with connection.transaction():
-                await merge(connection, outcomes, "test", "facts", {0: size})
+            async with Database(settings) as opened, opened.transaction() as session:
+                await merge(session, outcomes, "test", "facts", {0: size})
         rows = await connection.fetch(_ROWS, campaign)
     for ordinal, row in enumerate(rows):
         wanted = expected(facts, ordinal)
@@ -159,7 +162,7 @@ async def test_facts_become_rows_with_the_message_id_and_a_reason_for_every_fail
             [group(Kind.BOUNCED, [3], 2, "hard:no such user"), group(Kind.MACHINE_OPENED, [4], 2)],
         )
 
-        async def is_there() -> list[asyncpg.Record]:
+        async def is_there() -> list[Row]:
             rows = await connection.fetch(_ROWS, campaign)
             assert (
                 rows[3]["status"] == "bounced"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import asyncpg
-
 from tables.database import job_runs
+from tables.database.connection import Database
 from tests.tables.campaigns.campaign_world import World
 
 
@@ -19,16 +18,16 @@ async def completed(world: World, sent: int) -> int:
     return int(await world.pool.fetchval(statement, await world.created(), sent))
 
 
-async def last(pool: asyncpg.Pool, job: str) -> job_runs.JobRun | None:
+async def last(pool: Database, job: str) -> job_runs.JobRun | None:
     async with pool.acquire() as connection:
         return (await job_runs.last_runs(connection, [job]))[1].get(job)
 
 
-async def materialised(pool: asyncpg.Pool, number: int) -> dict[str, Any]:
+async def materialised(pool: Database, number: int) -> dict[str, Any]:
     statement = "SELECT s.* FROM campaign_stats s JOIN campaigns c ON c.id = campaign_id WHERE number = $1 AND variant_id IS NULL"
     return dict(await pool.fetchrow(statement, number) or {})
 
 
-async def done(pool: asyncpg.Pool, job: str) -> Any:
+async def done(pool: Database, job: str) -> Any:
     run = await last(pool, job)
     return run if run is not None and run.outcome == "done" else None

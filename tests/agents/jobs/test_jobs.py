@@ -11,7 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
 from agents.jobs.jobs import JOBS, Jobs
@@ -20,7 +19,7 @@ from connectors.local.engines.engine import RunningEngine
 from streams.records.stats import Counts
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.database.connection import connect
+from tables.database.connection import Database, connect
 from tables.stats.materialised import COLUMNS
 from tests.agents.jobs.fake_job import Fake
 from tests.agents.jobs.job_rows import completed, done, last, materialised
@@ -38,7 +37,7 @@ REFRESH = "campaign-stats-refresh"
 async def world(settings: Settings) -> AsyncIterator[World]:
     pool = await connect(settings)
     yield await make_world(pool, settings)
-    pool.terminate()
+    await pool.close()
 
 
 async def test_completed_counts_are_materialised_within_two_seconds_and_published_as_they_are(
@@ -116,7 +115,7 @@ async def test_of_three_workers_one_runs_a_job_in_each_turn_and_at_the_instant_t
     assert fake.most_at_once == 1 and fake.runs.count(False) == 1
 
 
-async def _early(pool: asyncpg.Pool, fake: Fake) -> Any:
+async def _early(pool: Database, fake: Fake) -> Any:
     run = await last(pool, "fake")
     return run.started_at if run is not None and True in fake.runs else None
 

@@ -35,7 +35,7 @@ MODULE = (sys.executable, "-m", "agents.jobs.run_once")  # what the command beco
 async def world(settings: Settings) -> AsyncIterator[World]:
     pool = await connect(settings)
     yield await make_world(pool, settings)
-    pool.terminate()
+    await pool.close()
 
 
 async def by_hand(settings: Settings, *words: str, crash: str = "") -> tuple[int, str, str]:

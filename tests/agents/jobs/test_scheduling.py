@@ -119,4 +119,4 @@ async def test_kill_9_in_either_job_starts_and_creates_everything_once(
         "SELECT id FROM campaigns WHERE started_at IS NOT NULL AND type <> 'recurring'"
     )
     assert {key: len(ids) for key, ids in stages.items()} == {str(row["id"]): 1 for row in begun}
-    pool.terminate()
+    await pool.close()

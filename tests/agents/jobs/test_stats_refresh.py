@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 from pydantic import SecretStr
 
@@ -25,7 +24,7 @@ from agents.jobs.stats_refresh import REFRESH
 from agents.sending.outbox_relay import OutboxRelay
 from streams.settings import Settings
 from streams.topics import Name
-from tables.database.connection import connect
+from tables.database.connection import Database, connect
 from tables.stats.materialised import COLUMNS
 from tables.stats.totals import percent
 from tests.agents.counting.reported import KEY, Sent, reports, truth
@@ -40,13 +39,13 @@ Counted = dict[tuple[int, str | None, str], int]
 
 
 @pytest.fixture
-async def pool(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
+async def pool(settings: Settings) -> AsyncIterator[Database]:
     pool = await connect(settings)
     yield pool
-    pool.terminate()
+    await pool.close()
 
 
-async def rows(pool: asyncpg.Pool) -> Counted:
+async def rows(pool: Database) -> Counted:
     """As the truth spells it."""
     found = await pool.fetch(
         "SELECT c.number, s.* FROM campaign_stats s JOIN campaigns c ON c.id = s.campaign_id"
@@ -83,7 +82,7 @@ def _camel(name: str) -> str:
 
 
 async def test_rows_and_facts_equal_the_truth_while_two_workers_refresh(
-    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+    settings: Settings, pool: Database, tmp_path: Path
 ) -> None:
     settings = settings.model_copy(update={"message_keys": (SecretStr(KEY.hex()),)})
     world = await make_world(pool, settings)
@@ -134,7 +133,7 @@ async def test_rows_and_facts_equal_the_truth_while_two_workers_refresh(
 
 
 async def test_a_campaign_that_is_long_quiet_keeps_its_counts_and_takes_no_more(
-    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+    settings: Settings, pool: Database, tmp_path: Path
 ) -> None:
     settings = settings.model_copy(
         update={"message_keys": (SecretStr(KEY.hex()),), "stats_retention": timedelta(seconds=0.1)}

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
-
-from tables.database.connection import prepare
+from tests.postgres import Client
+from tests.postgres import connect as connect_client
 
 EMAIL: Mapping[str, str] = {
     "subject": "{{ firstName }}, the sale starts",
@@ -39,13 +38,11 @@ class Campaign:
     size: int
 
 
-async def connect(dsn: str) -> asyncpg.Connection:
-    connection = await asyncpg.connect(dsn)
-    await prepare(connection)
-    return connection
+async def connect(dsn: str) -> Client:
+    return await connect_client(dsn)
 
 
-async def contacts(connection: asyncpg.Connection, tenant: str, size: int) -> None:
+async def contacts(connection: Client, tenant: str, size: int) -> None:
     """Contacts `u0@example.com`, `u1@example.com`, …; external ids are their numbers."""
     await connection.execute("INSERT INTO tenants (id) VALUES ($1) ON CONFLICT DO NOTHING", tenant)
     await connection.execute(
@@ -58,7 +55,7 @@ async def contacts(connection: asyncpg.Connection, tenant: str, size: int) -> No
 
 
 async def campaign(
-    connection: asyncpg.Connection,
+    connection: Client,
     tenant: str,
     size: int,
     *,

@@ -37,7 +37,7 @@ POINTS = (
 async def world(settings: Settings) -> AsyncIterator[World]:
     pool = await connect(settings)
     yield await make_world(pool, settings)
-    pool.terminate()
+    await pool.close()
 
 
 def command(

@@ -10,7 +10,6 @@ import random
 from functools import partial
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from connectors.local.engines.engine import RunningEngine
@@ -32,6 +31,7 @@ from tests.agents.sending.emission import (
 )
 from tests.eventually import eventually
 from tests.faults import raw_kafka
+from tests.postgres import Client
 
 POINTS = (
     "read:1",
@@ -44,7 +44,7 @@ POINTS = (
 )
 
 
-async def blemish(connection: asyncpg.Connection, campaign: Campaign) -> dict[int, str]:
+async def blemish(connection: Client, campaign: Campaign) -> dict[int, str]:
     """Gives some recipients every reason to be skipped; answers ordinal -> reason."""
     reasons = {
         "suppressed": range(3, campaign.size, 50),
@@ -292,7 +292,7 @@ async def test_one_worker_many_campaigns_and_unusable_grants(
     await connection.close()
 
 
-async def assign_variants(connection: asyncpg.Connection, campaign: Campaign) -> None:
+async def assign_variants(connection: Client, campaign: Campaign) -> None:
     """The first hundred recipients test A, which has a subject of its own, against B."""
     await connection.execute(
         "INSERT INTO campaign_variants (campaign_id, variant_id, name, template_id, subject, weight)"

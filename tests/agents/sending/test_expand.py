@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 from confluent_kafka import Producer
 
@@ -25,7 +24,7 @@ from streams.records.sending import Limits, Opened, RowsReady, Span, decode_send
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.audience.recipients import ordinal_of, recipient_id
-from tables.database.connection import connect
+from tables.database.connection import Database, connect
 from tests.environment import environment
 from tests.eventually import eventually
 from tests.faults import raw_kafka
@@ -117,7 +116,7 @@ class Expansions:
 
 
 @pytest.fixture
-async def pool(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
+async def pool(settings: Settings) -> AsyncIterator[Database]:
     pool = await connect(settings)
     yield pool
     await pool.close()
@@ -141,7 +140,7 @@ async def started(world: World, size: int, **more: object) -> tuple[UUID, int]:
     )
 
 
-async def ordinals(pool: asyncpg.Pool, number: int) -> list[int]:
+async def ordinals(pool: Database, number: int) -> list[int]:
     bounds = recipient_id(number, 0), recipient_id(number, MAX_ORDINAL + 1)
     rows = await pool.fetch(
         "SELECT id, contact_id FROM campaign_recipients WHERE id >= $1 AND id < $2 ORDER BY id",
@@ -177,7 +176,7 @@ def pages(size: int) -> list[int]:
 
 
 async def test_every_campaign_is_expanded_once_although_the_worker_is_killed_at_every_point(
-    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+    settings: Settings, pool: Database, tmp_path: Path
 ) -> None:
     acme, beta = await make_world(pool, settings, "acme"), await make_world(pool, settings, "beta")
     limits = {"messagesPerHour": 500, "messagesPerDay": 5000}
@@ -208,7 +207,7 @@ async def test_every_campaign_is_expanded_once_although_the_worker_is_killed_at_
 
 
 async def test_unusable_records_are_put_aside_and_repeats_change_nothing(
-    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+    settings: Settings, pool: Database, tmp_path: Path
 ) -> None:
     world, expansions = await make_world(pool, settings), Expansions(settings)
     campaign, number = await started(world, 150)
@@ -245,7 +244,7 @@ async def _heard(settings: Settings, number: int, count: int) -> bool:
 
 
 async def test_what_cannot_be_sent_says_why_and_holds_up_nobody(
-    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+    settings: Settings, pool: Database, tmp_path: Path
 ) -> None:
     world, expansions = await make_world(pool, settings), Expansions(settings)
     large, large_number = await started(world, 2001)
@@ -275,7 +274,7 @@ async def test_what_cannot_be_sent_says_why_and_holds_up_nobody(
 
 
 async def test_a_page_that_always_exceeds_its_time_ends_its_campaign_and_holds_up_nobody(
-    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+    settings: Settings, pool: Database, tmp_path: Path
 ) -> None:
     world, expansions = await make_world(pool, settings), Expansions(settings)
     slow, slow_number = await started(world, 1000)
@@ -308,13 +307,13 @@ async def test_a_page_that_always_exceeds_its_time_ends_its_campaign_and_holds_u
     assert closed == 1
 
 
-async def _statuses(pool: asyncpg.Pool, *campaigns: UUID) -> bool:
+async def _statuses(pool: Database, *campaigns: UUID) -> bool:
     cancelled = "SELECT count(*) FROM campaigns WHERE id = ANY($1) AND status = 'cancelled'"
     return int(await pool.fetchval(cancelled, campaigns)) == len(campaigns)
 
 
 async def test_a_campaign_cancelled_meanwhile_gets_no_more_pages(
-    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+    settings: Settings, pool: Database, tmp_path: Path
 ) -> None:
     world, expansions = await make_world(pool, settings), Expansions(settings)
     campaign, number = await started(world, 1000)
@@ -329,13 +328,13 @@ async def test_a_campaign_cancelled_meanwhile_gets_no_more_pages(
     assert (await asyncio.to_thread(read, settings)).stops[number] == [PAGE]
 
 
-async def _is_writing(pool: asyncpg.Pool) -> bool:
+async def _is_writing(pool: Database) -> bool:
     """The worker waits for the lock on the ledger."""
     waiting = "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'campaigns-expand' AND wait_event_type = 'Lock'"
     return bool(await pool.fetchval(f"{waiting} AND datname = current_database()"))
 
 
-async def _has_no_stage(pool: asyncpg.Pool, number: int) -> bool:
+async def _has_no_stage(pool: Database, number: int) -> bool:
     return bool(await pool.fetchval("SELECT to_regclass($1) IS NULL", f"stage_{number}"))
 
 

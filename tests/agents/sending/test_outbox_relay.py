@@ -11,14 +11,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 
 from connectors.local.engines.engine import RunningEngine
 from streams.contracts.commands import Verb
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.database.connection import connect
+from tables.database.connection import Database, connect
 from tables.database.outbox import Outgoing, append
 from tests.agents.processes.control_workers import Written, control_worker, has_said, process, read
 from tests.eventually import eventually
@@ -26,13 +25,13 @@ from tests.tables.campaigns.campaign_world import make_world
 
 
 @pytest.fixture
-async def pool(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
+async def pool(settings: Settings) -> AsyncIterator[Database]:
     pool = await connect(settings)
     yield pool
-    pool.terminate()
+    await pool.close()
 
 
-async def fill(pool: asyncpg.Pool, campaigns: int, each: int) -> dict[str, list[str]]:
+async def fill(pool: Database, campaigns: int, each: int) -> dict[str, list[str]]:
     """Campaign -> ids of its events, in order, in transactions that interleave."""
     ids = {str(uuid4()): [str(uuid4()) for _ in range(each)] for _ in range(campaigns)}
     for n in range(each):
@@ -54,12 +53,12 @@ def firsts(records: list[Written]) -> dict[str, list[str]]:
     return dict(seen)
 
 
-async def is_empty(pool: asyncpg.Pool) -> bool:
+async def is_empty(pool: Database) -> bool:
     return bool(await pool.fetchval("SELECT count(*) FROM outbox") == 0)
 
 
 async def test_a_started_campaign_reaches_the_engine_at_once_and_in_the_right_partitions(
-    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+    settings: Settings, pool: Database, tmp_path: Path
 ) -> None:
     world = await make_world(pool, settings)
     async with process(settings, "relay", tmp_path):
@@ -92,7 +91,7 @@ async def test_a_started_campaign_reaches_the_engine_at_once_and_in_the_right_pa
 
 
 async def test_kill_9_at_every_point_loses_nothing_and_keeps_ids_and_order(
-    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+    settings: Settings, pool: Database, tmp_path: Path
 ) -> None:
     async with process(
         settings,
@@ -115,7 +114,7 @@ async def test_kill_9_at_every_point_loses_nothing_and_keeps_ids_and_order(
 
 
 async def test_of_two_relays_one_works_and_the_other_takes_over_from_a_frozen_one(
-    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+    settings: Settings, pool: Database, tmp_path: Path
 ) -> None:
     # frozen with its records committed in Kafka and not in SQL; it wakes up after another one has
     # written more
@@ -143,7 +142,7 @@ async def test_of_two_relays_one_works_and_the_other_takes_over_from_a_frozen_on
 
 
 async def test_the_relay_waits_for_a_database_that_is_away(
-    settings: Settings, pool: asyncpg.Pool, postgres_engine: RunningEngine, tmp_path: Path
+    settings: Settings, pool: Database, postgres_engine: RunningEngine, tmp_path: Path
 ) -> None:
     async with process(settings, "relay", tmp_path) as slot:
         written = await fill(pool, campaigns=3, each=3)
@@ -151,7 +150,6 @@ async def test_the_relay_waits_for_a_database_that_is_away(
         postgres_engine.kill()
         await eventually(lambda: has_said(tmp_path, "relay", "waits for a dependency"))
         postgres_engine.start()  # not on a thread: the engine ends with the thread that started it
-        await pool.expire_connections()
         written |= await fill(pool, campaigns=3, each=3)
         await eventually(lambda: is_empty(pool), within=120)
         assert not slot.exits

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 from aiokafka.structs import ConsumerRecord
 
@@ -30,7 +29,7 @@ from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.audience.trial_sends import send_tests
-from tables.database.connection import connect
+from tables.database.connection import Database, connect
 from tests.agents.processes.control_workers import process, read
 from tests.connectors.simulator.pipeline import is_read, reported
 from tests.eventually import eventually
@@ -65,15 +64,15 @@ def test_what_is_reported_of_a_test_is_dropped_unless_it_is_forged() -> None:
     assert metrics.OF_TESTS._value.get() == before + 2
 
 
-async def is_empty(pool: asyncpg.Pool) -> bool:
+async def is_empty(pool: Database) -> bool:
     return bool(await pool.fetchval("SELECT count(*) FROM outbox") == 0)
 
 
 @pytest.fixture
-async def pool(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
+async def pool(settings: Settings) -> AsyncIterator[Database]:
     pool = await connect(settings)
     yield pool
-    pool.terminate()
+    await pool.close()
 
 
 async def content(world: World, campaign_id: UUID) -> Content:
@@ -87,7 +86,7 @@ async def content(world: World, campaign_id: UUID) -> Content:
 
 
 async def test_a_test_arrives_whole_and_once_more_after_a_kill_and_nothing_counts_it(
-    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+    settings: Settings, pool: Database, tmp_path: Path
 ) -> None:
     world, topics, at = await make_world(pool, settings), Topics(settings), datetime.now(UTC)
     await pool.execute(

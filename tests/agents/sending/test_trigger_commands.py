@@ -92,4 +92,4 @@ async def test_kill_9_at_every_point_takes_each_contact_in_once(
         record.total for record in added
     ]  # the relay may repeat, in order, what the throttle then ignores
     assert sorted(set(totals)) == [10 * (n + 1) for n in range(len(POINTS))]
-    pool.terminate()
+    await pool.close()

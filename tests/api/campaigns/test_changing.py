@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from tables.campaigns.lifecycle import Status
+from streams.contracts.fields import Status
 from tables.commands import milestones
 from tests.api.campaigns.test_routes import problem
 from tests.api.specified import AB_TEST, CREATE, SCHEDULE, WINNER, create, furnish

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from streams.contracts.commands import Command, Verb, parse
-from tables.campaigns.lifecycle import Status
+from streams.contracts.fields import Status
 from tables.commands import milestones
 from tables.commands.answers import Answer
 from tables.commands.execute import execute, run

@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import asyncpg
 import httpx
 
 from api.demo import run
@@ -19,6 +18,7 @@ from connectors.templates.rendering import Links, Template, Tracking
 from streams.settings import Settings
 from tests.environment import environment
 from tests.eventually import eventually
+from tests.postgres import connect as connect_client
 
 
 @asynccontextmanager
@@ -55,7 +55,7 @@ async def test_the_demo_starts_campaigns_on_every_channel_and_a_second_run_chang
     assert first.api_key.startswith("ce_test_") and first.keys.keys() == {
         tenant.id for tenant in TENANTS
     }
-    connection = await asyncpg.connect(settings.postgres)
+    connection = await connect_client(settings.postgres)
     try:
         rows = await connection.fetch("SELECT channel, status, throttle_config FROM campaigns")
         contacts = await connection.fetchval("SELECT count(*) FROM contacts")

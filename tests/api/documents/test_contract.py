@@ -9,11 +9,9 @@ import os
 import sys
 from pathlib import Path
 
-import asyncpg
-
 from api.documents import examples
 from streams.settings import Settings
-from tables.database.connection import connect
+from tables.database.connection import Database, connect
 from tables.tenants.tenants import create_key
 from tests.api.world import serving
 from tests.tables.campaigns.campaign_world import make_world
@@ -25,7 +23,7 @@ _CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 async def test_schemathesis_finds_nothing(settings: Settings, tmp_path: Path) -> None:
     generous = settings.model_copy(update={"api_rate_limit": 0})
-    pool: asyncpg.Pool = await connect(generous, max_size=2)
+    pool: Database = await connect(generous, max_size=2)
     await make_world(pool, generous)
     async with pool.acquire() as connection:
         await examples.install(connection, "acme")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import asyncpg
 import nats
 import psutil
 import pytest
@@ -18,6 +17,7 @@ from connectors.local.engines.kafka import Kafka
 from connectors.local.engines.kafka_jars import KAFKA, LOGGING, cache_folder, class_path, listed
 from connectors.local.engines.nats import Nats
 from connectors.local.engines.postgres import Postgres
+from tests.postgres import connect as connect_client
 
 
 @contextmanager
@@ -56,14 +56,14 @@ async def test_kafka_keeps_an_acknowledged_record_through_kill_9(tmp_path: Path)
 
 async def test_postgres_keeps_a_committed_row_through_kill_9(tmp_path: Path) -> None:
     with _started(Postgres(tmp_path / "postgres", free_port()), tmp_path) as engine:
-        connection = await asyncpg.connect(engine.address)
+        connection = await connect_client(engine.address)
         await connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
 
         engine.kill()
-        connection.terminate()
+        await connection.close()
         engine.start()
 
-        connection = await asyncpg.connect(engine.address)
+        connection = await connect_client(engine.address)
         assert await connection.fetchval("SELECT one FROM kept") == 1
         assert str(await connection.fetchval("SHOW server_version")).startswith("18.")
         await connection.close()

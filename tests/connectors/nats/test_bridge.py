@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import asyncpg
 import nats
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -30,6 +29,7 @@ from streams.topics import Name, Topics, shard_key
 from tests.connectors.nats.jetstream_reader import Stored, count, stored
 from tests.environment import environment
 from tests.eventually import eventually
+from tests.postgres import connect as connect_client
 
 TENANT = "acme"
 BASE = 1_800_000_000  # Unix seconds
@@ -42,7 +42,7 @@ async def kafka_producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
 
 
 async def make_campaign(settings: Settings, channel: str = "email") -> tuple[int, UUID]:
-    connection = await asyncpg.connect(settings.postgres)
+    connection = await connect_client(settings.postgres)
     try:
         row = await connection.fetchrow(
             "INSERT INTO campaigns (tenant_id, name, channel, created_by, key_epoch) VALUES ($1, 'n', $2::text::campaign_channel, $3, 0) "

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 from pydantic import SecretStr
 
 from connectors.sources.service import DirectoryService, SourceDownError
 from connectors.sources.sources import NamedSegment, Sources
 from streams.settings import Settings
-from tables.database.connection import connect, once
+from tables.database.connection import Database, connect, once
 from tests.agents.sending.test_expand import Expansions, expanding, ordinals, read
 from tests.api.world import resting
 from tests.connectors.sources.directory_server import DirectoryServer
@@ -245,7 +244,7 @@ async def test_an_audience_waits_for_its_service_and_holds_up_nobody_else(
     settings: Settings, tmp_path: Path
 ) -> None:
     server = DirectoryServer(page=100)
-    pool: asyncpg.Pool = await connect(settings)
+    pool: Database = await connect(settings)
     world = await make_world(pool, settings)
     segment, _ = people(server, 250)
     sources = Sources(mine := using(settings, server))

@@ -10,10 +10,10 @@ from datetime import timedelta
 from io import StringIO
 from uuid import uuid4
 
-import asyncpg
+import psycopg
 import pytest
-from asyncpg import PostgresError
 from pydantic import SecretStr
+from sqlalchemy.exc import IntegrityError
 
 from streams.errors import DependencyDownError
 from streams.process import logs
@@ -88,20 +88,16 @@ def test_a_traceback_quotes_no_row_and_no_value_of_the_database(stream: type[Str
     canary, log, written = "ada@canary.example", logging.getLogger("tests"), stream()
     logs.configure(_SETTINGS, "control", written)
     detail = f"Key (email)=({canary}) already exists."
-    unique = PostgresError.new(
-        {
-            "S": "ERROR",
-            "C": "23505",
-            "M": 'duplicate key value violates unique constraint "contacts_email"',
-            "D": detail,
-        }
+    unique = psycopg.errors.UniqueViolation(
+        f'duplicate key value violates unique constraint "contacts_email"\nDETAIL:  {detail}'
     )
-    value = PostgresError.new(
-        {"S": "ERROR", "C": "22P02", "M": f'invalid input syntax for type uuid: "{canary}"'}
+    value = psycopg.errors.InvalidTextRepresentation(
+        f'invalid input syntax for type uuid: "{canary}"'
     )
-    argument = asyncpg.DataError(f"invalid input for query argument $1: {canary!r} (expected int)")
+    argument = psycopg.DataError(f"cannot dump {canary!r} to int")
+    wrapped = IntegrityError("INSERT …", {"email": canary}, unique, hide_parameters=True)
     assert canary in str(unique) + str(value)
-    for error in (unique, value, argument, ExceptionGroup("several", [unique, value])):
+    for error in (unique, value, argument, wrapped, ExceptionGroup("several", [unique, value])):
         try:
             try:
                 raise error
@@ -111,7 +107,7 @@ def test_a_traceback_quotes_no_row_and_no_value_of_the_database(stream: type[Str
             log.exception("failed")
     assert canary not in written.getvalue()
     for expected in (
-        "UniqueViolationError: 23505 duplicate key",
+        "UniqueViolation: 23505 duplicate key",
         "InvalidTextRepresentationError: 22P02",
         "DependencyDownError: PostgreSQL",
     ):

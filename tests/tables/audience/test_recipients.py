@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from streams.errors import CampaignError
 from streams.records.message_id import MAX_ORDINAL
 from tables.audience.recipients import list_recipients, ordinal_of, recipient_id
 from tables.campaigns.campaign import get_campaign
+from tables.database.connection import Database
 from tests.tables.audience.audience_world import Directory, expand
 from tests.tables.campaigns.campaign_world import World
 
@@ -61,7 +61,7 @@ def test_recipient_ids_sort_by_campaign_and_ordinal(number: int, ordinal: int) -
     assert recipient_id(number, MAX_ORDINAL + 1) == recipient_id(number + 1, 0)
 
 
-async def test_postgres_derives_the_same_recipient_ids(pool: asyncpg.Pool) -> None:
+async def test_postgres_derives_the_same_recipient_ids(pool: Database) -> None:
     for number, ordinal in ((1, 0), (42, 0xABC123), (2**47 - 1, MAX_ORDINAL)):
         assert await pool.fetchval("SELECT recipient_id($1, $2)", number, ordinal) == recipient_id(
             number, ordinal

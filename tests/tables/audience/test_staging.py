@@ -8,7 +8,6 @@ import asyncio
 import random
 from uuid import uuid4
 
-import asyncpg
 import pytest
 
 from streams.contracts.commands import Verb
@@ -17,6 +16,7 @@ from tables.audience import staging
 from tables.audience.staging import Audience
 from tables.campaigns.campaign import get_campaign
 from tables.commands.answers import Change
+from tables.database.connection import Database
 from tables.directory.suppressions import suppress
 from tests.tables.audience.audience_world import (
     Directory,
@@ -242,6 +242,6 @@ async def test_stages_of_campaigns_that_are_over_are_dropped(directory: Director
     assert [row["relname"] for row in left] == ["backstage_1", f"stage_{numbers[1]}", "stage_door"]
 
 
-async def _dropped(pool: asyncpg.Pool) -> int:
+async def _dropped(pool: Database) -> int:
     async with pool.acquire() as connection, connection.transaction():
         return await staging.drop_dead_stages(connection)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import msgspec
 
 from streams.contracts.bodies import validated
@@ -14,6 +13,7 @@ from streams.contracts.commands import BODIES, Command, Verb
 from streams.settings import Settings
 from tables.commands.answers import Answer
 from tables.commands.execute import run
+from tables.database.connection import Database
 from tables.directory.directory import create_template, segment_named
 from tables.tenants.tenants import create_tenant
 
@@ -24,7 +24,7 @@ CONTENT = {"subject": "Hello", "text": "Hello {{ firstName }}"}
 class World:
     """One tenant."""
 
-    pool: asyncpg.Pool
+    pool: Database
     settings: Settings
     tenant: str
     segment: UUID
@@ -97,7 +97,7 @@ class World:
         ]
 
 
-async def make_world(pool: asyncpg.Pool, settings: Settings, tenant: str = "acme") -> World:
+async def make_world(pool: Database, settings: Settings, tenant: str = "acme") -> World:
     async with pool.acquire() as connection:
         await create_tenant(connection, tenant)
         segment = await segment_named(connection, tenant, "everybody")

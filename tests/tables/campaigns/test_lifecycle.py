@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.contracts.commands import Verb
+from streams.contracts.fields import Status
 from streams.errors import IllegalTransitionError
-from tables.campaigns.lifecycle import Status, check_editable, transition
+from tables.campaigns.lifecycle import check_editable, transition
 
 S, V = Status, Verb
 # design: rules.md, "Lifecycle"; everything that is not here is refused

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import asyncpg
+import psycopg
 import pytest
 
 from streams.contracts.commands import Verb
@@ -209,7 +209,7 @@ async def test_two_jobs_at_once_and_repeats_make_each_child_once(world: World, m
     ] * len(ids)
     one = await child(world, ids[0], 1)
     statement = "INSERT INTO campaigns (tenant_id, name, channel, created_by, parent_id, occurrence_at) SELECT tenant_id, name, channel,"
-    with pytest.raises(asyncpg.UniqueViolationError):
+    with pytest.raises(psycopg.errors.UniqueViolation):
         await world.pool.execute(
             f"{statement} created_by, parent_id, occurrence_at FROM campaigns WHERE id = $1", one
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
+import psycopg
 import pytest
 
 from streams.contracts.commands import Verb
@@ -81,7 +81,7 @@ async def test_a_crash_before_the_commit_leaves_neither_row_nor_event_nor_answer
     world: World,
 ) -> None:
     command = world.command(Verb.CREATE, body=world.draft())
-    with pytest.raises(asyncpg.PostgresError):
+    with pytest.raises(psycopg.Error):
         async with world.pool.acquire() as connection, connection.transaction():
             await execute(connection, world.settings, command, scope="rest", key="k")
             await connection.execute("SELECT 1 / 0")

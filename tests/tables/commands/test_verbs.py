@@ -329,15 +329,16 @@ async def test_the_last_message_completes_a_campaign_once_running_or_paused(
     caplog.set_level(logging.INFO)
     campaign_id = await world.started()
     at = datetime.now(UTC)
-    async with world.pool.acquire() as connection:
-        for _ in range(2):
-            sample = await milestones.sample_sent(connection, "acme", campaign_id, at)
-            assert (sample.campaign.sample_sent_at, sample.campaign.version) == (at, 3)
-        await world.do(Verb.PAUSE, campaign_id)
-        (
-            await milestones.finished(connection, "acme", campaign_id, sent=98, skipped=2, at=at)
-        ).log()
-        again = await milestones.finished(connection, "acme", campaign_id, sent=1, skipped=1, at=at)
+    for _ in range(2):
+        async with world.pool.transaction() as session:
+            sample = await milestones.sample_sent(session, "acme", campaign_id, at)
+        assert (sample.campaign.sample_sent_at, sample.campaign.version) == (at, 3)
+    await world.do(Verb.PAUSE, campaign_id)
+    async with world.pool.transaction() as session:
+        done = await milestones.finished(session, "acme", campaign_id, sent=98, skipped=2, at=at)
+    done.log()
+    async with world.pool.transaction() as session:
+        again = await milestones.finished(session, "acme", campaign_id, sent=1, skipped=1, at=at)
     assert again.change is None
     assert (again.campaign.status, again.campaign.sent_count, again.campaign.skipped_count) == (
         "completed",

@@ -11,11 +11,11 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -25,7 +25,7 @@ from streams.settings import Settings
 from tables.contacts.fields import ContactRow
 from tables.contacts.files import Format, Lines, Rejected, read_contacts
 from tables.contacts.imports import Progress, import_contacts
-from tables.database.connection import prepare
+from tables.database.connection import Database
 from tables.directory.directory import segment_named
 from tables.tenants.tenants import create_tenant
 
@@ -48,15 +48,15 @@ def rejections(content: str | bytes, kind: Format = "csv") -> list[tuple[int, st
 
 
 @pytest.fixture
-async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
-    async with asyncpg.create_pool(database, min_size=1, max_size=3, init=prepare) as pool:
+async def pool(database: str) -> AsyncIterator[Database]:
+    async with Database(database, max_size=3) as pool:
         for tenant in ("acme", "other"):
-            await create_tenant(pool, tenant)  # type: ignore[arg-type]
+            await pool.once(partial(create_tenant, tenant_id=tenant))
         yield pool
 
 
 async def load(
-    pool: asyncpg.Pool, content: str, kind: Format = "csv", tenant: str = "acme"
+    pool: Database, content: str, kind: Format = "csv", tenant: str = "acme"
 ) -> tuple[Progress, list[Rejected], UUID]:
     async with pool.acquire() as connection:
         segment = (await segment_named(connection, tenant, "all")).id
@@ -67,14 +67,14 @@ async def load(
     return done, rejected, segment
 
 
-async def stored(pool: asyncpg.Pool, tenant: str = "acme") -> list[dict[str, Any]]:
+async def stored(pool: Database, tenant: str = "acme") -> list[dict[str, Any]]:
     rows = await pool.fetch(
         "SELECT * FROM contacts WHERE tenant_id = $1 ORDER BY external_id, email, phone", tenant
     )
     return [dict(row) for row in rows]
 
 
-async def test_a_file_becomes_contacts_with_attributes_and_members(pool: asyncpg.Pool) -> None:
+async def test_a_file_becomes_contacts_with_attributes_and_members(pool: Database) -> None:
     content = (
         "externalId,Email,phone,push_token,first name,lastName,timeZone,locale,plan,attributes.city\n"
         '1,Ana@Example.com,+49 30 123456,tok,Ana,"O\'Hara, Dr.",Europe/Berlin,de-DE,pro,Köln\n'
@@ -98,7 +98,7 @@ async def test_a_file_becomes_contacts_with_attributes_and_members(pool: asyncpg
     assert await pool.fetchval(MEMBERS, segment) == 2
 
 
-async def test_the_same_file_again_updates_and_repeats_nobody(pool: asyncpg.Pool) -> None:
+async def test_the_same_file_again_updates_and_repeats_nobody(pool: Database) -> None:
     content = "email,plan\n" + "".join(f"p{n}@example.com,free\n" for n in range(50))
     await load(pool, content)
     done, _, segment = await load(pool, content.replace("free", "pro"))
@@ -107,14 +107,14 @@ async def test_the_same_file_again_updates_and_repeats_nobody(pool: asyncpg.Pool
     assert await pool.fetchval(MEMBERS, segment) == 50
 
 
-async def test_an_empty_field_leaves_what_is_there(pool: asyncpg.Pool) -> None:
+async def test_an_empty_field_leaves_what_is_there(pool: Database) -> None:
     await load(pool, "email,firstName,plan\na@example.com,Ana,pro\n")
     await load(pool, "email,firstName,plan\na@example.com,,\n")
     (row,) = await stored(pool)
     assert (row["first_name"], row["attributes"]) == ("Ana", {"plan": "pro"})
 
 
-async def test_ndjson_keeps_the_types_of_attributes(pool: asyncpg.Pool) -> None:
+async def test_ndjson_keeps_the_types_of_attributes(pool: Database) -> None:
     rows = [
         {
             "externalId": 7,
@@ -136,7 +136,7 @@ async def test_ndjson_keeps_the_types_of_attributes(pool: asyncpg.Pool) -> None:
 
 
 async def test_bad_rows_are_told_by_line_and_reason_and_the_rest_goes_in(
-    pool: asyncpg.Pool,
+    pool: Database,
 ) -> None:
     content = (
         "id,email,phone,timeZone,plan\n"
@@ -218,7 +218,7 @@ def test_spreadsheets_may_separate_fields_their_way(delimiter: str) -> None:
 
 
 async def test_the_id_of_another_tenant_and_a_taken_external_id_are_refused(
-    pool: asyncpg.Pool,
+    pool: Database,
 ) -> None:
     mine, foreign = uuid4(), uuid4()
     await load(pool, f"id,externalId,email\n{mine},1,a@example.com\n")
@@ -235,7 +235,7 @@ async def test_the_id_of_another_tenant_and_a_taken_external_id_are_refused(
     assert [row["email"] for row in await stored(pool, "other")] == ["f@example.com"]
 
 
-async def test_an_address_gets_its_external_id_later(pool: asyncpg.Pool) -> None:
+async def test_an_address_gets_its_external_id_later(pool: Database) -> None:
     await load(pool, "email\na@example.com\n")
     assert (await load(pool, "externalId,email\n1,a@example.com\n"))[0] == Progress(updated=1)
     assert (await load(pool, "externalId,email\n2,a@example.com\n"))[0] == Progress(imported=1)
@@ -257,7 +257,7 @@ ROW = st.fixed_dictionaries(
 @given(rows=st.lists(ROW, min_size=1, max_size=12), size=st.integers(1, 12))
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 async def test_rows_in_chunks_do_what_they_do_one_by_one(
-    pool: asyncpg.Pool, rows: list[dict[str, str]], size: int
+    pool: Database, rows: list[dict[str, str]], size: int
 ) -> None:
     content = "\n".join(json.dumps(row | {"n": position}) for position, row in enumerate(rows))
     assert await _outcome(pool, read(content, "ndjson"), size) == await _outcome(
@@ -265,7 +265,7 @@ async def test_rows_in_chunks_do_what_they_do_one_by_one(
     )
 
 
-async def _outcome(pool: asyncpg.Pool, rows: Iterable[ContactRow | Rejected], size: int) -> object:
+async def _outcome(pool: Database, rows: Iterable[ContactRow | Rejected], size: int) -> object:
     """The counts, what was refused, and the contacts, without the ids that were made up."""
     await pool.execute("TRUNCATE contacts, segment_members")
     rejected = list[Rejected]()

@@ -7,18 +7,22 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-import asyncpg
+import psycopg
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from connectors.local.engines.engine import RunningEngine
 from streams import metrics
 from streams.errors import DependencyDownError
 from streams.settings import Settings
-from tables.database.connection import Database, connect, translated, until_up
+from tables.database.connection import Database, Session, until_up
+from tables.database.failures import sqlstate
 from tests.eventually import eventually
+from tests.postgres import connect as connect_client
 
 
-async def test_jsonb_is_python_and_times_are_utc(pool: asyncpg.Pool) -> None:
+async def test_jsonb_is_python_and_times_are_utc(pool: Database) -> None:
     value = {"a": [1, 2.5, None, True], "ä": {"nested": "x"}}
     row = await pool.fetchrow(
         "SELECT $1::jsonb AS value, now() AS at, current_setting('statement_timeout') AS timeout",
@@ -35,7 +39,7 @@ async def test_work_waits_for_a_database_that_is_killed_and_is_done_once_it_is_b
 ) -> None:
     database, gauge = Database(sql_settings, "test"), metrics.DEPENDENCY_DOWN.labels("postgres")
 
-    async def add(connection: asyncpg.Connection) -> int:
+    async def add(connection: Session) -> int:
         await connection.execute("INSERT INTO tenants (id) VALUES ('acme') ON CONFLICT DO NOTHING")
         return int(await connection.fetchval("SELECT count(*) FROM tenants"))
 
@@ -55,12 +59,12 @@ async def test_work_waits_for_a_database_that_is_killed_and_is_done_once_it_is_b
     await database.close()
 
 
-async def test_a_deadlock_is_resolved_by_trying_again(pool: asyncpg.Pool) -> None:
+async def test_a_deadlock_is_resolved_by_trying_again(pool: Database) -> None:
     await pool.execute("INSERT INTO tenants (id) VALUES ('a'), ('b')")
     both = asyncio.Barrier(2)
     attempts = 0
 
-    async def lock(connection: asyncpg.Connection, first: str, second: str) -> str:
+    async def lock(connection: Session, first: str, second: str) -> str:
         nonlocal attempts
         attempts += 1
         await connection.execute("UPDATE tenants SET hourly_limit = 1 WHERE id = $1", first)
@@ -86,12 +90,12 @@ async def test_work_that_is_always_too_slow_is_given_up_after_three_attempts(
     )
     attempts = 0
 
-    async def sleep(connection: asyncpg.Connection) -> None:
+    async def sleep(connection: Session) -> None:
         nonlocal attempts
         attempts += 1
         await connection.execute("SELECT pg_sleep(5)")
 
-    with pytest.raises(asyncpg.QueryCanceledError):
+    with pytest.raises(psycopg.errors.QueryCanceled):
         await database.until_up(sleep)
     assert (attempts, gauge._value.get()) == (3, 0)
     await database.close()
@@ -114,22 +118,38 @@ async def test_work_that_is_too_slow_twice_is_done_at_the_third_attempt(
 async def test_a_slow_statement_is_a_dependency_that_is_down_and_a_mistake_is_not(
     sql_settings: Settings,
 ) -> None:
-    pool = await connect(sql_settings)
-    async with pool.acquire() as connection:
-        await connection.execute("SET statement_timeout = 50")
-        with pytest.raises(DependencyDownError), translated():
-            await connection.execute("SELECT pg_sleep(5)")
-        with pytest.raises(asyncpg.UndefinedColumnError), translated():
-            await connection.execute("SELECT nonsense")
-    await pool.close()
-    with pytest.raises(DependencyDownError), translated():
-        await pool.fetchval("SELECT 1")
+    hasty = timedelta(milliseconds=50)
+    async with Database(sql_settings, "test", statement_timeout=hasty) as database:
+        with pytest.raises(DependencyDownError):
+            await database.once(lambda session: session.execute(text("SELECT pg_sleep(5)")))
+        with pytest.raises(ProgrammingError) as mistake:
+            await database.once(lambda session: session.execute(text("SELECT nonsense")))
+    assert sqlstate(mistake.value) == "42703"
+
+
+async def test_a_connection_that_is_lost_or_refused_is_a_dependency_that_is_down(
+    sql_settings: Settings, pool: Database
+) -> None:
+    lost = text("SELECT pg_terminate_backend(pg_backend_pid())")
     with pytest.raises(DependencyDownError):
-        await connect(
-            Settings(
-                **(
-                    sql_settings.model_dump()
-                    | {"postgres": "postgresql://postgres@127.0.0.1:1/none"}
-                )
-            )
-        )
+        await pool.once(lambda session: session.execute(lost))
+    nowhere = Database("postgresql://postgres@127.0.0.1:1/none")
+    with pytest.raises(DependencyDownError):
+        await nowhere.once(lambda session: session.execute(text("SELECT 1")))
+
+
+async def test_connections_that_the_server_closed_while_idle_are_replaced_unseen(
+    sql_settings: Settings, pool: Database
+) -> None:
+    one = text("SELECT count(*) FROM (SELECT pg_sleep(0.05)) AS slept")
+    await asyncio.gather(*(pool.once(lambda session: session.scalar(one)) for _ in range(5)))
+    client = await connect_client(sql_settings.postgres)
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    await client.execute(f"SELECT pg_terminate_backend(pid) {others}")
+
+    async def are_gone() -> bool:
+        return bool(await client.fetchval(f"SELECT count(*) = 0 {others}"))
+
+    await eventually(are_gone)
+    await client.close()
+    assert [await pool.once(lambda session: session.scalar(one)) for _ in range(5)] == [1] * 5

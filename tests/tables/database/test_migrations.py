@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 
-import asyncpg
 import pytest
 
 from streams.errors import DependencyDownError
 from tables.database import migrate
+from tables.database.connection import Database
+from tests.postgres import Client
+from tests.postgres import connect as connect_client
 
 # Specification, section 3: column -> (type, nullable, default); an unnamed default is None.
 _CAMPAIGNS = {
@@ -95,9 +97,7 @@ _INDEXES = {
 }
 
 
-async def _columns(
-    connection: asyncpg.Connection, table: str
-) -> dict[str, tuple[str, bool, str | None]]:
+async def _columns(connection: Client, table: str) -> dict[str, tuple[str, bool, str | None]]:
     rows = await connection.fetch(
         """SELECT attname, format_type(atttypid, atttypmod) AS type, NOT attnotnull AS nullable, pg_get_expr(adbin, adrelid) AS value
              FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
@@ -120,14 +120,14 @@ async def _columns(
 async def test_every_column_of_the_specification_exists(
     database: str, table: str, expected: dict[str, tuple[str, bool, str | None]]
 ) -> None:
-    connection = await asyncpg.connect(database)
+    connection = await connect_client(database)
     columns = await _columns(connection, table)
     await connection.close()
     assert {name: columns.get(name) for name in expected} == expected
 
 
 async def test_enums_and_indexes_of_the_specification_exist(database: str) -> None:
-    connection = await asyncpg.connect(database)
+    connection = await connect_client(database)
     for name, values in _ENUMS.items():
         assert await connection.fetchval(f"SELECT enum_range(NULL::{name})::text[]") == values
     definitions = {
@@ -140,7 +140,7 @@ async def test_enums_and_indexes_of_the_specification_exist(database: str) -> No
 
 
 async def test_recipient_ids_sort_by_campaign_and_ordinal(database: str) -> None:
-    connection = await asyncpg.connect(database)
+    connection = await connect_client(database)
     highest = (1 << 24) - 1
     text = await connection.fetchval("SELECT recipient_id(42, 1234)::text")
     rows = await connection.fetch(
@@ -161,12 +161,12 @@ async def test_recipient_ids_sort_by_campaign_and_ordinal(database: str) -> None
 
 async def test_recipient_partitions_are_made_ahead_and_concurrently(database: str) -> None:
     async def ensure() -> None:
-        connection = await asyncpg.connect(database)
+        connection = await connect_client(database)
         await connection.execute("SELECT ensure_recipient_partitions(7500)")
         await connection.close()
 
     await asyncio.gather(*(ensure() for _ in range(8)))
-    connection = await asyncpg.connect(database)
+    connection = await connect_client(database)
     for block in (0, 1, 7, 8):
         assert (
             await connection.fetchval("SELECT to_regclass($1)", f"campaign_recipients_{block}")
@@ -176,7 +176,7 @@ async def test_recipient_partitions_are_made_ahead_and_concurrently(database: st
 
 
 async def test_migrating_again_and_at_once_changes_nothing(postgres: str) -> None:
-    admin = await asyncpg.connect(postgres)
+    admin = await connect_client(postgres)
     await admin.execute("CREATE DATABASE migrate_twice")
     dsn = postgres.rpartition("/")[0] + "/migrate_twice"
     program = "import sys; from tables.database.migrate import upgrade; upgrade(sys.argv[1])"
@@ -187,9 +187,8 @@ async def test_migrating_again_and_at_once_changes_nothing(postgres: str) -> Non
         asyncio.to_thread(migrate.upgrade, dsn), asyncio.to_thread(migrate.upgrade, dsn)
     )
     assert [await process.wait() for process in processes] == [0, 0]
-    connection = await asyncpg.connect(dsn)
-    assert await migrate.current(connection) == migrate.newest() != ""
-    await connection.close()
+    async with Database(dsn) as database:
+        assert await database.once(migrate.current) == migrate.newest() != ""
     await admin.execute("DROP DATABASE migrate_twice")
     await admin.close()
 

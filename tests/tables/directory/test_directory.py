@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 from email_validator import validate_email
 from hypothesis import given
@@ -19,22 +18,20 @@ from streams.records.sending import Limits
 from tables import channels
 from tables.contacts import lists, store
 from tables.contacts.fields import contact_row
-from tables.database.connection import prepare
+from tables.database.connection import Database, Session
 from tables.directory import directory, suppressions
 from tables.tenants import tenants
 
 
 @pytest.fixture
-async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database)
-    await prepare(connection)
-    for tenant in ("acme", "other"):
-        await tenants.create_tenant(connection, tenant)
-    yield connection
-    await connection.close()
+async def connection(database: str) -> AsyncIterator[Session]:
+    async with Database(database) as opened, opened.transaction() as session:
+        for tenant in ("acme", "other"):
+            await tenants.create_tenant(session, tenant)
+        yield session
 
 
-async def test_a_tenant_has_the_limits_it_was_created_with(connection: asyncpg.Connection) -> None:
+async def test_a_tenant_has_the_limits_it_was_created_with(connection: Session) -> None:
     await tenants.create_tenant(connection, "small", hourly=100, daily=1000)
     assert (await tenants.get_tenant(connection, "small")).limits == Limits(
         per_hour=100, per_day=1000
@@ -42,20 +39,20 @@ async def test_a_tenant_has_the_limits_it_was_created_with(connection: asyncpg.C
     assert (await tenants.get_tenant(connection, "acme")).limits == Limits()
 
 
-async def test_a_tenant_cannot_be_created_twice(connection: asyncpg.Connection) -> None:
+async def test_a_tenant_cannot_be_created_twice(connection: Session) -> None:
     with pytest.raises(ConflictError):
         await tenants.create_tenant(connection, "acme")
 
 
 @pytest.mark.parametrize("name", ["", "Acme", "-acme", "a" * 64, "ac me", "acme\n", "ä"])
-async def test_a_bad_tenant_name_names_the_rule(connection: asyncpg.Connection, name: str) -> None:
+async def test_a_bad_tenant_name_names_the_rule(connection: Session, name: str) -> None:
     with pytest.raises(CampaignError) as refused:
         await tenants.create_tenant(connection, name, hourly=0)
     assert [error.field for error in refused.value.errors] == ["tenantId", "hourly"]
 
 
 async def test_a_key_names_tenant_user_and_role_and_is_stored_as_a_hash(
-    connection: asyncpg.Connection,
+    connection: Session,
 ) -> None:
     user = uuid4()
     key = await tenants.create_key(connection, "acme", role="editor", user_id=user, is_live=False)
@@ -68,7 +65,7 @@ async def test_a_key_names_tenant_user_and_role_and_is_stored_as_a_hash(
 
 
 async def test_only_the_whole_key_verifies_and_only_while_it_is_valid(
-    connection: asyncpg.Connection,
+    connection: Session,
 ) -> None:
     key = await tenants.create_key(connection, "acme")
     wrong = key.text[:-1] + ("0" if key.text[-1] != "0" else "1")
@@ -92,7 +89,7 @@ async def test_only_the_whole_key_verifies_and_only_while_it_is_valid(
     assert await tenants.verify(connection, key.text) is None
 
 
-async def test_a_key_for_nobody_is_refused(connection: asyncpg.Connection) -> None:
+async def test_a_key_for_nobody_is_refused(connection: Session) -> None:
     with pytest.raises(NotFoundError):
         await tenants.create_key(connection, "nobody")
     with pytest.raises(CampaignError):
@@ -100,7 +97,7 @@ async def test_a_key_for_nobody_is_refused(connection: asyncpg.Connection) -> No
 
 
 async def test_a_segment_is_found_by_name_and_id_and_a_new_name_makes_one(
-    connection: asyncpg.Connection,
+    connection: Session,
 ) -> None:
     made = await directory.segment_named(connection, "acme", " Customers ")
     assert made.name == "Customers"
@@ -110,7 +107,7 @@ async def test_a_segment_is_found_by_name_and_id_and_a_new_name_makes_one(
     assert (await directory.segment_named(connection, "other", "Customers")).id != made.id
 
 
-async def test_foreign_segments_are_unknown(connection: asyncpg.Connection) -> None:
+async def test_foreign_segments_are_unknown(connection: Session) -> None:
     mine, foreign = [
         await directory.segment_named(connection, tenant, "s") for tenant in ("acme", "other")
     ]
@@ -122,7 +119,7 @@ async def test_foreign_segments_are_unknown(connection: asyncpg.Connection) -> N
         await directory.segment_named(connection, "acme", str(foreign.id))
 
 
-async def test_members_are_contacts_of_the_same_tenant(connection: asyncpg.Connection) -> None:
+async def test_members_are_contacts_of_the_same_tenant(connection: Session) -> None:
     segment = await directory.segment_named(connection, "acme", "s")
     mine, foreign = [
         await _contact(connection, tenant, email="a@example.com") for tenant in ("acme", "other")
@@ -145,7 +142,7 @@ async def test_members_are_contacts_of_the_same_tenant(connection: asyncpg.Conne
     ],
 )
 async def test_a_template_keeps_what_fits_its_channel(
-    connection: asyncpg.Connection, channel: str, content: dict[str, str]
+    connection: Session, channel: str, content: dict[str, str]
 ) -> None:
     made = await directory.create_template(connection, "acme", "Welcome", channel, content)
     assert (made.channel, made.content) == (channel, content)
@@ -180,7 +177,7 @@ def test_content_that_does_not_fit_names_every_wrong_field(
 
 
 async def test_an_address_is_suppressed_in_its_one_spelling_and_can_be_released(
-    connection: asyncpg.Connection,
+    connection: Session,
 ) -> None:
     first = await suppressions.suppress(
         connection, "acme", "email", address="Ana@Example.COM", reason="complaint"
@@ -198,7 +195,7 @@ async def test_an_address_is_suppressed_in_its_one_spelling_and_can_be_released(
 
 
 async def test_a_contact_is_suppressed_only_in_its_own_tenant(
-    connection: asyncpg.Connection,
+    connection: Session,
 ) -> None:
     contact = await _contact(connection, "acme", phone="+491701234567")
     assert (
@@ -215,7 +212,7 @@ async def test_a_contact_is_suppressed_only_in_its_own_tenant(
             await suppressions.suppress(connection, tenant, channel, **target)
 
 
-async def test_a_contact_is_updated_by_the_same_identifier(connection: asyncpg.Connection) -> None:
+async def test_a_contact_is_updated_by_the_same_identifier(connection: Session) -> None:
     row = contact_row(
         1,
         {"external_id": "7", "email": "Ana@example.com", "first_name": "Ana"},
@@ -243,7 +240,7 @@ async def test_a_contact_is_updated_by_the_same_identifier(connection: asyncpg.C
             )
 
 
-async def _contact(connection: asyncpg.Connection, tenant: str, **fields: str) -> UUID:
+async def _contact(connection: Session, tenant: str, **fields: str) -> UUID:
     async with connection.transaction():
         return (await store.upsert_contact(connection, tenant, contact_row(1, fields, {}))).id
 

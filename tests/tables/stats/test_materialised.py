@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import msgspec
 import pytest
 
@@ -323,7 +322,7 @@ async def test_a_series_is_the_sum_of_its_children(office: Office) -> None:
 async def test_thousands_of_changed_campaigns_are_written_in_seconds_and_compared_in_less(
     office: Office,
 ) -> None:
-    pool: asyncpg.Pool = office.world.pool
+    pool: Database = office.world.pool
     template, _ = await office.campaign()
     numbers = await pool.fetch(
         "INSERT INTO campaigns (tenant_id, name, channel, created_by, total_recipients)"

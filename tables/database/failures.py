@@ -1,0 +1,75 @@
+"""What the failures of PostgreSQL and its driver mean, decided by SQLSTATE in one place.
+
+Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import sqlalchemy.exc
+
+from streams.errors import DependencyDownError
+
+#: Every error that a statement can end with, through SQLAlchemy or on the driver's connection.
+DatabaseError = (psycopg.Error, sqlalchemy.exc.DBAPIError)
+
+FOREIGN_KEY_VIOLATION = "23503"
+UNIQUE_VIOLATION = "23505"
+LOCK_NOT_AVAILABLE = "55P03"
+QUERY_CANCELED = "57014"
+
+# Classes of codes that mean: gone, going, coming, or too busy. Deadlocks and serialisation
+# failures (40) are among them, because trying again is the answer to them, too.
+_DOWN = ("08", "40", "53", "57")
+_DOWN_CODES = ("25006",)  # a standby answers while the primary fails over: read-only transaction
+_COMING = ("refused", "timeout", "starting up", "shutting down", "recovery", "reset by peer")
+
+
+def sqlstate(error: BaseException | None) -> str:
+    """The five-character code of a failed statement; "" for any other error."""
+    origin = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+    return origin.sqlstate or "" if isinstance(origin, psycopg.Error) else ""
+
+
+def is_down(error: BaseException) -> bool:
+    """Whether PostgreSQL is away or too busy, as opposed to a statement that is wrong."""
+    if isinstance(error, (OSError, TimeoutError, sqlalchemy.exc.TimeoutError)):
+        return True
+    if code := sqlstate(error):
+        return code.startswith(_DOWN) or code in _DOWN_CODES
+    origin = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+    # libpq's own errors have no code: refused, closed by the server, closed by us
+    return isinstance(origin, (psycopg.OperationalError, psycopg.InterfaceError))
+
+
+def is_missing_database(error: psycopg.OperationalError) -> bool:
+    """Whether a connection was refused because its database does not exist yet."""
+    # libpq reports a refused log-in by its sentence alone
+    return "does not exist" in str(error) and 'database "' in str(error)
+
+
+def is_coming(error: psycopg.OperationalError) -> bool:
+    """Whether a connection failed because the server is not there yet; a wrong password, a missing
+    role or a certificate that does not fit stay wrong however long one waits.
+    """
+    return any(sign in str(error).lower() for sign in _COMING)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Inside this block a database that does not answer raises DependencyDownError; mistakes in SQL
+    stay what they are.
+    """
+    try:
+        yield
+    except DependencyDownError:
+        raise
+    except Exception as error:
+        if not is_down(error):
+            raise
+        raise DependencyDownError(
+            "PostgreSQL does not answer. Nothing was changed; try again."
+        ) from error

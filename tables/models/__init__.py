@@ -1,0 +1,65 @@
+"""The schema: every table of the database, one class each, and nothing else that spells a column.
+
+Alembic compares these classes with a migrated database, and a test allows no difference. Partitions,
+functions and what Alembic does not compare are in the migrations and in the catalogue test. Imports
+`streams` only; the rooms of `tables` read and write rows through these classes.
+"""
+
+from tables.models.audience import CampaignRecipient, Projection, TestSend
+from tables.models.campaigns import (
+    AbTestDecision,
+    Campaign,
+    CampaignContent,
+    CampaignEntry,
+    CampaignTrigger,
+    CampaignVariant,
+    ComplaintPause,
+)
+from tables.models.commands import OutboxRecord, RememberedAnswer
+from tables.models.contacts import Contact
+from tables.models.declarative import Base
+from tables.models.directory import (
+    MirroredMember,
+    Segment,
+    SegmentMember,
+    Suppression,
+    Template,
+)
+from tables.models.jobs import JobRun
+from tables.models.stats import CampaignStats
+from tables.models.tenants import (
+    ApiKey,
+    Tenant,
+    WebhookSecret,
+    WebhookSubscription,
+    WebhookToken,
+)
+
+__all__ = [
+    "AbTestDecision",
+    "ApiKey",
+    "Base",
+    "Campaign",
+    "CampaignContent",
+    "CampaignEntry",
+    "CampaignRecipient",
+    "CampaignStats",
+    "CampaignTrigger",
+    "CampaignVariant",
+    "ComplaintPause",
+    "Contact",
+    "JobRun",
+    "MirroredMember",
+    "OutboxRecord",
+    "Projection",
+    "RememberedAnswer",
+    "Segment",
+    "SegmentMember",
+    "Suppression",
+    "Template",
+    "Tenant",
+    "TestSend",
+    "WebhookSecret",
+    "WebhookSubscription",
+    "WebhookToken",
+]

@@ -1,0 +1,60 @@
+"""What commands leave behind: their first answers, and what must reach Kafka because of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Identity, Index, String, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tables.models.declarative import Base, BigInt
+
+
+class OutboxRecord(Base):
+    """A record for Kafka, written in the transaction of the change that it tells of."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        {
+            "postgresql_with": {
+                "fillfactor": "90",
+                "autovacuum_vacuum_scale_factor": "0",
+                "autovacuum_vacuum_threshold": "5000",
+            }
+        },
+    )
+
+    #: The order within a campaign, because the lock on its row serialises the writers.
+    seq: Mapped[BigInt] = mapped_column(Identity(always=True), primary_key=True)
+    #: Stable across repeats.
+    event_id: Mapped[UUID] = mapped_column(server_default=func.uuidv7())
+    #: Without the prefix of the installation.
+    topic: Mapped[str] = mapped_column(String(100))
+    key: Mapped[str] = mapped_column(String(100))
+    #: The header `type`; empty for internal records.
+    type: Mapped[str] = mapped_column(String(60), server_default="")
+    payload: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class RememberedAnswer(Base):
+    """The first answer to a command or an idempotent request, given again to every repeat."""
+
+    __tablename__ = "answers"
+    __table_args__ = (
+        CheckConstraint("scope IN ('command', 'rest')", name="answers_scope_check"),
+        Index("idx_answers_expires", "expires_at"),
+    )
+
+    tenant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    scope: Mapped[str] = mapped_column(String(10), primary_key=True)
+    #: A command's correlationId, or a request's Idempotency-Key.
+    correlation_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    #: Of what was asked: the same key with another request is refused.
+    request_sha256: Mapped[bytes]
+    #: HTTP's.
+    status: Mapped[int]
+    answer: Mapped[dict[str, Any]]
+    expires_at: Mapped[datetime]

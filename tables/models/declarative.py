@@ -1,0 +1,55 @@
+"""What all tables share: how Python types become column types, and how constraints are named."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, get_args
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    DateTime,
+    Enum,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.types import TypeEngine
+from typing_extensions import TypeAliasType
+
+from streams.contracts.fields import Channel
+
+BigInt = TypeAliasType("BigInt", int)
+SmallInt = TypeAliasType("SmallInt", int)
+
+
+def enumeration(name: str, members: type[StrEnum]) -> Enum:
+    """PostgreSQL's type `name`, whose values are those of the members, in their order."""
+    return Enum(members, name=name, values_callable=lambda kind: [each.value for each in kind])
+
+
+class Base(DeclarativeBase):
+    """A row of a table. Names of constraints are those that PostgreSQL gives by itself."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        }
+    )
+    type_annotation_map: dict[Any, TypeEngine[Any]] = {  # noqa: RUF012  # SQLAlchemy reads it here
+        BigInt: BigInteger(),
+        SmallInt: SmallInteger(),
+        bytes: LargeBinary(),
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB(none_as_null=True),
+        dict[str, int]: JSONB(none_as_null=True),
+        list[UUID]: ARRAY(Uuid()),
+        Channel: Enum(*get_args(Channel), name="campaign_channel"),
+    }

@@ -1,0 +1,99 @@
+"""Tenants, their API keys, and what their providers sign webhooks with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, String, Text, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tables.models.declarative import Base
+
+
+class Tenant(Base):
+    """A company that sends campaigns."""
+
+    __tablename__ = "tenants"
+    __table_args__ = (
+        CheckConstraint("hourly_limit > 0", name="tenants_hourly_limit_check"),
+        CheckConstraint("daily_limit > 0", name="tenants_daily_limit_check"),
+    )
+
+    #: The name that keys, records and URLs carry.
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    #: Messages in any sliding hour at most; null means no limit.
+    hourly_limit: Mapped[int | None]
+    #: Messages in any sliding day at most; null means no limit.
+    daily_limit: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ApiKey(Base):
+    """A bearer key of a tenant's user; the secret itself is stored nowhere."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint(
+            "role IN ('viewer', 'editor', 'sender', 'admin')", name="api_keys_role_check"
+        ),
+        Index("idx_api_keys_tenant", "tenant_id", text("created_at DESC")),
+    )
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"))
+    user_id: Mapped[UUID]
+    role: Mapped[str] = mapped_column(String(10))
+    #: SHA-256 of the secret.
+    secret_sha256: Mapped[bytes]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: What the key's owner calls it.
+    name: Mapped[str | None] = mapped_column(String(100))
+    #: SHA-256 of the secret before the last rotation, valid until `previous_expires_at`.
+    previous_sha256: Mapped[bytes | None]
+    previous_expires_at: Mapped[datetime | None]
+
+
+class WebhookSecret(Base):
+    """What a tenant's provider signs webhooks with, sealed under a key derived from the message
+    keys.
+    """
+
+    __tablename__ = "webhook_secrets"
+
+    tenant_id: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"), primary_key=True)
+    provider: Mapped[str] = mapped_column(String(20), primary_key=True)
+    #: The names of the parts that are set, which may be shown.
+    fields: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    #: The parts themselves, encrypted.
+    sealed: Mapped[bytes]
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class WebhookSubscription(Base):
+    """Amazon SNS asks to confirm a subscription: a person opens the address, the engine never."""
+
+    __tablename__ = "webhook_subscriptions"
+
+    tenant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    provider: Mapped[str] = mapped_column(String(20), primary_key=True)
+    topic_arn: Mapped[str] = mapped_column(String(300), primary_key=True)
+    subscribe_url: Mapped[str] = mapped_column(Text)
+    asked_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class WebhookToken(Base):
+    """What a token of a provider stood for when it was first seen; it never stands for anything
+    else.
+    """
+
+    __tablename__ = "webhook_tokens"
+    __table_args__ = (Index("idx_webhook_tokens_expires", "expires_at"),)
+
+    tenant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    provider: Mapped[str] = mapped_column(String(20), primary_key=True)
+    token: Mapped[str] = mapped_column(String(200), primary_key=True)
+    meaning: Mapped[str] = mapped_column(String(64))
+    expires_at: Mapped[datetime]
