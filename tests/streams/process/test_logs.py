@@ -108,7 +108,7 @@ def test_a_traceback_quotes_no_row_and_no_value_of_the_database(stream: type[Str
     assert canary not in written.getvalue()
     for expected in (
         "UniqueViolation: 23505 duplicate key",
-        "InvalidTextRepresentationError: 22P02",
+        "InvalidTextRepresentation: 22P02",
         "DependencyDownError: PostgreSQL",
     ):
         assert expected in written.getvalue()
