@@ -5,7 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import select
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from functools import lru_cache, partial
@@ -13,17 +21,20 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 import psycopg
-from sqlalchemy import event
+from sqlalchemy import Executable, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from streams import metrics
 from streams.errors import DependencyDownError
 from streams.settings import Settings
 from tables.database.driver import DriverConnection
 from tables.database.failures import QUERY_CANCELED, sqlstate, translated
+from tables.models import Base
 
 T = TypeVar("T")
+E = TypeVar("E", bound=Base)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between two attempts
 # A busy database may need a second and a third attempt; after that the statement is too slow.
 _TIMEOUTS_REPEATED = 2
@@ -61,7 +72,29 @@ def _rows(cursor: Any) -> Callable[[Sequence[Any]], Row]:
 
 
 class Session(AsyncSession):
-    """What stores take: one unit of work, whose changes are committed together by its opener."""
+    """What stores take: one unit of work, whose changes are committed together by its opener.
+
+    Rows are values. They are read with `first` and `every`, which keep none of them in the session,
+    and written with statements of insert, update and delete.
+    """
+
+    async def first(self, statement: TypedReturnsRows[E]) -> E | None:
+        """The first row that the statement finds, inserts, changes or deletes; None without one."""
+        found: E | None = (await self.scalars(statement)).first()
+        self.expunge_all()
+        return found
+
+    async def every(self, statement: TypedReturnsRows[E]) -> list[E]:
+        """All rows that the statement finds, inserts, changes or deletes, in its order."""
+        found = list((await self.scalars(statement)).all())
+        self.expunge_all()
+        return found
+
+    async def changed(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> int:
+        """Execute a statement of insert, update or delete: how many rows it wrote."""
+        return int((await self.execute(statement, parameters)).rowcount)
 
     async def driver(self) -> psycopg.AsyncConnection[Any]:
         """The driver's connection in this transaction, for statements where microseconds count."""
@@ -136,8 +169,9 @@ class Database:
             class_=Session,
             expire_on_commit=False,
             autoflush=False,
-            # entities are values: a later read in the same unit of work shows the row as it is then
-            execution_options={"populate_existing": True},
+            # No row is kept in a session, so there is nothing to bring up to date after an update.
+            # Left to itself SQLAlchemy would ask for all changed rows (RETURNING) to look for them.
+            execution_options={"populate_existing": True, "synchronize_session": False},
         )
 
     def transaction(self) -> AbstractAsyncContextManager[Session]:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     SmallInteger,
     Uuid,
+    inspect,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
@@ -34,7 +35,9 @@ def enumeration(name: str, members: type[StrEnum]) -> Enum:
 
 
 class Base(DeclarativeBase):
-    """A row of a table. Names of constraints are those that PostgreSQL gives by itself."""
+    """A row of a table, as a value: two are equal when all of their columns are. Names of
+    constraints are those that PostgreSQL gives by itself.
+    """
 
     metadata = MetaData(
         naming_convention={
@@ -53,3 +56,12 @@ class Base(DeclarativeBase):
         list[UUID]: ARRAY(Uuid()),
         Channel: Enum(*get_args(Channel), name="campaign_channel"),
     }
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._columns() == other._columns()
+
+    def __hash__(self) -> int:
+        return hash((type(self), inspect(self).identity))
+
+    def _columns(self) -> list[object]:
+        return [getattr(self, column.key) for column in inspect(type(self)).column_attrs]
