@@ -1,22 +1,73 @@
-"""Is it alive, is it ready, and the page at `/`; public, without any tenant's data."""
+"""Whether the process is alive and ready, and the page at `/`; public, without any tenant's data."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from fastapi import APIRouter, Query, Response
+from starlette.responses import FileResponse
 
+from api.http.dependencies import Provided, Services
+from api.http.envelope import Instant, Schema, shown_as
 from api.http.security_headers import HEADERS
 from streams.errors import DependencyDownError
-from tables.database import job_runs
-from tables.database.connection import Database, once
+from tables.database import job_runs, probe
 
 router = APIRouter(tags=["health"])
 
 _PAGE = Path(__file__).with_name("dashboard") / "index.html"
+_PATIENCE = timedelta(seconds=2)
+_PARTS = {"postgres": True, "stats": True, "sending": True, "reports": True}
+
+
+class Alive(Schema):
+    """The process answers."""
+
+    model_config = shown_as({"alive": True})
+
+    alive: bool
+
+
+class Ready(Schema):
+    """Which of the parts that the process needs are there."""
+
+    model_config = shown_as({"ready": True, "parts": _PARTS})
+
+    ready: bool
+    parts: dict[str, bool]
+
+
+class Run(Schema):
+    """The last run of a background job; `failures` are those in a row."""
+
+    started_at: Instant
+    finished_at: Instant | None
+    outcome: str
+    counts: dict[str, int]
+    error: str | None
+    failures: int
+    succeeded_at: Instant | None
+    next_at: Instant | None
+
+
+class ReadyWithJobs(Ready):
+    """`jobs` by name; null while PostgreSQL is away, and for a job that never ran."""
+
+    jobs: dict[str, Run | None] | None
+
+
+_NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {
+        "model": Ready,
+        "description": "Not ready",
+        "content": {
+            "application/json": {"example": {"ready": False, "parts": {**_PARTS, "stats": False}}}
+        },
+    }
+}
 
 
 @router.get("/", include_in_schema=False)
@@ -26,47 +77,43 @@ async def page() -> Response:
 
 
 @router.get("/livez")
-async def alive() -> dict[str, bool]:
+async def alive() -> Alive:
     """The process answers; nothing else is asked."""
-    return {"alive": True}
+    return Alive(alive=True)
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses=_NOT_READY)
 async def ready(
-    request: Request,
+    response: Response,
+    services: Provided,
     verbose: Annotated[str | None, Query(description="also show the background jobs")] = None,
-) -> Response:
+) -> ReadyWithJobs | Ready:
     """200 when PostgreSQL answers, the live counts are read and Kafka takes events; else 503. The
     body says which part is missing.
 
     With `verbose` (no value is needed) `jobs` shows the last run of each background job and when
     the next is due; null while PostgreSQL is away, and for a job that never ran.
     """
-    state = request.app.state
     parts = {
-        "postgres": await _answers(state.pool),
-        "stats": state.stats.ready.is_set(),
-        "sending": state.sending.ready.is_set(),
-        "reports": state.reports.is_ready,
+        "postgres": await probe.answers(services.database, _PATIENCE),
+        "stats": services.stats.ready.is_set(),
+        "sending": services.sending.ready.is_set(),
+        "reports": services.reports.is_ready,
     }
-    more = {} if verbose is None or verbose == "false" else {"jobs": await _jobs(state.pool)}
-    return JSONResponse(
-        {"ready": all(parts.values()), "parts": parts} | more, 200 if all(parts.values()) else 503
-    )
+    is_ready = all(parts.values())
+    response.status_code = 200 if is_ready else 503
+    if verbose is None or verbose == "false":
+        return Ready(ready=is_ready, parts=parts)
+    return ReadyWithJobs(ready=is_ready, parts=parts, jobs=await _jobs(services))
 
 
-async def _jobs(pool: Database) -> dict[str, dict[str, Any] | None] | None:
+async def _jobs(services: Services) -> dict[str, Run | None] | None:
     try:
-        async with asyncio.timeout(2):
-            _, runs = await once(pool, job_runs.last_runs)
+        async with (
+            asyncio.timeout(_PATIENCE.total_seconds()),
+            services.database.transaction() as connection,
+        ):
+            _, runs = await job_runs.last_runs(connection)
     except (TimeoutError, DependencyDownError):
         return None
-    return job_runs.presented(runs)
-
-
-async def _answers(pool: Database) -> bool:
-    try:
-        async with asyncio.timeout(2):
-            return bool(await pool.once(lambda session: session.fetchval("SELECT true")))
-    except (TimeoutError, DependencyDownError):
-        return False
+    return {name: Run.of_row(runs[name]) if name in runs else None for name in job_runs.JOBS}

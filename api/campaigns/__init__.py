@@ -1,1 +1,4 @@
-"""api/campaigns."""
+"""The routes of campaigns: lifecycle, time, A/B tests, figures and event streams. `commands` builds
+and carries out a command, `answers` adds the live side, `schemas` and `ab_test_schemas` hold what
+the routes answer. The room imports `api.http` and no other room of `api`.
+"""

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter
 
-from api.campaigns.answers import success
-from api.campaigns.routes import CampaignId, Existing, IdempotencyKey, IfMatch, carry_out
-from api.http.auth import Editor, Sender
+from api.campaigns.ab_test_schemas import (
+    TEST,
+    WINNER,
+    WITH_TEST,
+    WITH_WINNER,
+    AbTestShown,
+    Decision,
+    Evaluation,
+    State,
+    Variant,
+)
+from api.campaigns.commands import Editing, Sending
+from api.campaigns.routes import Existing
+from api.campaigns.schemas import Campaign as CampaignAnswer
+from api.http.dependencies import Provided
+from api.http.envelope import Success, answers, asks, success
 from api.http.json_bodies import JsonRoute
 from streams.contracts.ab_tests import AbTest, Winner, sample
 from streams.contracts.commands import Verb
@@ -21,99 +33,82 @@ from streams.errors import NotFoundError
 from tables.campaigns.ab_test_statistics import evaluate
 from tables.campaigns.ab_tests import Decided, decisions, test_of
 from tables.campaigns.campaign import Campaign
-from tables.database.failures import translated
 from tables.stats.views import StatsView
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
 
 
-@router.post("/{campaignId}/ab-test", status_code=201)
-async def create_ab_test(
-    request: Request,
-    response: Response,
-    who: Editor,
-    campaign_id: CampaignId,
-    body: AbTest,
-    if_match: IfMatch = None,
-    idempotency_key: IdempotencyKey = None,
-) -> dict[str, Any]:
+@router.post(
+    "/{campaignId}/ab-test",
+    status_code=201,
+    openapi_extra=asks(TEST),
+    responses=answers(201, WITH_TEST),
+)
+async def create_ab_test(command: Editing, body: AbTest) -> Success[CampaignAnswer]:
     """Give the campaign an A/B test, in place of the one it had; until it starts. The answer is the
     campaign with its `abTestConfig`.
     """
-    return await carry_out(
-        request, response, who, Verb.AB_TEST, campaign_id, body, idempotency_key, if_match
-    )
+    return success(await command.campaign(Verb.AB_TEST, body))
 
 
 @router.get("/{campaignId}/ab-test")
-async def ab_test(request: Request, campaign: Existing) -> dict[str, Any]:
+async def ab_test(services: Provided, campaign: Existing) -> Success[AbTestShown]:
     """The test: its plan, its state, what was decided and on which figures (`evaluation`), and the
     figures as they are now (`current`).
     """
     if (test := test_of(campaign)) is None:
         raise NotFoundError("The campaign has no A/B test.")
-    with translated():
-        async with request.app.state.pool.acquire() as connection:
-            decided = await decisions(connection, campaign)
-    return success(_shown(campaign, test, decided, request.app.state.stats))
+    async with services.database.transaction() as connection:
+        decided = await decisions(connection, campaign)
+    return success(_shown(campaign, test, decided, services.stats))
 
 
-@router.post("/{campaignId}/ab-test/winner")
-async def declare_winner(
-    request: Request,
-    response: Response,
-    who: Sender,
-    campaign_id: CampaignId,
-    body: Winner,
-    if_match: IfMatch = None,
-    idempotency_key: IdempotencyKey = None,
-) -> dict[str, Any]:
+@router.post(
+    "/{campaignId}/ab-test/winner",
+    openapi_extra=asks(WINNER),
+    responses=answers(200, WITH_WINNER),
+)
+async def declare_winner(command: Sending, body: Winner) -> Success[CampaignAnswer]:
     """Declare the winner, at any time while the campaign is sent: everybody who was held back gets
     it. Another one afterwards is 409.
     """
-    return await carry_out(
-        request, response, who, Verb.WINNER, campaign_id, body, idempotency_key, if_match
-    )
+    return success(await command.campaign(Verb.WINNER, body))
 
 
 def _shown(
     campaign: Campaign, test: AbTest, decided: Sequence[Decided], stats: StatsView
-) -> dict[str, Any]:
+) -> AbTestShown:
     total, winner = campaign.total_recipients, campaign.winner_variant_id
     plan = test.stored()
-    variants = [
-        variant | ({"isWinner": True} if variant["variantId"] == winner else {})
-        for variant in plan["variants"]
-    ]
-    is_measured = stats.ready.is_set() and total is not None
-    now = rfc3339(datetime.now(UTC))
-    current = evaluate(test, stats.campaign(campaign.number).variants, now) if is_measured else None
-    return {
-        "campaignId": str(campaign.id),
+    variants = [Variant.model_validate(one) for one in plan.pop("variants")]
+    found = [one.evaluation for one in decided if one.evaluation is not None]
+    return AbTestShown(
         **plan,
-        "variants": variants,
-        "state": state(campaign),
-        "sampleSize": None if total is None else sample(test, total).cut,
-        "sampleSentAt": _instant(campaign.sample_sent_at),
-        "until": _instant(campaign.ab_test_until),
-        "winnerVariantId": winner,
-        "evaluation": next(
-            (one.evaluation for one in reversed(decided) if one.evaluation is not None), None
-        ),
-        "current": msgspec.to_builtins(current),
-        "decisions": [
-            {
-                "at": rfc3339(one.at),
-                "decision": one.decision,
-                "variantId": one.variant_id,
-                "decidedBy": one.decided_by and str(one.decided_by),
-            }
-            for one in decided
-        ],
-    }
+        campaign_id=campaign.id,
+        variants=[_marked(one) if one.variant_id == winner else one for one in variants],
+        state=state(campaign),
+        sample_size=None if total is None else sample(test, total).cut,
+        sample_sent_at=campaign.sample_sent_at,
+        until=campaign.ab_test_until,
+        winner_variant_id=winner,
+        evaluation=Evaluation.model_validate(found[-1]) if found else None,
+        current=_current(campaign, test, stats),
+        decisions=[Decision.of_row(one) for one in decided],
+    )
 
 
-def state(campaign: Campaign) -> str:
+def _marked(winner: Variant) -> Variant:
+    return winner.model_copy(update={"is_winner": True})
+
+
+def _current(campaign: Campaign, test: AbTest, stats: StatsView) -> Evaluation | None:
+    if not stats.ready.is_set() or campaign.total_recipients is None:
+        return None
+    counts, now = stats.campaign(campaign.number).variants, rfc3339(datetime.now(UTC))
+    return Evaluation.model_validate(msgspec.to_builtins(evaluate(test, counts, now)))
+
+
+def state(campaign: Campaign) -> State:
     """`planned`, `sampling` until the sample is out, `measuring` until it is due, `undecided` when
     a person has to decide, `decided`.
     """
@@ -126,7 +121,3 @@ def state(campaign: Campaign) -> str:
     if campaign.sample_sent_at is None:
         return "sampling"
     return "undecided" if campaign.ab_test_until is None else "measuring"
-
-
-def _instant(at: datetime | None) -> str | None:
-    return None if at is None else rfc3339(at)

@@ -1,87 +1,27 @@
-"""Answers as the specification spells them: a campaign with its live progress and the reason why it
-waits, and its stats.
-"""
+"""The live side of answers: a campaign's progress, the reason why it waits, and its stats."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Annotated
 
-from pydantic.alias_generators import to_camel
-from starlette.requests import Request
+from fastapi import Depends
 
-from api.campaigns.rates import Rates
-from streams.contracts.envelope import rfc3339
+from api.campaigns.schemas import Progress, ShownCampaign, Stats, VariantStats, Waiting
+from api.http.dependencies import Provided
 from streams.contracts.fields import Status
 from streams.errors import DependencyDownError
 from streams.records.stats import Counts
-from tables.audience.recipients import Recipient
-from tables.campaigns.campaign import Campaign, presented
+from tables.campaigns.campaign import Campaign
 from tables.campaigns.series import Family
 from tables.campaigns.times import RECURRING
+from tables.stats.rates import Rates
 from tables.stats.totals import CampaignStats, rates
 from tables.stats.views import SendingView, StatsView
-from tables.throttle.state import Waiting
 
 _BEING_SENT = (Status.RUNNING, Status.PAUSED)
-
-
-def success(data: Any, meta: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The body of every answer that is not a problem."""
-    return {"success": True, "data": data} | ({} if meta is None else {"meta": meta})
-
-
-def _numbers(campaign: Campaign, family: Family | None) -> tuple[int, ...]:
-    return (campaign.number,) if family is None else family.numbers
-
-
-def _total(campaign: Campaign, family: Family | None) -> int | None:
-    return campaign.total_recipients if family is None else family.total_recipients
-
-
-def recipient(row: Recipient) -> dict[str, Any]:
-    """A row of the ledger as the API spells it: every field, nulls included; times in RFC 3339 with
-    milliseconds.
-    """
-    fields = {to_camel(name): getattr(row, name) for name in Recipient.__struct_fields__}
-    return {
-        name: rfc3339(value) if isinstance(value, datetime) else value
-        for name, value in fields.items()
-    }
-
-
-def variants(campaign: Campaign, counts: Mapping[str, Counts]) -> list[dict[str, Any]]:
-    """Each variant of an A/B test as in the specification, section 4 (only the winner has
-    `isWinner`), with its counts beside it.
-    """
-    shown = []
-    for variant in (campaign.ab_test_config or {}).get("variants", ()):
-        found = counts.get(variant["variantId"], Counts())
-        percent = rates(found)
-        one: dict[str, Any] = {
-            "variantId": variant["variantId"],
-            "openRate": percent.open_rate,
-            "clickRate": percent.click_rate,
-        }
-        if variant["variantId"] == campaign.winner_variant_id:
-            one["isWinner"] = True
-        counted = {
-            "sentCount": found.sent,
-            "deliveredCount": found.delivered,
-            "openedCount": found.opened,
-            "clickedCount": found.clicked,
-        }
-        rest = {
-            "bouncedCount": found.bounced,
-            "unsubscribedCount": found.unsubscribed,
-            "complaintCount": found.complained,
-        }
-        shown.append(
-            one | {"name": variant["name"], "bounceRate": percent.bounce_rate} | counted | rest
-        )
-    return shown
 
 
 @dataclass(frozen=True)
@@ -96,11 +36,6 @@ class Live:
     sending: SendingView
     rates: Rates
 
-    @classmethod
-    def of(cls, request: Request) -> Self:
-        state = request.app.state
-        return cls(state.stats, state.sending, state.rates)
-
     @property
     def is_ready(self) -> bool:
         return self.counts.ready.is_set() and self.sending.ready.is_set()
@@ -113,31 +48,32 @@ class Live:
         found = None if number is None else self.sending.campaign(number)
         return found.in_flight if found else 0
 
-    def campaign(self, campaign: Campaign, family: Family | None = None) -> dict[str, Any]:
+    def campaign(self, campaign: Campaign, family: Family | None = None) -> ShownCampaign:
         """The row and, while it is being sent, `progress` and `waiting` (null when nothing is in
         the way).
 
         With its `family` a series shows the sum of its children.
         """
-        shown = presented(campaign) | {
-            "waiting": self._waiting(campaign, family),
-            "progress": self._progress(campaign, family),
-        }
-        return shown if family is None else shown | {"totalRecipients": _total(campaign, family)}
+        return ShownCampaign.of_row(
+            campaign,
+            total_recipients=_total(campaign, family),
+            waiting=self._waiting(campaign, family),
+            progress=self._progress(campaign, family),
+        )
 
     def knows(self, campaign: Campaign) -> bool:
         """Whether its counts are live; of a series those of its children are. False, too, when
         nothing has happened to it yet.
         """
         return (
-            campaign.type == "recurring"
+            campaign.type == RECURRING
             or not self.counts.ready.is_set()
             or self.counts.knows(campaign.number)
         )
 
     def stats(
         self, campaign: Campaign, stored: CampaignStats | None = None, family: Family | None = None
-    ) -> dict[str, Any]:
+    ) -> Stats:
         """As in the specification, section 4; our extra fields stand beside its own. `stored`
         stands in for live counts that are gone.
 
@@ -147,30 +83,30 @@ class Live:
             raise DependencyDownError("The counts have not been read from Kafka yet; try again.")
         stats = stored or self.counts.campaign(*_numbers(campaign, family))
         total, percent = stats.total, rates(stats.total)
-        return {
-            "campaignId": str(campaign.id),
-            "totalRecipients": _total(campaign, family) or 0,
-            "sentCount": total.sent,
-            "deliveredCount": total.delivered,
-            "openedCount": total.opened,
-            "clickedCount": total.clicked,
-            "bouncedCount": total.bounced,
-            "unsubscribedCount": total.unsubscribed,
-            "complaintCount": total.complained,
-            "openRate": percent.open_rate,
-            "clickRate": percent.click_rate,
-            "bounceRate": percent.bounce_rate,
-            "variants": variants(campaign, stats.variants),
-            "failedCount": total.failed,
-            "repliedCount": total.replied,
-            "machineOpenedCount": total.machine_opened,
-            "machineClickedCount": total.machine_clicked,
-            "skippedCount": total.skipped,
-            "skipped": stats.skipped,
-            "updatedAt": stats.updated_at,
-        }
+        return Stats(
+            campaign_id=campaign.id,
+            total_recipients=_total(campaign, family) or 0,
+            sent_count=total.sent,
+            delivered_count=total.delivered,
+            opened_count=total.opened,
+            clicked_count=total.clicked,
+            bounced_count=total.bounced,
+            unsubscribed_count=total.unsubscribed,
+            complaint_count=total.complained,
+            open_rate=percent.open_rate,
+            click_rate=percent.click_rate,
+            bounce_rate=percent.bounce_rate,
+            variants=list(_variants(campaign, stats.variants)),
+            failed_count=total.failed,
+            replied_count=total.replied,
+            machine_opened_count=total.machine_opened,
+            machine_clicked_count=total.machine_clicked,
+            skipped_count=total.skipped,
+            skipped=stats.skipped,
+            updated_at=stats.updated_at,
+        )
 
-    def _progress(self, campaign: Campaign, family: Family | None) -> dict[str, Any] | None:
+    def _progress(self, campaign: Campaign, family: Family | None) -> Progress | None:
         if not self.is_ready:
             return None
         numbers = _numbers(campaign, family)
@@ -178,38 +114,78 @@ class Live:
         rate = sum(map(self.rates.of, numbers)) if campaign.status in _BEING_SENT else 0.0
         left = max(0, (_total(campaign, family) or 0) - total.sent - total.skipped)
         eta = datetime.now(UTC) + timedelta(seconds=left / rate) if rate >= 0.1 and left else None
-        return {
-            "sent": total.sent,
-            "skipped": total.skipped,
-            "inFlight": sum(map(self.in_flight, numbers)),
-            "remaining": left,
-            "rate": round(rate, 1),
-            "eta": rfc3339(eta) if eta else None,
-        }
+        return Progress(
+            sent=total.sent,
+            skipped=total.skipped,
+            in_flight=sum(map(self.in_flight, numbers)),
+            remaining=left,
+            rate=round(rate, 1),
+            eta=eta,
+        )
 
-    def _waiting(self, campaign: Campaign, family: Family | None) -> dict[str, Any] | None:
+    def _waiting(self, campaign: Campaign, family: Family | None) -> Waiting | None:
         if campaign.status is Status.PAUSED:
-            return {"reason": "paused", "until": None}
+            return Waiting(reason="paused", until=None)
         if campaign.status is Status.SCHEDULED and campaign.waits_below is not None:
-            return {"reason": "running-limit", "until": None}
+            return Waiting(reason="running-limit", until=None)
         if campaign.status is not Status.RUNNING:
             return None
         if campaign.type == RECURRING:
             next_at = family.next_at if family else campaign.next_occurrence_at
-            return {"reason": "not-before", "until": rfc3339(next_at)} if next_at else None
+            return Waiting(reason="not-before", until=next_at) if next_at else None
         if campaign.total_recipients is None:
-            return {"reason": "audience", "until": None}
+            return Waiting(reason="audience", until=None)
+        return self._held_up(campaign)
+
+    def _held_up(self, campaign: Campaign) -> Waiting | None:
+        """Why the messages of a campaign with an audience do not go out."""
         sending = self.sending.campaign(campaign.number)
-        waiting = sending.waiting if sending else None
-        if waiting is not None and waiting.reason == "ab-test":
-            waiting = Waiting(
-                "ab-test", campaign.ab_test_until
-            )  # the throttle does not know how long a test takes
-        if sending and sending.in_flight and self.rates.is_stalled(campaign.number):
+        if sending is None:
+            return None
+        if sending.in_flight and self.rates.is_stalled(campaign.number):
             # what was granted does not go out: emission, or what it needs, is down
-            waiting = Waiting("dependency-down")
-        return (
-            {"reason": waiting.reason, "until": rfc3339(waiting.until) if waiting.until else None}
-            if waiting
-            else None
+            return Waiting(reason="dependency-down", until=None)
+        if (waiting := sending.waiting) is None:
+            return None
+        # the throttle does not know how long a test takes
+        until = campaign.ab_test_until if waiting.reason == "ab-test" else waiting.until
+        return Waiting.model_validate({"reason": waiting.reason, "until": until})
+
+
+def live_of(services: Provided) -> Live:
+    """The live side of this process."""
+    return Live(services.stats, services.sending, services.rates)
+
+
+LiveSide = Annotated[Live, Depends(live_of)]
+
+
+def _numbers(campaign: Campaign, family: Family | None) -> tuple[int, ...]:
+    return (campaign.number,) if family is None else family.numbers
+
+
+def _total(campaign: Campaign, family: Family | None) -> int | None:
+    return campaign.total_recipients if family is None else family.total_recipients
+
+
+def _variants(campaign: Campaign, counts: Mapping[str, Counts]) -> Iterator[VariantStats]:
+    """Each variant of an A/B test as in the specification, section 4, with its counts beside it."""
+    for variant in (campaign.ab_test_config or {}).get("variants", ()):
+        variant_id = variant["variantId"]
+        found = counts.get(variant_id, Counts())
+        percent = rates(found)
+        yield VariantStats(
+            variant_id=variant_id,
+            open_rate=percent.open_rate,
+            click_rate=percent.click_rate,
+            is_winner=True if variant_id == campaign.winner_variant_id else None,
+            name=variant["name"],
+            bounce_rate=percent.bounce_rate,
+            sent_count=found.sent,
+            delivered_count=found.delivered,
+            opened_count=found.opened,
+            clicked_count=found.clicked,
+            bounced_count=found.bounced,
+            unsubscribed_count=found.unsubscribed,
+            complaint_count=found.complained,
         )

@@ -7,82 +7,80 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from api.campaigns.answers import Live
+from api.campaigns.answers import Live, live_of
 from api.campaigns.routes import Existing
+from api.campaigns.schemas import CampaignWithStats, Overview, Totals
 from api.http.auth import Viewer, caller
+from api.http.dependencies import Provided, Services
+from api.http.envelope import Schema
 from streams.errors import DependencyDownError, NotFoundError, UnauthorizedError
 from tables.campaigns.campaign import Campaign, get_campaign, list_campaigns
 from tables.campaigns.series import Family, families
 from tables.campaigns.times import RECURRING
 from tables.database.connection import Connection
-from tables.database.failures import translated
 
 router = APIRouter(tags=["live"])
 
 _EVERY = 0.5  # seconds between two looks; live stats are promised within 1.5 s
 _CHECKED = 20  # looks between two checks that the API key has not been revoked
 _SHOWN = 50  # newest campaigns on the overview
-_SUMMED = ("sentCount", "deliveredCount", "openedCount", "clickedCount")
-Look = Callable[[Live, Connection], Awaitable[dict[str, Any]]]
+S = TypeVar("S", bound=Schema)
+Look = Callable[[Connection], Awaitable[S]]
 
 
 @router.get("/events", response_class=EventSourceResponse)
-async def overview(request: Request, who: Viewer) -> AsyncIterable[ServerSentEvent]:
+async def overview(
+    request: Request, services: Provided, who: Viewer
+) -> AsyncIterable[ServerSentEvent]:
     """`campaigns`: the tenant's newest 50 campaigns with stats, progress and reasons for waiting,
     and totals over them.
     """
+    live = live_of(services)
 
-    async def look(live: Live, connection: Connection) -> dict[str, Any]:
+    async def look(connection: Connection) -> Overview:
         found, _ = await list_campaigns(connection, who.tenant_id, page_size=_SHOWN)
         series = await families(connection, who.tenant_id, found)
-        shown = [_with_stats(live, campaign, series.get(campaign.id)) for campaign in found]
-        once = [
-            row for row in shown if row["type"] != RECURRING
-        ]  # a series is the sum of campaigns that are there, too
-        totals = {name: sum(row["stats"][name] for row in once) for name in _SUMMED}
-        return {
-            "campaigns": shown,
-            "totals": totals | {"rate": round(sum(row["progress"]["rate"] for row in once))},
-        }
+        return _overview([_with_stats(live, one, series.get(one.id)) for one in found])
 
-    async for seen in _changes(request, look):
-        yield ServerSentEvent(data=seen, event="campaigns")
+    async for seen in _changes(request, services, look):
+        yield ServerSentEvent(raw_data=seen.model_dump_json(), event="campaigns")
 
 
 @router.get("/campaigns/{campaignId}/events", response_class=EventSourceResponse)
-async def one(request: Request, who: Viewer, campaign: Existing) -> AsyncIterable[ServerSentEvent]:
+async def one(
+    request: Request, services: Provided, who: Viewer, campaign: Existing
+) -> AsyncIterable[ServerSentEvent]:
     """`campaign`: the campaign with stats, progress, ETA and the reason for waiting. Ends when the
     campaign is deleted.
     """
+    live = live_of(services)
 
-    async def look(live: Live, connection: Connection) -> dict[str, Any]:
+    async def look(connection: Connection) -> CampaignWithStats:
         current = await get_campaign(connection, who.tenant_id, campaign.id)
         series = await families(connection, who.tenant_id, [current])
         return _with_stats(live, current, series.get(current.id))
 
-    async for seen in _changes(request, look):
-        yield ServerSentEvent(data=seen, event="campaign")
+    async for seen in _changes(request, services, look):
+        yield ServerSentEvent(raw_data=seen.model_dump_json(), event="campaign")
 
 
-async def _changes(request: Request, look: Look) -> AsyncIterator[dict[str, Any]]:
-    """What is seen whenever it differs from before, while the key is good and what is looked at
-    exists.
+async def _changes(request: Request, services: Services, look: Look[S]) -> AsyncIterator[S]:
+    """What is seen whenever it differs from before, while the key is good and the campaign exists.
 
     A database that is away is waited for: the reader keeps what it has, and its stream.
     """
-    live, last = Live.of(request), None
+    live, last = live_of(services), None
     for looks in itertools.count():
         try:
-            with translated():
-                if looks % _CHECKED == 0:
-                    await caller(request)
-                async with request.app.state.pool.acquire() as connection:
-                    current = await look(live, connection) if live.is_ready else last
+            if looks % _CHECKED == 0:
+                await caller(request, services)
+            async with services.database.transaction() as connection:
+                current = await look(connection) if live.is_ready else last
         except DependencyDownError:
             current = last
         except (UnauthorizedError, NotFoundError):
@@ -93,5 +91,21 @@ async def _changes(request: Request, look: Look) -> AsyncIterator[dict[str, Any]
         await asyncio.sleep(_EVERY)
 
 
-def _with_stats(live: Live, campaign: Campaign, family: Family | None) -> dict[str, Any]:
-    return live.campaign(campaign, family) | {"stats": live.stats(campaign, family=family)}
+def _with_stats(live: Live, campaign: Campaign, family: Family | None) -> CampaignWithStats:
+    shown = live.campaign(campaign, family)
+    return CampaignWithStats.of_row(shown, stats=live.stats(campaign, family=family))
+
+
+def _overview(campaigns: list[CampaignWithStats]) -> Overview:
+    # a series is the sum of campaigns that are there, too
+    counted = [one for one in campaigns if one.type != RECURRING]
+    stats = [one.stats for one in counted]
+    rate = sum(one.progress.rate for one in counted if one.progress)
+    totals = Totals(
+        sent_count=sum(one.sent_count for one in stats),
+        delivered_count=sum(one.delivered_count for one in stats),
+        opened_count=sum(one.opened_count for one in stats),
+        clicked_count=sum(one.clicked_count for one in stats),
+        rate=round(rate),
+    )
+    return Overview(campaigns=campaigns, totals=totals)

@@ -17,12 +17,13 @@ from uuid import UUID
 import httpx
 
 from api.demo.content import TENANTS, DemoCampaign, DemoSegment, DemoTenant
-from api.documents import examples
 from streams.errors import CampaignError, DependencyDownError, NotFoundError
 from streams.settings import Settings
 from tables.contacts.imports import STATEMENT_TIMEOUT, import_contacts
 from tables.database.connection import Database, connect
 from tables.directory.directory import create_template, list_templates, segment_named
+from tables.directory.directory_changes import count_members
+from tables.directory.examples import install_examples
 from tables.tenants.tenants import create_key, create_tenant, get_tenant
 
 _KEY_LIFE = timedelta(days=30)
@@ -76,17 +77,15 @@ async def _tenant(pool: Database, tenant: DemoTenant) -> str:
     for segment in tenant.segments:
         await _segment(pool, tenant, segment)
     async with pool.acquire() as connection, connection.transaction():
-        await examples.install(connection, tenant.id)
+        await install_examples(connection, tenant.id)
     return key.text
 
 
 async def _segment(pool: Database, tenant: DemoTenant, segment: DemoSegment) -> None:
     async with pool.acquire() as connection, connection.transaction():
         found = await segment_named(connection, tenant.id, segment.name)
-        members = await connection.fetchval(
-            "SELECT count(*) FROM segment_members WHERE segment_id = $1", found.id
-        )
-    if members < len(segment):
+        members = await count_members(connection, tenant.id, [found.id])
+    if members.get(found.id, 0) < len(segment):
         await import_contacts(
             pool, tenant.id, found.id, tenant.rows(segment), on_rejected=lambda rejected: None
         )

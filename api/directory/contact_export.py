@@ -9,17 +9,17 @@ from uuid import UUID
 
 import msgspec
 
+from api.http.dependencies import Services
 from tables.contacts.fields import SPELLINGS
 from tables.contacts.lists import list_members
 from tables.contacts.store import Contact
-from tables.database.connection import Database, once
 
 _PAGE = 2_000  # contacts read at once
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP, "CSV Injection"
 
 
 async def exported(
-    pool: Database, tenant: str, segment_id: UUID, attributes: Sequence[str]
+    services: Services, tenant: str, segment_id: UUID, attributes: Sequence[str]
 ) -> AsyncIterator[str]:
     """The header, then every contact, by id; attributes in columns `attributes.<name>`. A
     connection is held for a page only.
@@ -27,22 +27,12 @@ async def exported(
     Raises DependencyDownError in the middle, which breaks the transfer off: half a file must not
     look like a whole one.
     """
-    yield _lines(
-        [[name for name, _ in SPELLINGS.values()] + [f"attributes.{name}" for name in attributes]]
-    )
+    fields = [name for name, _ in SPELLINGS.values()]
+    yield _lines([fields + [f"attributes.{name}" for name in attributes]])
     after: UUID | None = None
     while True:
-        last = after
-        found = await once(
-            pool,
-            lambda connection: list_members(
-                connection,
-                tenant,
-                segment_id,
-                after=last,  # noqa: B023
-                limit=_PAGE,
-            ),
-        )
+        async with services.database.transaction() as connection:
+            found = await list_members(connection, tenant, segment_id, after=after, limit=_PAGE)
         if found:
             yield _lines([_cells(contact, attributes) for contact in found])
             after = found[-1].id

@@ -1,4 +1,4 @@
-"""`/contacts`: whom a tenant can write to."""
+"""`/contacts`: the people whom a tenant can write to."""
 
 from __future__ import annotations
 
@@ -6,97 +6,77 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 
-from api.campaigns.answers import success
-from api.directory.schemas import ContactUpdate, ContactWrite
+from api.directory.contact_schemas import Contact, ContactUpdate, ContactWrite
 from api.http.auth import Editor, Viewer
+from api.http.dependencies import Transaction
+from api.http.envelope import Slice, Success, success
 from api.http.json_bodies import JsonRoute
-from api.http.paging import Cursor, Limit, from_cursor, shown
+from api.http.paging import ByCursor
 from streams.errors import CampaignError
 from tables.contacts.changes import change_contact, erase_contact
 from tables.contacts.fields import ContactRow, contact_row
 from tables.contacts.lists import list_contacts
 from tables.contacts.store import get_contact, put_contact
-from tables.database.connection import once
 from tables.directory.suppressions import broken
 
 router = APIRouter(prefix="/contacts", tags=["contacts"], route_class=JsonRoute)
 ContactId = Annotated[UUID, Path(alias="contactId")]
 _FOUND = "the beginning of an email address, a phone number, an externalId, a first or a last name"
 _THERE: Mapping[int | str, dict[str, Any]] = {
-    200: {"description": "The contact was there and is updated"}
+    200: {"model": Success[Contact], "description": "The contact was there and is updated"}
 }
 
 
 @router.post("", status_code=201, responses=dict(_THERE))
 async def put(
-    request: Request, response: Response, who: Editor, body: ContactWrite
-) -> dict[str, Any]:
+    response: Response, who: Editor, transaction: Transaction, body: ContactWrite
+) -> Success[Contact]:
     """Create a contact (201) or update the one with this id, externalId or address (200); what is
     not given stays as it is.
     """
-    row = _row(body)
-    contact, is_new = await once(
-        request.app.state.pool, lambda connection: put_contact(connection, who.tenant_id, row)
-    )
+    contact, is_new = await put_contact(transaction, who.tenant_id, _row(body))
     response.status_code = 201 if is_new else 200
-    return success(shown(contact))
+    return success(Contact.of_row(contact))
 
 
 @router.get("")
 async def page(
-    request: Request,
     who: Viewer,
+    transaction: Transaction,
+    wanted: ByCursor,
     search: Annotated[str | None, Query(max_length=255, description=_FOUND)] = None,
-    cursor: Cursor = None,
-    limit: Limit = 100,
-) -> dict[str, Any]:
+) -> Slice[Contact]:
     """The tenant's contacts, by id; follow `meta.nextCursor`."""
-    found = await once(
-        request.app.state.pool,
-        lambda connection: list_contacts(
-            connection, who.tenant_id, search=search, after=cursor, limit=limit + 1
-        ),
+    found = await list_contacts(
+        transaction, who.tenant_id, search=search, after=wanted.after, limit=wanted.wanted
     )
-    return from_cursor(found, limit)
+    return wanted.of(Contact, found)
 
 
 @router.get("/{contactId}")
-async def one(request: Request, who: Viewer, contact_id: ContactId) -> dict[str, Any]:
+async def one(who: Viewer, transaction: Transaction, contact_id: ContactId) -> Success[Contact]:
     """The contact with its attributes."""
-    return success(
-        shown(
-            await once(
-                request.app.state.pool,
-                lambda connection: get_contact(connection, who.tenant_id, contact_id),
-            )
-        )
-    )
+    return success(Contact.of_row(await get_contact(transaction, who.tenant_id, contact_id)))
 
 
 @router.patch("/{contactId}")
 async def update(
-    request: Request, who: Editor, contact_id: ContactId, body: ContactUpdate
-) -> dict[str, Any]:
+    who: Editor, transaction: Transaction, contact_id: ContactId, body: ContactUpdate
+) -> Success[Contact]:
     """Change what is given: null empties a field; attributes are merged, and null removes one."""
     changes = {name: getattr(body, name) for name in body.model_fields_set}
-    found = await once(
-        request.app.state.pool,
-        lambda connection: change_contact(connection, who.tenant_id, contact_id, changes),
-    )
-    return success(shown(found))
+    changed = await change_contact(transaction, who.tenant_id, contact_id, changes)
+    return success(Contact.of_row(changed))
 
 
 @router.delete("/{contactId}", status_code=204, response_class=Response)
-async def erase(request: Request, who: Editor, contact_id: ContactId) -> None:
+async def erase(who: Editor, transaction: Transaction, contact_id: ContactId) -> None:
     """Erase the contact everywhere. Ledgers keep what was sent, without anything that says to whom;
     a suppressed address stays so.
     """
-    await once(
-        request.app.state.pool,
-        lambda connection: erase_contact(connection, who.tenant_id, contact_id),
-    )
+    await erase_contact(transaction, who.tenant_id, contact_id)
 
 
 def _row(body: ContactWrite) -> ContactRow:

@@ -1,60 +1,45 @@
-"""The bodies of the directory's routes."""
+"""What the routes of templates, segments and suppressions take and answer, with the examples of the
+API's documentation.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, RootModel, StringConstraints
 
-from streams.contracts.fields import Body, Channel, Json, Limit, Name, Time, one_line
+from api.directory.contact_schemas import CONTACT_ID, MOST_ROWS, Rejected, Text
+from api.http.envelope import Instant, Schema, shown_as
+from streams.contracts.fields import Body, Channel, Name, one_line
 
 MOST_MEMBERS = 10_000
-MOST_ROWS = 1_000  # of a JSON array; a file may have any number
-_LONGEST_GRACE = timedelta(days=30)
-
-
-def _future(value: datetime) -> datetime:
-    if value.tzinfo is None or value <= datetime.now(UTC):
-        raise ValueError("must be in the future, with an offset, such as 2030-01-28T09:00:00Z")
-    return value
-
-
-def _duration(value: object) -> object:
-    if not isinstance(value, str | timedelta):
-        raise ValueError(
-            "must be an ISO 8601 duration such as PT1H"
-        )  # pydantic would take a number as seconds
-    return value
-
-
-def _grace(value: timedelta) -> timedelta:
-    if not timedelta(0) <= value <= _LONGEST_GRACE:
-        raise ValueError("must be a duration from PT0S to P30D")
-    return value
-
-
+_AT = "2026-01-28T08:55:12.204Z"
+_TEMPLATE = {
+    "name": "January",
+    "channel": "email",
+    "content": {
+        "subject": "January at Acme",
+        "html": "<p>Hello {{ firstName | default('there') }}, this is our news.</p>",
+    },
+}
 Content = Annotated[
     dict[str, Any],
     Field(
         description="email {subject, html, text}; sms, whatsapp {text}; push {title, body, link}"
     ),
 ]
-Text = Annotated[
-    str, StringConstraints(max_length=512)
-]  # its own rule is in tables/contacts/fields.py
-ContactIds = Annotated[list[UUID], Field(min_length=1, max_length=MOST_MEMBERS)]
 Reason = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
     AfterValidator(one_line),
 ]
-Role = Literal["viewer", "editor", "sender", "admin"]
 
 
 class TemplateCreate(Body):
     """What is sent on one channel."""
+
+    model_config = shown_as(_TEMPLATE)
 
     name: Name
     channel: Channel
@@ -64,48 +49,94 @@ class TemplateCreate(Body):
 class TemplateUpdate(Body):
     """What is given replaces what was there; `content` as a whole. The channel stays."""
 
+    model_config = shown_as({"name": "January, corrected"})
+
     name: Name | None = None
     content: Content | None = None
+
+
+class Template(Schema):
+    """What is sent on one channel. `hints` say what a message costs: of an SMS encoding, units,
+    segments, unitsLeft. Not `isExact`: without its variables.
+    """
+
+    model_config = shown_as(
+        {
+            "id": "550e8400-e29b-41d4-a716-446655440001",
+            **_TEMPLATE,
+            "createdAt": _AT,
+            "updatedAt": _AT,
+            "hints": {"bytes": 32, "limit": 102000, "isExact": False},
+        }
+    )
+
+    id: UUID
+    name: str
+    channel: str
+    content: dict[str, str]
+    created_at: Instant
+    updated_at: Instant
+    hints: dict[str, str | int | bool]
 
 
 class SegmentName(Body):
     """A name that no other segment of the tenant has."""
 
+    model_config = shown_as({"name": "Active subscribers"})
+
     name: Name
+
+
+EMPTY_SEGMENT = {
+    "id": "550e8400-e29b-41d4-a716-446655440002",
+    "name": "Active subscribers",
+    "createdAt": _AT,
+    "memberCount": 0,
+}
+
+
+class Segment(Schema):
+    """A named set of contacts."""
+
+    model_config = shown_as({**EMPTY_SEGMENT, "memberCount": 10000})
+
+    id: UUID
+    name: str
+    created_at: Instant
+    member_count: int
 
 
 class Members(Body):
     """Contacts of the tenant."""
 
-    contact_ids: ContactIds
+    model_config = shown_as({"contactIds": [CONTACT_ID]})
+
+    contact_ids: Annotated[list[UUID], Field(min_length=1, max_length=MOST_MEMBERS)]
 
 
-class ContactUpdate(Body):
-    """Only what is given changes; null empties a field. `attributes` are merged, and null removes
-    one (RFC 7396).
-    """
+class Added(Schema):
+    """How many contacts were not in the segment before."""
 
-    external_id: Text | None = None
-    email: Text | None = None
-    phone: Text | None = None
-    push_token: Text | None = None
-    first_name: Text | None = None
-    last_name: Text | None = None
-    time_zone: Text | None = None
-    locale: Text | None = None
-    attributes: Json | None = None
+    model_config = shown_as({"added": 1})
+
+    added: int
 
 
-class ContactWrite(ContactUpdate):
-    """A contact, found by `id`, `externalId` or address, in that order; a field that is absent or
-    null stays as it is.
-    """
+class Removed(Schema):
+    """How many contacts were in the segment before."""
 
-    id: UUID | None = None
+    model_config = shown_as({"removed": 1})
+
+    removed: int
+
+
+_SUPPRESS = {"channel": "email", "address": "bob@example.com", "reason": "asked by phone"}
 
 
 class SuppressionWrite(Body):
     """Exactly one of `address` and `contactId`."""
+
+    model_config = shown_as(_SUPPRESS)
 
     channel: Channel
     address: Text | None = None
@@ -113,34 +144,42 @@ class SuppressionWrite(Body):
     reason: Reason = "manual"
 
 
-class LimitsUpdate(Body):
-    """At most so many messages of the tenant in any sliding hour and day; null = no limit, absent =
-    as it was.
+class SuppressionRows(RootModel[list[dict[str, Any]]]):
+    """Suppressions; each is checked on its own."""
+
+    model_config = shown_as([_SUPPRESS])
+
+    root: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST_ROWS)]
+
+
+class Suppression(Schema):
+    """Nothing more goes to this contact, or to this address, on this channel. Exactly one of both
+    is set.
     """
 
-    messages_per_hour: Limit | None = None
-    messages_per_day: Limit | None = None
-
-
-class KeyCreate(Body):
-    """`userId`: who is `createdBy` of what the key creates; a new user when it is absent."""
-
-    role: Role
-    name: (
-        Annotated[
-            str,
-            StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
-            AfterValidator(one_line),
-        ]
-        | None
-    ) = None
-    expires_at: Annotated[Time, AfterValidator(_future)] | None = None
-    user_id: UUID | None = None
-
-
-class KeyRotate(Body):
-    """How long the old secret is still good, as an ISO 8601 duration."""
-
-    grace_period: Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_grace)] = (
-        timedelta(days=1)
+    model_config = shown_as(
+        {
+            "id": "550e8400-e29b-41d4-a716-446655440030",
+            **_SUPPRESS,
+            "createdAt": _AT,
+            "contactId": None,
+        }
     )
+
+    id: UUID
+    channel: str
+    reason: str
+    created_at: Instant
+    contact_id: UUID | None
+    address: str | None
+
+
+class Suppressed(Schema):
+    """`rejects` are the first 100 rows that were refused."""
+
+    model_config = shown_as({"added": 1, "existing": 0, "rejected": 0, "rejects": []})
+
+    added: int
+    existing: int
+    rejected: int
+    rejects: list[Rejected]

@@ -4,22 +4,23 @@ million recipients are skipped.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Response
 
-from api.campaigns.answers import success
-from api.campaigns.routes import IdempotencyKey
-from api.directory.schemas import TemplateCreate, TemplateUpdate
+from api.directory.schemas import Template, TemplateCreate, TemplateUpdate
 from api.http.auth import Editor, Viewer
-from api.http.idempotency import first_answer
+from api.http.dependencies import Transaction
+from api.http.envelope import Page, Success, success
+from api.http.idempotency import Once
 from api.http.json_bodies import JsonRoute
-from api.http.paging import PageNumber, PageSize, Search, pages, shown
+from api.http.paging import ByPage, Search
 from connectors.templates.checks import check_template, template_hints
 from streams.contracts.fields import Channel
-from tables.database.connection import Connection, once
-from tables.directory.directory import Template, create_template, get_template, list_templates
+from tables.database.connection import Connection
+from tables.directory import directory
+from tables.directory.directory import create_template, get_template, list_templates
 from tables.directory.directory_changes import change_template, delete_template
 
 router = APIRouter(prefix="/templates", tags=["templates"], route_class=JsonRoute)
@@ -27,91 +28,68 @@ TemplateId = Annotated[UUID, Path(alias="templateId")]
 
 
 @router.post("", status_code=201)
-async def create(
-    request: Request, who: Editor, body: TemplateCreate, idempotency_key: IdempotencyKey = None
-) -> dict[str, Any]:
+async def create(who: Editor, body: TemplateCreate, once: Once) -> Success[Template]:
     """Create a template. A part that is no template is 422 with its line and the reason."""
     check_template(body.channel, body.content)
 
-    async def work(connection: Connection) -> dict[str, Any]:
+    async def work(connection: Connection) -> Template:
         return _shown(
             await create_template(connection, who.tenant_id, body.name, body.channel, body.content)
         )
 
     content = {"create": "template", **body.model_dump(mode="json")}
-    return success(await first_answer(request, who.tenant_id, idempotency_key, content, work))
+    return success(await once.answer(who.tenant_id, content, work, Template.model_validate))
 
 
 @router.get("")
 async def page(
-    request: Request,
     who: Viewer,
-    page: PageNumber = 1,
-    page_size: PageSize = 20,
+    transaction: Transaction,
+    wanted: ByPage,
     channel: Channel | None = None,
     search: Search = None,
-) -> dict[str, Any]:
+) -> Page[Template]:
     """The tenant's templates, newest first; `search` is a part of the name."""
-    offset = (page - 1) * page_size
-    found, total = await once(
-        request.app.state.pool,
-        lambda connection: list_templates(
-            connection,
-            who.tenant_id,
-            channel=channel,
-            search=search,
-            limit=page_size,
-            offset=offset,
-        ),
+    found, total = await list_templates(
+        transaction,
+        who.tenant_id,
+        channel=channel,
+        search=search,
+        limit=wanted.size,
+        offset=wanted.offset,
     )
-    return pages([_shown(template) for template in found], page, page_size, total)
+    return wanted.of([_shown(template) for template in found], total)
 
 
 @router.get("/{templateId}")
-async def one(request: Request, who: Viewer, template_id: TemplateId) -> dict[str, Any]:
+async def one(who: Viewer, transaction: Transaction, template_id: TemplateId) -> Success[Template]:
     """The template with its content."""
-    return success(
-        _shown(
-            await once(
-                request.app.state.pool,
-                lambda connection: get_template(connection, who.tenant_id, template_id),
-            )
-        )
-    )
+    return success(_shown(await get_template(transaction, who.tenant_id, template_id)))
 
 
 @router.patch("/{templateId}")
 async def update(
-    request: Request, who: Editor, template_id: TemplateId, body: TemplateUpdate
-) -> dict[str, Any]:
+    who: Editor, transaction: Transaction, template_id: TemplateId, body: TemplateUpdate
+) -> Success[Template]:
     """Change name or content. Campaigns that have started go on with what they started with; drafts
     and scheduled ones get the new one.
     """
-
-    async def work(connection: Connection) -> dict[str, Any]:
-        if body.content is not None:
-            check_template(
-                (await get_template(connection, who.tenant_id, template_id)).channel, body.content
-            )
-        return _shown(
-            await change_template(
-                connection, who.tenant_id, template_id, name=body.name, content=body.content
-            )
-        )
-
-    return success(await once(request.app.state.pool, work))
+    if body.content is not None:
+        template = await get_template(transaction, who.tenant_id, template_id)
+        check_template(template.channel, body.content)
+    changed = await change_template(
+        transaction, who.tenant_id, template_id, name=body.name, content=body.content
+    )
+    return success(_shown(changed))
 
 
 @router.delete("/{templateId}", status_code=204, response_class=Response)
-async def delete(request: Request, who: Editor, template_id: TemplateId) -> None:
+async def delete(who: Editor, transaction: Transaction, template_id: TemplateId) -> None:
     """Delete it; 409 while a campaign that is not over uses it. Campaigns that are over keep its
     id.
     """
-    await once(
-        request.app.state.pool,
-        lambda connection: delete_template(connection, who.tenant_id, template_id),
-    )
+    await delete_template(transaction, who.tenant_id, template_id)
 
 
-def _shown(template: Template) -> dict[str, Any]:
-    return shown(template, hints=template_hints(template.channel, template.content))
+def _shown(template: directory.Template) -> Template:
+    return Template.of_row(template, hints=template_hints(template.channel, template.content))

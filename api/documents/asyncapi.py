@@ -1,7 +1,7 @@
 """The AsyncAPI 3.0 document: every public topic and NATS subject, with schemas made from the
 definitions in `streams/`.
 
-`python -m api.documents.asyncapi` writes docs/asyncapi.json; a test compares the two. A new verb,
+`python -m api.write_documents` writes docs/asyncapi.json; a test compares the two. A new verb,
 event type or public topic without an example here makes that test fail.
 """
 
@@ -366,7 +366,3 @@ def _portable(schema: Any) -> Any:
 def text() -> str:
     """The document as it is stored."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    FILE.write_text(text())

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api.documents import ab_test_examples, examples
+from api.campaigns import ab_test_schemas, schemas
 from streams.contracts.commands import Verb
 
 TENANT, CORRELATION_ID, AT = (
@@ -68,8 +68,8 @@ _EVALUATION = {
 
 # The body beside `campaignId` (for create: beside `createdBy`).
 COMMANDS: Mapping[Verb, Mapping[str, Any]] = {
-    Verb.CREATE: examples.CREATE,
-    Verb.UPDATE: examples.UPDATE,
+    Verb.CREATE: schemas.CREATE,
+    Verb.UPDATE: schemas.UPDATE,
     Verb.SCHEDULE: {"scheduledAt": "2026-01-28T09:00:00Z", "timezone": "America/New_York"},
     Verb.START: {},
     Verb.PAUSE: _REASON,
@@ -77,8 +77,8 @@ COMMANDS: Mapping[Verb, Mapping[str, Any]] = {
     Verb.CANCEL: _REASON,
     Verb.DELETE: {},
     Verb.TRIGGER: {"contactIds": [CONTACT_ID]},
-    Verb.AB_TEST: ab_test_examples.TEST,
-    Verb.WINNER: ab_test_examples.WINNER,
+    Verb.AB_TEST: ab_test_schemas.TEST,
+    Verb.WINNER: ab_test_schemas.WINNER,
 }
 RESULTS: Mapping[str, Mapping[str, Any]] = {
     "accepted": {"command": "campaign.start", "accepted": True, "campaignId": CAMPAIGN_ID},

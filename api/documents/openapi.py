@@ -1,7 +1,7 @@
-"""The OpenAPI document: what the routes say of themselves, with the problems, the API key and
-examples added.
+"""The OpenAPI document: what the routes take and answer, with the problems, the API key and the
+examples of the schemas added.
 
-`python -m api.documents.openapi` writes docs/openapi.json; a test compares the two.
+`python -m api.write_documents` writes docs/openapi.json; a test compares the two.
 """
 
 from __future__ import annotations
@@ -14,27 +14,21 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from pydantic import SecretStr
 
-from api.documents import (
-    ab_test_examples,
-    answer_schemas,
-    directory_examples,
-    examples,
-    preview_examples,
-    schedule_examples,
-    webhook_examples,
-)
-from api.documents.shapes import SHAPES
+from api.documents.examples import JSON, Examples, examples
 from api.http.problems import TITLES
-from streams.settings import Settings
 
 FILE = Path(__file__).parents[2] / "docs" / "openapi.json"
+_REF = "#/components/schemas/"
 _INTRODUCTION = """
-Authenticate with `Authorization: Bearer ce_…`; the key names tenant, user and role (viewer < editor < sender < admin).
-Answers are `{"success": true, "data": …}`; refusals are problem details (RFC 9457) with the field, the rule and the limit.
-Where the installation names a token issuer, JWTs of it are taken, too. Every id of another tenant is 404.
-`RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` (seconds) say what the caller has left of its requests per minute.
+Authenticate with `Authorization: Bearer ce_…`; the key names tenant, user and role \
+(viewer < editor < sender < admin).
+Answers are `{"success": true, "data": …}`; refusals are problem details (RFC 9457) with the \
+field, the rule and the limit.
+Where the installation names a token issuer, JWTs of it are taken, too. Every id of another tenant \
+is 404.
+`RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` (seconds) say what the caller has \
+left of its requests per minute.
 The examples work as they are while `campaigns up` runs its demo.
 """
 _PROBLEM: Mapping[str, Any] = {
@@ -62,70 +56,16 @@ _PROBLEM: Mapping[str, Any] = {
         },
         "correlationId": {
             "type": "string",
-            "description": "your X-Correlation-Id, else one made for this request; it is in our logs",
+            "description": (
+                "your X-Correlation-Id, else one made for this request; it is in our logs"
+            ),
         },
     },
 }
-_PAGED = {"page": 1, "pageSize": 20, "total": 1, "totalPages": 1}
-
-# Operation -> (example of the body, example of the answer)
-EXAMPLES: Mapping[str, tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]] = {
-    "campaigns.create": (examples.CREATE, {"success": True, "data": dict(examples.DRAFT)}),
-    "campaigns.page": (None, {"success": True, "data": [dict(examples.SHOWN)], "meta": _PAGED}),
-    "campaigns.one": (None, {"success": True, "data": dict(examples.SHOWN)}),
-    "campaigns.update": (
-        examples.UPDATE,
-        {"success": True, "data": {**examples.DRAFT, **examples.UPDATE, "version": 2}},
-    ),
-    "campaigns.delete": (None, None),
-    "campaigns.start": (None, {"success": True, "data": dict(examples.RUNNING)}),
-    "campaigns.pause": (examples.REASON, {"success": True, "data": dict(examples.PAUSED)}),
-    "campaigns.resume": (None, {"success": True, "data": {**examples.RUNNING, "version": 4}}),
-    "campaigns.cancel": (examples.REASON, {"success": True, "data": dict(examples.CANCELLED)}),
-    "campaigns.trigger": (examples.TRIGGER, {"success": True, "data": dict(examples.TRIGGERED)}),
-    "campaigns.stats": (
-        None,
-        {"success": True, "data": {**examples.STATS, "variants": list(ab_test_examples.VARIANTS)}},
-    ),
-    "campaigns.recipients": (
-        None,
-        {
-            "success": True,
-            "data": [dict(examples.RECIPIENT)],
-            "meta": {**_PAGED, "nextCursor": None},
-        },
-    ),
-    **ab_test_examples.OPERATIONS,
-    **schedule_examples.OPERATIONS,
-    **directory_examples.OPERATIONS,
-    **preview_examples.OPERATIONS,
-    **webhook_examples.OPERATIONS,
-}
-
-
-_TRUTH: Mapping[str, Any] = {"type": "boolean"}
-_READY: Mapping[str, Any] = {
-    "type": "object",
-    "required": ["ready", "parts"],
-    "properties": {
-        "ready": _TRUTH,
-        "parts": {"type": "object", "additionalProperties": _TRUTH},
-        "jobs": {"type": ["object", "null"], "additionalProperties": {"type": ["object", "null"]}},
-    },
-}
-_PARTS = {"postgres": True, "stats": True, "sending": True, "reports": True}
-# Health answers are for probes and have no envelope: operation -> status -> (schema, example)
-_HEALTH: Mapping[str, Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] = {
-    "health.alive": {
-        "200": (
-            {"type": "object", "required": ["alive"], "properties": {"alive": _TRUTH}},
-            {"alive": True},
-        )
-    },
-    "health.ready": {
-        "200": (_READY, {"ready": True, "parts": _PARTS}),
-        "503": (_READY, {"ready": False, "parts": {**_PARTS, "stats": False}}),
-    },
+_API_KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "`campaigns tenant create` prints one",
 }
 
 
@@ -146,47 +86,43 @@ def documented(app: FastAPI) -> Callable[[], dict[str, Any]]:
                 description=_INTRODUCTION,
                 routes=app.routes,
             )
-            app.openapi_schema = _completed(made)
+            app.openapi_schema = _completed(made, dict(examples(app)))
         return app.openapi_schema
 
     return document
 
 
-def _completed(document: dict[str, Any]) -> dict[str, Any]:
+def text(app: FastAPI) -> str:
+    """The document as it is stored; it does not depend on the settings."""
+    return json.dumps(app.openapi(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _completed(document: dict[str, Any], found: Mapping[str, Examples]) -> dict[str, Any]:
     components = document["components"]
-    components["schemas"] |= {"Problem": _PROBLEM, **answer_schemas.components()}
-    components["securitySchemes"] = {
-        "apiKey": {
-            "type": "http",
-            "scheme": "bearer",
-            "description": "`campaigns tenant create` prints one",
-        }
-    }
+    schemas = components["schemas"]
+    schemas["Problem"] = _PROBLEM
+    components["securitySchemes"] = {"apiKey": _API_KEY}
     for name in ("HTTPValidationError", "ValidationError"):
-        components["schemas"].pop(name, None)
+        schemas.pop(name, None)
+    for schema in schemas.values():
+        schema.pop("examples", None)  # they lack their nulls, see examples.py
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             operation["responses"].pop("422", None)
             if path.startswith("/api/"):
                 operation["security"] = [{"apiKey": []}]
-                declared = [
-                    int(status) for status in operation["responses"] if status.startswith("4")
-                ]
-                operation["responses"] |= {
-                    str(status): _refusal(status)
-                    for status in (*_refusals(method, path, operation), *declared)
-                }
+                _add_refusals(method, path, operation)
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] = _never_null(parameter["schema"])
-            _add_shape(operation)
-            for status, (schema, shown) in _HEALTH.get(operation["operationId"], {}).items():
-                content = {"application/json": {"schema": dict(schema), "example": dict(shown)}}
-                operation["responses"][status] = {
-                    "description": "Ready" if status == "200" else "Not ready",
-                    "content": content,
-                }
-            _add_examples(operation)
+            _add_examples(operation, found[operation["operationId"]])
     return document
+
+
+def _add_refusals(method: str, path: str, operation: dict[str, Any]) -> None:
+    declared = [int(status) for status in operation["responses"] if status.startswith("4")]
+    operation["responses"] |= {
+        str(status): _refusal(status) for status in (*_refusals(method, path, operation), *declared)
+    }
 
 
 def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -196,29 +132,15 @@ def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {**kinds[0], **rest} if len(kinds) == 1 else schema
 
 
-def _add_shape(operation: dict[str, Any]) -> None:
-    if operation["operationId"] in SHAPES:
-        for status in filter(_is_success, operation["responses"]):
-            operation["responses"][status]["content"] = {
-                "application/json": {"schema": answer_schemas.answer(operation["operationId"])}
-            }
-
-
-def _is_success(status: str) -> bool:
-    return status.startswith("2")
-
-
-def _add_examples(operation: dict[str, Any]) -> None:
-    body, answer = EXAMPLES.get(operation["operationId"], (None, None))
-    if body is not None:
-        operation["requestBody"]["content"]["application/json"]["example"] = _copy(body)
-    if answer is not None:
-        for status in filter(_is_success, operation["responses"]):
-            operation["responses"][status]["content"]["application/json"]["example"] = _copy(answer)
-
-
-def _copy(example: Any) -> Any:
-    return json.loads(json.dumps(example, default=dict))  # read-only mappings become objects
+def _add_examples(operation: dict[str, Any], found: Examples) -> None:
+    """Of an optional body only the example that the route gives: it does without one."""
+    body = operation.get("requestBody", {}).get("content", {}).get(JSON)
+    if body is not None and found.body is not None:
+        body["example"] = found.body
+    for status, example in found.answers.items():
+        answer = operation["responses"].get(status, {}).get("content", {}).get(JSON)
+        if answer is not None and example is not None:
+            answer["example"] = example
 
 
 def _refusals(method: str, path: str, operation: Mapping[str, Any]) -> Iterable[int]:
@@ -242,7 +164,7 @@ def _refusals(method: str, path: str, operation: Mapping[str, Any]) -> Iterable[
 
 
 def _refusal(status: int) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/Problem"}
+    schema = {"$ref": f"{_REF}Problem"}
     refusal: dict[str, Any] = {
         "description": TITLES[status],
         "content": {"application/problem+json": {"schema": schema}},
@@ -252,20 +174,3 @@ def _refusal(status: int) -> dict[str, Any]:
             "Retry-After": {"description": "seconds", "schema": {"type": "integer"}}
         }
     return refusal
-
-
-def document() -> dict[str, Any]:
-    """The document; it does not depend on the settings."""
-    from api.app import create_app  # which imports this module
-
-    nowhere = Settings(kafka="", postgres="", nats="", message_keys=(SecretStr("00" * 32),))
-    return create_app(nowhere).openapi()
-
-
-def text() -> str:
-    """The document as it is stored."""
-    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    FILE.write_text(text())

@@ -1,24 +1,25 @@
-"""Who is calling: a bearer API key or JWT, or the dashboard's session cookie that holds a key; and
-what the caller's role allows.
+"""The caller of a request, by a bearer API key or JWT or by the dashboard's session cookie, which
+holds a key; and what the caller's role allows.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from api.http.bearer_tokens import is_jwt
+from api.http.dependencies import Provided, Services
 from streams.errors import ForbiddenError, UnauthorizedError
-from tables.database.connection import Connection
-from tables.database.failures import translated
-from tables.tenants.tenants import ROLES, Caller, verify
+from tables.database.acquiring import acquired
+from tables.tenants.tenants import ROLES, Caller, tenant_exists, verify
 
 COOKIE = "campaigns_session"
-# seconds for a free connection; every request asks here first, so a frozen database makes 503s and
+# for a free connection; every request asks here first, so a frozen database makes 503s and
 # no queue
-_PATIENCE = 5.0
+_PATIENCE = timedelta(seconds=5)
 
 
 def api_key(request: Request) -> str:
@@ -34,42 +35,38 @@ def api_key(request: Request) -> str:
     return request.cookies.get(COOKIE, "") if is_ours else ""
 
 
-async def caller(request: Request) -> Caller:
+async def caller(request: Request, services: Provided) -> Caller:
     """Raises UnauthorizedError when the credential is missing, unknown, expired or revoked."""
     key = api_key(request)
     if not key:
         raise UnauthorizedError("Send an API key: `Authorization: Bearer ce_…`.")
-    return await identify(request, key)
+    return await identify(services, key)
 
 
-async def identify(request: Request, credential: str) -> Caller:
-    """Whom the API key or, where an issuer is set, the JWT names. Raises UnauthorizedError,
-    ForbiddenError, DependencyDownError.
+async def identify(services: Services, credential: str) -> Caller:
+    """The caller that the API key or, where an issuer is set, the JWT names.
+
+    Raises UnauthorizedError, ForbiddenError, DependencyDownError.
     """
-    state = request.app.state
-    named = await state.tokens.verify(credential) if state.tokens and is_jwt(credential) else None
-    with translated():
-        async with state.pool.acquire(timeout=_PATIENCE) as connection:
-            if named is None:
-                named = await verify(connection, credential)
-            elif not await _exists(connection, named.tenant_id):
-                raise ForbiddenError("There is no tenant of the name that the token names.")
+    tokens = services.tokens
+    named = await tokens.verify(credential) if tokens and is_jwt(credential) else None
+    async with acquired(services.database, _PATIENCE) as connection:
+        if named is None:
+            named = await verify(connection, credential)
+        elif not await tenant_exists(connection, named.tenant_id):
+            raise ForbiddenError("There is no tenant of the name that the token names.")
     if named is None:
         raise UnauthorizedError("The API key is unknown, expired or revoked.")
     return named
 
 
-async def _exists(connection: Connection, tenant: str) -> bool:
-    return bool(
-        await connection.fetchval("SELECT EXISTS (SELECT 1 FROM tenants WHERE id = $1)", tenant)
-    )
-
-
-async def _counted(request: Request, who: Annotated[Caller, Depends(caller)]) -> Caller:
+async def _counted(
+    request: Request, services: Provided, who: Annotated[Caller, Depends(caller)]
+) -> Caller:
     """Raises RateLimitedError. What the caller has left goes into the answer's headers
     (api/http/limits.py).
     """
-    request.state.quota = request.app.state.rate_limit.take(who.key_id)
+    request.state.quota = services.rate_limit.take(who.key_id)
     return who
 
 

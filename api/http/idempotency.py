@@ -5,60 +5,84 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Request
+from fastapi import Depends, Header
 
+from api.http.dependencies import Provided, Services
+from api.http.envelope import Schema
 from streams.errors import CampaignError, RateLimitedError
 from tables.commands import answers
 from tables.commands.answers import Answer, Identity, Refusal
 from tables.database.connection import Connection
-from tables.database.failures import translated
+
+S = TypeVar("S", bound=Schema)
+Work = Callable[[Connection], Awaitable[S]]
+
+_KEPT = "a repeat within 24 hours gets the first answer; 1 to 128 printable ASCII characters"
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key", min_length=1, max_length=128, pattern="^[ -~]+$", description=_KEPT
+    ),
+]
 
 
-async def first_answer(
-    request: Request,
-    tenant: str,
-    key: str | None,
-    content: Mapping[str, Any],
-    work: Callable[[Connection], Awaitable[dict[str, Any]]],
-    secret: str = "",
-) -> dict[str, Any]:
-    """What `work` answers, or answered the first time; without a key it is just done. One
-    transaction, nothing of a refusal stays.
+@dataclass(frozen=True)
+class FirstAnswers:
+    """Carries out a request once; `key` is its Idempotency-Key, None when it has none."""
 
-    `content` tells a repeat from another request under the same key, which raises ConflictError.
-    The member named `secret` is not kept, so a repeat does not have it. Raises the refusal, the
-    first one again for a repeat.
-    """
-    with translated():
-        async with request.app.state.pool.acquire() as connection, connection.transaction():
-            if key is None:
+    services: Services
+    key: str | None
+
+    async def answer(
+        self,
+        tenant: str,
+        content: Mapping[str, Any],
+        work: Work[S],
+        repeat: Callable[[Any], S],
+        secret: str = "",
+    ) -> S:
+        """What `work` makes or, for a repeat, what `repeat` makes of the first answer's JSON.
+
+        One transaction: of a refused request only the refusal stays. `content` tells a repeat from
+        another request under the same key, which raises ConflictError. The field named `secret` is
+        not remembered. Raises the refusal, the first one again for a repeat.
+        """
+        if self.key is None:
+            async with self.services.database.transaction() as connection:
                 return await work(connection)
-            answer = await _remembered(
-                connection, Identity(tenant, "rest", key, dict(content)), work, secret
-            )
-    return answer.result() or {}
+        identity = Identity(tenant, "rest", self.key, dict(content))
+        async with self.services.database.transaction() as connection:
+            made = await _remembered(connection, identity, work, secret)
+        return repeat(made.result()) if isinstance(made, Answer) else made
 
 
 async def _remembered(
-    connection: Connection,
-    identity: Identity,
-    work: Callable[[Connection], Awaitable[dict[str, Any]]],
-    secret: str,
-) -> Answer:
+    connection: Connection, identity: Identity, work: Work[S], secret: str
+) -> Answer | S:
+    """What was made now; else the remembered answer or a refusal."""
     at = datetime.now(UTC)
     if (known := await answers.recall(connection, identity, at)) is not None:
         return known
     try:
         async with connection.transaction():
-            answer = Answer(201, campaign=await work(connection))
+            made = await work(connection)
     except RateLimitedError:
-        raise  # who comes again when there is room is to be let in
+        raise  # a later repeat may find room, so this refusal is not remembered
     except CampaignError as error:
-        answer = Answer(error.status, refusal=Refusal.of(error))
-    kept = {name: value for name, value in (answer.campaign or {}).items() if name != secret}
-    await answers.remember(connection, identity, replace(answer, campaign=kept or None), at)
-    return answer
+        refused = Answer(error.status, refusal=Refusal.of(error))
+        await answers.remember(connection, identity, refused, at)
+        return refused
+    kept = made.model_dump(mode="json", by_alias=True, exclude={secret})
+    await answers.remember(connection, identity, Answer(201, campaign=kept), at)
+    return made
+
+
+def _first_answers(services: Provided, idempotency_key: IdempotencyKey = None) -> FirstAnswers:
+    return FirstAnswers(services, idempotency_key)
+
+
+Once = Annotated[FirstAnswers, Depends(_first_answers)]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Annotated, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
 from uuid import UUID
 
-from fastapi import Query
-from pydantic.alias_generators import to_camel
+from fastapi import Depends, Query
 
-from api.campaigns.answers import success
-from streams.contracts.envelope import Record, rfc3339
+from api.http.envelope import CursorMeta, Page, Schema, Slice, page_of
 
+T = TypeVar("T")
+S = TypeVar("S", bound=Schema)
 PageNumber = Annotated[int, Query(ge=1, le=10_000)]
 PageSize = Annotated[int, Query(alias="pageSize", ge=1, le=100)]
 Search = Annotated[str | None, Query(max_length=255)]
@@ -20,31 +20,51 @@ Cursor = Annotated[UUID | None, Query(description="`meta.nextCursor` of the answ
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
-def shown(record: Record, **more: Any) -> dict[str, Any]:
-    """The record as the API spells it: camelCase, every field, nulls included, times in RFC 3339
-    with milliseconds, ids as text.
-    """
-    fields = {to_camel(name): _plain(getattr(record, name)) for name in record.__struct_fields__}
-    return fields | more
+@dataclass(frozen=True)
+class PageRequest:
+    """The page that a request asks for."""
+
+    number: int
+    size: int
+
+    @property
+    def offset(self) -> int:
+        return (self.number - 1) * self.size
+
+    def of(self, found: Sequence[T], total: int) -> Page[T]:
+        """The answer: what was found there, of `total`."""
+        return page_of(found, self.number, self.size, total)
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    return str(value) if isinstance(value, UUID) else value
+def _page_request(page: PageNumber = 1, page_size: PageSize = 20) -> PageRequest:
+    return PageRequest(page, page_size)
 
 
-def pages(found: Sequence[Mapping[str, Any]], page: int, size: int, total: int) -> dict[str, Any]:
-    """The answer of a list by page number."""
-    return success(
-        found,
-        meta={"page": page, "pageSize": size, "total": total, "totalPages": -(-total // size)},
-    )
+ByPage = Annotated[PageRequest, Depends(_page_request)]
 
 
-def from_cursor(found: Sequence[Record], limit: int) -> dict[str, Any]:
-    """The answer of a list by cursor, given up to `limit` + 1 records that have an id."""
-    kept = [shown(record) for record in found[:limit]]
-    return success(
-        kept, meta={"limit": limit, "nextCursor": kept[-1]["id"] if len(found) > limit else None}
-    )
+@dataclass(frozen=True)
+class CursorRequest:
+    """The part of a long list that a request asks for: `limit` things after the id `after`."""
+
+    after: UUID | None
+    limit: int
+
+    @property
+    def wanted(self) -> int:
+        """One more than is answered, to know whether the list goes on."""
+        return self.limit + 1
+
+    def of(self, kind: type[S], found: Sequence[object]) -> Slice[S]:
+        """The answer, made of up to `wanted` rows that have an id."""
+        kept = found[: self.limit]
+        last = getattr(kept[-1], "id") if len(found) > self.limit else None  # noqa: B009
+        meta = CursorMeta(limit=self.limit, next_cursor=last)
+        return Slice(data=[kind.of_row(row) for row in kept], meta=meta)
+
+
+def _cursor_request(cursor: Cursor = None, limit: Limit = 100) -> CursorRequest:
+    return CursorRequest(cursor, limit)
+
+
+ByCursor = Annotated[CursorRequest, Depends(_cursor_request)]

@@ -20,7 +20,7 @@ from uuid import UUID
 
 import msgspec
 
-from api.recipients.reports import Reports
+from api.http.dependencies import Services
 from connectors.webhooks.delivery import Asked, Read, Reported, Said, SignatureError
 from connectors.webhooks.providers import Verified
 from streams import metrics
@@ -32,8 +32,7 @@ from streams.settings import Settings
 from tables.audience.recipients import recipient_id
 from tables.audience.replies import answered
 from tables.channels import CHANNELS
-from tables.database.connection import Connection, Database
-from tables.database.failures import translated
+from tables.database.connection import Connection
 from tables.directory.suppressions import suppress, suppress_recipients
 from tables.tenants import webhook_secrets
 
@@ -58,16 +57,16 @@ class _Taken:
 
 
 class Inbound:
-    """Carries out what webhooks say, for one process."""
+    """Carries out what webhooks report."""
 
-    def __init__(self, settings: Settings, pool: Database, reports: Reports) -> None:
-        self._pool, self._reports = pool, reports
+    def __init__(self, settings: Settings) -> None:
         self._ids = MessageIds.of(settings)
-        self._tokens_known = 2 * settings.webhook_tolerance + timedelta(
-            minutes=1
-        )  # an older one fails by its time
+        # an older one fails by its time
+        self._tokens_known = 2 * settings.webhook_tolerance + timedelta(minutes=1)
 
-    async def take(self, tenant: str, provider: str, verified: Verified, read: Read) -> None:
+    async def take(
+        self, services: Services, tenant: str, provider: str, verified: Verified, read: Read
+    ) -> None:
         """Everything usable is acknowledged when this returns; a repeat is harmless.
 
         Raises SignatureError for a token that stood for something else before, DependencyDownError
@@ -81,16 +80,15 @@ class Inbound:
         ]
         suppressed = reasons_to_suppress(taken.events)
         if verified.token or read.said or read.asked or suppressed:
-            with translated():
-                async with self._pool.acquire() as connection, connection.transaction():
-                    await self._bind(connection, tenant, provider, verified)
-                    if read.asked:
-                        await _ask(connection, tenant, provider, read.asked)
-                    for said in read.said:
-                        await self._hear(connection, tenant, provider, said, taken)
-                    await suppress_recipients(connection, suppressed)
+            async with services.database.transaction() as connection:
+                await self._bind(connection, tenant, provider, verified)
+                if read.asked:
+                    await _ask(connection, tenant, provider, read.asked)
+                for said in read.said:
+                    await self._hear(connection, tenant, provider, said, taken)
+                await suppress_recipients(connection, suppressed)
         crash_point("suppressed", "inbound")
-        await self._reports.send_all(taken.events)
+        await services.reports.send_all(taken.events)
         metrics.WEBHOOK_EVENTS.labels(provider, "accepted").inc(len(taken.events))
         for why, count in taken.left.items():
             metrics.WEBHOOK_EVENTS.labels(provider, why).inc(count)

@@ -1,5 +1,5 @@
-"""Where recipients come back to: the pixel, the links and the unsubscribe page of a message. The
-message id in the path is the only key.
+"""The pixel, the links and the unsubscribe page of a message, which recipients load. The message id
+in the path is the only key.
 """
 
 from __future__ import annotations
@@ -8,16 +8,15 @@ import logging
 import re
 from collections import OrderedDict
 from datetime import UTC, datetime
-from typing import cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from api.http.dependencies import Services, services_of
 from api.recipients import pages
 from api.recipients.callers import Machines
 from api.recipients.inbound import row_of
-from api.recipients.reports import Reports
 from connectors.messages import content as templates
 from streams import metrics
 from streams.contracts.envelope import rfc3339
@@ -27,8 +26,6 @@ from streams.records.message_id import InvalidMessageIdError, MessageIds, is_tes
 from streams.records.reported_events import Details, Incoming, IncomingType
 from streams.settings import Settings
 from tables.campaigns.numbers import CampaignNumbers, NumberedCampaign
-from tables.database.connection import Database
-from tables.database.failures import translated
 from tables.directory.suppressions import suppress_recipients
 
 _MESSAGE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -38,18 +35,83 @@ _log = logging.getLogger(__name__)
 
 
 class Tracking:
-    """Tells whose message an id is and where its links lead, and reports what its recipient did."""
+    """The routes that recipients call; it keeps the numbers and links of the campaigns they name."""
 
-    def __init__(self, settings: Settings, pool: Database, reports: Reports) -> None:
-        self._pool, self._reports, self._public_url = pool, reports, settings.public_url
-        self._ids, self._numbers, self._machines = (
-            MessageIds.of(settings),
-            CampaignNumbers(),
-            Machines(settings),
-        )
+    def __init__(self, settings: Settings) -> None:
+        self._public_url = settings.public_url
+        self._ids, self._machines = MessageIds.of(settings), Machines(settings)
+        self._numbers = CampaignNumbers()
         self._links: OrderedDict[int, tuple[str, ...]] = OrderedDict()
 
-    async def campaign(self, message_id: str) -> NumberedCampaign:
+    def routes(self) -> tuple[Route, ...]:
+        """Plain routes: mail readers and browsers call them, not callers of the API, so they are
+        not in its document. GET brings HEAD.
+        """
+        return (
+            Route("/t/o/{message_id}.gif", self.opened),
+            Route("/t/c/{message_id}/{link}", self.clicked),
+            Route("/u/{message_id}", self.unsubscribe, methods=["GET", "POST"]),
+        )
+
+    async def opened(self, request: Request) -> Response:
+        """The pixel, whatever the id; only a GET with a good one counts."""
+        services, message_id = services_of(request), request.path_params["message_id"]
+        if request.method == "GET":
+            try:
+                campaign = await self._campaign(services, message_id)
+                details = Details(is_machine=True) if self._is_machine(request) else None
+                await _report(services, "opened", message_id, campaign, details)
+            except NotFoundError:
+                metrics.TRACKING_REFUSED.inc()
+            except DependencyDownError as error:
+                _lost("opened", error)
+        return pages.pixel()
+
+    async def clicked(self, request: Request) -> Response:
+        """302 to the link's destination; only a GET counts. 404 for a wrong id or link, 503 while
+        the destination cannot be read.
+        """
+        services, message_id = services_of(request), request.path_params["message_id"]
+        try:
+            campaign = await self._campaign(services, message_id)
+            url = await self._destination(services, campaign, request.path_params["link"])
+        except NotFoundError:
+            metrics.TRACKING_REFUSED.inc()
+            return pages.unknown()
+        except DependencyDownError as error:
+            return _try_again(error)
+        if request.method == "GET":
+            details = Details(url=url, is_machine=self._is_machine(request))
+            try:
+                await _report(services, "clicked", message_id, campaign, details)
+            except DependencyDownError as error:
+                _lost("clicked", error)
+        return pages.redirect(url)
+
+    async def unsubscribe(self, request: Request) -> Response:
+        """GET asks, POST acts: a person's button or a mail reader's one click (RFC 8058), whose
+        body adds nothing to the id.
+
+        200 means that it holds from the next chunk on and that the event is in Kafka; a repeat is
+        the same. 404 for a wrong id, 503 when it could not be kept. Test messages belong to no
+        recipient, so they unsubscribe none.
+        """
+        services, message_id = services_of(request), request.path_params["message_id"]
+        if is_test(message_id):
+            return pages.only_a_test()
+        try:
+            campaign = await self._campaign(services, message_id)
+            if request.method != "POST":
+                return pages.question()
+            await _unsubscribe(services, message_id, campaign)
+        except NotFoundError:
+            metrics.TRACKING_REFUSED.inc()
+            return pages.unknown()
+        except DependencyDownError as error:
+            return _try_again(error)
+        return pages.unsubscribed()
+
+    async def _campaign(self, services: Services, message_id: str) -> NumberedCampaign:
         """The campaign of a message that we made. Raises NotFoundError for any other id,
         DependencyDownError.
         """
@@ -57,9 +119,8 @@ class Tracking:
             raise NotFoundError("This is no message id.")
         number = int(message_id[:8] + message_id[9:13], 16)
         if (campaign := self._numbers.get(number)) is None:
-            with translated():
-                async with self._pool.acquire() as connection:
-                    await self._numbers.load(connection, [number])
+            async with services.database.transaction() as connection:
+                await self._numbers.load(connection, [number])
             campaign = self._numbers.get(number)
         try:
             if campaign is not None:
@@ -69,17 +130,16 @@ class Tracking:
             raise NotFoundError("There is no such message.") from error
         raise NotFoundError("There is no such message.")
 
-    async def destination(self, campaign: NumberedCampaign, link: str) -> str:
-        """Where the campaign's link of this number leads: only to what its templates say. Raises
-        NotFoundError, DependencyDownError.
+    async def _destination(self, services: Services, campaign: NumberedCampaign, link: str) -> str:
+        """The destination of the campaign's link of this number: only what its templates contain.
+        Raises NotFoundError, DependencyDownError.
         """
         links = self._links.get(campaign.number)
         if links is None:
-            with translated():
-                async with self._pool.acquire() as connection:
-                    content = await templates.load(
-                        connection, campaign.tenant_id, campaign.number, self._public_url
-                    )
+            async with services.database.transaction() as connection:
+                content = await templates.load(
+                    connection, campaign.tenant_id, campaign.number, self._public_url
+                )
             links = self._links[campaign.number] = () if content is None else content.links
             if len(self._links) > _CACHED:
                 self._links.popitem(last=False)
@@ -87,37 +147,31 @@ class Tracking:
             raise NotFoundError("The campaign has no such link.")
         return links[int(link)]
 
-    def is_machine(self, request: Request) -> bool:
-        return self._machines.is_machine(
-            request.headers, request.client.host if request.client else None
-        )
-
-    async def unsubscribe(self, message_id: str, campaign: NumberedCampaign) -> None:
-        """Nothing more goes there from the next chunk on, and the event is in Kafka. The
-        suppression comes first: it is what matters, and a repeat changes nothing. Raises
-        DependencyDownError.
-        """
-        with translated():
-            async with self._pool.acquire() as connection:
-                await suppress_recipients(connection, {row_of(message_id): "unsubscribed"})
-        crash_point("suppressed", "tracking")
-        await self.report("unsubscribed", message_id, campaign)
-
-    async def report(
-        self,
-        kind: IncomingType,
-        message_id: str,
-        campaign: NumberedCampaign,
-        details: Details | None = None,
-    ) -> None:
-        """The event is in Kafka. Raises DependencyDownError."""
-        await self._reports.send(
-            Incoming(kind, message_id, campaign.tenant_id, rfc3339(datetime.now(UTC)), details)
-        )
+    def _is_machine(self, request: Request) -> bool:
+        peer = request.client.host if request.client else None
+        return self._machines.is_machine(request.headers, peer)
 
 
-def _of(request: Request) -> Tracking:
-    return cast("Tracking", request.app.state.tracking)
+async def _unsubscribe(services: Services, message_id: str, campaign: NumberedCampaign) -> None:
+    """Nothing more goes there from the next chunk on, and the event is in Kafka. The suppression
+    comes first: it is what matters, and a repeat changes nothing. Raises DependencyDownError.
+    """
+    async with services.database.transaction() as connection:
+        await suppress_recipients(connection, {row_of(message_id): "unsubscribed"})
+    crash_point("suppressed", "tracking")
+    await _report(services, "unsubscribed", message_id, campaign)
+
+
+async def _report(
+    services: Services,
+    kind: IncomingType,
+    message_id: str,
+    campaign: NumberedCampaign,
+    details: Details | None = None,
+) -> None:
+    """Returns when the event is in Kafka. Raises DependencyDownError."""
+    now = rfc3339(datetime.now(UTC))
+    await services.reports.send(Incoming(kind, message_id, campaign.tenant_id, now, details))
 
 
 def _lost(kind: IncomingType, error: DependencyDownError) -> None:
@@ -135,77 +189,3 @@ def _try_again(error: DependencyDownError) -> Response:
         "a recipient has to try again, because a dependency is down", extra={"error": str(error)}
     )
     return pages.try_again()
-
-
-async def opened(request: Request) -> Response:
-    """The pixel, whatever the id; only a GET with a good one counts."""
-    tracking, message_id = _of(request), request.path_params["message_id"]
-    if request.method == "GET":
-        try:
-            campaign = await tracking.campaign(message_id)
-            details = Details(is_machine=True) if tracking.is_machine(request) else None
-            await tracking.report("opened", message_id, campaign, details)
-        except NotFoundError:
-            metrics.TRACKING_REFUSED.inc()
-        except DependencyDownError as error:
-            _lost("opened", error)
-    return pages.pixel()
-
-
-async def clicked(request: Request) -> Response:
-    """302 to the link's destination; only a GET counts. 404 for a wrong id or link, 503 while
-    nobody knows where it leads.
-    """
-    tracking, message_id = _of(request), request.path_params["message_id"]
-    try:
-        campaign = await tracking.campaign(message_id)
-        url = await tracking.destination(campaign, request.path_params["link"])
-    except NotFoundError:
-        metrics.TRACKING_REFUSED.inc()
-        return pages.unknown()
-    except DependencyDownError as error:
-        return _try_again(error)
-    if request.method == "GET":
-        try:
-            await tracking.report(
-                "clicked",
-                message_id,
-                campaign,
-                Details(url=url, is_machine=tracking.is_machine(request)),
-            )
-        except DependencyDownError as error:
-            _lost("clicked", error)
-    return pages.redirect(url)
-
-
-async def unsubscribe(request: Request) -> Response:
-    """GET asks, POST acts: a person's button or a mail reader's one click (RFC 8058), whose body
-    says nothing that the id does not.
-
-    200 means that it holds from the next chunk on and that the event is in Kafka; a repeat is the
-    same. 404 for a wrong id, 503 when it could not be kept. A test message has nobody to
-    unsubscribe.
-    """
-    tracking, message_id = _of(request), request.path_params["message_id"]
-    if is_test(message_id):
-        return pages.only_a_test()
-    try:
-        campaign = await tracking.campaign(message_id)
-        if request.method != "POST":
-            return pages.question()
-        await tracking.unsubscribe(message_id, campaign)
-    except NotFoundError:
-        metrics.TRACKING_REFUSED.inc()
-        return pages.unknown()
-    except DependencyDownError as error:
-        return _try_again(error)
-    return pages.unsubscribed()
-
-
-# Plain routes: they are for mail readers and browsers, not for callers of the API, so they are not
-# in its document. GET brings HEAD.
-routes = (
-    Route("/t/o/{message_id}.gif", opened),
-    Route("/t/c/{message_id}/{link}", clicked),
-    Route("/u/{message_id}", unsubscribe, methods=["GET", "POST"]),
-)

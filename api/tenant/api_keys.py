@@ -1,20 +1,20 @@
-"""`/api-keys`: who may call, for admins. A key is shown once; a forgotten one is rotated."""
+"""`/api-keys`: the keys of a tenant, for admins. A key is shown once; a forgotten one is rotated."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Response
 
-from api.campaigns.answers import success
-from api.campaigns.routes import IdempotencyKey
-from api.directory.schemas import KeyCreate, KeyRotate
 from api.http.auth import Admin
-from api.http.idempotency import first_answer
+from api.http.dependencies import Transaction
+from api.http.envelope import Page, Success, success
+from api.http.idempotency import Once
 from api.http.json_bodies import JsonRoute
-from api.http.paging import PageNumber, PageSize, pages, shown
+from api.http.paging import ByPage
+from api.tenant.schemas import KeyCreate, KeyRotate, ListedKey, NewKey
 from streams.errors import ConflictError
-from tables.database.connection import Connection, once
+from tables.database.connection import Connection
 from tables.tenants.api_keys import get_key, list_keys, retire_key, rotate_key
 from tables.tenants.tenants import Caller, create_key
 
@@ -27,104 +27,73 @@ KeyId = Annotated[
         description="16 hexadecimal digits, also the middle of the key",
     ),
 ]
-_SECRET = "apiKey"
 
 
 @router.post("", status_code=201)
-async def create(
-    request: Request,
-    response: Response,
-    who: Admin,
-    body: KeyCreate,
-    idempotency_key: IdempotencyKey = None,
-) -> dict[str, Any]:
+async def create(response: Response, who: Admin, body: KeyCreate, once: Once) -> Success[NewKey]:
     """Make a key; `apiKey` is shown this once. A repeat with the same Idempotency-Key is 409 and
     names the key that was made.
     """
 
-    async def work(connection: Connection) -> dict[str, Any]:
-        made = await create_key(
-            connection,
-            who.tenant_id,
-            role=body.role,
-            user_id=body.user_id,
-            expires_at=body.expires_at,
-            name=body.name,
-        )
+    async def work(connection: Connection) -> NewKey:
+        fields = body.model_dump(include={"role", "user_id", "expires_at", "name"})
+        made = await create_key(connection, who.tenant_id, **fields)
         return await _with_secret(connection, who, made.id, made.text)
 
     content = {"create": "api-key", **body.model_dump(mode="json")}
-    return _once(
-        response,
-        await first_answer(request, who.tenant_id, idempotency_key, content, work, secret=_SECRET),
-    )
+    made = await once.answer(who.tenant_id, content, work, _refuse_repeat, secret="api_key")
+    return _shown_once(response, made)
 
 
 @router.get("")
-async def page(
-    request: Request, who: Admin, page: PageNumber = 1, page_size: PageSize = 20
-) -> dict[str, Any]:
+async def page(who: Admin, transaction: Transaction, wanted: ByPage) -> Page[ListedKey]:
     """The tenant's keys without their secrets, newest first, expired and revoked ones included."""
-    found, total = await once(
-        request.app.state.pool,
-        lambda connection: list_keys(
-            connection, who.tenant_id, limit=page_size, offset=(page - 1) * page_size
-        ),
+    found, total = await list_keys(
+        transaction, who.tenant_id, limit=wanted.size, offset=wanted.offset
     )
-    return pages(
-        [shown(key, isCurrent=key.id == who.key_id) for key in found], page, page_size, total
+    return wanted.of(
+        [ListedKey.of_row(key, is_current=key.id == who.key_id) for key in found], total
     )
 
 
 @router.post("/{keyId}/rotate")
 async def rotate(
-    request: Request,
-    response: Response,
-    who: Admin,
-    key_id: KeyId,
-    body: KeyRotate,
-    idempotency_key: IdempotencyKey = None,
-) -> dict[str, Any]:
+    response: Response, who: Admin, key_id: KeyId, body: KeyRotate, once: Once
+) -> Success[NewKey]:
     """Give the key a new secret, shown this once. The old one is good for `gracePeriod` more, a day
     if nothing is said.
     """
 
-    async def work(connection: Connection) -> dict[str, Any]:
+    async def work(connection: Connection) -> NewKey:
         text = await rotate_key(connection, who.tenant_id, key_id, body.grace_period)
         return await _with_secret(connection, who, key_id, text)
 
     content = {"rotate": key_id, **body.model_dump(mode="json")}
-    return _once(
-        response,
-        await first_answer(request, who.tenant_id, idempotency_key, content, work, secret=_SECRET),
-    )
+    made = await once.answer(who.tenant_id, content, work, _refuse_repeat, secret="api_key")
+    return _shown_once(response, made)
 
 
-@router.delete("/{keyId}", status_code=204, response_class=Response)
-async def revoke(request: Request, who: Admin, key_id: KeyId) -> None:
+@router.delete("/{keyId}", status_code=204)
+async def revoke(who: Admin, transaction: Transaction, key_id: KeyId) -> None:
     """Revoke a key at once. A key may revoke itself, and then this was its last request; the last
     good admin key is 409.
     """
-    await once(
-        request.app.state.pool, lambda connection: retire_key(connection, who.tenant_id, key_id)
+    await retire_key(transaction, who.tenant_id, key_id)
+
+
+async def _with_secret(connection: Connection, who: Caller, key_id: str, text: str) -> NewKey:
+    key = await get_key(connection, who.tenant_id, key_id)
+    return NewKey.of_row(key, is_current=key_id == who.key_id, api_key=text)
+
+
+def _refuse_repeat(made: dict[str, Any]) -> NoReturn:
+    """Raises ConflictError: a secret that is kept to be shown again would be one no longer."""
+    raise ConflictError(
+        f"This Idempotency-Key made the secret of {made['id']}, which is not shown again; "
+        "rotate it with a new one."
     )
 
 
-async def _with_secret(
-    connection: Connection, who: Caller, key_id: str, text: str
-) -> dict[str, Any]:
-    return shown(
-        await get_key(connection, who.tenant_id, key_id), isCurrent=key_id == who.key_id
-    ) | {_SECRET: text}
-
-
-def _once(response: Response, made: dict[str, Any]) -> dict[str, Any]:
-    """Raises ConflictError for a repeat: a secret that is kept to be shown again would be one no
-    longer.
-    """
-    if _SECRET not in made:
-        raise ConflictError(
-            f"This Idempotency-Key made the secret of {made['id']}, which is not shown again; rotate it with a new one."
-        )
+def _shown_once(response: Response, made: NewKey) -> Success[NewKey]:
     response.headers["Cache-Control"] = "no-store"
     return success(made)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
-from api.campaigns.answers import success
-from api.directory.schemas import LimitsUpdate
 from api.http.auth import Admin, Viewer
+from api.http.dependencies import Provided, Services, Transaction
+from api.http.envelope import Success, success
 from api.http.json_bodies import JsonRoute
-from streams.contracts.envelope import rfc3339
-from tables.database.connection import once
+from api.tenant.schemas import Limits, LimitsUpdate, Period, Usage
 from tables.tenants.limits import change_limits
 from tables.tenants.tenants import Tenant, get_tenant
 from tables.throttle.usage import Used
@@ -21,63 +19,43 @@ router = APIRouter(prefix="/tenant", tags=["tenant"], route_class=JsonRoute)
 
 
 @router.get("")
-async def current(request: Request, who: Viewer) -> dict[str, Any]:
+async def current(who: Viewer, services: Provided, transaction: Transaction) -> Success[Limits]:
     """Limits and usage of the tenant. `used` was sent in the windows that touch the last hour
     (day), `inFlight` is about to be; `usage` is null while it has not been read from Kafka yet.
     """
-    return success(
-        _shown(
-            request,
-            await once(
-                request.app.state.pool, lambda connection: get_tenant(connection, who.tenant_id)
-            ),
-        )
-    )
+    return _shown(services, await get_tenant(transaction, who.tenant_id))
 
 
 @router.patch("")
-async def update(request: Request, who: Admin, body: LimitsUpdate) -> dict[str, Any]:
+async def update(
+    who: Admin, services: Provided, transaction: Transaction, body: LimitsUpdate
+) -> Success[Limits]:
     """Change the limits; null = none. Campaigns that are being sent obey within a second."""
     names = {"messages_per_hour": "hourly_limit", "messages_per_day": "daily_limit"}
     changes = {names[name]: getattr(body, name) for name in body.model_fields_set}
+    return _shown(services, await change_limits(transaction, who.tenant_id, changes))
+
+
+def _shown(services: Services, tenant: Tenant) -> Success[Limits]:
     return success(
-        _shown(
-            request,
-            await once(
-                request.app.state.pool,
-                lambda connection: change_limits(connection, who.tenant_id, changes),
-            ),
+        Limits(
+            tenant_id=tenant.id,
+            messages_per_hour=tenant.hourly_limit,
+            messages_per_day=tenant.daily_limit,
+            created_at=tenant.created_at,
+            usage=_usage(services, tenant),
         )
     )
 
 
-def _shown(request: Request, tenant: Tenant) -> dict[str, Any]:
-    return {
-        "tenantId": tenant.id,
-        "messagesPerHour": tenant.hourly_limit,
-        "messagesPerDay": tenant.daily_limit,
-        "createdAt": rfc3339(tenant.created_at),
-        "usage": _usage(request, tenant),
-    }
-
-
-def _usage(request: Request, tenant: Tenant) -> dict[str, Any] | None:
-    sending = request.app.state.sending
+def _usage(services: Services, tenant: Tenant) -> Usage | None:
+    sending = services.sending
     if not sending.ready.is_set():
         return None
-    limits = tenant.hourly_limit, tenant.daily_limit
-    hour, day = sending.quota.used(
-        tenant.id, sending.tenant(tenant.id), limits, datetime.now(UTC), request.app.state.settings
-    )
-    return {"hour": _period(hour), "day": _period(day)}
+    limits, state = (tenant.hourly_limit, tenant.daily_limit), sending.tenant(tenant.id)
+    hour, day = sending.quota.used(tenant.id, state, limits, datetime.now(UTC), services.settings)
+    return Usage(hour=_period(hour), day=_period(day))
 
 
-def _period(used: Used) -> dict[str, Any]:
-    until = rfc3339(used.until) if used.until else None
-    return {
-        "used": used.sent,
-        "inFlight": used.in_flight,
-        "limit": used.limit,
-        "left": used.left,
-        "until": until,
-    }
+def _period(used: Used) -> Period:
+    return Period.of_row(used, used=used.sent)

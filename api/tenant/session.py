@@ -4,14 +4,13 @@ the browser.
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
 
 from api.http.auth import COOKIE, Viewer, identify
+from api.http.dependencies import Provided
+from api.http.envelope import Success, success
 from api.http.json_bodies import JsonRoute
+from api.tenant.schemas import SignedIn, SignIn
 from streams.errors import ForbiddenError
 
 router = APIRouter(
@@ -19,15 +18,10 @@ router = APIRouter(
 )
 
 
-class SignIn(BaseModel):
-    """What the sign-in form posts."""
-
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
-    api_key: str = Field(max_length=200)
-
-
 @router.post("")
-async def sign_in(body: SignIn, request: Request, response: Response) -> dict[str, Any]:
+async def sign_in(
+    body: SignIn, request: Request, response: Response, services: Provided
+) -> Success[SignedIn]:
     """Raises UnauthorizedError for a wrong key. The header keeps foreign pages from signing a
     visitor in.
     """
@@ -35,20 +29,21 @@ async def sign_in(body: SignIn, request: Request, response: Response) -> dict[st
         raise ForbiddenError(
             "Only the dashboard signs in here; programs send `Authorization: Bearer ce_…`."
         )
-    who = await identify(request, body.api_key)
-    is_secure = request.app.state.settings.public_url.startswith(
-        "https:"
-    )  # behind a proxy the request itself says http
+    who = await identify(services, body.api_key)
+    # behind a proxy the request itself says http
+    is_secure = services.settings.public_url.startswith("https:")
     response.set_cookie(COOKIE, body.api_key, httponly=True, samesite="strict", secure=is_secure)
-    return {"success": True, "data": {"tenantId": who.tenant_id, "role": who.role}}
+    return success(SignedIn.of_row(who))
 
 
 @router.get("")
-async def current(who: Viewer) -> dict[str, Any]:
-    return {"success": True, "data": {"tenantId": who.tenant_id, "role": who.role}}
+async def current(who: Viewer) -> Success[SignedIn]:
+    """The tenant and the role of the cookie."""
+    return success(SignedIn.of_row(who))
 
 
 @router.delete("")
-async def sign_out(response: Response) -> dict[str, Any]:
+async def sign_out(response: Response) -> Success[None]:
+    """Remove the cookie."""
     response.delete_cookie(COOKIE)
-    return {"success": True, "data": None}
+    return success(None)

@@ -103,6 +103,12 @@ async def get_tenant(connection: Connection, tenant_id: str) -> Tenant:
     return Tenant(**row)
 
 
+async def tenant_exists(connection: Connection, tenant_id: str) -> bool:
+    return bool(
+        await connection.fetchval("SELECT EXISTS (SELECT 1 FROM tenants WHERE id = $1)", tenant_id)
+    )
+
+
 async def create_key(
     connection: Connection,
     tenant_id: str,

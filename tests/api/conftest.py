@@ -31,7 +31,7 @@ async def live(settings: Settings) -> AsyncIterator[Rest]:
     """With the live counts read."""
     async with resting(settings) as rest:
         await eventually(
-            lambda: rest.app.state.stats.ready.is_set() and rest.app.state.sending.ready.is_set(),
+            lambda: rest.services.stats.ready.is_set() and rest.services.sending.ready.is_set(),
             30,
         )
         yield rest
@@ -40,7 +40,7 @@ async def live(settings: Settings) -> AsyncIterator[Rest]:
 @pytest.fixture
 async def hooks(live: Rest) -> AsyncIterator[Hooks]:
     """Every provider is set up; Kafka takes events."""
-    await eventually(lambda: live.app.state.reports.is_ready, 30)
+    await eventually(lambda: live.services.reports.is_ready, 30)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(live.app), base_url="http://internal"
     ) as provider:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from api.documents import examples
+from tables.directory.examples import install_examples
 from tests.api.world import Rest
 
 CREATE: dict[str, Any] = {
@@ -114,7 +114,7 @@ async def furnish(rest: Rest) -> Rest:
         contact,
     )
     async with pool.acquire() as connection:
-        await examples.install(connection, "acme")
+        await install_examples(connection, "acme")
     return rest
 
 

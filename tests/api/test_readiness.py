@@ -51,6 +51,6 @@ async def test_readyz_shows_the_last_run_of_each_job_when_asked(
 
 
 async def test_readyz_says_that_it_cannot_know_while_postgresql_is_away(rest: Rest) -> None:
-    await rest.app.state.pool.close()
+    await rest.services.database.close()
     answer = await rest.nobody.get(URL)
     assert (answer.status_code, answer.json()["jobs"]) == (503, None)

@@ -8,14 +8,15 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.http.dependencies import Services
 from connectors.local.engines.engine import free_port
 from streams.settings import Settings
 from tables.database.connection import Database, connect
@@ -49,6 +50,15 @@ class Rest:
     @property
     def nobody(self) -> httpx.AsyncClient:
         return self.of["nobody"]
+
+    @property
+    def services(self) -> Services:
+        """What the application holds open."""
+        return cast("Services", self.app.state.services)
+
+    def use(self, **others: Any) -> None:
+        """Serve with these services in place of the application's own."""
+        self.app.state.services = replace(self.services, **others)
 
     async def draft(self, **more: Any) -> dict[str, Any]:
         """A campaign just created."""

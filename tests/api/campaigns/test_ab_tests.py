@@ -10,7 +10,9 @@ from uuid import UUID
 
 from agents.jobs.ab_test_evaluator import EVALUATOR
 from agents.jobs.job import Desk
-from api.documents import ab_test_examples
+from api.campaigns import ab_test_schemas
+from api.campaigns.schemas import VARIANTS
+from api.http.envelope import shown_by
 from streams.records.sending import Limits, Span
 from streams.records.stats import Counts
 from tables.commands import milestones
@@ -21,7 +23,7 @@ from tests.api.campaigns.test_routes import problem
 from tests.api.world import Rest
 from tests.eventually import eventually
 
-TEST = dict(ab_test_examples.TEST)  # the specification's body
+TEST = dict(ab_test_schemas.TEST)  # the specification's body
 A, B = (
     Counts(sent=100, delivered=100, opened=20, clicked=5),
     Counts(sent=100, delivered=99, opened=40, clicked=9),
@@ -34,21 +36,21 @@ async def with_test(rest: Rest, **more: Any) -> str:
     answer = await rest.of["editor"].post(f"/campaigns/{campaign['id']}/ab-test", json=TEST)
     assert answer.status_code == 201, answer.text
     assert answer.headers["etag"] == '"2"'
-    assert answer.json()["data"]["abTestConfig"] == ab_test_examples.STORED
+    assert answer.json()["data"]["abTestConfig"] == ab_test_schemas.STORED
     return str(campaign["id"])
 
 
 async def test_the_specifications_test_is_made_shown_and_decided_by_a_person(rest: Rest) -> None:
     path = f"/campaigns/{await with_test(rest)}"
     shown = (await rest.of["viewer"].get(f"{path}/ab-test")).json()["data"]
-    assert {name: shown[name] for name in ab_test_examples.STORED} == ab_test_examples.STORED
+    assert {name: shown[name] for name in ab_test_schemas.STORED} == ab_test_schemas.STORED
     assert (shown["state"], shown["sampleSize"], shown["evaluation"], shown["decisions"]) == (
         "planned",
         None,
         None,
         [],
     )
-    assert set(shown) == set(ab_test_examples.SHOWN)
+    assert set(shown) == set(shown_by(ab_test_schemas.AbTestShown))
     early = problem(
         await rest.of["sender"].post(f"{path}/ab-test/winner", json={"variantId": "B"}), 409
     )
@@ -84,7 +86,7 @@ async def test_the_specifications_test_is_made_shown_and_decided_by_a_person(res
 
 async def test_a_test_can_come_with_the_campaign(rest: Rest) -> None:
     campaign = await rest.draft(abTestConfig=TEST)
-    assert campaign["abTestConfig"] == ab_test_examples.STORED
+    assert campaign["abTestConfig"] == ab_test_schemas.STORED
     patched = await rest.admin.patch(f"/campaigns/{campaign['id']}", json={"abTestConfig": None})
     assert patched.json()["data"]["abTestConfig"] is None
     problem(await rest.admin.get(f"/campaigns/{campaign['id']}/ab-test"), 404)
@@ -174,8 +176,7 @@ async def test_stats_are_the_specifications_and_the_wait_has_its_end(live: Rest)
     await feed_stats(live.world.settings, number, TOTAL, variants={"A": A, "B": B})
     await eventually(
         lambda: (
-            live.app.state.stats.campaign(number).variants
-            and live.app.state.sending.campaign(number)
+            live.services.stats.campaign(number).variants and live.services.sending.campaign(number)
         )
     )
 
@@ -207,7 +208,7 @@ async def test_stats_are_the_specifications_and_the_wait_has_its_end(live: Rest)
     database = Database(live.world.settings, "test")
     assert (
         await EVALUATOR.run(
-            Desk(database, live.world.settings, live.app.state.stats, datetime.now(UTC))
+            Desk(database, live.world.settings, live.services.stats, datetime.now(UTC))
         )
     )["declared"] == 1
     await database.close()
@@ -223,7 +224,7 @@ async def test_stats_are_the_specifications_and_the_wait_has_its_end(live: Rest)
         "clickRate": 9.09,
     }
     assert "isWinner" not in a and b["isWinner"] is True
-    assert set(b) == set(ab_test_examples.VARIANTS[1])
+    assert set(b) == set(VARIANTS[1])
     test = (await live.admin.get(f"{path}/ab-test")).json()["data"]
     assert (test["state"], test["evaluation"]["outcome"], test["decisions"][0]["decision"]) == (
         "decided",

@@ -34,7 +34,7 @@ async def start_due(rest: Rest, at: datetime) -> dict[str, int]:
     database = Database(rest.world.settings, "scheduler")
     try:
         return dict(
-            await SCHEDULER.run(Desk(database, rest.world.settings, rest.app.state.stats, at))
+            await SCHEDULER.run(Desk(database, rest.world.settings, rest.services.stats, at))
         )
     finally:
         await database.close()
@@ -190,7 +190,7 @@ async def test_the_stats_of_a_series_are_the_sum_of_its_children(live: Rest) -> 
         [(f"{one.number}:{one.shard}", encode_stats(one), {}) for one in shards],
     )
     await eventually(
-        lambda: live.app.state.stats.campaign(*(row["number"] for row in rows)).total.sent == 180,
+        lambda: live.services.stats.campaign(*(row["number"] for row in rows)).total.sent == 180,
         30,
     )
     stats = (await ask(live.admin, "GET", f"{path}/stats", 200))["data"]

@@ -22,7 +22,7 @@ async def test_stats_stay_as_they_were_when_the_live_ones_are_gone(
     number = await live.world.pool.fetchval(
         "SELECT number FROM campaigns WHERE id = $1", running["id"]
     )
-    url, view = f"/campaigns/{running['id']}/stats", live.app.state.stats
+    url, view = f"/campaigns/{running['id']}/stats", live.services.stats
     nothing = (await live.admin.get(url)).json()["data"]
     assert (nothing["sentCount"], nothing["updatedAt"]) == (0, None)
     await feed_stats(
@@ -42,7 +42,7 @@ async def test_stats_stay_as_they_were_when_the_live_ones_are_gone(
 
     fresh = StatsView(settings)  # of a topic that was made anew
     fresh.ready.set()
-    live.app.state.stats = fresh
+    live.use(stats=fresh)
     assert (await live.admin.get(url)).json()["data"] == before
     assert (await live.stranger.get(url)).status_code == 404
-    live.app.state.stats = view
+    live.use(stats=view)

@@ -12,10 +12,10 @@ import httpx
 
 from api.demo import run
 from api.demo.content import TENANTS
-from api.documents import examples
 from connectors.local.engines.engine import free_port
 from connectors.templates.rendering import Links, Template, Tracking
 from streams.settings import Settings
+from tables.directory.examples import SEGMENT
 from tests.environment import environment
 from tests.eventually import eventually
 from tests.postgres import connect as connect_client
@@ -60,7 +60,7 @@ async def test_the_demo_starts_campaigns_on_every_channel_and_a_second_run_chang
         rows = await connection.fetch("SELECT channel, status, throttle_config FROM campaigns")
         contacts = await connection.fetchval("SELECT count(*) FROM contacts")
         members = await connection.fetchval(
-            "SELECT count(*) FROM segment_members WHERE segment_id <> $1", examples.SEGMENT
+            "SELECT count(*) FROM segment_members WHERE segment_id <> $1", SEGMENT
         )
     finally:
         await connection.close()

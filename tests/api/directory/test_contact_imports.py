@@ -154,7 +154,7 @@ async def test_a_file_is_written_while_it_arrives_and_its_length_costs_no_memory
 async def test_a_file_over_the_limit_is_refused_whether_it_declares_its_length_or_not(
     rest: Rest,
 ) -> None:
-    limit = rest.app.state.settings.import_max_bytes
+    limit = rest.services.settings.import_max_bytes
     declared = {**_CSV, "Content-Length": str(limit + 1)}
     found = problem(
         await rest.admin.post("/contacts/import", content="email\n", headers=declared), 413

@@ -42,7 +42,7 @@ def _check(schema: dict[str, Any], value: object) -> None:
 
 
 def test_the_stored_document_is_the_generated_one() -> None:
-    assert asyncapi.FILE.read_text() == asyncapi.text(), "run `python -m api.documents.asyncapi`"
+    assert asyncapi.FILE.read_text() == asyncapi.text(), "run `python -m api.write_documents`"
 
 
 def test_every_public_topic_verb_event_and_outcome_has_its_message() -> None:

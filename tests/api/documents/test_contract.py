@@ -9,9 +9,9 @@ import os
 import sys
 from pathlib import Path
 
-from api.documents import examples
 from streams.settings import Settings
 from tables.database.connection import Database, connect
+from tables.directory.examples import install_examples
 from tables.tenants.tenants import create_key
 from tests.api.world import serving
 from tests.tables.campaigns.campaign_world import make_world
@@ -26,7 +26,7 @@ async def test_schemathesis_finds_nothing(settings: Settings, tmp_path: Path) ->
     pool: Database = await connect(generous, max_size=2)
     await make_world(pool, generous)
     async with pool.acquire() as connection:
-        await examples.install(connection, "acme")
+        await install_examples(connection, "acme")
         key = (await create_key(connection, "acme")).text
     await pool.close()
     log = tmp_path / "api.log"

@@ -71,7 +71,7 @@ async def test_the_cookie_of_the_dashboard_reads_but_writes_only_for_our_own_pag
 async def test_the_cookie_is_for_https_only_when_the_public_address_is(
     rest: Rest, public_url: str
 ) -> None:
-    rest.app.state.settings = rest.app.state.settings.model_copy(update={"public_url": public_url})
+    rest.use(settings=rest.services.settings.model_copy(update={"public_url": public_url}))
     page = {"X-Requested-With": "dashboard"}
     # behind a proxy that ends TLS the request itself says http
     answer = await rest.nobody.post(

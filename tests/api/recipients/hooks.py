@@ -166,5 +166,5 @@ async def make_hooks(rest: Rest, provider: httpx.AsyncClient) -> Hooks:
         assert url == signing.CERTIFICATE_URL
         return certificate
 
-    rest.app.state.webhooks.certificates = Certificates(fetch)
+    rest.use(certificates=Certificates(fetch))
     return Hooks(rest, provider, contact)

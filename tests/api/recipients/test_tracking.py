@@ -14,7 +14,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from api.recipients.reports import Reports
+from streams.process.reports import Reports
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from tables.directory.directory import create_template
@@ -78,7 +78,7 @@ async def _mail(rest: Rest) -> AsyncIterator[Mail]:
 
 @pytest.fixture
 async def mail(live: Rest) -> AsyncIterator[Mail]:
-    await eventually(lambda: live.app.state.reports.is_ready, 30)
+    await eventually(lambda: live.services.reports.is_ready, 30)
     async for mail in _mail(live):
         yield mail
 

@@ -92,7 +92,7 @@ async def test_limits_below_the_minimum_are_refused_and_only_admins_change_them(
 async def test_usage_is_what_the_throttle_counts(rest: Rest) -> None:
     """Its own rows, as they stand in its state topic; tests/agents proves that it writes them."""
     await rest.admin.patch("/tenant", json={"messagesPerHour": 1000})
-    now, view = datetime.now(UTC), rest.app.state.sending
+    now, view = datetime.now(UTC), rest.services.sending
     hours, days = Period(timedelta(hours=1), 60), Period(timedelta(days=1), 96)
 
     def put(table: str, width: int, key: str, index: int, sent: int | None) -> None:

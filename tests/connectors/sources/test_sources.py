@@ -159,7 +159,7 @@ async def test_a_campaign_names_segments_and_templates_of_the_services(
         assert (
             await rest.admin.post(f"/campaigns/{created.json()['data']['id']}/start")
         ).status_code == 200
-        pool = rest.app.state.pool
+        pool = rest.services.database
         assert await pool.fetchval(
             "SELECT content FROM templates WHERE id = $1", UUID(str(template["id"]))
         ) == {"text": "Hi again"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from api.campaigns.rates import Rates
 from streams.records.stats import Counts
+from tables.stats.rates import Rates
 from tables.stats.totals import CampaignStats
 from tables.stats.views import SendingView, StatsView
 from tables.throttle.state import CampaignSending

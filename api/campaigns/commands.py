@@ -1,0 +1,195 @@
+"""The request of a command: built from path, caller and headers, and carried out exactly as Kafka's
+commands are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+from fastapi import Depends, Header, Path, Request, Response
+
+from api.campaigns.answers import Live, LiveSide
+from api.campaigns.schemas import Campaign, StoppedCampaign
+from api.http.auth import Editor, Sender, caller
+from api.http.dependencies import Provided, Services
+from api.http.idempotency import IdempotencyKey
+from api.http.problems import correlation_id
+from connectors.templates.subject_checks import check_subjects
+from streams.contracts.commands import Command, Commanded, Verb
+from streams.errors import MalformedError
+from tables.campaigns.occurrences import numbers_of
+from tables.campaigns.times import RECURRING
+from tables.commands.answers import Answer
+from tables.commands.execute import execute, known_answer
+from tables.tenants.tenants import Caller
+
+C = TypeVar("C", bound=Campaign)
+_ETAG = r'(?:W/)?"([0-9]{1,9})"'
+_STILL = "the ETag that the campaign must still have, else 412; * = any version"
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match", description=_STILL, json_schema_extra={"pattern": rf"^(?:\*|{_ETAG})$"}
+    ),
+]
+CampaignId = Annotated[UUID, Path(alias="campaignId", description="the campaign's id")]
+
+
+@dataclass(frozen=True)
+class CommandRequest:
+    """A request to do something to a campaign.
+
+    `campaign_id` is None for a new one, `key` the Idempotency-Key, `version` that of If-Match.
+    """
+
+    services: Services
+    live: Live
+    response: Response
+    who: Caller
+    correlation_id: str
+    campaign_id: UUID | None = None
+    key: str | None = None
+    version: int | None = None
+
+    async def campaign(self, verb: Verb, body: Commanded) -> Campaign:
+        """The campaign after the verb; its ETag goes into the headers. Raises the refusal."""
+        answer = await self.carry_out(verb, body)
+        return self._tagged(Campaign.model_validate(answer.result()))
+
+    async def stopped(self, verb: Verb, body: Commanded) -> StoppedCampaign:
+        """The campaign after pause or cancel, and how many of its messages still go out."""
+        answer = await self.carry_out(verb, body)
+        in_flight = await self._in_flight(answer)
+        shown = {**(answer.result() or {}), "inFlight": in_flight}
+        return self._tagged(StoppedCampaign.model_validate(shown))
+
+    async def carry_out(self, verb: Verb, body: Commanded) -> Answer:
+        """The answer to the verb. Raises the refusal, and DependencyDownError."""
+        command = self._command(verb, body)
+        check_subjects(body)
+        sources = self.services.sources
+        if sources.are_used and not await self._is_repeat(command):
+            await sources.prepare(self.services.database.once, command)
+        async with self.services.database.transaction() as connection:
+            answer = await execute(
+                connection,
+                self.services.settings,
+                command,
+                scope="rest",
+                key=self.key or "",
+                sent=self.live.sent,
+            )
+        for change in answer.changes:
+            change.log()
+        answer.result()
+        return answer
+
+    def _command(self, verb: Verb, body: Commanded) -> Command:
+        # a trigger is told from another by the key, which its messages then carry
+        origin = self.key if verb is Verb.TRIGGER and self.key else self.correlation_id
+        who = self.who
+        return Command(
+            verb, who.tenant_id, origin, self.campaign_id, body, who.user_id, self.version
+        )
+
+    async def _is_repeat(self, command: Command) -> bool:
+        """A repeat must get its answer although a directory service is down."""
+        if not self.key:
+            return False
+        recall = partial(known_answer, command=command, scope="rest", key=self.key)
+        return await self.services.database.once(recall) is not None
+
+    async def _in_flight(self, answer: Answer) -> int | None:
+        if not self.live.sending.ready.is_set():
+            return None
+        return sum(map(self.live.in_flight, await self._numbers(answer)))
+
+    async def _numbers(self, answer: Answer) -> Sequence[int | None]:
+        """The campaign's number; of a series those of its children."""
+        campaign, series = answer.result() or {}, answer.campaign_id
+        if campaign.get("type") != RECURRING:
+            return [answer.number]
+        if series is None:
+            return ()
+        async with self.services.database.transaction() as connection:
+            return await numbers_of(connection, self.who.tenant_id, series)
+
+    def _tagged(self, shown: C) -> C:
+        self.response.headers["ETag"] = f'"{shown.version}"'
+        return shown
+
+
+def _version(if_match: str | None) -> int | None:
+    if if_match is None or if_match == "*":
+        return None
+    if (tag := re.fullmatch(_ETAG, if_match)) is None:
+        raise MalformedError('If-Match must be an ETag of this campaign, such as "3", or *.')
+    return int(tag[1])
+
+
+async def _request(
+    request: Request,
+    response: Response,
+    services: Provided,
+    live: LiveSide,
+    who: Annotated[Caller, Depends(caller)],
+) -> CommandRequest:
+    return CommandRequest(services, live, response, who, correlation_id(request))
+
+
+_Request = Annotated[CommandRequest, Depends(_request)]
+
+
+async def _creating(
+    _who: Editor, request: _Request, idempotency_key: IdempotencyKey = None
+) -> CommandRequest:
+    return replace(request, key=idempotency_key)
+
+
+async def _editing(
+    _who: Editor,
+    request: _Request,
+    campaign_id: CampaignId,
+    if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> CommandRequest:
+    version = _version(if_match)
+    return replace(request, campaign_id=campaign_id, key=idempotency_key, version=version)
+
+
+async def _deleting(
+    _who: Editor, request: _Request, campaign_id: CampaignId, if_match: IfMatch = None
+) -> CommandRequest:
+    return replace(request, campaign_id=campaign_id, version=_version(if_match))
+
+
+async def _sending(
+    _who: Sender,
+    request: _Request,
+    campaign_id: CampaignId,
+    if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> CommandRequest:
+    version = _version(if_match)
+    return replace(request, campaign_id=campaign_id, key=idempotency_key, version=version)
+
+
+async def _triggering(
+    _who: Sender,
+    request: _Request,
+    campaign_id: CampaignId,
+    idempotency_key: IdempotencyKey = None,
+) -> CommandRequest:
+    return replace(request, campaign_id=campaign_id, key=idempotency_key)
+
+
+Creating = Annotated[CommandRequest, Depends(_creating)]
+Editing = Annotated[CommandRequest, Depends(_editing)]
+Deleting = Annotated[CommandRequest, Depends(_deleting)]
+Sending = Annotated[CommandRequest, Depends(_sending)]
+Triggering = Annotated[CommandRequest, Depends(_triggering)]

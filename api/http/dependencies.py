@@ -1,0 +1,69 @@
+"""What routes ask for: the services of the process, and a unit of work that ends with the request.
+
+`Transaction` commits after the route has returned and before its answer leaves, so an answer never
+promises what is not kept; a refusal rolls back. Event streams and downloads last too long to hold
+one: they take `Provided` and open `services.database.transaction()` for each look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from api.http.bearer_tokens import Tokens
+from api.http.limits import RateLimit
+from connectors.sources.sources import Sources
+from connectors.webhooks.sns import Certificates
+from streams.process.reports import Reports
+from streams.settings import Settings
+from tables.database.connection import Connection, Database
+from tables.stats.rates import Rates
+from tables.stats.views import SendingView, StatsView
+
+# Each count of an audience takes a second of PostgreSQL and up to 512 MB there.
+_COUNTING = 2
+# Files that are imported at once: each holds one of the few threads for such work.
+IMPORTING = 3
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that the process holds open while it serves; the lifespan makes it.
+
+    `tokens` is None without a token issuer. `counting` limits how many audiences are counted at
+    once, `importing` how many files are read. `certificates` are those that Amazon SNS signs with.
+    """
+
+    settings: Settings
+    database: Database
+    sources: Sources
+    stats: StatsView
+    sending: SendingView
+    rates: Rates
+    reports: Reports
+    rate_limit: RateLimit
+    tokens: Tokens | None = None
+    counting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_COUNTING))
+    importing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IMPORTING))
+    certificates: Certificates = field(default_factory=Certificates)
+
+
+def services_of(request: Request) -> Services:
+    """The services of the application that answers the request."""
+    return cast("Services", request.app.state.services)
+
+
+Provided = Annotated[Services, Depends(services_of)]
+
+
+async def _transaction(services: Provided) -> AsyncIterator[Connection]:
+    async with services.database.transaction() as connection:
+        yield connection
+
+
+# scope="function": the framework would otherwise commit after the answer has been sent.
+Transaction = Annotated[Connection, Depends(_transaction, scope="function")]

@@ -1,0 +1,94 @@
+"""The contacts that a campaign would reach if it started now: a dry run, counted by reason."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.campaigns.routes import Existing
+from api.http.auth import Viewer
+from api.http.dependencies import Provided, Services
+from api.http.envelope import Success, success
+from api.http.json_bodies import JsonRoute
+from api.previews.schemas import AudienceCount, AudienceOf, SmsSegments
+from api.previews.subjects import content_of, learn
+from connectors.messages.preview import segments_per_message
+from streams.contracts.bodies import broken
+from streams.errors import FieldError
+from streams.records.message_id import MessageIds
+from tables.audience.dry_run import Counted, count_audience, some_of_audience
+from tables.campaigns.campaign import Campaign
+from tables.commands.triggers import TRIGGERED
+from tables.database.connection import Connection
+from tables.directory.directory import unknown_segments
+
+router = APIRouter(tags=["campaigns"], route_class=JsonRoute)
+_SAMPLED = 100  # contacts whose SMS are counted
+
+
+@router.post("/campaigns/{campaignId}/audience", name="audience")
+async def count(services: Provided, campaign: Existing) -> Success[AudienceCount]:
+    """How many contacts would get the campaign if it started now, and how many would not, by
+    reason. Nothing is changed.
+
+    For a triggered campaign: how many may be triggered.
+    """
+    async with services.counting, services.database.transaction() as connection:
+        counted = await count_audience(
+            connection,
+            campaign.tenant_id,
+            campaign.channel,
+            campaign.segment_ids,
+            campaign.exclude_segment_ids,
+            is_triggered=campaign.type == TRIGGERED,
+        )
+        segments = None
+        if campaign.channel == "sms":
+            segments = await _segments(services, connection, campaign, counted.total)
+    return success(_shown(services, counted, segments))
+
+
+@router.post("/audience", name="any_audience")
+async def count_any(services: Provided, who: Viewer, body: AudienceOf) -> Success[AudienceCount]:
+    """The same for a channel and segments that no campaign has yet."""
+    chosen, excluded = body.segment_ids, body.exclude_segment_ids
+    await learn(services, who.tenant_id, segments=(*chosen, *excluded))
+    async with services.counting, services.database.transaction() as connection:
+        for field, ids in (("segmentIds", chosen), ("excludeSegmentIds", excluded)):
+            if unknown := await unknown_segments(connection, who.tenant_id, ids):
+                listed = ", ".join(map(str, unknown))
+                raise broken(FieldError(field, f"there is no segment {listed}"))
+        counted = await count_audience(connection, who.tenant_id, body.channel, chosen, excluded)
+    return success(_shown(services, counted, None))
+
+
+async def _segments(
+    services: Services, connection: Connection, campaign: Campaign, total: int
+) -> SmsSegments | None:
+    """What all SMS take, estimated from some; None when none of these can be rendered."""
+    contacts = await some_of_audience(
+        connection,
+        campaign.tenant_id,
+        campaign.channel,
+        campaign.segment_ids,
+        campaign.exclude_segment_ids,
+        limit=_SAMPLED,
+    )
+    sent = await content_of(services, connection, campaign, is_tracked=True)
+    average = segments_per_message(sent, contacts, MessageIds.of(services.settings))
+    if average is None:
+        return None
+    return SmsSegments(
+        per_message=round(average, 2), total=round(average * total), sampled=len(contacts)
+    )
+
+
+def _shown(services: Services, counted: Counted, segments: SmsSegments | None) -> AudienceCount:
+    limit = services.settings.max_recipients
+    return AudienceCount(
+        total=counted.total,
+        in_segments=counted.in_segments,
+        excluded=dict(counted.excluded),
+        limit=limit,
+        is_over_limit=counted.total > limit,
+        segments=segments,
+    )

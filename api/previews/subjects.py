@@ -1,0 +1,66 @@
+"""What a preview is made of: the contact's fields and the campaign's content, mirrored first where
+services of the company's own have them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from api.directory.contact_schemas import ContactUpdate
+from api.http.dependencies import Services
+from connectors.messages.content import Content, load
+from connectors.messages.preview import fields_of
+from tables.campaigns.campaign import Campaign
+from tables.contacts.store import get_contact
+from tables.database.connection import Connection
+from tables.directory.mirror import templates_of
+
+
+async def learn(
+    services: Services,
+    tenant: str,
+    *,
+    contact: UUID | None = None,
+    campaign_id: UUID | None = None,
+    segments: Iterable[UUID] = (),
+) -> None:
+    """Mirror what services of the company's own know of these, the templates of the campaign
+    included. Raises DependencyDownError.
+    """
+    sources, templates = services.sources, list[UUID]()
+    if campaign_id is not None and sources.templates is not None:
+        find = partial(templates_of, tenant=tenant, campaign_id=campaign_id)
+        templates = await services.database.once(find)
+    await sources.learn(
+        services.database.once,
+        tenant,
+        segments=segments,
+        templates=templates,
+        contacts=[] if contact is None else [contact],
+    )
+
+
+async def read_fields(
+    connection: Connection, tenant: str, contact_id: UUID | None, given: ContactUpdate | None
+) -> Mapping[str, Any]:
+    """What templates see of the contact, or of the given fields. Raises NotFoundError."""
+    if contact_id is not None:
+        return fields_of(await get_contact(connection, tenant, contact_id))
+    assert given is not None
+    return {"attributes": {}, **given.model_dump(mode="json", by_alias=True, exclude_none=True)}
+
+
+async def content_of(
+    services: Services, connection: Connection, campaign: Campaign, *, is_tracked: bool
+) -> Content:
+    """The campaign's content (connectors/messages/content.py)."""
+    public_url = services.settings.public_url
+    content = await load(
+        connection, campaign.tenant_id, campaign.number, public_url, is_tracked=is_tracked
+    )
+    # the campaign has been read in this request, and rows of campaigns stay
+    assert content is not None
+    return content
