@@ -199,7 +199,7 @@ class Sources:
             ) from error
 
     async def _prepare(self, run: Run, command: Command) -> None:
-        named = command.body.named()
+        named = command.body.references
         templates = list(named.templates)
         if (
             command.verb in (Verb.SCHEDULE, Verb.START)

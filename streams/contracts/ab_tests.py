@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
-from streams.contracts.fields import Body, one_line
+from streams.contracts.fields import Body, References, one_line
 
 FEWEST, MOST = 2, 5  # variants (specification, section 9)
 BLOCK = 100  # ordinals in which every weight, a whole number of percent, is met exactly
@@ -112,6 +112,11 @@ class AbTest(Body):
     def criteria(self) -> CustomCriteria:
         """What is compared, whatever its name."""
         return self.custom_criteria or _RATES[self.winner_criteria]
+
+    @property
+    def references(self) -> References:
+        ids = (variant.template_id for variant in self.variants)
+        return References(templates=tuple(one for one in ids if one is not None))
 
     @property
     def contenders(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from streams.contracts.fields import (
     Limit,
     Name,
     Reason,
+    References,
     Segments,
     Time,
     TimeZone,
@@ -59,6 +60,10 @@ class CampaignCreate(Body):
     ab_test_config: AbTest | None = None
     throttle_config: ThrottleConfig | None = None
 
+    @property
+    def references(self) -> References:
+        return _references(self)
+
 
 class CampaignUpdate(Body):
     """The body of `PATCH /campaigns/{id}`: only what is given changes (`model_fields_set`);
@@ -78,6 +83,17 @@ class CampaignUpdate(Body):
     settings: Json | None = None
     ab_test_config: AbTest | None = None
     throttle_config: ThrottleConfig | None = None
+
+    @property
+    def references(self) -> References:
+        return _references(self)
+
+
+def _references(body: CampaignCreate | CampaignUpdate) -> References:
+    own = () if body.template_id is None else (body.template_id,)
+    of_test = () if body.ab_test_config is None else body.ab_test_config.references.templates
+    segments = (*(body.segment_ids or ()), *(body.exclude_segment_ids or ()))
+    return References(segments=segments, templates=(*own, *of_test))
 
 
 class CampaignSchedule(Body):

@@ -161,7 +161,7 @@ Json = Annotated[dict[str, Any], AfterValidator(_shallow)]
 Segments = Annotated[list[UUID], Field(max_length=_MAX_SEGMENTS), AfterValidator(_distinct)]
 
 
-class Named(NamedTuple):
+class References(NamedTuple):
     """Ids of the directory that a body names."""
 
     segments: tuple[UUID, ...] = ()
@@ -176,28 +176,7 @@ class Body(BaseModel):
         alias_generator=to_camel, extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
-    def named(self) -> Named:
-        """Those of bodies inside it included."""
-        found = Named()
-        for name, value in self:
-            match name, value:
-                case "segment_ids" | "exclude_segment_ids", [*ids]:
-                    found = found._replace(segments=(*found.segments, *ids))
-                case "contact_ids", [*ids]:
-                    found = found._replace(contacts=(*found.contacts, *ids))
-                case "template_id", UUID():
-                    found = found._replace(templates=(*found.templates, value))
-                case _, Body():
-                    found = Named(
-                        *(mine + theirs for mine, theirs in zip(found, value.named(), strict=True))
-                    )
-                case _, [*items] if items and isinstance(items[0], Body):
-                    found = Named(
-                        *(
-                            sum(parts, mine)
-                            for mine, *parts in zip(
-                                found, *(item.named() for item in items), strict=True
-                            )
-                        )
-                    )
-        return found
+    @property
+    def references(self) -> References:
+        """None, except for the bodies that hold ids of the directory."""
+        return References()

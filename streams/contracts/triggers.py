@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from streams.contracts.fields import Body, Duration
+from streams.contracts.fields import Body, Duration, References
 
 # contacts; more than the longest transaction should hold, and still a body of less than a megabyte
 MOST_AT_ONCE = 10_000
@@ -23,6 +23,10 @@ class CampaignTrigger(Body):
     """
 
     contact_ids: Annotated[list[UUID], Field(min_length=1, max_length=MOST_AT_ONCE)]
+
+    @property
+    def references(self) -> References:
+        return References(contacts=tuple(self.contact_ids))
 
 
 class Reentry(Body):
