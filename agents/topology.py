@@ -73,8 +73,7 @@ ROLES: Mapping[str, Role] = {
         agents=(Agent("fold", Name.FACTS, fold, max_events=500, within=0.2),),
         services=(Ingest, Project),
     ),
-    # Nobody waits for the bridge; on two cores it took a sixth of them from the sending it reports
-    # on.
+    # Nothing waits for the bridge; with equal priority it took a sixth of two cores from sending.
     "bridge": Role(services=(Bridge,), niceness=10),
 }
 

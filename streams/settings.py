@@ -10,6 +10,8 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from streams import nats_access
+
 KEY_EPOCHS = 4  # two bits of the message id
 
 
@@ -27,7 +29,26 @@ class Settings(BaseSettings):
 
     kafka: str = Field(description="bootstrap servers, host:port[,host:port]")
     postgres: str = Field(description="DSN, postgresql://user@host:port/database")
-    nats: str = Field(description="URL, nats://host:port")
+    nats: str = Field(
+        description="servers of one cluster, nats://host:port or tls://host:port, comma-separated"
+    )
+
+    nats_credentials_file: str = Field(
+        "", description="`.creds` file with a user's JWT and seed (docs/operate/connections.md)"
+    )
+    nats_nkey_file: str = Field("", description="or a file with the seed of a user's nkey")
+    nats_user: str = Field("", description="or a user, who may also stand in the URL")
+    nats_password: SecretStr = Field(SecretStr(""), description="of this user")
+    nats_token: SecretStr = Field(SecretStr(""), description="or a token")
+    nats_ca_file: str = Field(
+        "", description="PEM file of who signed the servers' certificates; empty = the system's"
+    )
+    nats_certificate_file: str = Field(
+        "", description="PEM file of the client's own certificate; empty = none"
+    )
+    nats_key_file: str = Field(
+        "", description="PEM file of its private key; empty = in the certificate's file"
+    )
 
     topic_prefix: str = Field(
         "", description="put before every topic, application id, group and NATS subject (tests)"
@@ -194,6 +215,13 @@ class Settings(BaseSettings):
                 raise ValueError("each key is 16 to 64 bytes in hexadecimal")
         return keys
 
+    @field_validator("nats")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        if value:
+            nats_access.servers(value)
+        return value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, value: str) -> str:
@@ -203,6 +231,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if wrong := nats_access.contradiction(self.nats, self._given()):
+            raise ValueError(wrong)
         if not timedelta(0) < self.hour <= self.day:
             raise ValueError("CAMPAIGNS_HOUR must be positive and not longer than CAMPAIGNS_DAY")
         if self.jwt_issuer and not (
@@ -212,6 +242,9 @@ class Settings(BaseSettings):
                 "CAMPAIGNS_JWT_ISSUER needs CAMPAIGNS_JWT_AUDIENCE and the URL CAMPAIGNS_JWT_JWKS_URL"
             )
         return self
+
+    def _given(self) -> set[str]:
+        return {variable for variable, value in self.environment().items() if value}
 
     def environment(self) -> dict[str, str]:
         """The variables that recreate these settings in another process. It holds secrets: never

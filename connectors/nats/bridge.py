@@ -13,6 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from mode import Service
 from msgspec import DecodeError
 
-from connectors.nats.connection import Publication
+from connectors.nats.jetstream import Publication
 from connectors.nats.messages import UnusableError, of_event, of_outcomes
 from connectors.nats.publisher import PIECE, JetStreamPublisher, StreamReplacedError
 from streams import metrics
@@ -76,19 +77,18 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
         """
         if self._running is not None:
             await asyncio.wait([self._running], timeout=5)
-        self.publisher.close()
+        await self.publisher.close()
         await self._database.close()
 
     async def _run(self) -> None:
         try:
             await self._follow()
-        except Exception as error:  # noqa: BLE001  # the committed position is behind whatever failed
-            end_process(error)
+        except Exception as error:  # noqa: BLE001
+            end_process(error)  # the committed position is behind whatever failed
 
     async def _follow(self) -> None:
-        await (
-            self.publisher.open()
-        )  # first: the identity of the stream decides where an assignment begins
+        # First: the identity of the stream decides where an assignment begins.
+        await self.publisher.open()
         session = round(self.settings.session_timeout.total_seconds() * 1000)
         self.consumer = AIOKafkaConsumer(
             bootstrap_servers=self.settings.kafka,
@@ -138,10 +138,8 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
         for partition, records in fetched.items():
             for record in records:
                 piece += await self._publications(record)
-                while (
-                    len(piece) > PIECE
-                    # cuts this record only, so the offsets so far are those of whole records before it
-                ):
+                # Only this record is cut: the offsets so far are those of whole records before it.
+                while len(piece) > PIECE:
                     await self._hand_over(piece[:PIECE], (generation, offsets))
                     piece, offsets = piece[PIECE:], Offsets()
                 offsets[partition] = record.offset + 1
@@ -174,12 +172,8 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
             return list(of_outcomes(batch, campaign, self._ids, self.topics.prefix))
         except UnusableError:
             raise
-        except (
-            DecodeError,
-            ValueError,
-            OverflowError,
-            OSError,
-        ) as error:  # uneven arrays, a time that is none
+        except (DecodeError, ValueError, OverflowError, OSError) as error:
+            # uneven arrays, or a number that is no time
             raise UnusableError("outcome", f"not a batch of outcomes: {error}") from error
 
     async def _dead_letter(self, record: Any, error: UnusableError) -> None:
@@ -213,11 +207,9 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
         offsets, self._stored, self._committed_at = self._stored, Offsets(), time.monotonic()
         crash_point("stored", "bridge")
         try:
+            stream = self.publisher.identity.isoformat() if self.publisher.identity else ""
             await self.consumer.commit(
-                {
-                    partition: (offset, self.publisher.identity or "")
-                    for partition, offset in offsets.items()
-                }
+                {partition: (offset, stream) for partition, offset in offsets.items()}
             )
         except (CommitFailedError, IllegalStateError):
             _log.info(
@@ -229,7 +221,7 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
         _log.warning(
             "the stream was made again: everything that Kafka still has is published again"
         )
-        self.publisher.forget()
+        await self.publisher.forget()
         self._assignments.generation += 1
         self._stored.clear()
         await self.publisher.open()
@@ -237,8 +229,8 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
             await self.consumer.seek_to_beginning(*partitions)
 
     async def _begin(self, assigned: Collection[TopicPartition]) -> Collection[TopicPartition]:
-        """Which partitions start again at the beginning, because the positions of their last owner
-        belong to another stream.
+        """Seek to the beginning of the partitions whose committed position belongs to another
+        stream, and answer them.
         """
         admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka)
         await admin.start()
@@ -251,13 +243,14 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
         foreign = [
             partition
             for partition, at in committed.items()
-            if at.offset >= 0 and at.metadata != self.publisher.identity
+            if at.offset >= 0 and not _is_of(at.metadata, self.publisher.identity)
         ]
         if foreign := [
             partition for partition in foreign if partition in self.consumer.assignment()
         ]:
             _log.warning(
-                "the stream is another one than before: everything that Kafka still has is published again"
+                "the stream is another one than before: "
+                "everything that Kafka still has is published again"
             )
             await self.consumer.seek_to_beginning(*foreign)
         return foreign
@@ -272,15 +265,24 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
             ready = (
                 consumer is not None and bool(consumer.assignment()) and self.publisher.is_connected
             )
-            waits = (
-                not self.publisher.is_connected
-            )  # also while it looks for the stream, before anything has failed
+            # Also while it looks for the stream, before anything has failed.
+            waits = not self.publisher.is_connected
             write_readiness(path, Standing(ready, follower.lag, follower.position, waits))
             await asyncio.sleep(1)
 
 
+def _is_of(metadata: str, stream: datetime | None) -> bool:
+    """Whether a position was committed for this stream. Older versions wrote nanoseconds."""
+    try:
+        return datetime.fromisoformat(metadata) == stream
+    except ValueError:
+        return False
+
+
 class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
-    """Only takes note: aiokafka logs and swallows what a listener raises."""
+    """Notes what has been assigned, and acts on nothing: aiokafka logs and swallows what a listener
+    raises.
+    """
 
     def __init__(self) -> None:
         self.fresh: Collection[TopicPartition] = ()

@@ -1,257 +1,193 @@
-"""One connection to NATS JetStream that publishes whole batches and counts their acknowledgements.
-
-A client library spends about 40 us on a message and its acknowledgement; one write per batch and
-one reply subject for all of it cost about 5 us (measured: 90,000 messages/s on one connection,
-nats-py's `publish_async` 23,500). Protocol: docs.nats.io, "Client Protocol".
+"""The connection to NATS: nats-py's client with the servers, the identity and the TLS that the
+settings name.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-from collections.abc import Sequence
-from functools import partial
-from typing import Any, NamedTuple, cast
-from urllib.parse import SplitResult, unquote, urlsplit
+import re
+import ssl
+from collections import deque
+from pathlib import Path
+from typing import Any
 
-from streams.errors import DependencyDownError
+import nkeys
+from nats.aio.client import Client
+from nats.errors import Error, SecureConnWantedError
 
-_HEADER = b"NATS/1.0\r\nNats-Msg-Id: %b\r\ntenantId: %b\r\n\r\n"
-_HIGH_WATER = 4 << 20  # bytes written and not yet taken by the socket
+from connectors.nats.failures import NatsDownError, NatsRefusedError, explained, lacks_permission
+from streams import nats_access
+from streams.settings import Settings
+
+_STEP = 2  # seconds for each step of connecting to a server, and for closing
+# A lost connection is tried again so often on every server of the cluster; then nats-py gives up,
+# and the next connection starts from the servers in the settings.
+_RETRIES, _PAUSE = 2, 0.2
+_HEARTBEAT = 10  # seconds; two without an answer are a lost connection
+_CREDENTIALS = re.compile(
+    r"BEGIN NATS USER JWT-+\s+\S+\s.*BEGIN USER NKEY SEED-+\s+(\S+)\s", re.DOTALL
+)
 
 
-class NatsDownError(DependencyDownError):
-    """NATS does not answer, refuses a message, or has no stream for it; publishing all of it again
-    is safe.
+class NatsClient(Client):
+    """nats-py's client with three corrections, each checked by a test on a real server.
+
+    Where TLS is asked for, a server without it is refused before anything is sent: nats-py would go
+    on in clear and send the password. After a failed handshake nats-py would wait for ever for the
+    end of that connection. What was not written when a connection was lost can be forgotten:
+    nats-py would write it to the next server before the stream there is known.
     """
 
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        asked = nats_access.servers(settings.nats).ask_for_tls
+        self._needs_tls = bool(asked or settings.nats_ca_file or settings.nats_certificate_file)
+        self.is_encrypted = False
+        self.faults = deque[Exception](maxlen=20)  # the latest that nats-py has met
 
-class Publication(NamedTuple):
-    """One JetStream message. `message_id` makes a repeat within the stream's duplicate window
-    harmless.
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if initial_connection:
+            if self._needs_tls and info.get("tls_available"):
+                info["tls_required"] = True
+            self.is_encrypted = bool(info.get("tls_required"))
+            if self._needs_tls and not self.is_encrypted:
+                raise SecureConnWantedError
+        await super()._process_info(info, initial_connection)
+
+    async def note(self, error: Exception) -> None:
+        """nats-py's `error_cb`; its own would log a traceback for every attempt."""
+        self.faults.append(error)
+        if not self.is_connected and self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]
+            self._transport = None
+
+    def forget_unwritten(self) -> None:
+        """Drop what has been published and not yet given to the socket."""
+        self._pending = []
+        self._pending_data_size = 0
+
+    async def end(self) -> None:
+        """Close, within seconds whatever the server does; what was not written is not sent."""
+        self.forget_unwritten()
+        closing = asyncio.ensure_future(self.close())
+        await asyncio.wait([closing], timeout=_STEP)
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)  # a broken one says so again: no news
+
+
+def connect_options(settings: Settings) -> dict[str, Any]:
+    """nats-py's arguments for `connect`. Raises NatsRefusedError when a file cannot be used."""
+    return {
+        "servers": list(nats_access.servers(settings.nats).urls),
+        "name": f"{settings.topic_prefix}campaigns",
+        **_identity(settings),
+        "tls": _tls(settings),
+        "connect_timeout": _STEP,
+        "max_reconnect_attempts": _RETRIES,
+        "reconnect_time_wait": _PAUSE,
+        "ping_interval": _HEARTBEAT,
+        # Nothing is published while there is no connection, and publishing waits for no socket:
+        # the publisher bounds what is on its way.
+        "pending_size": 0,
+    }
+
+
+async def connect(settings: Settings, **callbacks: Any) -> NatsClient:
+    """Connect to a server that accepts this process; `callbacks` are nats-py's.
+
+    Raises NatsRefusedError when none accepts it and one refuses for good, otherwise NatsDownError.
     """
-
-    subject: bytes
-    message_id: bytes
-    tenant_id: bytes
-    payload: bytes
-
-
-class _Batch:
-    """What is still to be acknowledged of one batch."""
-
-    __slots__ = ("done", "left", "refused")
-
-    def __init__(self, left: int) -> None:
-        self.left, self.refused = left, b""
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    options, client = connect_options(settings), NatsClient(settings)
+    try:
+        await client.connect(error_cb=client.note, **options, **callbacks)
+        if not client.is_connected:  # nats-py takes the end of the stream for a PONG
+            raise Error("nats: the server ended the connection")
+    except (OSError, Error, TimeoutError, ValueError) as error:
+        await client.end()
+        raise explained(client.faults or [error], settings) from error
+    except BaseException:
+        await client.end()
+        raise
+    client.faults.clear()
+    return client
 
 
-class JetStreamConnection(asyncio.Protocol):
-    """Ends with the first error; the owner opens another one and publishes again what was not
-    acknowledged.
-    """
+async def found(settings: Settings) -> str:
+    """A sentence about the server that answers. Raises NatsDownError or NatsRefusedError."""
+    client = await connect(settings)
+    try:
+        await client.jsm().account_info()
+        version, url = client.connected_server_version, client.connected_url
+        tls = "TLS" if client.is_encrypted else "no TLS"
+        place = url.netloc if url is not None else "a server that has just gone"
+        return f"nats-server {version.major}.{version.minor} at {place} with JetStream and {tls}"
+    except Error as error:
+        refused = lacks_permission(client.faults)
+        raise refused or NatsDownError(f"JetStream does not answer: {error}") from error
+    finally:
+        await client.end()
 
-    def __init__(self, credentials: dict[str, str]) -> None:
-        self.duplicates = 0  # acknowledgements that said the message was there already
-        self._credentials = credentials
-        self._inbox = b"_INBOX." + os.urandom(11).hex().encode()
-        self._pending: dict[bytes, _Batch] = {}
-        self._requests: dict[bytes, asyncio.Future[bytes]] = {}
-        self._count = 0
-        self._rest = b""
-        loop = asyncio.get_running_loop()
-        self._answered: asyncio.Future[None] = loop.create_future()
-        self._writable = asyncio.Event()
-        self._writable.set()
-        self._transport: asyncio.Transport
 
-    @classmethod
-    async def open(cls, servers: str, timeout: float = 2) -> JetStreamConnection:
-        """Connects to the first of the comma-separated `nats://[user:password@|token@]host:port`
-        that answers. Raises NatsDownError.
-        """
-        last: Exception | None = None
-        for server in servers.split(","):
-            url = urlsplit(server.strip())
-            if url.scheme != "nats" or not url.hostname:
-                raise ValueError("CAMPAIGNS_NATS must be nats://host:port; tls:// is not supported")
-            try:
-                async with asyncio.timeout(timeout):
-                    make = partial(cls, _credentials(url))
-                    _, connection = await asyncio.get_running_loop().create_connection(
-                        make, url.hostname, url.port or 4222
-                    )
-                    await connection._answered
-                return connection
-            except (OSError, TimeoutError, NatsDownError) as error:
-                last = error
-        raise NatsDownError("NATS does not answer.") from last
+def _identity(settings: Settings) -> dict[str, Any]:
+    if path := settings.nats_credentials_file:
+        _check_seed(nats_access.CREDENTIALS_FILE, path, _seed_of_credentials(path))
+        return {"user_credentials": path}
+    if path := settings.nats_nkey_file:
+        _check_seed(nats_access.NKEY_FILE, path, _read(nats_access.NKEY_FILE, path))
+        return {"nkeys_seed": path}
+    in_url = nats_access.servers(settings.nats)
+    if token := settings.nats_token.get_secret_value() or in_url.token:
+        return {"token": token}
+    if user := settings.nats_user or in_url.user:
+        password = settings.nats_password.get_secret_value() or in_url.password
+        return {"user": user, "password": password}
+    return {}
 
-    def publish(self, batch: Sequence[Publication]) -> asyncio.Future[None]:
-        """Write all of it, in order, at once; the future is done when JetStream has stored every
-        message.
 
-        It fails with NatsDownError when one is refused or the connection ends. Call `drained`
-        between two batches.
-        """
-        pending = _Batch(len(batch))
-        if not batch:
-            pending.done.set_result(None)
-            return pending.done
-        if not self.is_open:
-            pending.done.set_exception(NatsDownError("NATS closed the connection."))
-            pending.done.exception()  # as in _fail
-            return pending.done
-        self._count += 1
-        token = b"%x" % self._count
-        self._pending[token] = pending
-        reply = b"%b.%b" % (self._inbox, token)
-        pieces = []
-        for subject, message_id, tenant_id, payload in batch:
-            header = _HEADER % (message_id, tenant_id)
-            size = len(header)
-            pieces.append(
-                b"HPUB %b %b %d %d\r\n%b%b\r\n"
-                % (subject, reply, size, size + len(payload), header, payload)
-            )
-        self._transport.write(b"".join(pieces))
-        return pending.done
-
-    async def request(self, subject: str, body: object, timeout: float = 5) -> dict[str, Any]:
-        """The answer of JetStream's JSON interface (docs.nats.io, "JetStream wire API"). Raises
-        NatsDownError when there is none.
-        """
-        self._count += 1
-        token, content = b"q%x" % self._count, json.dumps(body).encode()
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._requests[token] = future
-        self._transport.write(
-            b"PUB %b %b.%b %d\r\n%b\r\n"
-            % (subject.encode(), self._inbox, token, len(content), content)
-        )
-        await asyncio.wait([future], timeout=timeout)
-        self._requests.pop(token, None)
-        if not future.done():
-            raise NatsDownError(f"NATS did not answer {subject} in time.")
+def _tls(settings: Settings) -> ssl.SSLContext:
+    """Verifies the server's certificate and its host name, always."""
+    if authority := settings.nats_ca_file:
+        _read(nats_access.CA_FILE, authority)
+    try:
+        context = ssl.create_default_context(cafile=authority or None)
+    except ssl.SSLError as error:
+        raise NatsRefusedError(
+            f"{nats_access.CA_FILE}: {authority} holds no certificate in PEM."
+        ) from error
+    if certificate := settings.nats_certificate_file:
+        _read(nats_access.CERTIFICATE_FILE, certificate)
+        if key := settings.nats_key_file:
+            _read(nats_access.KEY_FILE, key)
         try:
-            answer: dict[str, Any] = json.loads(future.result())
-        except (
-            ValueError
-        ) as error:  # an empty answer with the status 503: JetStream is off, or not ready yet
-            raise NatsDownError("JetStream does not answer.") from error
-        return answer
-
-    @property
-    def is_open(self) -> bool:
-        return not self._transport.is_closing()
-
-    async def drained(self) -> None:
-        """Wait until the socket has taken most of what was written."""
-        await self._writable.wait()
-
-    def close(self) -> None:
-        """Ends the connection; every unfinished future fails. Harmless when it has ended."""
-        self._transport.abort()
-
-    # asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=_HIGH_WATER)
-        options = {
-            "verbose": False,
-            "pedantic": False,
-            "headers": True,
-            "no_responders": True,
-            "lang": "python",
-            "version": "1",
-            "protocol": 1,
-        }
-        greeting = json.dumps({**options, **self._credentials}).encode()
-        self._transport.write(b"CONNECT %b\r\nSUB %b.* 1\r\nPING\r\n" % (greeting, self._inbox))
-
-    def pause_writing(self) -> None:
-        self._writable.clear()
-
-    def resume_writing(self) -> None:
-        self._writable.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._writable.set()
-        self._fail(NatsDownError(f"The connection to NATS ended: {exc or 'closed'}."))
-
-    def data_received(self, data: bytes) -> None:
-        received = self._rest + data if self._rest else data
-        start, length = 0, len(received)
-        while (end := received.find(b"\r\n", start)) >= 0:
-            word = received[start : start + 3]
-            if word in (b"MSG", b"HMS"):
-                line = received[start:end].split(b" ")
-                following = end + 4 + int(line[-1])
-                if length < following:
-                    break
-                self._acknowledged(
-                    line[1], received[end + 2 : following - 2], is_plain=word == b"MSG"
-                )
-                start = following
-                continue
-            self._control(word, received[start:end])
-            start = end + 2
-        self._rest = received[start:]
-
-    def _control(self, word: bytes, line: bytes) -> None:
-        if word == b"PIN":
-            self._transport.write(b"PONG\r\n")
-        elif word == b"PON" and not self._answered.done():
-            self._answered.set_result(None)
-        elif word == b"-ER":
-            self._fail(NatsDownError(f"NATS refused: {line.decode(errors='replace')}"))
-            self._transport.abort()
-
-    def _acknowledged(self, subject: bytes, answer: bytes, *, is_plain: bool) -> None:
-        token = subject.rpartition(b".")[2]
-        batch = self._pending.get(token)
-        if batch is None:
-            if (request := self._requests.get(token)) is not None and not request.done():
-                request.set_result(answer)
-            return
-        if (
-            not is_plain or b'"error"' in answer or b'"stream"' not in answer
-        ):  # with headers: "503 no responders", there is no stream
-            batch.refused = answer
-        elif b'"duplicate"' in answer:
-            self.duplicates += 1
-        batch.left -= 1
-        if batch.left == 0:
-            del self._pending[token]
-            if batch.refused:
-                batch.done.set_exception(
-                    NatsDownError(
-                        f"NATS refused a message: {batch.refused.decode(errors='replace').strip()}"
-                    )
-                )
-                batch.done.exception()  # as in _fail
-            else:
-                batch.done.set_result(None)
-
-    def _fail(self, error: NatsDownError) -> None:
-        pending, self._pending = self._pending, {}
-        waiting: list[asyncio.Future[Any]] = [
-            self._answered,
-            *self._requests.values(),
-            *(batch.done for batch in pending.values()),
-        ]
-        for future in waiting:
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # whoever awaits still gets it; nobody may be waiting any more
+            context.load_cert_chain(certificate, key or None, password="")
+        except ssl.SSLError as error:
+            raise NatsRefusedError(
+                f"{nats_access.CERTIFICATE_FILE}: {certificate} and its private key are not a pair "
+                "in PEM without a password."
+            ) from error
+    return context
 
 
-def _credentials(url: SplitResult) -> dict[str, str]:
-    if url.username is None:
-        return {}
-    if url.password is None:
-        return {"auth_token": unquote(url.username)}
-    return {"user": unquote(url.username), "pass": unquote(url.password)}
+def _seed_of_credentials(path: str) -> str:
+    found = _CREDENTIALS.search(_read(nats_access.CREDENTIALS_FILE, path))
+    if found is None:
+        raise NatsRefusedError(f"{nats_access.CREDENTIALS_FILE}: {path} is no .creds file.")
+    return found[1]
+
+
+def _read(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError as error:
+        raise NatsRefusedError(f"{variable}: {path} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise NatsRefusedError(f"{variable}: {path} is not text.") from error
+
+
+def _check_seed(variable: str, path: str, seed: str) -> None:
+    try:
+        is_user = nkeys.from_seed(bytearray(seed.strip().encode())).public_key.startswith(b"U")
+    except Exception:  # noqa: BLE001  # nkeys raises whatever it meets, and might quote the seed
+        is_user = False
+    if not is_user:
+        raise NatsRefusedError(f"{variable}: {path} holds no seed of a user's nkey.")

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from connectors.nats.connection import Publication
+from connectors.nats.jetstream import Publication
 from streams.contracts.commands import TENANT_ID
 from streams.contracts.envelope import SOURCE, VERSION, encode, rfc3339
 from streams.records.facts import Batch, Group, Kind, unpack
@@ -67,9 +67,7 @@ def of_event(record: KafkaRecord, prefix: str) -> Publication:
         raise UnusableError("type", "the type is no subject below campaign.")
     if not _ID.fullmatch(identity) or not TENANT_ID.fullmatch(head.tenant_id):
         raise UnusableError("id", "the header id or the tenant id is missing or malformed")
-    return Publication(
-        (prefix + kind).encode(), identity.encode(), head.tenant_id.encode(), record.value or b""
-    )
+    return Publication(prefix + kind, identity, head.tenant_id, record.value or b"")
 
 
 @dataclass(frozen=True)
@@ -120,22 +118,15 @@ def _of_group(
 ) -> Iterator[Publication]:
     shape = _SHAPES[group.kind]
     kind = f"campaign.message.{shape.subject}"
-    subject, tenant, suffix = (
-        (prefix + kind).encode(),
-        batch.tenant_id.encode(),
-        b":" + shape.id_suffix.encode(),
-    )
+    subject, tenant, suffix = prefix + kind, batch.tenant_id, ":" + shape.id_suffix
     payload = _template(kind, batch, group, campaign, shape)
     first, make, base = batch.shard << SHARD_BITS, ids.make, batch.base
     for low, seconds in zip(unpack(group.ordinals), unpack(group.seconds), strict=True):
         ordinal, at = first + low, _instant(base + seconds)
-        message_id = make(batch.number, ordinal, batch.tenant_id, campaign.key_epoch).encode()
-        yield Publication(
-            subject,
-            message_id + suffix,
-            tenant,
-            payload % (message_id, at, message_id, ordinal, at),
-        )
+        message_id = make(batch.number, ordinal, tenant, campaign.key_epoch)
+        quoted = message_id.encode()
+        content = payload % (quoted, at, quoted, ordinal, at)
+        yield Publication(subject, message_id + suffix, tenant, content)
 
 
 def _template(

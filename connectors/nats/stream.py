@@ -5,19 +5,22 @@ identified by its time of creation.
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.nats.connection import JetStreamConnection, NatsDownError
+from nats.errors import Error
+from nats.js import JetStreamManager
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
+from nats.js.errors import APIError, NotFoundError
+
+from connectors.nats.failures import NatsDownError
+from connectors.nats.jetstream import JetStreamConnection
 from streams.settings import Settings
 
-DUPLICATE_WINDOW = timedelta(
-    minutes=10
-)  # a bridge that is back within it repeats nothing; the server remembers every id for so long
-RETENTION = timedelta(
-    days=7
-)  # as long as Kafka keeps the source, from which the stream can be rebuilt
-_NOT_FOUND = 404
+# A bridge that is back within it repeats nothing; the server remembers every id for so long.
+DUPLICATE_WINDOW = timedelta(minutes=10)
+# As long as Kafka keeps the source, from which the stream can be rebuilt.
+RETENTION = timedelta(days=7)
 _log = logging.getLogger(__name__)
 
 
@@ -29,60 +32,67 @@ def subjects(settings: Settings) -> str:
     return f"{settings.topic_prefix}campaign.>"
 
 
-async def ensure_stream(connection: JetStreamConnection, settings: Settings) -> str:
-    """Creates or corrects the stream and answers its identity: a stream that was wiped and made
-    again has another one.
+async def ensure_stream(connection: JetStreamConnection, settings: Settings) -> datetime:
+    """Create or correct the stream and answer its identity: a stream that was wiped and made again
+    has another time of creation.
 
     Subjects and a duplicate window under ten minutes are corrected; a stream in memory is only
     reported, because JetStream cannot move it. Raises NatsDownError when JetStream does not answer
-    or refuses.
+    or refuses, NatsRefusedError when the user lacks the permission.
     """
+    try:
+        return await _ensured(connection.streams, settings)
+    except APIError as error:
+        raise NatsDownError(f"JetStream refuses: {error.description}") from error
+    except Error as error:
+        raise connection.unanswered(f"JetStream does not answer: {error}") from error
+
+
+async def _ensured(streams: JetStreamManager, settings: Settings) -> datetime:
     name = stream_name(settings)
-    info = await connection.request(f"$JS.API.STREAM.INFO.{name}", None)
-    if info.get("error", {}).get("code") == _NOT_FOUND:
-        info = await connection.request(f"$JS.API.STREAM.CREATE.{name}", _wanted(settings))
+    try:
+        info = await streams.stream_info(name)
+    except NotFoundError:
+        info = await streams.add_stream(_wanted(settings))
         _log.info("created the stream %s", name)
-    _raise_refusal(info)
-    config: dict[str, Any] = info["config"]
-    if config["storage"] != "file":
+    if info.config.storage != StorageType.FILE:
         _log.error(
-            "the stream %s is kept in memory: a restart of NATS loses it; make it again with file storage",
+            "the stream %s is kept in memory: a restart of NATS loses it; "
+            "make it again with file storage",
             name,
         )
-    if (corrected := config | _corrections(config, settings)) != config:
-        _raise_refusal(await connection.request(f"$JS.API.STREAM.UPDATE.{name}", corrected))
+    if corrections := _corrections(info.config, settings):
+        await streams.update_stream(info.config, **corrections)
         _log.warning("corrected the subjects and the duplicate window of the stream %s", name)
-    return str(info["created"])
+    return _created(info)
 
 
-def _wanted(settings: Settings) -> dict[str, Any]:
-    return {
-        "name": stream_name(settings),
-        "subjects": [subjects(settings)],
-        "storage": "file",
-        "retention": "limits",
-        "discard": "old",
-        "max_age": _nanoseconds(RETENTION),
-        "duplicate_window": _nanoseconds(DUPLICATE_WINDOW),
-        "num_replicas": settings.replication_factor,
-    }
+def _created(info: StreamInfo) -> datetime:
+    if info.created is None:
+        raise NatsDownError("JetStream does not say when the stream was created.")
+    return info.created
 
 
-def _corrections(config: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    ours, present = subjects(settings), config.get("subjects") or []
-    others = [
-        subject for subject in present if not subject.startswith(ours.removesuffix(">"))
-    ]  # JetStream refuses subjects that overlap
-    return {
-        "subjects": present if ours in present else [*others, ours],
-        "duplicate_window": max(config.get("duplicate_window", 0), _nanoseconds(DUPLICATE_WINDOW)),
-    }
+def _wanted(settings: Settings) -> StreamConfig:
+    return StreamConfig(
+        name=stream_name(settings),
+        subjects=[subjects(settings)],
+        storage=StorageType.FILE,
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.OLD,
+        max_age=RETENTION.total_seconds(),
+        duplicate_window=DUPLICATE_WINDOW.total_seconds(),
+        num_replicas=settings.replication_factor,
+    )
 
 
-def _nanoseconds(duration: timedelta) -> int:
-    return round(duration.total_seconds() * 1e9)
-
-
-def _raise_refusal(answer: dict[str, Any]) -> None:
-    if error := answer.get("error"):
-        raise NatsDownError(f"JetStream refuses: {error.get('description')}")
+def _corrections(config: StreamConfig, settings: Settings) -> dict[str, Any]:
+    """What has to change, by field."""
+    corrections = dict[str, Any]()
+    ours, present = subjects(settings), config.subjects or []
+    if ours not in present:  # JetStream refuses subjects that overlap
+        others = [each for each in present if not each.startswith(ours.removesuffix(">"))]
+        corrections["subjects"] = [*others, ours]
+    if config.duplicate_window < DUPLICATE_WINDOW.total_seconds():
+        corrections["duplicate_window"] = DUPLICATE_WINDOW.total_seconds()
+    return corrections

@@ -70,16 +70,25 @@ class RecordTooLargeError(FatalError):
     """A body sent a record that does not fit into one batch; bodies must bound their records."""
 
 
+class RefusedError(FatalError):
+    """A server refuses this process, or a file that a setting names cannot be used; the message
+    says which and why.
+    """
+
+
 def end_process(error: BaseException) -> NoReturn:
     """Log the reason and exit with code 70, without any clean-up that could let a half-done batch
     be acknowledged.
     """
-    sentence = (
-        (type(error).__doc__ or "").partition("\n")[0]
-        if isinstance(error, FatalError)
-        else "unexpected error"
-    )
-    _log.critical("worker ends: %s (%s)", sentence, type(error).__name__, exc_info=error)
+    if isinstance(error, RefusedError):
+        _log.critical("worker ends: %s", error)
+    else:
+        sentence = (
+            (type(error).__doc__ or "").partition("\n")[0]
+            if isinstance(error, FatalError)
+            else "unexpected error"
+        )
+        _log.critical("worker ends: %s (%s)", sentence, type(error).__name__, exc_info=error)
     for handler in logging.getLogger().handlers:
         handler.flush()
     os._exit(EXIT_CODE)

@@ -39,6 +39,12 @@ def configure(settings: Settings, role: str, stream: TextIO | None = None) -> No
         logging.getLogger(name).setLevel(
             logging.NOTSET if settings.log_level.upper() == "DEBUG" else logging.WARNING
         )
+    logging.getLogger("asyncio").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """nats-py's reader does not know that it reads TLS, so asyncio warns at every end of one."""
+    return not str(record.msg).startswith("returning true from eof_received()")
 
 
 class _Discreet(logging.Formatter):

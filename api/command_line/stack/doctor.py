@@ -21,6 +21,8 @@ from connectors.local.engines.postgres import as_user, binaries
 from connectors.local.stack import status
 from connectors.local.stack.home import Home, HomeError
 from connectors.local.stack.unit import State
+from connectors.nats.connection import found
+from connectors.nats.failures import NatsDownError, NatsRefusedError
 from connectors.setup import topics
 
 _GIB = 1 << 30
@@ -43,9 +45,10 @@ def examine(home: Home) -> list[Finding]:
     """Everything that can be looked at now; the stack itself only while it runs."""
     findings = [_python(), _folder(home), _disk(home), _memory(), *_engine_files(home)]
     if not status.is_supervised(home):
+        findings += [_nats(home)] if "CAMPAIGNS_NATS" in home.given else []
         return [*findings, _ports(home)]
     findings += _processes(home)
-    return [*findings, _topics(home)]
+    return [*findings, _nats(home), _topics(home)]
 
 
 def ports_taken(home: Home) -> list[int]:
@@ -123,7 +126,8 @@ def _version(command: list[str]) -> str:
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode != 0:
         raise EngineError(
-            f"`{command[-2]}` does not run: {ran.stderr.strip()[-200:]}; `make setup` installs it anew"
+            f"`{command[-2]}` does not run: {ran.stderr.strip()[-200:]}; "
+            "`make setup` installs it anew"
         )
     return (ran.stdout or ran.stderr).splitlines()[0]
 
@@ -142,7 +146,8 @@ def _ports(home: Home) -> Finding:
         return Finding(
             "Ports",
             False,
-            f"{numbers} taken by other programs: set CAMPAIGNS_PORT_BASE to another number than {home.port_base}",
+            f"{numbers} taken by other programs: "
+            f"set CAMPAIGNS_PORT_BASE to another number than {home.port_base}",
         )
     return Finding("Ports", True, f"free from {home.port_base} on")
 
@@ -151,7 +156,8 @@ def _processes(home: Home) -> list[Finding]:
     now = status.read(home)
     findings = [Finding("Stack", not now.failure, now.failure or "supervised")]
     for it in now.processes:
-        why = f" {it.failure or last_lines(home.logs / f'{it.name}.log', 2)}; its log is {home.logs / it.name}.log"
+        log = home.logs / f"{it.name}.log"
+        why = f" {it.failure or last_lines(log, 2)}; its log is {log}"
         findings.append(
             Finding(
                 it.name,
@@ -160,6 +166,14 @@ def _processes(home: Home) -> list[Finding]:
             )
         )
     return findings
+
+
+def _nats(home: Home) -> Finding:
+    """As the bridge sees it: with the identity and the certificates of the settings."""
+    try:
+        return Finding("NATS", True, asyncio.run(found(home.settings())))
+    except (NatsDownError, NatsRefusedError) as error:
+        return Finding("NATS", False, str(error))
 
 
 def _topics(home: Home) -> Finding:

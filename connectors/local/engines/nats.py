@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sysconfig
 from dataclasses import dataclass
@@ -12,37 +13,36 @@ from connectors.local.engines.engine import EngineError, answers
 
 @dataclass(frozen=True)
 class Nats:
-    """An `Engine`. Listens on 127.0.0.1 only and keeps its streams in `folder`."""
+    """An `Engine`. Listens on 127.0.0.1 only and keeps its streams in `folder`.
+
+    `configuration` holds further settings in the server's own language, such as `tls { … }` and
+    `authorization { … }`. With a `tls` block the address says `tls://`.
+    """
 
     folder: Path
     port: int
     role: str = "nats"
     stop_signal: signal.Signals = signal.SIGTERM
+    configuration: str = ""
 
     @property
     def address(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        has_tls = re.search(r"(?m)^\s*tls\b", self.configuration) is not None
+        return f"{'tls' if has_tls else 'nats'}://127.0.0.1:{self.port}"
 
     def prepare(self) -> list[str]:
         binary = Path(sysconfig.get_path("scripts")) / "nats-server"
         if not binary.exists():
             raise EngineError("nats-server is missing from the environment: run `make setup`")
         self.folder.mkdir(parents=True, exist_ok=True)
+        configuration = self.folder / "nats.conf"
+        configuration.write_text(self.configuration)
         # It only carries reports: on a machine that it shares, sending goes first (it would take a
         # sixth of two cores).
-        return [
-            "nice",
-            "-n",
-            "10",
-            str(binary),
-            "-a",
-            "127.0.0.1",
-            "-p",
-            str(self.port),
-            "-js",
-            "-sd",
-            str(self.folder.absolute()),
-        ]
+        nice = ["nice", "-n", "10", str(binary)]
+        place = ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder.absolute())]
+        return [*nice, "-c", str(configuration.absolute()), *place]
 
     def is_ready(self) -> bool:
+        # A server says what it is before it asks for TLS or an identity.
         return b'"jetstream":true' in answers("127.0.0.1", self.port, b"", 200)

@@ -143,7 +143,7 @@ def test_what_the_bridge_publishes_about_messages_is_what_the_document_says() ->
     for published in of_outcomes(
         Batch("acme", 42, 0, 1_795_000_000, tuple(groups)), campaign, ids, ""
     ):
-        kind = f"nats.{published.subject.decode()}"
+        kind = f"nats.{published.subject}"
         value = json.loads(published.payload)
         _check(_MESSAGES[kind]["payload"], value)
         _strictly(MessageOutcome, value["data"])

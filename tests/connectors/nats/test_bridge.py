@@ -16,11 +16,13 @@ from uuid import UUID, uuid4
 import nats
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from pydantic import SecretStr
 
 from connectors.local.engines.engine import RunningEngine, free_port
 from connectors.local.engines.nats import Nats
 from connectors.nats.bridge import Bridge
-from connectors.nats.connection import JetStreamConnection, NatsDownError
+from connectors.nats.failures import NatsDownError
+from connectors.nats.jetstream import JetStreamConnection
 from streams.contracts.envelope import Envelope, encode
 from streams.records.facts import Batch, Group, Kind, encode_batch, pack
 from streams.records.message_id import MessageIds
@@ -45,8 +47,8 @@ async def make_campaign(settings: Settings, channel: str = "email") -> tuple[int
     connection = await connect_client(settings.postgres)
     try:
         row = await connection.fetchrow(
-            "INSERT INTO campaigns (tenant_id, name, channel, created_by, key_epoch) VALUES ($1, 'n', $2::text::campaign_channel, $3, 0) "
-            "RETURNING number, id",
+            "INSERT INTO campaigns (tenant_id, name, channel, created_by, key_epoch) "
+            "VALUES ($1, 'n', $2::text::campaign_channel, $3, 0) RETURNING number, id",
             TENANT,
             channel,
             uuid4(),
@@ -373,5 +375,9 @@ async def test_a_stream_with_a_short_duplicate_window_is_corrected(settings: Set
 
 
 async def test_no_server_is_an_error_that_can_be_retried() -> None:
+    nowhere = f"nats://127.0.0.1:{free_port()}"
+    keys = (SecretStr("00" * 32),)
     with pytest.raises(NatsDownError):
-        await JetStreamConnection.open(f"nats://127.0.0.1:{free_port()}")
+        await JetStreamConnection.open(
+            Settings(kafka="", postgres="", nats=nowhere, message_keys=keys)
+        )

@@ -90,7 +90,7 @@ class Bench:
         settings = Settings(
             kafka="nowhere:1",
             postgres="-",
-            nats="-",
+            nats="",
             topic_prefix="x-",
             partitions=2,
             message_keys=(SecretStr("00" * 32),),

@@ -1,0 +1,300 @@
+"""Connecting to a real NATS: every kind of identity, TLS in both directions, several servers, and
+one sentence for everything that can be wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from connectors.local.engines.engine import RunningEngine, free_port
+from connectors.local.engines.nats import Nats
+from connectors.nats.connection import connect, found
+from connectors.nats.failures import NatsDownError, NatsRefusedError
+from connectors.nats.jetstream import JetStreamConnection, Publication
+from connectors.nats.stream import ensure_stream
+from streams.settings import Settings
+from tests.connectors.nats import secured
+from tests.eventually import eventually
+
+Start = Callable[[str], str]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a server with the given configuration and answers its URL."""
+    running = list[RunningEngine]()
+
+    def started(configuration: str) -> str:
+        folder = tmp_path / f"nats{len(running)}"
+        engine = RunningEngine(
+            Nats(folder, free_port(), configuration=configuration), folder.with_suffix(".log")
+        )
+        running.append(engine)
+        engine.start()
+        return engine.address
+
+    yield started
+    for engine in running:
+        engine.stop()
+
+
+def settings(url: str, **more: Any) -> Settings:
+    keys = (SecretStr("00" * 32),)
+    return Settings(kafka="", postgres="", nats=url, message_keys=keys, **more)
+
+
+async def takes_messages(its: Settings) -> None:
+    """The stream can be made there, and a message stored."""
+    connection = await JetStreamConnection.open(its)
+    try:
+        await ensure_stream(connection, its)
+        await (await connection.publish([Publication("campaign.started", "1", "acme", b"{}")]))
+    finally:
+        await connection.close()
+
+
+async def refusal(its: Settings) -> str:
+    with pytest.raises(NatsRefusedError) as raised:
+        await JetStreamConnection.open(its)
+    return str(raised.value)
+
+
+async def test_user_and_password_of_the_settings_or_of_the_url(start: Start) -> None:
+    url = start(secured.password("bridge", "p@ss/wörd"))
+    await takes_messages(settings(url, nats_user="bridge", nats_password=SecretStr("p@ss/wörd")))
+    await takes_messages(settings(url.replace("//", "//bridge:p%40ss%2Fw%C3%B6rd@")))
+    wrong = await refusal(settings(url, nats_user="bridge", nats_password=SecretStr("guess")))
+    assert wrong.startswith(
+        "NATS refuses the identity in CAMPAIGNS_NATS_USER and CAMPAIGNS_NATS_PASSWORD"
+    )
+    assert "guess" not in wrong
+    none = await refusal(settings(url))
+    assert none.startswith("NATS asks for an identity: set CAMPAIGNS_NATS_CREDENTIALS_FILE or")
+
+
+async def test_token_of_the_settings_or_of_the_url(start: Start) -> None:
+    url = start(secured.token("s3cret"))
+    await takes_messages(settings(url, nats_token=SecretStr("s3cret")))
+    await takes_messages(settings(url.replace("//", "//s3cret@")))
+    wrong = await refusal(settings(url, nats_token=SecretStr("other")))
+    assert wrong.startswith("NATS refuses the identity in CAMPAIGNS_NATS_TOKEN")
+
+
+async def test_nkey(start: Start, tmp_path: Path) -> None:
+    file, public = secured.make_user(tmp_path)
+    url = start(secured.nkey(public))
+    await takes_messages(settings(url, nats_nkey_file=str(file)))
+    stranger, _ = secured.make_user(tmp_path)
+    wrong = await refusal(settings(url, nats_nkey_file=str(stranger)))
+    assert wrong.startswith("NATS refuses the identity in CAMPAIGNS_NATS_NKEY_FILE")
+
+
+async def test_credentials_file(start: Start, tmp_path: Path) -> None:
+    configuration, file = secured.operator(tmp_path)
+    url = start(configuration)
+    await takes_messages(settings(url, nats_credentials_file=str(file)))
+    (tmp_path / "other").mkdir()
+    _, foreign = secured.operator(tmp_path / "other")
+    wrong = await refusal(settings(url, nats_credentials_file=str(foreign)))
+    assert wrong.startswith("NATS refuses the identity in CAMPAIGNS_NATS_CREDENTIALS_FILE")
+
+
+async def test_tls_verifies_who_signed_and_for_which_host(start: Start, tmp_path: Path) -> None:
+    made = secured.certificates(tmp_path / "ours")
+    url = start(secured.tls(made))
+    assert url.startswith("tls://")
+    await takes_messages(settings(url, nats_ca_file=str(made.ca)))
+    other = secured.certificates(tmp_path / "other")
+    wrong = await refusal(settings(url, nats_ca_file=str(other.ca)))
+    assert wrong.startswith("The certificate of NATS is not accepted: ")
+    assert "CAMPAIGNS_NATS_CA_FILE must hold who signed it" in wrong
+    assert (await refusal(settings(url))).startswith("The certificate of NATS is not accepted: ")
+    elsewhere = secured.certificates(tmp_path / "elsewhere", host="nats.example")
+    misnamed = start(secured.tls(elsewhere))
+    assert "not valid for '127.0.0.1'" in await refusal(
+        settings(misnamed, nats_ca_file=str(elsewhere.ca))
+    )
+
+
+async def test_a_server_that_offers_no_tls_gets_no_password_when_tls_is_asked_for(
+    start: Start,
+) -> None:
+    url = start(secured.password("bridge", "secret")).replace("nats://", "tls://")
+    said, received = await _what_a_server_without_tls_gets(url)
+    assert "TLS is asked for" in said and received == b""
+
+
+async def _what_a_server_without_tls_gets(url: str) -> tuple[str, bytes]:
+    """The refusal by a listener that says what the server says, and what it was sent."""
+    host, _, port = url.removeprefix("tls://").partition(":")
+    received = bytearray()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream, answering = await asyncio.open_connection(host, int(port))
+        writer.write(await upstream.readline())
+        received.extend(await reader.read())
+        for each in (writer, answering):
+            each.close()
+            await each.wait_closed()
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as listener:
+        _, listening = listener.sockets[0].getsockname()
+        secret = SecretStr("secret")
+        said = await refusal(
+            settings(f"tls://127.0.0.1:{listening}", nats_user="bridge", nats_password=secret)
+        )
+    return said, bytes(received)
+
+
+async def test_tls_is_used_where_the_server_leaves_the_choice(start: Start, tmp_path: Path) -> None:
+    made = secured.certificates(tmp_path)
+    url = start(secured.tls(made) + "allow_non_tls: true\n")
+    client = await connect(settings(url, nats_ca_file=str(made.ca)))
+    assert client.is_encrypted
+    await client.end()
+
+
+async def test_client_certificate(start: Start, tmp_path: Path) -> None:
+    made = secured.certificates(tmp_path / "ours")
+    url = start(secured.tls(made, asks_for_certificate=True))
+    files = {
+        "nats_ca_file": str(made.ca),
+        "nats_certificate_file": str(made.client),
+        "nats_key_file": str(made.client_key),
+    }
+    await takes_messages(settings(url, **files))
+    both = tmp_path / "both.pem"
+    both.write_bytes(made.client.read_bytes() + made.client_key.read_bytes())
+    await takes_messages(settings(url, nats_ca_file=str(made.ca), nats_certificate_file=str(both)))
+    assert "CAMPAIGNS_NATS_CERTIFICATE_FILE" in await refusal(
+        settings(url, nats_ca_file=str(made.ca))
+    )
+    other = secured.certificates(tmp_path / "other")
+    stranger = files | {
+        "nats_certificate_file": str(other.client),
+        "nats_key_file": str(other.client_key),
+    }
+    assert "CAMPAIGNS_NATS_CERTIFICATE_FILE" in await refusal(settings(url, **stranger))
+    mixed = files | {"nats_key_file": str(other.client_key)}
+    assert "are not a pair" in await refusal(settings(url, **mixed))
+
+
+@pytest.mark.parametrize(
+    "name", ["credentials_file", "nkey_file", "ca_file", "certificate_file", "key_file"]
+)
+async def test_an_unusable_file_is_named(name: str, tmp_path: Path) -> None:
+    variable = f"CAMPAIGNS_NATS_{name.upper()}"
+    made = secured.certificates(tmp_path / "made")
+    more = {"nats_certificate_file": str(made.client)} if name == "key_file" else {}
+    url = f"nats://127.0.0.1:{free_port()}"
+    for file, why in (
+        (
+            tmp_path / "missing",
+            f"{tmp_path / 'missing'} cannot be read (No such file or directory).",
+        ),
+        (made.ca.with_name("rubbish"), ""),
+    ):
+        made.ca.with_name("rubbish").write_text("rubbish\n")
+        said = await refusal(settings(url, **more | {f"nats_{name}": str(file)}))
+        assert why in said
+        assert said.startswith(variable) or (not why and "are not a pair" in said)
+
+
+async def test_the_next_server_of_the_list_is_used(start: Start) -> None:
+    dead, alive = f"nats://127.0.0.1:{free_port()}", start("")
+    await takes_messages(settings(f"{dead}, {alive}"))
+    with pytest.raises(NatsDownError, match=r"NATS does not answer: .*Connect call failed"):
+        await JetStreamConnection.open(settings(dead))
+
+
+async def test_a_lost_connection_fails_its_batches_and_moves_to_another_server(
+    tmp_path: Path,
+) -> None:
+    engines = [
+        RunningEngine(Nats(tmp_path / name, free_port()), tmp_path / f"{name}.log")
+        for name in ("first", "second")
+    ]
+    engines[0].start()
+    its = settings(",".join(engine.address for engine in engines))
+    connection = await JetStreamConnection.open(its)
+    try:
+        await ensure_stream(connection, its)
+        engines[1].start()
+        other = await JetStreamConnection.open(settings(engines[1].address))
+        await ensure_stream(other, its)
+        await other.close()
+        os.kill(engines[0].pid, signal.SIGSTOP)  # so that most of it is never written
+        large = Publication("campaign.started", "1", "acme", bytes(100_000))
+        unlucky = [await connection.publish([large] * 100) for _ in range(5)]
+        engines[0].kill()
+        for each in unlucky:
+            with pytest.raises(NatsDownError):
+                await asyncio.wait_for(each, 10)
+        assert await connection.is_back(10) and connection.session > 0
+        await ensure_stream(connection, its)
+        await (await connection.publish([large]))
+        # nothing that has failed was written to the new server behind our back
+        info = await connection.streams.stream_info("CAMPAIGNS")
+        assert info.state.messages == 1 and connection.duplicates == 0
+    finally:
+        await connection.close()
+        for engine in engines:
+            engine.stop()
+
+
+async def test_a_server_learned_from_the_cluster_is_used(tmp_path: Path) -> None:
+    routes = [free_port(), free_port()]
+    both = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
+    engines = [
+        RunningEngine(
+            Nats(
+                tmp_path / name,
+                free_port(),
+                configuration=f"server_name: {name}\ncluster {{ name: both, "
+                f'listen: "127.0.0.1:{route}", routes: [{both}] }}\n',
+            ),
+            tmp_path / f"{name}.log",
+        )
+        for name, route in zip(("first", "second"), routes, strict=True)
+    ]
+    for engine in engines:
+        engine.start()
+    connection = await JetStreamConnection.open(settings(engines[0].address))
+    try:
+        await eventually(lambda: len(connection.servers) == 2)
+        engines[0].kill()
+        await eventually(lambda: connection.session == 1)
+        assert await connection.is_back(10)
+    finally:
+        await connection.close()
+        for engine in engines:
+            engine.stop()
+
+
+async def test_a_user_without_the_permission_is_refused(start: Start) -> None:
+    url = start(
+        'authorization { users: [ { user: a, password: b, permissions: { publish: "x" } } ] }\n'
+    )
+    its = settings(url, nats_user="a", nats_password=SecretStr("b"))
+    connection = await JetStreamConnection.open(its)
+    with pytest.raises(NatsRefusedError, match=r"lacks a permission: .*publish"):
+        await ensure_stream(connection, its)
+    await connection.close()
+
+
+async def test_doctor_says_what_answers(start: Start, tmp_path: Path) -> None:
+    made = secured.certificates(tmp_path)
+    url = start(secured.tls(made))
+    sentence = await found(settings(url, nats_ca_file=str(made.ca)))
+    assert sentence.startswith("nats-server 2.") and sentence.endswith("with JetStream and TLS")
+    engine = replace(Nats(tmp_path / "n", 1), configuration="tls { }\n")
+    assert engine.address == "tls://127.0.0.1:1"
