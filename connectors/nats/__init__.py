@@ -1,1 +1,6 @@
-"""connectors/nats."""
+"""The bridge from Kafka to NATS JetStream: `messages` makes what is published, `publisher` and
+`jetstream` get it stored in order, `stream` looks after the stream.
+
+`connection` and `failures` get this process into NATS, for the bridge and for `campaigns doctor`.
+Nothing else of the house speaks to NATS.
+"""

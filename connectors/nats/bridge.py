@@ -47,8 +47,8 @@ Receipt = tuple[int, Offsets]  # the generation of the assignment, and the next 
 
 
 class Bridge(Service):  # type: ignore[misc]  # mode is untyped
-    """More processes share the partitions. Waits in place while NATS or PostgreSQL is away; ends
-    with any other error.
+    """Several bridges share the partitions. A bridge waits in place while NATS or PostgreSQL is
+    away, and ends its process with any other error.
     """
 
     def __init__(self, app: object, settings: Settings, **options: Any) -> None:

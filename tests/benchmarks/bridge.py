@@ -1,17 +1,21 @@
-"""P6: the bridge from Kafka to JetStream, against a raw loop of the client library's
-`publish_async` with the same messages.
+"""P6: the bridge from Kafka to JetStream, and P6b: its batches alone, each against a loop of
+nats-py's `publish_async` with messages of the same size.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import nats
 from aiokafka import AIOKafkaProducer
 
 from connectors.nats.bridge import Bridge
+from connectors.nats.jetstream import JetStreamConnection, Publication
+from connectors.nats.publisher import PIECE, WINDOW
 from streams.records.facts import Batch, Kind, encode_batch
 from streams.records.message_id import SHARD_SIZE
 from streams.settings import Settings
@@ -20,12 +24,14 @@ from tests.agents.counting.recipient_rows import BASE, TENANT, group, make_recip
 from tests.connectors.nats.jetstream_reader import count
 from tests.eventually import eventually
 
+Publish = Callable[[Settings, Sequence[Publication]], Awaitable[None]]
 _RECORD = 1000  # outcomes per record, as fold makes them under load
+_PAYLOAD = b"x" * 420
 
 
 async def measure(settings: Settings, messages: int) -> dict[str, Any]:
-    """Messages a second of both, and the ratio. Raises AssertionError when the stream does not hold
-    every message once.
+    """Messages a second of all three. Raises AssertionError when a stream does not hold every
+    message once.
     """
     number, _ = await make_recipients(settings, 1)
     topics = Topics(settings)
@@ -46,12 +52,15 @@ async def measure(settings: Settings, messages: int) -> dict[str, Any]:
         min(_RECORD, SHARD_SIZE - start % SHARD_SIZE) for start in range(0, messages, _RECORD)
     )
     bridge = await _bridge(settings, expected)
-    library = await _library(settings, expected)
+    library, library_cpu = await _timed(settings, expected, "LIBRARY", _publish_async)
+    batches, batches_cpu = await _timed(settings, expected, "BATCHES", _publish_batches)
     return {
         "messages": expected,
         "bridgePerSecond": bridge,
         "libraryPerSecond": library,
-        "ratio": bridge / library,
+        "libraryMicroseconds": library_cpu,
+        "batchesPerSecond": batches,
+        "batchesMicroseconds": batches_cpu,
     }
 
 
@@ -67,29 +76,47 @@ async def _bridge(settings: Settings, expected: int) -> float:
     return (expected - before) / seconds
 
 
-async def _library(settings: Settings, expected: int) -> float:
+async def _timed(
+    settings: Settings, expected: int, name: str, publish: Publish
+) -> tuple[float, float]:
+    """Messages a second into a stream of its own, and microseconds of our CPU for each."""
+    subject = f"{settings.topic_prefix}{name.lower()}.delivered"
+    messages = [
+        Publication(subject, f"00000000-002a-8000-84d2-{position:012d}:delivered", TENANT, _PAYLOAD)
+        for position in range(expected)
+    ]
+    stream = f"{settings.topic_prefix}{name}"
+    client = await nats.connect(settings.nats)
+    await client.jetstream().add_stream(name=stream, subjects=[subject], duplicate_window=600)
+    await client.close()
+    started, cpu = time.monotonic(), time.process_time()
+    await publish(settings, messages)
+    seconds, cpu = time.monotonic() - started, time.process_time() - cpu
+    assert await count(settings.nats, stream) == expected
+    return expected / seconds, cpu / expected * 1e6
+
+
+async def _publish_async(settings: Settings, messages: Sequence[Publication]) -> None:
     client = await nats.connect(settings.nats)
     try:
-        context = client.jetstream(publish_async_max_pending=4000)
-        await context.add_stream(
-            name=f"{settings.topic_prefix}RAW",
-            subjects=[f"{settings.topic_prefix}raw.>"],
-            duplicate_window=600,
-        )
-        payload = b"x" * 420
-        started = time.monotonic()
-        futures = []
-        for position in range(expected):
-            headers = {
-                "Nats-Msg-Id": f"00000000-002a-8000-84d2-{position:012d}:delivered",
-                "tenantId": TENANT,
-            }
-            futures.append(
-                await context.publish_async(
-                    f"{settings.topic_prefix}raw.delivered", payload, headers=headers
-                )
-            )
-        await asyncio.gather(*futures)
-        return expected / (time.monotonic() - started)
+        context = client.jetstream(publish_async_max_pending=PIECE * (WINDOW + 1))
+        stored = []
+        for subject, message_id, tenant_id, payload in messages:
+            headers = {"Nats-Msg-Id": message_id, "tenantId": tenant_id}
+            stored.append(await context.publish_async(subject, payload, headers=headers))
+        await asyncio.gather(*stored)
     finally:
         await client.close()
+
+
+async def _publish_batches(settings: Settings, messages: Sequence[Publication]) -> None:
+    connection = await JetStreamConnection.open(settings)
+    try:
+        outstanding = deque[asyncio.Future[None]]()
+        for start in range(0, len(messages), PIECE):
+            outstanding.append(await connection.publish(messages[start : start + PIECE]))
+            if len(outstanding) > WINDOW:
+                await outstanding.popleft()
+        await asyncio.gather(*outstanding)
+    finally:
+        await connection.close()

@@ -92,7 +92,13 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         snapshot.measure, 1_000_000, (Ratio("P3", "snapshot", "copy", 0.5, 0.8),)
     ),
     "bridge": Benchmark(
-        bridge.measure, 100_000, (Ratio("P6", "bridgePerSecond", "libraryPerSecond", 0.7, 0.9),)
+        bridge.measure,
+        100_000,
+        (
+            Ratio("P6", "bridgePerSecond", "libraryPerSecond", 0.7, 0.9),
+            # Below 2, batches of our own would not be worth having.
+            Ratio("P6b", "batchesPerSecond", "libraryPerSecond", 2.0, 2.5),
+        ),
     ),
     "pipeline": Benchmark(
         pipeline.measure, 1_000_000, (Ratio("P16", "perSecond", "peer", 1.0, 2.0),)
