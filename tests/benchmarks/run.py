@@ -40,7 +40,7 @@ Round = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Ratio:
-    """One line of the table in performance.md: `rate` against `against`, both figures of a round."""
+    """One line of the table in performance.md: `rate` against `against`, figures of one round."""
 
     id: str
     rate: str
@@ -180,7 +180,7 @@ def main() -> None:
             rounds.append(
                 asyncio.run(one_round(benchmark, addresses, arguments.size or benchmark.size))
             )
-            print(json.dumps({"round": rounds[-1]}), flush=True)  # noqa: T201  # to the command line
+            print(json.dumps({"round": rounds[-1]}), flush=True)  # noqa: T201  # for the bench
     print(json.dumps(benchmark.result(rounds)), flush=True)  # noqa: T201
 
 
