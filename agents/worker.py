@@ -8,9 +8,8 @@ import os
 
 from agents.topology import ROLES, build
 from streams.metrics import serve
-from streams.process import logs
 from streams.process.app import run
-from streams.settings import from_environment
+from streams.process.start import start
 
 
 def main() -> None:
@@ -19,8 +18,7 @@ def main() -> None:
     parser.add_argument("role", choices=sorted(ROLES))
     role = parser.parse_args().role
     os.nice(ROLES[role].niceness)
-    settings = from_environment()
-    logs.configure(settings, role)
+    settings = start(role)
     if role == "control" and (warning := settings.shortened()):
         logging.getLogger(__name__).warning(warning)
     serve(settings.metrics_port)

@@ -6,14 +6,12 @@ import uvicorn
 
 from api.app import create_app
 from streams.metrics import serve
-from streams.process import logs
-from streams.settings import from_environment
+from streams.process.start import start
 
 
 def main() -> None:
     """Serve until SIGTERM."""
-    settings = from_environment()
-    logs.configure(settings, "api")
+    settings = start("api")
     serve(settings.metrics_port)
     config = uvicorn.Config(
         create_app(settings),

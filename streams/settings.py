@@ -6,11 +6,13 @@ from datetime import timedelta
 from functools import lru_cache
 from ipaddress import ip_network
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams import nats_access
+from streams.kafka_security import SECURITY, Mechanism, Security, contradiction
 
 KEY_EPOCHS = 4  # two bits of the message id
 
@@ -50,6 +52,35 @@ class Settings(BaseSettings):
         "", description="PEM file of its private key; empty = in the certificate's file"
     )
 
+    kafka_security: Security = Field(
+        "PLAINTEXT",
+        description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL (docs/operate/connections.md)",
+    )
+    kafka_mechanism: Mechanism = Field(
+        "", description="of SASL: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
+    )
+    kafka_user: str = Field("", description="of PLAIN and SCRAM; for Confluent Cloud the API key")
+    kafka_password: SecretStr = Field(SecretStr(""), description="of this user")
+    kafka_ca_file: str = Field(
+        "", description="PEM file of who signed the brokers' certificates; empty = the system's"
+    )
+    kafka_certificate_file: str = Field(
+        "", description="PEM file of the client's own certificate; empty = none"
+    )
+    kafka_key_file: str = Field(
+        "", description="PEM file of its private key; empty = in the certificate's file"
+    )
+    kafka_key_password: SecretStr = Field(SecretStr(""), description="of an encrypted key file")
+    kafka_token_file: str = Field(
+        "", description="file with the token of OAUTHBEARER, read at every connection"
+    )
+    kafka_token_url: str = Field(
+        "", description="or where to get it: token endpoint of OAuth 2.0 client credentials, https"
+    )
+    kafka_token_client: str = Field("", description="client id at the token endpoint")
+    kafka_token_secret: SecretStr = Field(SecretStr(""), description="of this client")
+    kafka_token_scope: str = Field("", description="asked of the token endpoint; empty = none")
+
     topic_prefix: str = Field(
         "", description="put before every topic, application id, group and NATS subject (tests)"
     )
@@ -61,7 +92,8 @@ class Settings(BaseSettings):
     )
 
     message_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        description="comma-separated MAC keys of message ids, hexadecimal, oldest first; position = epoch, newest signs"
+        description="comma-separated MAC keys of message ids, hexadecimal, oldest first; "
+        "position = epoch, newest signs"
     )
 
     hour: timedelta = Field(
@@ -75,7 +107,8 @@ class Settings(BaseSettings):
     in_flight: int = Field(
         30_000,
         ge=100,
-        description="messages granted and not yet sent, at most, per partition of tenants; what is sent in a second bounds them, too",
+        description="messages granted and not yet sent, at most, per partition of tenants; "
+        "what is sent in a second bounds them, too",
     )
     tick: timedelta = Field(
         timedelta(milliseconds=250), description="how often the throttle looks at waiting campaigns"
@@ -91,7 +124,8 @@ class Settings(BaseSettings):
     scheduler_interval: timedelta = Field(
         timedelta(minutes=1),
         gt=timedelta(0),
-        description="how often the job campaign-scheduler runs, beside the instants when something is due",
+        description="how often the job campaign-scheduler runs, "
+        "beside the instants when something is due",
     )
     ab_test_interval: timedelta = Field(
         timedelta(minutes=15),
@@ -109,7 +143,8 @@ class Settings(BaseSettings):
 
     segments_url: str = Field(
         "",
-        description="base URL of a segment service of your own (docs/services.md); empty = our directory",
+        description="base URL of a segment service of your own (docs/services.md); "
+        "empty = our directory",
     )
     contacts_url: str = Field(
         "", description="base URL of a contact service of your own; empty = our directory"
@@ -144,7 +179,8 @@ class Settings(BaseSettings):
     )
     trusted_proxies: str = Field(
         "",
-        description="comma-separated networks whose `X-Forwarded-For` is believed, such as 10.0.0.0/8; empty = nobody's",
+        description="comma-separated networks whose `X-Forwarded-For` is believed, "
+        "such as 10.0.0.0/8; empty = nobody's",
     )
 
     stats_refresh_interval: timedelta = Field(
@@ -229,9 +265,22 @@ class Settings(BaseSettings):
             ip_network(network.strip())  # a ValueError names it
         return value
 
+    @field_validator("kafka_token_url")
+    @classmethod
+    def _confidential(cls, value: str) -> str:
+        url = urlsplit(value)
+        is_local = url.hostname in ("localhost", "127.0.0.1", "::1")
+        if value and not (url.scheme == "https" or (url.scheme == "http" and is_local)):
+            raise ValueError("a secret is sent there: it must be an https:// URL")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if wrong := nats_access.contradiction(self.nats, self._given()):
+        given = self._given()
+        of_kafka = {each for each in given if each.startswith("CAMPAIGNS_KAFKA_")} - {SECURITY}
+        if wrong := nats_access.contradiction(self.nats, given) or contradiction(
+            self.kafka_security, self.kafka_mechanism, of_kafka
+        ):
             raise ValueError(wrong)
         if not timedelta(0) < self.hour <= self.day:
             raise ValueError("CAMPAIGNS_HOUR must be positive and not longer than CAMPAIGNS_DAY")
@@ -239,7 +288,8 @@ class Settings(BaseSettings):
             self.jwt_audience and self.jwt_jwks_url.startswith(("https://", "http://"))
         ):
             raise ValueError(
-                "CAMPAIGNS_JWT_ISSUER needs CAMPAIGNS_JWT_AUDIENCE and the URL CAMPAIGNS_JWT_JWKS_URL"
+                "CAMPAIGNS_JWT_ISSUER needs CAMPAIGNS_JWT_AUDIENCE "
+                "and the URL CAMPAIGNS_JWT_JWKS_URL"
             )
         return self
 
@@ -283,6 +333,15 @@ class Settings(BaseSettings):
     def key_epoch(self) -> int:
         """The epoch that new campaigns sign with: the newest key."""
         return len(self.message_keys) - 1
+
+
+def sentences(wrong: ValidationError) -> list[str]:
+    """What is wrong, one sentence a setting, without the values that were given."""
+    found = []
+    for error in wrong.errors(include_input=False):
+        variable = "".join(f"CAMPAIGNS_{str(part).upper()}: " for part in error["loc"][:1])
+        found.append(variable + error["msg"].removeprefix("Value error, "))
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -26,6 +26,7 @@ from agents.counting.batching import Pile, Refused, batches, sort
 from streams import metrics
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.fatal import end_process
+from streams.kafka import clients
 from streams.process.consumers import group_consumer
 from streams.process.readiness import Follower, Standing
 from streams.records.dead_letters import dead_letter
@@ -133,8 +134,8 @@ class Ingest(Service):  # type: ignore[misc]  # mode is untyped
         return group_consumer(self._settings, "ingest")
 
     def _producer(self) -> AIOKafkaProducer:
-        return AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka,
+        return clients.producer(
+            self._settings,
             acks="all",
             enable_idempotence=True,
             max_batch_size=512 << 10,

@@ -14,8 +14,8 @@ import sys
 from agents.jobs.job import Desk
 from agents.jobs.jobs import JOBS
 from agents.jobs.turns import Carried, carry_out
-from streams.process import logs
-from streams.settings import Settings, from_environment
+from streams.process.start import start
+from streams.settings import Settings
 from tables.database import job_runs
 from tables.database.connection import Database
 from tables.stats.views import StatsView
@@ -40,8 +40,7 @@ def main() -> None:
     )
     parser.add_argument("name", choices=sorted(JOBS))
     parser.add_argument("--json", action="store_true")
-    arguments, settings = parser.parse_args(), from_environment()
-    logs.configure(settings, "job")
+    arguments, settings = parser.parse_args(), start("job")
     carried = asyncio.run(run(arguments.name, settings))
     print(_as_json(carried) if arguments.json else _sentence(carried))  # noqa: T201  # the result
     sys.exit(1 if carried.error else 0)

@@ -25,6 +25,8 @@ from mode import Service
 from streams import metrics
 from streams.errors import DependencyDownError
 from streams.exactly_once.crash_points import crash_point
+from streams.kafka import clients
+from streams.kafka.refusals import reason
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.commands.answers import forget_expired
@@ -73,9 +75,8 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
                 self._pause = 0.0
             except (KafkaError, DependencyDownError) as error:
                 if not self._pause:
-                    _log.warning(
-                        "the outbox waits for a dependency", extra={"error": type(error).__name__}
-                    )
+                    why = await reason(self._settings, error)
+                    _log.warning("the outbox waits for a dependency", extra={"error": why})
                 self._pause = min(self._pause * 2 or 0.1, _LONGEST_PAUSE)
             await self.sleep(self._pause or _STAND_BY)
 
@@ -107,8 +108,8 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
                     await _notified(connection)
 
     async def _open(self, stack: AsyncExitStack) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka,
+        producer = clients.producer(
+            self._settings,
             transactional_id=f"{self._settings.topic_prefix}campaigns-outbox-relay",
             transaction_timeout_ms=10_000,
             acks="all",

@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from mode import Service
 
@@ -25,6 +24,7 @@ from streams import metrics, topics
 from streams.contracts.envelope import encode
 from streams.exactly_once.agents import Body
 from streams.exactly_once.transactions import Transaction
+from streams.kafka import clients
 from streams.process.app import App
 from streams.records.sending import (
     BatchSent,
@@ -266,7 +266,7 @@ class Ticker(Service):  # type: ignore[misc]  # mode is untyped
         self._ticked: dict[int, float] = {}
 
     async def on_start(self) -> None:
-        self._producer = AIOKafkaProducer(bootstrap_servers=self._settings.kafka)
+        self._producer = clients.producer(self._settings)
         await self._producer.start()
 
     async def on_stop(self) -> None:

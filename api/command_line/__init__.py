@@ -14,6 +14,7 @@ from api.command_line.work import campaigns, imports, template, tenant, watch
 from connectors.local.engines.engine import EngineError
 from connectors.local.stack.home import Home, HomeError
 from streams.errors import CampaignError
+from streams.settings import sentences
 
 app = typer.Typer(
     help="Turns “send this to these segments” into exactly one message per recipient.",
@@ -62,10 +63,8 @@ def main() -> None:
             complain(
                 f"there is no stack in {Home.from_environment().folder}: `campaigns up` makes one; or set"
             )
-        for error in wrong.errors():
-            complain(
-                f"CAMPAIGNS_{'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']}"
-            )
+        for sentence in sentences(wrong):
+            complain(sentence)
         sys.exit(1)
     except (HomeError, EngineError, CampaignError) as failure:
         complain(str(failure))

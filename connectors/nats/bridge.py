@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from mode import Service
 from msgspec import DecodeError
@@ -29,6 +28,7 @@ from connectors.nats.publisher import PIECE, JetStreamPublisher, StreamReplacedE
 from streams import metrics
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.fatal import end_process
+from streams.kafka import clients
 from streams.process.readiness import Follower, Standing, write_readiness
 from streams.records.dead_letters import dead_letter
 from streams.records.facts import Batch, decode_batch
@@ -90,8 +90,8 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
         # First: the identity of the stream decides where an assignment begins.
         await self.publisher.open()
         session = round(self.settings.session_timeout.total_seconds() * 1000)
-        self.consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.kafka,
+        self.consumer = clients.consumer(
+            self.settings,
             group_id=self.group,
             enable_auto_commit=False,
             isolation_level="read_committed",
@@ -106,9 +106,7 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
             [self.topics.name(Name.EVENTS), self.topics.name(Name.OUTCOMES)],
             listener=self._assignments,
         )
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self.settings.kafka, acks="all", enable_idempotence=True
-        )
+        self._producer = clients.producer(self.settings, acks="all", enable_idempotence=True)
         async with self._producer, self.consumer:
             while not self.should_stop:
                 await self._turn()
@@ -232,7 +230,7 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
         """Seek to the beginning of the partitions whose committed position belongs to another
         stream, and answer them.
         """
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka)
+        admin = clients.admin(self.settings)
         await admin.start()
         try:
             committed = await admin.list_consumer_group_offsets(

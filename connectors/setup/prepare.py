@@ -15,7 +15,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from connectors.setup import topics
 from streams.errors import CampaignError
-from streams.settings import Settings, from_environment
+from streams.kafka.access import AccessRefusedError
+from streams.process.start import read_settings
+from streams.settings import Settings
 from tables.database.driver import DriverConnection
 from tables.database.failures import is_coming, is_missing_database
 from tables.database.migrate import upgrade
@@ -67,7 +69,9 @@ async def _create(dsn: str, name: str) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(prepare(from_environment()))
+        asyncio.run(prepare(read_settings()))
+    except AccessRefusedError as refused:
+        sys.exit(str(refused))
     except (OSError, psycopg.Error, KafkaError, CampaignError) as failure:
         sys.exit(
             f"the database or the topics could not be prepared: {type(failure).__name__}: {failure}"

@@ -11,8 +11,15 @@ from contextlib import asynccontextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaTimeoutError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
+from streams.kafka import clients
+from streams.kafka.refusals import check
 from streams.settings import Settings
 from streams.topics import TOPICS, Topics
 
@@ -123,8 +130,12 @@ async def _configurations(
 
 @asynccontextmanager
 async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=_TIMEOUT)
-    await admin.start()
+    admin = clients.admin(settings, request_timeout_ms=_TIMEOUT)
+    try:
+        await admin.start()
+    except KafkaConnectionError:
+        await check(settings)
+        raise
     try:
         yield admin
     finally:

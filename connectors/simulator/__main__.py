@@ -13,8 +13,8 @@ import uvloop
 
 from connectors.simulator.behaviour import Behaviour
 from connectors.simulator.service import Simulator
-from streams.process import logs
-from streams.settings import from_environment
+from streams.process.start import start
+from streams.settings import Settings
 
 
 def truth_folder(behaviour: Behaviour) -> Path | None:
@@ -25,8 +25,8 @@ def truth_folder(behaviour: Behaviour) -> Path | None:
     return Path(home) / "simulator" if home else None
 
 
-async def _main() -> None:
-    settings, behaviour = from_environment(), Behaviour()
+async def _main(settings: Settings) -> None:
+    behaviour = Behaviour()
     stopped = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
@@ -35,5 +35,4 @@ async def _main() -> None:
 
 
 if __name__ == "__main__":
-    logs.configure(from_environment(), "simulate")
-    uvloop.run(_main())
+    uvloop.run(_main(start("simulate")))

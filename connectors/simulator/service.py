@@ -28,6 +28,7 @@ from connectors.simulator.behaviour import Behaviour, Event, story
 from connectors.simulator.schedule import Fetched, Report, Schedule
 from connectors.simulator.truth import TruthLog
 from streams.exactly_once.fatal import end_process
+from streams.kafka import clients
 from streams.process.consumers import group_consumer
 from streams.process.readiness import Standing, write_readiness
 from streams.records.reported_events import Incoming, encode_incoming
@@ -196,8 +197,8 @@ class Simulator(Service):  # type: ignore[misc]  # mode is untyped
         )
 
     def _producer(self) -> AIOKafkaProducer:
-        return AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka,
+        return clients.producer(
+            self._settings,
             acks="all",
             enable_idempotence=True,
             max_batch_size=512 << 10,

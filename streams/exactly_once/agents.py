@@ -37,7 +37,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.producer import sender
 from mode.utils.times import want_seconds
 
@@ -48,6 +47,7 @@ from streams.exactly_once.restore import restore
 from streams.exactly_once.tables import PartitionState, TransactionalTables
 from streams.exactly_once.transactions import Transaction, commit
 from streams.exactly_once.transport import TransactionalAssignor
+from streams.kafka import clients
 from streams.settings import Settings
 from streams.topics import Name
 
@@ -99,7 +99,7 @@ class ExactlyOnce:
                 "an exactly-once app needs TableManager=TransactionalTables and table_standby_replicas > 0; use create_app"
             )
         self.app, self.end, self.policy = app, end, policy or Policy()
-        self.servers, self.state_topic = settings.kafka, f"{app.conf.id}-state"
+        self.settings, self.state_topic = settings, f"{app.conf.id}-state"
         self.dead_letters = settings.topic_prefix + Name.DEAD_LETTERS
         self.sources: set[str] = set()
         self.running = 0  # bodies
@@ -284,7 +284,7 @@ class ExactlyOnce:
             sources = [
                 (source.topic, source.partition) for source in assigned if source.partition in new
             ]
-            records = await restore(self.servers, self.state_topic, states, sources, timeout)
+            records = await restore(self.settings, self.state_topic, states, sources, timeout)
             owned.update((state.number, state) for state in states)
             seconds = time.monotonic() - started
             metrics.RESTORE_SECONDS.labels(app_id := self.app.conf.id).observe(seconds)
@@ -299,8 +299,8 @@ class ExactlyOnce:
         metrics.PARTITIONS.labels(self.app.conf.id).set(len(mine))
 
     async def _open(self, number: int) -> PartitionState:
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self.servers,
+        producer = clients.producer(
+            self.settings,
             transactional_id=f"{self.app.conf.id}-{number}",
             transaction_timeout_ms=round(self.policy.transaction_timeout.total_seconds() * 1000),
             acks="all",

@@ -13,6 +13,7 @@ import os
 from typing import NoReturn
 
 from streams.errors import CampaignError, Fate
+from streams.kafka.access import AccessRefusedError
 
 EXIT_CODE = 70
 _log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def end_process(error: BaseException) -> NoReturn:
     """Log the reason and exit with code 70, without any clean-up that could let a half-done batch
     be acknowledged.
     """
-    if isinstance(error, RefusedError):
+    if isinstance(error, (RefusedError, AccessRefusedError)):
         _log.critical("worker ends: %s", error)
     else:
         sentence = (

@@ -14,12 +14,14 @@ from streams import metrics
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.fatal import RecreatedTopicError, StuckRestoreError, UnevenTopicsError
 from streams.exactly_once.tables import PartitionState
+from streams.kafka import clients
+from streams.settings import Settings
 
 _log = logging.getLogger(__name__)
 
 
 async def restore(
-    servers: str,
+    settings: Settings,
     state_topic: str,
     states: Sequence[PartitionState],
     sources: Iterable[tuple[str, int]],
@@ -34,9 +36,9 @@ async def restore(
     """
     todo = {TopicPartition(state_topic, state.number): state for state in states}
     inputs = [TopicPartition(topic, partition) for topic, partition in sources]
-    plain = AIOKafkaConsumer(bootstrap_servers=servers, group_id=None, enable_auto_commit=False)
-    committed = AIOKafkaConsumer(
-        bootstrap_servers=servers,
+    plain = clients.consumer(settings, group_id=None, enable_auto_commit=False)
+    committed = clients.consumer(
+        settings,
         group_id=None,
         enable_auto_commit=False,
         isolation_level="read_committed",

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from faust import auth
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.transport import drivers
 from faust.transport.drivers import aiokafka as driver
@@ -16,6 +17,24 @@ from faust.transport.drivers import aiokafka as driver
 from streams.exactly_once.fatal import MissingMetadataError, RetentionError
 
 SCHEME = "kafka-eos"  # App(broker="kafka-eos://host:9092")
+
+
+def credentials(access: Mapping[str, Any]) -> auth.Credentials | None:
+    """Faust's own words for aiokafka's arguments, which it makes of them again for its consumer and
+    its producer.
+    """
+    context, mechanism = access.get("ssl_context"), access.get("sasl_mechanism")
+    if mechanism == "OAUTHBEARER":
+        tokens = access["sasl_oauth_token_provider"]
+        return auth.OAuthCredentials(oauth_cb=tokens, ssl_context=context)
+    if mechanism is not None:
+        return auth.SASLCredentials(
+            mechanism=mechanism,
+            username=access["sasl_plain_username"],
+            password=access["sasl_plain_password"],
+            ssl_context=context,
+        )
+    return auth.SSLCredentials(context) if context is not None else None
 
 
 class ReadCommittedThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust is untyped

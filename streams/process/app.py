@@ -15,7 +15,8 @@ from mode import Service
 from streams.exactly_once.agents import ExactlyOnce, Policy
 from streams.exactly_once.faust_internals import check_internals
 from streams.exactly_once.tables import TransactionalTable, TransactionalTables
-from streams.exactly_once.transport import SCHEME
+from streams.exactly_once.transport import SCHEME, credentials
+from streams.kafka.clients import access
 from streams.process.readiness import Reporting, report_readiness
 from streams.settings import Settings
 from streams.topics import Name
@@ -45,6 +46,7 @@ def create_app(role: str, settings: Settings, policy: Policy | None = None) -> A
     app = App(
         f"{settings.topic_prefix}campaigns-{role}",
         broker=[f"{SCHEME}://{server.strip()}" for server in settings.kafka.split(",")],
+        broker_credentials=credentials(access(settings)),
         store="memory://",
         Table=TransactionalTable,
         TableManager=TransactionalTables,

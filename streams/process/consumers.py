@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
+from streams.kafka import clients
 from streams.settings import Settings
 
 
@@ -28,4 +29,4 @@ def group_consumer(settings: Settings, mover: str, **options: Any) -> AIOKafkaCo
         "heartbeat_interval_ms": session // 6,
     }
     group = f"{settings.topic_prefix}campaigns-{mover}"
-    return AIOKafkaConsumer(bootstrap_servers=settings.kafka, group_id=group, **(common | options))
+    return clients.consumer(settings, group_id=group, **(common | options))

@@ -15,6 +15,8 @@ from aiokafka.errors import KafkaError
 
 from streams.errors import DependencyDownError
 from streams.exactly_once.fatal import end_process
+from streams.kafka import clients
+from streams.kafka.refusals import reason
 from streams.records.reported_events import Incoming, encode_incoming
 from streams.settings import Settings
 from streams.topics import Name, Topics
@@ -94,8 +96,8 @@ class Reports:
     async def _run(self) -> None:
         waits = False
         while True:
-            producer = AIOKafkaProducer(
-                bootstrap_servers=self._settings.kafka,
+            producer = clients.producer(
+                self._settings,
                 acks="all",
                 enable_idempotence=True,
                 request_timeout_ms=10_000,
@@ -108,9 +110,8 @@ class Reports:
                 await self._broken.wait()
             except (KafkaError, OSError) as error:
                 if not waits:  # once, not with every attempt
-                    _log.warning(
-                        "the events of recipients wait for Kafka: %s", type(error).__name__
-                    )
+                    why = await reason(self._settings, error)
+                    _log.warning("the events of recipients wait for Kafka: %s", why)
                 waits = True
             finally:
                 self._producer = None

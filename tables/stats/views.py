@@ -16,6 +16,8 @@ from aiokafka.errors import KafkaError
 
 from streams.contracts.envelope import encode
 from streams.exactly_once.fatal import end_process
+from streams.kafka import clients
+from streams.kafka.refusals import reason
 from streams.records.stats import ShardStats, decode_stats
 from streams.settings import Settings
 from streams.topics import Name, Topics
@@ -78,8 +80,8 @@ class CompactedView(ABC):
     async def _run(self) -> None:
         waits = False
         while True:
-            consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._settings.kafka,
+            consumer = clients.consumer(
+                self._settings,
                 group_id=None,
                 enable_auto_commit=False,
                 isolation_level="read_committed",
@@ -94,9 +96,8 @@ class CompactedView(ABC):
                 await self._follow(consumer)
             except (KafkaError, OSError) as error:
                 if not waits:  # once, not with every attempt
-                    _log.warning(
-                        "the view of %s waits for Kafka: %s", self._topic, type(error).__name__
-                    )
+                    why = await reason(self._settings, error)
+                    _log.warning("the view of %s waits for Kafka: %s", self._topic, why)
                 waits = True
             finally:
                 await consumer.stop()

@@ -24,6 +24,7 @@ from connectors.local.stack.unit import State
 from connectors.nats.connection import found
 from connectors.nats.failures import NatsDownError, NatsRefusedError
 from connectors.setup import topics
+from streams.kafka.access import AccessRefusedError
 
 _GIB = 1 << 30
 _FREE_DISK, _FREE_MEMORY = (
@@ -179,6 +180,8 @@ def _nats(home: Home) -> Finding:
 def _topics(home: Home) -> Finding:
     try:
         found = asyncio.run(topics.differences(home.settings()))
+    except AccessRefusedError as refused:
+        return Finding("Topics", False, str(refused))
     except KafkaError as error:
         return Finding("Topics", False, f"Kafka does not answer ({type(error).__name__})")
     return Finding("Topics", not found, "; ".join(found) or "as in the table")

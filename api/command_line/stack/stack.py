@@ -29,6 +29,7 @@ from connectors.local.stack.home import OWN_ENTRIES, Home
 from connectors.local.stack.status import StackStatus
 from connectors.local.stack.supervisor import counts_of
 from connectors.local.stack.unit import State
+from streams.settings import sentences
 
 _READY_WITHIN = 120.0  # seconds; two slow cores need about 15
 _STOPPED_WITHIN = timedelta(seconds=45)  # workers get 15, then engines 20
@@ -87,12 +88,7 @@ def _check_settings(home: Home) -> None:
     try:
         warning = home.settings().shortened()
     except ValidationError as wrong:
-        complain(
-            "; ".join(
-                f"CAMPAIGNS_{'_'.join(map(str, it['loc'])).upper()}: {it['msg']}"
-                for it in wrong.errors(include_input=False)
-            )
-        )
+        complain("; ".join(sentences(wrong)))
         raise typer.Exit(2) from None
     if warning:
         complain(warning)

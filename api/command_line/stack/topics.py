@@ -12,6 +12,7 @@ from rich.table import Table
 
 from api.command_line.terminal import complain, out
 from connectors.setup import topics
+from streams.kafka.access import AccessRefusedError
 from streams.settings import Settings, from_environment
 from streams.topics import TOPICS, Topics
 
@@ -33,7 +34,10 @@ def run(
         created, found = asyncio.run(_create_and_compare(settings, is_check=check))
     except KafkaError as failure:
         complain(
-            f"Kafka at {settings.kafka} does not answer ({type(failure).__name__}): is it running? `campaigns status` tells"
+            str(failure)
+            if isinstance(failure, AccessRefusedError)
+            else f"Kafka at {settings.kafka} does not answer ({type(failure).__name__}): "
+            "is it running? `campaigns status` tells"
         )
         raise typer.Exit(1) from failure
     if as_json:

@@ -1,0 +1,45 @@
+"""The clients: the only place that tells aiokafka where Kafka is and how to get in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+
+from streams.kafka.access import tls
+from streams.kafka.tokens import tokens
+from streams.settings import Settings
+
+
+def consumer(settings: Settings, **options: Any) -> AIOKafkaConsumer:
+    """Not started. `options` are aiokafka's. Raises AccessRefusedError, as the next two do, when a
+    file of the settings cannot be used.
+    """
+    return AIOKafkaConsumer(bootstrap_servers=settings.kafka, **access(settings), **options)
+
+
+def producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
+    """Not started. `options` are aiokafka's."""
+    return AIOKafkaProducer(bootstrap_servers=settings.kafka, **access(settings), **options)
+
+
+def admin(settings: Settings, **options: Any) -> AIOKafkaAdminClient:
+    """Not started. `options` are aiokafka's."""
+    return AIOKafkaAdminClient(bootstrap_servers=settings.kafka, **access(settings), **options)
+
+
+def access(settings: Settings) -> dict[str, Any]:
+    """aiokafka's arguments for TLS and SASL. Raises AccessRefusedError."""
+    security, mechanism = settings.kafka_security, settings.kafka_mechanism
+    arguments: dict[str, Any] = {"security_protocol": security}
+    if security.endswith("SSL"):
+        arguments["ssl_context"] = tls(settings)
+    if security.startswith("SASL"):
+        arguments["sasl_mechanism"] = mechanism
+        if mechanism == "OAUTHBEARER":
+            arguments["sasl_oauth_token_provider"] = tokens(settings)
+        else:
+            arguments["sasl_plain_username"] = settings.kafka_user
+            arguments["sasl_plain_password"] = settings.kafka_password.get_secret_value()
+    return arguments

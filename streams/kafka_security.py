@@ -1,0 +1,54 @@
+"""Which of Kafka's settings belong together: what each protocol and each mechanism needs."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import Literal
+
+Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+Mechanism = Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
+
+SECURITY, MECHANISM = "CAMPAIGNS_KAFKA_SECURITY", "CAMPAIGNS_KAFKA_MECHANISM"
+USER, PASSWORD = "CAMPAIGNS_KAFKA_USER", "CAMPAIGNS_KAFKA_PASSWORD"
+CA_FILE = "CAMPAIGNS_KAFKA_CA_FILE"
+CERTIFICATE_FILE = "CAMPAIGNS_KAFKA_CERTIFICATE_FILE"
+KEY_FILE, KEY_PASSWORD = "CAMPAIGNS_KAFKA_KEY_FILE", "CAMPAIGNS_KAFKA_KEY_PASSWORD"
+TOKEN_FILE, TOKEN_URL = "CAMPAIGNS_KAFKA_TOKEN_FILE", "CAMPAIGNS_KAFKA_TOKEN_URL"
+TOKEN_CLIENT, TOKEN_SECRET = "CAMPAIGNS_KAFKA_TOKEN_CLIENT", "CAMPAIGNS_KAFKA_TOKEN_SECRET"
+TOKEN_SCOPE = "CAMPAIGNS_KAFKA_TOKEN_SCOPE"
+
+
+def contradiction(security: Security, mechanism: Mechanism, given: Set[str]) -> str:
+    """A sentence that names what is missing or does not belong together; "" when all is well.
+
+    `given` are the names of the variables above that have a value.
+    """
+    needed, usable = set[str](), set[str]()
+    if security.startswith("SASL"):
+        needed.add(MECHANISM)
+        usable.add(MECHANISM)
+        if mechanism == "OAUTHBEARER":
+            if len(given & {TOKEN_FILE, TOKEN_URL}) != 1:
+                return f"{MECHANISM}=OAUTHBEARER needs either {TOKEN_FILE} or {TOKEN_URL}"
+            usable |= {TOKEN_FILE, TOKEN_URL}
+            if TOKEN_URL in given:
+                needed |= {TOKEN_CLIENT, TOKEN_SECRET}
+                usable.add(TOKEN_SCOPE)
+        elif mechanism:
+            needed |= {USER, PASSWORD}
+    if security.endswith("SSL"):
+        usable |= {CA_FILE, CERTIFICATE_FILE, KEY_FILE, KEY_PASSWORD}
+        if given & {KEY_FILE, KEY_PASSWORD}:
+            needed.add(CERTIFICATE_FILE)
+    chosen = f"{SECURITY}={security}"
+    if MECHANISM in needed and mechanism:
+        chosen += f" with {MECHANISM}={mechanism}"
+    if missing := needed - given:
+        return f"{chosen} needs {_listed(missing)}"
+    if surplus := given - needed - usable:
+        return f"{chosen} does not use {_listed(surplus)}: unset it, or choose another"
+    return ""
+
+
+def _listed(names: Set[str]) -> str:
+    return " and ".join(sorted(names))
