@@ -15,6 +15,7 @@ from importlib.metadata import version
 
 import faust
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.producer import sender
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables.manager import TableManager
@@ -153,6 +154,12 @@ LEANED_ON = (
         "handle_response",
         ("return BACKOFF_OVERRIDE",),
         "the pause between transactions",
+    ),
+    Leaned(
+        AIOKafkaConnection,
+        "authenticator_oauth",
+        ("OAuthAuthenticator(", "sasl_oauth_token_provider="),
+        "a refused token is not taken for an accepted one",
     ),
 )
 

@@ -76,17 +76,24 @@ async def refusal(settings: Settings) -> Refusal | None:
     except AccessRefusedError as error:
         return Refusal(str(error))
     hosts = collect_hosts(settings.kafka, randomize=False)
-    asked = [_ask(host, port, arguments) for host, port, _ in hosts]
-    answers = await asyncio.gather(*asked, return_exceptions=True)
-    if None in answers:
+    failures = await asyncio.gather(*(_failure(host, port, arguments) for host, port, _ in hosts))
+    if None in failures:
         return None
     found = [
         refused
-        for (host, port, _), error in zip(hosts, answers, strict=True)
-        if isinstance(error, Exception)
-        and (refused := _told(f"{host}:{port}", error, settings)) is not None
+        for (host, port, _), error in zip(hosts, failures, strict=True)
+        if error is not None and (refused := _told(f"{host}:{port}", error, settings))
     ]
     return next((it for it in found if it.is_certain), found[0] if found else None)
+
+
+async def _failure(host: str, port: int, arguments: Mapping[str, Any]) -> Exception | None:
+    """None when the server lets us in."""
+    try:
+        await _ask(host, port, arguments)
+    except (OSError, KafkaError, TimeoutError) as error:
+        return error
+    return None
 
 
 async def _ask(host: str, port: int, arguments: Mapping[str, Any]) -> None:
@@ -99,9 +106,7 @@ async def _ask(host: str, port: int, arguments: Mapping[str, Any]) -> None:
         try:
             await connection.send(MetadataRequest([]))
         finally:
-            closing = connection.close()
-            if closing is not None:
-                await closing
+            await connection.close()
 
 
 def _told(server: str, error: Exception, settings: Settings) -> Refusal | None:
@@ -145,12 +150,13 @@ def _broker_says(error: KafkaError) -> str:
 
 
 def _distrusted(kafka: str, error: ssl.SSLCertVerificationError) -> str:
+    said = error.verify_message.rstrip(".")
     remedy = (
         "CAMPAIGNS_KAFKA has to name the host as the certificate does"
         if error.verify_code in _WRONG_NAME
         else f"{CA_FILE} has to hold the certificate of the authority that signed it"
     )
-    return f"the certificate of {kafka} is not trusted: {error.verify_message}; {remedy}"
+    return f"the certificate of {kafka} is not trusted: {said}; {remedy}"
 
 
 def _certificate_refused(kafka: str, error: ssl.SSLError, settings: Settings) -> str:

@@ -14,8 +14,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from aiokafka import conn
 from aiokafka.abc import AbstractTokenProvider
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed
+from pydantic import SecretStr
 
 from streams.kafka.access import AccessRefusedError
 from streams.kafka_security import TOKEN_CLIENT, TOKEN_FILE, TOKEN_SECRET, TOKEN_URL
@@ -23,6 +25,21 @@ from streams.settings import Settings
 
 _TIMEOUT = 10.0  # seconds for one request
 _EARLY = 0.2  # of its life: a token with less than this left is replaced before it is used
+
+
+class Authenticator(conn.OAuthAuthenticator):  # type: ignore[misc]  # aiokafka is untyped
+    """aiokafka takes a refused token for an accepted one, and a client then waits for ever: it does
+    not look at the server's answer, which is empty unless the token was refused (RFC 7628, 3.2.2).
+    """
+
+    async def step(self, payload: bytes | None) -> Any:
+        """Raises SaslAuthenticationFailed with what the server says."""
+        if payload:
+            raise SaslAuthenticationFailed(payload.decode(errors="replace"))
+        return await super().step(payload)
+
+
+conn.OAuthAuthenticator = Authenticator  # every connection of this process makes its own of it
 
 
 @dataclass(frozen=True)
@@ -54,12 +71,28 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is untype
             return self._token.text
 
 
-@lru_cache(maxsize=4)
 def tokens(settings: Settings) -> Tokens:
-    """The tokens of this process; the same object for the same settings."""
+    """The tokens of this process; of one endpoint and client always the same object."""
     if settings.kafka_token_file:
-        return Tokens(lambda: _read(Path(settings.kafka_token_file)))
-    return Tokens(lambda: _request(settings))
+        file = Path(settings.kafka_token_file)
+        return Tokens(lambda: _read(file))
+    secret, scope = settings.kafka_token_secret, settings.kafka_token_scope
+    return _of(Client(settings.kafka_token_url, settings.kafka_token_client, secret, scope))
+
+
+@dataclass(frozen=True)
+class Client:
+    """One client of a token endpoint."""
+
+    url: str
+    name: str
+    secret: SecretStr
+    scope: str
+
+
+@lru_cache(maxsize=4)
+def _of(client: Client) -> Tokens:
+    return Tokens(lambda: _request(client))
 
 
 def _read(file: Path) -> Token:
@@ -73,28 +106,25 @@ def _read(file: Path) -> Token:
     return Token(text, float("-inf"))
 
 
-def _request(settings: Settings) -> Token:
+def _request(client: Client) -> Token:
     import httpx  # slow to import, and needed with a token endpoint only
 
-    url, asked = settings.kafka_token_url, time.monotonic()
-    form = {"grant_type": "client_credentials"}
-    if settings.kafka_token_scope:
-        form["scope"] = settings.kafka_token_scope
-    client = (settings.kafka_token_client, settings.kafka_token_secret.get_secret_value())
+    asked, form = time.monotonic(), {"grant_type": "client_credentials"}
+    if client.scope:
+        form["scope"] = client.scope
+    who, trusted = (client.name, client.secret.get_secret_value()), ssl.create_default_context()
     try:
-        answer = httpx.post(
-            url, data=form, auth=client, timeout=_TIMEOUT, verify=ssl.create_default_context()
-        )
+        answer = httpx.post(client.url, data=form, auth=who, timeout=_TIMEOUT, verify=trusted)
     except httpx.HTTPError as error:
         raise KafkaConnectionError(
-            f"{TOKEN_URL}: {url} does not answer: {type(error).__name__}: {error}"
+            f"{TOKEN_URL}: {client.url} does not answer: {type(error).__name__}: {error}"
         ) from error
     if answer.is_client_error and answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
         raise AccessRefusedError(
-            f"{TOKEN_URL}: {url} gives no token ({answer.status_code}{_reason(answer)}): "
+            f"{TOKEN_URL}: {client.url} gives no token ({answer.status_code}{_reason(answer)}): "
             f"check {TOKEN_CLIENT} and {TOKEN_SECRET}"
         )
-    return _token(url, answer, asked)
+    return _token(client.url, answer, asked)
 
 
 def _token(url: str, answer: Any, asked: float) -> Token:

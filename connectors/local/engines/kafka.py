@@ -5,15 +5,18 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import signal
 import struct
 import subprocess
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.local.engines.engine import EngineError, answers
 from connectors.local.engines.kafka_jars import class_path
+from connectors.local.engines.kafka_listener import SecuredListener
 
 # broker.session.timeout.ms and its heartbeat cut the restart after kill -9 from 11 s to 5 s. The
 # default dedupe buffer (128 MiB, allocated at once) does not fit a small heap; the cleaner stays on
@@ -22,10 +25,10 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-inter.broker.listener.name=PLAINTEXT
+listeners=CLIENTS://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=CLIENTS://127.0.0.1:{port}
+listener.security.protocol.map=CLIENTS:{security},CONTROLLER:PLAINTEXT
+inter.broker.listener.name=CLIENTS
 controller.listener.names=CONTROLLER
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
@@ -45,18 +48,29 @@ broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 log.dirs={folder}
 """
+_JAVA_OPTIONS = (
+    "-XX:+UseSerialGC",
+    # the second compiler took a fifth of a young broker's CPU, and most of these stay young
+    "-XX:TieredStopAtLevel=1",
+    # a file in the system's folder for temporary ones, which a killed broker would leave there
+    "-XX:-UsePerfData",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Djava.awt.headless=true",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+)
 
 
 @dataclass(frozen=True)
 class Kafka:
     """An `Engine`. Takes two ports of 127.0.0.1, `port` for clients and `controller_port` for
-    itself. About 210 MB of memory when idle.
+    itself. About 210 MB of memory when idle. Without a `listener` it takes anybody in plain text.
     """
 
     folder: Path
     port: int
     controller_port: int
     heap: str = "384m"
+    listener: SecuredListener | None = None
     role: str = "kafka"
     stop_signal: signal.Signals = signal.SIGTERM
 
@@ -66,34 +80,39 @@ class Kafka:
 
     def prepare(self) -> list[str]:
         home, jars = self.folder.absolute(), class_path()
+        properties, logs = home / "server.properties", home / "data"
         home.mkdir(parents=True, exist_ok=True)
-        properties = home / "server.properties"
-        logs = home / "data"
-        properties.write_text(
-            _PROPERTIES.format(port=self.port, controller=self.controller_port, folder=logs)
-        )
+        scratch = _emptied(home / "tmp")
+        properties.touch(0o600)  # it holds the passwords of the listener
+        properties.write_text(self._properties(logs))
+        options = [*_JAVA_OPTIONS, f"-Djava.io.tmpdir={scratch}", "-cp", jars]
         if not (logs / "meta.properties").exists():
-            _format(jars, properties)
-        options = [
-            "-Xms128m",
-            f"-Xmx{self.heap}",
-            "-XX:+UseSerialGC",
-            # the second compiler took a fifth of a young broker's CPU, and most of these stay young
-            "-XX:TieredStopAtLevel=1",
-            "-XX:+ExitOnOutOfMemoryError",
-            "-Djava.awt.headless=true",
-        ]
-        logging = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-        return [java(), *options, logging, "-cp", jars, "kafka.Kafka", str(properties)]
+            more = [] if self.listener is None else self.listener.format_options()
+            _format(options, properties, more)
+        heap = ["-Xms128m", f"-Xmx{self.heap}"]
+        return [java(), *heap, *options, "kafka.Kafka", str(properties)]
 
     def is_ready(self) -> bool:
         """Whether a metadata request names a live broker; accepting connections is not enough, it
         does so seconds earlier.
         """
+        if self.listener is not None:
+            return self.listener.is_ready(self.port)
         answer = answers("127.0.0.1", self.port, _METADATA_REQUEST, 16)
         return len(answer) >= 16 and bool(
             struct.unpack_from(">i", answer, 12)[0]
         )  # length, correlation id, throttle time, brokers
+
+    def _properties(self, logs: Path) -> str:
+        secured = self.listener
+        lines = _PROPERTIES.format(
+            port=self.port,
+            controller=self.controller_port,
+            security="PLAINTEXT" if secured is None else secured.security,
+            folder=logs,
+        )
+        more = {} if secured is None else secured.properties("CLIENTS")
+        return lines + "".join(f"{name}={value}\n" for name, value in more.items())
 
 
 # Metadata, version 4 (https://kafka.apache.org/protocol): key, version, correlation id, client id,
@@ -102,18 +121,19 @@ _METADATA_BODY = struct.pack(">hhih5siB", 3, 4, 1, 5, b"probe", 0, 0)
 _METADATA_REQUEST = struct.pack(">i", len(_METADATA_BODY)) + _METADATA_BODY
 
 
-def _format(jars: str, properties: Path) -> None:
+def _emptied(folder: Path) -> Path:
+    """A folder for the native libraries that the broker unpacks, which a killed one leaves behind."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def _format(options: Sequence[str], properties: Path, more: Sequence[str]) -> None:
     identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     identity = identity.replace("-", "_")  # a leading dash would be read as an option
-    options = [
-        "-Xmx128m",
-        "-XX:TieredStopAtLevel=1",
-        "-XX:+UseSerialGC",
-        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-    ]
     tool = ["kafka.tools.StorageTool", "format", "-g", "-t", identity, "-c", str(properties)]
     made = subprocess.run(
-        [java(), *options, "-cp", jars, *tool], capture_output=True, text=True, check=False
+        [java(), "-Xmx128m", *options, *tool, *more], capture_output=True, text=True, check=False
     )
     if made.returncode != 0:
         raise EngineError(

@@ -1,0 +1,121 @@
+"""A listener of the local broker that asks for TLS and SASL, as a cluster elsewhere does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaError
+from aiokafka.helpers import create_ssl_context
+from aiokafka.protocol.metadata import MetadataRequest
+
+from streams.kafka_security import Mechanism, Security
+
+_MODULES: Mapping[str, str] = {
+    "PLAIN": "plain.PlainLoginModule",
+    "SCRAM-SHA-256": "scram.ScramLoginModule",
+    "SCRAM-SHA-512": "scram.ScramLoginModule",
+    "OAUTHBEARER": "oauthbearer.OAuthBearerLoginModule",
+}
+_PACKAGE = "org.apache.kafka.common.security"
+# Takes tokens that nobody has signed (RFC 7515, appendix A.5): for tests.
+_UNSIGNED = (
+    f"{_PACKAGE}.oauthbearer.internals.unsecured.OAuthBearerUnsecuredValidatorCallbackHandler"
+)
+_PROBE = 2.0  # seconds
+
+
+@dataclass(frozen=True)
+class SecuredListener:
+    """What clients have to show, and so the broker, which is its own client.
+
+    `users` are names and passwords of letters and digits: the broker is the first of them, by the
+    first of `mechanisms`. `certificate` is a PEM file with a key in PKCS #8 and its chain,
+    `authority` one with the certificate that signed it and those of the clients.
+    """
+
+    security: Security
+    certificate: Path
+    authority: Path
+    mechanisms: tuple[Mechanism, ...] = ()
+    users: Mapping[str, str] = field(default_factory=dict, hash=False)
+    wants_certificates: bool = False
+
+    def properties(self, name: str) -> dict[str, str]:
+        """Of the broker's configuration, for a listener of this name."""
+        found = {
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": str(self.certificate),
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": str(self.authority),
+            "ssl.client.auth": "required" if self.wants_certificates else "none",
+        }
+        if not self.mechanisms:
+            return found
+        found["sasl.enabled.mechanisms"] = ",".join(self.mechanisms)
+        found["sasl.mechanism.inter.broker.protocol"] = self.mechanisms[0]
+        for mechanism in self.mechanisms:
+            prefix = f"listener.name.{name.lower()}.{mechanism.lower()}.sasl"
+            found[f"{prefix}.jaas.config"] = self._jaas(mechanism)
+            if mechanism == "OAUTHBEARER":
+                found[f"{prefix}.server.callback.handler.class"] = _UNSIGNED
+        return found
+
+    def format_options(self) -> list[str]:
+        """Of the tool that formats the folder: SCRAM's passwords are part of a cluster's metadata."""
+        return [
+            option
+            for mechanism in self.mechanisms
+            if mechanism.startswith("SCRAM")
+            for name, password in self.users.items()
+            for option in ("--add-scram", f"{mechanism}=[name={name},password={password}]")
+        ]
+
+    def is_ready(self, port: int) -> bool:
+        """Whether a client that signs in is told of a live broker. Blocks for two seconds at most,
+        also where an event loop runs.
+        """
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, self._answers(port)).result()
+
+    async def _answers(self, port: int) -> bool:
+        try:
+            async with asyncio.timeout(_PROBE):
+                connection = await create_conn("127.0.0.1", port, **self._arguments())
+                try:
+                    metadata = await connection.send(MetadataRequest([]))
+                finally:
+                    await connection.close()
+        except (OSError, KafkaError, TimeoutError):
+            return False
+        return bool(metadata.brokers)
+
+    def _arguments(self) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"security_protocol": self.security}
+        if self.security.endswith("SSL"):
+            own = self.certificate if self.wants_certificates else None
+            arguments["ssl_context"] = create_ssl_context(cafile=self.authority, certfile=own)
+        if self.mechanisms:
+            name, password = self._broker
+            arguments["sasl_mechanism"] = self.mechanisms[0]
+            arguments |= {"sasl_plain_username": name, "sasl_plain_password": password}
+        return arguments
+
+    @property
+    def _broker(self) -> tuple[str, str]:
+        return next(iter(self.users.items()))
+
+    def _jaas(self, mechanism: Mechanism) -> str:
+        name, password = self._broker
+        options = {"username": name, "password": password}
+        if mechanism == "PLAIN":
+            options |= {f"user_{user}": secret for user, secret in self.users.items()}
+        elif mechanism == "OAUTHBEARER":
+            options = {"unsecuredLoginStringClaim_sub": name}
+        spelt = " ".join(f'{option}="{value}"' for option, value in options.items())
+        return f"{_PACKAGE}.{_MODULES[mechanism]} required {spelt};"
