@@ -13,7 +13,10 @@ import secrets
 import shutil
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from getpass import getuser
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, TypeVar
 
 import hypothesis
@@ -41,6 +44,15 @@ def pytest_configure() -> None:
     """A test's settings are what it says, not what the shell that started it says."""
     for name in Settings.model_fields:
         os.environ.pop(f"CAMPAIGNS_{name.upper()}", None)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """After a session without failures nothing is left in the system's temporary folder, not even
+    pytest's own folder; that of a failed test stays.
+    """
+    if not hasattr(config, "workerinput"):
+        with suppress(OSError):  # failed tests, or other sessions
+            (Path(gettempdir()) / f"pytest-of-{getuser()}").rmdir()
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -95,6 +95,16 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
     ] == []
 
 
+def test_one_place_tells_clients_where_kafka_is_and_how_to_get_in() -> None:
+    spelt = ("bootstrap_servers=", "AIOKafkaConsumer(", "AIOKafkaProducer(", "AIOKafkaAdminClient(")
+    found = [
+        str(path.relative_to(_ROOT))
+        for path in _modules(*_MAY_IMPORT)
+        if any(each in path.read_text() for each in spelt)
+    ]
+    assert found == ["streams/kafka/clients.py"]
+
+
 def test_nothing_is_left_to_do_without_an_issue() -> None:
     marks = ("TO" + "DO", "FIX" + "ME", "XX" + "X")
     assert [

@@ -13,6 +13,7 @@ from connectors.local.engines.engine import Engine
 from connectors.local.engines.kafka import Kafka
 from connectors.local.engines.nats import Nats
 from connectors.local.engines.postgres import Postgres
+from streams.kafka_security import SECURITY
 from streams.settings import Settings
 
 DEFAULT_HOME = ".run"
@@ -142,7 +143,15 @@ class Home:
         return {**local, **self._secrets(), **self.given, **place}
 
     def settings(self) -> Settings:
-        """The settings that every process of this stack has. Raises pydantic's `ValidationError`."""
+        """The settings that every process of this stack has. Raises pydantic's `ValidationError`,
+        and `HomeError` when they are meant for another Kafka than the local one.
+        """
+        if "CAMPAIGNS_KAFKA" not in self.given and self.given.get(SECURITY, "PLAINTEXT") != (
+            "PLAINTEXT"
+        ):
+            raise HomeError(
+                f"{SECURITY} is set without CAMPAIGNS_KAFKA: the local broker speaks PLAINTEXT"
+            )
         return Settings.model_validate(
             {
                 name.removeprefix("CAMPAIGNS_").lower(): value

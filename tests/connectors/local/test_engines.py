@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 
 import nats
 import psutil
@@ -52,6 +53,38 @@ async def test_kafka_keeps_an_acknowledged_record_through_kill_9(tmp_path: Path)
         await consumer.start()
         assert (await consumer.getone()).value == b"still here"
         await consumer.stop()
+
+
+async def test_a_killed_broker_leaves_nothing_outside_its_folder(tmp_path: Path) -> None:
+    home = tmp_path / "kafka"
+    with _started(Kafka(home, free_port(), free_port()), tmp_path) as engine:
+        admin = AIOKafkaAdminClient(bootstrap_servers=engine.address)
+        await admin.start()
+        await admin.create_topics(
+            [NewTopic("packed", 1, 1, topic_configs={"compression.type": "zstd"})]
+        )
+        await admin.close()
+        for compression in ("lz4", "snappy"):  # the broker unpacks a native library for each
+            async with AIOKafkaProducer(
+                bootstrap_servers=engine.address, compression_type=compression
+            ) as producer:
+                await producer.send_and_wait("packed", b"small" * 100)
+        java = next(
+            each
+            for each in (psutil.Process(engine.pid), *psutil.Process(engine.pid).children())
+            if "kafka.Kafka" in each.cmdline()
+        )
+        used = {each.path for each in java.memory_maps()} | {it.path for it in java.open_files()}
+        temporary = {it for it in used if it.startswith((gettempdir(), "/tmp", "/var/tmp"))}
+        unpacked = {Path(it).name.partition("-")[0] for it in temporary if ".so" in it}
+        assert unpacked >= {"liblz4", "libzstd", "snappy"}
+        assert {it for it in temporary if not it.startswith(str(tmp_path))} == set()
+
+        engine.kill()
+        left = set((home / "tmp").iterdir())
+        assert left
+        engine.start()
+        assert not left & set((home / "tmp").iterdir())
 
 
 async def test_postgres_keeps_a_committed_row_through_kill_9(tmp_path: Path) -> None:

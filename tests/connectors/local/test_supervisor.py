@@ -291,6 +291,14 @@ def test_a_given_address_means_no_local_engine(tmp_path: Path) -> None:
     assert home.environment()["CAMPAIGNS_KAFKA"] == "broker:9092"
 
 
+def test_security_is_refused_without_the_kafka_that_it_is_for(tmp_path: Path) -> None:
+    secured = {"CAMPAIGNS_HOME": str(tmp_path), "CAMPAIGNS_KAFKA_SECURITY": "SSL"}
+    with pytest.raises(HomeError, match="CAMPAIGNS_KAFKA_SECURITY is set without CAMPAIGNS_KAFKA"):
+        Home.from_environment(secured).settings()
+    elsewhere = Home.from_environment(secured | {"CAMPAIGNS_KAFKA": "broker:9093"})
+    assert elsewhere.settings().kafka_security == "SSL"
+
+
 @pytest.mark.parametrize("base", ["abc", "80", "65530"])
 def test_an_unusable_port_base_is_named(base: str) -> None:
     with pytest.raises(HomeError, match=base):
