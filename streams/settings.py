@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams import nats_access
-from streams.kafka_security import SECURITY, Mechanism, Security, contradiction
+from streams.kafka_access import SECURITY, Mechanism, Security, contradiction
 
 KEY_EPOCHS = 4  # two bits of the message id
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
-from streams.kafka_security import CA_FILE, CERTIFICATE_FILE, KEY_FILE, KEY_PASSWORD
+from streams.kafka_access import CA_FILE, CERTIFICATE_FILE, KEY_FILE, KEY_PASSWORD
 from streams.settings import Settings
 
 

@@ -25,7 +25,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.kafka.access import AccessRefusedError
 from streams.kafka.clients import access
-from streams.kafka_security import (
+from streams.kafka_access import (
     CA_FILE,
     CERTIFICATE_FILE,
     KEY_FILE,

@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed
 from pydantic import SecretStr
 
 from streams.kafka.access import AccessRefusedError
-from streams.kafka_security import TOKEN_CLIENT, TOKEN_FILE, TOKEN_SECRET, TOKEN_URL
+from streams.kafka_access import TOKEN_CLIENT, TOKEN_FILE, TOKEN_SECRET, TOKEN_URL
 from streams.settings import Settings
 
 _TIMEOUT = 10.0  # seconds for one request

@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, TopicPartition
 from nats.aio.client import Client
 
 from streams.settings import Settings
+from tests.confluent import access
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def committed(settings: Settings, topic: str, partitions: int | None = None) -> 
     """Every committed record of a topic up to its present end."""
     consumer = Consumer(
         {
-            "bootstrap.servers": settings.kafka,
+            **access(settings),
             "group.id": "checker",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,

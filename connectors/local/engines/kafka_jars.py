@@ -11,7 +11,7 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,12 +45,21 @@ def class_path(report: Callable[[int, int], None] = lambda done, total: None) ->
     `report` is told how many of how many are there. Several processes may call it at once. Raises
     `EngineError` when a jar cannot be fetched or is not the one that was pinned.
     """
-    jars, folder = listed(), cache_folder() / "kafka"
+    return os.pathsep.join(map(str, kept(listed(), "kafka", report)))
+
+
+def kept(
+    jars: Sequence[Jar],
+    name: str,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Path]:
+    """The files of the jars, in the folder `name` of the cache: as `class_path`."""
+    folder = cache_folder() / name
     with _locked(folder):
         missing = [jar for jar in jars if not _is_intact(folder / jar.filename, jar.sha256)]
         if missing:
             _fetch(missing, folder, lambda done: report(len(jars) - len(missing) + done, len(jars)))
-    return os.pathsep.join(str(folder / jar.filename) for jar in jars)
+    return [folder / jar.filename for jar in jars]
 
 
 def listed() -> list[Jar]:
@@ -83,15 +92,13 @@ def _fetch_one(jar: Jar, folder: Path, scratch: Path) -> None:
         except (OSError, RuntimeError) as error:  # requests' errors are OSErrors
             if attempt == _TRIES:
                 raise EngineError(
-                    f"Kafka's jar {jar.filename} could not be fetched from Maven Central ({type(error).__name__})"
+                    f"{jar.filename} could not be fetched from Maven Central ({type(error).__name__})"
                 ) from error
             continue
         if _is_intact(found, jar.sha256):
             found.replace(folder / jar.filename)
             return
-    raise EngineError(
-        f"Kafka's jar {jar.filename} from Maven Central is not the one pinned in {_LIST.name}"
-    )
+    raise EngineError(f"{jar.filename} from Maven Central is not the one pinned in {_LIST.name}")
 
 
 def _download(coordinate: str, repository: Path) -> Path:

@@ -30,12 +30,14 @@ class Postgres:
     a password.
 
     PostgreSQL refuses to run as root, so root runs it as user 1000 of a user namespace of its own.
-    `settings` go on the command line and win over the defaults.
+    `settings` go on the command line and win over the defaults. `programs` is the folder of another
+    `postgres` and `initdb` than the wheel's, which are built without TLS.
     """
 
     folder: Path
     port: int
     settings: Mapping[str, str] = field(default_factory=dict, hash=False)
+    programs: Path | None = None
     role: str = "postgres"
     stop_signal: signal.Signals = (
         signal.SIGINT
@@ -52,7 +54,7 @@ class Postgres:
     def prepare(self) -> list[str]:
         home = self.folder.absolute()
         if not (home / "PG_VERSION").exists():
-            _create_cluster(home)
+            _create_cluster(home, self._programs())
         _forget_dead_owner(home / "postmaster.pid")
         options = [
             word
@@ -61,7 +63,7 @@ class Postgres:
         ]
         return [
             *as_user(),
-            str(binaries() / "postgres"),
+            str(self._programs() / "postgres"),
             "-D",
             str(home),
             "-h",
@@ -88,8 +90,11 @@ class Postgres:
         ]
         return subprocess.run(command, check=False).returncode == 0
 
+    def _programs(self) -> Path:
+        return binaries() if self.programs is None else self.programs
 
-def _create_cluster(home: Path) -> None:
+
+def _create_cluster(home: Path, programs: Path) -> None:
     """Beside its final place and renamed at the end, so that an interrupted initdb leaves nothing
     half made.
     """
@@ -98,7 +103,7 @@ def _create_cluster(home: Path) -> None:
     draft.parent.mkdir(parents=True, exist_ok=True)
     options = ["-U", "postgres", "--auth=trust", "--encoding=utf8", "--locale=C", "-N"]
     made = subprocess.run(
-        [*as_user(), str(binaries() / "initdb"), "-D", str(draft), *options],
+        [*as_user(), str(programs / "initdb"), "-D", str(draft), *options],
         capture_output=True,
         text=True,
         check=False,

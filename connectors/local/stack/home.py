@@ -13,7 +13,7 @@ from connectors.local.engines.engine import Engine
 from connectors.local.engines.kafka import Kafka
 from connectors.local.engines.nats import Nats
 from connectors.local.engines.postgres import Postgres
-from streams.kafka_security import SECURITY
+from streams.kafka_access import SECURITY
 from streams.settings import Settings
 
 DEFAULT_HOME = ".run"

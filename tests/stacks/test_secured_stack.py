@@ -1,0 +1,146 @@
+"""The whole pipeline on servers that let in only who has TLS and credentials, and what its processes
+say when those are wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from connectors.local.stack import status
+from connectors.local.stack.home import Home
+from streams.settings import Settings
+from tests.certificates import Authority
+from tests.e2e import world
+from tests.e2e.checker import assert_each_recipient_once, published_on_nats, sent_messages
+from tests.e2e.conftest import Running
+from tests.eventually import eventually
+from tests.stacks.secured import Servers, secured
+
+_CAMPAIGNS = str(Path(sys.executable).with_name("campaigns"))
+_PROCESSES = (
+    *(("worker", role) for role in ("control", "expand", "emit", "stats")),
+    ("bridge",),
+    ("api",),
+    ("simulate",),
+    ("prepare",),
+    ("topics",),
+    ("job", "campaign-stats-refresh"),
+    ("doctor",),
+)
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    with secured(tmp_path_factory.mktemp("secured")) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(servers: Servers, tmp_path: Path) -> Settings:
+    """An installation that `campaigns prepare` has made."""
+    made = servers.settings()
+    prepared = _campaigns(made.environment(), tmp_path, "prepare")
+    assert prepared.returncode == 0, prepared.stderr
+    return made
+
+
+def _campaigns(
+    settings: Mapping[str, str], folder: Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """The command line with these settings and none of the caller's."""
+    own = {name: it for name, it in os.environ.items() if not name.startswith("CAMPAIGNS_")}
+    return subprocess.run(
+        [_CAMPAIGNS, *arguments],
+        env={**own, "CAMPAIGNS_HOME": str(folder / "home"), **settings},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+async def test_a_campaign_is_sent_over_tls_alone(running: Running) -> None:
+    connection = await world.connect(running.settings.postgres)
+    acme = await world.tenant(connection, "acme")
+    await world.people(connection, acme, "all", 500)
+    rest = world.Rest(running.url, acme.key)
+    template = await world.template(connection, acme)
+    sender = {"fromName": "Acme", "fromEmail": "news@acme.example", "trackOpens": True}
+    campaign = await rest.started(template, [acme.segments["all"]], settings=sender)
+
+    async def is_counted() -> bool:
+        assert (await rest("GET", f"/campaigns/{campaign}"))["status"] == "completed"
+        stats = await rest("GET", f"/campaigns/{campaign}/stats")
+        assert stats["sentCount"] == 500
+        assert stats["deliveredCount"] > 400  # the simulator has read and reported
+        return True
+
+    await eventually(is_counted, within=180)
+    assert_each_recipient_once(sent_messages(running.settings), {campaign: acme.people["all"]})
+    published = await published_on_nats(running.settings)
+    assert len(published["campaign.completed"]) == 1
+    assert len(published["campaign.message.sent"]) == 500
+    assert all(each.restarts == 0 for each in running.processes.processes.values())
+    await rest.close()
+    await connection.close()
+
+
+def _said(command: tuple[str, ...], wrong: Mapping[str, str], folder: Path) -> str:
+    """What a process writes that does not start for want of Kafka."""
+    home = Home.from_environment({"CAMPAIGNS_HOME": str(folder / "home"), **wrong})
+    home.make()
+    lock = status.claim(home)  # doctor asks Kafka while a stack runs
+    assert lock is not None
+    with lock:
+        ended = _campaigns(wrong, folder, *command)
+    assert ended.returncode == (1 if command[0] in ("prepare", "topics", "doctor") else 70)
+    said = ended.stdout + ended.stderr
+    assert "Traceback" not in said
+    assert "wr0ng" not in said
+    return said
+
+
+@pytest.mark.parametrize("command", _PROCESSES, ids=" ".join)
+def test_a_wrong_password_is_one_sentence_of_every_process(
+    command: tuple[str, ...], servers: Servers, tmp_path: Path
+) -> None:
+    wrong = servers.settings().environment() | {"CAMPAIGNS_KAFKA_PASSWORD": "wr0ng"}
+    assert (
+        f"Kafka at {servers.kafka} refuses CAMPAIGNS_KAFKA_USER=campaigns with its "
+        "CAMPAIGNS_KAFKA_PASSWORD (SCRAM-SHA-512): Authentication failed"
+    ) in _said(command, wrong, tmp_path)
+
+
+@pytest.mark.parametrize("command", [("worker", "emit"), ("api",), ("topics",), ("doctor",)])
+def test_an_unknown_authority_is_one_sentence(
+    command: tuple[str, ...], servers: Servers, tmp_path: Path
+) -> None:
+    foreign = str(Authority(tmp_path / "foreign").file)
+    wrong = servers.settings().environment() | {"CAMPAIGNS_KAFKA_CA_FILE": foreign}
+    sentence = f"the certificate of Kafka at {servers.kafka} is not trusted: "
+    assert sentence in _said(command, wrong, tmp_path)
+
+
+@pytest.mark.parametrize("command", [("bridge",), ("api",), ("prepare",), ("topics",)])
+def test_a_contradiction_is_one_sentence(
+    command: tuple[str, ...], servers: Servers, tmp_path: Path
+) -> None:
+    wrong = servers.settings().environment() | {"CAMPAIGNS_KAFKA_USER": ""}
+    home = Home.from_environment({"CAMPAIGNS_HOME": str(tmp_path / "home")})
+    home.make()
+    lock = status.claim(home)
+    assert lock is not None
+    with lock:
+        ended = _campaigns(wrong, tmp_path, *command)
+    assert ended.returncode in (1, 2)
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.removeprefix("campaigns: ") == (
+        "CAMPAIGNS_KAFKA_SECURITY=SASL_SSL with CAMPAIGNS_KAFKA_MECHANISM=SCRAM-SHA-512 needs "
+        "CAMPAIGNS_KAFKA_USER\n"
+    )
