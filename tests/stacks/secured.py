@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
+import psycopg
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 from pydantic import SecretStr
 
 from connectors.local.engines.engine import Engine, RunningEngine, free_port
@@ -18,10 +27,12 @@ from connectors.local.engines.nats import Nats
 from connectors.local.engines.postgres import Postgres
 from streams.settings import Settings
 from tests.certificates import Authority, Pair
-from tests.conftest import run
+from tests.confluent import access
 from tests.stacks import postgres_with_tls
 
 USER, PASSWORD = "campaigns", "s3cret"
+_PAGE = Path(__file__).parents[2] / "docs" / "operate" / "connections.md"
+_RULE = re.compile(r"--resource-pattern-type prefixed --([a-z-]+) (\w+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -32,12 +43,15 @@ class Servers:
     postgres: str  # host:port
     nats: str
     authority: Authority
+    administrator: str  # password of Kafka's user `broker`
 
     def settings(self) -> Settings:
-        """Of an installation of its own, whose database and topics `campaigns prepare` makes."""
+        """Of an installation of its own, whose database and topics `campaigns prepare` makes. It
+        may do in Kafka what docs/operate/connections.md says that it has to.
+        """
         name, ca = f"t{secrets.token_hex(4)}", str(self.authority.file)
         checked = f"sslmode=verify-full&sslrootcert={ca}"
-        return Settings(
+        made = Settings(
             kafka=self.kafka,
             kafka_security="SASL_SSL",
             kafka_mechanism="SCRAM-SHA-512",
@@ -50,6 +64,27 @@ class Servers:
             partitions=4,
             message_keys=(SecretStr(secrets.token_hex(32)),),
         )
+        self._allow(made)
+        return made
+
+    def _allow(self, settings: Settings) -> None:
+        broker = {"kafka_user": "broker", "kafka_password": SecretStr(self.administrator)}
+        admin = AdminClient(access(settings.model_copy(update=broker)))
+        rules = [
+            AclBinding(
+                ResourceType[kind.upper().replace("-", "_")],
+                settings.topic_prefix + name,
+                ResourcePatternType.PREFIXED,
+                f"User:{USER}",
+                "*",
+                AclOperation.ALL,
+                AclPermissionType.ALLOW,
+            )
+            for kind, name in _RULE.findall(_PAGE.read_text())
+        ]
+        assert len(rules) == 4
+        for made in admin.create_acls(rules).values():
+            made.result(30)
 
 
 @contextmanager
@@ -65,22 +100,24 @@ def secured(folder: Path) -> Iterator[Servers]:
             stack.callback(running.stop)
             return running
 
-        kafka = started(_kafka(folder / "kafka", authority, certificate))
+        administrator = secrets.token_hex(16)
+        kafka = started(_kafka(folder / "kafka", authority, certificate, administrator))
         postgres = started(_postgres(folder / "postgres", certificate))
         # NATS joins here with TLS and credentials when the bridge speaks them.
         nats = started(Nats(folder / "nats", free_port()))
         host = postgres.address.partition("@")[2].partition("/")[0]
-        yield Servers(kafka.address, host, nats.address, authority)
+        yield Servers(kafka.address, host, nats.address, authority, administrator)
 
 
-def _kafka(folder: Path, authority: Authority, certificate: Pair) -> Kafka:
-    """Only SASL_SSL, only SCRAM-SHA-512."""
+def _kafka(folder: Path, authority: Authority, certificate: Pair, administrator: str) -> Kafka:
+    """Only SASL_SSL, only SCRAM-SHA-512, and nobody may do anything unless a rule allows it."""
     listener = SecuredListener(
         "SASL_SSL",
         certificate.both,
         authority.file,
         mechanisms=("SCRAM-SHA-512",),
-        users={"broker": secrets.token_hex(16), USER: PASSWORD},
+        users={"broker": administrator, USER: PASSWORD},
+        has_rules=True,
     )
     return Kafka(folder, free_port(), free_port(), listener=listener)
 
@@ -91,15 +128,10 @@ def _postgres(folder: Path, certificate: Pair) -> Postgres:
     before = Postgres(folder, port, programs=programs)
     open_to_all = RunningEngine(before, folder.with_suffix(".log"))
     open_to_all.start()
-    run(_set_password(open_to_all.address))
+    with psycopg.connect(open_to_all.address) as connection:
+        connection.execute(f"ALTER ROLE postgres PASSWORD '{PASSWORD}'")
     open_to_all.stop()
     rules = folder / "pg_hba.conf"
     rules.write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
     files = {"ssl_cert_file": str(certificate.certificate), "ssl_key_file": str(certificate.key)}
     return Postgres(folder, port, {"ssl": "on", **files}, programs)
-
-
-async def _set_password(dsn: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    await connection.execute(f"ALTER ROLE postgres PASSWORD '{PASSWORD}'")
-    await connection.close()

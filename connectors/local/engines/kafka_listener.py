@@ -27,6 +27,7 @@ _PACKAGE = "org.apache.kafka.common.security"
 _UNSIGNED = (
     f"{_PACKAGE}.oauthbearer.internals.unsecured.OAuthBearerUnsecuredValidatorCallbackHandler"
 )
+_AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
 _PROBE = 2.0  # seconds
 
 
@@ -36,7 +37,8 @@ class SecuredListener:
 
     `users` are names and passwords of letters and digits: the broker is the first of them, by the
     first of `mechanisms`. `certificate` is a PEM file with a key in PKCS #8 and its chain,
-    `authority` one with the certificate that signed it and those of the clients.
+    `authority` one with the certificate that signed it and those of the clients. `has_rules`: users
+    may do what the cluster's ACLs allow them, and the broker everything.
     """
 
     security: Security
@@ -45,6 +47,7 @@ class SecuredListener:
     mechanisms: tuple[Mechanism, ...] = ()
     users: Mapping[str, str] = field(default_factory=dict, hash=False)
     wants_certificates: bool = False
+    has_rules: bool = False
 
     def properties(self, name: str) -> dict[str, str]:
         """Of the broker's configuration, for a listener of this name."""
@@ -57,6 +60,10 @@ class SecuredListener:
         }
         if not self.mechanisms:
             return found
+        if self.has_rules:
+            found["authorizer.class.name"] = _AUTHORIZER
+            # the broker and its controller speak to each other without a name
+            found["super.users"] = f"User:{self._broker[0]};User:ANONYMOUS"
         found["sasl.enabled.mechanisms"] = ",".join(self.mechanisms)
         found["sasl.mechanism.inter.broker.protocol"] = self.mechanisms[0]
         for mechanism in self.mechanisms:
