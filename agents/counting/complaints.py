@@ -1,5 +1,5 @@
 """Watches the complaint rate of running campaigns and pauses those above the limit, before mailbox
-providers shut everybody out.
+providers refuse the mail of every tenant.
 
 The limit is that of Gmail and Yahoo for bulk senders, 0.3 % (support.google.com/a/answer/81126), of
 the delivered. Every control worker looks every five seconds. Identity of a pause: the campaign and
@@ -10,26 +10,24 @@ the campaign's row decides.
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
-from mode import Service
-
 from streams import metrics
-from streams.exactly_once.fatal import end_process
+from streams.process.mover import TurnByTurn
 from streams.settings import Settings
+from tables.commands.answers import Answer
 from tables.commands.complaint_pauses import Counted, Watched, pause, running
-from tables.database.connection import Database
+from tables.database.connection import Connection, Database
 from tables.stats.views import StatsView
 
 _EVERY = 5.0  # seconds
 _log = logging.getLogger(__name__)
 
 
-class Complaints(Service):  # type: ignore[misc]  # mode is untyped
+class Complaints(TurnByTurn):
     """Needs neither the app nor its partitions. Waits in place while PostgreSQL or Kafka is down.
     `stats`: a view to share.
     """
@@ -38,30 +36,20 @@ class Complaints(Service):  # type: ignore[misc]  # mode is untyped
         super().__init__()
         self._settings, self._stats = settings, StatsView(settings) if stats is None else stats
         self._database = Database(settings, "campaigns-complaints", max_size=1)
-        self._running: asyncio.Future[None] | None = None
 
-    async def on_start(self) -> None:
-        self._running = self.add_future(self._run())
+    async def open(self, stack: AsyncExitStack) -> None:
+        stack.push_async_callback(self._database.close)
+        await stack.enter_async_context(self._stats)
 
-    async def on_stop(self) -> None:
-        """Let the look end."""
-        if self._running is not None:
-            await asyncio.wait([self._running], timeout=5)
-        await self._database.close()
-
-    async def _run(self) -> None:
-        try:
-            async with self._stats:
-                while not self.should_stop:
-                    if self._stats.ready.is_set():
-                        await self.look()
-                    await self.sleep(_EVERY)
-        except Exception as error:  # noqa: BLE001  # nobody would watch any more
-            end_process(error)
+    async def turn(self) -> None:
+        """A look, once the live stats have been read, and five seconds of rest."""
+        if self._stats.ready.is_set():
+            await self.look()
+        await self.sleep(_EVERY)
 
     async def look(self) -> int:
-        """Pause what has to be; answers how many. A bug that one campaign trips over stops neither
-        the others nor the worker.
+        """Pause every campaign with too many complaints; returns how many were paused. A bug that
+        one campaign trips over stops neither the others nor the worker.
         """
         paused = 0
         for watched in await self._database.until_up(running):
@@ -84,18 +72,25 @@ class Complaints(Service):  # type: ignore[misc]  # mode is untyped
         )
 
     async def _pause(self, watched: Watched, now: Counted, sent: int) -> bool:
-        at, so_far = datetime.now(UTC), {watched.number: sent}
-        work = partial(pause, settings=self._settings, watched=watched, now=now, at=at, sent=so_far)
-        answer = await self._database.until_up(lambda connection: work(connection))
+        """Whether this call has paused it: a person or another worker may have come first."""
+        at = datetime.now(UTC)
+
+        async def work(connection: Connection) -> Answer:
+            return await pause(
+                connection, self._settings, watched, now, at, sent={watched.number: sent}
+            )
+
+        answer = await self._database.until_up(work)
         for change in answer.changes:
             change.log()
-        if answer.refusal is None:
-            metrics.COMPLAINT_PAUSES.inc()
-            fields = {
-                "tenantId": watched.tenant_id,
-                "campaignId": str(watched.id),
-                "delivered": now.delivered,
-                "complained": now.complained,
-            }
-            _log.warning("a campaign is paused: too many people complain", extra=fields)
-        return answer.refusal is None
+        if answer.refusal is not None:
+            return False
+        metrics.COMPLAINT_PAUSES.inc()
+        fields = {
+            "tenantId": watched.tenant_id,
+            "campaignId": str(watched.id),
+            "delivered": now.delivered,
+            "complained": now.complained,
+        }
+        _log.warning("a campaign is paused: too many people complain", extra=fields)
+        return True

@@ -12,8 +12,9 @@ import mode
 import uvloop
 from mode import Service
 
-from streams.exactly_once.agents import ExactlyOnce, Policy
+from streams.exactly_once.agents import ExactlyOnce
 from streams.exactly_once.faust_internals import check_internals
+from streams.exactly_once.policy import Policy
 from streams.exactly_once.tables import TransactionalTable, TransactionalTables
 from streams.exactly_once.transport import SCHEME, credentials
 from streams.kafka.clients import access

@@ -34,7 +34,7 @@ class Standing:
 class Reporting(Protocol):
     """A service beside the agents whose standing counts as the worker's own."""
 
-    reports_as: str  # its label in the metric `campaigns_lag_records`
+    name: str  # its label in the metric `campaigns_lag_records`
 
     async def standing(self) -> Standing:
         """Takes a second at most, whatever the broker does; raises nothing."""
@@ -124,7 +124,7 @@ def together(parts: Iterable[Standing]) -> Standing:
 
 async def _service(service: Reporting) -> Standing:
     standing = await service.standing()
-    metrics.LAG.labels(service.reports_as).set(standing.lag)
+    metrics.LAG.labels(service.name).set(standing.lag)
     return standing
 
 

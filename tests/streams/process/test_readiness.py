@@ -67,7 +67,7 @@ def test_a_worker_is_what_its_parts_are_together() -> None:
 class Slow:
     """A service that is not ready yet."""
 
-    reports_as = "slow"
+    name = "slow"
 
     async def standing(self) -> Standing:
         return Standing(False, 5, 6)
@@ -144,4 +144,4 @@ def test_the_services_of_the_stats_worker_are_part_of_its_report(settings: Setti
     app, services = build("stats", settings)
     assert app is not None
     assert list(app.reporting) == services
-    assert [service.reports_as for service in app.reporting] == ["ingest", "project"]
+    assert [service.name for service in app.reporting] == ["ingest", "project"]

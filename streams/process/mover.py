@@ -1,0 +1,154 @@
+"""Services that work in turns, and those of them that move records: a member of a consumer group
+that reads, works, and commits its positions after the effect.
+
+A planned stop lets the turn that is running end, so that nothing is done again. Any unexpected
+error ends the process: its successor reads on from the committed position, which is behind
+whatever failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, ClassVar
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from mode import Service
+
+from streams.exactly_once.fatal import end_process
+from streams.process.consumers import group_consumer
+from streams.process.readiness import Follower, Standing
+from streams.settings import Settings
+from streams.topics import Name, Topics
+
+_PATIENCE = 5.0  # seconds for the turn that is running when the process stops
+_log = logging.getLogger(__name__)
+
+Offset = int | tuple[int, str]  # of the next record; the text is kept beside it by the broker
+
+
+class TurnByTurn(Service):  # type: ignore[misc]  # mode is untyped
+    """A service whose work is `turn`, again and again until it is stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._working: asyncio.Future[None] | None = None
+
+    async def on_start(self) -> None:
+        """Returns at once: what the work needs is opened by the work, however long that takes."""
+        self._working = self.add_future(self._work())
+
+    async def on_stop(self) -> None:
+        """Wait for the end of the running turn, five seconds at most."""
+        if self._working is not None:
+            await asyncio.wait([self._working], timeout=_PATIENCE)
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Called once, before the first turn: enter what the turns need into `stack`, which is
+        closed after the last one.
+        """
+
+    async def turn(self) -> None:
+        """One turn. Whatever it raises ends the process."""
+        raise NotImplementedError
+
+    async def finish(self) -> None:
+        """Called after the last turn of a planned stop, with everything still open."""
+
+    async def _work(self) -> None:
+        try:
+            async with AsyncExitStack() as stack:
+                await self.open(stack)
+                while not self.should_stop:
+                    await self.turn()
+                await self.finish()
+        except Exception as error:  # noqa: BLE001  # a service that stands still would go unnoticed
+            end_process(error)
+
+
+class Mover(TurnByTurn):
+    """Reads `reads` as a member of the group `<prefix>campaigns-<name>`; more processes share the
+    partitions.
+
+    A mover extends `open` with what it works with, and calls `subscribe` when it is ready to read;
+    its `turn` reads from `consumer` and ends with `commit`.
+    """
+
+    name: ClassVar[str]
+    reads: ClassVar[tuple[Name, ...]]
+    # of the consumer, beside those that all movers share
+    options: ClassVar[Mapping[str, Any]] = {}
+
+    consumer: AIOKafkaConsumer
+    is_waiting = False  # it stands still on purpose
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.settings, self.topics = settings, Topics(settings)
+        self.assignments, self._follower = Assignments(), Follower()
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        await self.subscribe(stack)
+
+    async def subscribe(self, stack: AsyncExitStack) -> None:
+        """Join the group. Partitions are assigned later, during the turns."""
+        consumer = group_consumer(self.settings, self.name, **self.options)
+        consumer.subscribe(list(map(self.topics.name, self.reads)), listener=self.assignments)
+        self.consumer = await stack.enter_async_context(consumer)
+
+    async def commit(self, offsets: Mapping[TopicPartition, Offset]) -> None:
+        """Store the positions of the next records, by partition. After a rebalance that took one
+        of the partitions away nothing is stored: their new owner repeats the work.
+        """
+        try:
+            await self.consumer.commit(dict(offsets))
+        except (CommitFailedError, IllegalStateError) as error:
+            _log.warning(
+                "the positions of %s are not stored, because a rebalance came first: %s",
+                self.name,
+                type(error).__name__,
+            )
+
+    async def standing(self) -> Standing:
+        """Ready once it is a member of its group, with partitions or, among many workers, without
+        any.
+        """
+        if (consumer := getattr(self, "consumer", None)) is not None:
+            await self._follower.look(consumer)
+        return Standing(
+            self.assignments.is_joined,
+            self._follower.lag,
+            self._follower.position,
+            self.is_waiting,
+        )
+
+
+class Assignments(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+    """What a consumer's group has assigned to it. Only takes note, because aiokafka logs and
+    swallows what a listener raises; a mover looks at it in its turn.
+    """
+
+    def __init__(self) -> None:
+        self.is_joined = False
+        self.generation = 0  # grows with every assignment
+        self._fresh: Collection[TopicPartition] | None = None
+
+    def take(self) -> Collection[TopicPartition] | None:
+        """The partitions assigned since the last call, None if there was no rebalance. All of the
+        consumer's are among them: a rebalance hands out everything anew.
+        """
+        fresh, self._fresh = self._fresh, None
+        return fresh
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """The next owner begins where this one has committed."""
+        self.is_joined = False
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Nothing has been read of these partitions yet."""
+        self._fresh = assigned
+        self.generation += 1
+        self.is_joined = True
