@@ -24,6 +24,7 @@ from mode import Service
 
 from streams import metrics
 from streams.errors import DependencyDownError
+from streams.exactly_once.batches import COMPRESSION, MOST_BYTES, Record, send_batches
 from streams.exactly_once.crash_points import crash_point
 from streams.kafka import clients
 from streams.kafka.refusals import reason
@@ -113,7 +114,9 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
             transactional_id=f"{self._settings.topic_prefix}campaigns-outbox-relay",
             transaction_timeout_ms=10_000,
             acks="all",
+            max_batch_size=MOST_BYTES,
             max_request_size=16 << 20,
+            compression_type=COMPRESSION,
         )
         stack.push_async_callback(_close, producer)
         await producer.start()  # fences a frozen predecessor and ends its open transaction
@@ -132,15 +135,19 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
         return len(rows)
 
     async def _publish(self, producer: AIOKafkaProducer, rows: Sequence[Outgoing]) -> None:
-        piles = defaultdict[tuple[str, int], list[Outgoing]](list)
+        records = defaultdict[tuple[str, int], list[Record]](list)
         for row in rows:
             topic = Name(row.topic)
-            piles[self._topics.name(topic), self._topics.place(topic, row.key)].append(row)
+            place = self._topics.name(topic), self._topics.place(topic, row.key)
+            records[place].append(_record(row))
         await producer.begin_transaction()
-        # every one has to be awaited: aiokafka commits although a batch failed
-        await asyncio.gather(
-            *(_send(producer, topic, partition, pile) for (topic, partition), pile in piles.items())
+        now = int(time.time() * 1000)
+        sending = (
+            send_batches(producer, *place, pile, timestamp_ms=now)
+            for place, pile in records.items()
         )
+        # every one has to be awaited: aiokafka commits although a batch failed
+        await asyncio.gather(*sending)
         crash_point("before-commit", "outbox")
         await producer.commit_transaction()
 
@@ -163,25 +170,8 @@ async def _close(producer: AIOKafkaProducer) -> None:
         await asyncio.wait_for(producer.stop(), 5)
 
 
-async def _send(
-    producer: AIOKafkaProducer, topic: str, partition: int, rows: Sequence[Outgoing]
-) -> None:
-    now, delivered = int(time.time() * 1000), []
-    batch = producer.create_batch()
-    for row in rows:
-        headers = [
-            ("id", str(row.id).encode()),
-            *([("type", row.type.encode())] if row.type else []),
-        ]
-        record = {
-            "timestamp": now,
-            "key": row.key.encode(),
-            "value": row.payload,
-            "headers": headers,
-        }
-        if batch.append(**record) is None:
-            delivered.append(await producer.send_batch(batch, topic, partition=partition))
-            batch = producer.create_batch()
-            batch.append(**record)
-    delivered.append(await producer.send_batch(batch, topic, partition=partition))
-    await asyncio.gather(*delivered)
+def _record(row: Outgoing) -> Record:
+    headers = [("id", str(row.id).encode())]
+    if row.type:
+        headers.append(("type", row.type.encode()))
+    return row.key.encode(), row.payload, headers

@@ -13,31 +13,31 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError
-from mode import Service
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from connectors.simulator.behaviour import Behaviour, Event, story
 from connectors.simulator.schedule import Fetched, Report, Schedule
 from connectors.simulator.truth import TruthLog
-from streams.exactly_once.fatal import end_process
+from streams.exactly_once.batches import NO_HEADERS, Record, send_batches
 from streams.kafka import clients
-from streams.process.consumers import group_consumer
+from streams.process.mover import Mover
 from streams.process.readiness import Standing, write_readiness
 from streams.records.reported_events import Incoming, encode_incoming
 from streams.settings import Settings
-from streams.topics import Name, Topics
+from streams.topics import Name
 
-_READ = 5_000  # messages of one round
+_READ = 5_000  # messages of one turn
 _SLICE = 500  # messages between two looks at the rest of the event loop
 _IDLE = 0.1  # seconds
+_BATCH_BYTES = 512 << 10
 _log = logging.getLogger(__name__)
 
 
@@ -55,10 +55,18 @@ class _Message(msgspec.Struct, rename="camel", gc=False):
 _decode = msgspec.json.Decoder(_Message).decode
 
 
-class Simulator(Service):  # type: ignore[misc]  # mode is untyped
+class Simulator(Mover):
     """More processes share the partitions. `reported` counts records acknowledged, `pending` those
     whose time has not come.
     """
+
+    name = "simulate"
+    reads = (Name.MESSAGES,)
+    # with `max_pending` reports waiting nothing is read for long
+    options: ClassVar[Mapping[str, Any]] = {
+        "max_partition_fetch_bytes": 4 << 20,
+        "max_poll_interval_ms": 3_600_000,
+    }
 
     def __init__(
         self,
@@ -67,54 +75,53 @@ class Simulator(Service):  # type: ignore[misc]  # mode is untyped
         behaviour: Behaviour | None = None,
         truth: Path | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(settings)
         self.behaviour = behaviour or Behaviour()
         self.reported = 0
-        self._settings, self._topics, self._folder = settings, Topics(settings), truth
+        self._folder = truth
         window = settings.machine_window.total_seconds()
         self._soonest = window + 1 if window else 0.0  # else people would be taken for machines
         self._schedule, self._truth = Schedule(), TruthLog(None)
-        self._assignments, self._told = _Assignments(), 0.0
-        self._running: asyncio.Future[None] | None = None
+        self._told = 0.0
+        self._producer: AIOKafkaProducer
 
     @property
     def pending(self) -> int:
         return self._schedule.pending
 
-    async def on_start(self) -> None:
-        self._running = self.add_future(self._run())
+    async def open(self, stack: AsyncExitStack) -> None:
+        self._truth = stack.enter_context(TruthLog(self._folder))
+        self._producer = await stack.enter_async_context(
+            clients.producer(
+                self.settings,
+                acks="all",
+                enable_idempotence=True,
+                max_batch_size=_BATCH_BYTES,
+                compression_type="lz4",
+                request_timeout_ms=60_000,
+            )
+        )
+        await self.subscribe(stack)
 
-    async def on_stop(self) -> None:
-        """Let the round end; what is scheduled is decided again by the next process."""
-        if self._running is not None:
-            await asyncio.wait([self._running], timeout=5)
-
-    async def _run(self) -> None:
-        try:
-            consumer = self._consumer()
-            consumer.subscribe([self._topics.name(Name.MESSAGES)], listener=self._assignments)
-            with TruthLog(self._folder) as self._truth:
-                async with consumer, self._producer() as producer:
-                    while not self.should_stop:
-                        await self._round(consumer, producer)
-        except Exception as error:  # noqa: BLE001  # the committed position is behind whatever failed
-            end_process(error)
-
-    async def _round(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
+    async def turn(self) -> None:
+        """Messages are read, what is due is reported, and what is dealt with is committed. What is
+        only scheduled when the process stops is decided again by the next one.
+        """
         wait = self._schedule.seconds_to_next(time.time())
         wait = _IDLE if wait is None else min(wait, _IDLE)
         if self._schedule.pending < self.behaviour.max_pending:
             await self._read(
-                await consumer.getmany(timeout_ms=round(wait * 1000), max_records=_READ)
+                await self.consumer.getmany(timeout_ms=round(wait * 1000), max_records=_READ)
             )
         else:
             await asyncio.sleep(wait)
-        await self._report(producer)
-        await self._commit(consumer)
-        self._tell(consumer)
+        await self._report()
+        if positions := self._schedule.settled():
+            await self.commit(positions)
+        self._tell()
 
     async def _read(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
-        if self._assignments.take():
+        if self.assignments.take() is not None:
             self._schedule.forget()
         for partition, records in fetched.items():
             for start in range(0, len(records), _SLICE):
@@ -137,7 +144,7 @@ class Simulator(Service):  # type: ignore[misc]  # mode is untyped
             )
             return
         key = message.message_id.encode()
-        partition = self._topics.partition(key)
+        partition = self.topics.partition(key)
         for event in story(message.message_id, message.channel, self.behaviour, self._soonest):
             at = created + event.after
             if not message.is_test:  # nobody counts those
@@ -152,75 +159,31 @@ class Simulator(Service):  # type: ignore[misc]  # mode is untyped
             for after in event.reports:
                 self._schedule.add(created + after, Report(partition, key, value, run))
 
-    async def _report(self, producer: AIOKafkaProducer) -> None:
+    async def _report(self) -> None:
         if not (due := self._schedule.due(time.time())):
             return
-        by_partition: defaultdict[int, list[Report]] = defaultdict(list)
+        by_partition: defaultdict[int, list[Record]] = defaultdict(list)
         for report in due:
-            by_partition[report.partition].append(report)
-        topic = self._topics.name(Name.INCOMING)
-        await asyncio.gather(
-            *(
-                _send(producer, topic, partition, reports)
-                for partition, reports in by_partition.items()
-            )
+            by_partition[report.partition].append((report.key, report.value, NO_HEADERS))
+        topic = self.topics.name(Name.INCOMING)
+        sending = (
+            send_batches(self._producer, topic, partition, records, most_bytes=_BATCH_BYTES)
+            for partition, records in by_partition.items()
         )
+        await asyncio.gather(*sending)
         for report in due:
             report.source.left -= 1
         self.reported += len(due)
 
-    async def _commit(self, consumer: AIOKafkaConsumer) -> None:
-        if not (positions := self._schedule.settled()):
-            return
-        try:
-            await consumer.commit(positions)
-        except (CommitFailedError, IllegalStateError):
-            _log.info("a commit came after a rebalance: the new owner reports some events again")
-
-    def _tell(self, consumer: AIOKafkaConsumer) -> None:
+    def _tell(self) -> None:
         now = time.monotonic()
-        if self._settings.ready_file and now - self._told > 1:
+        if self.settings.ready_file and now - self._told > 1:
             self._told = now
             # no lag: what waits here waits for its time
             write_readiness(
-                Path(self._settings.ready_file),
-                Standing(bool(consumer.assignment()), position=self.reported),
+                Path(self.settings.ready_file),
+                Standing(bool(self.consumer.assignment()), position=self.reported),
             )
-
-    def _consumer(self) -> AIOKafkaConsumer:
-        # with `max_pending` reports waiting nothing is read for long
-        return group_consumer(
-            self._settings,
-            "simulate",
-            max_partition_fetch_bytes=4 << 20,
-            max_poll_interval_ms=3_600_000,
-        )
-
-    def _producer(self) -> AIOKafkaProducer:
-        return clients.producer(
-            self._settings,
-            acks="all",
-            enable_idempotence=True,
-            max_batch_size=512 << 10,
-            compression_type="lz4",
-            request_timeout_ms=60_000,
-        )
-
-
-async def _send(
-    producer: AIOKafkaProducer, topic: str, partition: int, reports: Sequence[Report]
-) -> None:
-    """Whole batches, in order: a record costs 0.5 us here and 10 in `send`. Returns when all are
-    acknowledged.
-    """
-    sent, batch = [], producer.create_batch()
-    for report in reports:
-        while batch.append(key=report.key, value=report.value, timestamp=None) is None:
-            sent.append(await producer.send_batch(batch, topic, partition=partition))
-            batch = producer.create_batch()
-    batch.close()
-    sent.append(await producer.send_batch(batch, topic, partition=partition))
-    await asyncio.gather(*sent)
 
 
 def _encoded(message: _Message, event: Event, at: float) -> bytes:
@@ -234,21 +197,3 @@ def _encoded(message: _Message, event: Event, at: float) -> bytes:
 @lru_cache(maxsize=10_000)
 def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
-    """Only takes note: aiokafka logs and swallows what a listener raises."""
-
-    def __init__(self) -> None:
-        self._is_fresh = False
-
-    def take(self) -> bool:
-        """Whether partitions have been assigned anew since the last call."""
-        fresh, self._is_fresh = self._is_fresh, False
-        return fresh
-
-    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Nothing: the next owner begins where everything was reported."""
-
-    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        self._is_fresh = True

@@ -33,7 +33,6 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -43,6 +42,7 @@ from mode.utils.times import want_seconds
 from streams import metrics
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.fatal import ForeignTopicError, LostInputError, end_process
+from streams.exactly_once.policy import Policy
 from streams.exactly_once.restore import restore
 from streams.exactly_once.tables import PartitionState, TransactionalTables
 from streams.exactly_once.transactions import Transaction, commit
@@ -58,27 +58,6 @@ _log = logging.getLogger(__name__)
 # same id after a fixed 20 ms. With 2 ms a hot partition commits two to three times as often (10
 # records a transaction: 2,500 -> 6,000 records/s).
 sender.BACKOFF_OVERRIDE = 0.002
-
-
-@dataclass(frozen=True)
-class Policy:
-    """How transactions behave. The defaults are the ones that ran under chaos."""
-
-    timeout: timedelta = timedelta(
-        seconds=60
-    )  # for each step: opening, restoring without progress, sending, committing
-    # A dead owner's open transaction blocks read_committed readers this long, unless its partition
-    # finds a new owner first.
-    transaction_timeout: timedelta = timedelta(seconds=10)
-    slow_body: timedelta = timedelta(
-        seconds=5
-    )  # warn, again and again, about a body that runs longer
-    batch_bytes: int = (
-        900_000  # below max.message.bytes (1 MB by default), which counts a whole batch
-    )
-    # Messages of one campaign are alike: 30 times smaller on disk, and cheaper than none (3.8
-    # against 4.4 us a message of 1.2 kB; lz4 6.8).
-    compression: str | None = "zstd"
 
 
 class ExactlyOnce:
@@ -181,7 +160,7 @@ class ExactlyOnce:
                 position,
                 self.state_topic,
                 now,
-                self.policy.timeout.total_seconds(),
+                self.policy,
             )
             metrics.BODY_SECONDS.labels(agent).observe(decided - started)
             metrics.COMMIT_SECONDS.labels(agent).observe(time.perf_counter() - decided)

@@ -12,14 +12,14 @@ from typing import Any
 from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
 
 from streams import metrics
+from streams.exactly_once.batches import NO_HEADERS, Record, send_batches
 from streams.exactly_once.crash_points import crash_point
-from streams.exactly_once.fatal import FencedError, RecordTooLargeError
+from streams.exactly_once.fatal import FencedError
+from streams.exactly_once.policy import Policy
 from streams.exactly_once.tables import SEPARATOR, PartitionState
 from streams.records.dead_letters import dead_letter
 
 Headers = Sequence[tuple[str, bytes]]
-Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
-_NO_HEADERS: list[tuple[str, bytes]] = []  # shared: aiokafka wants a list and reads it
 
 
 class Transaction:
@@ -51,9 +51,7 @@ class Transaction:
         """Add a record of at most about 900 kB, key or value not None. All carry the time of the
         commit; order per partition holds.
         """
-        self.outbox[topic, partition].append(
-            (key, value, list(headers) if headers else _NO_HEADERS)
-        )
+        self.outbox[topic, partition].append((key, value, list(headers) if headers else NO_HEADERS))
 
     def dead_letter(self, event: Any, reason: str, code: str) -> None:
         """Put an event that nobody can use aside, with its position and original bytes; the stream
@@ -93,7 +91,7 @@ async def commit(
     position: int,
     state_topic: str,
     now_ms: int,
-    timeout: float,
+    policy: Policy,
 ) -> int:
     """Write the records, the changed rows and the next input offset in ONE Kafka transaction;
     answers the number of records.
@@ -104,21 +102,30 @@ async def commit(
     """
     outbox = transaction.outbox
     rows = outbox[state_topic, state.number]
-    rows += [(key, value, _NO_HEADERS) for key, value in state.changes()]
-    rows.append((SEPARATOR + transaction.topic.encode(), b"%d" % position, _NO_HEADERS))
+    rows += [(key, value, NO_HEADERS) for key, value in state.changes()]
+    rows.append((SEPARATOR + transaction.topic.encode(), b"%d" % position, NO_HEADERS))
     try:
-        await _write(transaction, state.producer, now_ms, timeout)
+        await _write(transaction, state.producer, now_ms, policy)
     except (ProducerFenced, InvalidProducerEpoch) as error:
         raise FencedError(f"{transaction.topic}-{transaction.partition}") from error
     state.position[transaction.topic] = position
     return sum(map(len, outbox.values()))
 
 
-async def _write(transaction: Transaction, producer: Any, now_ms: int, timeout: float) -> None:
+async def _write(transaction: Transaction, producer: Any, now_ms: int, policy: Policy) -> None:
+    timeout = policy.timeout.total_seconds()
     await producer.begin_transaction()
     crash_point("begun", transaction.agent)
+    # batches of one partition go in order, partitions in parallel
     sending = (
-        _send(producer, topic, partition, records, now_ms)
+        send_batches(
+            producer,
+            topic,
+            partition,
+            records,
+            timestamp_ms=now_ms,
+            most_bytes=policy.batch_bytes,
+        )
         for (topic, partition), records in transaction.outbox.items()
     )
     # aiokafka commits although a batch failed: every one of them has to be awaited
@@ -126,21 +133,3 @@ async def _write(transaction: Transaction, producer: Any, now_ms: int, timeout: 
     crash_point("before-commit", transaction.agent)
     await asyncio.wait_for(producer.commit_transaction(), timeout)
     crash_point("after-commit", transaction.agent)
-
-
-async def _send(
-    producer: Any, topic: str, partition: int, records: list[Record], now_ms: int
-) -> None:
-    # batches, because a batch costs 0.3 us a record where send() costs 10; one partition's batches
-    # go in order, partitions in parallel
-    delivered = []
-    batch = producer.create_batch()
-    for key, value, headers in records:
-        if batch.append(timestamp=now_ms, key=key, value=value, headers=headers) is None:
-            delivered.append(await producer.send_batch(batch, topic, partition=partition))
-            batch = producer.create_batch()
-            if batch.append(timestamp=now_ms, key=key, value=value, headers=headers) is None:
-                raise RecordTooLargeError(f"{len(value or b'')} bytes for {topic}")
-    batch.close()
-    delivered.append(await producer.send_batch(batch, topic, partition=partition))
-    await asyncio.gather(*delivered)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.counting.batching import MAX_BYTES, Pile, batches, sort
+from streams.exactly_once.batches import MOST_BYTES
 from streams.records.dead_letters import dead_letter
 from streams.records.facts import Kind, decode_batch, encode_batch, unpack
 from streams.records.message_id import MessageIds
@@ -330,3 +331,11 @@ def test_a_dead_letter_keeps_odd_headers_and_the_beginning_of_a_huge_record() ->
     letter = json.loads(value)
     assert key == b"topic-3-17" and letter["size"] == 2_000_000 and len(value) < 900_000
     assert letter["headers"] == {"empty": "", "odd": "\ufffd"}
+
+
+def test_the_largest_dead_letter_fits_into_a_batch() -> None:
+    headers = [(chr(0x0E + n) + "\x01" * 2_000, b"\x01" * 2_000) for n in range(18)]
+    headers += [("\x01" * 3_000, b"\x01" * 3_000), ("\x02" * 3_000, b"\x02" * 3_000)]
+    key, value = dead_letter("why", "code", "t" * 249, 3, 17, 5, b"x" * 2_000_000, headers)
+    assert len(json.loads(value)["headers"]) == 20
+    assert 850_000 < len(key) + len(value) < MOST_BYTES - 1_000

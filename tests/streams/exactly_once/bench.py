@@ -9,10 +9,12 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.types import TP
 from pydantic import SecretStr
 
-from streams.exactly_once.agents import Body, Policy
+from streams.exactly_once.agents import Body
+from streams.exactly_once.policy import Policy
 from streams.exactly_once.tables import PartitionState
 from streams.process.app import App, create_app
 from streams.settings import Settings
@@ -20,11 +22,15 @@ from streams.settings import Settings
 SOURCE, STATE = "x-in", "x-campaigns-test-state"
 
 
+MOST_BYTES = 1024
+
+
 class Batch:
-    """Holds three records, and none larger than 1 kB."""
+    """aiokafka's own builder of batches of at most 1 kB, which also writes down what it takes."""
 
     def __init__(self) -> None:
         self.records: list[tuple[bytes | None, bytes | None]] = []
+        self._builder = BatchBuilder(MOST_BYTES, 0, is_transactional=True)
 
     def append(
         self,
@@ -34,13 +40,19 @@ class Batch:
         value: bytes | None,
         headers: list[tuple[str, bytes]],
     ) -> object | None:
-        if len(self.records) == 3 or len(value or b"") > 1024:
-            return None
-        self.records.append((key, value))
-        return self
+        taken: object | None = self._builder.append(
+            timestamp=timestamp, key=key, value=value, headers=headers
+        )
+        if taken is not None:
+            self.records.append((key, value))
+        return taken
+
+    def size(self) -> int:
+        size: int = self._builder.size()
+        return size
 
     def close(self) -> None:
-        """As aiokafka's."""
+        self._builder.close()
 
 
 class Producer:
@@ -51,6 +63,7 @@ class Producer:
         self.committed: list[tuple[str, int, bytes | None, bytes | None]] = []
         self.open: list[tuple[str, int, bytes | None, bytes | None]] = []
         self.failure: Exception | None = None
+        self.batches: list[Batch] = []  # sent, also of transactions that were not committed
 
     def create_batch(self) -> Batch:
         return Batch()
@@ -59,6 +72,7 @@ class Producer:
         self.log.append("begin")
 
     async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> asyncio.Future[None]:
+        self.batches.append(batch)
         self.open += [(topic, partition, key, value) for key, value in batch.records]
         delivered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.failure is None:
@@ -95,7 +109,8 @@ class Bench:
             partitions=2,
             message_keys=(SecretStr("00" * 32),),
         )
-        self.app: App = create_app("test", settings, Policy(slow_body=timedelta(milliseconds=20)))
+        policy = Policy(slow_body=timedelta(milliseconds=20), batch_bytes=MOST_BYTES)
+        self.app: App = create_app("test", settings, policy)
         self.eo, self.ends = self.app.exactly_once, list[BaseException]()
         self.eo.end = self.ends.append
         self.eo.sources.add(SOURCE)
