@@ -5,38 +5,33 @@ process does not wait for when it starts.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from streams.errors import DependencyDownError
-from streams.exactly_once.fatal import end_process
 from streams.kafka import clients
-from streams.kafka.refusals import reason
+from streams.process.background import StayConnected
 from streams.records.reported_events import Incoming, encode_incoming
 from streams.settings import Settings
 from streams.topics import Name, Topics
 
-_RETRY = 0.5  # seconds between two attempts to reach Kafka
 _PATIENCE = 3.0  # seconds; a mail reader that waits for a picture gives up after a few
 _PATIENCE_WITH_MANY = 10.0  # seconds; providers wait for 10 to 30 before they try again
-_log = logging.getLogger(__name__)
 
 
-class Reports:
-    """An async context manager that keeps a producer connected: `async with Reports(settings) as
-    reports: await reports.send(event)`.
+class Reports(StayConnected):
+    """Keeps a producer connected: `async with Reports(settings) as reports: await
+    reports.send(event)`.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings, self._topics = settings, Topics(settings)
+        super().__init__("reporting of events", settings)
+        self._topics = Topics(settings)
         self._producer: AIOKafkaProducer | None = None
         self._broken = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -76,46 +71,21 @@ class Reports:
             self._broken.set()  # an idempotent producer that has given a record up accepts no more
             raise DependencyDownError("Kafka refused the event. Try again.") from error
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run_or_end(), name="reports")
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            while not (await asyncio.wait([self._task], timeout=_PATIENCE))[0]:
-                # wait_for of Python 3.11, which aiokafka uses, can swallow a cancellation
-                self._task.cancel()
-
-    async def _run_or_end(self) -> None:
+    async def stay(self) -> None:
+        producer = clients.producer(
+            self.settings,
+            acks="all",
+            enable_idempotence=True,
+            request_timeout_ms=10_000,
+        )
         try:
-            await self._run()
-        except Exception as error:  # noqa: BLE001  # an API that can never report again would be worse than a restart
-            end_process(error)
-
-    async def _run(self) -> None:
-        waits = False
-        while True:
-            producer = clients.producer(
-                self._settings,
-                acks="all",
-                enable_idempotence=True,
-                request_timeout_ms=10_000,
-            )
-            try:
-                await producer.start()
-                waits = False
-                self._broken.clear()
-                self._producer = producer
-                await self._broken.wait()
-            except (KafkaError, OSError) as error:
-                if not waits:  # once, not with every attempt
-                    why = await reason(self._settings, error)
-                    _log.warning("the events of recipients wait for Kafka: %s", why)
-                waits = True
-            finally:
-                self._producer = None
-                with suppress(TimeoutError, KafkaError):  # it waits for a broker that may be away
-                    async with asyncio.timeout(_PATIENCE):  # and not wait_for, see above
-                        await producer.stop()
-            await asyncio.sleep(_RETRY)
+            await producer.start()
+            self.connected()
+            self._broken.clear()
+            self._producer = producer
+            await self._broken.wait()
+        finally:
+            self._producer = None
+            with suppress(TimeoutError, KafkaError):  # it waits for a broker that may be away
+                async with asyncio.timeout(_PATIENCE):  # and not wait_for, see InBackground
+                    await producer.stop()

@@ -5,26 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from contextlib import suppress
-from typing import Self
 
+from streams.process.background import InBackground
 from tables.stats.views import SendingView, StatsView
 
 _EVERY = 0.5  # seconds between samples
 _SAMPLES = 11  # the rate is that of the last five seconds
 
 
-class Rates:
-    """An async context manager that samples the campaigns being sent; what has left the throttle is
-    forgotten.
-    """
+class Rates(InBackground):
+    """Samples the campaigns being sent, while it is used; what has left the throttle is forgotten."""
 
     def __init__(self, stats: StatsView, sending: SendingView) -> None:
+        super().__init__("rates")
         self._stats, self._sending = stats, sending
         self._samples: dict[
             int, deque[tuple[float, int, bool]]
         ] = {}  # when, how many are done, whether somebody is in flight
-        self._task: asyncio.Task[None] | None = None
 
     def of(self, number: int) -> float:
         """Recipients done (sent or skipped) per second over the last five seconds; 0 for a campaign
@@ -59,17 +56,7 @@ class Rates:
                 (now, total.sent + total.skipped, sending is not None and sending.in_flight > 0)
             )
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="rates")
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _run(self) -> None:
+    async def work(self) -> None:
         while True:
             self.sample(time.monotonic())
             await asyncio.sleep(_EVERY)

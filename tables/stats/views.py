@@ -6,18 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import defaultdict
-from contextlib import suppress
-from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from streams.contracts.envelope import encode
-from streams.exactly_once.fatal import end_process
 from streams.kafka import clients
-from streams.kafka.refusals import reason
+from streams.process.background import StayConnected
 from streams.records.stats import ShardStats, decode_stats
 from streams.settings import Settings
 from streams.topics import Name, Topics
@@ -25,31 +21,23 @@ from tables.stats.totals import CampaignStats, merged
 from tables.throttle.state import CampaignSending, TenantSending, decode_tenant
 from tables.throttle.usage import QuotaWindows
 
-_RETRY = 0.5  # seconds between two attempts to reach Kafka
 _SENDING = b"sending\0"  # table, separator, then the tenant's id as JSON
 _log = logging.getLogger(__name__)
 
 
-class CompactedView(ABC):
+class CompactedView(StayConnected):
     """Reads a compacted topic from its beginning and follows it: `async with StatsView(settings) as
     view: await view.ready.wait()`.
 
-    Sees committed records only, usually within 0.1 s. A broker that is away, at the start or later,
-    is waited for; what was read stays readable meanwhile. `ready` is set once everything that was
-    committed at the start has been read. A record that cannot be decoded is logged and left out: a
-    view must not fall for one bad value. Several may use one view: it reads from the first `async
-    with` to the end of the last.
+    It sees committed records only, usually within 0.1 s. While the broker is away, at the start or
+    later, the view tries again, and what was read stays readable. `ready` is set once everything
+    that was committed at the start has been read. A record that cannot be decoded is logged and
+    left out: one bad value must not stop the view.
     """
 
     def __init__(self, settings: Settings, topic: Name) -> None:
-        self.ready = asyncio.Event()
-        self._settings, self._topic, self._partitions = (
-            settings,
-            Topics(settings).name(topic),
-            settings.partitions,
-        )
-        self._task: asyncio.Task[None] | None = None
-        self._users = 0
+        self._topic, self.ready = Topics(settings).name(topic), asyncio.Event()
+        super().__init__(f"view of {self._topic}", settings)
 
     @abstractmethod
     def put(self, key: bytes, value: bytes | None) -> None:
@@ -57,54 +45,28 @@ class CompactedView(ABC):
         cannot be decoded.
         """
 
-    async def __aenter__(self) -> Self:
-        self._users += 1
-        if self._task is None:
-            self._task = asyncio.create_task(self._run_or_end(), name=f"view of {self._topic}")
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._users -= 1
-        if self._task is not None and not self._users:
-            task, self._task = self._task, None
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    async def _run_or_end(self) -> None:
+    async def stay(self) -> None:
+        consumer = clients.consumer(
+            self.settings,
+            group_id=None,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            # also when compaction or a recreated topic has moved the beginning
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=50,
+            max_partition_fetch_bytes=4 << 20,
+        )
         try:
-            await self._run()
-        except Exception as error:  # noqa: BLE001  # a view that stands still for ever would be worse than a restart
-            end_process(error)
-
-    async def _run(self) -> None:
-        waits = False
-        while True:
-            consumer = clients.consumer(
-                self._settings,
-                group_id=None,
-                enable_auto_commit=False,
-                isolation_level="read_committed",
-                # also when compaction or a recreated topic has moved the beginning
-                auto_offset_reset="earliest",
-                fetch_max_wait_ms=50,
-                max_partition_fetch_bytes=4 << 20,
-            )
-            try:
-                await consumer.start()
-                waits = False
-                await self._follow(consumer)
-            except (KafkaError, OSError) as error:
-                if not waits:  # once, not with every attempt
-                    why = await reason(self._settings, error)
-                    _log.warning("the view of %s waits for Kafka: %s", self._topic, why)
-                waits = True
-            finally:
-                await consumer.stop()
-            await asyncio.sleep(_RETRY)
+            await consumer.start()
+            self.connected()
+            await self._follow(consumer)
+        finally:
+            await consumer.stop()
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
-        sources = [TopicPartition(self._topic, partition) for partition in range(self._partitions)]
+        sources = [
+            TopicPartition(self._topic, partition) for partition in range(self.settings.partitions)
+        ]
         consumer.assign(sources)
         ends = await consumer.end_offsets(sources)
         while True:
