@@ -20,7 +20,8 @@ from agents.sending.emit import emit
 from agents.sending.expand import expand
 from agents.sending.milestones import milestones
 from agents.sending.outbox_relay import OutboxRelay
-from agents.sending.throttle import Ticker, throttle
+from agents.sending.throttle import throttle
+from agents.sending.ticker import Ticker
 from connectors.nats.bridge import Bridge
 from streams.exactly_once.agents import Body
 from streams.process.app import App, create_app, raw_topic

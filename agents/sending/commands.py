@@ -29,6 +29,7 @@ from streams.topics import Name, Topics
 from tables.commands.answers import Answer, Refusal
 from tables.commands.execute import execute, known_answer
 from tables.database.connection import Database
+from tables.throttle.faust_tables import SENDING
 from tables.throttle.state import decode_tenant
 
 _RESULT = "campaign.command-result"
@@ -67,11 +68,7 @@ def commands(app: App, settings: Settings) -> Body:
     topics = Topics(settings)
 
     def sent(tenant: str, number: int) -> int:
-        rows = (
-            app.tables.transactional["sending"].data
-            if "sending" in app.tables.transactional
-            else {}
-        )
+        rows = app.tables.transactional[SENDING].data if SENDING in app.tables.transactional else {}
         campaign = decode_tenant(rows[tenant]).campaigns.get(number) if tenant in rows else None
         return campaign.sent if campaign else 0
 

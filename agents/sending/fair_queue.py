@@ -16,17 +16,12 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from streams.records.sending import CHUNK, Grant, Limits, Span
-from tables.throttle.quota import UNLIMITED, Allowance, tightest
+from tables.throttle.quota import UNLIMITED, Allowance, quota_key, tightest
 from tables.throttle.state import CampaignSending, TenantSending, Waiting
 
 Allowances = Callable[
     [str, Limits, int], Allowance
 ]  # quota key, limits, outstanding -> what may be granted now
-
-
-def quota_key(tenant_id: str, number: int) -> str:
-    """The key of a campaign in the quota tables; the tenant's own is its id."""
-    return f"{tenant_id}\0{number}"
 
 
 class Filling:
@@ -110,7 +105,7 @@ class Filling:
         )
         heapq.heappush(self._turns, (start + granted, number))
 
-    def outcome(self) -> tuple[TenantSending, dict[int, Allowance]]:
+    def result(self) -> tuple[TenantSending, dict[int, Allowance]]:
         """The tenant afterwards, with the reasons why its campaigns wait, and the allowance of
         those that lack quota.
         """

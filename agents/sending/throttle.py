@@ -1,4 +1,4 @@
-"""Who may go now: grants the next recipients of every running campaign, within the limits of
+"""The throttle's agent: grants the next recipients of every running campaign, within the limits of
 campaign and tenant, fairly.
 
 A grant, the cursor it moves, the counts it rests on and the input that led to it are one
@@ -7,7 +7,6 @@ transaction: a crash changes nothing or all.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Collection, Mapping
@@ -16,15 +15,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from aiokafka.errors import KafkaError
-from mode import Service
 
-from agents.sending.fair_queue import Allowances, Filling, fill, quota_key
+from agents.sending.fair_queue import Allowances, Filling, fill
 from streams import metrics, topics
 from streams.contracts.envelope import encode
 from streams.exactly_once.agents import Body
 from streams.exactly_once.transactions import Transaction
-from streams.kafka import clients
 from streams.process.app import App
 from streams.records.sending import (
     BatchSent,
@@ -39,13 +35,15 @@ from streams.records.sending import (
     lane,
 )
 from streams.settings import Settings
-from streams.topics import Name, Topics
+from streams.topics import Name
+from tables.throttle.clock import Clock
 from tables.throttle.faust_tables import SendingTables
-from tables.throttle.quota import Allowance, Quota
-from tables.throttle.state import Clock, TenantSending, apply, settle
+from tables.throttle.fold import apply
+from tables.throttle.quota import Allowance, Quota, quota_key
+from tables.throttle.settle import settle
+from tables.throttle.state import TenantSending
 
 _LOG_EVERY = timedelta(seconds=10)  # per campaign
-_LOOK_EVERY = timedelta(seconds=5)  # a tick although no time has come, in case something was missed
 _NEW = TenantSending()
 _log = logging.getLogger(__name__)
 
@@ -61,8 +59,8 @@ class RateLimited:
 
 @dataclass
 class Decision:
-    """What follows from what was heard: the tenants as they are now (None: forgotten), if they
-    changed, and what to announce.
+    """The consequences of a transaction's records: the tenants that have changed (None: forgotten),
+    and the records and log lines to write.
     """
 
     virtual: int
@@ -75,20 +73,21 @@ class Decision:
 
 def decide(
     tenants: Mapping[str, TenantSending],
-    heard: Collection[str],
+    changed: Collection[str],
     clock: Clock,
     cap: int,
     allowances: Allowances,
 ) -> Decision:
-    """Grants among the tenants of one partition: those that were heard of, those whose time has
-    come and those that the cap held up.
+    """Grants among the tenants of one partition: those that have `changed`, those whose time has
+    come, and those that the cap held up.
 
     At most `cap` messages are in flight. Whatever may go is granted, unless the cap is reached. An
     ordinal is granted once, because the span it is in shrinks by it.
     """
     decision, fillings = Decision(clock.virtual), []
     for tenant_id, tenant in tenants.items():
-        if is_due := tenant_id in heard or (tenant.wake is not None and tenant.wake <= clock.now):
+        is_due = tenant_id in changed or (tenant.wake is not None and tenant.wake <= clock.now)
+        if is_due:
             settled = settle(tenant_id, tenant, clock)
             decision.milestones += settled.milestones
             decision.retired += (Retire(tenant_id, number) for number in settled.left)
@@ -103,64 +102,54 @@ def decide(
         (filling for _, filling in fillings), in_flight, cap, clock.virtual
     )
     for filling in (filling for is_due, filling in fillings if is_due or filling.had_turn):
-        after, limited = filling.outcome()
+        after, limited = filling.result()
         if after != tenants[filling.tenant_id]:
             decision.tenants[filling.tenant_id] = after
-        for number, allowance in limited.items():
-            decision.limited.append(
-                RateLimited(filling.tenant_id, after.campaigns[number].campaign_id, allowance)
-            )
+        decision.limited += (
+            RateLimited(filling.tenant_id, after.campaigns[number].campaign_id, allowance)
+            for number, allowance in limited.items()
+        )
     return decision
 
 
-def throttle(app: App, settings: Settings) -> Body:
-    """The agent on `campaigns.sending.v1`; declares its tables on `app`."""
-    desk = _Desk(app, settings)
-
-    async def body(tx: Transaction) -> None:
-        desk.work(tx)
-
-    return body
-
-
-class _Desk:
-    """The agent's hands: reads events and tables, lets `decide` decide, writes what follows."""
+class Throttle:
+    """The agent's effects around `decide`: reads records and tables, and writes the decision."""
 
     def __init__(self, app: App, settings: Settings) -> None:
         self._settings, self._topics = settings, topics.of(settings)
-        self._tables, self._quota, self._log = (
-            SendingTables(app),
-            Quota(app, settings),
-            _RateLimitLog(),
-        )
+        self._tables, self._quota = SendingTables(app), Quota(app, settings)
+        self._log = _RateLimitLog()
 
-    def work(self, tx: Transaction) -> None:
+    async def body(self, tx: Transaction) -> None:
+        """One transaction; awaits nothing."""
         before = self._tables.tenants(tx.partition)
-        tenants, clock, heard = dict(before), self._tables.clock, set[str]()
+        tenants, clock, changed = dict(before), self._tables.clock, set[str]()
         for event in tx.events:
             if (record := self._read(tx, event)) is None:
                 continue
             at = datetime.fromtimestamp(event.message.timestamp, UTC)
-            clock = clock.heard(record, at, self._settings.hour)
+            clock = clock.after(record, at, self._settings.hour)
             if not isinstance(record, Tick):
-                tenants[record.tenant_id] = self._hear(
-                    tenants.get(record.tenant_id, _NEW), record, max(at, clock.now), clock
-                )
-                heard.add(record.tenant_id)
+                tenant = tenants.get(record.tenant_id, _NEW)
+                # never earlier than now: a worker whose clock is slow must not put messages into
+                # windows that no longer count
+                at = max(at, clock.now)
+                tenants[record.tenant_id] = self._applied(tenant, record, at, clock)
+                changed.add(record.tenant_id)
 
         def allowances(key: str, limits: Limits, outstanding: int) -> Allowance:
             return self._quota.allowance(key, limits, outstanding, clock.now, clock.latest)
 
-        decision = decide(tenants, heard, clock, clock.cap(self._settings.in_flight), allowances)
-        changed = {
+        decision = decide(tenants, changed, clock, clock.cap(self._settings.in_flight), allowances)
+        applied = {
             tenant_id: tenant
             for tenant_id, tenant in tenants.items()
             if before.get(tenant_id) is not tenant
-        } | decision.tenants
-        for tenant_id, tenant in changed.items():
-            self._tables.put(tx.partition, tenant_id, tenant)
+        }
+        for tenant_id, after in (applied | decision.tenants).items():
+            self._tables.put(tx.partition, tenant_id, after)
         self._tables.clock = msgspec.structs.replace(clock, virtual=decision.virtual)
-        self._announce(tx, decision, clock)
+        self._write(tx, decision, clock)
 
     def _read(self, tx: Transaction, event: Any) -> Sending | None:
         try:
@@ -168,42 +157,34 @@ class _Desk:
         except (msgspec.DecodeError, RecursionError) as error:
             tx.dead_letter(event, str(error), "malformed")
             return None
-        if (
-            not isinstance(record, Tick)
-            and self._topics.partition(record.tenant_id) != tx.partition
-        ):
-            tx.dead_letter(event, "the tenant belongs to another partition", "wrong-partition")
-            return None
-        return record
+        if isinstance(record, Tick) or self._topics.partition(record.tenant_id) == tx.partition:
+            return record
+        tx.dead_letter(event, "the tenant belongs to another partition", "wrong-partition")
+        return None
 
-    def _hear(
+    def _applied(
         self, tenant: TenantSending, record: Sending, at: datetime, clock: Clock
     ) -> TenantSending:
+        """The tenant after the record; messages that were sent are counted in the quota at `at`."""
         if isinstance(record, Tick):
             return tenant
-        if isinstance(record, BatchSent):
-            # never earlier than now: a worker whose clock is slow must not put messages into
-            # windows that no longer count
-            self._quota.count(record.tenant_id, record.sent, at)
-            self._quota.count(quota_key(record.tenant_id, record.number), record.sent, at)
         number = record.number
-        if (
-            number is not None
-            and number not in tenant.campaigns
-            and self._tables.has_ended(number, clock)
-        ):
-            return tenant
-        return apply(tenant, record, clock.now)
+        if isinstance(record, BatchSent):
+            self._quota.count(quota_key(record.tenant_id), record.sent, at)
+            self._quota.count(quota_key(record.tenant_id, number), record.sent, at)
+        if number is None or number in tenant.campaigns:
+            return apply(tenant, record, clock.now)
+        has_ended = self._tables.has_ended(number, clock)
+        return tenant if has_ended else apply(tenant, record, clock.now)
 
-    def _announce(self, tx: Transaction, decision: Decision, clock: Clock) -> None:
+    def _write(self, tx: Transaction, decision: Decision, clock: Clock) -> None:
         name, lanes = self._topics.name, self._topics.partitions
         for grant in decision.grants:
             tx.send(name(Name.GRANTS), lane(grant.start, lanes), None, encode(grant))
         for milestone in decision.milestones:
             key = milestone.campaign_id
-            tx.send(
-                name(Name.MILESTONES), self._topics.partition(key), key.encode(), encode(milestone)
-            )
+            place = name(Name.MILESTONES), self._topics.partition(key)
+            tx.send(*place, key.encode(), encode(milestone))
         for retire in decision.retired:
             self._tables.end(retire.number, clock)
             for partition in range(lanes):
@@ -211,6 +192,11 @@ class _Desk:
         granted = sum(grant.stop - grant.start for grant in decision.grants)
         tx.on_commit(lambda: metrics.GRANTED.inc(granted))
         tx.on_commit(lambda: self._log.write(decision.limited, clock.now))
+
+
+def throttle(app: App, settings: Settings) -> Body:
+    """The agent on `campaigns.sending.v1`; declares its tables on `app`."""
+    return Throttle(app, settings).body
 
 
 class _RateLimitLog:
@@ -226,80 +212,16 @@ class _RateLimitLog:
                 continue
             self._written[one.campaign_id] = clock
             until = one.allowance.until
+            delay = None if until is None else round((until - now) / timedelta(milliseconds=1))
             fields = {
                 "tenantId": one.tenant_id,
                 "campaignId": one.campaign_id,
                 "currentRate": one.allowance.used,
                 "maxRate": one.allowance.limit,
-                "delayMs": None
-                if until is None
-                else max(0, round((until - now) / timedelta(milliseconds=1))),
+                "delayMs": None if delay is None else max(0, delay),
             }
             _log.info("[THROTTLE] campaign rate limited", extra=fields)
         if len(self._written) > 1000:
             self._written = {
                 campaign: at for campaign, at in self._written.items() if clock - at < every
             }
-
-
-class _Alarm(msgspec.Struct):
-    """The one field of a tenant's row that the ticker reads."""
-
-    wake: datetime | None = None
-
-
-_decode_alarm = msgspec.json.Decoder(_Alarm).decode
-
-
-class Ticker(Service):  # type: ignore[misc]  # mode is untyped
-    """Tells a partition that a tenant's time has come, since tables change only in an agent. A lost
-    tick is followed by another.
-    """
-
-    def __init__(self, app: App, settings: Settings) -> None:
-        super().__init__()
-        self._app, self._settings = app, settings
-        self._topic = Topics(settings).name(Name.SENDING)
-        # four looks per window of a shortened hour: what one misses by more than a window costs
-        # 1/60 of the rate
-        self.interval = max(0.02, min(settings.tick, settings.hour / 240).total_seconds())
-        self._ticked: dict[int, float] = {}
-
-    async def on_start(self) -> None:
-        self._producer = clients.producer(self._settings)
-        await self._producer.start()
-
-    async def on_stop(self) -> None:
-        await self._producer.stop()
-
-    @Service.task  # type: ignore[untyped-decorator]
-    async def _tick(self) -> None:
-        while not self.should_stop:
-            due = [
-                number
-                for number, state in self._app.exactly_once.owned.items()
-                if self._is_due(number, state.rows["sending"])
-            ]
-            results = await asyncio.gather(
-                *(
-                    self._producer.send_and_wait(self._topic, encode(Tick()), partition=p)
-                    for p in due
-                ),
-                return_exceptions=True,
-            )
-            for result in results:
-                if isinstance(result, KafkaError):
-                    _log.warning("no tick for the throttle: %s", type(result).__name__)
-                elif isinstance(result, BaseException):
-                    raise result
-            await self.sleep(self.interval)
-
-    def _is_due(self, number: int, rows: Mapping[str, bytes]) -> bool:
-        now, clock = datetime.now(UTC), time.monotonic()
-        wakes = (_decode_alarm(row).wake for row in rows.values())
-        due = any(wake is not None and wake <= now for wake in wakes) or (
-            bool(rows) and clock - self._ticked.get(number, 0) > _LOOK_EVERY.total_seconds()
-        )
-        if due:
-            self._ticked[number] = clock
-        return due

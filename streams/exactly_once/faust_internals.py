@@ -80,7 +80,6 @@ LEANED_ON = (
         "replaced: the same without the sleep",
     ),
     Leaned(TableManager, "on_stop", ("_fetcher.stop()",), "extended: closes the producers"),
-    Leaned(faust.Table, "_to_key", (), "JSON lists back to tuples in windowed keys"),
     Leaned(
         faust.Table, "__setitem__", ("on_key_set", "data["), "a change is noted before it is made"
     ),

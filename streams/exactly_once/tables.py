@@ -24,7 +24,7 @@ from aiokafka.errors import KafkaError
 from faust.tables.manager import TableManager
 
 _log = logging.getLogger(__name__)
-SEPARATOR = b"\0"
+_SEPARATOR = b"\0"
 _ABSENT = object()
 _owner: ContextVar[PartitionState | None] = ContextVar(
     "owner", default=None
@@ -64,24 +64,46 @@ class TransactionalTable(faust.Table):  # type: ignore[misc]  # faust is untyped
 
     def encoded(self, key: Any, rows: MutableMapping[Any, Any]) -> tuple[bytes, bytes | None]:
         """The state record of one row; a row that is not there is a tombstone."""
-        value = rows.get(key, _ABSENT)
         stored = key if self.key_type is bytes else orjson.dumps(key)
+        entry, value = self.name.encode() + _SEPARATOR + stored, rows.get(key, _ABSENT)
         if value is _ABSENT:
-            return self.name.encode() + SEPARATOR + stored, None
-        return (
-            self.name.encode() + SEPARATOR + stored,
-            value if self.value_type is bytes else orjson.dumps(value),
-        )
+            return entry, None
+        return entry, value if self.value_type is bytes else orjson.dumps(value)
 
     def restore(self, rows: MutableMapping[Any, Any], stored: bytes, value: bytes | None) -> None:
         """Apply one state record to `rows`."""
-        key = (
-            stored if self.key_type is bytes else self._to_key(orjson.loads(stored))
-        )  # windowed: [key, [start, end]] -> tuples
+        key = stored if self.key_type is bytes else _decoded(stored)
         if value is None:
             rows.pop(key, None)
         else:
             rows[key] = value if self.value_type is bytes else orjson.loads(value)
+
+
+def position_entry(topic: str) -> bytes:
+    """The key of the record that holds the next input offset of a source topic."""
+    return _SEPARATOR + topic.encode()
+
+
+def decode_entry(key: bytes) -> tuple[str, Any]:
+    """The table of a record of a state topic, and the row's key; for tables whose keys are JSON.
+
+    The key is a str or, in a windowed table, (str, (start, end)) with the window in seconds of the
+    table's own time. The record of an input position has no table ("") and the topic as its key.
+    Raises ValueError for a key that no table has written.
+    """
+    table, _, stored = key.partition(_SEPARATOR)
+    return (table.decode(), _decoded(stored)) if table else ("", stored.decode())
+
+
+def _decoded(stored: bytes) -> Any:
+    key = orjson.loads(stored)
+    if not isinstance(key, list):
+        return key
+    match key:  # of a windowed table, whose keys are tuples in memory
+        case [of, [start, end]]:
+            return of, (start, end)
+        case _:
+            raise ValueError("neither a key nor a key and its window")
 
 
 class TransactionalTables(TableManager):  # type: ignore[misc]  # faust is untyped
@@ -177,7 +199,7 @@ class PartitionState:
         """Apply one record of the state topic: a row, or `\\0topic` -> next input offset. Rows of
         unknown tables are left alone.
         """
-        name, _, stored = key.partition(SEPARATOR)
+        name, _, stored = key.partition(_SEPARATOR)
         if not name:
             if value is not None:
                 self.position[stored.decode()] = int(value)

@@ -16,7 +16,7 @@ from streams.exactly_once.batches import NO_HEADERS, Record, send_batches
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.fatal import FencedError
 from streams.exactly_once.policy import Policy
-from streams.exactly_once.tables import SEPARATOR, PartitionState
+from streams.exactly_once.tables import PartitionState, position_entry
 from streams.records.dead_letters import dead_letter
 
 Headers = Sequence[tuple[str, bytes]]
@@ -103,7 +103,7 @@ async def commit(
     outbox = transaction.outbox
     rows = outbox[state_topic, state.number]
     rows += [(key, value, NO_HEADERS) for key, value in state.changes()]
-    rows.append((SEPARATOR + transaction.topic.encode(), b"%d" % position, NO_HEADERS))
+    rows.append((position_entry(transaction.topic), b"%d" % position, NO_HEADERS))
     try:
         await _write(transaction, state.producer, now_ms, policy)
     except (ProducerFenced, InvalidProducerEpoch) as error:

@@ -11,17 +11,19 @@ from collections import defaultdict
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.contracts.envelope import encode
+from streams.exactly_once.tables import decode_entry
 from streams.kafka import clients
 from streams.process.background import StayConnected
 from streams.records.stats import ShardStats, decode_stats
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.stats.totals import CampaignStats, merged
+from tables.throttle.faust_tables import SENDING
+from tables.throttle.quota import DAILY, HOURLY
 from tables.throttle.state import CampaignSending, TenantSending, decode_tenant
 from tables.throttle.usage import QuotaWindows
 
-_SENDING = b"sending\0"  # table, separator, then the tenant's id as JSON
+_NOTHING = TenantSending()  # of a tenant that sends nothing
 _log = logging.getLogger(__name__)
 
 
@@ -149,37 +151,38 @@ class StatsView(CompactedView):
 
 class SendingView(CompactedView):
     """How far every campaign that is being sent is, by campaign number: cursors, what is in flight,
-    why it waits and until when.
+    why it waits and until when. `quota` is what each tenant has sent in the last hour and day.
 
-    `quota` is what each tenant has sent in the last hour and day.
-
-    A campaign that is finished, cancelled or not started is not there. This is the throttle's own
-    table, read from its state topic.
+    A campaign that is finished, cancelled or not started is not there. These are the throttle's own
+    tables, read from its state topic.
     """
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, Name.CONTROL_STATE)
         self.quota = QuotaWindows()
-        self._tenants: dict[bytes, TenantSending] = {}
+        self._tenants: dict[str, TenantSending] = {}
         self._campaigns: dict[int, CampaignSending] = {}
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Rows of other tables of the control worker are left alone. Raises ValueError for a value
         that is not TenantSending.
         """
-        if not key.startswith(_SENDING):
-            self.quota.put(key, value)
-            return
-        fresh = TenantSending() if value is None else decode_tenant(value)
-        for number in self._tenants.get(key, fresh).campaigns:
+        table, row = decode_entry(key)
+        if table == SENDING:
+            self._put_tenant(row, None if value is None else decode_tenant(value))
+        elif table in (HOURLY.table, DAILY.table):
+            self.quota.put(table, row, value)
+
+    def _put_tenant(self, tenant_id: str, fresh: TenantSending | None) -> None:
+        for number in self._tenants.pop(tenant_id, _NOTHING).campaigns:
             self._campaigns.pop(number, None)
-        self._campaigns.update(
-            (number, campaign) for number, campaign in fresh.campaigns.items() if campaign.is_open
-        )
-        if value is None:
-            self._tenants.pop(key, None)
-        else:
-            self._tenants[key] = fresh
+        if fresh is not None:
+            self._tenants[tenant_id] = fresh
+            self._campaigns.update(
+                (number, campaign)
+                for number, campaign in fresh.campaigns.items()
+                if campaign.is_open
+            )
 
     def campaign(self, number: int) -> CampaignSending | None:
         """None when the throttle does not know it (any more)."""
@@ -187,7 +190,7 @@ class SendingView(CompactedView):
 
     def tenant(self, tenant_id: str) -> TenantSending:
         """An empty one for a tenant that sends nothing."""
-        return self._tenants.get(_SENDING + encode(tenant_id), TenantSending())
+        return self._tenants.get(tenant_id, _NOTHING)
 
     def numbers(self) -> list[int]:
         """The campaigns that are being sent."""

@@ -1,5 +1,5 @@
 """The Faust tables of the throttle beside the quota's: `sending` (tenants), `clock` (time), `ended`
-(campaigns that have left).
+(campaigns that are over).
 """
 
 from __future__ import annotations
@@ -8,48 +8,43 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from tables.throttle.state import (
-    Clock,
-    TenantSending,
-    decode_clock,
-    decode_tenant,
-    encode_clock,
-    encode_tenant,
-)
+from tables.throttle.clock import Clock, decode_clock, encode_clock
+from tables.throttle.state import TenantSending, decode_tenant, encode_tenant
 
+SENDING = "sending"
 _DAY = timedelta(days=1)
 _CLOCK = "now"
 
 
 class SendingTables:
-    """Rows of the source partition of the running transaction; only in the body of an agent.
+    """The rows of the source partition of the running transaction; only in the body of an agent.
 
-    Decoded tenants are kept beside the rows, and used only while the row is the very same object,
-    so nothing can make them stale.
+    Decoded tenants are kept beside the rows. One is used only while its row is still the same
+    object, so it cannot be stale.
     """
 
     def __init__(self, app: Any) -> None:
         options = {"key_type": str, "partitions": app.conf.topic_partitions}
-        self._tenants = app.Table("sending", value_type=bytes, **options)
+        self._tenants = app.Table(SENDING, value_type=bytes, **options)
         self._clock = app.Table("clock", value_type=bytes, **options)
-        # One-day windows, of which the present and the last count: long after any repeat of a
-        # campaign's start, and gone by themselves.
+        # One-day windows, of which the present and the last count: a campaign is remembered long
+        # after any repeat of its start, and then forgotten by expiry.
         self._ended = app.Table("ended", value_type=int, default=int, **options).tumbling(
             _DAY, expires=3 * _DAY
         )
         self._decoded: dict[int, dict[str, tuple[bytes, TenantSending]]] = {}
 
     def tenants(self, partition: int) -> Mapping[str, TenantSending]:
-        """Every tenant that is sending; costs 0.1 us each, 5 us if its row has changed behind our
-        back.
+        """Every tenant that is sending; costs 0.1 us each, 5 us if its row was restored or changed
+        by another instance.
         """
         known = self._decoded.get(partition, {})
         fresh = {}
         for tenant_id, row in self._tenants.data.items():
             pair = known.get(tenant_id)
-            fresh[tenant_id] = (
-                pair if pair is not None and pair[0] is row else (row, decode_tenant(row))
-            )
+            if pair is None or pair[0] is not row:
+                pair = row, decode_tenant(row)
+            fresh[tenant_id] = pair
         self._decoded[partition] = fresh
         return {tenant_id: tenant for tenant_id, (_, tenant) in fresh.items()}
 
@@ -71,8 +66,8 @@ class SendingTables:
         self._clock[_CLOCK] = encode_clock(clock)
 
     def has_ended(self, number: int, clock: Clock) -> bool:
-        """The campaign finished or was cancelled within the last day: what is still heard of it
-        comes too late.
+        """Whether the campaign was finished or cancelled within the last day: any further record of
+        it is too late.
         """
         return any(
             self._ended.relative_to(at.timestamp())[str(number)].value()
@@ -80,5 +75,5 @@ class SendingTables:
         )
 
     def end(self, number: int, clock: Clock) -> None:
-        """Remember for a day or two that the campaign has left."""
+        """Remember for a day or two that the campaign is over."""
         self._ended.relative_to(clock.now.timestamp())[str(number)] = 1

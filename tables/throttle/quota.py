@@ -24,6 +24,34 @@ _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 UNLIMITED = 1 << 62
 
 
+class Windowing(NamedTuple):
+    """A windowed table: its name, the windows of a period, and the seconds of the table's own time
+    in each of them.
+    """
+
+    table: str
+    windows: int
+    width: int
+
+    def window(self, start: float) -> int:
+        """The number of the window that begins at `start`."""
+        return round(start / self.width)
+
+
+HOURLY = Windowing("minutes", 60, 60)
+DAILY = Windowing("quarters", 96, 900)
+
+
+def quota_key(tenant_id: str, number: int | None = None) -> str:
+    """The key of a tenant in these tables, or of one of its campaigns."""
+    return tenant_id if number is None else f"{tenant_id}\0{number}"
+
+
+def is_campaign_key(key: str) -> bool:
+    """Whether `quota_key` has made the key for a campaign."""
+    return "\0" in key
+
+
 @dataclass(frozen=True)
 class Period:
     """A quota's hour or day, cut into equal windows; `windows` + 1 of them touch any sliding one,
@@ -105,23 +133,20 @@ class Windows:
     """One windowed table that counts messages per key and window, per source partition of the
     throttle.
 
-    Its windows are `width` seconds of the table's own time, which runs faster than the clock when
-    an hour is shortened: window n is always the one that begins at n x width, a whole number, so
-    that no rounding can split it.
+    The table's own time runs faster than the clock when an hour is shortened: window n is always
+    the one that begins at n x width, a whole number, so that no rounding can split it.
     """
 
-    def __init__(self, app: Any, name: str, period: Period, width: int) -> None:
-        self.period, self._width = period, width
+    def __init__(self, app: Any, windowing: Windowing, length: timedelta) -> None:
+        self.period, self._width = Period(length, windowing.windows), windowing.width
+        options = {"key_type": str, "value_type": int, "default": int}
+        table = app.Table(windowing.table, partitions=app.conf.topic_partitions, **options)
         # A late clock may count up to an hour ahead of `now` (Clock), so what still counts may be
         # two periods older than the latest window.
-        kept = (2 * period.windows + 2) * width
-        self._table = app.Table(
-            name, key_type=str, value_type=int, default=int, partitions=app.conf.topic_partitions
-        ).tumbling(width, kept)
-        self._bounds, self._ranges = (
-            (0, 0),
-            list[tuple[int, tuple[float, float]]](),
-        )  # the same for all keys at one moment
+        self._table = table.tumbling(self._width, (2 * windowing.windows + 2) * self._width)
+        # the same for all keys at one moment
+        self._bounds = (0, 0)
+        self._ranges: list[tuple[int, tuple[float, float]]] = []
 
     def add(self, key: str, messages: int, at: datetime) -> None:
         """Count messages of a key in the window of `at`."""
@@ -145,10 +170,8 @@ class Windows:
         bounds = self.period.oldest(now), max(self.period.index(now), self.period.index(latest)) + 1
         if bounds != self._bounds:
             current = self._table.table.window.current
-            self._bounds, self._ranges = (
-                bounds,
-                [(index, current(float(index * self._width))) for index in range(*bounds)],
-            )
+            self._bounds = bounds
+            self._ranges = [(at, current(float(at * self._width))) for at in range(*bounds)]
         return self._ranges
 
 
@@ -156,8 +179,8 @@ class Quota:
     """The tables `minutes` (hourly limits) and `quarters` (daily limits)."""
 
     def __init__(self, app: Any, settings: Settings) -> None:
-        self.hours = Windows(app, "minutes", Period(settings.hour, 60), 60)
-        self.days = Windows(app, "quarters", Period(settings.day, 96), 900)
+        self.hours = Windows(app, HOURLY, settings.hour)
+        self.days = Windows(app, DAILY, settings.day)
 
     def count(self, key: str, sent: int, at: datetime) -> None:
         """Messages of a key were sent at this time; counted for unlimited keys too, so that a new

@@ -6,19 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 
-import msgspec
-
 from streams.settings import Settings
-from tables.throttle.quota import Period, allow
+from tables.throttle.quota import DAILY, HOURLY, Period, allow, is_campaign_key, quota_key
 from tables.throttle.state import TenantSending
 
-_TABLES = {
-    b"minutes": 60,
-    b"quarters": 900,
-}  # table of tables/throttle/quota.py -> seconds of its own time per window
-_SEPARATOR = b"\0"  # between a table and the key, see streams/exactly_once/tables.py
-_OF_CAMPAIGN = b"\\u0000"  # in the JSON of a campaign's key, see `quota_key`
-_decode_key = msgspec.json.Decoder(tuple[str, tuple[float, float]]).decode
+_TABLES = {windowing.table: windowing for windowing in (HOURLY, DAILY)}
 
 
 @dataclass(frozen=True)
@@ -40,17 +32,16 @@ class QuotaWindows:
     """Messages sent per tenant and window; campaigns' own windows are left out."""
 
     def __init__(self) -> None:
-        self._sent: defaultdict[tuple[bytes, str], dict[int, int]] = defaultdict(dict)
+        self._sent: defaultdict[tuple[str, str], dict[int, int]] = defaultdict(dict)
 
-    def put(self, key: bytes, value: bytes | None) -> None:
-        """A record of the state topic; rows of other tables are left alone. Raises ValueError for
-        one that cannot be read.
+    def put(self, table: str, key: tuple[str, tuple[float, float]], value: bytes | None) -> None:
+        """A row of one of the quota's tables; None when it has expired. Raises ValueError for a
+        value that is no number.
         """
-        table, _, stored = key.partition(_SEPARATOR)
-        if (width := _TABLES.get(table)) is None or _OF_CAMPAIGN in stored:
+        owner, (start, _) = key
+        if is_campaign_key(owner):
             return
-        tenant, (start, _) = _decode_key(stored)
-        windows, index = self._sent[table, tenant], round(start / width)
+        windows, index = self._sent[table, owner], _TABLES[table].window(start)
         if value is None:
             windows.pop(index, None)
         else:
@@ -65,24 +56,25 @@ class QuotaWindows:
         settings: Settings,
     ) -> tuple[Used, Used]:
         """Of the hour and of the day, as the throttle counts: windows later than `now` count, too."""
-        hour, day = (
-            self._used(table, tenant, sending.in_flight, limit, now, period)
-            for table, limit, period in zip(
-                _TABLES, limits, (Period(settings.hour, 60), Period(settings.day, 96)), strict=True
-            )
+        per_hour, per_day = limits
+        hour = Period(settings.hour, HOURLY.windows)
+        day = Period(settings.day, DAILY.windows)
+        return (
+            self._used(HOURLY.table, tenant, sending.in_flight, per_hour, now, hour),
+            self._used(DAILY.table, tenant, sending.in_flight, per_day, now, day),
         )
-        return hour, day
 
     def _used(
         self,
-        table: bytes,
+        table: str,
         tenant: str,
         in_flight: int,
         limit: int | None,
         now: datetime,
         period: Period,
     ) -> Used:
-        windows, oldest = self._sent.get((table, tenant), {}), period.oldest(now)
+        windows = self._sent.get((table, quota_key(tenant)), {})
+        oldest = period.oldest(now)
         counts = [(index, sent) for index, sent in sorted(windows.items()) if index >= oldest]
         allowance = allow(limit, counts, in_flight, now, period)
         left = None if limit is None else allowance.room

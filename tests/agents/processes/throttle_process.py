@@ -7,7 +7,8 @@ from __future__ import annotations
 import logging
 import sys
 
-from agents.sending.throttle import Ticker, throttle
+from agents.sending.throttle import throttle
+from agents.sending.ticker import Ticker
 from streams.process.app import create_app, raw_topic, run
 from streams.settings import from_environment
 from streams.topics import Name

@@ -32,7 +32,7 @@ from streams.records.sending import (
     SpansReleased,
     Tick,
 )
-from tables.throttle.state import Clock
+from tables.throttle.clock import Clock
 from tests.agents.sending.throttle.throttle_world import START, World, settings_with
 
 HOUR = timedelta(hours=1)
@@ -581,7 +581,7 @@ def test_no_more_is_in_flight_than_emission_does_in_a_second(
         at += pause
         done[at] += sent + skipped
         heard = BatchSent("acme", 1, sent, skipped)
-        clock = clock.heard(
+        clock = clock.after(
             heard, datetime(2026, 11, 24, tzinfo=UTC) + timedelta(seconds=at), timedelta(hours=1)
         )
     assert clock.cap(most) == min(most, max(4 * CHUNK, done[at], done[at - 1]))
