@@ -29,7 +29,7 @@ from typing import assert_never
 
 import msgspec
 
-from connectors.messages.composing import Composed, aligned, compose
+from connectors.messages.composing import Composed, Composer, aligned
 from connectors.messages.content import Content, Contents
 from streams import metrics
 from streams.contracts.envelope import encode, rfc3339
@@ -195,18 +195,12 @@ class Emitter:
 
     async def _compose(self, work: Work, chunks: list[list[Row]], now: datetime) -> Composed:
         composed = Composed()
+        created_at = rfc3339(now)
         for piece, found in zip(work.pieces, chunks, strict=True):
             rows = aligned(found, piece.start, piece.stop)
+            composer = Composer(work.content, self._ids, piece.variant)
             for at in range(0, len(rows), _SLICE):
-                compose(
-                    work.content,
-                    self._ids,
-                    piece.start + at,
-                    piece.variant,
-                    rows[at : at + _SLICE],
-                    rfc3339(now),
-                    composed,
-                )
+                composer.compose(piece.start + at, rows[at : at + _SLICE], created_at, composed)
                 await asyncio.sleep(0)
         return composed
 

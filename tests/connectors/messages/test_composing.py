@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.sending.emit import facts
-from connectors.messages.composing import MAX_MESSAGE, Composed, aligned, compose
+from connectors.messages.composing import MAX_MESSAGE, Composed, Composer, aligned
 from connectors.messages.content import Broken, Content
 from connectors.templates.rendering import Links, RenderError, Template, Tracking
 from streams.records.facts import Kind, unpack
@@ -66,15 +66,8 @@ def composed(
     variant: str | None = None,
 ) -> Composed:
     into = Composed()
-    compose(
-        made,
-        IDS,
-        start,
-        variant,
-        aligned(rows, start, len(rows) + start if stop is None else stop),
-        AT,
-        into,
-    )
+    all_rows = aligned(rows, start, len(rows) + start if stop is None else stop)
+    Composer(made, IDS, variant).compose(start, all_rows, AT, into)
     return into
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from connectors.messages.composing import Composed, aligned, compose
+from connectors.messages.composing import Composed, Composer, aligned
 from connectors.messages.content import Broken, Content
 from connectors.messages.preview import preview, rendered, segments_per_message, variants_of
 from connectors.messages.trial_sends import NOBODY, messages, spelled
@@ -58,7 +58,7 @@ def content(
 def sent(made: Content, name: str = "Ana") -> tuple[list[Message], dict[str, list[int]]]:
     into = Composed()
     row = (recipient_id(42, 5), SOMEBODY, None, None, "to", name)
-    compose(made, IDS, 5, None, aligned([row], 5, 6), AT, into)
+    Composer(made, IDS, None).compose(5, aligned([row], 5, 6), AT, into)
     return [decode_message(value) for _, value, _ in into.records], dict(into.skipped)
 
 
