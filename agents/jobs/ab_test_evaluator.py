@@ -1,5 +1,4 @@
-"""The job `campaign-ab-test-evaluator`: ends the A/B tests that are due, by what the live counts
-say.
+"""The job `campaign-ab-test-evaluator`: decides the A/B tests that are due, by the live counts.
 
 It runs every `ab_test_interval`, and at the instant when a test is due. Identity of a decision: the
 campaign's row, which says until when the test lasts. One transaction per test: lock the row, see
@@ -16,6 +15,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 
+from agents.jobs.for_each import for_each
 from agents.jobs.job import Desk, Job
 from streams.contracts.ab_tests import AbTest, sample
 from streams.contracts.envelope import rfc3339
@@ -37,29 +37,26 @@ def is_counted(test: AbTest, total: int, stats: CampaignStats) -> bool:
 
 
 async def _run(desk: Desk) -> Mapping[str, int]:
-    """How many tests ended in which way. A bug that one trips over does not stop the others; it is
-    raised at the end.
-    """
-    done: Counter[str] = Counter(dict.fromkeys(_DONE.values(), 0))
-    bug: Exception | None = None
-    for campaign in await desk.database.until_up(
-        lambda connection: ab_tests.due(connection, desk.at)
-    ):
-        try:
-            if decision := await _conclude(desk, campaign):
-                done[_DONE[decision]] += 1
-        except Exception as error:  # noqa: BLE001
-            bug = error
-            _log.exception(
-                "an A/B test could not be evaluated because of a bug",
-                extra={"campaignId": str(campaign.id)},
-            )
-    if bug is not None:
-        raise bug
+    """How many tests ended in which way."""
+    done = Counter[str](dict.fromkeys(_DONE.values(), 0))
+
+    async def evaluate_one(campaign: Campaign) -> None:
+        if decision := await _evaluate(desk, campaign):
+            done[_DONE[decision]] += 1
+
+    await for_each(
+        await desk.database.until_up(lambda connection: ab_tests.due(connection, desk.at)),
+        evaluate_one,
+        campaign_id=lambda campaign: campaign.id,
+        failure="an A/B test could not be evaluated because of a bug",
+    )
     return done
 
 
-async def _conclude(desk: Desk, campaign: Campaign) -> Decision | None:
+async def _evaluate(desk: Desk, campaign: Campaign) -> Decision | None:
+    """The decision, committed; None when the counts do not hold the sample yet, or the test has
+    ended since.
+    """
     test, stats = ab_tests.test_of(campaign), desk.stats.campaign(campaign.number)
     if test is None or not is_counted(test, campaign.total_recipients or 0, stats):
         _log.debug("an A/B test waits for the live counts", extra={"campaignId": str(campaign.id)})
@@ -77,18 +74,15 @@ async def _conclude(desk: Desk, campaign: Campaign) -> Decision | None:
     decision = await desk.database.until_up(work)
     crash_point("concluded", "evaluator")
     if decision is not None:
-        ids = {"tenantId": campaign.tenant_id, "campaignId": str(campaign.id)}
-        winner = evaluation.best if decision is Decision.WINNER else None
-        _log.info(
-            "an A/B test was evaluated",
-            extra={
-                **ids,
-                "decision": decision,
-                "outcome": evaluation.outcome,
-                "variantId": winner,
-                "pValue": evaluation.p_value,
-            },
-        )
+        fields = {
+            "tenantId": campaign.tenant_id,
+            "campaignId": str(campaign.id),
+            "decision": decision,
+            "outcome": evaluation.outcome,
+            "variantId": evaluation.best if decision is Decision.WINNER else None,
+            "pValue": evaluation.p_value,
+        }
+        _log.info("an A/B test was evaluated", extra=fields)
     return decision
 
 

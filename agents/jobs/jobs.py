@@ -33,10 +33,10 @@ from tables.database.failures import translated
 from tables.stats.views import StatsView
 
 JOBS: Mapping[str, Job] = {
-    "campaign-scheduler": SCHEDULER,
-    "campaign-stats-refresh": REFRESH,
-    "campaign-ab-test-evaluator": EVALUATOR,
-    "campaign-recurring-trigger": RECURRING,
+    job_runs.SCHEDULER: SCHEDULER,
+    job_runs.STATS_REFRESH: REFRESH,
+    job_runs.AB_TEST_EVALUATOR: EVALUATOR,
+    job_runs.RECURRING_TRIGGER: RECURRING,
 }
 
 _LOOK = timedelta(seconds=1)  # between two looks at most

@@ -10,11 +10,11 @@ scheduler's.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping
 from uuid import UUID
 
+from agents.jobs.for_each import for_each
 from agents.jobs.job import Desk, Job
 from streams.exactly_once.crash_points import crash_point
 from tables.campaigns.occurrences import (
@@ -28,33 +28,26 @@ from tables.campaigns.occurrences import (
 from tables.commands.answers import Change
 from tables.database.connection import Connection
 
-_log = logging.getLogger(__name__)
-
 
 async def trigger(desk: Desk) -> Mapping[str, int]:
-    """How many children were made and how many series completed.
+    """How many children were made and how many series completed."""
+    done = Counter[str]({"children": 0, "completed": 0})
 
-    A bug that one series trips over does not stop the others; it is raised at the end.
-    """
-    done: Counter[str] = Counter({"children": 0, "completed": 0})
-    bug: Exception | None = None
-    for tenant, series_id in await desk.database.until_up(
-        lambda connection: due_series(connection, desk.settings, desk.at)
-    ):
-        try:
-            done.update(await _gone_on(desk, tenant, series_id))
-        except Exception as error:  # noqa: BLE001
-            bug = error
-            _log.exception(
-                "a recurring campaign could not go on because of a bug",
-                extra={"campaignId": str(series_id)},
-            )
-    if bug is not None:
-        raise bug
+    async def advance_one(series: tuple[str, UUID]) -> None:
+        done.update(await _advance(desk, *series))
+
+    await for_each(
+        await desk.database.until_up(
+            lambda connection: due_series(connection, desk.settings, desk.at)
+        ),
+        advance_one,
+        campaign_id=lambda series: series[1],
+        failure="a recurring campaign could not go on because of a bug",
+    )
     return done
 
 
-async def _gone_on(desk: Desk, tenant: str, series_id: UUID) -> Mapping[str, int]:
+async def _advance(desk: Desk, tenant: str, series_id: UUID) -> Mapping[str, int]:
     async def work(connection: Connection) -> tuple[tuple[Change, ...], Change | None]:
         if (series := await running_series(connection, tenant, series_id)) is None:
             return (), None

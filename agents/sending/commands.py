@@ -29,8 +29,7 @@ from streams.topics import Name, Topics
 from tables.commands.answers import Answer, Refusal
 from tables.commands.execute import execute, known_answer
 from tables.database.connection import Database
-from tables.throttle.faust_tables import SENDING
-from tables.throttle.state import decode_tenant
+from tables.throttle.faust_tables import sent_of
 
 _RESULT = "campaign.command-result"
 _IDS = UUID("0b9f6a0c-3f43-5b1c-8f5e-6a3f2f6d8e51")  # namespace of result ids
@@ -58,87 +57,28 @@ def result(tenant: str, correlation_id: str, command: str, answer: Answer, at: d
 
 
 def result_id(topic: str, partition: int, offset: int) -> UUID:
-    """Of the result of the command at this position: a repeat of the transaction has the same."""
+    """The id of the result of the command at this position: a repeat of the transaction has the
+    same.
+    """
     return uuid5(_IDS, f"{topic}-{partition}-{offset}")
 
 
-def commands(app: App, settings: Settings) -> Body:
-    """The body of the agent. While PostgreSQL is down it waits in place."""
-    database, sources = Database(settings, "campaigns-commands", max_size=4), Sources(settings)
-    topics = Topics(settings)
+class Commands:
+    """The agent and its connections. While PostgreSQL is down it waits in place."""
 
-    def sent(tenant: str, number: int) -> int:
-        rows = app.tables.transactional[SENDING].data if SENDING in app.tables.transactional else {}
-        campaign = decode_tenant(rows[tenant]).campaigns.get(number) if tenant in rows else None
-        return campaign.sent if campaign else 0
+    def __init__(self, app: App, settings: Settings) -> None:
+        self._app, self._settings, self._topics = app, settings, Topics(settings)
+        self._database = Database(settings, "campaigns-commands", max_size=4)
+        self._sources = Sources(settings)
 
-    async def carry_out(command: Command) -> Answer:
-        key = command.correlation_id
-        try:
-            check_subjects(command.body)
-            await sources.prepare(database.until_up, command)
-        # a service that is down, too: waiting would hold up everybody, and the command may be sent
-        # again
-        except CampaignError as error:
-            refused = Answer(error.status, command.campaign_id, refusal=Refusal.of(error))
-            # what was carried out before a crash, or before the service went down, is not refused
-            # now
-            return (
-                await database.until_up(
-                    lambda connection: known_answer(connection, command, scope="command", key=key)
-                )
-                or refused
-            )
-        answer = await database.until_up(
-            lambda connection: execute(
-                connection, settings, command, scope="command", key=key, sent=sent
-            )
-        )
-        for change in answer.changes:
-            change.log()
-        return answer
-
-    async def one(tx: Transaction, event: Any) -> None:
-        parsed = parse(event.value, _header(event.message.headers, "type"))
-        at = datetime.fromtimestamp(event.message.timestamp, UTC)
-        match parsed:
-            case Unreadable(reason, code):
-                tx.dead_letter(event, reason, code)
-                return
-            case Refused(envelope, kind, error):
-                tenant, correlation_id, kind = (
-                    envelope.tenant_id,
-                    envelope.correlation_id,
-                    ascii(kind)[1:-1][:100],
-                )
-                answer = Answer(error.status, refusal=Refusal.of(error))
-            case Command():
-                tenant, correlation_id, kind = (
-                    parsed.tenant_id,
-                    parsed.correlation_id,
-                    f"campaign.{parsed.verb}",
-                )
-                answer = await carry_out(replace(parsed, at=datetime.now(UTC)))
-            case _:
-                assert_never(parsed)
-        identity = str(result_id(tx.topic, tx.partition, event.message.offset)).encode()
-        headers = [("type", _RESULT.encode()), ("id", identity)]
-        value = result(tenant, correlation_id, kind, answer, at)
-        tx.send(
-            topics.name(Name.COMMAND_RESULTS),
-            topics.partition(tenant),
-            tenant.encode(),
-            value,
-            headers,
-        )
-
-    async def body(tx: Transaction) -> None:
+    async def body(self, tx: Transaction) -> None:
+        """Carry the commands out, one after the other. A command that meets a bug becomes a dead
+        letter: it must not stop every tenant of its partition, again and again.
+        """
         for event in tx.events:
             try:
-                await one(tx, event)
+                await self._command(tx, event)
             except Exception:  # noqa: BLE001
-                # one command that trips over a bug must not stop every tenant of its partition,
-                # again and again
                 _log.exception(
                     "a command was put aside because of a bug",
                     extra={"partition": tx.partition, "offset": event.message.offset},
@@ -150,15 +90,74 @@ def commands(app: App, settings: Settings) -> Body:
                 )
         crash_point("carried-out", "commands")
 
-    return body
+    async def _command(self, tx: Transaction, event: Any) -> None:
+        parsed = parse(event.value, _header(event.message.headers, "type"))
+        match parsed:
+            case Unreadable(reason, code):
+                tx.dead_letter(event, reason, code)
+            case Refused(envelope, kind, error):
+                kind = ascii(kind)[1:-1][:100]
+                answer = Answer(error.status, refusal=Refusal.of(error))
+                self._send(tx, event, envelope.tenant_id, envelope.correlation_id, kind, answer)
+            case Command() as command:
+                kind = f"campaign.{command.verb}"
+                answer = await self._carry_out(replace(command, at=datetime.now(UTC)))
+                self._send(tx, event, command.tenant_id, command.correlation_id, kind, answer)
+            case _:
+                assert_never(parsed)
+
+    async def _carry_out(self, command: Command) -> Answer:
+        database, key = self._database, command.correlation_id
+        try:
+            check_subjects(command.body)
+            await self._sources.prepare(database.until_up, command)
+        # also a service that is down: waiting would hold up every tenant of the partition, and the
+        # command may be sent again
+        except CampaignError as error:
+            # a command that was carried out before a crash, or before the service went down, keeps
+            # its answer
+            known = await database.until_up(
+                lambda connection: known_answer(connection, command, scope="command", key=key)
+            )
+            return known or Answer(error.status, command.campaign_id, refusal=Refusal.of(error))
+        answer = await database.until_up(
+            lambda connection: execute(
+                connection, self._settings, command, scope="command", key=key, sent=self._sent
+            )
+        )
+        for change in answer.changes:
+            change.log()
+        return answer
+
+    def _sent(self, tenant: str, number: int) -> int:
+        """Messages sent so far, as far as this worker's throttle knows."""
+        return sent_of(self._app, tenant, number)
+
+    def _send(
+        self,
+        tx: Transaction,
+        event: Any,
+        tenant: str,
+        correlation_id: str,
+        command: str,
+        answer: Answer,
+    ) -> None:
+        at = datetime.fromtimestamp(event.message.timestamp, UTC)
+        identity = str(result_id(tx.topic, tx.partition, event.message.offset)).encode()
+        tx.send(
+            self._topics.name(Name.COMMAND_RESULTS),
+            self._topics.partition(tenant),
+            tenant.encode(),
+            result(tenant, correlation_id, command, answer, at),
+            [("type", _RESULT.encode()), ("id", identity)],
+        )
 
 
 def _header(headers: Sequence[tuple[str, bytes | None]] | None, name: str) -> str:
-    return next(
-        (
-            value.decode("utf-8", "replace")
-            for key, value in headers or ()
-            if key == name and value is not None
-        ),
-        "",
-    )
+    values = (value for key, value in headers or () if key == name and value is not None)
+    return next((value.decode("utf-8", "replace") for value in values), "")
+
+
+def commands(app: App, settings: Settings) -> Body:
+    """The body of the agent on `campaigns.commands.v1`."""
+    return Commands(app, settings).body

@@ -21,14 +21,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 
+from agents.sending.work import Piece, Work, facts, is_usable
 from connectors.messages.composing import Composed, Composer, aligned
 from connectors.messages.content import Content, Contents
 from streams import metrics
@@ -37,20 +36,14 @@ from streams.exactly_once.agents import Body
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.transactions import Transaction
 from streams.process.app import App
-from streams.records.facts import Batch, Group, Kind, encode_batch, pack
-from streams.records.message_id import SHARD_BITS, SHARD_SIZE, MessageIds
+from streams.records.facts import encode_batch
+from streams.records.message_id import MessageIds
 from streams.records.sending import BatchSent, Grant, Retire, decode_grant
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
 from tables.audience.chunks import read_chunk
 from tables.database.connection import Connection, Database, Row
-from tables.throttle.progress import (
-    Progress,
-    decode_progress,
-    encode_progress,
-    is_grantable,
-    progress_key,
-)
+from tables.throttle.progress import Progress, decode_progress, encode_progress, progress_key
 
 # Messages made in one go, 1.5 ms: the other partitions' reads and commits, a dozen round trips
 # each, go on in between.
@@ -58,83 +51,20 @@ _SLICE = 200
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Ordinals [start, stop) that were granted and are not done; `variant` holds for all of them
-    unless it is None.
-    """
-
-    start: int
-    stop: int
-    variant: str | None
-
-
-@dataclass
-class Work:
-    """What a transaction has to do for one campaign: its pieces, and the progress when they are
-    done.
-    """
-
-    content: Content
-    progress: Progress
-    pieces: list[Piece] = field(default_factory=list)
-
-    def add(self, grant: Grant, lanes: int) -> None:
-        """What is left of a grant. A neighbour of the piece before it is read together with it."""
-        for start, stop in self.progress.missing(grant.start, grant.stop, lanes):
-            self.progress = self.progress.with_done(start, stop, lanes)
-            last = self.pieces[-1] if self.pieces else None
-            if last is not None and last.stop == start and last.variant == grant.variant_id:
-                self.pieces[-1] = Piece(last.start, stop, last.variant)
-            else:
-                self.pieces.append(Piece(start, stop, grant.variant_id))
-
-
-def facts(content: Content, composed: Composed, seconds: int) -> Iterator[Batch]:
-    """What happened to the ordinals of one transaction, at one time (Unix seconds), as one batch
-    per shard.
-    """
-    shards: dict[int, list[Group]] = {}
-    parts: list[tuple[Kind, str | None, str | None, list[int]]]
-    parts = [(Kind.SENT, variant, None, ordinals) for variant, ordinals in composed.sent.items()]
-    parts += [
-        (Kind.SKIPPED, None, reason, ordinals) for reason, ordinals in composed.skipped.items()
-    ]
-    for kind, variant, detail, ordinals in parts:
-        for shard, within in _by_shard(ordinals):
-            group = Group(kind, pack(within), bytes(4 * len(within)), variant, detail)
-            shards.setdefault(shard, []).append(group)
-    for shard, groups in shards.items():
-        yield Batch(
-            content.tenant_id, content.number, shard, seconds, tuple(groups), str(content.id)
-        )
-
-
-def _by_shard(ordinals: list[int]) -> Iterator[tuple[int, list[int]]]:
-    if not ordinals:
-        return
-    first, last = min(ordinals) >> SHARD_BITS, max(ordinals) >> SHARD_BITS
-    for shard in range(first, last + 1):
-        low = shard << SHARD_BITS
-        if within := [ordinal - low for ordinal in ordinals if 0 <= ordinal - low < SHARD_SIZE]:
-            yield shard, within
-
-
 class Emitter:
-    """The agent `emit` and what it works with. A malformed, misplaced or foreign grant becomes a
-    dead letter in the same transaction.
+    """The agent `emit` with its caches and connections. A malformed, misplaced or foreign grant
+    becomes a dead letter in the same transaction.
     """
 
     def __init__(self, app: App, settings: Settings) -> None:
         self._app, self._topics = app, Topics(settings)
-        self._database = Database(
-            settings, "campaigns-emit", max_size=3
-        )  # two at work while a third is between its chunks
+        # two at work while a third is between its chunks
+        self._database = Database(settings, "campaigns-emit", max_size=3)
         self._contents = Contents(self._database, settings)
         self._ids = MessageIds.of(settings)
         self._progress = app.Table("progress", key_type=bytes, value_type=bytes)
-        # campaign number -> partition -> progress as committed; the table already shows what
-        # running transactions have not committed
+        # campaign number -> partition -> progress as committed; the table also shows the changes of
+        # running transactions
         self._committed: defaultdict[int, dict[int, Progress]] = defaultdict(dict)
 
     async def body(self, transaction: Transaction) -> None:
@@ -153,7 +83,7 @@ class Emitter:
             transaction.on_commit(partial(self._forget, number))
 
     async def _decide(self, transaction: Transaction) -> tuple[list[Work], list[int]]:
-        """What is to be sent, by campaign, and the numbers of the campaigns that are over."""
+        """The work of the transaction by campaign, and the numbers of the campaigns that are over."""
         works, retired = dict[int, Work](), list[int]()
         for event in transaction.events:
             try:
@@ -164,30 +94,30 @@ class Emitter:
             match record:
                 case Retire():
                     retired.append(record.number)
-                case Grant() if not _is_usable(
-                    record, transaction.partition, self._topics.partitions
-                ):
-                    where = f"[{record.start}, {record.stop}) of campaign {record.number}"
-                    transaction.dead_letter(
-                        event, f"{where} is not within one chunk of this lane", "not-grantable"
-                    )
                 case Grant():
-                    if (
-                        content := await self._contents.get(record.tenant_id, record.number)
-                    ) is None:
-                        transaction.dead_letter(
-                            event, "this tenant has no such campaign", "unknown-campaign"
-                        )
-                        continue
-                    if record.number not in works:
-                        works[record.number] = Work(content, self._row(record.number))
-                        self._committed[record.number][transaction.partition] = works[
-                            record.number
-                        ].progress
-                    works[record.number].add(record, self._topics.partitions)
+                    await self._add(transaction, event, record, works)
                 case _:
                     assert_never(record)
         return [work for work in works.values() if work.pieces], retired
+
+    async def _add(
+        self, transaction: Transaction, event: Any, grant: Grant, works: dict[int, Work]
+    ) -> None:
+        number, partition, lanes = grant.number, transaction.partition, self._topics.partitions
+        if not is_usable(grant, partition, lanes):
+            what = f"[{grant.start}, {grant.stop}) of campaign {number}"
+            reason = f"{what} is not within one chunk of this lane"
+            transaction.dead_letter(event, reason, "not-grantable")
+            return
+        content = await self._contents.get(grant.tenant_id, number)
+        if content is None:
+            reason = "this tenant has no such campaign"
+            transaction.dead_letter(event, reason, "unknown-campaign")
+            return
+        if number not in works:
+            works[number] = Work(content, self._row(number))
+            self._committed[number][partition] = works[number].progress
+        works[number].add(grant, lanes)
 
     def _row(self, number: int) -> Progress:
         row = self._progress.get(progress_key(number))
@@ -207,39 +137,32 @@ class Emitter:
     def _write(
         self, transaction: Transaction, work: Work, composed: Composed, now: datetime
     ) -> None:
-        content, topics = work.content, self._topics
+        content, topics, partition = work.content, self._topics, transaction.partition
         # all at once: a call per message would cost as much as its encoding
-        if composed.records:  # an empty batch is an error
-            transaction.outbox[topics.name(Name.MESSAGES), transaction.partition].extend(
-                composed.records
-            )
+        if composed.records:
+            transaction.outbox[topics.name(Name.MESSAGES), partition].extend(composed.records)
         for batch in facts(content, composed, int(now.timestamp())):
-            partition = topics.shard_partition(batch.number, batch.shard)
             transaction.send(
                 topics.name(Name.FACTS),
-                partition,
+                topics.shard_partition(batch.number, batch.shard),
                 shard_key(batch.number, batch.shard),
                 encode_batch(batch),
             )
+        tenant_id, number = content.tenant_id, content.number
         sent, skipped = len(composed.records), sum(map(len, composed.skipped.values()))
-        tenant = content.tenant_id.encode()
-        feedback = encode(
-            BatchSent(
-                tenant_id=content.tenant_id, number=content.number, sent=sent, skipped=skipped
-            )
-        )
-        transaction.send(topics.name(Name.SENDING), topics.partition(tenant), tenant, feedback)
+        feedback = BatchSent(tenant_id=tenant_id, number=number, sent=sent, skipped=skipped)
+        tenant = tenant_id.encode()
+        place = topics.name(Name.SENDING), topics.partition(tenant)
+        transaction.send(*place, tenant, encode(feedback))
         progress = work.progress.counted(sent, skipped)
-        self._progress[progress_key(content.number)] = encode_progress(progress)
-        transaction.on_commit(
-            partial(self._report, transaction.partition, content, progress, composed)
-        )
+        self._progress[progress_key(number)] = encode_progress(progress)
+        transaction.on_commit(partial(self._report, partition, content, progress, composed))
 
     def _report(
         self, partition: int, content: Content, progress: Progress, composed: Composed
     ) -> None:
-        """Metrics, and a line whose totals are of the lanes that this worker owns: all there are
-        while it is the only one.
+        """Metrics, and a log line. Its totals are those of the lanes that this worker owns, which
+        are all lanes while it is the only one.
         """
         metrics.EMITTED.inc(len(composed.records))
         for reason, ordinals in composed.skipped.items():
@@ -270,15 +193,6 @@ class Emitter:
     def _forget(self, number: int) -> None:
         self._contents.forget(number)
         self._committed.pop(number, None)
-
-
-def _is_usable(grant: Grant, partition: int, lanes: int) -> bool:
-    # a number or a NUL that PostgreSQL cannot take would end the worker again and again
-    return (
-        is_grantable(grant.start, grant.stop, partition, lanes)
-        and 0 < grant.number < 1 << 47
-        and "\0" not in grant.tenant_id
-    )
 
 
 async def _read(connection: Connection, works: list[Work]) -> list[list[list[Row]]]:

@@ -13,7 +13,7 @@ import msgspec
 
 from connectors.messages.content import Content
 from connectors.templates.rendering import RenderError, Tracking
-from streams.exactly_once.batches import NO_HEADERS, Record
+from streams.exactly_once.batches import NO_HEADERS
 from streams.records.message_id import MessageIds
 from streams.records.messages import Message, encode_message
 from tables.audience.chunks import (
@@ -39,7 +39,7 @@ class Composed:
     `sent` are ordinals by variant, `skipped` ordinals by reason.
     """
 
-    records: list[Record] = field(default_factory=list)
+    records: list[tuple[bytes, bytes, list[tuple[str, bytes]]]] = field(default_factory=list)
     sent: defaultdict[str | None, list[int]] = field(default_factory=lambda: defaultdict(list))
     skipped: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 

@@ -20,12 +20,12 @@ from tables.database.connection import Connection
 from tables.database.driver import DriverConnection
 from tables.database.failures import translated
 
-JOBS = (
-    "campaign-scheduler",
-    "campaign-stats-refresh",
-    "campaign-ab-test-evaluator",
-    "campaign-recurring-trigger",
-)
+# The names of the jobs, which nothing else spells.
+SCHEDULER = "campaign-scheduler"
+STATS_REFRESH = "campaign-stats-refresh"
+AB_TEST_EVALUATOR = "campaign-ab-test-evaluator"
+RECURRING_TRIGGER = "campaign-recurring-trigger"
+JOBS = (SCHEDULER, STATS_REFRESH, AB_TEST_EVALUATOR, RECURRING_TRIGGER)
 
 # A frozen process must not keep the lock: PostgreSQL ends a session that says nothing for so long.
 _SESSION = {"idle_session_timeout": "15s"}

@@ -77,3 +77,13 @@ class SendingTables:
     def end(self, number: int, clock: Clock) -> None:
         """Remember for a day or two that the campaign is over."""
         self._ended.relative_to(clock.now.timestamp())[str(number)] = 1
+
+
+def sent_of(app: Any, tenant_id: str, number: int) -> int:
+    """Messages of a campaign that have been sent, as far as the partitions of this worker know; 0
+    for a worker without the throttle.
+    """
+    table = app.tables.transactional.get(SENDING)
+    row = None if table is None else table.data.get(tenant_id)
+    campaign = None if row is None else decode_tenant(row).campaigns.get(number)
+    return campaign.sent if campaign else 0

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.sending.emit import facts
+from agents.sending.work import facts
 from connectors.messages.composing import MAX_MESSAGE, Composed, Composer, aligned
 from connectors.messages.content import Broken, Content
 from connectors.templates.rendering import Links, RenderError, Template, Tracking
