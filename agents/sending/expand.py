@@ -135,6 +135,7 @@ class Expander:
                 "an audience waits for a directory service",
                 extra={"campaignId": wanted.campaign_id, "error": error.detail},
             )
+            await self._note_directory(wanted, is_down=True)
             await asyncio.sleep(_AGAIN)
             again = self._topics.name(Name.EXPANSIONS)  # behind the campaigns that wait for nothing
             transaction.send(
@@ -144,6 +145,8 @@ class Expander:
         except psycopg.Error as error:  # as in `_staged`
             await self._fail(wanted, error)
             return
+        if self._sources.are_used:
+            await self._note_directory(wanted, is_down=False)
         if (found := await self._staged(wanted)) is None:
             return
         self._to_throttle(transaction, opened(found))
@@ -157,6 +160,11 @@ class Expander:
             )
             await self._page(transaction, page)
         await self._database.until_up(audience.drop_dead_stages)
+
+    async def _note_directory(self, wanted: Stage, *, is_down: bool) -> None:
+        await self._database.until_up(
+            lambda connection: audience.note_directory(connection, wanted, is_down=is_down)
+        )
 
     async def _staged(self, wanted: Stage) -> Audience | None:
         """None: nothing is to be sent, and the campaign's row says why."""

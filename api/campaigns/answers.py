@@ -134,7 +134,8 @@ class Live:
             next_at = family.next_at if family else campaign.next_occurrence_at
             return Waiting(reason="not-before", until=next_at) if next_at else None
         if campaign.total_recipients is None:
-            return Waiting(reason="audience", until=None)
+            is_down = campaign.is_directory_down
+            return Waiting(reason="dependency-down" if is_down else "audience", until=None)
         return self._held_up(campaign)
 
     def _held_up(self, campaign: Campaign) -> Waiting | None:

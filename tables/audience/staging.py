@@ -86,6 +86,19 @@ async def stage(connection: Connection, wanted: Stage) -> int | None:
     return rows_of(made)
 
 
+async def note_directory(connection: Connection, wanted: Stage, *, is_down: bool) -> None:
+    """Keep in the campaign's row whether its audience waits for a directory service. A repeat
+    writes nothing.
+
+    The version stays: an outage must not refuse a person's edit by `If-Match`.
+    """
+    await connection.execute(
+        "UPDATE campaigns SET is_directory_down = $4"
+        " WHERE number = $1 AND id = $2 AND tenant_id = $3 AND is_directory_down <> $4",
+        *(wanted.number, UUID(wanted.campaign_id), wanted.tenant_id, is_down),
+    )
+
+
 def audience_query(channel: str, number: int) -> str:
     """SELECT of (contact_id, ordinal); $1 tenant, $2 segments, $3 excluded segments."""
     address = f"c.{CHANNELS[channel].column}"

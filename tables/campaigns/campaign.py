@@ -18,7 +18,15 @@ from tables.database.connection import Connection, Row
 from tables.database.search import containing
 
 INTERNAL = frozenset(
-    {"number", "keyEpoch", "correlationId", "waitsBelow", "nextOccurrenceAt", "occurrenceAt"}
+    {
+        "number",
+        "keyEpoch",
+        "correlationId",
+        "waitsBelow",
+        "nextOccurrenceAt",
+        "occurrenceAt",
+        "isDirectoryDown",
+    }
 )
 _FILTERS = """
   FROM campaigns
@@ -71,6 +79,7 @@ class Campaign(Record, frozen=True, omit_defaults=False):
     waits_below: int | None
     next_occurrence_at: datetime | None
     occurrence_at: datetime | None
+    is_directory_down: bool
 
     @property
     def limits(self) -> Limits:

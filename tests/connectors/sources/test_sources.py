@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from pydantic import SecretStr
 
 from connectors.sources.service import DirectoryService, SourceDownError
 from connectors.sources.sources import NamedSegment, Sources
+from streams.records.expansions import Stage
 from streams.settings import Settings
-from tables.database.connection import Database, connect, once
+from tables.audience.staging import note_directory
+from tables.database.connection import connect, once
 from tests.agents.sending.test_expand import Expansions, expanding, ordinals, read
 from tests.api.world import resting
 from tests.connectors.sources.directory_server import DirectoryServer
@@ -244,34 +247,68 @@ async def test_an_audience_waits_for_its_service_and_holds_up_nobody_else(
     settings: Settings, tmp_path: Path
 ) -> None:
     server = DirectoryServer(page=100)
-    pool: Database = await connect(settings)
-    world = await make_world(pool, settings)
     segment, _ = people(server, 250)
-    sources = Sources(mine := using(settings, server))
-    async with server.up():
-        await sources.learn(partial(once, pool), "acme", segments=[UUID(segment)])
-    waiting = await world.started(segmentIds=[segment])
-    number = await pool.fetchval("SELECT number FROM campaigns WHERE id = $1", waiting)
-    expansions = Expansions(settings)
-    async with expanding(mine, tmp_path) as slot:
-        await expansions.relay(world)
-        log = tmp_path / "expand.log"
-        await eventually(
-            lambda: log.exists() and "waits for a directory service" in log.read_text(), 60
-        )
-        other = await world.started()
-        await expansions.relay(world)
-        other_number = await pool.fetchval("SELECT number FROM campaigns WHERE id = $1", other)
-
-        async def announced(number: int, recipients: int) -> bool:
-            found = await asyncio.to_thread(read, settings)  # the service answers meanwhile
-            return number in found.opened and max(found.stops[number], default=0) == recipients
-
-        await eventually(lambda: announced(other_number, 0), 30)
-        assert number not in read(settings).opened
+    mine = using(settings, server)
+    async with resting(mine) as rest:
+        world, pool = rest.world, rest.world.pool
         async with server.up():
-            await eventually(lambda: announced(number, 250), 60)
-        assert not slot.exits
-    assert await ordinals(pool, number) == list(range(250))
-    await sources.close()
+            campaign = await rest.running(segmentIds=[segment])
+        waiting = UUID(campaign["id"])
+        number = await pool.fetchval("SELECT number FROM campaigns WHERE id = $1", waiting)
+
+        async def reason() -> object:
+            shown = (await rest.admin.get(f"/campaigns/{waiting}")).json()["data"]
+            assert shown["version"] == campaign["version"] or shown["totalRecipients"] is not None
+            return shown["waiting"] and shown["waiting"]["reason"]
+
+        async def is_down() -> bool:
+            return await reason() == "dependency-down"
+
+        assert await reason() == "audience"
+        expansions = Expansions(settings)
+        async with expanding(mine, tmp_path) as slot:
+            await expansions.relay(world)
+            await eventually(is_down, 60)
+            assert "waits for a directory service" in (tmp_path / "expand.log").read_text()
+            other = await world.started()
+            await expansions.relay(world)
+            other_number = await pool.fetchval("SELECT number FROM campaigns WHERE id = $1", other)
+
+            async def announced(number: int, recipients: int) -> bool:
+                found = await asyncio.to_thread(read, settings)  # the service answers meanwhile
+                return number in found.opened and max(found.stops[number], default=0) == recipients
+
+            await eventually(lambda: announced(other_number, 0), 60)
+            assert number not in read(settings).opened
+            assert not slot.exits
+        assert await is_down()  # while no worker is there, too
+        async with expanding(mine, tmp_path) as slot:
+            async with server.up():
+                await eventually(lambda: announced(number, 250), 60)
+            assert not slot.exits
+        assert await reason() is None
+        assert not await pool.fetchval(
+            "SELECT is_directory_down FROM campaigns WHERE id = $1", waiting
+        )
+        assert await ordinals(pool, number) == list(range(250))
+
+
+async def test_a_directory_service_that_is_back_ends_the_wait_before_the_audience_is_made(
+    offline: Settings,
+) -> None:
+    pool = await connect(offline)
+    world = await make_world(pool, offline)
+    campaign = await world.started()
+    number = await pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
+    wanted = Stage(
+        tenant_id="acme", campaign_id=str(campaign), number=number, correlation_id=str(campaign)
+    )
+    found = []
+    for tenant, is_down in (("acme", True), ("globex", False), ("acme", False)):
+        stage = msgspec.structs.replace(wanted, tenant_id=tenant)
+        await once(pool, partial(note_directory, wanted=stage, is_down=is_down))
+        found.append(
+            await pool.fetchval("SELECT is_directory_down FROM campaigns WHERE id = $1", campaign)
+        )
+    assert found == [True, True, False]  # a foreign tenant's record changes nothing
     await pool.close()
