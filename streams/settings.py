@@ -177,6 +177,11 @@ class Settings(BaseSettings):
         timedelta(minutes=5),
         description="how old the signed time of a webhook may be, or how far ahead",
     )
+    caller_patience: timedelta = Field(
+        timedelta(seconds=2),
+        gt=timedelta(0),
+        description="how long a webhook, open, click or unsubscribe waits for a database connection",
+    )
     trusted_proxies: str = Field(
         "",
         description="comma-separated networks whose `X-Forwarded-For` is believed, "

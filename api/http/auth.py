@@ -13,7 +13,6 @@ from fastapi import Depends, Request
 from api.http.bearer_tokens import is_jwt
 from api.http.dependencies import Provided, Services
 from streams.errors import ForbiddenError, UnauthorizedError
-from tables.database.acquiring import acquired
 from tables.tenants.tenants import ROLES, Caller, tenant_exists, verify
 
 COOKIE = "campaigns_session"
@@ -50,7 +49,7 @@ async def identify(services: Services, credential: str) -> Caller:
     """
     tokens = services.tokens
     named = await tokens.verify(credential) if tokens and is_jwt(credential) else None
-    async with acquired(services.database, _PATIENCE) as connection:
+    async with services.database.transaction(_PATIENCE) as connection:
         if named is None:
             named = await verify(connection, credential)
         elif not await tenant_exists(connection, named.tenant_id):

@@ -119,7 +119,7 @@ class Tracking:
             raise NotFoundError("This is no message id.")
         number = int(message_id[:8] + message_id[9:13], 16)
         if (campaign := self._numbers.get(number)) is None:
-            async with services.database.transaction() as connection:
+            async with services.database.transaction(services.settings.caller_patience) as connection:
                 await self._numbers.load(connection, [number])
             campaign = self._numbers.get(number)
         try:
@@ -136,7 +136,7 @@ class Tracking:
         """
         links = self._links.get(campaign.number)
         if links is None:
-            async with services.database.transaction() as connection:
+            async with services.database.transaction(services.settings.caller_patience) as connection:
                 content = await templates.load(
                     connection, campaign.tenant_id, campaign.number, self._public_url
                 )
@@ -156,7 +156,7 @@ async def _unsubscribe(services: Services, message_id: str, campaign: NumberedCa
     """Nothing more goes there from the next chunk on, and the event is in Kafka. The suppression
     comes first: it is what matters, and a repeat changes nothing. Raises DependencyDownError.
     """
-    async with services.database.transaction() as connection:
+    async with services.database.transaction(services.settings.caller_patience) as connection:
         await suppress_recipients(connection, {row_of(message_id): "unsubscribed"})
     crash_point("suppressed", "tracking")
     await _report(services, "unsubscribed", message_id, campaign)

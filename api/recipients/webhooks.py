@@ -77,7 +77,7 @@ class Webhooks:
         """
         if provider not in PROVIDERS or not TENANT_ID.fullmatch(tenant):
             raise NotFoundError("There is no such webhook.")
-        async with services.database.transaction() as connection:
+        async with services.database.transaction(services.settings.caller_patience) as connection:
             return await load(connection, self._seal, tenant, provider)
 
     def _public_url(self, request: Request) -> str:

@@ -14,7 +14,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import lru_cache, partial
 from typing import Any, Self, TypeVar
@@ -174,16 +174,17 @@ class Database:
             execution_options={"populate_existing": True, "synchronize_session": False},
         )
 
-    def transaction(self) -> AbstractAsyncContextManager[Session]:
-        """A unit of work: committed at the end of the block, rolled back when it raises. Raises
-        DependencyDownError at once when PostgreSQL does not answer.
-        """
-        return self._transaction()
-
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Session]:
+    async def transaction(self, within: timedelta | None = None) -> AsyncIterator[Session]:
+        """A unit of work: committed at the end of the block, rolled back when it raises.
+
+        Raises DependencyDownError when PostgreSQL does not answer and, for a caller that must not be
+        kept waiting, when no connection is free or can be opened `within` this time.
+        """
         with translated():
             async with self._sessions() as session, session.begin():
+                if within is not None:
+                    await _connected(session, within)
                 yield session
 
     async def once(self, work: Work[T]) -> T:
@@ -267,6 +268,17 @@ class Database:
     async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         async with self._sessions() as session, session.begin():
             await session.executemany(sql, rows)
+
+
+async def _connected(session: Session, within: timedelta) -> None:
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            await session.connection()
+    except TimeoutError as error:
+        raise DependencyDownError(
+            f"PostgreSQL had no free connection within {within.total_seconds():g} s."
+            " Nothing was changed; try again."
+        ) from error
 
 
 def _check_alive(connection: Any, *_: object) -> None:
