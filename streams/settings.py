@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import lru_cache
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
@@ -219,7 +219,9 @@ class Settings(BaseSettings):
         "", description="the audience (`aud`) that these tokens must name; needed with an issuer"
     )
     jwt_jwks_url: str = Field(
-        "", description="where the issuer publishes its keys (JWKS); needed with an issuer"
+        "",
+        description="where the issuer publishes its keys (JWKS), https except on loopback;"
+        " needed with an issuer",
     )
     jwt_tenant_claim: str = Field(
         "tenant_id", min_length=1, description="claim that names the tenant"
@@ -273,9 +275,7 @@ class Settings(BaseSettings):
     @field_validator("kafka_token_url")
     @classmethod
     def _confidential(cls, value: str) -> str:
-        url = urlsplit(value)
-        is_local = url.hostname in ("localhost", "127.0.0.1", "::1")
-        if value and not (url.scheme == "https" or (url.scheme == "http" and is_local)):
+        if value and not _is_private(value):
             raise ValueError("a secret is sent there: it must be an https:// URL")
         return value
 
@@ -295,6 +295,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 "CAMPAIGNS_JWT_ISSUER needs CAMPAIGNS_JWT_AUDIENCE "
                 "and the URL CAMPAIGNS_JWT_JWKS_URL"
+            )
+        if self.jwt_issuer and not _is_private(self.jwt_jwks_url):
+            raise ValueError(
+                "CAMPAIGNS_JWT_JWKS_URL must begin with https://; plain http is taken on loopback"
+                " only, because over it anybody on the way could slip in a key of their own"
             )
         return self
 
@@ -347,6 +352,17 @@ def sentences(wrong: ValidationError) -> list[str]:
         variable = "".join(f"CAMPAIGNS_{str(part).upper()}: " for part in error["loc"][:1])
         found.append(variable + error["msg"].removeprefix("Value error, "))
     return found
+
+
+def _is_private(url: str) -> bool:
+    """Whether no other machine can read or change what the URL answers: TLS, or loopback."""
+    parts = urlsplit(url)
+    if parts.scheme == "https" or parts.hostname == "localhost":
+        return True
+    try:
+        return ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=1)

@@ -298,3 +298,47 @@ def test_an_issuer_needs_an_audience_and_a_place_for_keys(missing: str) -> None:
     }
     with pytest.raises(ValidationError, match="CAMPAIGNS_JWT"):
         Settings(kafka="", postgres="", nats="", message_keys=(SecretStr("00" * 32),), **values)
+
+
+def _with_keys_at(url: str) -> Settings:
+    return Settings(
+        kafka="",
+        postgres="",
+        nats="",
+        message_keys=(SecretStr("00" * 32),),
+        jwt_issuer=ISSUER,
+        jwt_audience="a",
+        jwt_jwks_url=url,
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://issuer.example/keys",
+        "http://127.0.0.1.issuer.example/keys",
+        "http://localhost.issuer.example/keys",
+        "http://localhost@issuer.example/keys",
+        "http://10.0.0.1/keys",
+        "http://[fe80::1]/keys",
+        "http://0.0.0.0/keys",
+        "http://",
+    ],
+)
+def test_keys_are_not_fetched_over_plain_http_from_another_machine(url: str) -> None:
+    with pytest.raises(ValidationError, match="CAMPAIGNS_JWT_JWKS_URL must begin with https://"):
+        _with_keys_at(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://issuer.example/keys",
+        "http://localhost:8081/keys",
+        "http://127.0.0.1:8081/keys",
+        "http://127.9.9.9/keys",
+        "http://[::1]:8081/keys",
+    ],
+)
+def test_keys_are_fetched_over_tls_and_from_this_machine(url: str) -> None:
+    assert _with_keys_at(url).jwt_jwks_url == url
