@@ -20,6 +20,7 @@ from tables.database.connection import Connection
 
 S = TypeVar("S", bound=Schema)
 Work = Callable[[Connection], Awaitable[S]]
+Keep = Callable[[S], dict[str, Any]]
 
 _KEPT = "a repeat within 24 hours gets the first answer; 1 to 128 printable ASCII characters"
 IdempotencyKey = Annotated[
@@ -43,25 +44,26 @@ class FirstAnswers:
         content: Mapping[str, Any],
         work: Work[S],
         repeat: Callable[[Any], S],
-        secret: str = "",
+        keep: Keep[S] | None = None,
     ) -> S:
         """What `work` makes or, for a repeat, what `repeat` makes of the first answer's JSON.
 
         One transaction: of a refused request only the refusal stays. `content` tells a repeat from
-        another request under the same key, which raises ConflictError. The field named `secret` is
-        not remembered. Raises the refusal, the first one again for a repeat.
+        another request under the same key, which raises ConflictError. What is remembered is the
+        whole answer, or what `keep` makes of one that holds secrets or addresses. Raises the
+        refusal, the first one again for a repeat.
         """
         if self.key is None:
             async with self.services.database.transaction() as connection:
                 return await work(connection)
         identity = Identity(tenant, "rest", self.key, dict(content))
         async with self.services.database.transaction() as connection:
-            made = await _remembered(connection, identity, work, secret)
+            made = await _remembered(connection, identity, work, keep or _whole)
         return repeat(made.result()) if isinstance(made, Answer) else made
 
 
 async def _remembered(
-    connection: Connection, identity: Identity, work: Work[S], secret: str
+    connection: Connection, identity: Identity, work: Work[S], keep: Keep[S]
 ) -> Answer | S:
     """What was made now; else the remembered answer or a refusal."""
     at = datetime.now(UTC)
@@ -76,9 +78,12 @@ async def _remembered(
         refused = Answer(error.status, refusal=Refusal.of(error))
         await answers.remember(connection, identity, refused, at)
         return refused
-    kept = made.model_dump(mode="json", by_alias=True, exclude={secret})
-    await answers.remember(connection, identity, Answer(201, campaign=kept), at)
+    await answers.remember(connection, identity, Answer(201, campaign=keep(made)), at)
     return made
+
+
+def _whole(made: Schema) -> dict[str, Any]:
+    return made.model_dump(mode="json", by_alias=True)
 
 
 def _first_answers(services: Provided, idempotency_key: IdempotencyKey = None) -> FirstAnswers:

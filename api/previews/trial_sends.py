@@ -46,8 +46,12 @@ async def send(
         raise broken(FieldError("contactId", "at most one of contactId and contact"))
     await learn(services, who.tenant_id, contact=body.contact_id, campaign_id=campaign_id)
 
+    channel = ""
+
     async def work(connection: Connection) -> TestSent:
+        nonlocal channel
         campaign = await get_campaign(connection, who.tenant_id, campaign_id)
+        channel = campaign.channel
         contact_id, made = await _sent(services, connection, campaign, body)
         return TestSent(
             campaign_id=campaign.id,
@@ -55,8 +59,21 @@ async def send(
             messages=[TestMessage.of_row(message) for message in made],
         )
 
+    def keep(made: TestSent) -> dict[str, Any]:
+        """The answer with the place of each address in the request, which a repeat names again."""
+        kept = made.model_dump(mode="json", by_alias=True)
+        for message in kept["messages"]:
+            message["place"] = spelled(channel, body.addresses).index(message.pop("to"))
+        return kept | {"channel": channel}
+
+    def repeat(kept: dict[str, Any]) -> TestSent:
+        for message in kept["messages"]:
+            if (place := message.pop("place", None)) is not None:  # else of an earlier version
+                message["to"] = spelled(kept["channel"], [body.addresses[place]])[0]
+        return TestSent.model_validate(kept)
+
     asked = {"test": str(campaign_id), **body.model_dump(mode="json")}
-    return success(await once.answer(who.tenant_id, asked, work, TestSent.model_validate))
+    return success(await once.answer(who.tenant_id, asked, work, repeat, keep))
 
 
 async def _sent(

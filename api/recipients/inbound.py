@@ -80,7 +80,9 @@ class Inbound:
         ]
         suppressed = reasons_to_suppress(taken.events)
         if verified.token or read.said or read.asked or suppressed:
-            async with services.database.transaction(services.settings.caller_patience) as connection:
+            async with services.database.transaction(
+                services.settings.caller_patience
+            ) as connection:
                 await self._bind(connection, tenant, provider, verified)
                 if read.asked:
                     await _ask(connection, tenant, provider, read.asked)

@@ -119,7 +119,9 @@ class Tracking:
             raise NotFoundError("This is no message id.")
         number = int(message_id[:8] + message_id[9:13], 16)
         if (campaign := self._numbers.get(number)) is None:
-            async with services.database.transaction(services.settings.caller_patience) as connection:
+            async with services.database.transaction(
+                services.settings.caller_patience
+            ) as connection:
                 await self._numbers.load(connection, [number])
             campaign = self._numbers.get(number)
         try:
@@ -136,7 +138,9 @@ class Tracking:
         """
         links = self._links.get(campaign.number)
         if links is None:
-            async with services.database.transaction(services.settings.caller_patience) as connection:
+            async with services.database.transaction(
+                services.settings.caller_patience
+            ) as connection:
                 content = await templates.load(
                     connection, campaign.tenant_id, campaign.number, self._public_url
                 )

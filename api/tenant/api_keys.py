@@ -41,7 +41,7 @@ async def create(response: Response, who: Admin, body: KeyCreate, once: Once) ->
         return await _with_secret(connection, who, made.id, made.text)
 
     content = {"create": "api-key", **body.model_dump(mode="json")}
-    made = await once.answer(who.tenant_id, content, work, _refuse_repeat, secret="api_key")
+    made = await once.answer(who.tenant_id, content, work, _refuse_repeat, keep=_without_key)
     return _shown_once(response, made)
 
 
@@ -69,7 +69,7 @@ async def rotate(
         return await _with_secret(connection, who, key_id, text)
 
     content = {"rotate": key_id, **body.model_dump(mode="json")}
-    made = await once.answer(who.tenant_id, content, work, _refuse_repeat, secret="api_key")
+    made = await once.answer(who.tenant_id, content, work, _refuse_repeat, keep=_without_key)
     return _shown_once(response, made)
 
 
@@ -84,6 +84,10 @@ async def revoke(who: Admin, transaction: Transaction, key_id: KeyId) -> None:
 async def _with_secret(connection: Connection, who: Caller, key_id: str, text: str) -> NewKey:
     key = await get_key(connection, who.tenant_id, key_id)
     return NewKey.of_row(key, is_current=key_id == who.key_id, api_key=text)
+
+
+def _without_key(made: NewKey) -> dict[str, Any]:
+    return made.model_dump(mode="json", by_alias=True, exclude={"api_key"})
 
 
 def _refuse_repeat(made: dict[str, Any]) -> NoReturn:
