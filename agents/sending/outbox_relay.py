@@ -30,7 +30,7 @@ from streams.kafka import clients
 from streams.kafka.refusals import reason
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.commands.answers import forget_expired
+from tables.commands import answers, triggers
 from tables.database.connection import Database, Session
 from tables.database.driver import DriverConnection
 from tables.database.failures import translated
@@ -40,6 +40,7 @@ _LOCK = "SELECT pg_try_advisory_lock(hashtext('campaigns.outbox-relay'))"
 _AHEAD = "SELECT ensure_recipient_partitions(coalesce(max(number), 0) + 1000) FROM campaigns"
 _ROWS = 2000  # a round; 168k rows/s when they are claimed like this
 _EXPIRED = 10_000  # answers removed by one statement
+_STATEMENTS = 20  # of them in a round of housekeeping, which the outbox waits for
 _POLL = 0.5  # seconds without a notification, which a failing connection can swallow
 _STAND_BY = 1.0  # seconds between two attempts to become the relay
 _TIDY = 60.0  # seconds between two rounds of housekeeping
@@ -154,8 +155,10 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
 
 async def _tidy(session: Session) -> None:
     """Housekeeping that one process does for all."""
-    while await forget_expired(session, datetime.now(UTC), _EXPIRED) == _EXPIRED:
-        pass
+    for forget_expired in (answers.forget_expired, triggers.forget_expired):
+        for _ in range(_STATEMENTS):
+            if await forget_expired(session, datetime.now(UTC), _EXPIRED) < _EXPIRED:
+                break
     await session.execute(_AHEAD)
 
 

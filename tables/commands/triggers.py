@@ -11,6 +11,7 @@ nothing; after it, a repeat finds the answer and adds nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any
@@ -24,9 +25,10 @@ from streams.settings import Settings
 from tables.campaigns.campaign import Campaign
 from tables.campaigns.lifecycle import transition
 from tables.channels import CHANNELS
-from tables.commands.answers import Answer
+from tables.commands.answers import KEPT, Answer
 from tables.database import outbox
 from tables.database.connection import Connection
+from tables.directory.suppressions import rows_of
 
 TRIGGERED = "triggered"
 
@@ -68,16 +70,14 @@ async def trigger(
 
     The first reason of these that applies: duplicate (of one in the same trigger), unknown,
     not-in-segment, excluded, no-address, suppressed, re-entry, recipient-limit. The same
-    correlationId again gets the first answer, whatever the campaign's status is by then. Raises
-    IllegalTransitionError for a campaign that is not triggered or not running, ConflictError when
+    correlationId again within 7 days gets the first answer, whatever the campaign's status is by
+    then. Raises IllegalTransitionError for a campaign that is not triggered or not running, ConflictError when
     the correlationId named others.
     """
     body = command.body
     assert isinstance(body, CampaignTrigger)
     digest = sha256(b"".join(contact.bytes for contact in body.contact_ids)).digest()
-    if (
-        known := await _recall(connection, campaign.id, command.correlation_id, digest)
-    ) is not None:
+    if (known := await _recall(connection, campaign.id, command, digest)) is not None:
         return _answer(campaign, known)
     if campaign.type != TRIGGERED:
         raise IllegalTransitionError(
@@ -88,7 +88,11 @@ async def trigger(
     if outcome["accepted"]:
         await _announce(connection, campaign, outcome["accepted"])
     await connection.execute(
-        "INSERT INTO campaign_triggers (campaign_id, correlation_id, request_sha256, answer, triggered_at) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO campaign_triggers"
+        " (campaign_id, correlation_id, request_sha256, answer, triggered_at)"
+        " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (campaign_id, correlation_id) DO UPDATE"
+        " SET request_sha256 = excluded.request_sha256, answer = excluded.answer,"
+        " triggered_at = excluded.triggered_at",  # only an expired one is still there
         *(campaign.id, command.correlation_id, digest, outcome, command.at),
     )
     return _answer(campaign, outcome)
@@ -98,13 +102,22 @@ def _answer(campaign: Campaign, outcome: Mapping[str, Any]) -> Answer:
     return Answer(202, campaign.id, campaign.number, outcome=dict(outcome))
 
 
+async def forget_expired(connection: Connection, at: datetime, limit: int = 10_000) -> int:
+    """Remove the answers of triggers that are over 7 days old; answers how many went."""
+    statement = (
+        "DELETE FROM campaign_triggers WHERE ctid IN"
+        " (SELECT ctid FROM campaign_triggers WHERE triggered_at <= $1 LIMIT $2)"
+    )
+    return rows_of(await connection.execute(statement, at - KEPT["command"], limit))
+
+
 async def _recall(
-    connection: Connection, campaign_id: UUID, correlation_id: str, digest: bytes
+    connection: Connection, campaign_id: UUID, command: Command, digest: bytes
 ) -> Mapping[str, Any] | None:
     row = await connection.fetchrow(
-        "SELECT request_sha256, answer FROM campaign_triggers WHERE campaign_id = $1 AND correlation_id = $2",
-        campaign_id,
-        correlation_id,
+        "SELECT request_sha256, answer FROM campaign_triggers"
+        " WHERE campaign_id = $1 AND correlation_id = $2 AND triggered_at > $3",
+        *(campaign_id, command.correlation_id, command.at - KEPT["command"]),
     )
     if row is None:
         return None

@@ -90,6 +90,39 @@ async def test_a_started_campaign_reaches_the_engine_at_once_and_in_the_right_pa
     assert [record.value["type"] for record in expansions] == ["stage"]
 
 
+async def test_the_relay_forgets_answers_that_have_expired_and_keeps_the_others(
+    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
+    world = await make_world(pool, settings)
+    campaign_id = await world.started(type="triggered", segmentIds=[])
+    for key in ("old", "new"):
+        body = {"contactIds": [str(uuid4())]}
+        await world.answer(Verb.TRIGGER, campaign_id, body, key, correlation_id=key)
+    await pool.execute(
+        "UPDATE campaign_triggers SET triggered_at = triggered_at - interval '7 days 1 minute'"
+        " WHERE correlation_id = 'old'"
+    )
+    await pool.execute(
+        "UPDATE answers SET expires_at = now() - interval '1 minute' WHERE correlation_id = 'old'"
+    )
+
+    async def left() -> list[list[str]]:
+        return [
+            [row["correlation_id"] for row in await pool.fetch(statement)]
+            for statement in (
+                "SELECT correlation_id FROM answers ORDER BY 1",
+                "SELECT correlation_id FROM campaign_triggers ORDER BY 1",
+            )
+        ]
+
+    async def only_the_new() -> bool:
+        return await left() == [["new"], ["new"]]
+
+    assert await left() == [["new", "old"], ["new", "old"]]
+    async with process(settings, "relay", tmp_path):
+        await eventually(only_the_new, within=120)
+
+
 async def test_kill_9_at_every_point_loses_nothing_and_keeps_ids_and_order(
     settings: Settings, pool: Database, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from streams.contracts.commands import Verb
 from streams.errors import CampaignError, ConflictError, IllegalTransitionError, NotFoundError
 from streams.records.sending import Limits, Opened, RowsReady, Span, SpansAdded, decode_sending
 from streams.topics import Name
+from tables.commands.triggers import forget_expired
 from tables.directory.suppressions import suppress
 from tests.tables.audience.audience_world import Directory, ledger, segment
 from tests.tables.campaigns.campaign_world import World, make_world
@@ -199,6 +200,32 @@ async def test_the_same_correlation_id_gets_the_first_answer_and_takes_nobody_in
         "accepted": 1,
         "refused": {},
     }
+
+
+async def test_a_trigger_is_remembered_for_a_week_and_then_forgotten(directory: Directory) -> None:
+    world, now, week = directory.world, datetime.now(UTC), timedelta(days=7)
+    always = {"reentry": {"policy": "always"}}
+    campaign_id = await world.started(type="triggered", segmentIds=[], settings=always)
+    one, two = await directory.add(world.segment, "a@example.com", "b@example.com")
+    campaign_number = await number(world, campaign_id)
+    for n in range(3):
+        await triggered(world, campaign_id, one, correlation_id=f"order-{n}", at=now)
+
+    async def forgotten(after: timedelta, **limit: int) -> int:
+        async with world.pool.acquire() as connection:
+            return await forget_expired(connection, now + after, **limit)
+
+    almost = week - timedelta(seconds=1)
+    assert await forgotten(almost) == 0
+    await triggered(world, campaign_id, one, correlation_id="order-0", at=now + almost)
+    assert len(await ledger(world, campaign_number)) == 3  # it was remembered
+    await triggered(world, campaign_id, two, correlation_id="order-0", at=now + week)
+    assert await ledger(world, campaign_number) == [one, one, one, two]
+    with pytest.raises(ConflictError, match="other contacts"):  # the new one is remembered instead
+        await triggered(world, campaign_id, one, correlation_id="order-0", at=now + week)
+    assert [await forgotten(week, limit=1) for _ in range(3)] == [1, 1, 0]
+    left = await world.pool.fetch("SELECT correlation_id FROM campaign_triggers")
+    assert [row["correlation_id"] for row in left] == ["order-0"]
 
 
 @pytest.mark.parametrize(
