@@ -15,7 +15,7 @@ from fastapi import Depends, Header, Path, Request, Response
 
 from api.campaigns.answers import Live, LiveSide
 from api.campaigns.schemas import Campaign, StoppedCampaign
-from api.http.auth import Editor, Sender, caller
+from api.http.auth import Editor, Sender, caller, is_at_least
 from api.http.dependencies import Provided, Services
 from api.http.idempotency import IdempotencyKey
 from api.http.problems import correlation_id
@@ -94,7 +94,14 @@ class CommandRequest:
         origin = self.key if verb is Verb.TRIGGER and self.key else self.correlation_id
         who = self.who
         return Command(
-            verb, who.tenant_id, origin, self.campaign_id, body, who.user_id, self.version
+            verb,
+            who.tenant_id,
+            origin,
+            self.campaign_id,
+            body,
+            who.user_id,
+            self.version,
+            may_cancel=is_at_least(who, "sender"),
         )
 
     async def _is_repeat(self, command: Command) -> bool:

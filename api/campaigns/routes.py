@@ -114,7 +114,9 @@ async def update(command: Editing, body: CampaignUpdate) -> Success[CampaignAnsw
 
 @router.delete("/{campaignId}", status_code=204, response_class=Response)
 async def delete(command: Deleting) -> None:
-    """Hide a campaign that is not being sent; a scheduled one is cancelled first."""
+    """Hide a campaign that is not being sent; a scheduled one is cancelled first, which needs the
+    role sender.
+    """
     await command.carry_out(Verb.DELETE, Explanation())
 
 

@@ -69,6 +69,11 @@ async def _counted(
     return who
 
 
+def is_at_least(who: Caller, role: str) -> bool:
+    """Whether the caller has this role or a higher one."""
+    return ROLES.index(who.role) >= ROLES.index(role)
+
+
 @dataclass(frozen=True)
 class AtLeast:
     """A dependency that lets only this role and higher ones pass: viewer < editor < sender < admin."""
@@ -76,7 +81,7 @@ class AtLeast:
     role: str
 
     async def __call__(self, who: Annotated[Caller, Depends(_counted)]) -> Caller:
-        if ROLES.index(who.role) < ROLES.index(self.role):
+        if not is_at_least(who, self.role):
             raise ForbiddenError(f"This needs the role {self.role}; the key's role is {who.role}.")
         return who
 

@@ -77,7 +77,7 @@ class Command:
     needed by create only.
 
     `if_match`: the version that the campaign must still have. `extra`: what becomes of unknown
-    settings.
+    settings. `may_cancel`: whether the caller's role allows what deleting a scheduled campaign does.
     """
 
     verb: Verb
@@ -88,6 +88,7 @@ class Command:
     actor: UUID | None = None
     if_match: int | None = None
     extra: Extra = "forbid"
+    may_cancel: bool = True
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def content(self) -> dict[str, Any]:

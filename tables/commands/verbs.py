@@ -23,7 +23,7 @@ from streams.contracts.bodies import (
 from streams.contracts.commands import Command, Verb
 from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import Status
-from streams.errors import CampaignError, FieldError
+from streams.errors import CampaignError, FieldError, ForbiddenError
 from streams.records.expansions import Stage
 from streams.records.sending import Cancelled, LimitsChanged, Paused, Resumed
 from streams.settings import Settings
@@ -296,6 +296,10 @@ async def _cancel(task: Task, before: Campaign, target: Status) -> Campaign:
 async def _delete(task: Task, before: Campaign, target: Status) -> Campaign:
     command = task.command
     if target is not before.status:
+        if not command.may_cancel:
+            raise ForbiddenError(
+                "Deleting a scheduled campaign cancels it, and cancelling needs the role sender."
+            )
         before = await _cancel(task, before, target)
     after = await change_campaign(task.connection, before, command.at, deleted_at=command.at)
     await task.publish(

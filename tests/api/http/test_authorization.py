@@ -5,11 +5,13 @@ no role above its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from streams.contracts.envelope import rfc3339
 from tables.tenants.tenants import ROLES
 from tests.api.campaigns.test_routes import problem
 from tests.api.http.routes import PUBLIC, Operation, guarded, operations
@@ -106,6 +108,37 @@ async def test_a_role_stops_at_what_it_may_not_do(rest: Rest) -> None:
                 assert role in detail and operation.role is not None and operation.role in detail, (
                     operation
                 )
+
+
+async def test_no_route_takes_a_scheduled_campaign_off_its_schedule_below_the_role_sender(
+    rest: Rest,
+) -> None:
+    scheduled = await rest.draft()
+    soon = {"scheduledAt": rfc3339(datetime.now(UTC) + timedelta(days=1))}
+    path = f"/campaigns/{scheduled['id']}"
+    assert (await rest.admin.post(f"{path}/schedule", json=soon)).status_code == 200
+    parameters = {**_unknown(), "campaignId": scheduled["id"]}
+    for operation in guarded(rest.app):
+        if "campaignId" not in operation.parameters:
+            continue
+        for role in ("viewer", "editor"):
+            answer = await operation.call(rest.of[role], parameters)
+            assert answer.status_code != 500, (operation, answer.text)
+            if operation.method == "DELETE":
+                assert "role" in str(problem(answer, 403)["detail"]), operation
+            shown = (await rest.admin.get(path)).json()["data"]
+            assert shown["status"] == "scheduled", (operation, role)
+    for role in ("sender", "admin"):
+        assert (await rest.of[role].delete(path)).status_code == (204 if role == "sender" else 404)
+
+
+async def test_an_editor_deletes_what_is_not_scheduled(rest: Rest) -> None:
+    draft, running = await rest.draft(), await rest.running()
+    editor = rest.of["editor"]
+    assert (await editor.delete(f"/campaigns/{draft['id']}")).status_code == 204
+    problem(await editor.delete(f"/campaigns/{running['id']}"), 409)
+    await rest.admin.post(f"/campaigns/{running['id']}/cancel")
+    assert (await editor.delete(f"/campaigns/{running['id']}")).status_code == 204
 
 
 async def test_everything_of_another_tenant_is_unknown_on_every_route_and_stays_as_it_is(
