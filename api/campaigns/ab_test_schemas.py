@@ -60,6 +60,7 @@ _EVALUATION = {
     "confidence": 0.95,
     "criteria": "highest opened of delivered",
     "at": "2026-01-28T13:00:04.118Z",
+    "pValueCorrection": None,
 }
 
 
@@ -79,7 +80,7 @@ class Arm(Schema):
 
 class Evaluation(Schema):
     """Variants from the best to the worst; `pValue` is null when there is nothing to compare.
-    `criteria` in words.
+    `criteria` in words. `pValueCorrection` is "holm" where more than two variants were compared.
     """
 
     outcome: Literal["significant", "tie", "too-few"]
@@ -88,6 +89,7 @@ class Evaluation(Schema):
     confidence: float
     criteria: str
     at: str
+    p_value_correction: Literal["holm"] | None = None
 
 
 class Variant(Schema):

@@ -64,6 +64,7 @@ _EVALUATION = {
     "confidence": 0.95,
     "criteria": "opened of delivered, the highest",
     "at": AT,
+    "pValueCorrection": None,
 }
 
 # The body beside `campaignId` (for create: beside `createdBy`).

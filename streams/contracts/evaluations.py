@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from streams.contracts.envelope import Record
 
@@ -31,7 +32,7 @@ class Arm(Record, frozen=True, omit_defaults=False):
 
 class Evaluation(Record, frozen=True, omit_defaults=False):
     """Variants from the best to the worst; `p_value` is None when there is nothing to compare.
-    `criteria` in words.
+    `criteria` in words. `p_value_correction` is "holm" where more than two variants were compared.
     """
 
     outcome: Outcome
@@ -40,6 +41,7 @@ class Evaluation(Record, frozen=True, omit_defaults=False):
     confidence: float
     criteria: str
     at: str
+    p_value_correction: Literal["holm"] | None = None  # evaluations of earlier versions lack it
 
     @property
     def best(self) -> str:

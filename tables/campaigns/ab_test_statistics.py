@@ -4,18 +4,22 @@ the policy. Pure.
 Interval: Wilson's score interval (Wilson, "Probable inference, the law of succession, and
 statistical inference", JASA 22, 1927), which stays within 0 and 1 and is honest for small numbers.
 p-value: two-sided, of the z-test for two proportions with pooled variance (NIST/SEMATECH e-Handbook
-of Statistical Methods, 7.3.3), of the best variant against the second best; with three and more
-variants it is not corrected for the number of comparisons. The test is looked at once, at its end
+of Statistical Methods, 7.3.3), of the best variant against the second best. With three and more
+variants every pair is compared and the p-value is corrected for the number of pairs (Holm, "A simple
+sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979): which
+variants are the best two is only known from the same data. The test is looked at once, at its end
 (twice when it is extended).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from fractions import Fraction
+from itertools import combinations
 from math import erfc, sqrt
 from statistics import NormalDist
+from typing import Literal
 
 from streams.contracts.ab_tests import AbTest, Policy
 from streams.contracts.evaluations import Arm, Evaluation, Outcome
@@ -44,11 +48,13 @@ def evaluate(test: AbTest, counts: Mapping[str, Counts], at: str) -> Evaluation:
         (_arm(test, variant, counts.get(variant, _NONE)) for variant in test.contenders),
         key=_order(test),
     )
-    p_value = (
-        p_value_of(arms[0].count, arms[0].of, arms[1].count, arms[1].of)
-        if len(arms) > 1 and arms[1].of
-        else None
+    p_values = holm(
+        [
+            p_value_of(one.count, one.of, other.count, other.of)
+            for one, other in combinations([arm for arm in arms if arm.of], 2)
+        ]
     )
+    p_value = p_values[0] if p_values else None  # the best two are the first pair
     if any(arm.delivered < test.minimum_delivered for arm in arms):
         outcome = Outcome.TOO_FEW
     elif len(arms) > 1 and (p_value is None or p_value > 1 - test.confidence):
@@ -56,7 +62,10 @@ def evaluate(test: AbTest, counts: Mapping[str, Counts], at: str) -> Evaluation:
     else:
         outcome = Outcome.SIGNIFICANT
     rounded = None if p_value is None else round(p_value, 6)
-    return Evaluation(outcome, tuple(arms), rounded, test.confidence, _spelled(test), at)
+    correction: Literal["holm"] | None = "holm" if len(p_values) > 1 else None
+    return Evaluation(
+        outcome, tuple(arms), rounded, test.confidence, _spelled(test), at, correction
+    )
 
 
 def decide(test: AbTest, outcome: Outcome, *, is_extended: bool) -> Decision:
@@ -93,6 +102,18 @@ def p_value_of(count: int, of: int, other: int, other_of: int) -> float:
     if variance <= 0:
         return 1.0
     return erfc(abs(count / of - other / other_of) / sqrt(variance) / sqrt(2))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Each p-value corrected for the others, in the order given: how likely it is that any of these
+    comparisons shows so much by chance, if no variant differs.
+    """
+    ascending = sorted(range(len(p_values)), key=p_values.__getitem__)
+    corrected, least = list(p_values), 0.0
+    for place, index in enumerate(ascending):
+        least = max(least, min(1.0, (len(p_values) - place) * p_values[index]))
+        corrected[index] = least
+    return corrected
 
 
 def _arm(test: AbTest, variant: str, counts: Counts) -> Arm:

@@ -91,7 +91,7 @@ async def test_a_started_campaign_reaches_the_engine_at_once_and_in_the_right_pa
 
 
 async def test_the_relay_forgets_answers_that_have_expired_and_keeps_the_others(
-    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+    settings: Settings, pool: Database, tmp_path: Path
 ) -> None:
     world = await make_world(pool, settings)
     campaign_id = await world.started(type="triggered", segmentIds=[])

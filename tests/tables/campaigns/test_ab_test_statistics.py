@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from streams.contracts.ab_tests import AbTest
 from streams.contracts.evaluations import Evaluation, Outcome
 from streams.records.stats import Counts
-from tables.campaigns.ab_test_statistics import Decision, decide, evaluate, interval, p_value_of
+from tables.campaigns.ab_test_statistics import (
+    Decision,
+    decide,
+    evaluate,
+    holm,
+    interval,
+    p_value_of,
+)
 from tests.streams.contracts.test_ab_tests import ab_test
 
 AT = "2026-01-28T13:00:00.000Z"
@@ -43,6 +50,64 @@ def test_the_p_value_is_that_of_the_pooled_z_test() -> None:
     assert p_value_of(100, 200, 120, 200) == pytest.approx(0.04442, abs=5e-6)
     assert p_value_of(0, 10, 0, 20) == 1.0
     assert p_value_of(10, 10, 20, 20) == 1.0
+
+
+def test_holms_correction_is_that_of_the_textbook() -> None:
+    # as p.adjust(p, "holm") of R: 5 * 0.01, 4 * 0.02, 3 * 0.03, then never less than before
+    assert holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert (holm([0.04]), holm([])) == ([0.04], [])
+
+
+@given(st.lists(st.floats(0, 1), max_size=10), st.floats(0.001, 0.5))
+def test_a_corrected_p_value_is_never_smaller_and_keeps_the_order(
+    raw: list[float], alpha: float
+) -> None:
+    corrected = holm(raw)
+    assert all(one <= other <= 1 for one, other in zip(raw, corrected, strict=True))
+    by_raw = [other for _, other in sorted(zip(raw, corrected, strict=True))]
+    assert by_raw == sorted(corrected)
+    assert holm(raw[::-1]) == corrected[::-1]
+    if raw:  # between no correction and Bonferroni's
+        assert min(corrected) == pytest.approx(min(1.0, len(raw) * min(raw)))
+        assert max(corrected) <= min(1.0, len(raw) * max(raw))
+    rejected = 0  # the procedure as Holm states it: step down while each is small enough
+    for place, one in enumerate(sorted(raw)):
+        if (len(raw) - place) * one > alpha:
+            break
+        rejected += 1
+    assert sum(one <= alpha for one in corrected) == rejected
+
+
+@given(st.lists(st.tuples(st.integers(0, 200), st.just(200)), min_size=3, max_size=5))
+def test_with_three_and_more_variants_the_answer_says_that_it_is_corrected(
+    people: list[tuple[int, int]],
+) -> None:
+    weights = {3: (40, 30, 30), 4: (25, 25, 25, 25), 5: (20, 20, 20, 20, 20)}[len(people)]
+    found = shown(ab_test(*weights), **dict(zip("ABCDE", people, strict=False)))
+    best, second = found.variants[:2]
+    raw = p_value_of(best.count, best.of, second.count, second.of)
+    pairs = len(people) * (len(people) - 1) // 2
+    assert found.p_value is not None and found.p_value_correction == "holm"
+    assert round(raw, 6) <= found.p_value <= min(1.0, round(pairs * raw, 6) + 1e-6)
+    assert (found.outcome is Outcome.SIGNIFICANT) <= (raw <= 0.05)
+
+
+def test_what_is_clear_between_two_may_be_chance_among_five() -> None:
+    two = shown(ab_test(50, 50), A=(41, 200), B=(60, 200))
+    assert (two.outcome, two.p_value_correction) == (Outcome.SIGNIFICANT, None)
+    others = {"C": (40, 200), "D": (41, 200), "E": (41, 200)}
+    five = shown(ab_test(20, 20, 20, 20, 20), A=(41, 200), B=(60, 200), **others)
+    assert (five.outcome, five.p_value_correction) == (Outcome.TIE, "holm")
+    assert two.p_value is not None and five.p_value is not None
+    assert two.p_value < 0.05 < five.p_value
+
+
+def test_two_of_three_variants_that_reached_somebody_are_one_comparison() -> None:
+    found = shown(ab_test(40, 30, 30), A=(40, 200), B=(90, 200))
+    two = shown(ab_test(50, 50), A=(40, 200), B=(90, 200))
+    assert (found.p_value, found.p_value_correction) == (two.p_value, None)
+    assert found.outcome is Outcome.TOO_FEW
 
 
 @given(st.integers(0, 1000), st.integers(1, 1000), st.floats(0.5, 0.9999))
