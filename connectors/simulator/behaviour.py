@@ -13,6 +13,7 @@ from hashlib import blake2b
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from connectors.simulator.truth import DEFAULT_MOST
 from streams.records.reported_events import Details, IncomingType
 
 _NUMBERS = struct.Struct(">16I")
@@ -61,6 +62,11 @@ class Behaviour(BaseSettings):
     truth: str | None = Field(
         None,
         description='folder of the truth log; default: "simulator" below CAMPAIGNS_HOME, "" for none',
+    )
+    truth_bytes: int = Field(
+        DEFAULT_MOST,
+        ge=1 << 20,
+        description="the truth log has about so many bytes; the oldest lines are removed",
     )
 
 

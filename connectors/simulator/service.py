@@ -90,7 +90,7 @@ class Simulator(Mover):
         return self._schedule.pending
 
     async def open(self, stack: AsyncExitStack) -> None:
-        self._truth = stack.enter_context(TruthLog(self._folder))
+        self._truth = stack.enter_context(TruthLog(self._folder, self.behaviour.truth_bytes))
         self._producer = await stack.enter_async_context(
             clients.producer(
                 self.settings,

@@ -195,3 +195,49 @@ def test_a_torn_line_and_a_repeated_one_count_for_nothing(tmp_path: Path) -> Non
     with next(tmp_path.glob("*.tsv")).open("a") as file:
         file.write("c\tm3\top")
     assert recipients(tmp_path) == {("c", "opened"): {"m1", "m2"}}
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*.tsv"))
+
+
+def test_the_log_keeps_the_newest_lines_within_its_bound(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    most, sizes = 10_000, list[int]()
+    (tmp_path / "truth-1.tsv").write_text("c\tof a dead process\topened\t1\t5\n" * 100)
+    (tmp_path / "notes.tsv").write_text("not ours")
+    with TruthLog(tmp_path, most) as log:
+        for n in range(2_000):
+            log.add("c", f"m{n}", "opened", 1, n)
+            if n % 10 == 9:
+                log.flush()
+                sizes.append(_size(tmp_path))
+    assert max(sizes) <= most + 500 and min(sizes[-100:]) > most // 2
+    kept = recipients(tmp_path)["c", "opened"]
+    assert kept == {f"m{n}" for n in range(2_000 - len(kept), 2_000)}
+    assert (tmp_path / "notes.tsv").exists()
+    assert "the oldest truth is removed" in caplog.text
+
+
+def test_a_log_within_its_bound_loses_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with TruthLog(tmp_path, 1 << 20) as log:
+        for n in range(10_000):
+            log.add("c", f"m{n}", "opened", 1, n)
+            log.flush()
+    assert len(list(tmp_path.glob("*.tsv"))) > 1
+    assert recipients(tmp_path)["c", "opened"] == {f"m{n}" for n in range(10_000)}
+    assert not caplog.text
+
+
+def test_a_simulator_whose_file_was_removed_by_another_goes_on_in_a_new_one(
+    tmp_path: Path,
+) -> None:
+    with TruthLog(tmp_path) as log:
+        log.add("c", "m1", "opened", 1, 5)
+        log.flush()
+        next(tmp_path.glob("*.tsv")).unlink()
+        log.add("c", "m2", "opened", 1, 5)
+    assert recipients(tmp_path) == {("c", "opened"): {"m2"}}
