@@ -130,6 +130,8 @@ class Campaign(Base):
     next_occurrence_at: Mapped[datetime | None]
     #: Of a child: its occurrence, which stays when `scheduled_at` is changed.
     occurrence_at: Mapped[datetime | None]
+    #: While the audience of a started campaign waits for a directory service that is down.
+    is_directory_down: Mapped[bool] = mapped_column(server_default=text("false"))
     #: A child that was paused with its series is resumed with it.
     is_paused_by_series: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Its audience waits for a directory service that is down.
@@ -223,6 +225,7 @@ class CampaignTrigger(Base):
     """The answer to a trigger: the same trigger again gets it, and sends nothing."""
 
     __tablename__ = "campaign_triggers"
+    __table_args__ = (Index("idx_campaign_triggers_triggered", "triggered_at"),)
 
     campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id"), primary_key=True)
     correlation_id: Mapped[str] = mapped_column(String(128), primary_key=True)
