@@ -21,7 +21,7 @@ test: $(READY) ## run the whole suite on real Kafka, PostgreSQL and NATS
 check: $(READY) ## formatting, lint and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-bench: $(READY) ## measure against the denominators of docs/performance.md
+bench: $(READY) ## measure against the denominators of docs/operate/performance.md
 	@for name in emit fold snapshot; do $(BIN)/campaigns bench $$name || exit 1; done
 
 faults: $(READY) ## kill, freeze and cut off every part while campaigns are sent

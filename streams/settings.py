@@ -143,7 +143,7 @@ class Settings(BaseSettings):
 
     segments_url: str = Field(
         "",
-        description="base URL of a segment service of your own (docs/services.md); "
+        description="base URL of a segment service of your own (docs/connect/services.md); "
         "empty = our directory",
     )
     contacts_url: str = Field(

@@ -1,8 +1,8 @@
 """The AsyncAPI 3.0 document: every public topic and NATS subject, with schemas made from the
 definitions in `streams/`.
 
-`python -m api.write_documents` writes docs/asyncapi.json; a test compares the two. A new verb,
-event type or public topic without an example here makes that test fail.
+`python -m api.write_documents` writes docs/reference/asyncapi.json; a test compares the two. A new
+verb, event type or public topic without an example here makes that test fail.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from streams.records.stats import ShardStats
 from streams.topics import TOPICS, Name
 
 Json = dict[str, Any]
-FILE = Path(__file__).parents[2] / "docs" / "asyncapi.json"
+FILE = Path(__file__).parents[2] / "docs" / "reference" / "asyncapi.json"
 _REF = "#/components/schemas/"
 _UUID: Json = {"type": "string", "format": "uuid"}
 _TEXT: Json = {"type": "string"}

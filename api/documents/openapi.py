@@ -1,7 +1,7 @@
 """The OpenAPI document: what the routes take and answer, with the problems, the API key and the
 examples of the schemas added.
 
-`python -m api.write_documents` writes docs/openapi.json; a test compares the two.
+`python -m api.write_documents` writes docs/reference/openapi.json; a test compares the two.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 from api.documents.examples import JSON, Examples, examples
 from api.http.problems import TITLES
 
-FILE = Path(__file__).parents[2] / "docs" / "openapi.json"
+FILE = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
 _REF = "#/components/schemas/"
 _INTRODUCTION = """
 Authenticate with `Authorization: Bearer ce_…`; the key names tenant, user and role \

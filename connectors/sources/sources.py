@@ -1,5 +1,5 @@
 """Where audiences, contact details and templates come from: our own directory, or services of the
-company's own (docs/services.md).
+company's own (docs/connect/services.md).
 
 A service stays the owner of its data; what a campaign needs of it is mirrored into our tables when
 it is named (a template, a segment's name) and when the campaign starts (a segment's members with

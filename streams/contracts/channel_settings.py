@@ -1,5 +1,5 @@
-"""The `settings` of a campaign, one class per channel (docs/channels.md): who a message comes from,
-what is counted, what goes with it.
+"""The `settings` of a campaign, one class per channel: the sender, what is tracked, and the options
+that travel with each message (docs/guide/channels.md).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from tests.e2e.processes import Installation
 from tests.eventually import eventually
 
 # recipients a second: the strongest open-source sender, to a no-op sink in memory
-# (docs/performance.md)
+# (docs/operate/performance.md)
 PEER = 43_000
 _SENDER = {
     "fromName": "Acme",

@@ -25,7 +25,7 @@ def _page(name: str) -> str:
 
 
 def settings_table() -> str:
-    """As docs/operations.md shows it."""
+    """As docs/operate/operations.md shows it."""
     lines = ["| variable | default | what |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = (
@@ -48,15 +48,15 @@ def _spelled(default: object) -> str:
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
-    assert settings_table() in _page("operations.md"), (
-        f"docs/operations.md needs this table:\n{settings_table()}"
+    assert settings_table() in _page("operate/operations.md"), (
+        f"docs/operate/operations.md needs this table:\n{settings_table()}"
     )
 
 
 def test_every_topic_is_documented_with_key_and_retention() -> None:
     rows = [
         [cell.strip() for cell in row.strip("|\n").split("|")]
-        for row in _page("pipeline.md").splitlines()
+        for row in _page("connect/pipeline.md").splitlines()
         if row.startswith("| `")
     ]
     found = {name.strip("`"): (key, kept, public) for name, key, kept, public, _ in rows}
@@ -82,12 +82,13 @@ def test_every_route_is_documented_and_no_other() -> None:
         for method in methods
         if path.startswith("/api/v1")
     }
-    assert set(re.findall(r"^\| `([A-Z]+ [^`]+)` \|", _page("api.md"), re.MULTILINE)) == routes
+    documented = re.findall(r"^\| `([A-Z]+ [^`]+)` \|", _page("connect/api.md"), re.MULTILINE)
+    assert set(documented) == routes
 
 
 def test_every_worker_is_documented() -> None:
     for role in ROLES:
-        assert re.search(rf"`campaigns (worker )?{role}`", _page("operations.md")), role
+        assert re.search(rf"`campaigns (worker )?{role}`", _page("operate/operations.md")), role
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:
@@ -99,7 +100,8 @@ def test_every_link_between_pages_leads_somewhere() -> None:
 
 
 def test_every_test_that_proves_the_specification_exists() -> None:
-    named = re.findall(r"^\| .+ \| `([^`]+)` \|$", _page("specification.md"), re.MULTILINE)
+    page = _page("reference/specification.md")
+    named = re.findall(r"^\| .+ \| `([^`]+)` \|$", page, re.MULTILINE)
     assert len(named) > 100
     missing = []
     for each in named:

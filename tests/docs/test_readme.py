@@ -1,4 +1,4 @@
-"""The README's quick start, command by command as it stands there, against a running installation."""
+"""The README's quick start runs, command by command, against a running installation."""
 
 from __future__ import annotations
 

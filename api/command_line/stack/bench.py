@@ -1,5 +1,5 @@
 """`campaigns bench NAME`: a ratio against a denominator measured in the same session
-(docs/performance.md).
+(docs/operate/performance.md).
 """
 
 from __future__ import annotations
