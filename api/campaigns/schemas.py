@@ -4,13 +4,14 @@ stack that runs the demo, the bodies work: it has the template and the segments.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field
 
 from api.http.envelope import Envelope, Instant, PageMeta, Schema, shown_as, sometimes
 from streams.contracts.fields import Channel, Status
+from streams.contracts.waiting import WaitingReason
 from tables.directory.examples import EXCLUDED, SEGMENT, TEMPLATE
 
 CAMPAIGN_ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -131,9 +132,7 @@ class StoppedCampaign(Campaign):
 class Waiting(Schema):
     """Why the campaign does not move, and until when, if that is known."""
 
-    reason: Literal[
-        "audience", "quota", "paused", "not-before", "ab-test", "running-limit", "dependency-down"
-    ]
+    reason: WaitingReason
     until: Instant | None
 
 

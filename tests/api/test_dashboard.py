@@ -5,7 +5,10 @@ else.
 from __future__ import annotations
 
 import re
+from typing import get_args
 
+from streams.contracts.waiting import WORDS, WaitingReason
+from tables.throttle.state import Reason
 from tests.api.world import Rest
 
 
@@ -37,15 +40,12 @@ async def test_the_page_has_no_inline_script_or_style_that_its_policy_would_refu
     assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|\sstyle=", page)
 
 
-async def test_every_reason_for_waiting_has_words_on_the_page(rest: Rest) -> None:
+async def test_every_reason_for_waiting_has_the_same_words_on_the_page_and_in_the_terminal(
+    rest: Rest,
+) -> None:
     script = (await rest.nobody.get("http://api/dashboard/app.js")).text
-    for reason in (
-        "audience",
-        "quota",
-        "not-before",
-        "ab-test",
-        "paused",
-        "running-limit",
-        "dependency-down",
-    ):
-        assert re.search(rf'"?{reason}"?: "', script), reason
+    table = re.findall(r"const REASONS = \{(.*?)\};", script, re.DOTALL)[0]
+    on_the_page = re.findall(r'"?([a-z-]+)"?: "([^"]+)"', table)
+    words = {reason: words[0].lower() + words[1:] for reason, words in on_the_page}
+    assert words == WORDS
+    assert set(get_args(Reason)) < set(WORDS) == set(get_args(WaitingReason))

@@ -18,6 +18,7 @@ from rich.text import Text
 from api.command_line.client import Api
 from api.command_line.terminal import complain, out
 from api.command_line.work.campaigns import Key
+from streams.contracts.waiting import WORDS, WaitingReason
 
 _COLOURS = {
     "running": "blue",
@@ -25,13 +26,6 @@ _COLOURS = {
     "paused": "yellow",
     "scheduled": "yellow",
     "cancelled": "red",
-}
-_REASONS = {
-    "quota": "quota",
-    "paused": "paused",
-    "audience": "preparing the audience",
-    "ab-test": "held for the winner",
-    "not-before": "its time",
 }
 
 
@@ -91,7 +85,7 @@ def _drawn(seen: dict[str, Any]) -> Group:
         "delivered",
         "opened",
         "clicked",
-        "waiting for",
+        "what next",
     ):
         table.add_column(
             name,
@@ -128,9 +122,9 @@ def _reason(campaign: dict[str, Any]) -> str:
     if waiting is None:
         eta = campaign["progress"]["eta"]
         return f"done about {_clock(eta)}" if eta else ""
-    reason: str = waiting["reason"]
+    reason: WaitingReason = waiting["reason"]
     until = f" until {_clock(waiting['until'])}" if waiting["until"] else ""
-    return _REASONS.get(reason, reason) + until
+    return WORDS.get(reason, reason) + until
 
 
 def _clock(instant: str) -> str:

@@ -1,0 +1,25 @@
+"""Why a campaign does not move: every reason that the `waiting` of an answer gives, and its words for
+people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+WaitingReason = Literal[
+    "audience", "quota", "paused", "not-before", "ab-test", "running-limit", "dependency-down"
+]
+# As the terminal and the dashboard (api/dashboard/app.js) show them.
+WORDS: Mapping[WaitingReason, str] = MappingProxyType(
+    {
+        "audience": "preparing the audience",
+        "quota": "waiting for quota",
+        "paused": "paused",
+        "not-before": "waiting for its time",
+        "ab-test": "held for the A/B winner",
+        "running-limit": "waiting for a free place among the running campaigns",
+        "dependency-down": "waiting: a dependency is down",
+    }
+)
