@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).parent.parent
-_MAY_IMPORT = {
+MAY_IMPORT = {
     "streams": set[str](),
     "tables": {"streams"},
     "connectors": {"streams", "tables"},
@@ -50,9 +50,9 @@ def _imported(module: Path) -> Iterator[str]:
             yield (node.module or "").partition(".")[0]
 
 
-@pytest.mark.parametrize("package", _MAY_IMPORT)
+@pytest.mark.parametrize("package", MAY_IMPORT)
 def test_imports_go_one_way(package: str) -> None:
-    forbidden = (set(_MAY_IMPORT) | {"tests"}) - _MAY_IMPORT[package] - {package}
+    forbidden = (set(MAY_IMPORT) | {"tests"}) - MAY_IMPORT[package] - {package}
     wrong = {
         str(module.relative_to(_ROOT)): found
         for module in _modules(package)
@@ -63,15 +63,15 @@ def test_imports_go_one_way(package: str) -> None:
 
 def test_no_installed_distribution_owns_one_of_our_names() -> None:
     owners = packages_distributions()
-    assert {name: set(owners.get(name, [])) - {"campaigns"} for name in _MAY_IMPORT} == {
-        name: set() for name in _MAY_IMPORT
+    assert {name: set(owners.get(name, [])) - {"campaigns"} for name in MAY_IMPORT} == {
+        name: set() for name in MAY_IMPORT
     }
 
 
 def test_a_long_file_has_its_reason() -> None:
     too_long = {
         str(path.relative_to(_ROOT))
-        for folder in (*_MAY_IMPORT, "tests")
+        for folder in (*MAY_IMPORT, "tests")
         for path in _modules(folder)
         if len(path.read_text().splitlines()) > (_LONGEST_TEST if folder == "tests" else _LONGEST)
     }
@@ -81,7 +81,7 @@ def test_a_long_file_has_its_reason() -> None:
 def test_every_module_starts_with_a_sentence() -> None:
     silent = [
         path
-        for path in _modules(*_MAY_IMPORT, "tests")
+        for path in _modules(*MAY_IMPORT, "tests")
         if path.stat().st_size and not ast.get_docstring(ast.parse(path.read_text()))
     ]
     assert silent == []
@@ -90,7 +90,7 @@ def test_every_module_starts_with_a_sentence() -> None:
 def test_no_module_has_a_name_that_says_nothing() -> None:
     assert [
         path
-        for path in _modules(*_MAY_IMPORT, "tests")
+        for path in _modules(*MAY_IMPORT, "tests")
         if path.stem in _VAGUE or path.parent.name in _VAGUE
     ] == []
 
@@ -109,6 +109,6 @@ def test_nothing_is_left_to_do_without_an_issue() -> None:
     marks = ("TO" + "DO", "FIX" + "ME", "XX" + "X")
     assert [
         path
-        for path in _modules(*_MAY_IMPORT, "tests")
+        for path in _modules(*MAY_IMPORT, "tests")
         if any(mark in path.read_text() for mark in marks)
     ] == []

@@ -15,6 +15,7 @@ from agents.topology import ROLES
 from api.app import create_app
 from streams.settings import Settings
 from streams.topics import TOPICS
+from tests.docs.pages import pages
 
 _ROOT = Path(__file__).parents[2]
 _DAY = 24 * 3600 * 1000
@@ -92,7 +93,7 @@ def test_every_worker_is_documented() -> None:
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:
-    for page in (_ROOT / "README.md", *(_ROOT / "docs").rglob("*.md")):
+    for page in pages():
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert target.startswith("http") or (page.parent / target).exists(), (
                 f"{page.name}: {target}"
