@@ -1,5 +1,5 @@
-"""Makes PostgreSQL and Kafka ready for the processes: creates and migrates the database, creates
-the topics; repeating it is harmless.
+"""Makes PostgreSQL and Kafka ready for the processes: creates and migrates the database and creates
+the topics. Repeating it is harmless.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Creates Kafka's topics from the table in `streams/topics.py`, and says where the broker differs
-from it.
+"""Creates Kafka's topics from the table in `streams/topics.py`, and reports where the broker
+differs from it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _TIMEOUT = 30_000  # milliseconds
 
 
 async def create(settings: Settings) -> list[str]:
-    """Creates the topics that are missing, names them, and returns when the broker serves them.
-    Existing ones are left as they are.
+    """Creates the missing topics and returns their names when the broker serves them. Existing
+    topics are left as they are.
 
     Raises aiokafka's `KafkaError`.
     """
@@ -55,8 +55,8 @@ async def create(settings: Settings) -> list[str]:
 
 
 async def differences(settings: Settings) -> list[str]:
-    """One sentence per way in which the broker's topics differ from the table; empty when they
-    agree.
+    """Returns a sentence for each way in which the broker's topics differ from the table; none when
+    they agree.
 
     Raises aiokafka's `KafkaError`.
     """
@@ -70,13 +70,15 @@ async def differences(settings: Settings) -> list[str]:
             expected = topics.count(names[topic])
             if count != expected:
                 found.append(
-                    f"{topic} has {count} partitions instead of {expected}; a topic's partitions never change live"
+                    f"{topic} has {count} partitions instead of {expected};"
+                    " a topic's partitions never change live"
                 )
         for topic, configured in (await _configurations(admin, sorted(present))).items():
             for setting, expected_value in TOPICS[names[topic]].config.items():
                 if configured.get(setting) != expected_value:
                     found.append(
-                        f"{topic} has {setting}={configured.get(setting)} instead of {expected_value}"
+                        f"{topic} has {setting}={configured.get(setting)}"
+                        f" instead of {expected_value}"
                     )
     return found
 
@@ -94,8 +96,8 @@ async def delete(settings: Settings) -> None:
 
 
 async def _served(admin: AIOKafkaAdminClient, names: list[str]) -> None:
-    """Returns when every partition has a leader: the answer to a creation comes before the brokers
-    know of it.
+    """Returns when every partition has a leader: Kafka answers a creation before its brokers know
+    of it.
     """
     deadline = time.monotonic() + _TIMEOUT / 1000
     while True:

@@ -1,4 +1,4 @@
-"""Whether a template can be rendered at all, and what it costs, told to its author before anybody
+"""Checks a template when its author saves it, and says what a message will cost, before a recipient
 is skipped for it.
 """
 
@@ -14,13 +14,13 @@ from streams.errors import FieldError
 from tables.channels import hints
 from tables.directory.directory import check_content
 
-# As a campaign compiles it that tracks all there is, so that what passes here passes there.
+# Compiled as for a campaign that tracks everything: a template that passes here passes there.
 _TRACKING = Tracking("https://campaigns.invalid", opens=True, clicks=True)
 
 
 def template_hints(channel: str, content: Mapping[str, str]) -> dict[str, Any]:
-    """`hints` of the content without its tags; `isExact` says that there are none, so that
-    everybody gets a message of this size.
+    """Returns `hints` of the content without its tags. `isExact` says that there are no tags, so
+    every recipient gets a message of this size.
     """
     texts, is_exact = dict[str, str](), True
     for part, source in content.items():

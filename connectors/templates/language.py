@@ -1,9 +1,10 @@
-"""What a template may say: the part of Jinja's language whose cost the engine's fuel bounds.
+"""The language of templates: the part of Jinja whose cost the engine's fuel bounds.
 
-Fuel counts steps, not the work inside one. What would make one step long is therefore refused when
-a template is compiled: calls (a method of a Python object, an endless `range`), sequences that are
-repeated, joined or nested into each other (MiniJinja keeps them lazily, so that a few steps make
-10^12 elements, and comparing two of them never ends), and tags that bring a template into another.
+Fuel counts steps, not the work inside one step. So everything that would make one step long is
+refused when a template is compiled: calls (a method of a Python object, an endless `range`);
+sequences that are repeated, joined or nested into each other (MiniJinja keeps them lazily, so a few
+steps make 10^12 elements, and comparing two of them never ends); and tags that bring a template
+into another.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ TAGS = frozenset(
         r"\w+", "if elif else endif for endfor set endset with endwith filter endfilter raw endraw"
     )
 )
-# None makes a list that is longer, or nested deeper, than its input; `default` within `map` would,
-# so `map` takes an attribute only.
+# No filter here makes a list that is longer, or nested deeper, than its input. `default` within
+# `map` would, so `map` takes an attribute only.
 FILTERS = frozenset(
     re.findall(
         r"\w+",
-        "abs bool capitalize d default dictsort e escape first float format indent int items join last length count lines list lower map "
-        "max min reject rejectattr replace reverse round safe select selectattr sort split string sum title tojson trim unique upper "
-        "urlencode",
+        "abs bool capitalize d default dictsort e escape first float format indent int items join "
+        "last length count lines list lower map max min reject rejectattr replace reverse round "
+        "safe select selectattr sort split string sum title tojson trim unique upper urlencode",
     )
 )
 _LOOP_METHODS = ("cycle", "changed")
@@ -45,12 +46,12 @@ _ATTRIBUTE = re.compile(r"""\(\s*attribute\s*=\s*(?:"[^"\\]*"|'[^'\\]*')\s*\)"""
 
 
 class _RefusedError(ValueError):
-    """Says what is refused."""
+    """The source uses something that is refused; the message names it."""
 
 
 def refused(source: str) -> str | None:
-    """What this source may not say, `line 3: …`; None when it may be compiled. Call `too_nested`
-    before.
+    """Returns what is refused in this source, as `line 3: …`, or None when it may be compiled. Call
+    `too_nested` before.
     """
     for start, text in tags(source):
         if text.startswith("{#"):
@@ -63,8 +64,8 @@ def refused(source: str) -> str | None:
 
 
 class _Tag:
-    """One tag, read token by token. `_open` has the brackets that are open: call, group, subscript
-    or literal.
+    """One tag, read token by token. `_open` has the open brackets: call, group, subscript or
+    literal.
     """
 
     def __init__(self, text: str) -> None:
@@ -75,7 +76,7 @@ class _Tag:
         self._open: list[str] = []
         self._before: list[
             tuple[str, str]
-            # kind and text of the tokens so far; a name is also a keyword, filter, test or attribute
+            # kind and text of the tokens so far; a name may be a keyword, filter, test or attribute
         ] = []
         self._in_targets = False  # between `for` and its `in`, where a comma separates names
 
@@ -134,7 +135,9 @@ class _Tag:
             raise _RefusedError("`tojson` takes no indent")  # of any width, and without fuel
 
     def _check_literal(self, kind: str, text: str) -> None:
-        """A list or mapping that holds variables could hold itself twice, over and over."""
+        """Refuses a list or mapping that holds variables: it could hold itself twice, over and
+        over.
+        """
         is_postfix = text in _OPENING and self._follows_operand()
         if (kind == "name" and text not in _CONSTANTS) or (
             kind == "sign" and (text not in "-,:[]{}" or is_postfix)
@@ -187,17 +190,21 @@ class _Tag:
         return "call"
 
     def _check_operand(self, sign: str, end: int) -> None:
-        """The right operand is a constant that no list can be added to or multiplied by."""
+        """Refuses a right operand that is no constant number, because lists could be added or
+        multiplied.
+        """
         found = _TOKEN.match(self._text, end)
         number = found["number"] if found else None
         following = self._text[found.end() :].lstrip()[:1] if found else ""
         if number is None or following in tuple("|.[("):
             raise _RefusedError(
-                f"behind `{sign}` stands a constant number, as in `loop.index + 1`, `price * 1.19`; texts are joined by `~`"
+                f"behind `{sign}` stands a constant number, as in `loop.index + 1`, `price * 1.19`;"
+                " texts are joined by `~`"
             )
         if sign == "*" and ("." not in number or float(number).is_integer()):
             raise _RefusedError(
-                f"`* {number}`: the constant has a fraction, as in `price * 1.19`; for others divide, as in `price / 0.01`"
+                f"`* {number}`: the constant has a fraction, as in `price * 1.19`;"
+                " for others divide, as in `price / 0.01`"
             )
 
     def _follows_operand(self) -> bool:

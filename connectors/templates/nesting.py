@@ -1,11 +1,10 @@
 """Bounds how deeply a template can nest, before the engine sees it: MiniJinja's parser recurses,
 and a long chain ends the process.
 
-`{{ ----…1 }}` with 12,000 signs overflows the machine's stack of 8 MB (3.1.0; brackets and blocks
-it bounds by itself, chains of operators, filters and `elif` it does not). A chain cannot be longer
-than the tag it stands in, so the length of a tag and the number of block tags are what is bounded.
-Tags are found exactly as the engine's lexer finds them, or a chain could hide in what looks like
-text.
+`{{ ----…1 }}` with 12,000 signs overflows the machine's stack of 8 MB (3.1.0). The engine bounds
+brackets and blocks by itself, but not chains of operators, filters and `elif`. A chain cannot be
+longer than its tag, so the length of a tag and the number of block tags are bounded here. Tags are
+found exactly as the engine's lexer finds them; otherwise a chain could hide in apparent text.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _INSIDE = re.compile(
 
 
 def too_nested(source: str) -> str | None:
-    """Why the engine must not be given this source, `line 3: …`; None when it may."""
+    """Returns why the engine must not be given this source, as `line 3: …`, or None when it may."""
     position, blocks, line = 0, 0, 1
     while opening := _OPENING.search(source, position):
         end = _end(source, opening.start(), opening.group())
@@ -36,7 +35,8 @@ def too_nested(source: str) -> str | None:
             and end - opening.start() > MAX_TAG
             and not _RAW.match(source, opening.start())
         ):
-            return f"line {line}: a tag has {end - opening.start():,} characters, the limit is {MAX_TAG:,}"
+            length = end - opening.start()
+            return f"line {line}: a tag has {length:,} characters, the limit is {MAX_TAG:,}"
         blocks += opening.group() == "{%"
         if blocks > MAX_BLOCK_TAGS:
             return f"line {line}: there are more than {MAX_BLOCK_TAGS:,} block tags"
@@ -46,7 +46,7 @@ def too_nested(source: str) -> str | None:
 
 
 def tags(source: str) -> Iterator[tuple[int, str]]:
-    """Where each tag, comment or raw block begins, and its text. Of a source that is not
+    """Yields the position and the text of each tag, comment or raw block of a source that is not
     `too_nested`.
     """
     position = 0
@@ -56,8 +56,8 @@ def tags(source: str) -> Iterator[tuple[int, str]]:
 
 
 def _end(source: str, start: int, opening: str) -> int:
-    """Just behind what begins at `start`: a comment, a raw block with all that is in it, or a tag;
-    -1 when it does not end.
+    """Returns the position behind the comment, raw block (with all that is in it) or tag that
+    begins at `start`; -1 when it does not end.
     """
     if opening == "{#":
         comment = source.find("#}", start + 2)
@@ -69,7 +69,9 @@ def _end(source: str, start: int, opening: str) -> int:
 
 
 def _end_of_tag(source: str, position: int, closing: str) -> int:
-    """Just behind the tag, or -1. Its end marker counts only outside strings and brackets."""
+    """Returns the position behind the tag, or -1. Its end marker counts only outside strings and
+    brackets.
+    """
     balance = 0
     while token := _INSIDE.search(source, position):
         text = token.group()

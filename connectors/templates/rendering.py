@@ -1,12 +1,11 @@
-"""Turns a template and one contact into the parts of a message; sandboxed, escaped by channel, and
+"""Turns a template and one contact into the parts of a message: sandboxed, escaped by channel, and
 the same in preview and sending.
 
 The engine is MiniJinja (a Rust implementation of Jinja's language). Its fuel bounds the steps of a
-message, and three things bound what one step costs: `template_nesting` (how deep),
-`template_language` (no calls, no sequence that grows) and `template_values` (data without methods,
-1,000 elements). A missing variable is an error. All parts of a message are one compiled template,
-because a call costs more than what it renders (subject, html and text: 3.3 us together, 5 us
-apart).
+message, and three modules bound the cost of one step: `nesting` (how deep), `language` (no calls,
+no sequence that grows) and `values` (data without methods, 1,000 elements). A missing variable is
+an error. All parts of a message are one compiled template, because a call costs more than the
+rendering (subject, html and text: 3.3 us together, 5 us apart).
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _PLAIN_TEXT = frozenset([("email", "text"), ("sms", "text"), ("whatsapp", "text"
 
 
 class RenderError(CampaignError):
-    """The template cannot be rendered for this contact; the detail names the variable or the place."""
+    """The template cannot be rendered for this contact; the detail names the variable or place."""
 
     code: ClassVar[str] = "render-error"
     title: ClassVar[str] = "The template cannot be rendered"
@@ -65,13 +64,13 @@ class Links:
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """By number."""
+        """Returns the URLs in the order of their numbers."""
         return tuple(self._numbers)
 
 
 class Tracking:
-    """Where a campaign's recipients come back to: pixel, clicks and unsubscribe below one public
-    URL.
+    """The public addresses of a campaign's recipients: pixel, clicks and unsubscribe
+    below one URL.
     """
 
     def __init__(self, public_url: str, *, opens: bool = False, clicks: bool = False) -> None:
@@ -81,12 +80,12 @@ class Tracking:
         return f"{self.base}/u/{message_id}"
 
     def instrument(self, channel: str, part: str, source: str, links: Links) -> str:
-        """The source with tracked links and pixel.
+        """Returns the source with tracked links and pixel.
 
         Rewritten are anchors of `html`, URLs in the texts of emails, SMS and WhatsApp, and a push
-        message's `link`, when they are absolute http(s) and constant. A URL that an expression is
-        in, or that touches a tag, stays as it is, since its destination is not known before it is
-        rendered; so does one in a text that is not ASCII, since nobody knows where it ends.
+        message's `link`, when they are absolute http(s) and constant. A URL that holds an
+        expression or touches a tag stays as it is, because its destination is not known before it
+        is rendered. So does a URL in a text that is not ASCII, because its end is ambiguous.
         """
         # in place of the expression: a look-up less, and html would spell every slash of the URL as
         # an entity
@@ -114,7 +113,8 @@ class Tracking:
         if self.clicks:
             source = _ANCHOR.sub(lambda found: self._rewrite(found, links), source)
         if self.opens:
-            pixel = f'<img src="{html.escape(self.base)}/t/o/{{{{ messageId }}}}.gif" width="1" height="1" alt="">'
+            address = f"{html.escape(self.base)}/t/o/{{{{ messageId }}}}.gif"
+            pixel = f'<img src="{address}" width="1" height="1" alt="">'
             head, body, tail = source.rpartition("</body>")
             source = f"{head}{pixel}{body}{tail}" if body else source + pixel
         return source
@@ -130,7 +130,9 @@ class Tracking:
         return "".join(made)
 
     def _rewrite_plain(self, links: Links, touching: int | None, found: re.Match[str]) -> str:
-        """`touching`: where a URL ends that touches the tag behind it."""
+        """Rewrites the URLs of a text. `touching` is where a URL ends that touches the tag behind
+        it.
+        """
         url = _without_punctuation(found.group())
         if found.end() == touching or not url.isascii() or url.endswith("//"):
             return found.group()
@@ -144,8 +146,8 @@ class Tracking:
 
 
 class Template:
-    """A compiled template of one channel. `fields` are the contact fields it uses: only these have
-    to be read.
+    """A compiled template of one channel. `fields` are the contact fields that it uses; no others
+    have to be read.
 
     Raises RenderError when a part is missing, too large or not a template.
     """
@@ -179,10 +181,10 @@ class Template:
         self._uses_unsubscribe_url = "unsubscribeUrl" in used
 
     def render(self, contact: Mapping[str, Any], message_id: str) -> dict[str, str]:
-        """The parts by name. `contact` holds at least `fields`; what is None or absent is a missing
-        variable.
+        """Returns the parts by name. `contact` holds at least `fields`; a value that is None or
+        absent is a missing variable.
 
-        Raises RenderError, which names the variable; it may quote what was calculated, so it is
+        Raises RenderError, which names the variable. It may quote a calculated value, so it is
         shown to the author and never logged.
         """
         try:
@@ -228,21 +230,21 @@ class Template:
                 raise RenderError(
                     f"{part}, line {error.line}: {error.detail or error.message}"
                 ) from error
-            whole.append(
-                f"{{% autoescape {'true' if part == 'html' else 'false'} %}}{source}{{% endautoescape %}}"
-            )
+            escaping = "true" if part == "html" else "false"
+            whole.append(f"{{% autoescape {escaping} %}}{source}{{% endautoescape %}}")
         self._engine.add_template("message", _BETWEEN.join(whole))
         return self._engine.undeclared_variables_in_template("message", nested=True)
 
     def _explained(self, error: BaseException, context: Mapping[str, Any]) -> RenderError:
-        """The same error with the part in which it happens: the parts are rendered one by one."""
+        """Returns the error with the part in which it happens: the parts are rendered
+        one by one.
+        """
         for part in self._parts:
             try:
                 self._engine.render_template(part, **context)
             except TemplateError as found:
-                return RenderError(
-                    f"{part}, line {found.line}: {found.detail or found.message.partition(' (in ')[0]}"
-                )
+                why = found.detail or found.message.partition(" (in ")[0]
+                return RenderError(f"{part}, line {found.line}: {why}")
             except BaseException as found:
                 if not _is_template_fault(found):
                     raise
@@ -251,15 +253,15 @@ class Template:
 
 
 def _is_template_fault(error: BaseException) -> bool:
-    """Values that cannot be compared or converted raise errors of Python; a panic of the engine
-    derives from BaseException.
+    """Whether the template is at fault: values that cannot be compared or converted raise errors of
+    Python, and a panic of the engine derives from BaseException.
     """
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _without_punctuation(url: str) -> str:
-    """The URL in a text without what belongs to the sentence: punctuation at its end, brackets that
-    it does not open.
+    """Returns the URL in a text without the punctuation of the sentence: marks at its end, brackets
+    that it does not open.
     """
     unopened = {
         closing: url.count(closing) - url.count(opening) for closing, opening in _OPENED_BY.items()
@@ -273,7 +275,7 @@ def _without_punctuation(url: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Without line ends: a header that held one could be continued with headers of its own."""
+    """Removes line ends: a header with one could be continued by headers of the author's own."""
     return " ".join(text.replace("\r", "\n").split("\n")) if "\n" in text or "\r" in text else text
 
 
@@ -293,9 +295,7 @@ def _parts(channel: str, content: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _fields(used: set[str]) -> tuple[str, ...]:
-    if (
-        "contact" in used
-    ):  # the whole of it: looped over, indexed by an expression, given another name
+    if "contact" in used:  # as a whole: looped over, indexed by an expression, renamed
         return tuple(FIELDS)
     names = {name.removeprefix("contact.").partition(".")[0] for name in used}
     return tuple(field for field in FIELDS if field in names)

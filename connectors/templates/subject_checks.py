@@ -1,5 +1,5 @@
-"""Whether the subjects of an A/B test can be rendered, told to their author before half a sample is
-skipped for one.
+"""Checks the subjects of an A/B test when its author saves it, before half a sample is skipped for
+one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from streams.errors import CampaignError, FieldError
 
 
 def check_subjects(body: Commanded) -> None:
-    """Raises CampaignError that names each variant whose subject is no template, and the rule it
+    """Raises CampaignError with each variant whose subject is no template, and the rule that it
     breaks.
     """
     match body:

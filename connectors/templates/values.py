@@ -1,5 +1,5 @@
-"""What a template may see of a contact: mappings and lists whose methods are hidden, without nulls,
-and no more of them than is bounded.
+"""The values of a contact as a template sees them: mappings and lists whose methods are hidden,
+without nulls, and of bounded size.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class _Hidden:
 
 
 class Hiding(dict[str, Any]):
-    """A mapping whose methods are hidden. `items` exists, since the engine recognises a mapping by
-    it, but is nothing.
+    """A mapping whose methods are hidden. `items` exists, because the engine recognises a mapping
+    by it, but does nothing.
     """
 
     __slots__ = ()
@@ -59,7 +59,7 @@ def needs_hiding(used: Iterable[str]) -> bool:
     """Whether a template that uses these paths (`contact.attributes.plan`) could see a method of a
     contact or of its attributes.
 
-    Most cannot, and a mapping of ours costs the engine 0.4 us more than a dict, for each look-up.
+    Most cannot, and a mapping of ours costs the engine 0.4 us more than a dict for each look-up.
     """
     return any(path in _WHOLE or not _METHODS.isdisjoint(path.split(".")) for path in used)
 
@@ -67,11 +67,11 @@ def needs_hiding(used: Iterable[str]) -> bool:
 def without_methods(
     values: Mapping[str, Any], *, make: type[dict[str, Any]] = Hiding
 ) -> Mapping[str, Any]:
-    """A copy for the engine, without nulls at its first two levels (a field, an attribute). A null
-    would be printed as `None`.
+    """Returns a copy for the engine, without nulls at its first two levels (a field, an attribute),
+    because a null would be printed as `None`.
 
-    `make` is `dict` for a template that does not need hiding: then only what is below an attribute
-    has no methods. `values` are scalars, and `attributes` as JSON has them. Raises
+    `make` is `dict` for a template that does not need hiding: then only values below an attribute
+    lose their methods. `values` are scalars, and `attributes` as JSON has them. Raises
     TooManyElementsError, and RecursionError when they are nested too deep.
     """
     made = make(values)
@@ -101,7 +101,7 @@ def _drop_nulls(made: dict[str, Any], values: Mapping[str, Any]) -> None:
 
 
 def _closed(value: Any, elements: int) -> tuple[Any, int]:
-    """`elements` counts those of before and of this value."""
+    """Returns the copy and the number of elements so far; `elements` counts those before it."""
     if value.__class__ not in _CONTAINERS:
         return value, elements
     elements += len(value)

@@ -1,3 +1,6 @@
-"""Provider webhooks: who is allowed to speak for a provider, and what it says in our words. The
-table of providers is in `providers`.
+"""Provider webhooks: their signatures are verified, and their reports are read as events in our
+words.
+
+`providers` is the table of providers; each has a module, and `delivery` holds the rules that they
+share. Imports `streams`, `tables.tenants` and no other room of the connectors.
 """

@@ -1,5 +1,5 @@
-"""A webhook as it arrived, and what may be found in it: pure values, and the few rules that every
-provider's reader shares.
+"""A webhook as it arrived, and its content as pure values; with the few rules that the readers of
+all providers share.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class SignatureError(CampaignError):
-    """The webhook is not signed by the provider that its address names, or was signed too long ago."""
+    """The provider of this address did not sign the webhook, or signed it too long ago."""
 
     status, code, title = 401, "signature", "The signature is wrong"
 
@@ -40,10 +40,10 @@ class UnparsableError(CampaignError):
 
 @dataclass(frozen=True)
 class Delivery:
-    """One request. `headers` find names whatever their case, `url` is the public one that the
-    provider called, with its query string.
+    """One request. `headers` find names in any case; `url` is the public one that the provider
+    called, with its query string.
 
-    The representation shows nothing: headers and body hold signatures and addresses.
+    The representation shows nothing, because headers and body hold signatures and addresses.
     """
 
     headers: Mapping[str, str] = field(repr=False)
@@ -54,8 +54,8 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """Something that happened to the message of this id, in the words of `pipeline.events.v1`. The
-    id is not verified yet.
+    """A report on the message of this id, in the words of `pipeline.events.v1`. The id is not
+    verified yet.
     """
 
     type: IncomingType
@@ -66,8 +66,8 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A message from a recipient. `identity` is the provider's id of it; its text is known only by
-    what it asks for.
+    """A message from a recipient. `identity` is the provider's id of it. Of its text only the
+    request to stop is kept.
     """
 
     channel: str
@@ -80,7 +80,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Amazon SNS asks to confirm a subscription; a person opens the address."""
+    """Amazon SNS asks to confirm a subscription: a person has to open the address."""
 
     topic_arn: str
     subscribe_url: str = field(repr=False)
@@ -88,8 +88,8 @@ class Asked:
 
 @dataclass
 class Read:
-    """What a webhook holds. `ignored`: kinds that say nothing new, and events without our id;
-    `unusable`: elements in no known form.
+    """The content of a webhook. `ignored` counts kinds without news and events without our id,
+    `unusable` elements in no known form.
     """
 
     reported: list[Reported] = field(default_factory=list)
@@ -105,7 +105,7 @@ class Read:
         timestamp: str,
         details: Details | None = None,
     ) -> None:
-        """An event, or one to ignore when it has no id."""
+        """Adds an event; one without an id is ignored."""
         if message_id:
             self.reported.append(Reported(kind, message_id, timestamp, details))
         else:
@@ -113,13 +113,13 @@ class Read:
 
 
 def equal(given: str, expected: str) -> bool:
-    """Compared in constant time, whatever characters the caller sends."""
+    """Compares in constant time, whatever characters the caller sends."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
 
 
 def check_age(text: str, now: datetime, tolerance: timedelta) -> None:
-    """`text` is a Unix time in seconds. Raises SignatureError when it is further from now than the
-    tolerance, or no time.
+    """Checks a Unix time in seconds. Raises SignatureError when `text` is no time, or further from
+    now than the tolerance.
     """
     if (
         not re.fullmatch(r"[0-9]{1,12}", text)
@@ -129,7 +129,7 @@ def check_age(text: str, now: datetime, tolerance: timedelta) -> None:
 
 
 def parsed(body: bytes, into: type[T]) -> T:
-    """The JSON body. Raises UnparsableError."""
+    """Decodes the JSON body. Raises UnparsableError."""
     try:
         return msgspec.json.decode(body, type=into)
     except _UNREADABLE as error:
@@ -137,8 +137,8 @@ def parsed(body: bytes, into: type[T]) -> T:
 
 
 def elements(body: bytes) -> list[msgspec.Raw]:
-    """The elements of a JSON array, undecoded, so that one bad element spoils no other; a single
-    object is one element.
+    """Splits a JSON array into undecoded elements, so that one bad element spoils no other; a
+    single object is one element.
 
     Raises UnparsableError.
     """
@@ -150,7 +150,7 @@ def elements(body: bytes) -> list[msgspec.Raw]:
 
 
 def each(raw: list[msgspec.Raw], into: type[T], read: Read) -> Iterator[T]:
-    """The elements that have the form; the others are counted as unusable."""
+    """Yields the elements that have the form; the others are counted as unusable."""
     for element in raw:
         try:
             yield msgspec.json.decode(element, type=into)
@@ -159,7 +159,7 @@ def each(raw: list[msgspec.Raw], into: type[T], read: Read) -> Iterator[T]:
 
 
 def instant(seconds: Any) -> str | None:
-    """Unix seconds, a number or its text, as RFC 3339; None for anything else."""
+    """Converts Unix seconds, a number or its text, to RFC 3339; None for anything else."""
     try:
         return rfc3339(datetime.fromtimestamp(float(seconds), UTC))
     except (TypeError, ValueError, OverflowError, OSError):
@@ -167,8 +167,8 @@ def instant(seconds: Any) -> str | None:
 
 
 def reason(*parts: str | int | None) -> str | None:
-    """What a provider says of a failure, without addresses and phone numbers: they are kept nowhere
-    but with the contact.
+    """Removes addresses and phone numbers from a provider's reason for a failure, because they are
+    kept only with the contact.
     """
     text = " ".join(str(part).strip() for part in parts if part not in (None, ""))
     if (

@@ -1,9 +1,10 @@
-"""Mailgun's webhooks: HMAC-SHA-256 over timestamp and token, and what its events mean.
+"""Mailgun's webhooks: HMAC-SHA-256 over timestamp and token, and the meaning of its events.
 
 documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks and
-…/events/event-structure. The signature does not cover the body: whoever has seen one could send
-another body with it. So a token stands for the first event it came with and for no other. Our id is
-the user variable `messageId`. A temporary failure is retried by Mailgun and so is no bounce yet.
+…/events/event-structure. The signature does not cover the body, so an observed signature could be
+sent with another body. Therefore a token counts for the first event that it came with, and for no
+other. Our id is the user variable `messageId`. Mailgun retries after a temporary failure, so that
+is no bounce yet.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ class _Event(msgspec.Struct, frozen=True, rename="kebab"):
 
 
 def verify(delivery: Delivery, secret: str, now: datetime, tolerance: timedelta) -> tuple[str, str]:
-    """The token and what it stands for: a digest of the event, whatever the order of its fields.
-    Raises SignatureError, UnparsableError.
+    """Returns the token with the digest of its event; the order of the event's fields does not
+    matter. Raises SignatureError, UnparsableError.
     """
     webhook = parsed(delivery.body, _Webhook)
     signature, timestamp = webhook.signature, str(webhook.signature.timestamp)

@@ -1,4 +1,6 @@
-"""The table of providers: what each needs to be set up, how its webhooks are verified and read."""
+"""The table of providers: the settings that each needs, and how its webhooks are
+verified and read.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ _MOST_TOPICS = 20
 
 @dataclass(frozen=True)
 class Check:
-    """What a webhook is verified with."""
+    """The values that a webhook is verified with."""
 
     secret: WebhookSecret
     now: datetime
@@ -28,8 +30,8 @@ class Check:
 
 @dataclass(frozen=True)
 class Verified:
-    """A token that stands for `meaning` and nothing else, for a provider whose signature does not
-    cover the body.
+    """A token that counts for `meaning` alone, of a provider whose signature does not cover the
+    body.
     """
 
     token: str = ""
@@ -38,9 +40,9 @@ class Verified:
 
 @dataclass(frozen=True)
 class Provider:
-    """`fields` of its settings are all needed, others are refused. `verify` raises SignatureError,
-    UnparsableError, DependencyDownError; `read` UnparsableError; `check` ValueError for a field
-    that cannot be right.
+    """One row. All of `fields` are required in its settings, and no others are allowed. `verify`
+    raises SignatureError, UnparsableError, DependencyDownError; `read` UnparsableError; `check`
+    ValueError for a field that cannot be right.
     """
 
     fields: tuple[str, ...]
@@ -126,12 +128,12 @@ _SPELLED = {
 
 
 def spelled(fields: tuple[str, ...]) -> list[str]:
-    """Field names as the API spells them."""
+    """Converts field names to the API's spelling."""
     return [_SPELLED[name] for name in fields]
 
 
 def checked(name: str, secret: WebhookSecret) -> WebhookSecret:
-    """The settings, if they are those that the provider needs. Raises CampaignError."""
+    """Returns the settings if they are those that the provider needs. Raises CampaignError."""
     provider, wrong = PROVIDERS[name], list[FieldError]()
     for missing in set(provider.fields) - set(secret.fields):
         wrong.append(FieldError(_SPELLED[missing], f"{name} needs it"))

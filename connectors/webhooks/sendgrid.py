@@ -1,5 +1,5 @@
-"""SendGrid's signed event webhook: ECDSA P-256 over timestamp and raw body, and what its events
-mean.
+"""SendGrid's signed event webhook: ECDSA P-256 over timestamp and raw body, and the meaning of its
+events.
 
 docs.sendgrid.com/for-developers/tracking-events/getting-started-event-webhook-security-features and
 …/event. Our id is a custom argument `messageId`, which SendGrid puts among an event's own fields.
@@ -45,7 +45,9 @@ class _Event(msgspec.Struct, frozen=True):
 
 
 def public_key(text: str) -> ec.EllipticCurvePublicKey:
-    """The verification key as SendGrid shows it (base64 of DER), or as PEM. Raises ValueError."""
+    """Reads the verification key as SendGrid shows it (base64 of DER), or as PEM. Raises
+    ValueError.
+    """
     try:
         key = (
             load_pem_public_key(text.encode())
@@ -105,5 +107,5 @@ def _add(found: Read, event: _Event, at: str) -> None:
             found.add("complained", event.message_id, at)
         case "unsubscribe" | "group_unsubscribe":
             found.add("unsubscribed", event.message_id, at)
-        case _:  # processed, deferred, group_resubscribe, and what comes in later years
+        case _:  # processed, deferred, group_resubscribe, and kinds of later years
             found.ignored += 1

@@ -1,9 +1,9 @@
-"""What Amazon SES reports, both as event publishing (`eventType`) and as feedback notifications
+"""Reports of Amazon SES, both as event publishing (`eventType`) and as feedback notifications
 (`notificationType`).
 
 docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html. Our id is the
-message tag `messageId`; notifications, which have no tags, carry it when the topic includes the
-original headers, in `X-SES-MESSAGE-TAGS`.
+message tag `messageId`. Notifications have no tags; they carry the id in `X-SES-MESSAGE-TAGS` when
+the topic includes the original headers.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Recipient(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _Happening(msgspec.Struct, frozen=True, rename="camel"):
-    """Any of SES's objects: each uses some of these."""
+    """Any of SES's objects; each kind uses some of these fields."""
 
     timestamp: datetime | None = None
     bounce_type: str = ""
@@ -85,7 +85,7 @@ class _Report(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def envelope(delivery: Delivery) -> Envelope:
-    """Raises UnparsableError."""
+    """Decodes the message of SNS around a report. Raises UnparsableError."""
     return parsed(delivery.body, Envelope)
 
 

@@ -1,9 +1,9 @@
-"""Amazon SNS, which carries what SES reports: its envelope and its signature (versions 1 and 2).
+"""Amazon SNS, which carries the reports of SES: its envelope and its signature (versions 1 and 2).
 
 docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html. The certificate's address is
 pinned to SNS's own hosts, fetched over https without following redirects, and kept. SNS repeats a
-message for hours with its first timestamp, and the signature covers all of it: so its age is not
-limited, since a repeat counts nothing twice and an outage must lose nothing.
+message for hours with its first, signed timestamp. So its age is not limited: an outage must lose
+nothing, and a repeat counts nothing twice.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from cryptography.x509 import load_pem_x509_certificate
 from connectors.webhooks.delivery import SignatureError, equal
 from streams.errors import DependencyDownError
 
-# A region is words and a number: sns.s3-eu-west-1.amazonaws.com would be somebody's bucket named
-# sns.
+# A region is words and a number: sns.s3-eu-west-1.amazonaws.com would be a bucket that anybody can
+# name sns.
 _CERTIFICATE = re.compile(
-    r"https://sns\.[a-z]{2,20}(?:-[a-z]{1,20}){1,3}-[0-9]{1,2}\.amazonaws\.com(?:\.cn)?/SimpleNotificationService-[0-9A-Za-z]{1,80}\.pem",
+    r"https://sns\.[a-z]{2,20}(?:-[a-z]{1,20}){1,3}-[0-9]{1,2}\.amazonaws\.com(?:\.cn)?"
+    r"/SimpleNotificationService-[0-9A-Za-z]{1,80}\.pem",
     re.ASCII,
 )
 TOPIC_ARN = re.compile(
@@ -63,7 +64,7 @@ Fetch = Callable[[str], Awaitable[bytes]]
 
 
 class Envelope(msgspec.Struct, frozen=True, rename="pascal"):
-    """What SNS posts. `Message` is text; SES's is JSON."""
+    """A message as SNS posts it. `Message` is text; that of SES is JSON."""
 
     type: str
     message_id: str
@@ -78,8 +79,8 @@ class Envelope(msgspec.Struct, frozen=True, rename="pascal"):
     subscribe_url: str | None = msgspec.field(default=None, name="SubscribeURL")
 
     def signed(self) -> bytes:
-        """The text that the signature is over. Raises SignatureError for a type that SNS does not
-        send.
+        """Returns the text that the signature covers. Raises SignatureError for a type that SNS
+        does not send.
         """
         if (names := _SIGNED.get(self.type)) is None:
             raise SignatureError("SNS sends no such type.")
@@ -99,8 +100,8 @@ class Envelope(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class Certificates:
-    """SNS's signing keys by the address of their certificates, fetched once. `fetch` answers the
-    PEM of an address.
+    """SNS's signing keys by the address of their certificates, each fetched once. `fetch` returns
+    the PEM of an address.
     """
 
     def __init__(self, fetch: Fetch | None = None) -> None:
@@ -108,8 +109,8 @@ class Certificates:
         self._keys: OrderedDict[str, rsa.RSAPublicKey] = OrderedDict()
 
     async def key(self, url: str) -> rsa.RSAPublicKey:
-        """Raises SignatureError for an address that is none of SNS's, or leads to no certificate;
-        DependencyDownError.
+        """Raises SignatureError for an address that is none of SNS's or leads to no certificate,
+        and DependencyDownError.
         """
         if not _CERTIFICATE.fullmatch(url):
             raise SignatureError("The certificate's address is none of Amazon SNS.")
@@ -124,9 +125,7 @@ class Certificates:
 async def verify(
     envelope: Envelope, topic_arns: tuple[str, ...], certificates: Certificates
 ) -> None:
-    """Raises SignatureError, also for a topic that is not among the allowed ones, and
-    DependencyDownError.
-    """
+    """Raises SignatureError, also for a topic that is not allowed, and DependencyDownError."""
     if not any(
         equal(envelope.topic_arn, allowed) for allowed in topic_arns
     ):  # before anything is fetched
@@ -156,7 +155,7 @@ def _public_key(pem: bytes) -> rsa.RSAPublicKey:
 
 
 async def fetched(url: str) -> bytes:
-    """What is at this address, which the caller has checked. Raises SignatureError,
+    """Fetches an address that the caller has checked. Raises SignatureError,
     DependencyDownError.
     """
     try:

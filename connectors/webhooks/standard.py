@@ -1,11 +1,11 @@
 """Standard Webhooks (standardwebhooks.com), for every provider and pipeline without a format of its
 own here.
 
-Signed is `id.timestamp.body` with HMAC-SHA-256; `webhook-signature` may hold several, separated by
-spaces, while a key is being changed. The body is one event of `pipeline.events.v1` or an array of
-them, `{"type", "messageId", "timestamp", "data"}`; the type may be spelled `message.delivered` and
-the id may stand in `data`. A message from a recipient is `{"type": "received", "timestamp", "data":
-{"channel", "address", "text", "id"}}`.
+The signature is HMAC-SHA-256 over `id.timestamp.body`; while a key is being changed,
+`webhook-signature` may hold several, separated by spaces. The body is one event of
+`pipeline.events.v1` or an array of them, `{"type", "messageId", "timestamp", "data"}`; the type may
+be spelled `message.delivered`, and the id may stand in `data`. A message from a recipient is
+`{"type": "received", "timestamp", "data": {"channel", "address", "text", "id"}}`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class _Event(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def key(secret: str) -> bytes:
-    """`whsec_` and base64 of 24 to 64 bytes, as the standard spells it. Raises ValueError."""
+    """Decodes `whsec_` and base64 of 24 to 64 bytes, as the standard spells a key. Raises
+    ValueError.
+    """
     try:
         found = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except (ValueError, binascii.Error) as error:

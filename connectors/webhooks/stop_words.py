@@ -1,5 +1,5 @@
-"""What a recipient's own message asks for, as far as carriers have agreed on words. The text goes
-no further than this.
+"""The words by which a recipient's own message asks for no more messages, as far as carriers agreed
+on them. The text is used here and nowhere else.
 """
 
 from __future__ import annotations
@@ -13,5 +13,7 @@ _LONGEST = 40  # characters; a longer text is a sentence that happens to hold th
 
 
 def is_stop(text: str) -> bool:
-    """Whether the whole message is one of these words, whatever its case, spaces and punctuation."""
+    """Whether the whole message is one of these words; case, spaces and punctuation do
+    not matter.
+    """
     return len(text) <= _LONGEST and re.sub(r"[^A-Z]", "", text.upper()) in _STOP and text.isascii()

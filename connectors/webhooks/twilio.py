@@ -3,7 +3,7 @@ inbound messages of SMS and WhatsApp.
 
 www.twilio.com/docs/usage/security#validating-requests,
 …/messaging/guides/track-outbound-message-status and …/messaging/twiml. Our id travels in the query
-string of the status callback's address, `?messageId=…`. Twilio signs no time: a repeat counts
+string of the status callback's address, `?messageId=…`. Twilio signs no time; a repeat counts
 nothing twice.
 """
 
@@ -39,7 +39,7 @@ _OPTED_OUT = frozenset(
 
 
 def fields(body: bytes) -> list[tuple[str, str]]:
-    """The form's fields. Raises UnparsableError."""
+    """Decodes the form. Raises UnparsableError."""
     try:
         return parse_qsl(
             body.decode("ascii"),
@@ -61,12 +61,13 @@ def verify(delivery: Delivery, secret: str) -> None:
     ).decode()
     if not equal(delivery.headers.get("x-twilio-signature", ""), expected):
         raise SignatureError(
-            "The signature does not fit address and fields. Is CAMPAIGNS_PUBLIC_URL the address that Twilio calls?"
+            "The signature does not fit address and fields."
+            " Is CAMPAIGNS_PUBLIC_URL the address that Twilio calls?"
         )
 
 
 def read(delivery: Delivery, now: datetime) -> Read:
-    """`now` is the time of what happened: Twilio names none. Raises UnparsableError."""
+    """Reads the callback. Twilio names no time, so events get `now`. Raises UnparsableError."""
     found, form = Read(), dict(fields(delivery.body))
     status = form.get("MessageStatus") or form.get("SmsStatus") or ""
     if status == "received" or ("Body" in form and "MessageStatus" not in form):

@@ -3,7 +3,7 @@ the address up, statuses and messages.
 
 developers.facebook.com/docs/graph-api/webhooks/getting-started and
 …/docs/whatsapp/cloud-api/webhooks/components. Our id is `biz_opaque_callback_data` of the message.
-Meta signs no time: a repeat counts nothing twice.
+Meta signs no time; a repeat counts nothing twice.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def verify(delivery: Delivery, secret: str) -> None:
 
 
 def challenge(query: Mapping[str, str], verify_token: str) -> str:
-    """What Meta wants to read back when it is told our address. Raises SignatureError."""
+    """Returns the text that Meta expects when it is told our address. Raises SignatureError."""
     if query.get("hub.mode") != "subscribe" or not equal(
         query.get("hub.verify_token", ""), verify_token
     ):
