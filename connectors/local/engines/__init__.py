@@ -1,1 +1,5 @@
-"""connectors/local/engines."""
+"""Kafka, PostgreSQL and NATS as child processes: each engine is a command on a folder and a port.
+
+`engine` is their common shape, `process` ties a child to its parent's life. Imports nothing
+of ours, so tests and tools can start an engine by itself.
+"""

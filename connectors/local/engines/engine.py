@@ -1,4 +1,4 @@
-"""What Kafka, PostgreSQL and NATS have in common: a command on a folder and a port, and a question
+"""The common shape of Kafka, PostgreSQL and NATS: a command on a folder and a port, and a question
 that shows it is ready.
 """
 
@@ -16,12 +16,12 @@ from connectors.local.engines.process import Process
 
 
 class EngineError(RuntimeError):
-    """A local engine did not start; the message says which, why, and what to do."""
+    """A local engine did not start; the message names it, the reason, and the remedy."""
 
 
 class Engine(Protocol):
-    """A description, not a process: it holds no state beyond its folder, so an engine killed at any
-    moment starts again on it.
+    """A description, not a process. It holds no state beyond its folder, so an engine that was
+    killed at any moment starts again on it.
     """
 
     @property
@@ -29,14 +29,14 @@ class Engine(Protocol):
 
     @property
     def address(self) -> str:
-        """As in the CAMPAIGNS_… variable of the same name."""
+        """The value of the CAMPAIGNS_… variable of the same name."""
         ...
 
     @property
     def stop_signal(self) -> signal.Signals: ...
 
     def prepare(self) -> list[str]:
-        """Makes the folder usable and answers the command to run. Blocks up to seconds; repeating
+        """Makes the folder usable and returns the command to run. Blocks up to seconds; repeating
         it is harmless.
 
         Raises `EngineError`.
@@ -44,12 +44,14 @@ class Engine(Protocol):
         ...
 
     def is_ready(self) -> bool:
-        """Whether it answers a real request now; takes seconds at most."""
+        """Whether the engine answers a real request now; takes seconds at most."""
         ...
 
 
 class RunningEngine:
-    """One engine started, for tests and tools; the supervisor has its own loop. Everything blocks."""
+    """One engine as a process, for tests and tools; the supervisor has its own loop. Every method
+    blocks.
+    """
 
     def __init__(self, engine: Engine, log: Path) -> None:
         self.engine, self._log = engine, log
@@ -66,8 +68,8 @@ class RunningEngine:
         return self._process.pid
 
     def start(self, within: timedelta = timedelta(seconds=60)) -> None:
-        """Returns when it is ready. After `stop` or `kill` it continues on the same folder and
-        port. Raises `EngineError`.
+        """Returns when the engine is ready. After `stop` or `kill` it continues on the same folder
+        and port. Raises `EngineError`.
         """
         command = self.engine.prepare()
         deadline = time.monotonic() + within.total_seconds()
@@ -84,7 +86,8 @@ class RunningEngine:
             elif time.monotonic() > deadline:
                 self._process.kill()
                 raise EngineError(
-                    f"{self.engine.role} is not ready after {within.total_seconds():.0f} s: {last_lines(self._log)}"
+                    f"{self.engine.role} is not ready after {within.total_seconds():.0f} s:"
+                    f" {last_lines(self._log)}"
                 )
             time.sleep(0.03)
 
@@ -99,7 +102,7 @@ class RunningEngine:
 
 
 def last_lines(log: Path, count: int = 5) -> str:
-    """The end of a log, for a message."""
+    """Returns the end of a log, for a message."""
     if not log.exists():
         return "(no log)"
     lines = [
@@ -109,8 +112,8 @@ def last_lines(log: Path, count: int = 5) -> str:
 
 
 def answers(host: str, port: int, request: bytes, enough: int, within: float = 2) -> bytes:
-    """The first bytes (at least `enough`) that a server answers to `request`; b"" when none come
-    for `within` seconds.
+    """Returns the first bytes (at least `enough`) that a server answers to `request`; b"" when none
+    come for `within` seconds.
     """
     try:
         with socket.create_connection((host, port), timeout=within) as connection:
@@ -127,8 +130,8 @@ def answers(host: str, port: int, request: bytes, enough: int, within: float = 2
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on, outside the range the kernel hands to outgoing
-    connections (32768 up).
+    """Returns a loopback port without a listener, outside the range that the kernel hands to
+    outgoing connections (32768 up).
 
     From inside that range another client's connection could take the port while a killed engine is
     down.

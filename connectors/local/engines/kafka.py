@@ -63,7 +63,8 @@ _JAVA_OPTIONS = (
 @dataclass(frozen=True)
 class Kafka:
     """An `Engine`. Takes two ports of 127.0.0.1, `port` for clients and `controller_port` for
-    itself. About 210 MB of memory when idle. Without a `listener` it takes anybody in plain text.
+    itself, and about 210 MB of memory when idle. Without a `listener` it accepts every client in
+    plain text.
     """
 
     folder: Path
@@ -93,8 +94,8 @@ class Kafka:
         return [java(), *heap, *options, "kafka.Kafka", str(properties)]
 
     def is_ready(self) -> bool:
-        """Whether a metadata request names a live broker; accepting connections is not enough, it
-        does so seconds earlier.
+        """Whether a metadata request names a live broker. Accepting connections is not enough: the
+        broker does so seconds earlier.
         """
         if self.listener is not None:
             return self.listener.is_ready(self.port)

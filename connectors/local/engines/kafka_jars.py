@@ -39,11 +39,11 @@ class Jar:
 
 
 def class_path(report: Callable[[int, int], None] = lambda done, total: None) -> str:
-    """Java's class path with every jar of the list, each verified; missing ones are fetched (44 MB,
-    5-20 s, once).
+    """Returns Java's class path with every jar of the list, each verified; missing ones are fetched
+    (44 MB, 5-20 s, once).
 
-    `report` is told how many of how many are there. Several processes may call it at once. Raises
-    `EngineError` when a jar cannot be fetched or is not the one that was pinned.
+    `report` gets the number of jars that are there and of all. Several processes may call this at
+    once. Raises `EngineError` when a jar cannot be fetched or differs from the pinned one.
     """
     return os.pathsep.join(map(str, kept(listed(), "kafka", report)))
 
@@ -53,7 +53,7 @@ def kept(
     name: str,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
-    """The files of the jars, in the folder `name` of the cache: as `class_path`."""
+    """Returns the files of the jars, in the folder `name` of the cache, as `class_path` does."""
     folder = cache_folder() / name
     with _locked(folder):
         missing = [jar for jar in jars if not _is_intact(folder / jar.filename, jar.sha256)]
@@ -63,12 +63,12 @@ def kept(
 
 
 def listed() -> list[Jar]:
-    """The committed list."""
+    """Reads the committed list."""
     return [Jar(*line.split()) for line in _LIST.read_text().splitlines()]
 
 
 def cache_folder() -> Path:
-    """CAMPAIGNS_CACHE, or `campaigns` in the user's cache folder."""
+    """Returns CAMPAIGNS_CACHE, or `campaigns` in the user's cache folder."""
     given = os.environ.get("CAMPAIGNS_CACHE")
     return (
         Path(given).absolute()
@@ -92,7 +92,8 @@ def _fetch_one(jar: Jar, folder: Path, scratch: Path) -> None:
         except (OSError, RuntimeError) as error:  # requests' errors are OSErrors
             if attempt == _TRIES:
                 raise EngineError(
-                    f"{jar.filename} could not be fetched from Maven Central ({type(error).__name__})"
+                    f"{jar.filename} could not be fetched from Maven Central"
+                    f" ({type(error).__name__})"
                 ) from error
             continue
         if _is_intact(found, jar.sha256):
@@ -121,7 +122,7 @@ def _is_intact(jar: Path, sha256: str) -> bool:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time per cache."""
+    """Lets one process at a time work on the cache."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")

@@ -48,7 +48,7 @@ class Postgres:
         return self.database("postgres")
 
     def database(self, name: str) -> str:
-        """The DSN of a database on this server."""
+        """Returns the DSN of a database on this server."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
 
     def prepare(self) -> list[str]:
@@ -95,8 +95,8 @@ class Postgres:
 
 
 def _create_cluster(home: Path, programs: Path) -> None:
-    """Beside its final place and renamed at the end, so that an interrupted initdb leaves nothing
-    half made.
+    """Makes the cluster beside its final place and renames it at the end, so an interrupted initdb
+    leaves nothing half made.
     """
     draft = home.with_name(home.name + ".new")
     shutil.rmtree(draft, ignore_errors=True)
@@ -114,8 +114,8 @@ def _create_cluster(home: Path, programs: Path) -> None:
 
 
 def _forget_dead_owner(lock: Path) -> None:
-    """Removes the lock file of a server that was killed when its pid now belongs to somebody else:
-    PostgreSQL itself would not start.
+    """Removes the lock file of a killed server when its pid now belongs to another process:
+    PostgreSQL itself would refuse to start.
     """
     if not lock.exists():
         return
@@ -138,7 +138,7 @@ def binaries() -> Path:
 
 @lru_cache(maxsize=1)
 def as_user() -> tuple[str, ...]:
-    """What to put before a command so that it does not run as root."""
+    """Returns the words to put before a command so that it does not run as root."""
     if os.geteuid() != 0:
         return ()
     prefix = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
@@ -148,6 +148,7 @@ def as_user() -> tuple[str, ...]:
     ):
         return prefix
     raise EngineError(
-        "PostgreSQL does not run as root, and this machine does not let root make a user namespace (unshare --user): "
-        "run as an ordinary user, or set CAMPAIGNS_POSTGRES to a server that runs elsewhere"
+        "PostgreSQL does not run as root, and this machine does not let root make a user namespace"
+        " (unshare --user): run as an ordinary user, or set CAMPAIGNS_POSTGRES to a server"
+        " that runs elsewhere"
     )

@@ -34,7 +34,9 @@ class Process:
         environment: Mapping[str, str] | None = None,
         last_wish: signal.Signals | None = signal.SIGKILL,
     ) -> None:
-        """`last_wish` is the signal it gets when this process dies; None lets it live on."""
+        """`last_wish` is the signal that the child gets when this process dies; None lets it live
+        on.
+        """
         _rotate(log)
         tether = (
             []
@@ -57,15 +59,15 @@ class Process:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative: the signal that ended it."""
+        """None while the child runs; negative: the signal that ended it."""
         return self._child.poll()
 
     def send(self, which: signal.Signals) -> None:
-        """Harmless when the process is gone."""
+        """Sends a signal; harmless when the process is gone."""
         self._child.send_signal(which)
 
     def wait(self, within: timedelta) -> bool:
-        """Whether it ended in time."""
+        """Waits for the end. Returns whether it came in time."""
         try:
             self._child.wait(within.total_seconds())
         except subprocess.TimeoutExpired:
@@ -75,14 +77,14 @@ class Process:
     def stop(
         self, gently: signal.Signals = signal.SIGTERM, within: timedelta = timedelta(seconds=15)
     ) -> None:
-        """Returns when the process is gone: asked first, killed when it does not listen."""
+        """Asks the process to end, kills it when it does not, and returns when it is gone."""
         self.send(gently)
         if not self.wait(within):
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to it and to everything it started (an orphaned PostgreSQL backend goes on
-        answering); returns when it is gone.
+        """Sends SIGKILL to the process and all its children (an orphaned PostgreSQL backend goes on
+        answering), and returns when it is gone.
         """
         with suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self.pid).children(recursive=True):
@@ -93,11 +95,11 @@ class Process:
 
 
 def cut(log: Path, limit: int = _RUNNING_LOG_LIMIT) -> None:
-    """Set a log aside that has grown beyond `limit` bytes while its process goes on writing; one
+    """Sets a log aside that has grown beyond `limit` bytes while its process goes on writing; one
     old log is kept.
 
-    Lines written within the milliseconds between copy and cut are lost. A full disk keeps no copy.
-    Does nothing without a log.
+    Lines written within the milliseconds between copy and cut are lost. With a full disk no copy is
+    kept. Does nothing without a log.
     """
     with suppress(OSError):
         if log.stat().st_size <= limit:

@@ -1,9 +1,9 @@
-"""Becomes the given command, which then gets a signal from the kernel when the process that started
-it dies.
+"""Becomes the given command, which gets a signal from the kernel when the process that started it
+dies.
 
-Run as a file (`python -I -S tethered.py PARENT SIGNAL COMMAND…`): the flag has to be set between
-fork and exec, and a Python function there (`preexec_fn`) is unsafe, and a warning from Python 3.12
-on, in a process with threads.
+Run as a file (`python -I -S tethered.py PARENT SIGNAL COMMAND…`). The flag has to be set between
+fork and exec. A Python function there (`preexec_fn`) is unsafe in a process with threads, and a
+warning from Python 3.12 on.
 """
 
 import ctypes

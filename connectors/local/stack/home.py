@@ -1,4 +1,4 @@
-"""The folder, the ports, the secrets and so the environment of one local stack."""
+"""The folder, the ports and the secrets of one local stack, and the environment made of them."""
 
 from __future__ import annotations
 
@@ -38,14 +38,16 @@ OWN_ENTRIES = (
 
 
 class HomeError(RuntimeError):
-    """The folder or the ports of the local stack cannot be used; the message says what to change."""
+    """The folder or the ports of the local stack cannot be used; the message says what
+    to change.
+    """
 
 
 @dataclass(frozen=True)
 class Home:
-    """Where one stack lives. Two homes with port bases 40 apart live side by side.
+    """The place of one stack. Two homes with port bases 40 apart live side by side.
 
-    `given` are the CAMPAIGNS_… variables of the caller: where one names a server, the local engine
+    `given` are the CAMPAIGNS_… variables of the caller. Where one names a server, the local engine
     is not part of the stack.
     """
 
@@ -59,7 +61,8 @@ class Home:
         base = environ.get("CAMPAIGNS_PORT_BASE", str(DEFAULT_PORT_BASE))
         if not base.isdecimal() or not 1024 <= int(base) <= 65_535 - PORTS:
             raise HomeError(
-                f"CAMPAIGNS_PORT_BASE is {base!r}: it must be a number from 1024 to {65_535 - PORTS}"
+                f"CAMPAIGNS_PORT_BASE is {base!r}:"
+                f" it must be a number from 1024 to {65_535 - PORTS}"
             )
         given = {
             name: value
@@ -78,7 +81,7 @@ class Home:
 
     @property
     def lock_file(self) -> Path:
-        """Locked by the supervisor for as long as it lives; holds its pid."""
+        """The supervisor locks this file for as long as it lives; the file holds its pid."""
         return self.folder / "supervisor.lock"
 
     @property
@@ -97,11 +100,11 @@ class Home:
         return f"http://127.0.0.1:{self.api_port}"
 
     def metrics_port(self, position: int) -> int:
-        """Of the process at this position of the role table's order."""
+        """The port of the process at this position of the role table's order."""
         return self.port_base + _FIRST_METRICS_PORT + position
 
     def engines(self) -> list[Engine]:
-        """The engines that are local, in no particular order."""
+        """Returns the engines that are local, in no particular order."""
         base = self.port_base
         every: dict[str, Engine] = {
             "CAMPAIGNS_KAFKA": Kafka(self.folder / "kafka", base + 2, base + 3),
@@ -111,7 +114,9 @@ class Home:
         return [engine for variable, engine in every.items() if variable not in self.given]
 
     def addresses(self) -> dict[str, str]:
-        """Where everything is, with the passwords that given addresses hold: never print them."""
+        """The addresses of all servers, with the passwords that given ones hold: never
+        print them.
+        """
         return {
             "api": self.api_url,
             "kafka": self.given.get("CAMPAIGNS_KAFKA", f"127.0.0.1:{self.port_base + 2}"),
@@ -124,12 +129,12 @@ class Home:
         }
 
     def shown_addresses(self) -> dict[str, str]:
-        """As `campaigns status` shows them: without passwords."""
+        """The addresses without passwords, as `campaigns status` shows them."""
         return {name: without_secrets(address) for name, address in self.addresses().items()}
 
     def environment(self) -> dict[str, str]:
-        """The CAMPAIGNS_… variables of every process of this stack; the caller's own win. Creates
-        the secrets when they are missing.
+        """Returns the CAMPAIGNS_… variables of every process of this stack; the caller's own win.
+        Creates the secrets when they are missing.
         """
         addresses = self.addresses()
         local = {
@@ -143,7 +148,7 @@ class Home:
         return {**local, **self._secrets(), **self.given, **place}
 
     def settings(self) -> Settings:
-        """The settings that every process of this stack has. Raises pydantic's `ValidationError`,
+        """Returns the settings of every process of this stack. Raises pydantic's `ValidationError`,
         and `HomeError` when they are meant for another Kafka than the local one.
         """
         if "CAMPAIGNS_KAFKA" not in self.given and self.given.get(SECURITY, "PLAINTEXT") != (
@@ -160,8 +165,8 @@ class Home:
         )
 
     def _secrets(self) -> dict[str, str]:
-        """Made once and kept, readable by the owner alone: new keys would disown every message id
-        signed before.
+        """Reads the secrets, which are made once and readable by the owner alone: new keys would
+        disown every message id signed before.
         """
         file = self.folder / "secrets.env"
         kept = (
@@ -173,26 +178,29 @@ class Home:
             kept["CAMPAIGNS_MESSAGE_KEYS"] = secrets.token_hex(32)
             self.make()
             draft = file.with_suffix(".new")
-            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as sink:  # noqa: PTH123 - the mode from the start
+            # os.open, so that the file has its mode from the start
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as sink:
                 sink.writelines(f"{name}={value}\n" for name, value in kept.items())
             draft.replace(file)
         return kept
 
     def make(self) -> None:
-        """Raises `HomeError` when the folder cannot be written."""
+        """Creates the folder. Raises `HomeError` when it cannot be written."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "ready").mkdir(exist_ok=True)
             self.logs.mkdir(exist_ok=True)
         except OSError as error:
             raise HomeError(
-                f"{self.folder} cannot be written ({error.strerror}): set CAMPAIGNS_HOME to a folder that can"
+                f"{self.folder} cannot be written ({error.strerror}):"
+                " set CAMPAIGNS_HOME to a folder that can"
             ) from error
 
 
 def without_secrets(address: str) -> str:
-    """A URL, a comma-separated list of them, or a `name=value` DSN with every password, and a NATS
-    token, replaced by stars.
+    """Returns a URL, a comma-separated list of URLs, or a `name=value` DSN, with stars for every
+    password and NATS token.
     """
     address = re.sub(
         r"(//[^:/@\s]*:)[^\s,]*@", r"\1***@", address

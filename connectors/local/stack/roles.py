@@ -13,7 +13,7 @@ ENGINES = ("kafka", "postgres", "nats")
 
 @dataclass(frozen=True)
 class Role:
-    """One line of the table."""
+    """One row of the table."""
 
     module: str
     arguments: tuple[str, ...] = ()

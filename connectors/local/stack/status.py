@@ -15,8 +15,8 @@ from connectors.local.stack.unit import State
 
 @dataclass(frozen=True)
 class ProcessStatus:
-    """One process. `lag` is in records of its input not processed yet, `rate` in records a second;
-    None where it has or knows none.
+    """One process. `lag` counts records of its input that are not processed yet, `rate` records a
+    second; None where there is none.
     """
 
     role: str
@@ -31,7 +31,7 @@ class ProcessStatus:
 
 @dataclass(frozen=True)
 class StackStatus:
-    """As `campaigns status --json` prints it."""
+    """The status as `campaigns status --json` prints it."""
 
     ready: bool
     addresses: dict[str, str]
@@ -45,7 +45,7 @@ class StackStatus:
 
 def write(home: Home, status: StackStatus) -> None:
     """Replaces the file at once, so that a reader never sees half of it. Only the owner may read
-    it: failures quote logs.
+    it, because failures quote logs.
     """
     draft = home.status_file.with_suffix(".new")
     draft.touch()
@@ -55,7 +55,7 @@ def write(home: Home, status: StackStatus) -> None:
 
 
 def read(home: Home) -> StackStatus:
-    """What the supervisor last wrote, or everything stopped when there is no supervisor."""
+    """Returns the supervisor's last status, or everything stopped when there is no supervisor."""
     if not is_supervised(home) or not home.status_file.exists():
         roles = [*ENGINES, *ROLES]
         return StackStatus(
@@ -84,13 +84,15 @@ def is_supervised(home: Home) -> bool:
 
 
 def supervisor_pid(home: Home) -> int | None:
-    """None when no supervisor lives in this home."""
+    """Returns None when no supervisor lives in this home."""
     written = home.lock_file.read_text().strip() if is_supervised(home) else ""
     return int(written) if written else None
 
 
 def claim(home: Home) -> IO[str] | None:
-    """The lock of this home, held until the file is closed; None when another supervisor has it."""
+    """Takes the lock of this home, held until the file is closed; None when another supervisor has
+    it.
+    """
     lock = home.lock_file.open("a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -33,10 +33,10 @@ _ENGINE_STOP = timedelta(seconds=20)
 
 
 class Supervisor:
-    """One stack. Every process dies with it, however it dies."""
+    """One stack. Every process dies with it, whatever ends it."""
 
     def __init__(self, home: Home, counts: Mapping[str, int]) -> None:
-        """`counts` is how many processes each role gets; a role that is missing gets none."""
+        """`counts` gives the number of processes of each role; a role that is missing gets none."""
         self._home, environment = home, home.environment()
         self._environment = environment
         self.engines = [Unit(engine_duty(engine, home)) for engine in home.engines()]
@@ -50,9 +50,9 @@ class Supervisor:
 
     async def run(self, until: asyncio.Event) -> None:
         """Returns when `until` is set and every process has stopped: workers first, then the
-        engines they need.
+        engines that they need.
 
-        An error of the supervisor itself stops everything too and is raised.
+        An error of the supervisor itself stops everything, too, and is raised.
         """
         self._begin(self._report(), until)
         self._begin(self._start(until), until)
@@ -75,7 +75,7 @@ class Supervisor:
         self._tasks.append(task)
 
     def observed(self) -> StackStatus:
-        """The stack now."""
+        """Returns the present state of the stack."""
         units = [*self.engines, *self.workers]
         is_ready = (
             bool(units) and all(unit.state is State.READY for unit in units) and not self._failure
@@ -114,7 +114,7 @@ class Supervisor:
         return True
 
     async def _prepare(self) -> bool:
-        """In a process of its own, so that the migrations' memory goes with it."""
+        """Migrates in a process of its own, so that the memory goes with it."""
         log = self._home.logs / "prepare.log"
         with log.open("wb") as sink:
             environment = dict(os.environ, **self._environment)
@@ -142,7 +142,7 @@ class Supervisor:
         while True:
             try:
                 status.write(self._home, self.observed())
-            except OSError as error:  # a full disk must not stop what still runs
+            except OSError as error:  # a full disk must not stop the processes
                 _log.warning("the status cannot be written: %s", error)
             for log in {unit.duty.log for unit in (*self.engines, *self.workers)} | {
                 self._home.logs / "supervisor.log"
@@ -168,7 +168,7 @@ def engine_duty(engine: Engine, home: Home) -> Duty:
 def worker_duty(
     role: str, number: int, position: int, home: Home, environment: Mapping[str, str]
 ) -> Duty:
-    """A process of the role table; it says in its readiness file how it is, the API at /readyz."""
+    """A process of the role table. Its readiness file says how it is; of the API, /readyz does."""
     name = f"{role}-{number}"
     file = home.ready_file(name)
     own = {
@@ -208,8 +208,8 @@ def _observed(unit: Unit) -> ProcessStatus:
 
 
 def counts_of(workers: Sequence[str], has_simulator: bool) -> dict[str, int]:
-    """How many processes of each role; `workers` are words like `emit=2`. Raises ValueError with a
-    sentence for the operator.
+    """Returns the number of processes of each role; `workers` are words like `emit=2`. Raises
+    ValueError with a sentence for the operator.
     """
     counts = {role: 1 for role in ROLES if has_simulator or role != "simulate"}
     for word in workers:
@@ -239,7 +239,7 @@ async def _supervise(home: Home, counts: Mapping[str, int]) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0 after a clean stop, 2 when another supervisor has this home."""
+    """Returns 0 after a clean stop, 2 when another supervisor has this home."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--workers", action="append", default=[])
     parser.add_argument("--no-simulate", action="store_true")

@@ -1,5 +1,5 @@
-"""Keeps one process running: starts it, asks how it is, restarts it with back-off when it dies or
-stands still.
+"""Keeps one process running: starts it, asks for its health, restarts it with back-off when it dies
+or stands still.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Health:
-    """What a process says of itself: lag and position count records; None where it has none."""
+    """The state that a process reports. Lag and position count records; None where
+    there is none.
+    """
 
     is_ready: bool
     lag: int | None = None
@@ -56,8 +58,8 @@ ABSENT = Health(is_ready=False, is_alive=False)
 
 @dataclass(frozen=True)
 class Duty:
-    """What to keep running. `prepare` may block and raise `EngineError`; `health` is asked about a
-    running pid and may block a second.
+    """A process to keep running. `prepare` may block and raise `EngineError`; `health` is asked
+    about a running pid and may block a second.
     """
 
     name: str
@@ -72,8 +74,8 @@ class Duty:
 
 @dataclass
 class Watchdog:
-    """Sees from outside what a process cannot see itself: work lies there and nothing moves, or no
-    sign of life after it was once ready.
+    """Recognises from outside a process that stands still: it has work and does not move, or gives
+    no sign of life after it was once ready.
     """
 
     _seen: Health = ABSENT
@@ -81,8 +83,8 @@ class Watchdog:
     _was_ready: bool = False
 
     def is_stuck(self, health: Health, now: float) -> bool:
-        """Told every observation since the start, `now` in seconds; True after a minute of standing
-        still.
+        """Takes every observation since the start, `now` in seconds. Returns True after a minute of
+        standing still.
         """
         self._was_ready = self._was_ready or health.is_ready
         should_move = bool(health.lag) and not health.waits if health.is_alive else self._was_ready
@@ -98,12 +100,14 @@ class Watchdog:
 
 @dataclass
 class Pace:
-    """How fast a position moves, in records a second over the last seconds."""
+    """The speed of a position, in records a second over the last seconds."""
 
     _marks: list[tuple[float, int]] = field(default_factory=list)
 
     def observe(self, position: int | None, now: float) -> None:
-        """None forgets everything: the process is another one now, or has nothing to say."""
+        """Takes the next position. None forgets all before: the process is another one now, or
+        reports none.
+        """
         self._marks = (
             [mark for mark in self._marks if now - mark[0] <= 5] if position is not None else []
         )
@@ -118,13 +122,13 @@ class Pace:
 
 
 def pause_after(deaths: int) -> float:
-    """Seconds before the next start: 0.1, 0.2, 0.4 … 5."""
+    """Returns the seconds before the next start: 0.1, 0.2, 0.4 … 5."""
     return float(min(0.1 * 2 ** min(max(deaths - 1, 0), 10), _LONGEST_PAUSE))
 
 
 def reported(file: Path, pid: int) -> Health:
-    """The health in a readiness file (written by `streams/process/readiness.py`): not ready when
-    missing, stale, or another process's.
+    """Reads the health from a readiness file (written by `streams/process/readiness.py`): not ready
+    when the file is missing, stale, or another process's.
     """
     try:
         if time.time() - file.stat().st_mtime > _STALE:
@@ -143,7 +147,7 @@ def reported(file: Path, pid: int) -> Health:
 
 
 class Unit:
-    """One duty being carried out. `run` never returns; cancel it, then await `stop`."""
+    """Carries out one duty. `run` never returns; cancel it, then await `stop`."""
 
     def __init__(self, duty: Duty) -> None:
         self.duty, self.state, self.health = duty, State.STOPPED, ABSENT
@@ -169,7 +173,8 @@ class Unit:
                 self._process = Process(command, self.duty.log, self.duty.environment)
                 self.starts += 1
                 await self._watch(self._process)
-                self.failure = f"{self.duty.name} ended with code {self._process.exit_code}: {last_lines(self.duty.log, 2)}"
+                code, said = self._process.exit_code, last_lines(self.duty.log, 2)
+                self.failure = f"{self.duty.name} ended with code {code}: {said}"
             except (EngineError, OSError) as error:
                 self.failure = str(error)
             self.health, self.pace = ABSENT, Pace()
@@ -179,7 +184,7 @@ class Unit:
             await asyncio.sleep(pause_after(self._deaths))
 
     async def _watch(self, process: Process) -> None:
-        """Until the process has ended, by itself or because it stood still."""
+        """Returns when the process has ended, by itself or because it stood still."""
         watchdog, next_question = Watchdog(), 0.0
         while process.exit_code is None:
             now = time.monotonic()
@@ -201,7 +206,7 @@ class Unit:
             await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
-        """Returns when the process is gone: asked first, killed after `stop_within`."""
+        """Asks the process to end, kills it after `stop_within`, and returns when it is gone."""
         process = self._process
         if process is not None:
             began = time.monotonic()
