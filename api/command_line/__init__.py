@@ -1,4 +1,10 @@
-"""The command line: `campaigns --help`."""
+"""The command line, `campaigns --help`: a terminal for the stack on this machine and for a tenant's
+campaigns.
+
+`stack` has the commands that start and examine processes, `work` those of a tenant; `client` is the
+REST API as they use it. Imports the demo, the connectors' local stack and the stores; nothing of
+`api` imports from here.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +39,7 @@ tenant.register(app)
 watch.register(app)
 bench.register(app)
 
-# These look at the caller's own environment: in it, a server's address means "do not start yours".
+# These read the caller's own environment, where a server's address means "do not start yours".
 _STACK = ("up", "down", "reset", "status", "doctor")
 
 
@@ -61,7 +67,8 @@ def main() -> None:
     except ValidationError as wrong:
         if any(error["type"] == "missing" for error in wrong.errors()):
             complain(
-                f"there is no stack in {Home.from_environment().folder}: `campaigns up` makes one; or set"
+                f"there is no stack in {Home.from_environment().folder}:"
+                " `campaigns up` makes one; or set"
             )
         for sentence in sentences(wrong):
             complain(sentence)

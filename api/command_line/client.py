@@ -1,4 +1,4 @@
-"""The REST API as the command line speaks to it."""
+"""The REST API, as the command line calls it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from streams.errors import CampaignError, DependencyDownError, UnauthorizedError
 
 
 def key_or_default(key: str | None) -> str:
-    """The key given, else CAMPAIGNS_API_KEY, else the local demo tenant's. Raises UnauthorizedError
-    when there is none.
+    """Returns the key given, else CAMPAIGNS_API_KEY, else the local demo tenant's. Raises
+    UnauthorizedError when there is none.
     """
     found = (
         key or os.environ.get("CAMPAIGNS_API_KEY") or status.read(Home.from_environment()).apiKey
     )
     if not found:
         raise UnauthorizedError(
-            "Which tenant? Give --key or set CAMPAIGNS_API_KEY; `campaigns tenant create NAME` makes one."
+            "Which tenant? Give --key or set CAMPAIGNS_API_KEY;"
+            " `campaigns tenant create NAME` makes one."
         )
     return found
 
 
 class Api:
-    """CAMPAIGNS_API_URL and CAMPAIGNS_API_KEY name the API; without them, the local stack and its
-    demo tenant.
+    """CAMPAIGNS_API_URL and CAMPAIGNS_API_KEY name the API; without them it is the local stack and
+    its demo tenant.
     """
 
     def __init__(self, key: str | None = None) -> None:
@@ -39,14 +40,15 @@ class Api:
         )
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """`data` of the answer. Raises CampaignError with the problem's detail and
-        DependencyDownError when nobody answers.
+        """Returns `data` of the answer. Raises CampaignError with the problem's detail, and
+        DependencyDownError when the API does not answer.
         """
         try:
             answer = self.http.request(method, path, json=body)
         except httpx.TransportError as error:
             raise DependencyDownError(
-                f"{self.url} does not answer ({type(error).__name__}): is it running? `campaigns up` starts it."
+                f"{self.url} does not answer ({type(error).__name__}):"
+                " is it running? `campaigns up` starts it."
             ) from error
         if answer.is_success:
             return answer.json()["data"] if answer.content else None

@@ -1,5 +1,5 @@
-"""What commands write to: results to stdout, progress and complaints to stderr, so that a pipe gets
-results alone.
+"""The two outputs of every command: results on stdout, progress and complaints on stderr, so a pipe
+gets results alone.
 """
 
 from __future__ import annotations
@@ -12,5 +12,5 @@ progress = Console(stderr=True, highlight=False)
 
 
 def complain(sentence: str) -> None:
-    """One clear sentence about what is wrong and what to do."""
+    """Prints one clear sentence about what is wrong and what to do."""
     progress.print(f"[bold red]campaigns:[/] {escape(sentence)}", soft_wrap=True)

@@ -44,7 +44,8 @@ def run(
     """
     if not (_ROOT / "tests" / "benchmarks" / "run.py").exists():
         complain(
-            "the benchmarks are part of the source tree: run this in a clone of the project, after `make setup`"
+            "the benchmarks are part of the source tree:"
+            " run this in a clone of the project, after `make setup`"
         )
         raise typer.Exit(1)
     command = [

@@ -1,4 +1,4 @@
-"""What can be wrong with a machine or a stack, each with a sentence that says what to do."""
+"""The faults that a machine or a stack can have, each with a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _FREE_DISK, _FREE_MEMORY = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     subject: str
     is_fine: bool
@@ -43,7 +43,7 @@ class Finding:
 
 
 def examine(home: Home) -> list[Finding]:
-    """Everything that can be looked at now; the stack itself only while it runs."""
+    """Checks everything that can be checked now; the stack itself only while it runs."""
     findings = [_python(), _folder(home), _disk(home), _memory(), *_engine_files(home)]
     if not status.is_supervised(home):
         findings += [_nats(home)] if "CAMPAIGNS_NATS" in home.given else []
@@ -53,7 +53,7 @@ def examine(home: Home) -> list[Finding]:
 
 
 def ports_taken(home: Home) -> list[int]:
-    """Of the ports that the local stack wants, those on which somebody already listens."""
+    """Returns the ports of the local stack on which another program listens."""
     wanted = [home.api_port]
     wanted += (
         [home.port_base + 2, home.port_base + 3] if "CAMPAIGNS_KAFKA" not in home.given else []

@@ -25,6 +25,6 @@ def run(
     if name not in JOBS:
         complain(f"there is no job {name!r}: one of {', '.join(JOBS)}")
         raise typer.Exit(2)
-    # as a process of its own, because it needs what this package may not import
+    # A process of its own: the jobs are in `agents`, which this package may not import.
     command = [sys.executable, "-m", "agents.jobs.run_once", name, *(["--json"] if as_json else [])]
     os.execvp(command[0], command)

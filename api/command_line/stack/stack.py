@@ -106,15 +106,16 @@ def _check_ground(home: Home) -> None:
     taken = checks.ports_taken(home)
     if taken:
         complain(
-            f"port {taken[0]} is taken by another program: stop it, or set CAMPAIGNS_PORT_BASE to another number than {home.port_base}"
+            f"port {taken[0]} is taken by another program: stop it,"
+            f" or set CAMPAIGNS_PORT_BASE to another number than {home.port_base}"
         )
         raise typer.Exit(1)
 
 
 @contextmanager
 def _supervisor(home: Home, arguments: list[str], *, stays: bool) -> Iterator[Process]:
-    """The supervisor as a child that stops with this block, unless it `stays`; then it stops only
-    when the block fails.
+    """Runs the supervisor as a child that stops with this block, unless it `stays`; then it stops
+    only when the block fails.
     """
     # a shell that starts this in the background has it ignore SIGINT; whoever sends one all the
     # same means it
@@ -149,7 +150,8 @@ def _wait_until_ready(home: Home, supervisor: Process) -> StackStatus:
         if supervisor.exit_code is not None:
             _give_up(
                 home,
-                f"the supervisor ended with code {supervisor.exit_code}: {last_lines(home.logs / 'supervisor.log', 2)}",
+                f"the supervisor ended with code {supervisor.exit_code}:"
+                f" {last_lines(home.logs / 'supervisor.log', 2)}",
             )
         now = status.read(home)
         for process in now.processes:

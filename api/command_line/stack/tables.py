@@ -1,4 +1,4 @@
-"""How the stack's commands look on a terminal."""
+"""The tables that the stack's commands print on a terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLOURS = {
 
 
 def show_addresses(status: StackStatus) -> None:
-    """One table of everything one can open or connect to; the dashboard's link signs the demo in."""
+    """Prints every address to open or connect to; the dashboard's link signs the demo in."""
     addresses, table = status.addresses, Table(show_header=False)
     table.add_row("Dashboard", _sign_in(status))
     table.add_row("API documentation", addresses["api"] + "/docs")

@@ -1,1 +1,6 @@
-"""api/command_line/work."""
+"""The commands of a tenant: contacts in, templates, campaigns from draft to stats, and the live
+table.
+
+Campaigns go through the REST API; imports, templates and tenants go to the stores directly, because
+they work without a running API. Imports the terminal, `connectors.templates` and `tables`.
+"""

@@ -126,7 +126,7 @@ class _Import:
         self.listed: TextIO | None = None
 
     async def run(self) -> dict[str, object]:
-        """The summary."""
+        """Returns the summary."""
         pool: Database = await connect(
             from_environment(),
             max_size=2,

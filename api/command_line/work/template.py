@@ -1,5 +1,5 @@
-"""`campaigns template create` and `campaigns segment list`: what a campaign refers to, in the
-tenant that the API key names.
+"""`campaigns template create` and `campaigns segment list`: the content and the people that a
+campaign names, in the tenant of the API key.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SHOWN = 1000
 
 
 class TemplateFile(BaseModel):
-    """What FILE.json holds."""
+    """The content of FILE.json."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     name: Name
@@ -107,7 +107,7 @@ def list_(key: Key = None, as_json: AsJson = False) -> None:
 async def _as_tenant(
     key: str | None, role: str, work: Callable[[Connection, str], Awaitable[T]]
 ) -> T:
-    """`work` in one transaction, for the tenant of the key. Raises UnauthorizedError and
+    """Does `work` in one transaction, for the tenant of the key. Raises UnauthorizedError and
     ForbiddenError.
     """
     pool: Any = await connect(

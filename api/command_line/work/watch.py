@@ -57,7 +57,9 @@ def watch(
 
 
 def _seen(api: Api, until_done: bool) -> Iterator[dict[str, Any]]:
-    """What the overview's event stream says."""
+    """Yields the overview's events. Ends with the stream or, with `until_done`, when no campaign is
+    running or scheduled.
+    """
     with api.http.stream("GET", "/events", timeout=httpx.Timeout(30, read=None)) as answer:
         if answer.is_error:
             answer.read()
