@@ -15,7 +15,7 @@ from agents.topology import ROLES
 from api.app import create_app
 from streams.settings import Settings
 from streams.topics import TOPICS
-from tests.docs.pages import pages
+from tests.docs.pages import DOCS, pages
 
 _ROOT = Path(__file__).parents[2]
 _DAY = 24 * 3600 * 1000
@@ -111,3 +111,18 @@ def test_every_test_that_proves_the_specification_exists() -> None:
         if not text or (test and f"def {test}(" not in text):
             missing.append(each)
     assert not missing
+
+
+def test_the_map_names_every_page() -> None:
+    map_ = DOCS / "README.md"
+    named = {
+        (map_.parent / target).resolve()
+        for target in re.findall(r"\]\(([^)#]+)\)", map_.read_text())
+    }
+    assert {page for page in DOCS.rglob("*.md") if page != map_} <= named
+
+
+def test_the_glossary_has_each_word_once_in_order() -> None:
+    glossary = _page("README.md").partition("## Glossary")[2]
+    words = [word.lower() for word in re.findall(r"^\| ([^|]+) \|", glossary, re.MULTILINE)]
+    assert words[0] == "word" and words[2:] == sorted(set(words[2:]))
