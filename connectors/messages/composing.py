@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from connectors.messages.content import Content
-from connectors.templates.rendering import RenderError, Tracking
+from connectors.templates.links import Tracking
+from connectors.templates.rendering import RenderError
 from streams.exactly_once.batches import NO_HEADERS
 from streams.records.message_id import MessageIds
 from streams.records.messages import Message, encode_message

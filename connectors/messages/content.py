@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import UUID
 
-from connectors.templates.rendering import Links, RenderError, Template, Tracking, one_line
+from connectors.templates.links import Links, Tracking
+from connectors.templates.rendering import RenderError, Template, one_line
 from streams.settings import Settings
 from tables.audience.recipients import FIELDS
 from tables.campaigns.contents import contents

@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from connectors.templates.links import Links, Tracking
 from connectors.templates.nesting import tags, too_nested
-from connectors.templates.rendering import Links, RenderError, Template, Tracking
+from connectors.templates.rendering import RenderError, Template
 from streams.contracts.bodies import broken
 from streams.errors import FieldError
 from tables.channels import hints

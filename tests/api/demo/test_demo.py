@@ -13,7 +13,8 @@ import httpx
 from api.demo import run
 from api.demo.content import TENANTS
 from connectors.local.engines.engine import free_port
-from connectors.templates.rendering import Links, Template, Tracking
+from connectors.templates.links import Links, Tracking
+from connectors.templates.rendering import Template
 from streams.settings import Settings
 from tables.directory.examples import SEGMENT
 from tests.environment import environment

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from agents.sending.work import facts
 from connectors.messages.composing import MAX_MESSAGE, Composed, Composer, aligned
 from connectors.messages.content import Broken, Content
-from connectors.templates.rendering import Links, RenderError, Template, Tracking
+from connectors.templates.links import Links, Tracking
+from connectors.templates.rendering import RenderError, Template
 from streams.records.facts import Kind, unpack
 from streams.records.message_id import SHARD_SIZE, MessageIds
 from streams.records.messages import decode_message

@@ -13,7 +13,8 @@ from connectors.messages.content import Broken, Content
 from connectors.messages.preview import preview, rendered, segments_per_message, variants_of
 from connectors.messages.trial_sends import NOBODY, messages, spelled
 from connectors.templates.checks import template_hints
-from connectors.templates.rendering import Links, RenderError, Template, Tracking
+from connectors.templates.links import Links, Tracking
+from connectors.templates.rendering import RenderError, Template
 from streams.errors import CampaignError
 from streams.records.message_id import MessageIds
 from streams.records.messages import Message, decode_message

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from connectors.templates.rendering import Links, RenderError, Template, Tracking
+from connectors.templates.links import Links, Tracking
+from connectors.templates.rendering import RenderError, Template
 
 ID = "00000000-002a-8000-84d2-9f31c05be7a4"
 HOSTILE = {

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.templates.rendering import Links, RenderError, Template, Tracking
+from connectors.templates.links import Links, Tracking
+from connectors.templates.rendering import RenderError, Template
 
 ID = "00000000-002a-8000-84d2-9f31c05be7a4"
 BASE = "https://mail.example"

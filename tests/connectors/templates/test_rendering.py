@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.templates.links import Links, Tracking
 from connectors.templates.rendering import (
     MAX_RENDERED,
-    Links,
     RenderError,
     Template,
-    Tracking,
     one_line,
 )
 
