@@ -1,5 +1,5 @@
-"""One HTTP service of the company's own that stands in for our directory: timeouts, retries, and a
-circuit breaker in front of it.
+"""One HTTP service of the company's own in place of our directory: timeouts, retries, and a circuit
+breaker in front of it.
 """
 
 from __future__ import annotations
@@ -27,24 +27,22 @@ A = TypeVar("A")
 
 
 class SourceDownError(DependencyDownError):
-    """A segment, contact or template service does not answer, or answers what its contract does not
-    allow.
-    """
+    """A segment, contact or template service does not answer, or its answer breaks the contract."""
 
     title: ClassVar[str] = "A directory service is down"
 
 
 class _RepeatableError(Exception):
-    """An attempt failed in a way that another one may not."""
+    """An attempt failed, and another one may succeed."""
 
 
 class DirectoryService:
-    """Calls to one service. `name` (segments, contacts, templates) is in errors, logs and the gauge
-    `campaigns_dependency_down`.
+    """Calls to one service. `name` (segments, contacts, templates) appears in errors, logs and the
+    gauge `campaigns_dependency_down`.
 
-    A call is tried three times within about a second as long as it fails by network, 429 or 5xx;
-    five failed calls in a row open the breaker, and for ten seconds every call fails at once.
-    Redirects are not followed. Close it with `close`.
+    A call is tried three times within about a second when it fails by network, 429 or 5xx. Five
+    failed calls in a row open the breaker, and for ten seconds every call fails at once. Redirects
+    are not followed. Close it with `close`.
     """
 
     def __init__(self, name: str, url: str, settings: Settings) -> None:
@@ -59,7 +57,7 @@ class DirectoryService:
         self._breakers = AsyncCircuitBreakerFactory(default_threshold=_FAILURES, default_ttl=_REST)
 
     async def get(self, answer: type[A], *path: str, **query: str | None) -> A | None:
-        """The decoded answer, None for 404. Raises SourceDownError."""
+        """Returns the decoded answer, None for 404. Raises SourceDownError."""
         url = "".join(f"/{quote(part, safe='')}" for part in path)
         return await self._call(
             answer,
@@ -69,7 +67,7 @@ class DirectoryService:
         )
 
     async def post(self, answer: type[A], path: str, body: object) -> A | None:
-        """As `get`; the request must be harmless to repeat."""
+        """Does the same by POST; the request must be harmless to repeat."""
         return await self._call(
             answer,
             "POST",

@@ -1,11 +1,11 @@
-"""Where audiences, contact details and templates come from: our own directory, or services of the
+"""The owners of audiences, contact details and templates: our own directory, or services of the
 company's own (docs/connect/services.md).
 
-A service stays the owner of its data; what a campaign needs of it is mirrored into our tables when
-it is named (a template, a segment's name) and when the campaign starts (a segment's members with
-their details). From there on nothing depends on the service: the audience is one SQL statement, and
-sending needs PostgreSQL only. Mirroring is idempotent, so a crash in the middle is repeated from
-the start.
+A service stays the owner of its data. The part that a campaign needs is mirrored into our tables: a
+template and a segment's name when they are named, a segment's members with their details when the
+campaign starts. From then on nothing depends on the service: the audience is one SQL statement, and
+sending needs PostgreSQL only. Mirroring is idempotent, so after a crash in the middle it starts
+again.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from tables.contacts.files import Rejected, row_of
 from tables.database.connection import Work
 from tables.directory import mirror
 
-BATCH = 1000  # contacts asked for at once
+BATCH = 1000  # contacts in one request
 _PATIENCE = 10.0  # seconds for what one command names: other tenants' commands wait behind it
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
 class Run(Protocol):
-    """Does a piece of work in one transaction: a worker's waits for the database
+    """Does a piece of work in one transaction. A worker's waits for the database
     (`Database.until_up`), a request's does not.
     """
 
@@ -42,14 +42,14 @@ class Run(Protocol):
 
 
 class NamedSegment(msgspec.Struct, frozen=True):
-    """What a segment service says of a segment."""
+    """A segment as a segment service names it."""
 
     id: UUID
     name: str
 
 
 class SegmentPage(msgspec.Struct, frozen=True, rename="camel"):
-    """Some of a segment's contacts, and where the next ones begin."""
+    """Some of a segment's contacts, and the position of the next ones."""
 
     contact_ids: list[UUID]
     next_cursor: str | None = None
@@ -64,7 +64,7 @@ class ContactDetails(msgspec.Struct, frozen=True):
 
 
 class SourceTemplate(msgspec.Struct, frozen=True):
-    """A template as a template service has it."""
+    """A template as a template service returns it."""
 
     id: UUID
     name: str
@@ -73,7 +73,7 @@ class SourceTemplate(msgspec.Struct, frozen=True):
 
 
 class Segments(Protocol):
-    """Who is in a segment. Raises SourceDownError."""
+    """The members of segments. Raises SourceDownError."""
 
     async def find(self, tenant: str, segment_id: UUID) -> NamedSegment | None: ...
 
@@ -81,13 +81,13 @@ class Segments(Protocol):
 
 
 class Contacts(Protocol):
-    """How contacts can be reached; unknown ones are left out. Raises SourceDownError."""
+    """The addresses and fields of contacts; unknown ones are left out. Raises SourceDownError."""
 
     async def find(self, tenant: str, contact_ids: Sequence[UUID]) -> Sequence[dict[str, Any]]: ...
 
 
 class Templates(Protocol):
-    """What a template says. Raises SourceDownError."""
+    """The contents of templates. Raises SourceDownError."""
 
     async def find(self, tenant: str, template_id: UUID) -> SourceTemplate | None: ...
 
@@ -103,9 +103,7 @@ class HttpSegments:
 
     async def members(self, tenant: str, segment_id: UUID) -> AsyncIterator[Sequence[UUID]]:
         cursor: str | None = None
-        seen = set[
-            int
-        ]()  # hashes; a service whose cursors go round in a circle must not be read for ever
+        seen = set[int]()  # hashes; cursors that go round in a circle must not be followed for ever
         while True:
             page = await self._service.get(
                 SegmentPage, "segments", str(segment_id), "contacts", tenantId=tenant, cursor=cursor
@@ -153,7 +151,7 @@ class HttpTemplates:
 
 
 class Sources:
-    """The services that are in use; None where our own directory is the owner. All methods raise
+    """The services in use; None where our own directory is the owner. All methods raise
     DependencyDownError.
     """
 
@@ -178,15 +176,15 @@ class Sources:
         return bool(self._services)
 
     async def close(self) -> None:
-        """Harmless when no service is in use."""
+        """Closes the connections; harmless when no service is in use."""
         for service in self._services.values():
             await service.close()
 
     async def prepare(self, run: Run, command: Command) -> None:
-        """Before a command is carried out: what it names is known here, and what it sends is the
-        template of this moment.
+        """Makes everything known here that a command names, with the templates of this moment,
+        before the command is carried out.
 
-        Harmless to repeat and to do for a command that is refused afterwards.
+        Harmless to repeat, and for a command that is refused afterwards.
         """
         if not self.are_used:
             return
@@ -195,7 +193,8 @@ class Sources:
                 await self._prepare(run, command)
         except TimeoutError as error:
             raise SourceDownError(
-                f"The directory services take longer than {_PATIENCE:.0f} s. Nothing was changed; try again."
+                f"The directory services take longer than {_PATIENCE:.0f} s."
+                " Nothing was changed; try again."
             ) from error
 
     async def _prepare(self, run: Run, command: Command) -> None:
@@ -228,11 +227,10 @@ class Sources:
         templates: Iterable[UUID] = (),
         contacts: Iterable[UUID] = (),
     ) -> None:
-        """Mirror what a command names, as far as a service is its owner: names of segments,
-        contents of templates, unknown contacts.
+        """Mirrors the names of segments, the contents of templates and the unknown contacts that a
+        command names, where a service owns them.
 
-        What the service does not know stays unknown here, too, and the command's own rules refuse
-        it.
+        What a service does not know stays unknown here, too, and the command's own rules refuse it.
         """
         if self.segments is not None:
             for segment_id in dict.fromkeys(segments):
@@ -264,8 +262,8 @@ class Sources:
             )
 
     async def synchronise(self, run: Run, tenant: str, number: int) -> None:
-        """Before the audience of a campaign is made: its mirrored segments have the members, and
-        these the details, of this moment.
+        """Gives the mirrored segments of a campaign their members and details of this moment,
+        before its audience is made.
 
         Memory does not grow with the audience. Does nothing for a campaign whose audience is known.
         """
