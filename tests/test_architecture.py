@@ -99,7 +99,7 @@ def test_one_place_tells_clients_where_kafka_is_and_how_to_get_in() -> None:
     spelt = ("bootstrap_servers=", "AIOKafkaConsumer(", "AIOKafkaProducer(", "AIOKafkaAdminClient(")
     found = [
         str(path.relative_to(_ROOT))
-        for path in _modules(*_MAY_IMPORT)
+        for path in _modules(*MAY_IMPORT)
         if any(each in path.read_text() for each in spelt)
     ]
     assert found == ["streams/kafka/clients.py"]
