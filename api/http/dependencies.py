@@ -60,10 +60,10 @@ def services_of(request: Request) -> Services:
 Provided = Annotated[Services, Depends(services_of)]
 
 
-async def _transaction(services: Provided) -> AsyncIterator[Connection]:
+async def transaction(services: Provided) -> AsyncIterator[Connection]:
     async with services.database.transaction() as connection:
         yield connection
 
 
 # scope="function": the framework would otherwise commit after the answer has been sent.
-Transaction = Annotated[Connection, Depends(_transaction, scope="function")]
+Transaction = Annotated[Connection, Depends(transaction, scope="function")]

@@ -34,8 +34,10 @@ class Schema(BaseModel):
     @classmethod
     def of_row(cls, row: object, **more: Any) -> Self:
         """The attributes of `row` that have a field here, with `more` beside or in place of them."""
-        names = cls.model_fields.keys() - more.keys()
-        return cls(**{name: getattr(row, name) for name in names}, **more)
+        if not more:
+            return cls.model_validate(row, from_attributes=True, by_alias=False, by_name=True)
+        found = {name: getattr(row, name) for name in cls.model_fields if name not in more}
+        return cls.model_validate(found | more, by_alias=False, by_name=True)
 
 
 def shown_as(example: Any) -> ConfigDict:

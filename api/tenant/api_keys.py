@@ -73,7 +73,7 @@ async def rotate(
     return _shown_once(response, made)
 
 
-@router.delete("/{keyId}", status_code=204)
+@router.delete("/{keyId}", status_code=204, response_class=Response)
 async def revoke(who: Admin, transaction: Transaction, key_id: KeyId) -> None:
     """Revoke a key at once. A key may revoke itself, and then this was its last request; the last
     good admin key is 409.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 
 from api.http.auth import Admin
 from api.http.dependencies import Provided, Services, Transaction
@@ -55,7 +55,7 @@ async def one(
     return await _setup(services, transaction, who.tenant_id, provider, shown)
 
 
-@router.delete("/{provider}", status_code=204)
+@router.delete("/{provider}", status_code=204, response_class=Response)
 async def delete(who: Admin, transaction: Transaction, provider: Named) -> None:
     """From now on the provider's webhooks are 404."""
     await webhook_secrets.remove(transaction, who.tenant_id, _known(provider))
