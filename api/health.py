@@ -1,4 +1,4 @@
-"""Whether the process is alive and ready, and the page at `/`; public, without any tenant's data."""
+"""Whether the process is alive and ready, and the page at `/`; public, without a tenant's data."""
 
 from __future__ import annotations
 

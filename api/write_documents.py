@@ -1,5 +1,5 @@
-"""`python -m api.write_documents` writes the OpenAPI and the AsyncAPI document; a test compares each
-with what the code says now.
+"""`python -m api.write_documents` writes the OpenAPI and the AsyncAPI document; a test compares
+each with what the code says now.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the routes of A/B tests answer, with the examples of the API's documentation."""
+"""Answers of the routes of A/B tests, with the examples of the API's documentation."""
 
 from __future__ import annotations
 

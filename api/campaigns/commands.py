@@ -90,7 +90,7 @@ class CommandRequest:
         return answer
 
     def _command(self, verb: Verb, body: Commanded) -> Command:
-        # a trigger is told from another by the key, which its messages then carry
+        # the key identifies a trigger, and its messages carry it
         origin = self.key if verb is Verb.TRIGGER and self.key else self.correlation_id
         who = self.who
         return Command(

@@ -1,4 +1,4 @@
-"""The REST routes of what became of a campaign: its counts, and its ledger of recipients."""
+"""The REST routes of a campaign's figures: its counts, and its ledger of recipients."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ async def one(
 
 
 async def _changes(request: Request, services: Services, look: Look[S]) -> AsyncIterator[S]:
-    """What is seen whenever it differs from before, while the key is good and the campaign exists.
+    """Each look that differs from the one before, while the key is good and the campaign exists.
 
     A database that is away is waited for: the reader keeps what it has, and its stream.
     """

@@ -149,7 +149,7 @@ async def trigger(command: Triggering, body: CampaignTrigger) -> Success[Trigger
     """Send a running triggered campaign to these contacts, up to 10,000; the answer counts the
     refused ones by reason.
 
-    The same trigger again, told by its `Idempotency-Key` or `X-Correlation-Id`, gets the first
+    A repeat of the trigger, known by its `Idempotency-Key` or `X-Correlation-Id`, gets the first
     answer and sends nothing.
     """
     answer = await command.carry_out(Verb.TRIGGER, body)

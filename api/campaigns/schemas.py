@@ -1,4 +1,4 @@
-"""What the routes of campaigns answer, with the examples of the API's documentation. Pasted into a
+"""Answers of the routes of campaigns, with the examples of the API's documentation. Pasted into a
 stack that runs the demo, the bodies work: it has the template and the segments.
 """
 

@@ -1,5 +1,5 @@
-"""What the demo consists of: two invented companies, their contacts, and campaigns on every
-channel. Deterministic, nobody real.
+"""The content of the demo: two invented companies, their contacts, and campaigns on every
+channel. Deterministic; no person is real.
 """
 
 from __future__ import annotations
@@ -113,12 +113,16 @@ class DemoTenant:
 
 def _email(subject: str, headline: str, button: str) -> Mapping[str, str]:
     html = (
-        f"<!doctype html><html><body><h1>{headline}</h1><p>Hello {{{{ firstName }}}},</p><p>you are on our "
-        "{{ contact.attributes.plan }} plan, and this is for you.</p>"
-        f'<p><a href="https://example.com/offer">{button}</a> · <a href="https://example.com/news">All news</a></p>'
+        f"<!doctype html><html><body><h1>{headline}</h1><p>Hello {{{{ firstName }}}},</p>"
+        "<p>you are on our {{ contact.attributes.plan }} plan, and this is for you.</p>"
+        f'<p><a href="https://example.com/offer">{button}</a> · '
+        '<a href="https://example.com/news">All news</a></p>'
         '<p><a href="{{ unsubscribeUrl }}">Unsubscribe</a></p></body></html>'
     )
-    text = f"{headline}\n\nHello {{{{ firstName }}}}, {button}: https://example.com/offer\n\nUnsubscribe: {{{{ unsubscribeUrl }}}}"
+    text = (
+        f"{headline}\n\nHello {{{{ firstName }}}}, {button}: https://example.com/offer\n\n"
+        "Unsubscribe: {{ unsubscribeUrl }}"
+    )
     return MappingProxyType({"subject": subject, "html": html, "text": text})
 
 

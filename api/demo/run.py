@@ -2,8 +2,8 @@
 started through the public API.
 
 Running it again changes nothing while a campaign of its last round is still being sent; afterwards
-it starts another round, `… (2)`. Tenants, contacts, segments and templates are made once. Each run
-makes an API key of its own, good for 30 days.
+it starts another round, `… (2)`. Tenants, contacts, segments and templates are made once. Each
+run makes an API key of its own, good for 30 days.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ async def _round(pool: Database, api: httpx.AsyncClient, tenant: DemoTenant) -> 
                 f"demo-start-{body['name']}",
             )
             started.append(created["data"]["id"])
-        except CampaignError as error:  # five others are running, or somebody was faster
+        except CampaignError as error:  # five others are running, or another demo was faster
             _log.warning("a demo campaign stays a draft: %s", error.detail)
     return started
 

@@ -1,4 +1,4 @@
-"""What the routes of contacts take and answer, with the examples of the API's documentation."""
+"""Bodies and answers of the routes of contacts, with the examples of the API's documentation."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What the routes of templates, segments and suppressions take and answer, with the examples of the
-API's documentation.
+"""Bodies and answers of the routes of templates, segments and suppressions, with the examples of
+the API's documentation.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Reason = Annotated[
 
 
 class TemplateCreate(Body):
-    """What is sent on one channel."""
+    """The content of messages on one channel."""
 
     model_config = shown_as(_TEMPLATE)
 
@@ -47,7 +47,7 @@ class TemplateCreate(Body):
 
 
 class TemplateUpdate(Body):
-    """What is given replaces what was there; `content` as a whole. The channel stays."""
+    """Only the given members change; `content` is replaced as a whole. The channel stays."""
 
     model_config = shown_as({"name": "January, corrected"})
 
@@ -56,7 +56,7 @@ class TemplateUpdate(Body):
 
 
 class Template(Schema):
-    """What is sent on one channel. `hints` say what a message costs: of an SMS encoding, units,
+    """The content of messages on one channel. `hints` are the cost of one: of an SMS encoding, units,
     segments, unitsLeft. Not `isExact`: without its variables.
     """
 

@@ -92,7 +92,7 @@ async def page(
     address: Exactly = None,
     contact_id: OfContact = None,
 ) -> Page[Suppression]:
-    """What is suppressed, newest first; `search` is the beginning of an address."""
+    """The tenant's suppressions, newest first; `search` is the beginning of an address."""
     found, total = await list_suppressions(
         transaction,
         who.tenant_id,

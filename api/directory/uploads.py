@@ -45,7 +45,8 @@ class Upload(io.RawIOBase):
                 return await anext(self._chunks, None)
         except TimeoutError as error:
             raise MalformedError(
-                f"The body stopped arriving for {self._patience:g} seconds; the rows before that are in."
+                f"The body stopped arriving for {self._patience:g} seconds; "
+                "the rows before that are in."
             ) from error
         except ClientDisconnect as error:
             raise MalformedError("The body broke off; the rows before that are in.") from error

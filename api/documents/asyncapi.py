@@ -41,15 +41,23 @@ _REF = "#/components/schemas/"
 _UUID: Json = {"type": "string", "format": "uuid"}
 _TEXT: Json = {"type": "string"}
 _INTRODUCTION = """
-Commands in, events, messages and counts out. JSON is camelCase, times are RFC 3339 in UTC with milliseconds, ids are lower-case UUIDs.
-Optional fields may be added to any of these records: ignore what you do not know, as we do. A break would be a new topic, `….v2`.
-Kafka: every consumer of `pipeline.messages.v1` and `campaigns.stats.v1` reads with `isolation.level=read_committed`;
-`CAMPAIGNS_TOPIC_PREFIX` stands before every name. Access to the topics is the authorisation: a command names its tenant itself.
-NATS: stream `CAMPAIGNS`; a repeat has the same `Nats-Msg-Id`, which the stream drops within its duplicate window.
+Commands in, events, messages and counts out. JSON is camelCase, times are RFC 3339 in UTC with \
+milliseconds, ids are lower-case UUIDs.
+Optional fields may be added to any of these records: ignore what you do not know, as we do. A \
+break would be a new topic, `….v2`.
+Kafka: every consumer of `pipeline.messages.v1` and `campaigns.stats.v1` reads with \
+`isolation.level=read_committed`;
+`CAMPAIGNS_TOPIC_PREFIX` stands before every name. Access to the topics is the authorisation: a \
+command names its tenant itself.
+NATS: stream `CAMPAIGNS`; a repeat has the same `Nats-Msg-Id`, which the stream drops within its \
+duplicate window.
 """
 _DEAD_LETTER: Json = {
     "type": "object",
-    "description": "Input that nobody could use. The key is the source position, so a repeat replaces its first.",
+    "description": (
+        "Input that could not be used. The key is the source position, so a repeat replaces its "
+        "first."
+    ),
     "required": ["reason", "code", "source", "payload", "headers"],
     "properties": {
         "reason": {**_TEXT, "description": "a sentence for people"},
@@ -76,7 +84,9 @@ _DEAD_LETTER: Json = {
 }
 _RESULT: Json = {
     "type": "object",
-    "description": "Exactly one for each command that could be read. `outcome` is what a trigger came to.",
+    "description": (
+        "Exactly one for each command that could be read. `outcome` is what a trigger came to."
+    ),
     "required": ["command", "accepted"],
     "properties": {
         "command": _TEXT,
@@ -197,12 +207,16 @@ def _operation(name: str, channel: Json) -> Json:
 
 def _summary(name: str, channel: Json) -> str:
     what = {
-        Name.COMMANDS: "Ask for something; REST does the same. A repeated correlationId gets the first result",
+        Name.COMMANDS: (
+            "Ask for something; REST does the same. A repeated correlationId gets the first result"
+        ),
         Name.COMMAND_RESULTS: "What became of a command",
         Name.EVENTS: "What happened to campaigns, in order per campaign",
         Name.MESSAGES: "One message per recipient, ready for a provider",
         Name.INCOMING: "What happened to a message; in any order, any number of times",
-        Name.STATS: "Absolute counts of a slice of a campaign: replace by version, add up over shards",
+        Name.STATS: (
+            "Absolute counts of a slice of a campaign: replace by version, add up over shards"
+        ),
         Name.PERFORMANCE: "Absolute counts and rates per campaign and variant, for analytics",
         Name.DEAD_LETTERS: "What could not be used, with the reason",
     }

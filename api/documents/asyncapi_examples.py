@@ -91,7 +91,9 @@ RESULTS: Mapping[str, Mapping[str, Any]] = {
             "type": "urn:campaigns:problem:illegal-transition",
             "title": "The campaign's status does not allow this",
             "status": 409,
-            "detail": "A campaign that is completed cannot be started; only draft and scheduled ones can.",
+            "detail": (
+                "A campaign that is completed cannot be started; only draft and scheduled ones can."
+            ),
             "errors": [],
             "correlationId": CORRELATION_ID,
         },

@@ -22,7 +22,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True)
 class Examples:
-    """The examples of an operation: of its body, and of its answers by status; None = it has none."""
+    """The examples of an operation: of its body, None without one, and of its answers by status."""
 
     body: Any
     answers: dict[str, Any]

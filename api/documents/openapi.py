@@ -75,7 +75,7 @@ def operation_id(route: APIRoute) -> str:
 
 
 def documented(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """What `app.openapi` is to be: the document, made once."""
+    """The function for `app.openapi`: it makes the document once."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:

@@ -62,7 +62,7 @@ async def identify(services: Services, credential: str) -> Caller:
 async def _counted(
     request: Request, services: Provided, who: Annotated[Caller, Depends(caller)]
 ) -> Caller:
-    """Raises RateLimitedError. What the caller has left goes into the answer's headers
+    """Raises RateLimitedError. The caller's remaining requests go into the answer's headers
     (api/http/limits.py).
     """
     request.state.quota = services.rate_limit.take(who.key_id)
@@ -76,7 +76,7 @@ def is_at_least(who: Caller, role: str) -> bool:
 
 @dataclass(frozen=True)
 class AtLeast:
-    """A dependency that lets only this role and higher ones pass: viewer < editor < sender < admin."""
+    """A dependency that lets this role and higher ones pass: viewer < editor < sender < admin."""
 
     role: str
 

@@ -17,7 +17,7 @@ from streams.settings import Settings
 from tables.tenants.tenants import ROLES, Caller
 
 LEEWAY = 30  # seconds that the issuer's clock and ours may differ
-_LONGEST = 8192  # characters; nobody's token is that long
+_LONGEST = 8192  # characters; no issuer makes a token that long
 _REQUIRED = ("exp", "iss", "aud", "sub")
 _REASONS: Mapping[type[jwt.InvalidTokenError], str] = {
     jwt.ExpiredSignatureError: "it has expired",
@@ -35,9 +35,7 @@ def is_jwt(credential: str) -> bool:
 
 
 class Tokens:
-    """Tells whom a token names: claims -> tenant, user, role. Whether the tenant exists is not
-    asked here.
-    """
+    """Reads the caller from a token: claims -> tenant, user, role. The tenant may not exist."""
 
     def __init__(self, settings: Settings, keys: SigningKeys) -> None:
         self._settings, self._keys = settings, keys
@@ -100,12 +98,14 @@ def caller_of(claims: Mapping[str, Any], settings: Settings) -> Caller:
     tenant, named = claims.get(settings.jwt_tenant_claim), claims.get(settings.jwt_role_claim)
     if not isinstance(tenant, str) or not TENANT_ID.fullmatch(tenant):
         raise ForbiddenError(
-            f"The token names no tenant: its claim {settings.jwt_tenant_claim} must be a tenant's name."
+            f"The token names no tenant: its claim {settings.jwt_tenant_claim} must be a tenant's "
+            "name."
         )
     roles = [role for role in ROLES if role in (named if isinstance(named, list) else [named])]
     if not roles:
         raise ForbiddenError(
-            f"The token names no role: its claim {settings.jwt_role_claim} must be one of {', '.join(ROLES)}."
+            f"The token names no role: its claim {settings.jwt_role_claim} must be one of "
+            f"{', '.join(ROLES)}."
         )
     user = _user(str(claims["sub"]), settings.jwt_issuer)
     return Caller(tenant, user, roles[-1], f"jwt-{user}")

@@ -1,7 +1,7 @@
-"""What routes ask for: the services of the process, and a unit of work that ends with the request.
+"""The dependencies of routes: the services of the process, and a unit of work that ends with the request.
 
 `Transaction` commits after the route has returned and before its answer leaves, so an answer never
-promises what is not kept; a refusal rolls back. Event streams and downloads last too long to hold
+promises a change that is lost; a refusal rolls back. Event streams and downloads last too long to hold
 one: they take `Provided` and open `services.database.transaction()` for each look.
 """
 

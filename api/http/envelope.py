@@ -33,7 +33,7 @@ class Schema(BaseModel):
 
     @classmethod
     def of_row(cls, row: object, **more: Any) -> Self:
-        """The attributes of `row` that have a field here, with `more` beside or in place of them."""
+        """The attributes of `row` that have a field here; `more` stands beside or in place."""
         if not more:
             return cls.model_validate(row, from_attributes=True, by_alias=False, by_name=True)
         found = {name: getattr(row, name) for name in cls.model_fields if name not in more}

@@ -46,7 +46,7 @@ class FirstAnswers:
         repeat: Callable[[Any], S],
         keep: Keep[S] | None = None,
     ) -> S:
-        """What `work` makes or, for a repeat, what `repeat` makes of the first answer's JSON.
+        """The answer of `work` or, for a repeat, `repeat` of the first answer's JSON.
 
         One transaction: of a refused request only the refusal stays. `content` tells a repeat from
         another request under the same key, which raises ConflictError. What is remembered is the
@@ -65,7 +65,7 @@ class FirstAnswers:
 async def _remembered(
     connection: Connection, identity: Identity, work: Work[S], keep: Keep[S]
 ) -> Answer | S:
-    """What was made now; else the remembered answer or a refusal."""
+    """The answer made now; else the remembered answer, or a refusal."""
     at = datetime.now(UTC)
     if (known := await answers.recall(connection, identity, at)) is not None:
         return known

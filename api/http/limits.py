@@ -1,5 +1,5 @@
-"""What one request and one caller may ask for: the length of the address, the size of the body, the
-requests per minute.
+"""The limits of one request and of one caller: the length of the address, the size of the body,
+the requests per minute.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MINUTE = 60.0
 
 class BodyLimit:
     """Answers 413 to a body over the limit, whether it declares its length or not, and 414 to an
-    address without end.
+    address over MAX_ADDRESS.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class BodyLimit:
 
 @dataclass(frozen=True)
 class Quota:
-    """What a caller may still do: `remaining` of `limit` requests, for `reset` more seconds."""
+    """The requests that a caller has left: `remaining` of `limit` requests, for `reset` more seconds."""
 
     limit: int
     remaining: int
@@ -67,7 +67,7 @@ class Quota:
 
 
 class RateLimit:
-    """So many requests per caller in each minute of this process's clock. Only callers with a good
+    """At most `per_minute` requests per caller in each minute of this process's clock. Only callers with a good
     key are counted: memory is bounded.
     """
 

@@ -106,8 +106,8 @@ def _headers(error: CampaignError) -> Iterator[tuple[str, str]]:
 
 
 def _listed(errors: Sequence[dict[str, str]]) -> str:
-    """All of them in one line, the first 50 when there are more: who sends 100,000 wrong fields
-    does not get 100,000 sentences.
+    """All errors in one line, the first 50 when there are more: 100,000 wrong fields do not get
+    100,000 sentences.
     """
     more = f"; and {len(errors) - _LISTED:,} more" if len(errors) > _LISTED else ""
     return "; ".join(f"{one['field']}: {one['message']}" for one in errors[:_LISTED]) + more

@@ -1,5 +1,5 @@
-"""What the dashboard and the API's reference tell the browser: they load nothing from anywhere
-else, and no other site learns of them.
+"""The headers of the dashboard and of the API's reference: the browser loads nothing from anywhere
+else, and no other site learns their addresses.
 """
 
 from __future__ import annotations

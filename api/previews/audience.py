@@ -64,7 +64,7 @@ async def count_any(services: Provided, who: Viewer, body: AudienceOf) -> Succes
 async def _segments(
     services: Services, connection: Connection, campaign: Campaign, total: int
 ) -> SmsSegments | None:
-    """What all SMS take, estimated from some; None when none of these can be rendered."""
+    """The segments of all SMS, estimated from some; None when none of these can be rendered."""
     contacts = await some_of_audience(
         connection,
         campaign.tenant_id,

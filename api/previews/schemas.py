@@ -1,4 +1,4 @@
-"""What the routes of previews take and answer, with the examples of the API's documentation."""
+"""Bodies and answers of the routes of previews, with the examples of the API's documentation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PreviewOf(Body):
 
 
 class VariantPreview(Schema):
-    """What is sent under a variant, null = without a test. `hints` say what it costs: of an SMS
+    """The message of a variant; `variantId` is null without a test. `hints` are its cost: of an SMS
     encoding, units, segments, unitsLeft.
     """
 
@@ -108,7 +108,7 @@ class SmsSegments(Schema):
 
 
 class AudienceCount(Schema):
-    """`inSegments` = `total` + everybody in `excluded`. `segments` is null for other channels, and
+    """`inSegments` = `total` + all that `excluded` counts. `segments` is null for other channels, and
     when no text can be rendered.
     """
 
@@ -137,8 +137,8 @@ class AudienceCount(Schema):
 
 
 class TestSend(Body):
-    """At most one of `contactId` and `contact`; with neither, a contact of the audience, else sample
-    data.
+    """At most one of `contactId` and `contact`; with neither, a contact of the audience, else
+    sample data.
     """
 
     model_config = shown_as({"addresses": ["me@example.com"]})

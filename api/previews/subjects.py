@@ -1,4 +1,4 @@
-"""What a preview is made of: the contact's fields and the campaign's content, mirrored first where
+"""The parts of a preview: the contact's fields and the campaign's content, mirrored first where
 services of the company's own have them.
 """
 
@@ -27,9 +27,7 @@ async def learn(
     campaign_id: UUID | None = None,
     segments: Iterable[UUID] = (),
 ) -> None:
-    """Mirror what services of the company's own know of these, the templates of the campaign
-    included. Raises DependencyDownError.
-    """
+    """Mirror these, and the templates of the campaign, from services of the company's own. Raises DependencyDownError."""
     sources, templates = services.sources, list[UUID]()
     if campaign_id is not None and sources.templates is not None:
         find = partial(templates_of, tenant=tenant, campaign_id=campaign_id)
@@ -46,7 +44,7 @@ async def learn(
 async def read_fields(
     connection: Connection, tenant: str, contact_id: UUID | None, given: ContactUpdate | None
 ) -> Mapping[str, Any]:
-    """What templates see of the contact, or of the given fields. Raises NotFoundError."""
+    """The fields that templates see: of the contact, or those given. Raises NotFoundError."""
     if contact_id is not None:
         return fields_of(await get_contact(connection, tenant, contact_id))
     assert given is not None

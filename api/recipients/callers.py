@@ -22,7 +22,7 @@ Address = IPv4Address | IPv6Address
 
 
 class Machines:
-    """Tells machines from people. Who asks is the peer, or the nearest of `X-Forwarded-For` that is
+    """Tells machines from people. The caller is the peer, or the nearest of `X-Forwarded-For` that is
     no trusted proxy.
     """
 
@@ -31,7 +31,7 @@ class Machines:
         self._trusted = tuple(ip_network(network.strip()) for network in named)
 
     def is_machine(self, headers: Headers, peer: str | None) -> bool:
-        """Whether no person can be told to be behind this request."""
+        """Whether the request shows no sign of a person: agent, prefetch or address of a machine."""
         if is_machine_agent(headers.get("user-agent", "")):
             return True
         if any("prefetch" in headers.get(name, "").lower() for name in _PREFETCH):
@@ -46,8 +46,8 @@ class Machines:
 def caller(
     peer: str | None, forwarded: str, trusted: Iterable[IPv4Network | IPv6Network]
 ) -> Address | None:
-    """The address that asked, None when it cannot be told. A header from anybody but a trusted
-    proxy could claim anything.
+    """The address that asked, None when it cannot be told. A header from any peer but a
+    trusted proxy could claim anything.
     """
     address, networks = _address(peer or ""), tuple(trusted)
     for hop in reversed(forwarded.split(",")[-_MOST_HOPS:]):

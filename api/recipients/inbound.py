@@ -1,4 +1,4 @@
-"""What a verified webhook changes: events on `pipeline.events.v1`, suppressions that hold from the
+"""The effects of a verified webhook: events on `pipeline.events.v1`, suppressions that hold from the
 next chunk on.
 
 Identity of an event: its message id and kind, which everything downstream counts once; of a reply:
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class _Taken:
-    """What a webhook comes to: the events, and how many elements came to nothing, by reason."""
+    """The events of a webhook, and the number of elements without effect, by reason."""
 
     events: list[Incoming] = field(default_factory=list)
     left: dict[str, int] = field(default_factory=dict)
@@ -149,7 +149,7 @@ class Inbound:
 
 
 def reasons_to_suppress(events: Sequence[Incoming]) -> dict[UUID, str]:
-    """Rows of the ledger whose people want nothing more, or whose addresses do not exist, and why."""
+    """Rows of the ledger to suppress, and why: no more is wanted, or the address does not exist."""
     found: dict[UUID, str] = {}
     for event in events:
         match event.type:

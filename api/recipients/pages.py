@@ -1,5 +1,5 @@
-"""What recipients get to see of us: the pixel, and small pages that load nothing, run nothing and
-remember nothing.
+"""The pixel, and the small pages for recipients, which load nothing, run nothing and remember
+nothing.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def try_again() -> Response:
 
 def _page(title: str, sentence: str, status: int = 200, form: str = "") -> Response:
     page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
         f"<title>{title}</title></head><body><h1>{title}</h1><p>{sentence}</p>{form}</body></html>"
     )
     headers = {**_HEADERS, "Content-Security-Policy": _POLICY} | (

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class Tracking:
-    """The routes that recipients call; it keeps the numbers and links of the campaigns they name."""
+    """The routes that recipients call; keeps the numbers and links of the campaigns they name."""
 
     def __init__(self, settings: Settings) -> None:
         self._public_url = settings.public_url

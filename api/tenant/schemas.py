@@ -1,4 +1,4 @@
-"""What the routes of the tenant take and answer, with the examples of the API's documentation."""
+"""Bodies and answers of the tenant's routes, with the examples of the API's documentation."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Period(Schema):
 
 
 class Usage(Schema):
-    """What is used of the limits."""
+    """The used part of the limits."""
 
     hour: Period
     day: Period
@@ -170,7 +170,7 @@ _SENDGRID_KEY = (
 
 
 class WebhookSettings(Body):
-    """What the provider needs of these: ses `topicArns`; sendgrid `publicKey`; mailgun, twilio and
+    """Each provider needs some of these: ses `topicArns`; sendgrid `publicKey`; mailgun, twilio and
     standard `secret`; whatsapp `secret` and `verifyToken`.
     """
 
@@ -241,7 +241,7 @@ class WebhookSetup(Schema):
 
 
 class SignIn(Body):
-    """What the sign-in form posts."""
+    """The body of the sign-in form."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 

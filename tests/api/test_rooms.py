@@ -1,4 +1,4 @@
-"""The rooms of the API: `http` below all others, imports one way, and routes that say their types."""
+"""The rooms of the API: `http` below all others, imports one way, routes that say their types."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _is_response(route: APIRoute) -> bool:
 
 
 def test_what_lasts_holds_no_transaction() -> None:
-    """An event stream, a download and an upload would keep a connection for as long as they last."""
+    """An event stream, a download and an upload would keep a connection as long as they last."""
     lasting = 0
     for route in _routes():
         kind = _response_class(route)
