@@ -69,7 +69,9 @@ async def ab_test(services: Provided, campaign: Existing) -> Success[AbTestShown
     responses=answers(200, WITH_WINNER),
 )
 async def declare_winner(command: Sending, body: Winner) -> Success[CampaignAnswer]:
-    """Declare the winner, at any time while the campaign is sent: all recipients held back get it. Another one afterwards is 409."""
+    """Declare the winner, at any time while the campaign is sent: all recipients held back get it.
+    Another one afterwards is 409.
+    """
     return success(await command.campaign(Verb.WINNER, body))
 
 

@@ -56,8 +56,8 @@ class TemplateUpdate(Body):
 
 
 class Template(Schema):
-    """The content of messages on one channel. `hints` are the cost of one: of an SMS encoding, units,
-    segments, unitsLeft. Not `isExact`: without its variables.
+    """The content of messages on one channel. `hints` are the cost of one: of an SMS encoding,
+    units, segments, unitsLeft. Not `isExact`: without its variables.
     """
 
     model_config = shown_as(

@@ -1,8 +1,9 @@
-"""The dependencies of routes: the services of the process, and a unit of work that ends with the request.
+"""The dependencies of routes: the services of the process, and a unit of work that ends with the
+request.
 
 `Transaction` commits after the route has returned and before its answer leaves, so an answer never
-promises a change that is lost; a refusal rolls back. Event streams and downloads last too long to hold
-one: they take `Provided` and open `services.database.transaction()` for each look.
+promises a change that is lost; a refusal rolls back. Event streams and downloads last too long to
+hold one: they take `Provided` and open `services.database.transaction()` for each look.
 """
 
 from __future__ import annotations

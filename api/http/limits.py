@@ -59,7 +59,9 @@ class BodyLimit:
 
 @dataclass(frozen=True)
 class Quota:
-    """The requests that a caller has left: `remaining` of `limit` requests, for `reset` more seconds."""
+    """The requests that a caller has left: `remaining` of `limit` requests, for `reset` more
+    seconds.
+    """
 
     limit: int
     remaining: int
@@ -67,8 +69,8 @@ class Quota:
 
 
 class RateLimit:
-    """At most `per_minute` requests per caller in each minute of this process's clock. Only callers with a good
-    key are counted: memory is bounded.
+    """At most `per_minute` requests per caller in each minute of this process's clock. Only callers
+    with a good key are counted: memory is bounded.
     """
 
     def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:

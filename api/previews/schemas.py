@@ -108,8 +108,8 @@ class SmsSegments(Schema):
 
 
 class AudienceCount(Schema):
-    """`inSegments` = `total` + all that `excluded` counts. `segments` is null for other channels, and
-    when no text can be rendered.
+    """`inSegments` = `total` + all that `excluded` counts. `segments` is null for other channels,
+    and when no text can be rendered.
     """
 
     model_config = shown_as(

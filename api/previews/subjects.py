@@ -27,7 +27,9 @@ async def learn(
     campaign_id: UUID | None = None,
     segments: Iterable[UUID] = (),
 ) -> None:
-    """Mirror these, and the templates of the campaign, from services of the company's own. Raises DependencyDownError."""
+    """Mirror these, and the templates of the campaign, from services of the company's own. Raises
+    DependencyDownError.
+    """
     sources, templates = services.sources, list[UUID]()
     if campaign_id is not None and sources.templates is not None:
         find = partial(templates_of, tenant=tenant, campaign_id=campaign_id)

@@ -22,8 +22,8 @@ Address = IPv4Address | IPv6Address
 
 
 class Machines:
-    """Tells machines from people. The caller is the peer, or the nearest of `X-Forwarded-For` that is
-    no trusted proxy.
+    """Tells machines from people. The caller is the peer, or the nearest of `X-Forwarded-For` that
+    is no trusted proxy.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -31,7 +31,7 @@ class Machines:
         self._trusted = tuple(ip_network(network.strip()) for network in named)
 
     def is_machine(self, headers: Headers, peer: str | None) -> bool:
-        """Whether the request shows no sign of a person: agent, prefetch or address of a machine."""
+        """Whether the request shows signs of a machine: its agent, prefetching or its address."""
         if is_machine_agent(headers.get("user-agent", "")):
             return True
         if any("prefetch" in headers.get(name, "").lower() for name in _PREFETCH):

@@ -1,5 +1,5 @@
-"""The effects of a verified webhook: events on `pipeline.events.v1`, suppressions that hold from the
-next chunk on.
+"""The effects of a verified webhook: events on `pipeline.events.v1`, suppressions that hold from
+the next chunk on.
 
 Identity of an event: its message id and kind, which everything downstream counts once; of a reply:
 the provider's id of it, bound to the message it answers when it is first seen; of a suppression:

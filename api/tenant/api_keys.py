@@ -1,4 +1,4 @@
-"""`/api-keys`: the keys of a tenant, for admins. A key is shown once and rotated when it is lost."""
+"""`/api-keys`: the keys of a tenant, for admins. A key is shown once; a lost one is rotated."""
 
 from __future__ import annotations
 

@@ -5,16 +5,14 @@ shows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
 import psycopg
 
-from streams.contracts.envelope import rfc3339
 from streams.settings import Settings
 from tables.database.connection import Connection
 from tables.database.driver import DriverConnection
@@ -145,23 +143,3 @@ async def failed(connection: Connection, job: str, run_id: UUID, at: datetime, e
 async def expect(connection: Connection, job: str, at: datetime) -> None:
     """When the job will run next; one that never ran has no row to say it in."""
     await connection.execute("UPDATE job_runs SET next_at = $2 WHERE job = $1", job, at)
-
-
-def presented(
-    runs: Mapping[str, JobRun], jobs: Sequence[str] = JOBS
-) -> dict[str, dict[str, Any] | None]:
-    """Every job as `/readyz?verbose` shows it; null for one that never ran."""
-    return {job: _presented(runs[job]) if job in runs else None for job in jobs}
-
-
-def _presented(run: JobRun) -> dict[str, Any]:
-    return {
-        "outcome": run.outcome,
-        "startedAt": rfc3339(run.started_at),
-        "finishedAt": rfc3339(run.finished_at) if run.finished_at else None,
-        "succeededAt": rfc3339(run.succeeded_at) if run.succeeded_at else None,
-        "nextAt": rfc3339(run.next_at) if run.next_at else None,
-        "counts": run.counts,
-        "failures": run.failures,
-        "error": run.error,
-    }
