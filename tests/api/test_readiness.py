@@ -7,6 +7,7 @@ from typing import Any
 from agents.jobs.jobs import JOBS, Jobs
 from streams.settings import Settings
 from tables.database import job_runs
+from tables.database.connection import Database
 from tests.agents.jobs.fake_job import Fake
 from tests.api.world import Rest
 from tests.eventually import eventually
@@ -51,6 +52,8 @@ async def test_readyz_shows_the_last_run_of_each_job_when_asked(
 
 
 async def test_readyz_says_that_it_cannot_know_while_postgresql_is_away(rest: Rest) -> None:
-    await rest.services.database.close()
-    answer = await rest.nobody.get(URL)
+    async with Database("postgresql://127.0.0.1:1/nothing") as away:
+        rest.use(database=away)
+        answer = await rest.nobody.get(URL)
     assert (answer.status_code, answer.json()["jobs"]) == (503, None)
+    assert answer.json()["parts"]["postgres"] is False

@@ -37,7 +37,7 @@ async def _with_route(
     """A client of the application with a route that makes a tenant and then awaits `end`;
     `when_answering` is awaited when the head of the answer leaves.
     """
-    router = APIRouter()
+    router = APIRouter(tags=["tests"])
 
     @router.post("/making")
     async def make(transaction: Transaction) -> Success[None]:
