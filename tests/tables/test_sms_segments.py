@@ -95,6 +95,8 @@ def test_what_is_left_is_free_and_one_more_is_not(text: str, data: st.DataObject
             3,
         ),  # the euro would be divided, so the first segment has 152
         ("ą" * 66 + "😀" + "a" * 66, "UCS-2", 134, 3),
+        ("\uffff" * 134, "UCS-2", 134, 2),  # the last character that is one unit
+        ("\U00010000" * 67, "UCS-2", 134, 3),  # the first that is two
         ("`", "UCS-2", 1, 1),
         ("ç", "UCS-2", 1, 1),
         ("Ç", "GSM-7", 1, 1),

@@ -78,3 +78,95 @@ def test_a_running_campaign_may_change_its_name_description_and_throttle_only() 
         check_editable(Status.RUNNING, frozenset({"name", "template_id"}))
     with pytest.raises(IllegalTransitionError, match="completed"):
         check_editable(Status.COMPLETED, frozenset({"throttle_config"}))
+
+
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize(
+    ("field", "editable_in"),
+    [
+        ("name", set(Status)),
+        ("description", set(Status)),
+        ("throttle_config", {S.DRAFT, S.SCHEDULED, S.RUNNING, S.PAUSED}),
+        ("template_id", {S.DRAFT, S.SCHEDULED}),
+        ("ab_test_config", {S.DRAFT, S.SCHEDULED}),
+    ],
+)
+def test_each_field_can_be_changed_in_the_statuses_of_the_rules(
+    status: Status, field: str, editable_in: set[Status]
+) -> None:
+    if status in editable_in:
+        check_editable(status, frozenset({field}))
+    else:
+        with pytest.raises(IllegalTransitionError):
+            check_editable(status, frozenset({field}))
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "sentence"),
+    [
+        (
+            S.PAUSED,
+            {"template_id", "segment_ids", "name"},
+            "The campaign is paused: segmentIds, templateId can no longer be changed, "
+            "only description, name, throttleConfig. "
+            "For segmentIds, templateId it must be draft or scheduled.",
+        ),
+        (
+            S.CANCELLED,
+            {"throttle_config"},
+            "The campaign is cancelled: throttleConfig can no longer be changed, "
+            "only description, name. "
+            "For throttleConfig it must be draft or scheduled or running or paused.",
+        ),
+    ],
+)
+def test_a_refused_change_says_what_is_fixed_what_is_not_and_when_it_was_open(
+    status: Status, fields: set[str], sentence: str
+) -> None:
+    with pytest.raises(IllegalTransitionError) as refused:
+        check_editable(status, frozenset(fields))
+    assert refused.value.detail == sentence
+
+
+@pytest.mark.parametrize(
+    ("status", "verb", "sentence"),
+    [
+        (
+            S.DRAFT,
+            V.CANCEL,
+            "The campaign is draft and cannot become cancelled by cancel. "
+            "It must be scheduled or running or paused. A draft is deleted, not cancelled.",
+        ),
+        (
+            S.COMPLETED,
+            V.CANCEL,
+            "The campaign is completed and cannot become cancelled by cancel. "
+            "It must be scheduled or running or paused.",
+        ),
+        (
+            S.DRAFT,
+            V.PAUSE,
+            "The campaign is draft and cannot become paused by pause. It must be running.",
+        ),
+        (
+            S.PAUSED,
+            V.DELETE,
+            "The campaign is paused and cannot be deleted: cancel it first. "
+            "It must be draft or scheduled or completed or cancelled.",
+        ),
+        (
+            S.DRAFT,
+            V.WINNER,
+            "The campaign is draft, which does not allow ab-test.declare-winner. "
+            "It must be running or paused or completed.",
+        ),
+        (None, V.START, "The campaign does not exist: start needs one."),
+        (S.RUNNING, V.CREATE, "The campaign exists already: it is running."),
+    ],
+)
+def test_a_refusal_says_which_statuses_would_do(
+    status: Status | None, verb: Verb, sentence: str
+) -> None:
+    with pytest.raises(IllegalTransitionError) as refused:
+        transition(status, verb)
+    assert refused.value.detail == sentence
