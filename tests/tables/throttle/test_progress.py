@@ -1,4 +1,4 @@
-"""The laws of a lane's progress: nothing twice, nothing missed, one range for what goes in order."""
+"""The laws of a lane's progress: nothing twice, nothing missed, one range for what is in order."""
 
 from __future__ import annotations
 
