@@ -1,0 +1,1 @@
+"""Records on the wire: ids, facts, dead letters."""
