@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from typing import Annotated
 from uuid import uuid4
 
 import httpx
 import pytest
+from fastapi import FastAPI, Header
 from pydantic import SecretStr
 
 from api.app import create_app
 from api.http.limits import MAX_BODY
 from connectors.local.engines.engine import free_port
+from streams.errors import (
+    CampaignError,
+    ConflictError,
+    DependencyDownError,
+    FieldError,
+    ForbiddenError,
+    IllegalTransitionError,
+    MalformedError,
+    NotFoundError,
+    PreconditionFailedError,
+    RateLimitedError,
+    UnauthorizedError,
+)
 from streams.settings import Settings
 from tests.api.campaigns.test_routes import problem
+from tests.api.http.small_app import asked, with_problems
 from tests.api.world import JSON, Rest
 
 _NOBODY = "00000000-0000-8000-8000-000000000000"  # no campaign has this id
@@ -187,3 +203,108 @@ async def test_without_postgresql_every_answer_is_503_and_the_process_stays_aliv
         assert answer.headers["retry-after"] and "127.0.0.1" not in answer.text
         assert (await client.get("http://api/livez")).status_code == 200
         assert (await client.get("http://api/readyz")).json()["parts"]["postgres"] is False
+
+
+def _failing(error: Exception) -> FastAPI:
+    app = with_problems()
+
+    @app.get("/")
+    async def fail() -> None:
+        raise error
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "headers"),
+    [
+        (NotFoundError("x"), 404, "not-found", {}),
+        (ConflictError("x"), 409, "conflict", {}),
+        (IllegalTransitionError("x"), 409, "illegal-transition", {}),
+        (PreconditionFailedError("x"), 412, "precondition-failed", {}),
+        (MalformedError("x"), 400, "malformed", {}),
+        (UnauthorizedError("x"), 401, "unauthorized", {"www-authenticate": "Bearer"}),
+        (ForbiddenError("x"), 403, "forbidden", {}),
+        (RateLimitedError("x", retry_after=17), 429, "rate-limited", {"retry-after": "17"}),
+        (DependencyDownError("x"), 503, "dependency-down", {"retry-after": "5"}),
+        (CampaignError("x"), 422, "rule-broken", {}),
+    ],
+)
+async def test_each_error_has_its_status_its_code_and_the_headers_that_belong_to_it(
+    error: CampaignError, status: int, code: str, headers: dict[str, str]
+) -> None:
+    answer = await asked(_failing(error), "GET", "/")
+    found = problem(answer, status)
+    assert (found["type"], found["title"], found["detail"]) == (
+        f"urn:campaigns:problem:{code}",
+        error.title,
+        "x",
+    )
+    names = ("www-authenticate", "retry-after")
+    assert {name: answer.headers[name] for name in names if name in answer.headers} == headers
+
+
+@pytest.mark.parametrize(
+    ("wrong", "more"), [(50, ""), (51, "; and 1 more"), (1060, "; and 1,010 more")]
+)
+async def test_the_first_fifty_broken_rules_are_named_and_the_others_counted(
+    wrong: int, more: str
+) -> None:
+    errors = tuple(FieldError(f"f{number}", "is wrong") for number in range(wrong))
+    detail = "; ".join(f"{error.field}: {error.message}" for error in errors)
+    answer = await asked(_failing(CampaignError(detail, errors=errors)), "GET", "/")
+    found = problem(answer, 422)
+    named = [{"field": f"f{number}", "message": "is wrong"} for number in range(50)]
+    assert found["errors"] == named
+    listed = "; ".join(f"f{number}: is wrong" for number in range(50))
+    assert found["detail"] == listed + more
+
+
+async def test_a_bug_is_logged_under_the_correlation_id_and_tells_the_caller_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = _failing(ZeroDivisionError("secret"))
+    answer = await asked(app, "GET", "/", headers={"x-correlation-id": "order-7"})
+    found = problem(answer, 500)
+    assert (found["type"], found["correlationId"]) == ("urn:campaigns:problem:internal", "order-7")
+    assert "secret" not in answer.text
+    (line,) = (record for record in caplog.records if record.name == "api.http.problems")
+    assert (line.message, getattr(line, "correlationId", "")) == ("a request failed", "order-7")
+    assert line.exc_info is not None and isinstance(line.exc_info[1], ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("given", "is_kept"),
+    [("x", True), ("x" * 128, True), ("x" * 129, False), ("", False), ("a\tb", False)],
+)
+async def test_a_correlation_id_of_the_caller_is_kept_when_it_is_1_to_128_characters(
+    given: str, is_kept: bool
+) -> None:
+    answer = await asked(with_problems(), "GET", "/", headers={"x-correlation-id": given})
+    kept = problem(answer, 404)["correlationId"]
+    assert (kept == given) == is_kept
+    assert is_kept or len(str(kept)) == 36
+
+
+async def test_a_wrong_header_is_malformed_and_a_wrong_parameter_breaks_a_rule() -> None:
+    app = with_problems()
+
+    @app.get("/{page}")
+    async def show(
+        page: int, size: int, if_match: Annotated[int | None, Header()] = None
+    ) -> dict[str, int]:
+        return {"page": page, "size": size}
+
+    malformed = problem(await asked(app, "GET", "/1?size=2", headers={"if-match": "x"}), 400)
+    assert malformed["type"] == "urn:campaigns:problem:malformed"
+    assert [error["field"] for error in _errors(malformed)] == ["if-match"]
+    both = problem(await asked(app, "GET", "/x", headers={"if-match": "x"}), 422)
+    assert both["type"] == "urn:campaigns:problem:rule-broken"
+    assert {error["field"] for error in _errors(both)} == {"page", "size", "if-match"}
+    assert "size: Field required" in str(both["detail"])
+
+
+def _errors(found: dict[str, object]) -> list[dict[str, str]]:
+    errors = found["errors"]
+    assert isinstance(errors, list)
+    return errors
