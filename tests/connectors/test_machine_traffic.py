@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 from pydantic import SecretStr, ValidationError
 from starlette.datastructures import Headers
 
 from api.recipients.callers import Machines
+from connectors.machine_traffic import is_machine_address, is_machine_agent
 from streams.settings import Settings
 
 AGENT = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
@@ -88,3 +91,47 @@ def test_a_proxy_that_adds_a_line_of_its_own_is_believed_before_the_callers() ->
 def test_a_network_that_is_none_is_refused_at_the_start() -> None:
     with pytest.raises(ValidationError, match="trusted_proxies"):
         machines("10.0.0.0/33")
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("66.249.80.0", "66.249.95.255"),
+        ("40.92.0.0", "40.93.255.255"),
+        ("40.107.0.0", "40.107.255.255"),
+        ("52.100.0.0", "52.103.255.255"),
+        ("104.47.0.0", "104.47.127.255"),
+        ("2a01:111:f400::", "2a01:111:f400:ffff:ffff:ffff:ffff:ffff"),
+        ("2a01:111:f403::", "2a01:111:f403:ffff:ffff:ffff:ffff:ffff"),
+        ("209.222.80.0", "209.222.87.255"),
+    ],
+)
+def test_a_range_ends_where_its_owner_says(first: str, last: str) -> None:
+    begins, ends = ip_address(first), ip_address(last)
+    assert is_machine_address(begins)
+    assert is_machine_address(ends)
+    assert not is_machine_address(begins - 1)
+    assert not is_machine_address(ends + 1)
+
+
+@pytest.mark.parametrize(
+    ("agent", "is_machine"),
+    [
+        ("Mozilla/5.0", True),  # the whole of what Mail Privacy Protection says
+        (" Mozilla/5.0 ", True),
+        ("Mozilla/5.0 (Macintosh)", False),
+        ("Mozilla/4.0", False),
+        ("YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html", True),
+        ("Mozilla/5.0 (Windows NT 10.0) Chrome/42.0 Safari/537.36 Edge/12.246 Mozilla/5.0", True),
+        ("Mozilla/5.0 (Windows NT 10.0) Chrome/42.0 Safari/537.36 Edge/12.246", False),
+        ("Mozilla/5.0 (via ggpht.com GoogleImageProxy)", True),
+        ("Mozilla/5.0 (via ggpht.com)", True),
+        ("Gmail-Content-Sampling", True),
+        ("Mozilla/5.0 BingPreview/1.0b", True),
+        ("Mozilla/5.0 SkypeUriPreview Preview/0.5", True),
+        ("", False),
+    ],
+)
+def test_an_agent_is_a_machines_by_what_it_says_of_itself(agent: str, is_machine: bool) -> None:
+    assert is_machine_agent(agent) is is_machine
+    assert is_machine_agent(agent.upper()) is is_machine

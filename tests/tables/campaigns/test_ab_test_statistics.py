@@ -223,3 +223,32 @@ def test_every_policy_is_followed(
         decide(ab_test(50, 50, **mine), Outcome.SIGNIFICANT, is_extended=is_extended)
         is Decision.WINNER
     )
+
+
+def test_rates_and_intervals_are_shown_in_percent_with_two_digits() -> None:
+    found = shown(ab_test(50, 50), A=(10, 100), B=(81, 263))
+    assert [(arm.variant_id, arm.rate, arm.low, arm.high) for arm in found.variants] == [
+        ("B", 30.8, 25.53, 36.62),
+        ("A", 10.0, 5.52, 17.44),
+    ]
+
+
+def test_at_the_ends_an_interval_is_closed_and_without_anybody_it_is_everything() -> None:
+    assert interval(5, 5, 0.95)[1] == 1.0
+    assert interval(0, 5, 0.95)[0] == 0.0
+    found = shown(ab_test(50, 50), A=(5, 5))
+    assert [(arm.low, arm.high) for arm in found.variants] == [(56.55, 100.0), (0.0, 100.0)]
+
+
+def test_variants_of_unequal_size_are_compared_each_by_its_own() -> None:
+    # pooled 250 of 460; z = (0.576923 - 0.5) / sqrt(0.543478 * 0.456522 * (1/200 + 1/260)) = 1.6418
+    found = shown(ab_test(50, 50), A=(100, 200), B=(150, 260))
+    assert found.p_value == 0.100602
+    assert (found.best, found.criteria) == ("B", "highest opened of delivered")
+
+
+def test_a_p_value_of_exactly_what_the_confidence_leaves_is_significant() -> None:
+    p_value = p_value_of(53, 200, 70, 200)
+    assert 1 - (1 - p_value) == p_value  # no rounding hides the boundary
+    found = shown(ab_test(50, 50, confidence=1 - p_value), A=(53, 200), B=(70, 200))
+    assert found.outcome is Outcome.SIGNIFICANT
