@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from connectors.webhooks import ses
 from connectors.webhooks.delivery import Delivery
 from tests.connectors.webhooks import webhook_signing as signing
-from tests.connectors.webhooks.reported_as import AT, ID, the_only
+from tests.connectors.webhooks.reported_as import AT, ID, shown, the_only
 
 
 def _ses(kind: str, key: str = "eventType", **more: Any) -> Delivery:
@@ -118,3 +120,102 @@ def test_ses_says_other_things_too() -> None:
         and asked.topic_arn == signing.TOPIC
         and asked.subscribe_url.startswith("https://sns.")
     )
+
+
+@pytest.mark.parametrize(
+    ("delivery", "expected"),
+    [
+        (_ses("Reject", reject={"reason": "Bad content"}), ("failed", {"reason": "Bad content"})),
+        (
+            _ses("Rendering Failure", failure={"errorMessage": "no ana@example.com"}),
+            ("failed", {"reason": "no <address>"}),
+        ),
+        (_ses("RenderingFailure", failure={}), ("failed", {})),
+        (
+            _ses("Bounce", bounce={"bounceType": "Undetermined", "bouncedRecipients": [{}]}),
+            ("bounced", {"bounceType": "soft"}),
+        ),
+        (
+            _ses(
+                "Bounce",
+                bounce={
+                    "bounceType": "Permanent",
+                    "bounceSubType": "Suppressed",
+                    "bouncedRecipients": [{"status": "5.1.1"}, {"status": "4.0.0"}],
+                },
+            ),
+            ("bounced", {"reason": "5.1.1 Suppressed", "bounceType": "hard"}),
+        ),
+        (
+            _ses("Click", click={"link": "https://a.example/", "userAgent": "BingPreview"}),
+            ("clicked", {"url": "https://a.example/", "isMachine": True}),
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else None,
+)
+def test_an_event_without_a_time_of_its_own_has_that_of_the_mail(
+    delivery: Delivery, expected: object
+) -> None:
+    """SES names no time in a reject or a rendering failure."""
+    (found,) = ses.read(delivery).reported
+    assert found.timestamp == "2026-01-28T08:00:00.000Z"
+    assert shown(replace(found, timestamp=AT)) == expected
+
+
+def _id_of(**mail: Any) -> str | None:
+    body = signing.sns(
+        {"eventType": "Delivery", "mail": {"timestamp": AT, **mail}, "delivery": {}}
+    )[1]
+    found = ses.read(Delivery({}, body))
+    return found.reported[0].message_id if found.reported else None
+
+
+_OTHER = "00000000-002b-8000-84d2-9f31c05be7a4"
+
+
+@pytest.mark.parametrize(
+    ("mail", "expected"),
+    [
+        ({"tags": {"messageId": [ID, _OTHER]}}, ID),
+        ({"tags": {"messageId": []}, "headers": []}, None),
+        ({"tags": {"messageid": [ID]}}, None),
+        ({"headers": [{"name": "x-ses-message-tags", "value": f"messageId={ID}"}]}, ID),
+        ({"headers": [{"name": "X-SES-Message-Tags", "value": f"a=b;messageId={ID};c=d"}]}, ID),
+        ({"headers": [{"name": "X-Other", "value": f"messageId={ID}"}]}, None),
+        ({"headers": [{"name": "X-SES-MESSAGE-TAGS", "value": f"xmessageId={ID}"}]}, None),
+        ({"headers": [{"name": "X-SES-MESSAGE-TAGS", "value": f"messageId={ID}0"}]}, None),
+        (
+            {
+                "headers": [
+                    {"name": "X-SES-MESSAGE-TAGS", "value": "campaign=1"},
+                    {"name": "X-SES-MESSAGE-TAGS", "value": f"messageId={ID}"},
+                ]
+            },
+            ID,
+        ),
+        (
+            {
+                "tags": {"messageId": [ID]},
+                "headers": [{"name": "X-SES-MESSAGE-TAGS", "value": f"messageId={_OTHER}"}],
+            },
+            ID,
+        ),
+    ],
+)
+def test_our_id_is_a_tag_or_in_the_header_of_tags_and_nowhere_else(
+    mail: dict[str, Any], expected: str | None
+) -> None:
+    assert _id_of(**mail) == expected
+
+
+def test_somebody_who_keeps_one_topic_has_not_unsubscribed() -> None:
+    kept = {"newTopicPreferences": {"unsubscribeAll": False}}
+    assert ses.read(_ses("Subscription", subscription=kept)).ignored == 1
+    assert ses.read(_ses("Subscription")).ignored == 1
+
+
+def test_a_request_to_confirm_without_an_address_asks_for_nothing_that_can_be_opened() -> None:
+    headers, body = signing.sns("x", "SubscriptionConfirmation")
+    fields = {name: value for name, value in json.loads(body).items() if name != "SubscribeURL"}
+    asked = ses.read(Delivery(headers, json.dumps(fields).encode())).asked
+    assert asked is not None and asked.subscribe_url == ""

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from connectors.webhooks import mailgun, sendgrid, ses, standard, twilio, whatsapp
+from connectors.webhooks import mailgun, sendgrid, ses, sns, standard, twilio, whatsapp
 from connectors.webhooks.delivery import Delivery, SignatureError, UnparsableError
-from connectors.webhooks.providers import PROVIDERS, checked
+from connectors.webhooks.providers import PROVIDERS, Check, checked, spelled
 from streams.errors import CampaignError
 from streams.settings import Settings
 from tables.tenants.webhook_secrets import Seal, SealError, WebhookSecret
@@ -20,8 +20,14 @@ from tests.connectors.webhooks import webhook_signing as signing
 
 TOLERANCE = timedelta(minutes=5)
 NOW = datetime.now(UTC)
-_SENDGRID_KEY = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g=="
-_SENDGRID_SIGNATURE = "MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqHh89M15TluLtEZtM="
+_SENDGRID_KEY = (
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpV"
+    "KS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g=="
+)
+_SENDGRID_SIGNATURE = (
+    "MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqH"
+    "h89M15TluLtEZtM="
+)
 
 
 def delivery(
@@ -43,7 +49,8 @@ def test_sendgrids_own_example_verifies() -> None:
         "event": "dropped",
         "reason": "Bounced Address",
         "sg_event_id": "ZHJvcC0xMDk5NDkxOS1MUnpYbF9OSFN0T0doUTRrb2ZTbV9BLTA",
-        "sg_message_id": "LRzXl_NHStOGhQ4kofSm_A.filterdrecv-p3mdw1-756b745b58-kmzbl-18-5F5FC76C-9.0",
+        "sg_message_id": "LRzXl_NHStOGhQ4kofSm_A"
+        ".filterdrecv-p3mdw1-756b745b58-kmzbl-18-5F5FC76C-9.0",
         "smtp-id": "<LRzXl_NHStOGhQ4kofSm_A@ismtpd0039p1iad1.sendgrid.net>",
         "timestamp": 1600112492,
     }
@@ -77,7 +84,10 @@ def test_the_example_of_standard_webhooks_verifies() -> None:
 
 def test_twilios_own_example_verifies() -> None:
     # twilio.com/docs/usage/security, "Validating signatures from Twilio"
-    form = "CallSid=CA1234567890ABCDE&Caller=%2B12349013030&Digits=1234&From=%2B12349013030&To=%2B18005551212"
+    form = (
+        "CallSid=CA1234567890ABCDE&Caller=%2B12349013030&Digits=1234"
+        "&From=%2B12349013030&To=%2B18005551212"
+    )
     url = "https://mycompany.com/myapp.php?foo=1&bar=2"
     example = delivery(({"X-Twilio-Signature": "0/KCTR6DLpKmkAf8muzZqo1nDgQ="}, form.encode()), url)
     twilio.verify(example, "12345")
@@ -262,3 +272,89 @@ def test_a_secret_shows_nothing_of_itself() -> None:
     assert signing.SECRET not in repr(
         Delivery({"x": signing.SECRET}, signing.SECRET.encode(), signing.SECRET)
     )
+
+
+def _refusals(name: str, secret: WebhookSecret) -> dict[str, str]:
+    with pytest.raises(CampaignError) as refused:
+        checked(name, secret)
+    assert refused.value.detail == "; ".join(
+        f"{wrong.field}: {wrong.message}" for wrong in refused.value.errors
+    )
+    found = [wrong.field for wrong in refused.value.errors]
+    assert found == sorted(found)
+    return {wrong.field: wrong.message for wrong in refused.value.errors}
+
+
+def test_every_wrong_field_is_named_as_the_api_spells_it() -> None:
+    assert _refusals("whatsapp", WebhookSecret(public_key="x", topic_arns=("t",))) == {
+        "secret": "whatsapp needs it",
+        "verifyToken": "whatsapp needs it",
+        "publicKey": "whatsapp does not use it",
+        "topicArns": "whatsapp does not use it",
+    }
+    assert _refusals("sendgrid", WebhookSecret(public_key="no key")) == {
+        "publicKey": "no public key in base64 DER or PEM"
+    }
+    assert _refusals("standard", WebhookSecret(secret="whsec_c2hvcnQ=")) == {
+        "secret": "24 to 64 bytes"
+    }
+    assert _refusals("ses", WebhookSecret(topic_arns=("x",))) == {
+        "topicArns": "1 to 20 of arn:aws:sns:<region>:<account>:<topic>"
+    }
+
+
+def test_a_field_has_at_most_4_000_characters_and_there_are_at_most_20_topics() -> None:
+    assert checked("twilio", WebhookSecret(secret="x" * 4_000))
+    assert _refusals("twilio", WebhookSecret(secret="x" * 4_001)) == {
+        "secret": "at most 4,000 characters, without NUL"
+    }
+    assert _refusals("whatsapp", WebhookSecret(secret="s", verify_token="\0")) == {
+        "verifyToken": "at most 4,000 characters, without NUL"
+    }
+    assert checked("ses", WebhookSecret(topic_arns=(signing.TOPIC,) * 20))
+
+
+def test_fields_are_spelled_as_the_api_spells_them() -> None:
+    assert {name: spelled(provider.fields) for name, provider in PROVIDERS.items()} == {
+        "ses": ["topicArns"],
+        "sendgrid": ["publicKey"],
+        "mailgun": ["secret"],
+        "twilio": ["secret"],
+        "whatsapp": ["secret", "verifyToken"],
+        "standard": ["secret"],
+    }
+
+
+_READ: dict[str, bytes] = {
+    "ses": signing.sns({}, "SubscriptionConfirmation")[1],
+    "sendgrid": b"[1]",
+    "mailgun": signing.mailgun({"event": 7})[1],
+    "twilio": b"MessageStatus=sent",
+    "whatsapp": signing.whatsapp({"statuses": [1]})[1],
+    "standard": b"[1]",
+}
+
+
+@pytest.mark.parametrize("name", _READ)
+async def test_each_provider_of_the_table_verifies_with_its_own_settings_and_reads(
+    name: str,
+) -> None:
+    """What is read shows that it is this provider's reader: each finds its own form, and no more."""
+    found = PROVIDERS[name].read(delivery(({}, _READ[name])), NOW)
+    assert (found.asked is not None) + found.ignored + found.unusable == 1
+    check = Check(_GOOD[name], NOW, TOLERANCE, sns.Certificates())
+    with pytest.raises((SignatureError, UnparsableError)):
+        await PROVIDERS[name].verify(delivery(({}, b"{}")), check)
+
+
+@pytest.mark.parametrize("name", _SIGNED)
+async def test_each_provider_of_the_table_takes_what_it_has_signed(name: str) -> None:
+    (headers, body), _ = _SIGNED[name]
+    secrets = {
+        "sendgrid": WebhookSecret(public_key=signing.sendgrid_key()),
+        "standard": WebhookSecret(secret=signing.STANDARD_SECRET),
+    }
+    secret = secrets.get(name, WebhookSecret(secret=signing.SECRET))
+    check = Check(secret, NOW, TOLERANCE, sns.Certificates())
+    verified = await PROVIDERS[name].verify(delivery((headers, body), _TWILIO_URL), check)
+    assert bool(verified.token) == bool(verified.meaning) == (name == "mailgun")

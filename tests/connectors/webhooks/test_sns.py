@@ -5,8 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from connectors.webhooks import ses, sns
 from connectors.webhooks.delivery import SignatureError
@@ -105,9 +111,7 @@ async def test_a_foreign_topic_is_refused_before_anything_is_fetched() -> None:
     assert amazon.asked == []
 
 
-async def test_a_certificate_that_is_none_is_refused_and_one_that_does_not_come_is_a_dependency() -> (
-    None
-):
+async def test_no_certificate_is_a_refusal_and_one_that_does_not_come_a_dependency() -> None:
     with pytest.raises(SignatureError):
         await check_sns(signing.sns({}), Amazon(b"<html>"))
     down = Amazon(DependencyDownError("down"))
@@ -147,3 +151,78 @@ async def test_a_certificate_is_fetched_without_following_anybody(
         else:
             with pytest.raises(expected):
                 await sns.fetched(url)
+
+
+async def test_twenty_certificates_are_kept_and_the_oldest_goes_first() -> None:
+    amazon = Amazon(signing.sns_certificate())
+    certificates = sns.Certificates(amazon)
+    urls = [
+        f"https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-{number}.pem"
+        for number in range(21)
+    ]
+    for url in (*urls[:20], *urls[:20]):
+        await certificates.key(url)
+    assert amazon.asked == urls[:20]
+    await certificates.key(urls[20])
+    await certificates.key(urls[1])
+    await certificates.key(urls[0])
+    assert amazon.asked == [*urls, urls[0]]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "sns.eu-central-1.amazonaws.com",
+        "sns.us-gov-west-1.amazonaws.com",
+        "sns.cn-north-1.amazonaws.com.cn",
+        "sns.ap-southeast-12.amazonaws.com",
+    ],
+)
+async def test_certificates_of_every_region_are_fetched(host: str) -> None:
+    amazon = Amazon(signing.sns_certificate())
+    url = f"https://{host}/SimpleNotificationService-0aF.pem"
+    await sns.Certificates(amazon).key(url)
+    assert amazon.asked == [url]
+
+
+async def test_a_certificate_without_an_rsa_key_signs_nothing() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+        .sign(key, SHA256())
+        .public_bytes(Encoding.PEM)
+    )
+    with pytest.raises(SignatureError, match="no RSA key"):
+        await check_sns(signing.sns({}), Amazon(certificate))
+
+
+@pytest.mark.parametrize("field", ["SignatureVersion", "Type"])
+async def test_a_version_or_type_that_sns_does_not_have_is_refused_before_a_fetch(
+    field: str,
+) -> None:
+    headers, body = signing.sns({})
+    amazon = Amazon(signing.sns_certificate())
+    changed = json.dumps({**json.loads(body), field: "3"}).encode()
+    with pytest.raises(SignatureError, match=r"version is unknown|no such type"):
+        await check_sns((headers, changed), amazon)
+    assert amazon.asked == []
+
+
+@pytest.mark.parametrize(
+    ("arn", "is_topic"),
+    [
+        (signing.TOPIC, True),
+        ("arn:aws-us-gov:sns:us-gov-west-1:123456789012:a", True),
+        ("arn:aws:sns:eu-central-1:123456789012:" + "a" * 256, True),
+        ("arn:aws:sns:eu-central-1:123456789012:" + "a" * 257, False),
+        ("arn:aws:sns:eu-central-1:12345678901:a", False),
+        ("arn:aws:sns:eu-central-1:123456789012:a:sub", False),
+        ("arn:aws:sns::123456789012:a", False),
+        ("arn:aws:sqs:eu-central-1:123456789012:a", False),
+        (signing.TOPIC + "\n", False),
+    ],
+)
+def test_a_topic_is_named_by_its_whole_arn(arn: str, is_topic: bool) -> None:
+    assert (sns.TOPIC_ARN.fullmatch(arn) is not None) is is_topic

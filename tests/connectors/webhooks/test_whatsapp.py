@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from connectors.webhooks import whatsapp
-from connectors.webhooks.delivery import Delivery
+from connectors.webhooks.delivery import Delivery, Read, SignatureError
 from tests.connectors.webhooks import webhook_signing as signing
 from tests.connectors.webhooks.reported_as import ID, NOW, SECONDS, shown
 
@@ -76,3 +77,71 @@ def test_whatsapp_messages_and_preferences() -> None:
         said.at for said in found.said
     } == {NOW}
     assert found.unusable == 1
+
+
+def _read(**value: Any) -> Read:
+    return whatsapp.read(Delivery({}, signing.whatsapp(value)[1]))
+
+
+def test_a_preference_to_stop_is_a_message_that_is_no_reply() -> None:
+    stop = {"wa_id": "49151", "value": "stop", "timestamp": SECONDS}
+    found = _read(user_preferences=[stop, {**stop, "value": "resume"}, {**stop, "timestamp": "x"}])
+    assert [(said.identity, said.address, said.is_stop, said.is_reply) for said in found.said] == [
+        (f"49151:{SECONDS}", "+49151", True, False)
+    ]
+    assert found.unusable == 1
+
+
+@pytest.mark.parametrize("timestamp", ["soon", "", 10**30, "1.5"])
+def test_a_status_or_message_without_a_time_is_unusable(timestamp: object) -> None:
+    status = {"status": "read", "timestamp": timestamp, "biz_opaque_callback_data": ID}
+    message = {"from": "49151", "id": "w", "timestamp": timestamp}
+    found = _read(statuses=[status], messages=[message])
+    assert found.said == []
+    assert len(found.reported) + found.unusable == 2
+    assert found.unusable == (1 if timestamp == "1.5" else 2)  # a status may name fractions
+
+
+def test_every_error_of_a_failure_is_in_its_reason_and_the_hard_one_counts() -> None:
+    errors = [{"code": 1, "title": "a"}, {"code": 131026, "title": "b"}]
+    status = {"timestamp": SECONDS, "biz_opaque_callback_data": ID, "errors": errors}
+    (found,) = _read(statuses=[{**status, "status": "failed"}]).reported
+    assert shown(found) == ("bounced", {"reason": "1 a 131026 b", "bounceType": "hard"})
+    assert _read(statuses=[{**status, "status": "deleted"}]).ignored == 1
+
+
+def test_the_text_of_a_message_comes_before_the_button_under_it() -> None:
+    message = {"from": "49151", "id": "w", "timestamp": SECONDS}
+    both = {**message, "text": {"body": "hello"}, "button": {"text": "STOP"}}
+    assert [said.is_stop for said in _read(messages=[both]).said] == [False]
+
+
+def test_one_bad_entry_or_change_spoils_no_other() -> None:
+    good = {"field": "messages", "value": {"statuses": [{"status": "sent", "timestamp": 1}]}}
+    entries = [1, {"changes": [{"field": "x"}, good]}, {"changes": 7}, {"changes": [good]}]
+    found = whatsapp.read(Delivery({}, json.dumps({"entry": entries}).encode()))
+    assert (found.ignored, found.unusable) == (2, 3)
+
+
+def test_a_status_without_our_id_is_ignored() -> None:
+    assert _read(statuses=[{"status": "delivered", "timestamp": SECONDS}]).ignored == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "answer"),
+    [
+        ({"hub.mode": "subscribe", "hub.verify_token": "t", "hub.challenge": "7"}, "7"),
+        ({"hub.mode": "subscribe", "hub.verify_token": "t"}, ""),
+        ({"hub.mode": "subscribe", "hub.challenge": "7"}, None),
+        ({"hub.mode": "unsubscribe", "hub.verify_token": "t"}, None),
+        ({"hub.verify_token": "t"}, None),
+    ],
+)
+def test_only_a_subscription_with_our_token_reads_its_challenge_back(
+    query: dict[str, str], answer: str | None
+) -> None:
+    if answer is not None:
+        assert whatsapp.challenge(query, "t") == answer
+    else:
+        with pytest.raises(SignatureError, match="verify token is wrong"):
+            whatsapp.challenge(query, "t")

@@ -127,7 +127,8 @@ def sns(
     if kind != "Notification":
         fields |= {
             "Token": "2336412f37",
-            "SubscribeURL": "https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=2336412f37",
+            "SubscribeURL": "https://sns.eu-central-1.amazonaws.com/"
+            "?Action=ConfirmSubscription&Token=2336412f37",
         }
     text = "".join(f"{name}\n{fields[name]}\n" for name in sorted(fields)).encode()
     signature = _RSA_KEY.sign(text, padding.PKCS1v15(), SHA1() if version == "1" else SHA256())
