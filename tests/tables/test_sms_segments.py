@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from tables.channels import hints
 from tables.sms_segments import segments
 
-BASIC = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+BASIC = (
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
 EXTENDED = "\f^{}\\[~]|€"
 gsm = st.text(st.sampled_from(BASIC + EXTENDED), max_size=700)
 anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)

@@ -76,8 +76,8 @@ def test_one_bad_element_of_a_batch_never_drops_the_rest() -> None:
     assert (len(found.reported), found.unusable, found.ignored) == (2, len(bad), len(others))
 
 
-def _pem(key: Any) -> str:
-    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()  # type: ignore[no-any-return]
+def _pem(key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey) -> str:
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def test_the_key_may_be_pasted_as_sendgrid_shows_it_or_as_pem() -> None:

@@ -339,7 +339,7 @@ _READ: dict[str, bytes] = {
 async def test_each_provider_of_the_table_verifies_with_its_own_settings_and_reads(
     name: str,
 ) -> None:
-    """What is read shows that it is this provider's reader: each finds its own form, and no more."""
+    """What is read shows whose reader it is: each finds its own form and no more."""
     found = PROVIDERS[name].read(delivery(({}, _READ[name])), NOW)
     assert (found.asked is not None) + found.ignored + found.unusable == 1
     check = Check(_GOOD[name], NOW, TOLERANCE, sns.Certificates())
