@@ -39,6 +39,13 @@ class CampaignError(Exception):
         self.detail, self.errors = detail, errors
 
 
+def broken(*errors: FieldError) -> CampaignError:
+    """One refusal that lists every broken rule."""
+    return CampaignError(
+        "; ".join(f"{error.field}: {error.message}" for error in errors), errors=errors
+    )
+
+
 class NotFoundError(CampaignError):
     """There is no such thing in this tenant."""
 

@@ -26,7 +26,7 @@ from tables.campaigns.occurrences import numbers_of
 from tables.campaigns.times import RECURRING
 from tables.commands.answers import Answer
 from tables.commands.execute import execute, known_answer
-from tables.tenants.tenants import Caller
+from tables.tenants.api_keys import Caller
 
 C = TypeVar("C", bound=Campaign)
 _ETAG = r'(?:W/)?"([0-9]{1,9})"'

@@ -21,10 +21,11 @@ from streams.errors import CampaignError, DependencyDownError, NotFoundError
 from streams.settings import Settings
 from tables.contacts.imports import STATEMENT_TIMEOUT, import_contacts
 from tables.database.connection import Database, connect
-from tables.directory.directory import create_template, list_templates, segment_named
-from tables.directory.directory_changes import count_members
 from tables.directory.examples import install_examples
-from tables.tenants.tenants import create_key, create_tenant, get_tenant
+from tables.directory.segments import count_members, segment_named
+from tables.directory.templates import create_template, list_templates
+from tables.tenants.api_keys import create_key
+from tables.tenants.tenants import create_tenant, get_tenant
 
 _KEY_LIFE = timedelta(days=30)
 _log = logging.getLogger(__name__)

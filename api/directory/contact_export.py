@@ -12,7 +12,7 @@ import msgspec
 from api.http.dependencies import Services
 from tables.contacts.fields import SPELLINGS
 from tables.contacts.lists import list_members
-from tables.contacts.store import Contact
+from tables.models import Contact
 
 _PAGE = 2_000  # contacts read at once
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP, "CSV Injection"

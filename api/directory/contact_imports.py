@@ -22,12 +22,12 @@ from api.http.auth import Editor
 from api.http.dependencies import IMPORTING, Provided, Services
 from api.http.envelope import Success, answers, success
 from api.http.json_bodies import JsonRoute
-from streams.contracts.bodies import broken
-from streams.errors import CampaignError, DependencyDownError, FieldError, RateLimitedError
+from streams.errors import CampaignError, DependencyDownError, FieldError, RateLimitedError, broken
 from tables.contacts.fields import ContactRow
 from tables.contacts.files import Format, Lines, Rejected, read_contacts, row_of
 from tables.contacts.imports import import_contacts
-from tables.directory.directory import Segment, segment_named
+from tables.directory.segments import segment_named
+from tables.models import Segment
 
 router = APIRouter(prefix="/contacts", tags=["contacts"], route_class=JsonRoute)
 _CHUNK = 2_500  # rows a transaction; encoding them holds up other requests for 20 ms

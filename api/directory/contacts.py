@@ -14,12 +14,11 @@ from api.http.dependencies import Transaction
 from api.http.envelope import Slice, Success, success
 from api.http.json_bodies import JsonRoute
 from api.http.paging import ByCursor
-from streams.errors import CampaignError
+from streams.errors import CampaignError, FieldError, broken
 from tables.contacts.changes import change_contact, erase_contact
 from tables.contacts.fields import ContactRow, contact_row
 from tables.contacts.lists import list_contacts
 from tables.contacts.store import get_contact, put_contact
-from tables.directory.suppressions import broken
 
 router = APIRouter(prefix="/contacts", tags=["contacts"], route_class=JsonRoute)
 ContactId = Annotated[UUID, Path(alias="contactId")]
@@ -91,4 +90,4 @@ def _row(body: ContactWrite) -> ContactRow:
 
 def _refused(error: ValueError) -> CampaignError:
     field, _, rule = str(error).partition(": ")
-    return broken("id" if field == "row" else field, rule)
+    return broken(FieldError("id" if field == "row" else field, rule))

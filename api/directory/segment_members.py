@@ -21,8 +21,12 @@ from api.http.paging import ByCursor
 from streams.errors import NotFoundError
 from tables.contacts.lists import attribute_names, check_known, list_members
 from tables.database.connection import Connection
-from tables.directory.directory import add_members, get_segment
-from tables.directory.directory_changes import check_members_are_own, remove_members
+from tables.directory.segments import (
+    add_members,
+    check_members_are_own,
+    get_segment,
+    remove_members,
+)
 
 router = APIRouter(prefix="/segments", tags=["segments"], route_class=JsonRoute)
 _CSV: dict[int | str, dict[str, Any]] = {

@@ -14,13 +14,14 @@ from api.http.envelope import Page, Success, answers, success
 from api.http.idempotency import Once
 from api.http.json_bodies import JsonRoute
 from api.http.paging import ByPage, Search
+from tables import models
 from tables.database.connection import Connection
-from tables.directory import directory
-from tables.directory.directory import get_segment, list_segments
-from tables.directory.directory_changes import (
+from tables.directory.segments import (
     count_members,
     create_segment,
     delete_segment,
+    get_segment,
+    list_segments,
     rename_segment,
 )
 
@@ -77,8 +78,6 @@ async def delete(who: Editor, transaction: Transaction, segment_id: SegmentId) -
     await delete_segment(transaction, who.tenant_id, segment_id)
 
 
-async def _counted(
-    connection: Connection, tenant: str, *segments: directory.Segment
-) -> list[Segment]:
+async def _counted(connection: Connection, tenant: str, *segments: models.Segment) -> list[Segment]:
     counts = await count_members(connection, tenant, [segment.id for segment in segments])
     return [Segment.of_row(segment, member_count=counts.get(segment.id, 0)) for segment in segments]

@@ -18,10 +18,15 @@ from api.http.json_bodies import JsonRoute
 from api.http.paging import ByPage, Search
 from connectors.templates.checks import check_template, template_hints
 from streams.contracts.fields import Channel
+from tables import models
 from tables.database.connection import Connection
-from tables.directory import directory
-from tables.directory.directory import create_template, get_template, list_templates
-from tables.directory.directory_changes import change_template, delete_template
+from tables.directory.templates import (
+    change_template,
+    create_template,
+    delete_template,
+    get_template,
+    list_templates,
+)
 
 router = APIRouter(prefix="/templates", tags=["templates"], route_class=JsonRoute)
 TemplateId = Annotated[UUID, Path(alias="templateId")]
@@ -91,5 +96,5 @@ async def delete(who: Editor, transaction: Transaction, template_id: TemplateId)
     await delete_template(transaction, who.tenant_id, template_id)
 
 
-def _shown(template: directory.Template) -> Template:
+def _shown(template: models.Template) -> Template:
     return Template.of_row(template, hints=template_hints(template.channel, template.content))

@@ -13,7 +13,8 @@ from fastapi import Depends, Request
 from api.http.bearer_tokens import is_jwt
 from api.http.dependencies import Provided, Services
 from streams.errors import ForbiddenError, UnauthorizedError
-from tables.tenants.tenants import ROLES, Caller, tenant_exists, verify
+from tables.tenants.api_keys import ROLES, Caller, verify
+from tables.tenants.tenants import tenant_exists
 
 COOKIE = "campaigns_session"
 # for a free connection; every request asks here first, so a frozen database makes 503s and

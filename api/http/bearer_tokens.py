@@ -14,7 +14,7 @@ from api.http.signing_keys import ALGORITHMS, SigningKeys
 from streams.contracts.commands import TENANT_ID
 from streams.errors import ForbiddenError, UnauthorizedError
 from streams.settings import Settings
-from tables.tenants.tenants import ROLES, Caller
+from tables.tenants.api_keys import ROLES, Caller
 
 LEEWAY = 30  # seconds that the issuer's clock and ours may differ
 _LONGEST = 8192  # characters; no issuer makes a token that long

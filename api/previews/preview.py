@@ -11,8 +11,7 @@ from api.http.json_bodies import JsonRoute
 from api.previews.schemas import Preview, PreviewOf, VariantPreview
 from api.previews.subjects import content_of, learn, read_fields
 from connectors.messages.preview import address_of, preview
-from streams.contracts.bodies import broken
-from streams.errors import FieldError
+from streams.errors import FieldError, broken
 from streams.records.message_id import TESTS, MessageIds
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)

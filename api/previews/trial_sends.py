@@ -20,9 +20,8 @@ from api.previews.schemas import TestMessage, TestSend, TestSent
 from api.previews.subjects import content_of, learn, read_fields
 from connectors.messages.preview import fields_of, variants_of
 from connectors.messages.trial_sends import NOBODY, SAMPLE, messages, spelled
-from streams.contracts.bodies import broken
 from streams.contracts.envelope import rfc3339
-from streams.errors import FieldError, NotFoundError
+from streams.errors import FieldError, NotFoundError, broken
 from streams.records.message_id import MessageIds
 from streams.records.messages import Message
 from tables.audience.dry_run import some_of_audience

@@ -33,7 +33,7 @@ from tables.audience.recipients import recipient_id
 from tables.audience.replies import answered
 from tables.channels import CHANNELS
 from tables.database.connection import Connection
-from tables.directory.suppressions import suppress, suppress_recipients
+from tables.directory.suppressions import put_suppression, suppress_recipients
 from tables.tenants import webhook_secrets
 
 _REPLIES_KNOWN = timedelta(days=7)  # providers repeat a webhook for up to three days
@@ -126,7 +126,9 @@ class Inbound:
             taken.leave("unusable")
             return
         if said.is_stop:
-            await suppress(connection, tenant, said.channel, address=address, reason="unsubscribed")
+            await put_suppression(
+                connection, tenant, said.channel, address=address, reason="unsubscribed"
+            )
         if said.at.year not in _YEARS:
             taken.leave("unusable")
             return

@@ -15,8 +15,7 @@ from api.http.paging import ByPage
 from api.tenant.schemas import KeyCreate, KeyRotate, ListedKey, NewKey
 from streams.errors import ConflictError
 from tables.database.connection import Connection
-from tables.tenants.api_keys import get_key, list_keys, retire_key, rotate_key
-from tables.tenants.tenants import Caller, create_key
+from tables.tenants.api_keys import Caller, create_key, get_key, list_keys, retire_key, rotate_key
 
 router = APIRouter(prefix="/api-keys", tags=["api-keys"], route_class=JsonRoute)
 KeyId = Annotated[

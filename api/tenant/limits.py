@@ -11,8 +11,9 @@ from api.http.dependencies import Provided, Services, Transaction
 from api.http.envelope import Success, success
 from api.http.json_bodies import JsonRoute
 from api.tenant.schemas import Limits, LimitsUpdate, Period, Usage
+from tables.models import Tenant
 from tables.tenants.limits import change_limits
-from tables.tenants.tenants import Tenant, get_tenant
+from tables.tenants.tenants import get_tenant
 from tables.throttle.usage import Used
 
 router = APIRouter(prefix="/tenant", tags=["tenant"], route_class=JsonRoute)

@@ -11,12 +11,11 @@ from typing import Any
 from connectors.messages.composing import headers
 from connectors.messages.content import Broken, Content
 from connectors.templates.rendering import RenderError
-from streams.contracts.bodies import broken
-from streams.errors import CampaignError, FieldError
+from streams.errors import CampaignError, FieldError, broken
 from streams.records.message_id import MessageIds
 from tables.audience.recipients import FIELDS
 from tables.channels import CHANNELS, hints
-from tables.contacts.store import Contact
+from tables.models import Contact
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from uuid import UUID
 from connectors.messages.composing import MAX_MESSAGE, headers
 from connectors.messages.content import Content
 from connectors.messages.preview import rendered
-from streams.contracts.bodies import broken
-from streams.errors import FieldError
+from streams.errors import FieldError, broken
 from streams.records.message_id import MAX_ORDINAL, TESTS, MessageIds
 from streams.records.messages import Message, encode_message
 from tables.channels import CHANNELS

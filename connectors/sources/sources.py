@@ -22,6 +22,7 @@ import msgspec
 from connectors.sources.service import DirectoryService, SourceDownError
 from streams.contracts.commands import Command, Verb
 from streams.settings import Settings
+from tables.contacts import store
 from tables.contacts.fields import ContactRow
 from tables.contacts.files import Rejected, row_of
 from tables.database.connection import Work
@@ -258,7 +259,7 @@ class Sources:
             await self._keep_contacts(
                 run,
                 tenant,
-                await run(partial(mirror.unknown_contacts, tenant=tenant, contact_ids=wanted)),
+                await run(partial(store.unknown, tenant=tenant, contact_ids=wanted)),
             )
 
     async def synchronise(self, run: Run, tenant: str, number: int) -> None:

@@ -10,10 +10,9 @@ from typing import Any
 from connectors.templates.links import Links, Tracking
 from connectors.templates.nesting import tags, too_nested
 from connectors.templates.rendering import RenderError, Template
-from streams.contracts.bodies import broken
-from streams.errors import FieldError
+from streams.errors import FieldError, broken
 from tables.channels import hints
-from tables.directory.directory import check_content
+from tables.directory.templates import check_content
 
 # Compiled as for a campaign that tracks everything: a template that passes here passes there.
 _TRACKING = Tracking("https://campaigns.invalid", opens=True, clicks=True)

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from connectors.templates.checks import check_template
 from streams.contracts.ab_tests import AbTest
-from streams.contracts.bodies import CampaignCreate, CampaignUpdate, broken
+from streams.contracts.bodies import CampaignCreate, CampaignUpdate
 from streams.contracts.commands import Commanded
-from streams.errors import CampaignError, FieldError
+from streams.errors import CampaignError, FieldError, broken
 
 
 def check_subjects(body: Commanded) -> None:

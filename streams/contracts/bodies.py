@@ -29,7 +29,7 @@ from streams.contracts.fields import (
     TimeZone,
 )
 from streams.contracts.recurrence import RecurringSchedule
-from streams.errors import CampaignError, FieldError
+from streams.errors import FieldError, broken
 
 
 class ThrottleConfig(Body):
@@ -135,13 +135,6 @@ def checked_settings(channel: str, settings: Mapping[str, Any], extra: Extra) ->
     """
     return validated(SETTINGS[channel], settings, extra, "settings").model_dump(
         mode="json", by_alias=True, exclude_none=True
-    )
-
-
-def broken(*errors: FieldError) -> CampaignError:
-    """One refusal that lists every broken rule."""
-    return CampaignError(
-        "; ".join(f"{error.field}: {error.message}" for error in errors), errors=errors
     )
 
 

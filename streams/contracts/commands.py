@@ -20,12 +20,11 @@ from streams.contracts.bodies import (
     CampaignSchedule,
     CampaignUpdate,
     Explanation,
-    broken,
     validated,
 )
 from streams.contracts.fields import Extra
 from streams.contracts.triggers import CampaignTrigger
-from streams.errors import CampaignError, FieldError
+from streams.errors import CampaignError, FieldError, broken
 
 Commanded = (
     CampaignCreate

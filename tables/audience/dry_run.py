@@ -15,8 +15,8 @@ from uuid import UUID
 
 from tables.audience.staging import choose_joins, set_joins
 from tables.channels import CHANNELS
-from tables.contacts.store import CONTACT_COLUMNS, Contact
 from tables.database.connection import Connection
+from tables.models import Contact
 
 REASONS = ("excluded-segment", "suppressed", "no-address", "duplicate-address")
 _PATIENCE = "20s"  # of PostgreSQL, for a count that somebody waits for
@@ -90,7 +90,7 @@ async def some_of_audience(
         else "SELECT id AS contact_id FROM contacts WHERE tenant_id = $1 AND cardinality($3::uuid[]) = 0 ORDER BY id"
     )
     columns, address = (
-        ", ".join(f"c.{name}" for name in CONTACT_COLUMNS.split(", ")),
+        ", ".join(f"c.{name}" for name in Contact.__table__.columns),
         f"c.{CHANNELS[channel].column}",
     )
     rows = await connection.fetch(

@@ -10,11 +10,11 @@ from types import MappingProxyType
 from uuid import UUID
 
 from streams.contracts.envelope import Record
+from streams.errors import FieldError, broken
 from streams.records.message_id import MAX_ORDINAL
 from tables.campaigns.campaign import Campaign
 from tables.campaigns.times import RECURRING
 from tables.database.connection import Connection
-from tables.directory.suppressions import broken
 
 _VERSION_AND_VARIANT = (0x8 << 76) | (0x8 << 60)  # UUIDv8, RFC 9562, section 5.8
 
@@ -152,16 +152,16 @@ def _after(cursor: str, number: int) -> UUID:
     try:
         last = UUID(hex=cursor)
     except ValueError as error:
-        raise broken("cursor", "take it from meta.nextCursor as it is") from error
+        raise broken(FieldError("cursor", "take it from meta.nextCursor as it is")) from error
     if last.int >> 80 != number:
-        raise broken("cursor", "it is another campaign's")
+        raise broken(FieldError("cursor", "it is another campaign's"))
     return recipient_id(number, ordinal_of(last) + 1)
 
 
 def _check(status: str | None, page: int, page_size: int) -> None:
     if status is not None and status not in STATUSES:
-        raise broken("status", f"one of {', '.join(STATUSES)}")
+        raise broken(FieldError("status", f"one of {', '.join(STATUSES)}"))
     if not 1 <= page <= 10_000:
-        raise broken("page", "1 to 10,000; use the cursor to go further")
+        raise broken(FieldError("page", "1 to 10,000; use the cursor to go further"))
     if not 1 <= page_size <= 1000:
-        raise broken("pageSize", "1 to 1,000")
+        raise broken(FieldError("pageSize", "1 to 1,000"))

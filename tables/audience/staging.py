@@ -36,7 +36,6 @@ from tables.channels import CHANNELS
 from tables.commands.answers import Change
 from tables.database import outbox
 from tables.database.connection import Connection
-from tables.directory.suppressions import rows_of
 from tables.tenants.tenants import get_tenant
 
 _ACTIVE = (Status.RUNNING, Status.PAUSED)
@@ -83,7 +82,7 @@ async def stage(connection: Connection, wanted: Stage) -> int | None:
         f"CREATE INDEX ON {table} USING brin (ordinal) WITH (pages_per_range = 16)"
     )
     await connection.execute("SELECT ensure_recipient_partitions($1)", campaign.number)
-    return rows_of(made)
+    return int(made.rpartition(" ")[2])
 
 
 async def note_directory(connection: Connection, wanted: Stage, *, is_down: bool) -> None:

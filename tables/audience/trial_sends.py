@@ -12,10 +12,10 @@ from uuid import UUID
 from streams.errors import RateLimitedError
 from streams.records.messages import Message, encode_message
 from streams.topics import Name
-from tables.campaigns.campaign import lock_tenant
 from tables.channels import CHANNELS
 from tables.database.connection import Connection
 from tables.database.outbox import Outgoing, append
+from tables.tenants.tenants import lock_tenant
 
 PER_HOUR = 100  # test messages of a tenant
 _HOUR = timedelta(hours=1)

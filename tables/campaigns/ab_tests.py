@@ -17,11 +17,10 @@ import msgspec
 
 from streams.contracts import events
 from streams.contracts.ab_tests import AbTest
-from streams.contracts.bodies import broken
 from streams.contracts.envelope import Record, rfc3339
 from streams.contracts.evaluations import Evaluation
 from streams.contracts.fields import Status
-from streams.errors import ConflictError, FieldError
+from streams.errors import ConflictError, FieldError, broken
 from streams.records.sending import SpansReleased
 from tables.campaigns.ab_test_statistics import Decision, decide
 from tables.campaigns.campaign import Campaign, change_campaign, lock_campaign, of_row

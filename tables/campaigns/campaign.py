@@ -209,17 +209,6 @@ async def count_running(connection: Connection, tenant: str) -> int:
     return int(await connection.fetchval(statement, tenant))
 
 
-async def lock_tenant(connection: Connection, tenant: str) -> None:
-    """Starts of one tenant wait for each other here. Take it before the campaign's row. Raises
-    NotFoundError.
-    """
-    if (
-        await connection.fetchval("SELECT 1 FROM tenants WHERE id = $1 FOR NO KEY UPDATE", tenant)
-        is None
-    ):
-        raise NotFoundError(f"There is no tenant {tenant}.")
-
-
 def _check(page: int, page_size: int, status: str | None, channel: str | None) -> None:
     wrong = []
     if not 1 <= page <= 10_000:

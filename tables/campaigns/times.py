@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from streams.contracts.bodies import CampaignCreate, CampaignUpdate, broken
+from streams.contracts.bodies import CampaignCreate, CampaignUpdate
 from streams.contracts.local_time import resolved
 from streams.contracts.recurrence import Recurrence, check_spacing
-from streams.errors import FieldError
+from streams.errors import FieldError, broken
 from tables.campaigns.campaign import Campaign
 
 RECURRING = "recurring"

@@ -14,7 +14,7 @@ from streams.contracts.bodies import Explanation
 from streams.contracts.commands import Command, Verb
 from streams.contracts.envelope import rfc3339
 from streams.settings import Settings
-from tables.campaigns.campaign import Campaign, count_running, lock_campaign, lock_tenant, of_row
+from tables.campaigns.campaign import Campaign, count_running, lock_campaign, of_row
 from tables.campaigns.occurrences import advance
 from tables.campaigns.times import RECURRING, max_lateness
 from tables.commands.answers import Change
@@ -22,6 +22,7 @@ from tables.commands.execute import execute
 from tables.commands.verbs import SentSoFar
 from tables.database.connection import Connection
 from tables.database.outbox import append, lifecycle
+from tables.tenants.tenants import lock_tenant
 
 Outcome = Literal["started", "waiting", "missed", "superseded", "failed", "gone"]
 _LONGEST_REASON = 200

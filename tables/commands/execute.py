@@ -4,11 +4,10 @@ the change, its events and its answer.
 
 from __future__ import annotations
 
-from streams.contracts.bodies import broken
 from streams.contracts.commands import Command, Verb
-from streams.errors import CampaignError, ConflictError, FieldError, PreconditionFailedError
+from streams.errors import CampaignError, ConflictError, FieldError, PreconditionFailedError, broken
 from streams.settings import Settings
-from tables.campaigns.campaign import lock_campaign, lock_tenant, presented
+from tables.campaigns.campaign import lock_campaign, presented
 from tables.campaigns.lifecycle import transition
 from tables.campaigns.times import RECURRING
 from tables.commands import answers, series_verbs, verbs
@@ -17,6 +16,7 @@ from tables.commands.triggers import trigger
 from tables.commands.verbs import SentSoFar, Task
 from tables.database.connection import Connection, Database
 from tables.database.failures import translated
+from tables.tenants.tenants import lock_tenant
 
 
 def nothing_known(tenant: str, number: int) -> int:

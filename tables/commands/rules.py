@@ -16,18 +16,17 @@ from streams.contracts.bodies import (
     CampaignCreate,
     CampaignUpdate,
     ThrottleConfig,
-    broken,
     checked_settings,
 )
 from streams.contracts.fields import Extra
-from streams.errors import CampaignError, ConflictError, FieldError
+from streams.errors import CampaignError, ConflictError, FieldError, broken
 from streams.settings import Settings
 from tables.campaigns import ab_test_rules
 from tables.campaigns.campaign import Campaign, count_running
 from tables.campaigns.times import RECURRING, times_of
 from tables.commands.triggers import TRIGGERED, mirrored_segments
 from tables.database.connection import Connection
-from tables.directory.directory import unknown_segments
+from tables.directory.segments import unknown_segments
 
 NOT_NULL = frozenset({"name", "channel", "type", "segment_ids", "exclude_segment_ids", "settings"})
 

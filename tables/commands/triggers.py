@@ -28,7 +28,6 @@ from tables.channels import CHANNELS
 from tables.commands.answers import KEPT, Answer
 from tables.database import outbox
 from tables.database.connection import Connection
-from tables.directory.suppressions import rows_of
 
 TRIGGERED = "triggered"
 
@@ -104,11 +103,12 @@ def _answer(campaign: Campaign, outcome: Mapping[str, Any]) -> Answer:
 
 async def forget_expired(connection: Connection, at: datetime, limit: int = 10_000) -> int:
     """Remove the answers of triggers that are over 7 days old; answers how many went."""
-    statement = (
+    return await connection.run(
         "DELETE FROM campaign_triggers WHERE ctid IN"
-        " (SELECT ctid FROM campaign_triggers WHERE triggered_at <= $1 LIMIT $2)"
+        " (SELECT ctid FROM campaign_triggers WHERE triggered_at <= %(before)s LIMIT %(limit)s)",
+        before=at - KEPT["command"],
+        limit=limit,
     )
-    return rows_of(await connection.execute(statement, at - KEPT["command"], limit))
 
 
 async def _recall(

@@ -13,22 +13,16 @@ from pydantic.alias_generators import to_camel
 
 from streams.contracts import events
 from streams.contracts.ab_tests import AbTest, Winner
-from streams.contracts.bodies import (
-    CampaignCreate,
-    CampaignSchedule,
-    CampaignUpdate,
-    Explanation,
-    broken,
-)
+from streams.contracts.bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation
 from streams.contracts.commands import Command, Verb
 from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import Status
-from streams.errors import CampaignError, FieldError, ForbiddenError
+from streams.errors import CampaignError, FieldError, ForbiddenError, broken
 from streams.records.expansions import Stage
 from streams.records.sending import Cancelled, LimitsChanged, Paused, Resumed
 from streams.settings import Settings
 from tables.campaigns import ab_tests
-from tables.campaigns.campaign import Campaign, change_campaign, insert_campaign, lock_tenant
+from tables.campaigns.campaign import Campaign, change_campaign, insert_campaign
 from tables.campaigns.contents import fix_contents
 from tables.campaigns.lifecycle import check_editable
 from tables.campaigns.times import RECURRING, check_recurrence, instant_of
@@ -45,7 +39,7 @@ from tables.commands.rules import (
 from tables.commands.triggers import TRIGGERED, opened
 from tables.database.connection import Connection
 from tables.database.outbox import Outgoing, append, lifecycle, to_expand, to_throttle
-from tables.tenants.tenants import get_tenant
+from tables.tenants.tenants import get_tenant, lock_tenant
 
 SentSoFar = Callable[
     [str, int], int

@@ -1,4 +1,4 @@
-"""How one contact changes, and how it is erased: with everything that says who it was."""
+"""How one contact changes, and how it is erased together with everything that identifies it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,33 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import psycopg
+from sqlalchemy import delete, func, select, text, update
+from sqlalchemy.exc import IntegrityError
 
-from streams.errors import ConflictError, FieldError, NotFoundError
+from streams.errors import CampaignError, ConflictError, FieldError, NotFoundError, broken
 from tables.contacts.fields import SPELLINGS, attributes_json
-from tables.contacts.store import CONTACT_COLUMNS, Contact, lock_contacts
-from tables.database.connection import Connection
-from tables.directory.suppressions import broken
+from tables.contacts.store import lock_contacts
+from tables.database.connection import Session
+from tables.database.failures import UNIQUE_VIOLATION, sqlstate
+from tables.models import Contact, SegmentMember, Suppression
 
-# What a provider says of a failure may quote the address; names of people do not occur in it.
-_SCRUB = r"""
+# The reason that a provider gives for a failure may quote the address: a push token, an email
+# address, a phone number. Names of people do not occur in it.
+_SCRUB = text(r"""
 UPDATE campaign_recipients
-   SET failure_reason = regexp_replace(regexp_replace(replace(failure_reason, coalesce($3, '(erased)'), '(erased)'),
-                          '[^[:space:]<>]+@[^[:space:]<>]+', '(erased)', 'g'), '\+?[0-9][0-9 ()./-]{5,}[0-9]', '(erased)', 'g')
- WHERE contact_id = $2 AND tenant_id = $1 AND failure_reason IS NOT NULL AND failure_reason NOT LIKE 'skipped:%'
-"""
+   SET failure_reason = regexp_replace(
+         regexp_replace(
+           replace(failure_reason, coalesce(:push_token, '(erased)'), '(erased)'),
+           '[^\s<>]+@[^\s<>]+', '(erased)', 'g'),
+         '\+?[0-9][0-9 ()./-]{5,}[0-9]', '(erased)', 'g')
+ WHERE contact_id = :contact
+   AND tenant_id = :tenant
+   AND failure_reason IS NOT NULL
+   AND failure_reason NOT LIKE 'skipped:%'""")
 
 
 async def change_contact(
-    connection: Connection, tenant: str, contact_id: UUID, changes: Mapping[str, Any]
+    session: Session, tenant: str, contact_id: UUID, changes: Mapping[str, Any]
 ) -> Contact:
     """Set columns of a contact; None empties one, attributes are merged (RFC 7396: null removes
     one). Needs a transaction.
@@ -33,83 +41,70 @@ async def change_contact(
     Raises NotFoundError, CampaignError for a value that breaks a rule, ConflictError for an
     externalId that another contact has.
     """
-    await connection.execute(
-        "SELECT 1 FROM contacts WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE",
-        tenant,
-        contact_id,
-    )
-    columns: dict[str, Any] = {
-        name: _spelled(name, value) for name, value in changes.items() if name != "attributes"
-    }
+    is_it = (Contact.tenant_id == tenant) & (Contact.id == contact_id)
+    before = await session.first(select(Contact).where(is_it).with_for_update(key_share=True))
+    columns = {name: _spelled(name, it) for name, it in changes.items() if name != "attributes"}
     if (given := changes.get("attributes")) is not None:
-        columns["attributes"] = await _merged(connection, tenant, contact_id, given)
-    assignments = "".join(f", {name} = ${place}" for place, name in enumerate(columns, 3))
-    statement = f"UPDATE contacts SET updated_at = now(){assignments} WHERE tenant_id = $1 AND id = $2 RETURNING {CONTACT_COLUMNS}"
+        columns["attributes"] = _merged(before.attributes if before else {}, given)
+    statement = update(Contact).where(is_it).values(updated_at=func.now(), **columns)
     try:
-        async with connection.transaction():
-            row = await connection.fetchrow(statement, tenant, contact_id, *columns.values())
-    except psycopg.errors.UniqueViolation as error:
+        async with session.begin_nested():
+            after = await session.first(statement.returning(Contact))
+    except IntegrityError as error:
+        if sqlstate(error) != UNIQUE_VIOLATION:
+            raise
         rule = "belongs to another contact"
         raise ConflictError(
             f"externalId: {rule}", errors=(FieldError("externalId", rule),)
         ) from error
-    if row is None:
-        raise NotFoundError(f"There is no contact {contact_id}.")
-    return Contact(**row)
+    if after is None:
+        raise _unknown(contact_id)
+    return after
 
 
-async def erase_contact(connection: Connection, tenant: str, contact_id: UUID) -> None:
-    """The contact, its memberships and its own suppressions; its rows in ledgers keep what happened
-    and not to whom. Needs a transaction.
+async def erase_contact(session: Session, tenant: str, contact_id: UUID) -> None:
+    """Erase the contact, its memberships and its own suppressions; its rows in ledgers keep what
+    happened, but not to whom. Needs a transaction.
 
     A suppressed *address* stays suppressed, for the next import may bring it back. Raises
     NotFoundError.
     """
-    await lock_contacts(
-        connection, tenant
-    )  # an import that has found it must not make it a member afterwards
-    row = await connection.fetchrow(
-        "DELETE FROM contacts WHERE tenant_id = $1 AND id = $2 RETURNING push_token",
-        tenant,
-        contact_id,
-    )
-    if row is None:
-        raise NotFoundError(f"There is no contact {contact_id}.")
-    await connection.execute(
-        "DELETE FROM segment_members WHERE contact_id = $2 AND tenant_id = $1", tenant, contact_id
-    )
-    await connection.execute(
-        "DELETE FROM suppressions WHERE contact_id = $2 AND tenant_id = $1", tenant, contact_id
-    )
-    await connection.execute(_SCRUB, tenant, contact_id, row["push_token"])
-
-
-async def _merged(
-    connection: Connection, tenant: str, contact_id: UUID, given: Mapping[str, Any]
-) -> dict[str, Any]:
-    found = (
-        await connection.fetchval(
-            "SELECT attributes FROM contacts WHERE tenant_id = $1 AND id = $2", tenant, contact_id
+    # an import that has found the contact must not make it a member afterwards
+    await lock_contacts(session, tenant)
+    is_it = (Contact.tenant_id == tenant) & (Contact.id == contact_id)
+    erased = await session.first(delete(Contact).where(is_it).returning(Contact))
+    if erased is None:
+        raise _unknown(contact_id)
+    for table in (SegmentMember, Suppression):
+        await session.execute(
+            delete(table).where(table.contact_id == contact_id, table.tenant_id == tenant)
         )
-        or {}
-    )
-    merged = {name: value for name, value in {**found, **given}.items() if value is not None}
+    whose = {"contact": contact_id, "tenant": tenant, "push_token": erased.push_token}
+    await session.execute(_SCRUB, whose)
+
+
+def _merged(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {name: value for name, value in {**before, **given}.items() if value is not None}
     try:
         attributes: dict[str, Any] = msgspec.json.decode(attributes_json(merged))
     except ValueError as error:
-        raise _of(error) from error
+        raise _refused(error) from error
     return attributes
 
 
-def _spelled(column: str, text: str | None) -> object:
-    if not text:
+def _spelled(column: str, given: str | None) -> object:
+    if not given:
         return None
     try:
-        return SPELLINGS[column][1](text) or None
+        return SPELLINGS[column][1](given) or None
     except ValueError as error:
-        raise _of(error) from error
+        raise _refused(error) from error
 
 
-def _of(error: ValueError) -> Exception:
+def _refused(error: ValueError) -> CampaignError:
     field, _, rule = str(error).partition(": ")
-    return broken(field, rule)
+    return broken(FieldError(field, rule))
+
+
+def _unknown(contact_id: UUID) -> NotFoundError:
+    return NotFoundError(f"There is no contact {contact_id}.")

@@ -15,6 +15,8 @@ import msgspec
 
 from tables.channels import email, phone, push_token
 
+#: The columns of addresses, in the order in which they identify a contact.
+ADDRESSES = ("email", "phone", "push_token")
 MOST_ATTRIBUTES = 200
 LARGEST_ATTRIBUTES = 16_384  # bytes of JSON; they travel with every chunk that is rendered
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")

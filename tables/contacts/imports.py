@@ -15,15 +15,13 @@ from uuid import UUID
 
 import msgspec
 
-from tables.contacts.fields import ContactRow
+from tables.contacts.fields import ADDRESSES, ContactRow
 from tables.contacts.files import Rejected
 from tables.contacts.store import Written, write_rows
 from tables.database.connection import Database
-from tables.database.failures import translated
 
 CHUNK = 10_000  # rows; 4 times as many are no faster
 STATEMENT_TIMEOUT = timedelta(minutes=2)  # for the pool that imports
-_ADDRESSES = ("email", "phone", "push_token")
 Name = tuple[str, object]  # what identifies a contact: ("id", …), ("external_id", …), or an address
 
 
@@ -68,9 +66,9 @@ class ContactChunk:
             return False
         self.rows[identity], self._last = row, identity
         self._lines += 1
-        is_plain = identity[0] in _ADDRESSES
+        is_plain = identity[0] in ADDRESSES
         for name in _names(row):
-            if name[0] in _ADDRESSES:
+            if name[0] in ADDRESSES:
                 self._addresses[name] = self._addresses.get(name, False) or is_plain
             else:
                 self._taken.add(name)
@@ -99,7 +97,7 @@ def _lookup(row: ContactRow) -> tuple[object, ...]:
 
 
 def _names(row: ContactRow) -> Iterator[Name]:
-    for name in ("id", "external_id", *_ADDRESSES):
+    for name in ("id", "external_id", *ADDRESSES):
         if (value := getattr(row, name)) is not None:
             yield name, value
 
@@ -151,7 +149,7 @@ class Progress:
 
 
 async def import_contacts(
-    pool: Database,
+    database: Database,
     tenant: str,
     segment_id: UUID | None,
     rows: Iterable[ContactRow | Rejected],
@@ -171,7 +169,7 @@ async def import_contacts(
     while chunk is not None:
         reading = asyncio.create_task(asyncio.to_thread(next, pending, None))
         try:
-            done, rejected = await _write(pool, tenant, segment_id, chunk)
+            done, rejected = await _write(database, tenant, segment_id, chunk)
         finally:
             following = (
                 await reading
@@ -185,16 +183,13 @@ async def import_contacts(
 
 
 async def _write(
-    pool: Database, tenant: str, segment_id: UUID | None, chunk: ContactChunk
+    database: Database, tenant: str, segment_id: UUID | None, chunk: ContactChunk
 ) -> tuple[Progress, list[Rejected]]:
     """What became of the lines of a chunk, and those that did not go in, in their order."""
     written = Written(0, 0, ())
     if chunk.rows:
-        with translated():
-            async with pool.acquire() as connection, connection.transaction():
-                written = await write_rows(
-                    connection, tenant, list(chunk.rows.values()), segment_id
-                )
+        async with database.transaction() as session:
+            written = await write_rows(session, tenant, list(chunk.rows.values()), segment_id)
     refused = [
         Rejected(each, reason)
         for line, reason in written.refused

@@ -21,7 +21,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 import psycopg
-from sqlalchemy import Executable, event
+from sqlalchemy import Executable, Select, event, func
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.sql.selectable import TypedReturnsRows
@@ -89,6 +89,14 @@ class Session(AsyncSession):
         found = list((await self.scalars(statement)).all())
         self.expunge_all()
         return found
+
+    async def page(self, statement: Select[E], limit: int, offset: int) -> tuple[list[E], int]:
+        """At most `limit` of the rows that the statement finds, after the first `offset`, and how
+        many it finds in all.
+        """
+        count = statement.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
+        found = await self.every(statement.limit(limit).offset(offset))
+        return found, await self.scalar(count) or 0
 
     async def changed(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None

@@ -1,6 +1,16 @@
-"""What somebody types into a search box, as a pattern of LIKE."""
+"""The text of a search box, as a pattern of LIKE and as a condition."""
 
 from __future__ import annotations
+
+from sqlalchemy import ColumnElement, collate
+from sqlalchemy.orm import InstrumentedAttribute
+
+
+def has_text(column: InstrumentedAttribute[str], text: str) -> ColumnElement[bool]:
+    """The condition that the text is in the column, whatever the case of letters, also in a database
+    with the locale C.
+    """
+    return collate(column, "pg_c_utf8").ilike(containing(text))
 
 
 def beginning(text: str | None) -> str | None:

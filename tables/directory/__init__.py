@@ -1,1 +1,17 @@
-"""tables/directory."""
+"""Segments, templates and suppressions of a tenant, its own and those mirrored from other services.
+What a campaign that is not over needs cannot be deleted, and a mirrored record changes only where it
+is owned. Imports `tables.contacts`, `tables.models` and `tables.database`.
+"""
+
+from tables.directory.segments import list_segments, segment_named
+from tables.directory.suppressions import put_suppression, suppress_recipients
+from tables.directory.templates import create_template, list_templates
+
+__all__ = [
+    "create_template",
+    "list_segments",
+    "list_templates",
+    "put_suppression",
+    "segment_named",
+    "suppress_recipients",
+]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from tables.database.connection import Connection
-from tables.directory.directory import create_template, segment_named
+from sqlalchemy import select, text, update
+
+from tables.database.connection import Session
+from tables.directory.segments import segment_named
+from tables.directory.templates import create_template
+from tables.models import Segment, Template
 
 TEMPLATE = UUID("550e8400-e29b-41d4-a716-446655440001")
 SEGMENT = UUID("550e8400-e29b-41d4-a716-446655440002")
@@ -18,27 +22,27 @@ _CONTENT = {
     "subject": "January at Acme",
     "html": "<p>Hello {{ firstName | default('there') }}, this is our news.</p>",
 }
-_FILL = """
+_FILL = text("""
 INSERT INTO segment_members (segment_id, contact_id, tenant_id)
-SELECT $1, id, tenant_id FROM contacts
- WHERE tenant_id = $2 AND email IS NOT NULL ORDER BY id LIMIT 500"""
+SELECT :segment, id, tenant_id
+  FROM contacts
+ WHERE tenant_id = :tenant AND email IS NOT NULL
+ ORDER BY id
+ LIMIT 500""")
 
 
-async def install_examples(connection: Connection, tenant: str) -> None:
+async def install_examples(session: Session, tenant: str) -> None:
     """Give the tenant the template and the segments, its first 500 contacts with an email address
     in the first of them. Repeating it is harmless.
 
     The ids are global: the first tenant that asks keeps them.
     """
-    if await connection.fetchval("SELECT 1 FROM templates WHERE id = $1", TEMPLATE):
+    if await session.scalar(select(Template.id).where(Template.id == TEMPLATE)):
         return
-    template = await create_template(
-        connection, tenant, "Example of the API documentation", "email", _CONTENT
-    )
-    await connection.execute("UPDATE templates SET id = $2 WHERE id = $1", template.id, TEMPLATE)
+    name = "Example of the API documentation"
+    template = await create_template(session, tenant, name, "email", _CONTENT)
+    await session.execute(update(Template).where(Template.id == template.id).values(id=TEMPLATE))
     for segment_id, name in _NAMES.items():
-        segment = await segment_named(connection, tenant, name)
-        await connection.execute(
-            "UPDATE segments SET id = $2 WHERE id = $1", segment.id, segment_id
-        )
-    await connection.execute(_FILL, SEGMENT, tenant)
+        segment = await segment_named(session, tenant, name)
+        await session.execute(update(Segment).where(Segment.id == segment.id).values(id=segment_id))
+    await session.execute(_FILL, {"segment": SEGMENT, "tenant": tenant})

@@ -1,78 +1,42 @@
-"""Suppressions: what must not go out on a channel any more, by contact or by address."""
+"""Suppressions: the contacts and addresses that get nothing more on a channel."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from datetime import datetime
 from uuid import UUID
 
-from streams.contracts.envelope import Record
-from streams.errors import CampaignError, ConflictError, FieldError, NotFoundError
-from tables.channels import CHANNELS
-from tables.database.connection import Connection
-from tables.database.search import beginning
+from sqlalchemy import ColumnElement, delete, func, or_, select, text
+from sqlalchemy.dialects import postgresql
 
+from streams.errors import ConflictError, FieldError, NotFoundError, broken
+from tables.channels import CHANNELS
+from tables.contacts import store
+from tables.database.arrays import among
+from tables.database.connection import Session
+from tables.database.search import beginning
+from tables.models import Contact, Suppression
+
+_OF_PEOPLE = ["unsubscribed", "complained"]
 _ADDRESS = " ".join(f"WHEN '{name}' THEN p.{channel.column}" for name, channel in CHANNELS.items())
-_OF_PEOPLE = frozenset({"unsubscribed", "complained"})
 # In one order, so that two of these wait for each other instead of meeting in a deadlock.
-_SUPPRESS_RECIPIENTS = f"""
+_SUPPRESS_RECIPIENTS = text(f"""
 INSERT INTO suppressions (tenant_id, channel, contact_id, address, reason)
 SELECT r.tenant_id, c.channel, t.contact_id, t.address, w.reason
-  FROM unnest($1::uuid[], $2::text[]) AS w (id, reason)
+  FROM unnest(CAST(:recipients AS uuid[]), CAST(:reasons AS text[])) AS w (id, reason)
   JOIN campaign_recipients r ON r.id = w.id
   JOIN campaigns c ON c.id = r.campaign_id
   LEFT JOIN contacts p ON p.id = r.contact_id AND p.tenant_id = r.tenant_id
  CROSS JOIN LATERAL (SELECT CASE c.channel {_ADDRESS} END) AS a (address)
  CROSS JOIN LATERAL (VALUES (NULL, a.address), (r.contact_id, NULL)) AS t (contact_id, address)
- WHERE t.address IS NOT NULL OR (t.contact_id IS NOT NULL AND w.reason = ANY ($3))
+ WHERE t.address IS NOT NULL
+    OR (t.contact_id IS NOT NULL AND w.reason = ANY (:of_people))
  ORDER BY r.tenant_id, c.channel, t.address, t.contact_id
-ON CONFLICT DO NOTHING
-"""
-
-_COLUMNS = "id, channel, reason, created_at, contact_id, address"
-_LISTED = """
-  FROM suppressions
- WHERE tenant_id = $1 AND lower(tenant_id) = $1 AND ($2::campaign_channel IS NULL OR channel = $2)
-   AND ($3::text[] IS NULL OR address LIKE ANY ($3)) AND ($4::text[] IS NULL OR address = ANY ($4))
-   AND ($5::uuid IS NULL OR contact_id = $5)
-"""
-
-
-class Suppression(Record, frozen=True):
-    """Nothing more goes to this contact, or to this address, on this channel. Exactly one of both
-    is set.
-    """
-
-    id: UUID
-    channel: str
-    reason: str
-    created_at: datetime
-    contact_id: UUID | None = None
-    address: str | None = None
-
-
-async def suppress(
-    connection: Connection,
-    tenant: str,
-    channel: str,
-    *,
-    address: str | None = None,
-    contact_id: UUID | None = None,
-    reason: str = "manual",
-) -> Suppression:
-    """From the next chunk on nothing goes there on this channel; suppressing again keeps the first
-    reason. Raises CampaignError.
-    """
-    return (
-        await put_suppression(
-            connection, tenant, channel, address=address, contact_id=contact_id, reason=reason
-        )
-    )[0]
+    ON CONFLICT DO NOTHING""")
 
 
 async def put_suppression(
-    connection: Connection,
+    session: Session,
     tenant: str,
     channel: str,
     *,
@@ -80,40 +44,44 @@ async def put_suppression(
     contact_id: UUID | None = None,
     reason: str = "manual",
 ) -> tuple[Suppression, bool]:
-    """`suppress`, and whether it is new."""
-    target = await _checked_target(connection, tenant, channel, address, contact_id, reason)
-    row = await connection.fetchrow(
-        "INSERT INTO suppressions (tenant_id, channel, address, contact_id, reason) VALUES ($1, $2::campaign_channel, $3, $4, $5)"
-        f" ON CONFLICT DO NOTHING RETURNING {_COLUMNS}",
-        *(tenant, channel, *target, reason),
-    )
-    if row is not None:
-        return Suppression(**row), True
-    row = await connection.fetchrow(
-        f"SELECT {_COLUMNS} FROM suppressions WHERE tenant_id = $1 AND channel = $2::campaign_channel"
-        " AND (address = $3 OR contact_id = $4)",
-        *(tenant, channel, *target),
-    )
-    if row is None:
-        raise ConflictError("Somebody removed this suppression at this very moment; try again.")
-    return Suppression(**row), False
+    """Suppress an address or a contact on a channel, from the next chunk of recipients on: the
+    suppression, and whether it is new. Suppressing again keeps the first reason.
 
-
-async def suppress_recipients(connection: Connection, reasons: Mapping[UUID, str]) -> None:
-    """Suppress the contacts behind these rows of the ledger on their campaign's channel, each for
-    its reason.
-
-    By the address that they have now, which holds for every contact that shares it; who does not
-    want to be written to (unsubscribed, complained) by contact, too, which holds for every address
-    that the contact will have. Suppressed ones keep their first reason.
+    Raises CampaignError for a wrong target or reason.
     """
-    await connection.execute(
-        _SUPPRESS_RECIPIENTS, list(reasons), list(reasons.values()), list(_OF_PEOPLE)
+    target = await _target(session, tenant, channel, address, contact_id, reason)
+    new = postgresql.insert(Suppression).values(
+        tenant_id=tenant, channel=channel, reason=reason, **target
+    )
+    made = await session.first(new.on_conflict_do_nothing().returning(Suppression))
+    if made is not None:
+        return made, True
+    found = await session.first(select(Suppression).where(_of(tenant, channel, target)))
+    if found is None:
+        raise ConflictError("Somebody removed this suppression at this very moment; try again.")
+    return found, False
+
+
+async def suppress_recipients(session: Session, reasons: Mapping[UUID, str]) -> None:
+    """Suppress the contacts behind rows of `campaign_recipients` on their campaign's channel, each
+    for its reason. What is suppressed already keeps its first reason.
+
+    Suppressed is the address that they have now, which holds for every contact that shares it. For
+    the reasons of people (unsubscribed, complained) the contact is suppressed, too, which holds for
+    every address that it will have.
+    """
+    await session.execute(
+        _SUPPRESS_RECIPIENTS,
+        {
+            "recipients": list(reasons),
+            "reasons": list(reasons.values()),
+            "of_people": _OF_PEOPLE,
+        },
     )
 
 
 async def unsuppress(
-    connection: Connection,
+    session: Session,
     tenant: str,
     channel: str,
     *,
@@ -121,50 +89,52 @@ async def unsuppress(
     contact_id: UUID | None = None,
 ) -> None:
     """As `remove_suppression`, by what is suppressed. Raises NotFoundError when it was not, and
-    CampaignError as `suppress`.
+    CampaignError as `put_suppression`.
     """
-    target = await _checked_target(connection, tenant, channel, address, contact_id, "")
-    found = await connection.fetchval(
-        "SELECT id FROM suppressions WHERE tenant_id = $1 AND channel = $2::campaign_channel AND (address = $3 OR contact_id = $4)",
-        *(tenant, channel, *target),
-    )
+    target = await _target(session, tenant, channel, address, contact_id)
+    found = await session.scalar(select(Suppression.id).where(_of(tenant, channel, target)))
     if found is None:
         raise NotFoundError("This is not suppressed.")
-    await remove_suppression(connection, tenant, found)
+    await remove_suppression(session, tenant, found)
 
 
-async def get_suppression(connection: Connection, tenant: str, suppression_id: UUID) -> Suppression:
+async def get_suppression(session: Session, tenant: str, suppression_id: UUID) -> Suppression:
     """Raises NotFoundError."""
-    row = await connection.fetchrow(
-        f"SELECT {_COLUMNS} FROM suppressions WHERE tenant_id = $1 AND id = $2",
-        tenant,
-        suppression_id,
+    found = await session.first(
+        select(Suppression).where(Suppression.tenant_id == tenant, Suppression.id == suppression_id)
     )
-    if row is None:
+    if found is None:
         raise NotFoundError(f"There is no suppression {suppression_id}.")
-    return Suppression(**row)
+    return found
 
 
-async def remove_suppression(connection: Connection, tenant: str, suppression_id: UUID) -> None:
-    """Lets in again; where one event suppressed a contact and the address it has, both go. Raises
-    NotFoundError.
+async def remove_suppression(session: Session, tenant: str, suppression_id: UUID) -> None:
+    """Let a contact or an address get messages again. Where one event suppressed a contact and the
+    address that it has, both suppressions go. Raises NotFoundError.
     """
-    one = await get_suppression(connection, tenant, suppression_id)
-    column = CHANNELS[one.channel].column
-    if one.address is not None:
-        other = f"contact_id IN (SELECT id FROM contacts WHERE tenant_id = $1 AND {column} = $6)"
-    else:
-        other = f"address = (SELECT {column} FROM contacts WHERE tenant_id = $1 AND id = $6)"
+    one = await get_suppression(session, tenant, suppression_id)
     # rows of one event are of one transaction, so they have the same time
-    await connection.execute(
-        "DELETE FROM suppressions WHERE tenant_id = $1 AND (id = $2"
-        f" OR channel = $3::campaign_channel AND reason = $4 AND created_at = $5 AND {other})",
-        *(tenant, one.id, one.channel, one.reason, one.created_at, one.address or one.contact_id),
+    is_of_its_event = (
+        (Suppression.channel == one.channel)
+        & (Suppression.reason == one.reason)
+        & (Suppression.created_at == one.created_at)
     )
+    is_removed = or_(Suppression.id == one.id, is_of_its_event & _is_counterpart(one))
+    await session.execute(delete(Suppression).where(Suppression.tenant_id == tenant, is_removed))
+
+
+def _is_counterpart(one: Suppression) -> ColumnElement[bool]:
+    """The condition that a row suppresses the contacts of an address, or the address of a contact."""
+    address = getattr(Contact, CHANNELS[one.channel].column)
+    mine = Contact.tenant_id == one.tenant_id
+    if one.address is not None:
+        return Suppression.contact_id.in_(select(Contact.id).where(mine, address == one.address))
+    of_contact = select(address).where(mine, Contact.id == one.contact_id).scalar_subquery()
+    return Suppression.address == of_contact
 
 
 async def list_suppressions(
-    connection: Connection,
+    session: Session,
     tenant: str,
     *,
     channel: str | None = None,
@@ -177,26 +147,27 @@ async def list_suppressions(
     """A page, newest first, and how many there are. `search` is the beginning of an address,
     `address` the whole of it in any spelling.
     """
-    begins = (
-        [beginning(search), beginning(search.lower())] if search else None
-    )  # tokens of devices keep their case
-    filters = (
-        tenant,
-        channel,
-        begins,
-        None if address is None else _spellings(address),
-        contact_id,
+    # lower: of idx_suppressions_list, the names of tenants are lower case
+    statement = (
+        select(Suppression)
+        .where(Suppression.tenant_id == tenant, func.lower(Suppression.tenant_id) == tenant)
+        .order_by(Suppression.seq.desc())
     )
-    rows = await connection.fetch(
-        f"SELECT {_COLUMNS} {_LISTED} ORDER BY seq DESC LIMIT $6 OFFSET $7", *filters, limit, offset
-    )
-    return [Suppression(**row) for row in rows], await connection.fetchval(
-        f"SELECT count(*) {_LISTED}", *filters
-    )
+    if channel is not None:
+        statement = statement.where(Suppression.channel == channel)
+    if search:
+        spellings = (search, search.lower())  # tokens of devices keep their case
+        begins = [Suppression.address.like(beginning(spelling)) for spelling in spellings]
+        statement = statement.where(or_(*begins))
+    if address is not None:
+        statement = statement.where(among(Suppression.address, _spellings(address)))
+    if contact_id is not None:
+        statement = statement.where(Suppression.contact_id == contact_id)
+    return await session.page(statement, limit, offset)
 
 
 def _spellings(address: str) -> list[str]:
-    """What the text is on each channel where it is an address."""
+    """The address as it is spelled on each channel that has such addresses."""
     found = set()
     for rules in CHANNELS.values():
         with contextlib.suppress(ValueError):
@@ -204,40 +175,35 @@ def _spellings(address: str) -> list[str]:
     return sorted(found)
 
 
-async def _checked_target(
-    connection: Connection,
+def _of(tenant: str, channel: str, target: Mapping[str, object]) -> ColumnElement[bool]:
+    """The condition that a row suppresses the target."""
+    condition = (Suppression.tenant_id == tenant) & (Suppression.channel == channel)
+    for column, value in target.items():
+        condition &= getattr(Suppression, column) == value
+    return condition
+
+
+async def _target(
+    session: Session,
     tenant: str,
     channel: str,
     address: str | None,
     contact_id: UUID | None,
-    reason: str,
-) -> tuple[str | None, UUID | None]:
+    reason: str = "",
+) -> dict[str, object]:
+    """What is to be suppressed, as the value of its column. Raises CampaignError."""
     if (rules := CHANNELS.get(channel)) is None:
-        raise broken("channel", f"one of {', '.join(CHANNELS)}")
+        raise broken(FieldError("channel", f"one of {', '.join(CHANNELS)}"))
     if (address is None) == (contact_id is None):
-        raise broken("address", "exactly one of address and contactId")
+        raise broken(FieldError("address", "exactly one of address and contactId"))
     if len(reason) > 100 or "\0" in reason:
-        raise broken("reason", "at most 100 characters, without NUL")
+        raise broken(FieldError("reason", "at most 100 characters, without NUL"))
     if address is not None:
         try:
-            return rules.normalise(address), None
+            return {"address": rules.normalise(address)}
         except ValueError as error:
-            raise broken("address", str(error)) from error
-    if (
-        await connection.fetchval(
-            "SELECT 1 FROM contacts WHERE tenant_id = $1 AND id = $2", tenant, contact_id
-        )
-        is None
-    ):
-        raise broken("contactId", "there is no such contact")
-    return None, contact_id
-
-
-def broken(field: str, rule: str) -> CampaignError:
-    """One wrong field, and the rule it breaks."""
-    return CampaignError(f"{field}: {rule}", errors=(FieldError(field, rule),))
-
-
-def rows_of(status: str) -> int:
-    """How many rows a statement changed: PostgreSQL's command tag ends in it."""
-    return int(status.rpartition(" ")[2])
+            raise broken(FieldError("address", str(error))) from error
+    assert contact_id is not None
+    if await store.unknown(session, tenant, [contact_id]):
+        raise broken(FieldError("contactId", "there is no such contact"))
+    return {"contact_id": contact_id}

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from streams.errors import CampaignError
-from tables.channels import CHANNELS
-from tables.database.connection import Connection
-from tables.directory.suppressions import broken, rows_of
+from sqlalchemy import text
 
-_INSERT = """
+from streams.errors import CampaignError, FieldError, broken
+from tables.channels import CHANNELS
+from tables.contacts import store
+from tables.database.connection import Session
+
+_INSERT = text("""
 INSERT INTO suppressions (tenant_id, channel, address, contact_id, reason)
-SELECT $1, w.channel::campaign_channel, w.address, w.contact_id, w.reason
-  FROM unnest($2::text[], $3::text[], $4::uuid[], $5::text[]) WITH ORDINALITY AS w (channel, address, contact_id, reason, place)
+SELECT :tenant, CAST(w.channel AS campaign_channel), w.address, w.contact_id, w.reason
+  FROM unnest(CAST(:channels AS text[]), CAST(:addresses AS text[]),
+              CAST(:contacts AS uuid[]), CAST(:reasons AS text[]))
+       WITH ORDINALITY AS w (channel, address, contact_id, reason, place)
  ORDER BY w.channel, w.address, w.contact_id, w.place
-ON CONFLICT DO NOTHING
-"""
+    ON CONFLICT DO NOTHING""")
 
 
 class Wanted(NamedTuple):
-    """One of them; `line` is what a refusal names it by."""
+    """One suppression to make; a refusal names it by its `line`."""
 
     line: int
     channel: str
@@ -33,41 +37,43 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Suppressed:
-    """How many are new and how many were there; which lines were refused and why."""
+    """How many suppressions are new and how many existed, and the lines refused with the reason."""
 
     added: int
     existing: int
     refused: tuple[tuple[int, str], ...]
 
 
-async def suppress_all(connection: Connection, tenant: str, wanted: Sequence[Wanted]) -> Suppressed:
-    """Within the caller's transaction. Of two that say the same the first one's reason stays."""
-    ids = [one.contact_id for one in wanted if one.contact_id is not None]
-    rows = await connection.fetch(
-        "SELECT id FROM contacts WHERE tenant_id = $1 AND id = ANY ($2)", tenant, ids
-    )
-    known, good, refused = {row["id"] for row in rows}, list[Wanted](), list[tuple[int, str]]()
+async def suppress_all(session: Session, tenant: str, wanted: Sequence[Wanted]) -> Suppressed:
+    """Suppress all that are right, in the caller's transaction. Of two for the same target the first
+    one's reason stays.
+    """
+    ids = {one.contact_id for one in wanted if one.contact_id is not None}
+    unknown = frozenset(await store.unknown(session, tenant, ids))
+    good, refused = list[Wanted](), list[tuple[int, str]]()
     for one in wanted:
         try:
-            good.append(_checked(one, known))
+            good.append(_checked(one, unknown))
         except CampaignError as error:
             refused.append((one.line, error.detail))
-    columns = [
-        [getattr(one, name) for one in good]
-        for name in ("channel", "address", "contact_id", "reason")
-    ]
-    added = rows_of(await connection.execute(_INSERT, tenant, *columns))
+    columns = {
+        "channels": [one.channel for one in good],
+        "addresses": [one.address for one in good],
+        "contacts": [one.contact_id for one in good],
+        "reasons": [one.reason for one in good],
+    }
+    added = await session.changed(_INSERT, {"tenant": tenant} | columns)
     return Suppressed(added, len(good) - added, tuple(refused))
 
 
-def _checked(one: Wanted, known: set[UUID]) -> Wanted:
+def _checked(one: Wanted, unknown: AbstractSet[UUID]) -> Wanted:
     if (one.address is None) == (one.contact_id is None):
-        raise broken("address", "exactly one of address and contactId")
+        raise broken(FieldError("address", "exactly one of address and contactId"))
     if one.address is None:
-        if one.contact_id not in known:
-            raise broken("contactId", "there is no such contact")
+        if one.contact_id in unknown:
+            raise broken(FieldError("contactId", "there is no such contact"))
         return one
     try:
         return one._replace(address=CHANNELS[one.channel].normalise(one.address))
     except ValueError as error:
-        raise broken("address", str(error)) from error
+        raise broken(FieldError("address", str(error))) from error

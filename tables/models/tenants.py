@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, String, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from streams.records.sending import Limits
 from tables.models.declarative import Base
 
 
@@ -27,6 +28,11 @@ class Tenant(Base):
     #: Messages in any sliding day at most; null means no limit.
     daily_limit: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    @property
+    def limits(self) -> Limits:
+        """Of all campaigns of the tenant together."""
+        return Limits(per_hour=self.hourly_limit, per_day=self.daily_limit)
 
 
 class ApiKey(Base):

@@ -1,25 +1,58 @@
-"""API keys over their life: listed without their secrets, rotated, revoked; a tenant never loses
-its last way in by accident.
+"""API keys, which name tenant, user and role: made, verified, listed without their secrets, rotated
+and revoked.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import re
 import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
+
+from sqlalchemy import Select, case, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from streams.contracts.envelope import Record
-from streams.errors import ConflictError, NotFoundError
-from tables.campaigns.campaign import lock_tenant
-from tables.database.connection import Connection
-from tables.tenants.tenants import digest, key_text, revoke_key
+from streams.errors import CampaignError, ConflictError, FieldError, NotFoundError
+from tables.database.connection import Session
+from tables.database.failures import FOREIGN_KEY_VIOLATION, sqlstate
+from tables.models import ApiKey
+from tables.tenants.tenants import lock_tenant
 
-_COLUMNS = "id, role, name, user_id, created_at, expires_at, revoked_at, CASE WHEN previous_expires_at > now() THEN previous_expires_at END"
-_GOOD = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+ROLES = ("viewer", "editor", "sender", "admin")  # each may do what the ones before it may
+_KEY = re.compile(r"ce_(?:live|test)_([0-9a-f]{16})_([0-9a-f]{64})")
+# compared with when no such key exists, so that both ways take the same time
+_NO_SECRET = hashlib.sha256(b"").digest()
+_IS_GOOD = ApiKey.revoked_at.is_(None) & or_(
+    ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()
+)
+_IS_IN_GRACE = ApiKey.previous_expires_at > func.now()
 
 
-class ApiKey(Record, frozen=True):
-    """A key without its secret. Until `previous_expires_at` the secret before the last rotation is
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The tenant, user and role that an API key or a token names."""
+
+    tenant_id: str
+    user_id: UUID
+    role: str
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key just made. `text` is shown once: only its SHA-256 is stored."""
+
+    text: str
+    id: str
+    user_id: UUID
+
+
+class ListedKey(Record, frozen=True):
+    """A key without its secrets. Until `previous_expires_at` the secret before the last rotation is
     good, too.
     """
 
@@ -33,62 +66,140 @@ class ApiKey(Record, frozen=True):
     previous_expires_at: datetime | None = None
 
 
+async def create_key(
+    session: Session,
+    tenant_id: str,
+    *,
+    role: str = "admin",
+    user_id: UUID | None = None,
+    is_live: bool = True,
+    expires_at: datetime | None = None,
+    name: str | None = None,
+) -> NewKey:
+    """`ce_<live|test>_<id>_<secret>` for a user, a new one when none is named.
+
+    Raises NotFoundError for an unknown tenant and CampaignError for an unknown role.
+    """
+    if role not in ROLES:
+        rule = f"one of {', '.join(ROLES)}"
+        raise CampaignError(f"role: {rule}", errors=(FieldError("role", rule),))
+    key_id, secret, user = secrets.token_hex(8), secrets.token_hex(32), user_id or uuid4()
+    new = insert(ApiKey).values(
+        id=key_id,
+        tenant_id=tenant_id,
+        user_id=user,
+        role=role,
+        secret_sha256=_digest(secret),
+        expires_at=expires_at,
+        name=name,
+    )
+    try:
+        async with session.begin_nested():
+            await session.execute(new)
+    except IntegrityError as error:
+        if sqlstate(error) != FOREIGN_KEY_VIOLATION:
+            raise
+        raise NotFoundError(f"There is no tenant {tenant_id}.") from error
+    return NewKey(_text_of(key_id, secret, is_live), key_id, user)
+
+
+def _text_of(key_id: str, secret: str, is_live: bool = True) -> str:
+    """A key as its user holds it."""
+    return f"ce_{'live' if is_live else 'test'}_{key_id}_{secret}"
+
+
+async def verify(session: Session, text: str) -> Caller | None:
+    """The tenant, user and role that the key names; None when it is malformed, unknown, expired or
+    revoked. The secret is compared in constant time.
+    """
+    if (parts := _KEY.fullmatch(text)) is None:
+        return None
+    before = case((_IS_IN_GRACE, ApiKey.previous_sha256)).label("before_rotation")
+    known = select(ApiKey.tenant_id, ApiKey.user_id, ApiKey.role, ApiKey.secret_sha256, before)
+    row = (await session.execute(known.where(ApiKey.id == parts[1], _IS_GOOD))).first()
+    given, stored = _digest(parts[2]), row.secret_sha256 if row else _NO_SECRET
+    is_right = hmac.compare_digest(given, stored)
+    is_right |= hmac.compare_digest(given, (row and row.before_rotation) or _NO_SECRET)
+    return Caller(row.tenant_id, row.user_id, row.role, parts[1]) if row and is_right else None
+
+
 async def list_keys(
-    connection: Connection, tenant: str, *, limit: int = 100, offset: int = 0
-) -> tuple[list[ApiKey], int]:
+    session: Session, tenant: str, *, limit: int = 100, offset: int = 0
+) -> tuple[list[ListedKey], int]:
     """A page, newest first, expired and revoked ones included, and how many there are."""
-    rows = await connection.fetch(
-        f"SELECT {_COLUMNS} AS previous_expires_at FROM api_keys WHERE tenant_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3",
-        *(tenant, limit, offset),
-    )
-    return [ApiKey(**row) for row in rows], await connection.fetchval(
-        "SELECT count(*) FROM api_keys WHERE tenant_id = $1", tenant
-    )
+    newest = _listed(tenant).order_by(ApiKey.created_at.desc(), ApiKey.id)
+    rows = (await session.execute(newest.limit(limit).offset(offset))).all()
+    total = await session.scalar(select(func.count()).where(ApiKey.tenant_id == tenant))
+    return [ListedKey(**row._asdict()) for row in rows], total or 0
 
 
-async def get_key(connection: Connection, tenant: str, key_id: str) -> ApiKey:
+async def get_key(session: Session, tenant: str, key_id: str) -> ListedKey:
     """Raises NotFoundError."""
-    row = await connection.fetchrow(
-        f"SELECT {_COLUMNS} AS previous_expires_at FROM api_keys WHERE tenant_id = $1 AND id = $2",
-        tenant,
-        key_id,
-    )
+    row = (await session.execute(_listed(tenant).where(ApiKey.id == key_id))).first()
     if row is None:
         raise NotFoundError(f"There is no API key {key_id}.")
-    return ApiKey(**row)
+    return ListedKey(**row._asdict())
 
 
-async def rotate_key(connection: Connection, tenant: str, key_id: str, grace: timedelta) -> str:
-    """The key with a new secret, its text; the old one is good for so long, the one before that no
-    longer.
+def _listed(tenant: str) -> Select[*tuple[object, ...]]:
+    shown = {name: getattr(ApiKey, name) for name in ListedKey.__struct_fields__}
+    shown["previous_expires_at"] = case((_IS_IN_GRACE, ApiKey.previous_expires_at))
+    return select(*(column.label(name) for name, column in shown.items())).where(
+        ApiKey.tenant_id == tenant
+    )
+
+
+async def rotate_key(session: Session, tenant: str, key_id: str, grace: timedelta) -> str:
+    """Give the key a new secret and return its text. The secret before it is good for `grace`
+    longer, an even older one no more.
 
     Raises NotFoundError, and ConflictError for a key that is expired or revoked.
     """
     secret = secrets.token_hex(32)
-    await get_key(connection, tenant, key_id)
-    changed = await connection.fetchval(
-        "UPDATE api_keys SET previous_sha256 = secret_sha256, previous_expires_at = now() + $3, secret_sha256 = $4"
-        f" WHERE tenant_id = $1 AND id = $2 AND {_GOOD} RETURNING id",
-        *(tenant, key_id, grace, digest(secret)),
+    await get_key(session, tenant, key_id)
+    rotated = (
+        update(ApiKey)
+        .where(ApiKey.tenant_id == tenant, ApiKey.id == key_id, _IS_GOOD)
+        .values(
+            previous_sha256=ApiKey.secret_sha256,
+            previous_expires_at=func.now() + grace,
+            secret_sha256=_digest(secret),
+        )
     )
-    if changed is None:
+    if not await session.changed(rotated):
         raise ConflictError("The API key is expired or revoked; make a new one.")
-    return key_text(key_id, secret)
+    return _text_of(key_id, secret)
 
 
-async def retire_key(connection: Connection, tenant: str, key_id: str) -> None:
-    """From now on the key does not verify; a repeat changes nothing.
+async def retire_key(session: Session, tenant: str, key_id: str) -> None:
+    """Revoke the key; a repeat changes nothing.
 
-    Raises NotFoundError, and ConflictError for the last good key with the role admin: nobody could
-    make another one.
+    Raises NotFoundError, and ConflictError for the last good key with the role admin: without one
+    no other key could be made.
     """
-    await lock_tenant(connection, tenant)  # two admins who revoke each other
-    await get_key(connection, tenant, key_id)
-    admins = await connection.fetch(
-        f"SELECT id FROM api_keys WHERE tenant_id = $1 AND role = 'admin' AND {_GOOD}", tenant
-    )
-    if [row["id"] for row in admins] == [key_id]:
+    await lock_tenant(session, tenant)  # two admins who revoke each other
+    await get_key(session, tenant, key_id)
+    admins = select(ApiKey.id).where(ApiKey.tenant_id == tenant, ApiKey.role == "admin", _IS_GOOD)
+    if (await session.scalars(admins)).all() == [key_id]:
         raise ConflictError(
             "This is the tenant's last good API key with the role admin; make another one first."
         )
-    await revoke_key(connection, tenant, key_id)
+    await revoke_key(session, tenant, key_id)
+
+
+async def revoke_key(session: Session, tenant_id: str, key_id: str) -> None:
+    """From now on the key does not verify. Raises NotFoundError."""
+    revoked = (
+        update(ApiKey)
+        .where(ApiKey.tenant_id == tenant_id, ApiKey.id == key_id)
+        .values(revoked_at=func.coalesce(ApiKey.revoked_at, func.now()))
+    )
+    if not await session.changed(revoked):
+        raise NotFoundError("There is no such API key.")
+
+
+def _digest(secret: str) -> bytes:
+    """The form in which a secret is stored. It has 256 random bits, so there is nothing to guess and
+    a plain hash is enough.
+    """
+    return hashlib.sha256(secret.encode()).digest()

@@ -1,12 +1,11 @@
-"""What a tenant's providers sign their webhooks with: sealed at rest, opened only to verify, never
-shown.
+"""The secrets that a tenant's providers sign webhooks with: sealed at rest, opened only to verify a
+webhook, never shown.
 
-Sealed = AES-256-GCM (NIST SP 800-38D) under a key derived with HKDF-SHA-256 (RFC 5869) from a
-message key, for this purpose alone; tenant and provider are authenticated with it, so that a row
-copied to another tenant does not open. So there is no further secret to keep: whoever has
-`CAMPAIGNS_MESSAGE_KEYS` can read what these rows hold, a dump of the database alone cannot. The
-first byte is the epoch of the key; the newest seals, and since keys are only ever appended, all of
-them open.
+Sealed means AES-256-GCM (NIST SP 800-38D) under a key derived with HKDF-SHA-256 (RFC 5869) from a
+message key, for this purpose alone. Tenant and provider are authenticated with it, so that a row
+copied to another tenant does not open. There is no further secret to keep: `CAMPAIGNS_MESSAGE_KEYS`
+opens these rows, a dump of the database alone does not. The first byte is the epoch of the key. The
+newest key seals; all of them open, since keys are only ever appended.
 """
 
 from __future__ import annotations
@@ -20,14 +19,28 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy import delete, func, inspect, select, text
+from sqlalchemy.dialects import postgresql
 
 from streams.errors import CampaignError, Fate, NotFoundError
 from streams.settings import Settings
-from tables.database.connection import Connection
+from tables import models
+from tables.database.connection import Session
+from tables.models import WebhookSubscription, WebhookToken
 
 _PURPOSE = b"campaigns: webhook secrets"
 _NONCE = 12  # bytes
+_ASKED = timedelta(days=3)  # SNS takes a confirmation for so long
 _SWEPT = 100  # expired tokens that each new one takes with it
+_SWEEP = text("""
+DELETE FROM webhook_tokens
+ WHERE ctid = ANY (ARRAY(
+       SELECT ctid
+         FROM webhook_tokens
+        WHERE expires_at < now()
+        ORDER BY expires_at
+        LIMIT :most
+          FOR UPDATE SKIP LOCKED))""")
 
 
 class SealError(CampaignError):
@@ -44,8 +57,8 @@ class SealError(CampaignError):
 
 
 class WebhookSecret(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a provider needs of these; which ones, `connectors.webhooks` says. The representation
-    shows nothing.
+    """The secrets of one provider; `connectors.webhooks` says which of them it needs. The
+    representation shows none of them.
     """
 
     secret: str = ""
@@ -55,7 +68,7 @@ class WebhookSecret(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def fields(self) -> list[str]:
-        """The names of those that are set."""
+        """The names of the secrets that are set."""
         return [name for name in self.__struct_fields__ if getattr(self, name)]
 
     def __repr__(self) -> str:
@@ -64,19 +77,10 @@ class WebhookSecret(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """All that is ever answered: which fields are set, and since when."""
+    """All that the API ever shows of secrets: which fields are set, and since when."""
 
     fields: tuple[str, ...]
     updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """A topic that asks to be confirmed, and the address that does it when a person opens it."""
-
-    topic_arn: str
-    subscribe_url: str
-    asked_at: datetime
 
 
 class Seal:
@@ -115,104 +119,124 @@ def _bound(tenant: str, provider: str) -> bytes:
 
 
 async def put(
-    connection: Connection, seal: Seal, tenant: str, provider: str, secret: WebhookSecret
+    session: Session, seal: Seal, tenant: str, provider: str, secret: WebhookSecret
 ) -> Shown:
-    """Replaces what was there."""
-    updated_at = await connection.fetchval(
-        "INSERT INTO webhook_secrets (tenant_id, provider, fields, sealed) VALUES ($1, $2, $3, $4)"
-        " ON CONFLICT (tenant_id, provider) DO UPDATE SET fields = excluded.fields, sealed = excluded.sealed, updated_at = now()"
-        " RETURNING updated_at",
-        *(tenant, provider, secret.fields, seal.close(secret, tenant, provider)),
+    """Store the secrets of a provider in place of those that were there."""
+    new = postgresql.insert(models.WebhookSecret).values(
+        tenant_id=tenant,
+        provider=provider,
+        fields=secret.fields,
+        sealed=seal.close(secret, tenant, provider),
     )
-    return Shown(tuple(secret.fields), updated_at)
+    replaced = {
+        "fields": new.excluded.fields,
+        "sealed": new.excluded.sealed,
+        "updated_at": func.now(),
+    }
+    key = inspect(models.WebhookSecret).primary_key
+    stored = await session.first(
+        new.on_conflict_do_update(index_elements=key, set_=replaced).returning(models.WebhookSecret)
+    )
+    assert stored is not None
+    return _shown(stored)
 
 
-async def load(connection: Connection, seal: Seal, tenant: str, provider: str) -> WebhookSecret:
-    """Raises NotFoundError when the tenant does not exist or has not set this provider up,
-    SealError.
+async def load(session: Session, seal: Seal, tenant: str, provider: str) -> WebhookSecret:
+    """Open the secrets of a provider. Raises NotFoundError when the tenant does not exist or has not
+    set this provider up, and SealError.
     """
-    sealed = await connection.fetchval(
-        "SELECT sealed FROM webhook_secrets WHERE tenant_id = $1 AND provider = $2",
-        tenant,
-        provider,
-    )
-    if sealed is None:
+    stored = await _stored(session, tenant, provider)
+    if stored is None:
         raise NotFoundError("There is no such webhook.")
-    return seal.open(sealed, tenant, provider)
+    return seal.open(stored.sealed, tenant, provider)
 
 
-async def show(connection: Connection, tenant: str, provider: str) -> Shown:
+async def show(session: Session, tenant: str, provider: str) -> Shown:
     """Raises NotFoundError."""
-    row = await connection.fetchrow(
-        "SELECT fields, updated_at FROM webhook_secrets WHERE tenant_id = $1 AND provider = $2",
-        tenant,
-        provider,
-    )
-    if row is None:
-        raise NotFoundError(f"The webhook of {provider} is not set up.")
-    return Shown(tuple(row["fields"]), row["updated_at"])
+    stored = await _stored(session, tenant, provider)
+    if stored is None:
+        raise _not_set_up(provider)
+    return _shown(stored)
 
 
-async def remove(connection: Connection, tenant: str, provider: str) -> None:
-    """From now on its webhooks are refused. Raises NotFoundError."""
-    await connection.execute(
-        "DELETE FROM webhook_subscriptions WHERE tenant_id = $1 AND provider = $2", tenant, provider
+async def remove(session: Session, tenant: str, provider: str) -> None:
+    """Forget the secrets of a provider, so that its webhooks are refused. Raises NotFoundError."""
+    asked, secret = WebhookSubscription, models.WebhookSecret
+    await session.execute(
+        delete(asked).where(asked.tenant_id == tenant, asked.provider == provider)
     )
-    answer = await connection.execute(
-        "DELETE FROM webhook_secrets WHERE tenant_id = $1 AND provider = $2", tenant, provider
-    )
-    if answer == "DELETE 0":
-        raise NotFoundError(f"The webhook of {provider} is not set up.")
+    if not await session.changed(
+        delete(secret).where(secret.tenant_id == tenant, secret.provider == provider)
+    ):
+        raise _not_set_up(provider)
+
+
+async def _stored(session: Session, tenant: str, provider: str) -> models.WebhookSecret | None:
+    row = models.WebhookSecret
+    return await session.first(select(row).where(row.tenant_id == tenant, row.provider == provider))
+
+
+def _shown(stored: models.WebhookSecret) -> Shown:
+    return Shown(tuple(stored.fields), stored.updated_at)
+
+
+def _not_set_up(provider: str) -> NotFoundError:
+    return NotFoundError(f"The webhook of {provider} is not set up.")
 
 
 async def ask(
-    connection: Connection, tenant: str, provider: str, topic_arn: str, subscribe_url: str
+    session: Session, tenant: str, provider: str, topic_arn: str, subscribe_url: str
 ) -> None:
-    """Keep the address for the admin; the newest one counts."""
-    await connection.execute(
-        "INSERT INTO webhook_subscriptions (tenant_id, provider, topic_arn, subscribe_url) VALUES ($1, $2, $3, $4)"
-        " ON CONFLICT (tenant_id, provider, topic_arn) DO UPDATE SET subscribe_url = excluded.subscribe_url, asked_at = now()",
-        *(tenant, provider, topic_arn, subscribe_url),
-    )
-
-
-async def subscriptions(connection: Connection, tenant: str, provider: str) -> list[Subscription]:
-    """Those that may wait for a person, oldest first: SNS does not tell that somebody has
-    confirmed, and takes it for three days.
+    """Keep the address that confirms the subscription of a topic, for the tenant's admin. Of several
+    the newest stays.
     """
-    rows = await connection.fetch(
-        "SELECT topic_arn, subscribe_url, asked_at FROM webhook_subscriptions"
-        " WHERE tenant_id = $1 AND provider = $2 AND asked_at > now() - interval '3 days' ORDER BY asked_at",
-        *(tenant, provider),
+    new = postgresql.insert(WebhookSubscription).values(
+        tenant_id=tenant, provider=provider, topic_arn=topic_arn, subscribe_url=subscribe_url
     )
-    return [Subscription(**row) for row in rows]
+    newest = {"subscribe_url": new.excluded.subscribe_url, "asked_at": func.now()}
+    key = inspect(WebhookSubscription).primary_key
+    await session.execute(new.on_conflict_do_update(index_elements=key, set_=newest))
+
+
+async def subscriptions(session: Session, tenant: str, provider: str) -> list[WebhookSubscription]:
+    """The subscriptions that may still wait for a person to open their address, oldest first. SNS
+    tells nothing of a confirmation.
+    """
+    asked = WebhookSubscription
+    return await session.every(
+        select(asked)
+        .where(
+            asked.tenant_id == tenant,
+            asked.provider == provider,
+            asked.asked_at > func.now() - _ASKED,
+        )
+        .order_by(asked.asked_at)
+    )
 
 
 async def first_meaning(
-    connection: Connection, tenant: str, provider: str, token: str, meaning: str, keep: timedelta
+    session: Session, tenant: str, provider: str, token: str, meaning: str, keep: timedelta
 ) -> str:
-    """What the token stood for when it was first seen, which may be now: the same answer to every
-    repeat until `keep` has passed.
+    """The meaning that the token had when it was first seen, which may be now: the same answer to
+    every repeat until `keep` has passed.
 
-    `token` has at most 200 characters, `meaning` at most 64. Tokens whose time is over go as new
-    ones come.
+    `token` has at most 200 characters, `meaning` at most 64. Every new token deletes some that are
+    expired.
     """
-    await connection.execute(
-        "DELETE FROM webhook_tokens WHERE ctid = ANY(ARRAY("
-        "SELECT ctid FROM webhook_tokens WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED))",
-        _SWEPT,
+    await session.execute(_SWEEP, {"most": _SWEPT})
+    new = postgresql.insert(WebhookToken).values(
+        tenant_id=tenant,
+        provider=provider,
+        token=token,
+        meaning=meaning,
+        expires_at=func.now() + keep,
     )
-    await connection.execute(
-        "INSERT INTO webhook_tokens (tenant_id, provider, token, meaning, expires_at) VALUES ($1, $2, $3, $4, now() + $5)"
-        " ON CONFLICT DO NOTHING",
-        *(tenant, provider, token, meaning, keep),
-    )
-    return str(
-        await connection.fetchval(
-            "SELECT meaning FROM webhook_tokens WHERE tenant_id = $1 AND provider = $2 AND token = $3",
-            tenant,
-            provider,
-            token,
+    await session.execute(new.on_conflict_do_nothing())
+    first = await session.scalar(
+        select(WebhookToken.meaning).where(
+            WebhookToken.tenant_id == tenant,
+            WebhookToken.provider == provider,
+            WebhookToken.token == token,
         )
-        or meaning  # swept by somebody else between the two statements
     )
+    return first or meaning  # another request may have swept it between the two statements

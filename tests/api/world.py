@@ -20,7 +20,7 @@ from api.http.dependencies import Services
 from connectors.local.engines.engine import free_port
 from streams.settings import Settings
 from tables.database.connection import Database, connect
-from tables.tenants.tenants import ROLES, create_key
+from tables.tenants.api_keys import ROLES, create_key
 from tests.environment import environment
 from tests.eventually import eventually
 from tests.tables.campaigns.campaign_world import World, make_world

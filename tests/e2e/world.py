@@ -12,7 +12,8 @@ from uuid import UUID
 import httpx
 
 from tables.database.connection import Database
-from tables.tenants.tenants import create_key, create_tenant
+from tables.tenants.api_keys import create_key
+from tables.tenants.tenants import create_tenant
 from tests.postgres import Client
 from tests.postgres import connect as connect_client
 

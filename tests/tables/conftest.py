@@ -8,7 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from streams.settings import Settings
-from tables.database.connection import Database, connect
+from tables.database.connection import Database, Session, connect
+from tables.tenants.tenants import create_tenant
 from tests.agents.jobs.desks import desk
 from tests.tables.campaigns.campaign_world import World, make_world
 from tests.tables.campaigns.series_world import Make
@@ -28,6 +29,15 @@ async def pool(sql_settings: Settings) -> AsyncIterator[Database]:
     pool = await connect(sql_settings, max_size=24)
     yield pool
     await pool.close()
+
+
+@pytest.fixture
+async def session(pool: Database) -> AsyncIterator[Session]:
+    """A unit of work in which the tenants acme and other exist."""
+    async with pool.transaction() as session:
+        for tenant in ("acme", "other"):
+            await create_tenant(session, tenant)
+        yield session
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tables.contacts.files import Format, Lines, Rejected, read_contacts
 from tables.contacts.imports import STATEMENT_TIMEOUT, Progress, import_contacts
 from tables.database.connection import Database, connect
 from tables.database.failures import translated
-from tables.directory.directory import segment_named
+from tables.directory.segments import segment_named
 from tables.tenants.tenants import get_tenant
 
 _NDJSON = (".ndjson", ".jsonl", ".json")

@@ -25,8 +25,10 @@ from streams.errors import ForbiddenError, MalformedError, UnauthorizedError
 from streams.settings import from_environment
 from tables.database.connection import Connection, connect
 from tables.database.failures import translated
-from tables.directory.directory import Segment, Template, create_template, list_segments
-from tables.tenants.tenants import ROLES, verify
+from tables.directory.segments import list_segments
+from tables.directory.templates import create_template
+from tables.models import Segment, Template
+from tables.tenants.api_keys import ROLES, verify
 
 T = TypeVar("T")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

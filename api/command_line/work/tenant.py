@@ -12,7 +12,8 @@ from api.command_line.terminal import out, progress
 from streams.settings import from_environment
 from tables.database.connection import Database, connect
 from tables.database.failures import translated
-from tables.tenants.tenants import NewKey, create_key, create_tenant
+from tables.tenants.api_keys import NewKey, create_key
+from tables.tenants.tenants import create_tenant
 
 
 def register(app: typer.Typer) -> None:

@@ -115,7 +115,7 @@ def test_what_is_granted_is_all_that_may_go_within_the_limits_and_in_order(
 ) -> None:
     one = filling("acme", before, cap)
     grants, _ = fill([one], 0, NO_CAP, 0)
-    after, limited = one.outcome()
+    after, limited = one.result()
     for number, sending in before.campaigns.items():
         mine = [grant for grant in grants if grant.number == number]
         ordinals = [
@@ -210,7 +210,7 @@ def test_of_two_tenants_that_can_always_send_none_is_two_chunks_ahead(
         grants, virtual = fill(fillings, 0, cap, virtual)
         for grant in grants:
             got[grant.tenant_id] += grant.stop - grant.start
-        tenants = {one.tenant_id: one.outcome()[0] for one in fillings}
+        tenants = {one.tenant_id: one.result()[0] for one in fillings}
         shares = [got[name] for name in tenants]
         assert max(shares) - min(shares) <= 2 * CHUNK
         assert sum(grant.stop - grant.start for grant in grants) <= max(cap, CHUNK)
@@ -231,7 +231,7 @@ def test_a_campaign_that_was_idle_starts_where_the_others_are() -> None:
     one = filling("acme", sending)
     grants, _ = fill([one], 0, 4 * CHUNK, 0)
     assert [grant.number for grant in grants] == [2, 1, 2, 1]
-    after, _ = one.outcome()
+    after, _ = one.result()
     assert after.virtual == 51_000
     assert [after.campaigns[number].tag for number in (1, 2)] == [52_000, 51_000]
 
@@ -293,7 +293,7 @@ def test_the_quota_of_a_campaign_that_cannot_send_is_not_read() -> None:
 
 
 def waiting(sending: CampaignSending, per_hour: int | None = None) -> Waiting | None:
-    after, _ = filling("acme", tenant(sending, per_hour=per_hour)).outcome()
+    after, _ = filling("acme", tenant(sending, per_hour=per_hour)).result()
     return after.campaigns[1].waiting
 
 
@@ -359,7 +359,7 @@ def test_only_campaigns_without_quota_are_limited_and_by_the_limit_that_lasts_lo
     one = filling("acme", sending, rooms=Own())
     grants, _ = fill([one], 0, NO_CAP, 0)
     assert [(grant.number, grant.stop) for grant in grants] == [(2, 1)]
-    _, limited = one.outcome()
+    _, limited = one.result()
     assert limited == {1: Allowance(0, LATER, 0, 0), 2: Allowance(0, NOW, 1, 1)}
 
 
@@ -374,7 +374,7 @@ def test_what_was_just_granted_counts_in_the_time_that_a_campaign_waits() -> Non
 
     one = filling("acme", tenant(campaign(50, limits=Limits(20)), per_hour=30), rooms=Rising())
     fill([one], 0, NO_CAP, 0)
-    after, limited = one.outcome()
+    after, limited = one.result()
     assert after.campaigns[1].waiting == Waiting("quota", NOW + timedelta(minutes=20))
     assert limited[1].used == 20
 
@@ -403,7 +403,7 @@ def test_what_was_just_granted_counts_in_the_time_that_a_campaign_waits() -> Non
 def test_a_tenant_is_looked_at_again_when_the_first_of_its_times_comes(
     sending: TenantSending, wake: datetime | None
 ) -> None:
-    after, _ = filling("acme", sending).outcome()
+    after, _ = filling("acme", sending).result()
     assert after.wake == wake
 
 
@@ -411,7 +411,7 @@ def test_a_tenant_that_could_send_more_is_hungry_and_no_other() -> None:
     def is_hungry(sending: TenantSending, cap: int) -> bool:
         one = filling("acme", sending)
         fill([one], 0, cap, 0)
-        return one.outcome()[0].is_hungry
+        return one.result()[0].is_hungry
 
     assert is_hungry(tenant(campaign(3000)), CHUNK)
     assert not is_hungry(tenant(campaign(3000)), 3 * CHUNK)

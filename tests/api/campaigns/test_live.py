@@ -19,7 +19,7 @@ from connectors.local.engines.engine import RunningEngine
 from streams.records.stats import Counts
 from streams.settings import Settings
 from tables.campaigns.campaign import Campaign, get_campaign
-from tables.tenants.tenants import revoke_key
+from tables.tenants.api_keys import revoke_key
 from tables.throttle.state import CampaignSending, Waiting
 from tests.api import specified
 from tests.api.campaigns.feeds import feed_sending, feed_stats

@@ -12,7 +12,7 @@ from pathlib import Path
 from streams.settings import Settings
 from tables.database.connection import Database, connect
 from tables.directory.examples import install_examples
-from tables.tenants.tenants import create_key
+from tables.tenants.api_keys import create_key
 from tests.api.world import serving
 from tests.tables.campaigns.campaign_world import make_world
 

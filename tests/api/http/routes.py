@@ -16,7 +16,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 
 from api.http.auth import AtLeast
-from tables.tenants.tenants import ROLES
+from tables.tenants.api_keys import ROLES
 
 # What anybody may call, without a key: nothing here shows anything of a tenant. Message ids,
 # signatures and the sign-in prove themselves.

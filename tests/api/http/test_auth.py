@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tables.tenants.tenants import create_key, revoke_key
+from tables.tenants.api_keys import create_key, revoke_key
 from tests.api.campaigns.test_routes import problem
 from tests.api.world import Rest
 

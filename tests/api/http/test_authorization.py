@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from streams.contracts.envelope import rfc3339
-from tables.tenants.tenants import ROLES
+from tables.tenants.api_keys import ROLES
 from tests.api.campaigns.test_routes import problem
 from tests.api.http.routes import PUBLIC, Operation, guarded, operations
 from tests.api.world import Rest

@@ -21,7 +21,7 @@ from api.http.bearer_tokens import caller_of
 from api.http.signing_keys import SigningKeys, usable
 from streams.errors import DependencyDownError, ForbiddenError, UnauthorizedError
 from streams.settings import Settings
-from tables.tenants.tenants import ROLES
+from tables.tenants.api_keys import ROLES
 from tests.api.campaigns.test_routes import problem
 from tests.api.http.token_issuer import (
     AUDIENCE,

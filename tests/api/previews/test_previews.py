@@ -11,8 +11,8 @@ import pytest
 
 from streams.records.message_id import MessageIds, is_test
 from streams.records.messages import Message, decode_message
-from tables.directory.directory import create_template
-from tables.directory.suppressions import suppress
+from tables.directory.suppressions import put_suppression
+from tables.directory.templates import create_template
 from tests.api.campaigns.test_routes import problem
 from tests.api.world import JSON, Rest
 from tests.tables.audience.audience_world import Directory
@@ -218,7 +218,7 @@ async def test_an_audience_is_counted_without_being_made(rest: Rest) -> None:
         world.segment, "a@example.com", "a@example.com", "b@example.com", None
     )
     async with world.pool.acquire() as connection:
-        await suppress(connection, world.tenant, "email", address="b@example.com")
+        await put_suppression(connection, world.tenant, "email", address="b@example.com")
     expected = {
         "total": 1,
         "inSegments": 4,
@@ -356,8 +356,8 @@ async def test_a_test_is_refused_whole_with_the_field_that_is_wrong(
 ) -> None:
     campaign, somebody = await email(rest), await contact(rest, email="whose@example.com")
     async with rest.world.pool.acquire() as connection:
-        await suppress(connection, "acme", "email", address="barred@example.com")
-        await suppress(
+        await put_suppression(connection, "acme", "email", address="barred@example.com")
+        await put_suppression(
             connection,
             "acme",
             "email",

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from streams.process.reports import Reports
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
-from tables.directory.directory import create_template
+from tables.directory.templates import create_template
 from tests.api.recipients.reported import reported
 from tests.api.world import Rest
 from tests.eventually import eventually

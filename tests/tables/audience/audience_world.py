@@ -13,7 +13,7 @@ from tables.audience import staging
 from tables.audience.recipients import ordinal_of, recipient_id
 from tables.audience.staging import Audience
 from tables.commands.answers import Change
-from tables.directory.directory import segment_named
+from tables.directory.segments import segment_named
 from tests.tables.campaigns.campaign_world import World
 
 NOW = datetime(2026, 1, 28, 9, tzinfo=UTC)

@@ -11,7 +11,7 @@ import pytest
 
 from tables.audience import staging
 from tables.audience.dry_run import REASONS, Counted, count_audience, some_of_audience
-from tables.directory.suppressions import suppress
+from tables.directory.suppressions import put_suppression
 from tests.tables.audience.audience_world import Directory, record, segment, stage
 from tests.tables.campaigns.campaign_world import World, make_world
 
@@ -63,11 +63,13 @@ async def populate(world: World, rng: random.Random) -> tuple[list[UUID], list[U
         await directory.join(place, *(set(rng.sample(everybody, len(everybody) // 4)) - inside))
     async with world.pool.acquire() as connection:
         for contact in rng.sample(everybody, len(everybody) // 8):
-            await suppress(
+            await put_suppression(
                 connection, world.tenant, rng.choice(["email", "sms"]), contact_id=contact
             )
         for number in rng.sample(range(60), 8):
-            await suppress(connection, world.tenant, "email", address=f"u{number}@example.com")
+            await put_suppression(
+                connection, world.tenant, "email", address=f"u{number}@example.com"
+            )
     erased = rng.sample(everybody, len(everybody) // 10)
     await world.pool.execute("DELETE FROM contacts WHERE id = ANY ($1)", erased)
     return names[:3], names[3:] if rng.random() < 0.8 else []
@@ -112,13 +114,13 @@ async def test_the_first_reason_that_applies_is_counted(world: World) -> None:
     )
     await directory.join(out, excluded)
     async with world.pool.acquire() as connection:
-        await suppress(
+        await put_suppression(
             connection, world.tenant, "email", address="x@example.com"
         )  # of somebody who is excluded already
-        await suppress(connection, world.tenant, "email", contact_id=barred)
-        await suppress(connection, world.tenant, "email", address="y@example.com")
-        await suppress(connection, world.tenant, "email", contact_id=silent)
-        await suppress(connection, world.tenant, "sms", contact_id=first)
+        await put_suppression(connection, world.tenant, "email", contact_id=barred)
+        await put_suppression(connection, world.tenant, "email", address="y@example.com")
+        await put_suppression(connection, world.tenant, "email", contact_id=silent)
+        await put_suppression(connection, world.tenant, "sms", contact_id=first)
     reasons = {"excluded-segment": 1, "suppressed": 2, "no-address": 1, "duplicate-address": 1}
     assert await counted(world, "email", [world.segment], [out]) == Counted(6, 1, reasons)
     push = {"excluded-segment": 1, "suppressed": 0, "no-address": 5, "duplicate-address": 0}

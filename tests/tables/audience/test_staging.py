@@ -17,7 +17,7 @@ from tables.audience.staging import Audience
 from tables.campaigns.campaign import get_campaign
 from tables.commands.answers import Change
 from tables.database.connection import Database
-from tables.directory.suppressions import suppress
+from tables.directory.suppressions import put_suppression
 from tests.tables.audience.audience_world import (
     Directory,
     announce,
@@ -56,10 +56,10 @@ async def test_the_audience_is_segments_minus_exclusions_minus_suppressed_minus_
     suppressed, silent = set(rng.sample(a + b, 10)), {f"u{n}@example.com" for n in range(0, 150, 9)}
     async with world.pool.acquire() as connection:
         for contact in suppressed:
-            await suppress(connection, world.tenant, "email", contact_id=contact)
+            await put_suppression(connection, world.tenant, "email", contact_id=contact)
         for address in silent:
-            await suppress(connection, world.tenant, "email", address=address)
-        await suppress(connection, world.tenant, "sms", contact_id=a[0])
+            await put_suppression(connection, world.tenant, "email", address=address)
+        await put_suppression(connection, world.tenant, "sms", contact_id=a[0])
     campaign = await world.started(
         segmentIds=[str(names[0]), str(names[1])], excludeSegmentIds=[str(names[2])]
     )

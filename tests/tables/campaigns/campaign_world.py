@@ -14,7 +14,8 @@ from streams.settings import Settings
 from tables.commands.answers import Answer
 from tables.commands.execute import run
 from tables.database.connection import Database
-from tables.directory.directory import create_template, segment_named
+from tables.directory.segments import segment_named
+from tables.directory.templates import create_template
 from tables.tenants.tenants import create_tenant
 
 CONTENT = {"subject": "Hello", "text": "Hello {{ firstName }}"}

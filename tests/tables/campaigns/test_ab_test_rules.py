@@ -11,7 +11,7 @@ import pytest
 from streams.contracts.commands import Verb
 from streams.errors import CampaignError, IllegalTransitionError
 from tables.campaigns import ab_tests
-from tables.directory.directory import create_template
+from tables.directory.templates import create_template
 from tables.tenants.tenants import create_tenant
 from tests.streams.contracts.test_ab_tests import ab_test, body
 from tests.tables.campaigns.ab_test_world import one, variants

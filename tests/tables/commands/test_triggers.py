@@ -18,7 +18,7 @@ from streams.errors import CampaignError, ConflictError, IllegalTransitionError,
 from streams.records.sending import Limits, Opened, RowsReady, Span, SpansAdded, decode_sending
 from streams.topics import Name
 from tables.commands.triggers import forget_expired
-from tables.directory.suppressions import suppress
+from tables.directory.suppressions import put_suppression
 from tests.tables.audience.audience_world import Directory, ledger, segment
 from tests.tables.campaigns.campaign_world import World, make_world
 
@@ -144,9 +144,9 @@ async def test_every_refused_contact_is_counted_under_its_first_reason(
     [foreign] = await other.add(other.world.segment, "g@example.com")
     await directory.join(excluded, out)
     async with world.pool.acquire() as connection:
-        await suppress(connection, "acme", "email", contact_id=silent)
-        await suppress(connection, "acme", "email", address="d@example.com")
-        await suppress(connection, "acme", "sms", contact_id=good)
+        await put_suppression(connection, "acme", "email", contact_id=silent)
+        await put_suppression(connection, "acme", "email", address="d@example.com")
+        await put_suppression(connection, "acme", "sms", contact_id=good)
     campaign_id = await world.started(type="triggered", excludeSegmentIds=[str(excluded)])
     assert await triggered(world, campaign_id, again) == {"accepted": 1, "refused": {}}
     contacts = [good, again, silent, mute, out, mail_less, outside, foreign, uuid4(), good, again]

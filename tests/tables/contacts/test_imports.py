@@ -26,8 +26,9 @@ from tables.contacts.fields import ContactRow
 from tables.contacts.files import Format, Lines, Rejected, read_contacts
 from tables.contacts.imports import Progress, import_contacts
 from tables.database.connection import Database
-from tables.directory.directory import segment_named
+from tables.directory.segments import segment_named
 from tables.tenants.tenants import create_tenant
+from tests.postgres import Client, connect
 
 MEMBERS = "SELECT count(*) FROM segment_members WHERE segment_id = $1"
 
@@ -55,11 +56,18 @@ async def pool(database: str) -> AsyncIterator[Database]:
         yield pool
 
 
+@pytest.fixture
+async def client(database: str) -> AsyncIterator[Client]:
+    client = await connect(database)
+    yield client
+    await client.close()
+
+
 async def load(
     pool: Database, content: str, kind: Format = "csv", tenant: str = "acme"
 ) -> tuple[Progress, list[Rejected], UUID]:
-    async with pool.acquire() as connection:
-        segment = (await segment_named(connection, tenant, "all")).id
+    async with pool.transaction() as session:
+        segment = (await segment_named(session, tenant, "all")).id
     rejected = list[Rejected]()
     done = await import_contacts(
         pool, tenant, segment, read(content, kind), on_rejected=rejected.append
@@ -67,14 +75,16 @@ async def load(
     return done, rejected, segment
 
 
-async def stored(pool: Database, tenant: str = "acme") -> list[dict[str, Any]]:
-    rows = await pool.fetch(
+async def stored(client: Client, tenant: str = "acme") -> list[dict[str, Any]]:
+    rows = await client.fetch(
         "SELECT * FROM contacts WHERE tenant_id = $1 ORDER BY external_id, email, phone", tenant
     )
     return [dict(row) for row in rows]
 
 
-async def test_a_file_becomes_contacts_with_attributes_and_members(pool: Database) -> None:
+async def test_a_file_becomes_contacts_with_attributes_and_members(
+    pool: Database, client: Client
+) -> None:
     content = (
         "externalId,Email,phone,push_token,first name,lastName,timeZone,locale,plan,attributes.city\n"
         '1,Ana@Example.com,+49 30 123456,tok,Ana,"O\'Hara, Dr.",Europe/Berlin,de-DE,pro,Köln\n'
@@ -82,7 +92,7 @@ async def test_a_file_becomes_contacts_with_attributes_and_members(pool: Databas
     )
     done, rejected, segment = await load(pool, content)
     assert (done, rejected) == (Progress(imported=2), [])
-    ana, bob = await stored(pool)
+    ana, bob = await stored(client)
     assert (ana["email"], ana["phone"], ana["push_token"]) == (
         "ana@example.com",
         "+4930123456",
@@ -95,26 +105,28 @@ async def test_a_file_becomes_contacts_with_attributes_and_members(pool: Databas
         "de-DE",
     )
     assert (ana["attributes"], bob["attributes"]) == ({"plan": "pro", "city": "Köln"}, {})
-    assert await pool.fetchval(MEMBERS, segment) == 2
+    assert await client.fetchval(MEMBERS, segment) == 2
 
 
-async def test_the_same_file_again_updates_and_repeats_nobody(pool: Database) -> None:
+async def test_the_same_file_again_updates_and_repeats_nobody(
+    pool: Database, client: Client
+) -> None:
     content = "email,plan\n" + "".join(f"p{n}@example.com,free\n" for n in range(50))
     await load(pool, content)
     done, _, segment = await load(pool, content.replace("free", "pro"))
     assert done == Progress(updated=50)
-    assert {row["attributes"]["plan"] for row in await stored(pool)} == {"pro"}
-    assert await pool.fetchval(MEMBERS, segment) == 50
+    assert {row["attributes"]["plan"] for row in await stored(client)} == {"pro"}
+    assert await client.fetchval(MEMBERS, segment) == 50
 
 
-async def test_an_empty_field_leaves_what_is_there(pool: Database) -> None:
+async def test_an_empty_field_leaves_what_is_there(pool: Database, client: Client) -> None:
     await load(pool, "email,firstName,plan\na@example.com,Ana,pro\n")
     await load(pool, "email,firstName,plan\na@example.com,,\n")
-    (row,) = await stored(pool)
+    (row,) = await stored(client)
     assert (row["first_name"], row["attributes"]) == ("Ana", {"plan": "pro"})
 
 
-async def test_ndjson_keeps_the_types_of_attributes(pool: Database) -> None:
+async def test_ndjson_keeps_the_types_of_attributes(pool: Database, client: Client) -> None:
     rows = [
         {
             "externalId": 7,
@@ -127,7 +139,7 @@ async def test_ndjson_keeps_the_types_of_attributes(pool: Database) -> None:
         {"email": "b@example.com", "vip": True},
     ]
     await load(pool, "\ufeff" + "\n\n".join(map(json.dumps, rows)), "ndjson")
-    first, second = await stored(pool)
+    first, second = await stored(client)
     assert (first["external_id"], first["attributes"]) == (
         "7",
         {"age": 3, "tags": ["x"], "plan": "pro"},
@@ -219,6 +231,7 @@ def test_spreadsheets_may_separate_fields_their_way(delimiter: str) -> None:
 
 async def test_the_id_of_another_tenant_and_a_taken_external_id_are_refused(
     pool: Database,
+    client: Client,
 ) -> None:
     mine, foreign = uuid4(), uuid4()
     await load(pool, f"id,externalId,email\n{mine},1,a@example.com\n")
@@ -230,16 +243,16 @@ async def test_the_id_of_another_tenant_and_a_taken_external_id_are_refused(
         (2, "id: taken"),
         (3, "externalId: belongs to another contact"),
     ]
-    (row,) = await stored(pool)
+    (row,) = await stored(client)
     assert (row["external_id"], row["email"]) == ("2", "z@example.com")
-    assert [row["email"] for row in await stored(pool, "other")] == ["f@example.com"]
+    assert [row["email"] for row in await stored(client, "other")] == ["f@example.com"]
 
 
-async def test_an_address_gets_its_external_id_later(pool: Database) -> None:
+async def test_an_address_gets_its_external_id_later(pool: Database, client: Client) -> None:
     await load(pool, "email\na@example.com\n")
     assert (await load(pool, "externalId,email\n1,a@example.com\n"))[0] == Progress(updated=1)
     assert (await load(pool, "externalId,email\n2,a@example.com\n"))[0] == Progress(imported=1)
-    assert [row["external_id"] for row in await stored(pool)] == ["1", "2"]
+    assert [row["external_id"] for row in await stored(client)] == ["1", "2"]
 
 
 IDS = [UUID(int=n) for n in (1, 2)]
@@ -257,22 +270,23 @@ ROW = st.fixed_dictionaries(
 @given(rows=st.lists(ROW, min_size=1, max_size=12), size=st.integers(1, 12))
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 async def test_rows_in_chunks_do_what_they_do_one_by_one(
-    pool: Database, rows: list[dict[str, str]], size: int
+    pool: Database, client: Client, rows: list[dict[str, str]], size: int
 ) -> None:
     content = "\n".join(json.dumps(row | {"n": position}) for position, row in enumerate(rows))
-    assert await _outcome(pool, read(content, "ndjson"), size) == await _outcome(
-        pool, read(content, "ndjson"), 1
-    )
+    in_chunks = await _outcome(pool, client, read(content, "ndjson"), size)
+    assert in_chunks == await _outcome(pool, client, read(content, "ndjson"), 1)
 
 
-async def _outcome(pool: Database, rows: Iterable[ContactRow | Rejected], size: int) -> object:
+async def _outcome(
+    pool: Database, client: Client, rows: Iterable[ContactRow | Rejected], size: int
+) -> object:
     """The counts, what was refused, and the contacts, without the ids that were made up."""
-    await pool.execute("TRUNCATE contacts, segment_members")
+    await client.execute("TRUNCATE contacts, segment_members")
     rejected = list[Rejected]()
     done = await import_contacts(pool, "acme", None, rows, on_rejected=rejected.append, size=size)
     found = [
         (row["external_id"], row["email"], row["phone"], row["id"] if row["id"] in IDS else None)
-        for row in await stored(pool)
+        for row in await stored(client)
     ]
     return done, rejected, sorted(map(str, found))
 
