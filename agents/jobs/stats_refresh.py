@@ -18,7 +18,7 @@ from uuid import UUID
 
 from agents.jobs.job import Desk, Job
 from streams.exactly_once.crash_points import crash_point
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.stats import materialised as campaign_stats
 from tables.stats import seals
 from tables.stats.materialised import Calculated
@@ -53,22 +53,22 @@ async def refresh(desk: Desk) -> dict[str, int]:
     return {"campaigns": written, "sealed": 0 if desk.is_early else await _seal(desk)}
 
 
-async def due(connection: Connection) -> datetime | None:
+async def due(session: Session) -> datetime | None:
     """When a campaign was completed whose complete counts are not materialised."""
-    now: datetime = await connection.fetchval("SELECT clock_timestamp()")
-    return await campaign_stats.first_unfinished(connection, now - _SOON)
+    now: datetime = await session.value("SELECT clock_timestamp()")
+    return await campaign_stats.first_unfinished(session, now - _SOON)
 
 
 REFRESH = Job(every=lambda settings: settings.stats_refresh_interval, run=refresh, due=due)
 
 
-async def _write(connection: Connection, desk: Desk, ids: Sequence[UUID]) -> int:
+async def _write(session: Session, desk: Desk, ids: Sequence[UUID]) -> int:
     written = 0
-    for subject in await campaign_stats.subjects(connection, ids):
+    for subject in await campaign_stats.subjects(session, ids):
         calculated = Calculated(subject, desk.stats.campaign(*subject.numbers), desk.at)
         if desk.is_early and not calculated.is_complete:
             continue  # its regular turn comes; until then its counts are on their way
-        written += await campaign_stats.write(connection, calculated)
+        written += await campaign_stats.write(session, calculated)
     crash_point("before-commit", "stats-refresh")
     return written
 

@@ -21,7 +21,7 @@ from streams import metrics
 from streams.exactly_once.crash_points import crash_point
 from tables.database import job_runs
 from tables.database.connection import Connection
-from tables.database.job_runs import JobRun
+from tables.models import JobRun
 
 _APART = timedelta(seconds=1)  # between the starts of two runs at least, whatever `Job.due` says
 _LONGEST_PAUSE = timedelta(minutes=1)  # after failures in a row

@@ -41,8 +41,8 @@ from streams.records.message_id import MessageIds
 from streams.records.sending import BatchSent, Grant, Retire, decode_grant
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
-from tables.audience.chunks import read_chunk
-from tables.database.connection import Connection, Database, Row
+from tables.audience.chunks import RecipientRow, read_chunk
+from tables.database.connection import Connection, Database
 from tables.throttle.progress import Progress, decode_progress, encode_progress, progress_key
 
 # Messages made in one go, 1.5 ms: the other partitions' reads and commits, a dozen round trips
@@ -123,7 +123,9 @@ class Emitter:
         row = self._progress.get(progress_key(number))
         return Progress() if row is None else decode_progress(row)
 
-    async def _compose(self, work: Work, chunks: list[list[Row]], now: datetime) -> Composed:
+    async def _compose(
+        self, work: Work, chunks: list[list[RecipientRow]], now: datetime
+    ) -> Composed:
         composed = Composed()
         created_at = rfc3339(now)
         for piece, found in zip(work.pieces, chunks, strict=True):
@@ -195,7 +197,7 @@ class Emitter:
         self._committed.pop(number, None)
 
 
-async def _read(connection: Connection, works: list[Work]) -> list[list[list[Row]]]:
+async def _read(connection: Connection, works: list[Work]) -> list[list[list[RecipientRow]]]:
     """The recipients of every piece of every campaign, as they are now."""
     return [
         [await _read_piece(connection, work.content, piece) for piece in work.pieces]
@@ -203,7 +205,7 @@ async def _read(connection: Connection, works: list[Work]) -> list[list[list[Row
     ]
 
 
-async def _read_piece(connection: Connection, content: Content, piece: Piece) -> list[Row]:
+async def _read_piece(connection: Connection, content: Content, piece: Piece) -> list[RecipientRow]:
     return await read_chunk(
         connection,
         content.tenant_id,

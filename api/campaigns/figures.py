@@ -12,7 +12,8 @@ from api.campaigns.schemas import Ledger, LedgerMeta, Recipient, Stats
 from api.http.dependencies import Provided, Transaction
 from api.http.envelope import Success, success
 from api.http.json_bodies import JsonRoute
-from tables.audience.recipients import STATUSES, list_recipients
+from tables.audience.recipients import list_recipients
+from tables.models.audience import RecipientStatus
 from tables.stats import materialised
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
@@ -36,7 +37,7 @@ async def recipients(
     transaction: Transaction,
     page: Annotated[int, Query()] = 1,
     page_size: Annotated[int, Query(alias="pageSize", description="1 to 1,000")] = 20,
-    status: Annotated[str | None, Query(description=f"one of {', '.join(STATUSES)}")] = None,
+    status: Annotated[str | None, Query(description=f"one of {', '.join(RecipientStatus)}")] = None,
     cursor: Annotated[str | None, Query(description=_NEXT)] = None,
     limit: Annotated[int | None, Query(description="the same as `pageSize`")] = None,
 ) -> Ledger:

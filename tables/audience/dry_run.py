@@ -11,18 +11,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from uuid import UUID
+
+from sqlalchemy import select
 
 from tables.audience.staging import choose_joins, set_joins
 from tables.channels import CHANNELS
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.models import Contact
 
 REASONS = ("excluded-segment", "suppressed", "no-address", "duplicate-address")
 _PATIENCE = "20s"  # of PostgreSQL, for a count that somebody waits for
 # A million rows pass from the workers to the leader all the same. A hash table that they share
 # would not fit into a container's 64 MB of shared memory.
-_PARALLEL = "SET LOCAL parallel_tuple_cost = 0.01; SET LOCAL parallel_setup_cost = 100; SET LOCAL enable_parallel_hash = off"
+_PARALLEL = (
+    "SET LOCAL parallel_tuple_cost = 0.01; SET LOCAL parallel_setup_cost = 100;"
+    " SET LOCAL enable_parallel_hash = off"
+)
 _LOOKED_AT = 5_000  # members of a segment, to find a few who would get it
 
 
@@ -35,8 +41,18 @@ class Counted:
     excluded: Mapping[str, int]
 
 
+class _Judged(NamedTuple):
+    """How many contacts have a reason, the place in `REASONS` from 1 (0: they get it), and how many
+    addresses they have.
+    """
+
+    reason: int
+    contacts: int
+    addresses: int
+
+
 async def count_audience(
-    connection: Connection,
+    session: Session,
     tenant: str,
     channel: str,
     segments: Sequence[UUID],
@@ -49,21 +65,22 @@ async def count_audience(
     A triggered campaign has no duplicates: each of its contacts is somebody. Without segments
     everybody may enter it.
     """
-    await connection.execute(f"SET LOCAL statement_timeout = '{_PATIENCE}'")
-    is_many = await choose_joins(connection, segments) if segments else True
+    await session.script(f"SET LOCAL statement_timeout = '{_PATIENCE}'")
+    is_many = await choose_joins(session, segments) if segments else True
     if not segments:
-        await set_joins(connection, is_many=True)
+        await set_joins(session, is_many=True)
     if is_many:
-        await connection.execute(_PARALLEL)
+        await session.script(_PARALLEL)
     everybody = is_triggered and not segments
-    rows = await connection.fetch(
+    rows = await session.rows(
+        _Judged,
         _count_sql(channel, is_many, everybody),
-        tenant,
-        excluded,
-        *(() if everybody else (segments,)),
+        tenant=tenant,
+        excluded=list(excluded),
+        segments=list(segments),
     )
-    contacts = {row["reason"]: row["contacts"] for row in rows}
-    addresses = sum(row["addresses"] for row in rows if row["reason"] == 0)
+    contacts = {row.reason: row.contacts for row in rows}
+    addresses = sum(row.addresses for row in rows if row.reason == 0)
     duplicates = 0 if is_triggered else contacts.get(0, 0) - addresses
     counts = (*(contacts.get(reason, 0) for reason in (1, 2, 3)), duplicates)
     in_segments = sum(contacts.values())
@@ -71,7 +88,7 @@ async def count_audience(
 
 
 async def some_of_audience(
-    connection: Connection,
+    session: Session,
     tenant: str,
     channel: str,
     segments: Sequence[UUID],
@@ -84,32 +101,41 @@ async def some_of_audience(
     A triggered campaign without segments takes them from all contacts.
     """
     members = (
-        "SELECT one.contact_id FROM unnest($3::uuid[]) AS segment CROSS JOIN LATERAL (SELECT contact_id FROM segment_members"
-        f" WHERE segment_id = segment AND tenant_id = $1 ORDER BY contact_id LIMIT {_LOOKED_AT}) AS one"
+        f"""SELECT one.contact_id
+              FROM unnest(%(segments)s::uuid[]) AS segment
+             CROSS JOIN LATERAL (
+                   SELECT contact_id FROM segment_members
+                    WHERE segment_id = segment AND tenant_id = %(tenant)s
+                    ORDER BY contact_id LIMIT {_LOOKED_AT}) AS one"""
         if segments
-        else "SELECT id AS contact_id FROM contacts WHERE tenant_id = $1 AND cardinality($3::uuid[]) = 0 ORDER BY id"
+        else "SELECT id AS contact_id FROM contacts WHERE tenant_id = %(tenant)s ORDER BY id"
     )
-    columns, address = (
-        ", ".join(f"c.{name}" for name in Contact.__table__.columns),
-        f"c.{CHANNELS[channel].column}",
+    found = await session.values(
+        f"""SELECT c.id
+              FROM (SELECT DISTINCT contact_id FROM ({members} LIMIT {_LOOKED_AT}) AS few) AS m
+              JOIN LATERAL (SELECT * FROM contacts
+                             WHERE id = m.contact_id AND tenant_id = %(tenant)s LIMIT 1) AS c ON true
+                   {_looked_up(channel)}
+             WHERE x.found IS NULL AND by_contact.found IS NULL AND by_address.found IS NULL
+               AND c.{CHANNELS[channel].column} IS NOT NULL
+             ORDER BY c.id LIMIT %(limit)s""",
+        tenant=tenant,
+        excluded=list(excluded),
+        segments=list(segments),
+        limit=limit,
     )
-    rows = await connection.fetch(
-        f"SELECT {columns} FROM (SELECT DISTINCT contact_id FROM ({members} LIMIT {_LOOKED_AT}) AS few) AS m"
-        f" JOIN LATERAL (SELECT * FROM contacts WHERE id = m.contact_id AND tenant_id = $1 LIMIT 1) AS c ON true {_looked_up(channel)}"
-        f" WHERE x.found IS NULL AND by_contact.found IS NULL AND by_address.found IS NULL AND {address} IS NOT NULL"
-        " ORDER BY c.id LIMIT $4",
-        *(tenant, excluded, segments, limit),
-    )
-    return [Contact(**row) for row in rows]
+    return await session.every(select(Contact).where(Contact.id.in_(found)).order_by(Contact.id))
 
 
 @lru_cache
 def _count_sql(channel: str, is_many: bool, everybody: bool) -> str:
-    """$1 tenant, $2 excluded segments, $3 segments. Each contact gets its reason, 0 = none, and
+    """Parameters are tenant, excluded and segments. Each contact gets its reason, 0 = none, and
     those with none meet by address.
     """
     address = f"c.{CHANNELS[channel].column}"
-    within = "AND c.id IN (SELECT m.contact_id FROM segment_members m WHERE m.segment_id = ANY ($3::uuid[]) AND m.tenant_id = $1)"
+    within = """AND c.id IN (
+                       SELECT m.contact_id FROM segment_members m
+                        WHERE m.segment_id = ANY (%(segments)s::uuid[]) AND m.tenant_id = %(tenant)s)"""
     barred = (
         "b.reason"
         if is_many
@@ -118,9 +144,11 @@ def _count_sql(channel: str, is_many: bool, everybody: bool) -> str:
     return f"""
         SELECT reason, sum(n)::bigint AS contacts, count(*) AS addresses
           FROM (SELECT reason, CASE WHEN reason = 0 THEN address END AS once, count(*) AS n
-                  FROM (SELECT {address} AS address, coalesce({barred}, CASE WHEN {address} IS NULL THEN 3 ELSE 0 END) AS reason
+                  FROM (SELECT {address} AS address,
+                               coalesce({barred}, CASE WHEN {address} IS NULL THEN 3 ELSE 0 END)
+                               AS reason
                           FROM contacts c {_hashed(channel) if is_many else _looked_up(channel)}
-                         WHERE c.tenant_id = $1 {"" if everybody else within}) AS judged
+                         WHERE c.tenant_id = %(tenant)s {"" if everybody else within}) AS judged
                  GROUP BY 1, 2) AS grouped GROUP BY reason"""
 
 
@@ -128,14 +156,19 @@ def _hashed(channel: str) -> str:
     """The join for many contacts `c`: who is barred is collected first, because a join of a million
     rows takes 0.3 s, and three do 1 s.
     """
-    suppressed = f"FROM suppressions s WHERE s.tenant_id = $1 AND s.channel = '{channel}'"
+    suppressed = f"FROM suppressions s WHERE s.tenant_id = %(tenant)s AND s.channel = '{channel}'"
     column = CHANNELS[channel].column
     return f"""
         LEFT JOIN (SELECT contact_id, min(reason) AS reason
-                     FROM (SELECT contact_id, 1 AS reason FROM segment_members WHERE segment_id = ANY ($2::uuid[])
+                     FROM (SELECT contact_id, 1 AS reason FROM segment_members
+                            WHERE segment_id = ANY (%(excluded)s::uuid[])
                             UNION ALL SELECT contact_id, 2 {suppressed} AND s.contact_id IS NOT NULL
-                            UNION ALL SELECT a.id, 2 FROM contacts a JOIN (SELECT address {suppressed} AND s.address IS NOT NULL) AS s
-                                                              ON a.{column} = s.address WHERE a.tenant_id = $1) AS every
+                            UNION ALL
+                           SELECT a.id, 2
+                             FROM contacts a
+                             JOIN (SELECT address {suppressed} AND s.address IS NOT NULL) AS s
+                               ON a.{column} = s.address
+                            WHERE a.tenant_id = %(tenant)s) AS every
                     GROUP BY contact_id) AS b ON b.contact_id = c.id"""
 
 
@@ -143,9 +176,14 @@ def _looked_up(channel: str) -> str:
     """The same joins for few contacts: LATERAL with LIMIT cannot be flattened, so each costs three
     index look-ups, whatever is planned.
     """
-    suppressed = f"SELECT true AS found FROM suppressions s WHERE s.tenant_id = $1 AND s.channel = '{channel}'"
+    suppressed = (
+        "SELECT true AS found FROM suppressions s"
+        f" WHERE s.tenant_id = %(tenant)s AND s.channel = '{channel}'"
+    )
+    address = f"c.{CHANNELS[channel].column}"
     return f"""
         LEFT JOIN LATERAL (SELECT true AS found FROM segment_members m
-                            WHERE m.segment_id = ANY ($2::uuid[]) AND m.contact_id = c.id LIMIT 1) AS x ON true
+                            WHERE m.segment_id = ANY (%(excluded)s::uuid[]) AND m.contact_id = c.id
+                            LIMIT 1) AS x ON true
         LEFT JOIN LATERAL ({suppressed} AND s.contact_id = c.id LIMIT 1) AS by_contact ON true
-        LEFT JOIN LATERAL ({suppressed} AND s.address = c.{CHANNELS[channel].column} LIMIT 1) AS by_address ON true"""
+        LEFT JOIN LATERAL ({suppressed} AND s.address = {address} LIMIT 1) AS by_address ON true"""

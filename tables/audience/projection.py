@@ -13,10 +13,13 @@ means it.
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 
 from streams.records.facts import Batch, Group, Kind, unpack
 from streams.records.message_id import SHARD_BITS, MessageIds
@@ -24,11 +27,13 @@ from streams.settings import Settings
 from tables.audience.recipients import recipient_id
 from tables.audience.soft_bounces import suppress_soft_bounced
 from tables.campaigns.numbers import NumberedCampaign
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.directory.suppressions import suppress_recipients
+from tables.models import Projection
 
 _TABLE = """
-CREATE TEMPORARY TABLE IF NOT EXISTS outcomes (id uuid, kind smallint, at bigint, message_id uuid, detail text) ON COMMIT DELETE ROWS
+CREATE TEMPORARY TABLE IF NOT EXISTS outcomes
+  (id uuid, kind smallint, at bigint, message_id uuid, detail text) ON COMMIT DELETE ROWS
 """
 
 # Only the index path is right: a hash join would read every recipient there is, and the planner
@@ -38,12 +43,13 @@ _PLAN = (
 )
 
 # in the row, or with the batch, since the sent fact is in the log before what it is compared with
+_WINDOW = "%(window)s::interval"
 _SENT = "least(r.sent_at, e.sent_at)"
 # The first of these times that is no machine's. Only when the very first one is within the window,
 # the others are looked at.
 _OPENED, _CLICKED = (
-    f"CASE WHEN (e.{first} BETWEEN {_SENT} - $1::interval AND {_SENT} + $1::interval) IS NOT TRUE THEN e.{first}"
-    f" ELSE first_by_people(e.{every}, {_SENT}, $1::interval) END"
+    f"CASE WHEN (e.{first} BETWEEN {_SENT} - {_WINDOW} AND {_SENT} + {_WINDOW}) IS NOT TRUE"
+    f" THEN e.{first} ELSE first_by_people(e.{every}, {_SENT}, {_WINDOW}) END"
     for first, every in (("opened_at", "opens"), ("clicked_at", "clicks"))
 )
 
@@ -52,8 +58,9 @@ _OPENED, _CLICKED = (
 _MERGE = f"""
 WITH reported AS (
   SELECT id,
-         max((ARRAY['sent', 'delivered', 'delivered', 'delivered', 'bounced', 'failed', 'pending', 'pending', 'delivered', 'delivered',
-                    'failed']::recipient_status[])[kind + 1]) AS status,
+         max((ARRAY['sent', 'delivered', 'delivered', 'delivered', 'bounced', 'failed', 'pending',
+                    'pending', 'delivered', 'delivered', 'failed']::recipient_status[])[kind + 1])
+           AS status,
          to_timestamp(min(at) FILTER (WHERE kind = 0)) AS sent_at,
          to_timestamp(min(at) FILTER (WHERE kind = 1)) AS delivered_at,
          to_timestamp(min(at) FILTER (WHERE kind = 2)) AS opened_at,
@@ -70,12 +77,14 @@ WITH reported AS (
 )
 UPDATE campaign_recipients r
    SET status = greatest(r.status, e.status,
-                         CASE WHEN {_CLICKED} IS NOT NULL THEN 'clicked' WHEN {_OPENED} IS NOT NULL THEN 'opened' END::recipient_status),
+                         CASE WHEN {_CLICKED} IS NOT NULL THEN 'clicked'
+                              WHEN {_OPENED} IS NOT NULL THEN 'opened' END::recipient_status),
        sent_at = least(r.sent_at, e.sent_at),
        delivered_at = least(r.delivered_at, e.delivered_at),
        opened_at = least(r.opened_at, {_OPENED}),
        clicked_at = least(r.clicked_at, {_CLICKED}),
-       failure_reason = CASE WHEN (e.failed_at, e.reason) < (coalesce(r.failed_at, 'infinity'), coalesce(r.failure_reason, ''))
+       failure_reason = CASE WHEN (e.failed_at, e.reason)
+                                   < (coalesce(r.failed_at, 'infinity'), coalesce(r.failure_reason, ''))
                              THEN e.reason ELSE r.failure_reason END,
        failed_at = least(r.failed_at, e.failed_at),
        unsubscribed_at = least(r.unsubscribed_at, e.unsubscribed_at),
@@ -89,15 +98,10 @@ UPDATE campaign_recipients r
      OR e.delivered_at < coalesce(r.delivered_at, 'infinity')
      OR {_OPENED} < coalesce(r.opened_at, 'infinity')
      OR {_CLICKED} < coalesce(r.clicked_at, 'infinity')
-     OR (e.failed_at, e.reason) < (coalesce(r.failed_at, 'infinity'), coalesce(r.failure_reason, ''))
+     OR (e.failed_at, e.reason)
+        < (coalesce(r.failed_at, 'infinity'), coalesce(r.failure_reason, ''))
      OR e.unsubscribed_at < coalesce(r.unsubscribed_at, 'infinity')
      OR e.complained_at < coalesce(r.complained_at, 'infinity'))
-"""
-
-_READ_POSITIONS = "SELECT partition, position FROM projections WHERE name = $1 AND topic = $2"
-_WRITE_POSITION = """
-INSERT INTO projections (name, topic, partition, position) VALUES ($1, $2, $3, $4)
-ON CONFLICT (name, topic, partition) DO UPDATE SET position = excluded.position
 """
 
 # PostgreSQL's binary COPY format: a count of fields, then length and content of each, -1 = NULL.
@@ -195,11 +199,10 @@ class Outcomes:
             )
             failures[group.kind] = min(failures.get(group.kind, failure), failure)
 
-    async def content(self) -> AsyncIterator[bytes]:
+    def content(self) -> Iterator[bytes]:
         """The whole COPY, in pieces."""
         yield _HEADER
-        for piece in self._copied:
-            yield piece
+        yield from self._copied
         for (number, ordinal), failures in self._failures.items():
             earliest = min(failures.values())
             for kind, failure in failures.items():
@@ -234,12 +237,11 @@ def _row(number: int, ordinal: int, kind: int, at: int) -> bytes:
     return _ROW.pack(5, 16, number >> 16, number & 0xFFFF, high, low, 0, 0, 2, kind, 8, at)
 
 
-async def positions(connection: Connection, name: str, topic: str) -> dict[int, int]:
+async def positions(session: Session, name: str, topic: str) -> dict[int, int]:
     """Partition -> offset of the next record."""
-    return {
-        row["partition"]: row["position"]
-        for row in await connection.fetch(_READ_POSITIONS, name, topic)
-    }
+    query = select(Projection.partition, Projection.position)
+    found = await session.execute(query.where(Projection.name == name, Projection.topic == topic))
+    return dict(found.tuples().all())
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +259,7 @@ class Rules:
 
 
 async def merge(
-    connection: Connection,
+    session: Session,
     outcomes: Outcomes,
     name: str,
     topic: str,
@@ -267,21 +269,29 @@ async def merge(
     """Apply the outcomes and move the positions; answers the number of rows changed. Within the
     caller's transaction.
     """
-    await connection.execute(_TABLE)
-    await connection.execute(_PLAN)
-    driver = await connection.driver()
+    await session.script(_TABLE)
+    await session.script(_PLAN)
+    driver = await session.driver()
     async with (
         driver.cursor() as cursor,
         cursor.copy("COPY outcomes FROM STDIN (FORMAT binary)") as copy,
     ):
-        async for piece in outcomes.content():
+        for piece in outcomes.content():
             await copy.write(piece)
-    answer = await connection.execute(_MERGE, timedelta(seconds=rules.machine_window or -1))
+    changed = await session.run(_MERGE, window=timedelta(seconds=rules.machine_window or -1))
     if suppressed := outcomes.suppressed():
-        await suppress_recipients(connection, suppressed)
-    await suppress_soft_bounced(connection, outcomes.soft_bounced(), rules.soft_bounce_limit)
-    await connection.executemany(
-        _WRITE_POSITION,
-        [(name, topic, partition, position) for partition, position in sorted(reached.items())],
-    )
-    return int(answer.rpartition(" ")[2])
+        await suppress_recipients(session, suppressed)
+    await suppress_soft_bounced(session, outcomes.soft_bounced(), rules.soft_bounce_limit)
+    if reached:
+        places = [
+            {"name": name, "topic": topic, "partition": partition, "position": position}
+            for partition, position in sorted(reached.items())
+        ]
+        moved = insert(Projection).values(places)
+        await session.execute(
+            moved.on_conflict_do_update(
+                index_elements=[Projection.name, Projection.topic, Projection.partition],
+                set_={"position": moved.excluded.position},
+            )
+        )
+    return changed

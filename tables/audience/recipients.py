@@ -5,16 +5,17 @@ pages for the API.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
 
-from streams.contracts.envelope import Record
+from sqlalchemy import func, select
+
+from streams.contracts.fields import CampaignType
 from streams.errors import FieldError, broken
 from streams.records.message_id import MAX_ORDINAL
 from tables.campaigns.campaign import Campaign
-from tables.campaigns.times import RECURRING
-from tables.database.connection import Connection
+from tables.database.connection import Session
+from tables.models.audience import CampaignRecipient, RecipientStatus
 
 _VERSION_AND_VARIANT = (0x8 << 76) | (0x8 << 60)  # UUIDv8, RFC 9562, section 5.8
 
@@ -31,20 +32,6 @@ FIELDS = MappingProxyType(
         "locale": "locale",
         "attributes": "attributes",
     }
-)
-
-STATUSES = (
-    "pending",
-    "sent",
-    "delivered",
-    "bounced",
-    "failed",
-    "opened",
-    "clicked",
-)  # in order of precedence, as in SQL
-_COLUMNS = (
-    "id, contact_id, status, variant_id, sent_at, delivered_at, opened_at, clicked_at, failed_at, failure_reason, message_id,"
-    " unsubscribed_at, complained_at"
 )
 
 
@@ -67,40 +54,19 @@ def ordinal_of(row_id: UUID) -> int:
     return (row_id.int >> 64 & 0xFFF) << 12 | row_id.int >> 48 & 0xFFF
 
 
-class Recipient(Record, frozen=True):
-    """A row of the ledger. `recipient_number` is the ordinal; a skipped one is `failed`,
-    `skipped:<why>`, without `sent_at`.
-    """
-
-    id: UUID
-    recipient_number: int
-    contact_id: UUID
-    status: str
-    variant_id: str | None = None
-    sent_at: datetime | None = None
-    delivered_at: datetime | None = None
-    opened_at: datetime | None = None
-    clicked_at: datetime | None = None
-    failed_at: datetime | None = None
-    failure_reason: str | None = None
-    message_id: UUID | None = None
-    unsubscribed_at: datetime | None = None
-    complained_at: datetime | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class RecipientPage:
     """Some recipients in ordinal order, how many there are in all, and the cursor of those that
     follow, None at the end.
     """
 
-    recipients: list[Recipient]
+    recipients: list[CampaignRecipient]
     total: int
     next_cursor: str | None
 
 
 async def list_recipients(
-    connection: Connection,
+    session: Session,
     campaign: Campaign,
     *,
     status: str | None = None,
@@ -117,35 +83,34 @@ async def list_recipients(
     _check(status, page, page_size)
     first = recipient_id(campaign.number, 0) if cursor is None else _after(cursor, campaign.number)
     end = recipient_id(campaign.number, MAX_ORDINAL + 1)
-    rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM campaign_recipients WHERE tenant_id = $1 AND id >= $2 AND id < $3"
-        " AND ($4::recipient_status IS NULL OR status = $4) ORDER BY id LIMIT $5 OFFSET $6",
-        *(
-            campaign.tenant_id,
-            first,
-            end,
-            status,
-            page_size + 1,
-            0 if cursor else (page - 1) * page_size,
-        ),
-    )
-    found = [Recipient(**row, recipient_number=ordinal_of(row["id"])) for row in rows[:page_size]]
-    next_cursor = found[-1].id.hex if len(rows) > page_size else None
-    return RecipientPage(found, await _total(connection, campaign, status), next_cursor)
-
-
-async def _total(connection: Connection, campaign: Campaign, status: str | None) -> int:
-    if (
-        status is None and campaign.total_recipients is not None and campaign.type != RECURRING
-    ):  # a series has the sum of its children
-        return campaign.total_recipients
-    return int(
-        await connection.fetchval(
-            "SELECT count(*) FROM campaign_recipients WHERE campaign_id = $1 AND ($2::recipient_status IS NULL OR status = $2)",
-            campaign.id,
-            status,
+    query = (
+        select(CampaignRecipient)
+        .where(
+            CampaignRecipient.tenant_id == campaign.tenant_id,
+            CampaignRecipient.id >= first,
+            CampaignRecipient.id < end,
         )
+        .order_by(CampaignRecipient.id)
+        .limit(page_size + 1)
+        .offset(0 if cursor else (page - 1) * page_size)
     )
+    if status is not None:
+        query = query.where(CampaignRecipient.status == status)
+    rows = await session.every(query)
+    found = rows[:page_size]
+    next_cursor = found[-1].id.hex if len(rows) > page_size else None
+    return RecipientPage(found, await _total(session, campaign, status), next_cursor)
+
+
+async def _total(session: Session, campaign: Campaign, status: str | None) -> int:
+    # a series has the sum of its children
+    is_series = campaign.type == CampaignType.RECURRING
+    if status is None and campaign.total_recipients is not None and not is_series:
+        return campaign.total_recipients
+    query = select(func.count()).where(CampaignRecipient.campaign_id == campaign.id)
+    if status is not None:
+        query = query.where(CampaignRecipient.status == status)
+    return await session.scalar(query) or 0
 
 
 def _after(cursor: str, number: int) -> UUID:
@@ -159,8 +124,8 @@ def _after(cursor: str, number: int) -> UUID:
 
 
 def _check(status: str | None, page: int, page_size: int) -> None:
-    if status is not None and status not in STATUSES:
-        raise broken(FieldError("status", f"one of {', '.join(STATUSES)}"))
+    if status is not None and status not in list(RecipientStatus):
+        raise broken(FieldError("status", f"one of {', '.join(RecipientStatus)}"))
     if not 1 <= page <= 10_000:
         raise broken(FieldError("page", "1 to 10,000; use the cursor to go further"))
     if not 1 <= page_size <= 1000:

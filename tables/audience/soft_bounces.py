@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from uuid import UUID
 
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.directory.suppressions import suppress_recipients
 
 REASON = "soft-bounces"
@@ -22,23 +22,25 @@ _INDEXES = "SET LOCAL enable_seqscan = off"  # a table without statistics looks 
 # campaigns (74 s instead of 0.3 for 2,500).
 _FAILING = """
 SELECT r.id
-  FROM unnest($1::uuid[]) AS w (id)
- CROSS JOIN LATERAL (SELECT id, tenant_id, contact_id, campaign_id FROM campaign_recipients WHERE id = w.id OFFSET 0) r
+  FROM unnest(%(bounced)s::uuid[]) AS w (id)
+ CROSS JOIN LATERAL (
+       SELECT id, tenant_id, contact_id, campaign_id
+         FROM campaign_recipients WHERE id = w.id OFFSET 0) r
   JOIN campaigns c ON c.id = r.campaign_id
  CROSS JOIN LATERAL (
        SELECT count(*) AS known, bool_and(l.is_soft) AS all_soft
-         FROM (SELECT x.status = 'bounced' AND x.delivered_at IS NULL AND x.failure_reason ~ '^soft(:|$)' AS is_soft
-                 FROM (SELECT * FROM campaign_recipients WHERE contact_id = r.contact_id OFFSET 0) x
+         FROM (SELECT x.status = 'bounced' AND x.delivered_at IS NULL
+                      AND x.failure_reason ~ '^soft(:|$)' AS is_soft
+                 FROM (SELECT * FROM campaign_recipients
+                        WHERE contact_id = r.contact_id OFFSET 0) x
                  JOIN campaigns d ON d.id = x.campaign_id AND d.channel = c.channel
                 WHERE x.tenant_id = r.tenant_id AND x.status NOT IN ('pending', 'sent', 'failed')
-                ORDER BY x.sent_at DESC NULLS LAST, x.id DESC LIMIT $2) l) AS last
- WHERE last.known = $2 AND last.all_soft
+                ORDER BY x.sent_at DESC NULLS LAST, x.id DESC LIMIT %(limit)s) l) AS last
+ WHERE last.known = %(limit)s AND last.all_soft
 """
 
 
-async def suppress_soft_bounced(
-    connection: Connection, bounced: Collection[UUID], limit: int
-) -> None:
+async def suppress_soft_bounced(session: Session, bounced: Collection[UUID], limit: int) -> None:
     """Suppress the addresses behind those of these rows whose contact's last `limit` messages all
     bounced softly.
 
@@ -47,6 +49,6 @@ async def suppress_soft_bounced(
     """
     if not bounced:
         return
-    await connection.execute(_INDEXES)
-    if failing := await connection.fetch(_FAILING, list(bounced), limit):
-        await suppress_recipients(connection, {row["id"]: REASON for row in failing})
+    await session.script(_INDEXES)
+    if failing := await session.values(_FAILING, bounced=list(bounced), limit=limit):
+        await suppress_recipients(session, dict.fromkeys(failing, REASON))

@@ -21,11 +21,12 @@ from datetime import datetime
 from uuid import UUID
 
 import psycopg
+from sqlalchemy import select, update
 
 from streams.contracts import events
 from streams.contracts.ab_tests import BLOCK, Sample, sample
 from streams.contracts.envelope import rfc3339
-from streams.contracts.fields import Status
+from streams.contracts.fields import ACTIVE, Status
 from streams.records.expansions import Page, Stage
 from streams.records.sending import Closed, Limits
 from streams.settings import Settings
@@ -35,15 +36,31 @@ from tables.campaigns.campaign import Campaign, change_campaign, of_row
 from tables.channels import CHANNELS
 from tables.commands.answers import Change
 from tables.database import outbox
-from tables.database.connection import Connection
+from tables.database.connection import Session
+from tables.models import Campaign as CampaignRow
+from tables.models import CampaignRecipient
 from tables.tenants.tenants import get_tenant
 
-_ACTIVE = (Status.RUNNING, Status.PAUSED)
 _FEW = 50_000  # members; up to here three index look-ups each beat reading all contacts
-# `Sample.variant` in SQL; $6 is its cut, $7 its block, $8 its rest
-_VARIANT = f"""
-CASE WHEN ordinal < $6::int - cardinality($8::text[]) THEN ($7::text[])[ordinal % {BLOCK} + 1]
-     WHEN ordinal < $6 THEN ($8)[ordinal - $6 + cardinality($8) + 1] END"""
+# The variant is `Sample.variant` in SQL.
+_WRITE = f"""
+INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id, variant_id)
+SELECT recipient_id(%(number)s, ordinal), %(tenant)s, %(campaign)s, contact_id,
+       CASE WHEN ordinal < %(cut)s::int - cardinality(%(rest)s::text[])
+            THEN (%(block)s::text[])[ordinal %% {BLOCK} + 1]
+            WHEN ordinal < %(cut)s
+            THEN (%(rest)s::text[])[ordinal - %(cut)s + cardinality(%(rest)s::text[]) + 1] END
+  FROM {{table}}
+ WHERE ordinal >= %(start)s AND ordinal < %(stop)s ORDER BY ordinal"""
+_DEAD_STAGES = """
+SELECT s.relname
+  FROM pg_class s LEFT JOIN campaigns c ON c.number = substr(s.relname, 7)::bigint
+ WHERE s.relkind = 'r' AND s.relnamespace = current_schema()::regnamespace
+   AND s.relname ~ '^stage_[0-9]{1,15}$'
+   AND (c.number IS NULL OR c.status NOT IN ('running', 'paused'))"""
+_FEW_MEMBERS = """
+SELECT count(*)
+  FROM (SELECT FROM segment_members WHERE segment_id = ANY(%(segments)s) LIMIT %(most)s) AS few"""
 _log = logging.getLogger(__name__)
 
 
@@ -56,94 +73,107 @@ class Audience:
     tenant_limits: Limits
 
 
-async def stage(connection: Connection, wanted: Stage) -> int | None:
+async def stage(session: Session, wanted: Stage) -> int | None:
     """Make the stage table and answer the size of the audience; None when the campaign is not
     running any more, or is another tenant's.
 
     A repeat finds what the first made. Takes seconds for a million, without a lock on the campaign,
     so that it can be paused or cancelled.
     """
-    await _alone(connection, wanted.number)
-    campaign = await _campaign(connection, wanted)
-    if campaign is None or campaign.status not in _ACTIVE:
+    await _alone(session, wanted.number)
+    campaign = await _campaign(session, wanted)
+    if campaign is None or campaign.status not in ACTIVE:
         return None
     if campaign.total_recipients is not None:
         return campaign.total_recipients
     table = _table(campaign.number)
-    if await connection.fetchval("SELECT to_regclass($1)", table) is not None:
-        return int(await connection.fetchval(f"SELECT count(*) FROM {table}"))
-    await choose_joins(connection, campaign.segment_ids)
-    made = await connection.execute(
-        f"CREATE TABLE {table} WITH (autovacuum_enabled = off) AS {audience_query(campaign.channel, campaign.number)}",
-        *(campaign.tenant_id, campaign.segment_ids, campaign.exclude_segment_ids),
+    if await _exists(session, table):
+        return int(await session.value(f"SELECT count(*) FROM {table}"))
+    await choose_joins(session, campaign.segment_ids)
+    made = await session.run(
+        f"CREATE TABLE {table} WITH (autovacuum_enabled = off)"
+        f" AS {audience_query(campaign.channel, campaign.number)}",
+        tenant=campaign.tenant_id,
+        segments=list(campaign.segment_ids),
+        excluded=list(campaign.exclude_segment_ids),
     )
     # written in the order of ordinals, so the index is 100 kB and a page reads its own blocks only
-    await connection.execute(
+    await session.script(
         f"CREATE INDEX ON {table} USING brin (ordinal) WITH (pages_per_range = 16)"
     )
-    await connection.execute("SELECT ensure_recipient_partitions($1)", campaign.number)
-    return int(made.rpartition(" ")[2])
+    await session.run("SELECT ensure_recipient_partitions(%(number)s)", number=campaign.number)
+    return made
 
 
-async def note_directory(connection: Connection, wanted: Stage, *, is_down: bool) -> None:
+async def note_directory(session: Session, wanted: Stage, *, is_down: bool) -> None:
     """Keep in the campaign's row whether its audience waits for a directory service. A repeat
     writes nothing.
 
     The version stays: an outage must not refuse a person's edit by `If-Match`.
     """
-    await connection.execute(
-        "UPDATE campaigns SET is_directory_down = $4"
-        " WHERE number = $1 AND id = $2 AND tenant_id = $3 AND is_directory_down <> $4",
-        *(wanted.number, UUID(wanted.campaign_id), wanted.tenant_id, is_down),
+    await session.execute(
+        update(CampaignRow)
+        .where(
+            CampaignRow.number == wanted.number,
+            CampaignRow.id == UUID(wanted.campaign_id),
+            CampaignRow.tenant_id == wanted.tenant_id,
+            CampaignRow.is_directory_down != is_down,
+        )
+        .values(is_directory_down=is_down)
     )
 
 
 def audience_query(channel: str, number: int) -> str:
-    """SELECT of (contact_id, ordinal); $1 tenant, $2 segments, $3 excluded segments."""
+    """SELECT of (contact_id, ordinal), with the parameters tenant, segments and excluded."""
     address = f"c.{CHANNELS[channel].column}"
-    suppressed = f"SELECT FROM suppressions s WHERE s.tenant_id = $1 AND s.channel = '{channel}'"
+    suppressed = (
+        f"SELECT FROM suppressions s WHERE s.tenant_id = %(tenant)s AND s.channel = '{channel}'"
+    )
     place = f"hashtextextended({address}, {number})"
     return f"""
         SELECT contact_id, (row_number() OVER (ORDER BY place, address) - 1)::int AS ordinal
-          FROM (SELECT DISTINCT ON ({place}, {address}) {place} AS place, {address} AS address, c.id AS contact_id
+          FROM (SELECT DISTINCT ON ({place}, {address})
+                       {place} AS place, {address} AS address, c.id AS contact_id
                   FROM contacts c
-                 WHERE c.tenant_id = $1 AND {address} IS NOT NULL
-                   AND c.id IN (SELECT m.contact_id FROM segment_members m WHERE m.segment_id = ANY($2::uuid[]) AND m.tenant_id = $1)
-                   AND NOT EXISTS (SELECT FROM segment_members x WHERE x.segment_id = ANY($3::uuid[]) AND x.contact_id = c.id)
+                 WHERE c.tenant_id = %(tenant)s AND {address} IS NOT NULL
+                   AND c.id IN (
+                       SELECT m.contact_id FROM segment_members m
+                        WHERE m.segment_id = ANY(%(segments)s::uuid[]) AND m.tenant_id = %(tenant)s)
+                   AND NOT EXISTS (
+                       SELECT FROM segment_members x
+                        WHERE x.segment_id = ANY(%(excluded)s::uuid[]) AND x.contact_id = c.id)
                    AND NOT EXISTS ({suppressed} AND s.contact_id = c.id)
                    AND NOT EXISTS ({suppressed} AND s.address = {address})
                  ORDER BY {place}, {address}, uuid_hash_extended(c.id, {number}), c.id) once"""
 
 
-async def choose_joins(connection: Connection, segments: Sequence[UUID]) -> bool:
+async def choose_joins(session: Session, segments: Sequence[UUID]) -> bool:
     """True for many members. That decides: a directory just imported has no or wrong statistics,
     and a wrong choice costs minutes.
     """
-    members = await connection.fetchval(
-        "SELECT count(*) FROM (SELECT FROM segment_members WHERE segment_id = ANY($1) LIMIT $2) AS few",
-        segments,
-        _FEW + 1,
-    )
-    await set_joins(connection, is_many=members > _FEW)
+    members = await session.value(_FEW_MEMBERS, segments=list(segments), most=_FEW + 1)
+    await set_joins(session, is_many=members > _FEW)
     return bool(members > _FEW)
 
 
-async def set_joins(connection: Connection, *, is_many: bool) -> None:
+async def set_joins(session: Session, *, is_many: bool) -> None:
     """Until the transaction ends all contacts are read and hashed, or each is looked up."""
     choice = (
         "enable_nestloop = off"
         if is_many
-        else "enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
+        else "enable_hashjoin = off; SET LOCAL enable_mergejoin = off;"
+        " SET LOCAL enable_seqscan = off"
     )
-    # a client that is killed must not keep the successor waiting for a table that nobody will
-    # commit
-    await connection.execute(
-        f"SET LOCAL client_connection_check_interval = 500; SET LOCAL work_mem = '256MB'; SET LOCAL jit = off; SET LOCAL {choice}"
+    # a client that is killed must not keep the successor waiting for a table that is never
+    # committed
+    await session.script(
+        "SET LOCAL client_connection_check_interval = 500; SET LOCAL work_mem = '256MB';"
+        f" SET LOCAL jit = off; SET LOCAL {choice}"
     )
 
 
 async def announce(
-    connection: Connection, settings: Settings, wanted: Stage, total: int, at: datetime
+    session: Session, settings: Settings, wanted: Stage, total: int, at: datetime
 ) -> Audience | Change | None:
     """Make the size of the audience known: the campaign's `total_recipients` and its event
     `campaign.started`.
@@ -151,18 +181,18 @@ async def announce(
     None when the campaign is not running any more. A campaign over the limit is cancelled: the
     change, to be logged after the commit.
     """
-    campaign = await _campaign(connection, wanted, "FOR NO KEY UPDATE")
-    if campaign is None or campaign.status not in _ACTIVE:
+    campaign = await _campaign(session, wanted, is_locked=True)
+    if campaign is None or campaign.status not in ACTIVE:
         return None
     if total > settings.max_recipients:
         return await fail(
-            connection,
+            session,
             wanted,
             f"recipient-limit: {total:,} recipients, the limit is {settings.max_recipients:,}",
             at,
         )
     if campaign.total_recipients is None:
-        campaign = await change_campaign(connection, campaign, at, total_recipients=total)
+        campaign = await change_campaign(session, campaign, at, total_recipients=total)
         started = events.Started(
             str(campaign.id),
             campaign.name,
@@ -174,21 +204,21 @@ async def announce(
         record = outbox.lifecycle(
             started, campaign.tenant_id, campaign.id, campaign.version, wanted.correlation_id, at
         )
-        await outbox.append(connection, [record])
+        await outbox.append(session, [record])
     if total == 0:
-        await connection.execute(f"DROP TABLE IF EXISTS {_table(campaign.number)}")
-    return Audience(campaign, total, (await get_tenant(connection, campaign.tenant_id)).limits)
+        await session.script(f"DROP TABLE IF EXISTS {_table(campaign.number)}")
+    return Audience(campaign, total, (await get_tenant(session, campaign.tenant_id)).limits)
 
 
-async def fail(connection: Connection, wanted: Stage, reason: str, at: datetime) -> Change | None:
+async def fail(session: Session, wanted: Stage, reason: str, at: datetime) -> Change | None:
     """Cancel a campaign that can never be sent, say why, tell the throttle, and drop its stage. A
     repeat changes nothing (None).
     """
-    campaign = await _campaign(connection, wanted, "FOR NO KEY UPDATE")
-    if campaign is None or campaign.status not in _ACTIVE:
+    campaign = await _campaign(session, wanted, is_locked=True)
+    if campaign is None or campaign.status not in ACTIVE:
         return None
     after = await change_campaign(
-        connection, campaign, at, status=Status.CANCELLED, status_reason=reason[:200]
+        session, campaign, at, status=Status.CANCELLED, status_reason=reason[:200]
     )
     named = (str(after.id), after.name, after.channel, rfc3339(at), 0, reason)
     records = [
@@ -196,91 +226,86 @@ async def fail(connection: Connection, wanted: Stage, reason: str, at: datetime)
         for event in (events.Cancelled(*named), events.Failed(*named))
     ]
     closed = Closed(tenant_id=after.tenant_id, number=after.number)
-    await outbox.append(connection, [*records, outbox.to_throttle(closed, after.id, after.version)])
-    await connection.execute(f"DROP TABLE IF EXISTS {_table(after.number)}")
+    await outbox.append(session, [*records, outbox.to_throttle(closed, after.id, after.version)])
+    await session.script(f"DROP TABLE IF EXISTS {_table(after.number)}")
     return Change(after.tenant_id, wanted.correlation_id, after.id, campaign.status, after.status)
 
 
-async def write_page(connection: Connection, page: Page, stop: int) -> bool:
+async def write_page(session: Session, page: Page, stop: int) -> bool:
     """Put recipients [page.start, stop) into the ledger; the last page drops the stage. False: the
     campaign is over, nothing more to write.
 
     A repeat finds them written; where the stage is gone, the last page has been.
     """
-    await _alone(connection, page.number)
-    campaign = await _campaign(connection, page)
+    await _alone(session, page.number)
+    campaign = await _campaign(session, page)
     table = _table(page.number)
-    if campaign is None or campaign.status not in (*_ACTIVE, Status.COMPLETED):
-        await connection.execute(f"DROP TABLE IF EXISTS {table}")
+    if campaign is None or campaign.status not in (*ACTIVE, Status.COMPLETED):
+        await session.script(f"DROP TABLE IF EXISTS {table}")
         return False
-    if await connection.fetchval("SELECT to_regclass($1)", table) is None:
+    if not await _exists(session, table):
         return True
-    if (
-        await connection.fetchval(
-            "SELECT 1 FROM campaign_recipients WHERE id = $1", recipient_id(page.number, page.start)
-        )
-        is None
-    ):
+    first = select(CampaignRecipient.id).where(
+        CampaignRecipient.id == recipient_id(page.number, page.start)
+    )
+    if await session.scalar(first) is None:
         test = test_of(campaign)
         split = sample(test, page.total) if test else Sample(0, (), ())
-        await connection.execute(
-            "INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id, variant_id)"
-            f" SELECT recipient_id($1, ordinal), $2, $3, contact_id, {_VARIANT} FROM {table}"
-            " WHERE ordinal >= $4 AND ordinal < $5 ORDER BY ordinal",
-            *(
-                page.number,
-                campaign.tenant_id,
-                campaign.id,
-                page.start,
-                stop,
-                split.cut,
-                split.block,
-                split.rest,
-            ),
+        await session.run(
+            _WRITE.format(table=table),
+            number=page.number,
+            tenant=campaign.tenant_id,
+            campaign=campaign.id,
+            start=page.start,
+            stop=stop,
+            cut=split.cut,
+            block=list(split.block),
+            rest=list(split.rest),
         )
     if stop >= page.total:
-        await connection.execute(f"DROP TABLE {table}")
+        await session.script(f"DROP TABLE {table}")
     return True
 
 
-async def drop_dead_stages(connection: Connection) -> int:
+async def drop_dead_stages(session: Session) -> int:
     """Drop the stages of campaigns that are over; answers how many. One that somebody still reads
     is left for the next time.
     """
-    rows = await connection.fetch(
-        "SELECT s.relname FROM pg_class s LEFT JOIN campaigns c ON c.number = substr(s.relname, 7)::bigint"
-        " WHERE s.relkind = 'r' AND s.relnamespace = current_schema()::regnamespace AND s.relname ~ '^stage_[0-9]{1,15}$'"
-        " AND (c.number IS NULL OR c.status NOT IN ('running', 'paused'))"
-    )
     dropped = 0
-    for row in rows:
+    for stage_name in await session.values(_DEAD_STAGES):
         try:
-            async with connection.transaction():
-                await connection.execute(
-                    f"SET LOCAL lock_timeout = '100ms'; DROP TABLE IF EXISTS {row['relname']}"
+            async with session.begin_nested():
+                await session.script(
+                    f"SET LOCAL lock_timeout = '100ms'; DROP TABLE IF EXISTS {stage_name}"
                 )
             dropped += 1
         except psycopg.errors.LockNotAvailable:
             _log.info(
-                "a stage is still being read, it is dropped later", extra={"stage": row["relname"]}
+                "a stage is still being read, it is dropped later", extra={"stage": stage_name}
             )
     return dropped
 
 
-async def _alone(connection: Connection, number: int) -> None:
+async def _alone(session: Session, number: int) -> None:
     """Until this transaction ends nobody else stages or writes this campaign: a worker that was
     replaced may still be at work.
     """
-    await connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended('audience', $1))", number
+    await session.run(
+        "SELECT pg_advisory_xact_lock(hashtextextended('audience', %(number)s))", number=number
     )
 
 
+async def _exists(session: Session, table: str) -> bool:
+    found = await session.value("SELECT to_regclass(%(table)s)::text", table=table)
+    return found is not None
+
+
 async def _campaign(
-    connection: Connection, wanted: Stage | Page, lock: str = ""
+    session: Session, wanted: Stage | Page, *, is_locked: bool = False
 ) -> Campaign | None:
     # deleted ones are found, too: they are over, not unknown
-    row = await connection.fetchrow(
+    lock = "FOR NO KEY UPDATE" if is_locked else ""
+    row = await session.fetchrow(
         f"SELECT * FROM campaigns WHERE number = $1 AND id = $2 AND tenant_id = $3 {lock}",
         wanted.number,
         UUID(wanted.campaign_id),

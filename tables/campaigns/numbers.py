@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from tables.database.connection import Connection
+from tables.database.connection import Session
 
-_SQL = "SELECT number, id, tenant_id, channel::text, coalesce(key_epoch, 0) AS key_epoch FROM campaigns WHERE number = ANY($1::bigint[])"
+_SQL = """
+SELECT number, id, tenant_id, channel::text, coalesce(key_epoch, 0) AS key_epoch
+  FROM campaigns WHERE number = ANY(%(numbers)s::bigint[])"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,11 @@ class CampaignNumbers:
     def missing(self, numbers: Iterable[int]) -> set[int]:
         return set(numbers) - self._known.keys()
 
-    async def load(self, connection: Connection, numbers: Iterable[int]) -> None:
+    async def load(self, session: Session, numbers: Iterable[int]) -> None:
         """Read the ones that are not in memory; afterwards all of `numbers` that exist are."""
         wanted = set(numbers)
         if len(self._known) + len(wanted) > self._limit:
             self._known.clear()
         if missing := self.missing(wanted):
-            for row in await connection.fetch(_SQL, sorted(missing)):
-                self._known[row["number"]] = NumberedCampaign(**dict(row))
+            for found in await session.rows(NumberedCampaign, _SQL, numbers=sorted(missing)):
+                self._known[found.number] = found

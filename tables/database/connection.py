@@ -21,6 +21,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 import psycopg
+from psycopg.rows import class_row, scalar_row
 from sqlalchemy import Executable, Select, event, func
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -109,6 +110,31 @@ class Session(AsyncSession):
         connection = await (await self.connection()).get_raw_connection()
         found: psycopg.AsyncConnection[Any] = connection.driver_connection  # type: ignore[assignment]
         return found
+
+    async def rows(self, kind: type[T], sql: str, **parameters: Any) -> list[T]:
+        """The rows of a set-based statement, each made into a `kind`, whose fields have the names
+        of the columns. Parameters are `%(name)s`; a percent sign in the text is `%%`.
+        """
+        cursor = (await self.driver()).cursor(row_factory=class_row(kind))
+        return await (await cursor.execute(sql, parameters)).fetchall()
+
+    async def values(self, sql: str, **parameters: Any) -> list[Any]:
+        """The only column of such a statement."""
+        cursor = (await self.driver()).cursor(row_factory=scalar_row)
+        return await (await cursor.execute(sql, parameters)).fetchall()
+
+    async def value(self, sql: str, **parameters: Any) -> Any:
+        """The first column of its first row; None when there is no row."""
+        cursor = (await self.driver()).cursor(row_factory=scalar_row)
+        return await (await cursor.execute(sql, parameters)).fetchone()
+
+    async def run(self, sql: str, **parameters: Any) -> int:
+        """How many rows such a statement changed."""
+        return (await (await self.driver()).execute(sql, parameters)).rowcount
+
+    async def script(self, sql: str) -> None:
+        """Run several statements without parameters, such as settings of the transaction."""
+        await (await self.driver()).execute(sql)
 
     async def _run(self, sql: str, arguments: Sequence[Any]) -> psycopg.AsyncRawCursor[Row]:
         cursor = psycopg.AsyncRawCursor(await self.driver(), row_factory=_rows)

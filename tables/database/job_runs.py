@@ -10,13 +10,15 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-import msgspec
 import psycopg
+from sqlalchemy import Update, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from streams.settings import Settings
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.database.driver import DriverConnection
 from tables.database.failures import translated
+from tables.models import JobRun
 
 # The names of the jobs, which nothing else spells.
 SCHEDULER = "campaign-scheduler"
@@ -28,38 +30,6 @@ JOBS = (SCHEDULER, STATS_REFRESH, AB_TEST_EVALUATOR, RECURRING_TRIGGER)
 # A frozen process must not keep the lock: PostgreSQL ends a session that says nothing for so long.
 _SESSION = {"idle_session_timeout": "15s"}
 _SPEAK = 4.0  # seconds
-_BEGIN = """
-INSERT INTO job_runs (job, run_id, started_at, outcome) VALUES ($1, $2, $3, 'running')
-    ON CONFLICT (job) DO UPDATE SET run_id = $2, started_at = $3, outcome = 'running', finished_at = NULL, counts = '{}', error = NULL"""
-_DONE = """
-UPDATE job_runs SET outcome = 'done', finished_at = $3, counts = $4, failures = 0, succeeded_at = $3,
-       turn_at = CASE WHEN $5 THEN turn_at ELSE started_at END
- WHERE job = $1 AND run_id = $2"""
-_FAILED = "UPDATE job_runs SET outcome = 'failed', finished_at = $3, error = $4, failures = failures + 1 WHERE job = $1 AND run_id = $2"
-
-
-class JobRun(msgspec.Struct, frozen=True):
-    """`turn_at`: when the last turn that succeeded began; early runs, those that `Job.due` asks
-    for, are no turns.
-
-    `failures`: in a row. `outcome` running with an old `started_at`: its process was killed, and
-    another takes the job over.
-    """
-
-    job: str
-    run_id: UUID
-    started_at: datetime
-    outcome: str
-    finished_at: datetime | None = None
-    counts: dict[str, int] = {}
-    error: str | None = None
-    turn_at: datetime | None = None
-    succeeded_at: datetime | None = None
-    failures: int = 0
-    next_at: datetime | None = None
-
-
-_COLUMNS = ", ".join(JobRun.__struct_fields__)
 
 
 @asynccontextmanager
@@ -101,27 +71,31 @@ async def _speak(connection: DriverConnection) -> None:
 
 
 async def last_runs(
-    connection: Connection, jobs: Iterable[str] = JOBS
+    session: Session, jobs: Iterable[str] = JOBS
 ) -> tuple[datetime, dict[str, JobRun]]:
     """The database's time, which all workers share, and the last run by name; one that never ran is
     not there.
     """
-    rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM job_runs WHERE job = ANY($1::text[])", list(jobs)
-    )
-    now: datetime = await connection.fetchval("SELECT clock_timestamp()")
-    return now, {row["job"]: JobRun(**dict(row)) for row in rows}
+    rows = await session.every(select(JobRun).where(JobRun.job.in_(list(jobs))))
+    now: datetime = await session.value("SELECT clock_timestamp()")
+    return now, {row.job: row for row in rows}
 
 
-async def begin(connection: Connection, job: str, at: datetime) -> UUID:
-    """A run has begun; the answer is its id."""
+async def begin(session: Session, job: str, at: datetime) -> UUID:
+    """Note that a run has begun, and return its id."""
     run_id = uuid4()
-    await connection.execute(_BEGIN, job, run_id, at)
+    begun = {"run_id": run_id, "started_at": at, "outcome": "running"}
+    fresh = begun | {"finished_at": None, "counts": {}, "error": None}
+    await session.execute(
+        insert(JobRun)
+        .values(job=job, **begun)
+        .on_conflict_do_update(index_elements=[JobRun.job], set_=fresh)
+    )
     return run_id
 
 
 async def succeeded(
-    connection: Connection,
+    session: Session,
     job: str,
     run_id: UUID,
     at: datetime,
@@ -129,17 +103,36 @@ async def succeeded(
     *,
     is_early: bool,
 ) -> None:
-    """It did what `counts` says. Nothing is written when another run has begun since."""
-    await connection.execute(_DONE, job, run_id, at, dict(counts), is_early)
-
-
-async def failed(connection: Connection, job: str, run_id: UUID, at: datetime, error: str) -> None:
-    """It raised `error`, a class without the text. Nothing is written when another run has begun
+    """Note that the run did what `counts` says. Nothing is written when another run has begun
     since.
     """
-    await connection.execute(_FAILED, job, run_id, at, error[:200])
+    await session.execute(
+        _own(job, run_id).values(
+            outcome="done",
+            finished_at=at,
+            counts=dict(counts),
+            failures=0,
+            succeeded_at=at,
+            turn_at=JobRun.turn_at if is_early else JobRun.started_at,
+        )
+    )
 
 
-async def expect(connection: Connection, job: str, at: datetime) -> None:
-    """When the job will run next; one that never ran has no row to say it in."""
-    await connection.execute("UPDATE job_runs SET next_at = $2 WHERE job = $1", job, at)
+async def failed(session: Session, job: str, run_id: UUID, at: datetime, error: str) -> None:
+    """Note that the run raised `error`, a class without the text. Nothing is written when another
+    run has begun since.
+    """
+    await session.execute(
+        _own(job, run_id).values(
+            outcome="failed", finished_at=at, error=error[:200], failures=JobRun.failures + 1
+        )
+    )
+
+
+async def expect(session: Session, job: str, at: datetime) -> None:
+    """Note when the job will run next; one that never ran has no row to note it in."""
+    await session.execute(update(JobRun).where(JobRun.job == job).values(next_at=at))
+
+
+def _own(job: str, run_id: UUID) -> Update:
+    return update(JobRun).where(JobRun.job == job, JobRun.run_id == run_id)

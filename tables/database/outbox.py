@@ -26,7 +26,7 @@ from streams.records.sending import (
     SpansReleased,
 )
 from streams.topics import Name
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.database.driver import DriverConnection
 
 CHANNEL = "campaigns_outbox"  # of NOTIFY; channels belong to one database
@@ -34,13 +34,17 @@ _INSERT = f"""
 WITH added AS (
   INSERT INTO outbox (topic, key, type, event_id, payload)
   SELECT topic, key, type, event_id, payload
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::bytea[]) WITH ORDINALITY AS t(topic, key, type, event_id, payload, at)
+    FROM unnest(%(topics)s::text[], %(keys)s::text[], %(types)s::text[], %(ids)s::uuid[],
+                %(payloads)s::bytea[])
+         WITH ORDINALITY AS t(topic, key, type, event_id, payload, at)
    ORDER BY at)
 SELECT pg_notify('{CHANNEL}', '')"""
 # A plain DELETE … RETURNING comes back unordered.
 _CLAIM = """
 WITH claimed AS (
-  DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox ORDER BY seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED) RETURNING *)
+  DELETE FROM outbox
+   WHERE seq IN (SELECT seq FROM outbox ORDER BY seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+  RETURNING *)
 SELECT topic, key, type, event_id AS id, payload FROM claimed ORDER BY seq"""
 
 
@@ -107,13 +111,19 @@ def to_expand(record: Stage, version: int) -> Outgoing:
     )
 
 
-async def append(connection: Connection, records: Sequence[Outgoing]) -> None:
+async def append(session: Session, records: Sequence[Outgoing]) -> None:
     """Publish once the transaction commits, in this order per campaign, given that the caller holds
     the lock of its row.
     """
     if records:
-        columns = zip(*((r.topic, r.key, r.type, r.id, r.payload) for r in records), strict=True)
-        await connection.execute(_INSERT, *map(list, columns))
+        await session.run(
+            _INSERT,
+            topics=[record.topic for record in records],
+            keys=[record.key for record in records],
+            types=[record.type for record in records],
+            ids=[record.id for record in records],
+            payloads=[record.payload for record in records],
+        )
 
 
 async def claim(connection: DriverConnection, limit: int) -> list[Outgoing]:

@@ -64,6 +64,11 @@ class CampaignRecipient(Base):
     unsubscribed_at: Mapped[datetime | None]
     complained_at: Mapped[datetime | None]
 
+    @property
+    def recipient_number(self) -> int:
+        """The ordinal, as in messages."""
+        return (self.id.int >> 64 & 0xFFF) << 12 | self.id.int >> 48 & 0xFFF
+
 
 class Projection(Base):
     """Where a projection has read to; moved in the transaction of its rows."""

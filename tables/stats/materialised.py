@@ -14,13 +14,17 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import and_, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from streams.contracts.envelope import rfc3339
 from streams.records.analytics import TYPE, Performance, enveloped, record_id
 from streams.records.stats import Counts
 from streams.topics import Name
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.database.outbox import Outgoing, append
+from tables.models import CampaignStats as StoredStats
 from tables.stats.totals import CampaignStats, rates
 
 # What the specification calls a count, by what the live stats call it.
@@ -30,57 +34,54 @@ COLUMNS: Mapping[str, str] = {
 }
 # What differs from the live stats, and, for series, whatever has children among them.
 _CHANGED = """
-SELECT c.id FROM unnest($1::bigint[], $2::bigint[]) AS live(number, version)
+SELECT c.id
+  FROM unnest(%(numbers)s::bigint[], %(versions)s::bigint[]) AS live(number, version)
   JOIN campaigns c USING (number)
   LEFT JOIN campaign_stats s ON s.campaign_id = c.id AND s.variant_id IS NULL
- WHERE s.campaign_id IS NULL OR s.live_version < live.version OR s.total_recipients < coalesce(c.total_recipients, 0)
-UNION SELECT c.parent_id FROM campaigns c WHERE c.number = ANY($1) AND c.parent_id IS NOT NULL"""
+ WHERE s.campaign_id IS NULL OR s.live_version < live.version
+    OR s.total_recipients < coalesce(c.total_recipients, 0)
+UNION
+SELECT c.parent_id FROM campaigns c
+ WHERE c.number = ANY(%(numbers)s) AND c.parent_id IS NOT NULL"""
 _UNFINISHED = """
 SELECT c.id FROM campaigns c
- WHERE c.status = 'completed' AND c.completed_at > $1
-   AND NOT EXISTS (SELECT FROM campaign_stats s WHERE s.campaign_id = c.id AND s.variant_id IS NULL AND s.is_complete)"""
+ WHERE c.status = 'completed' AND c.completed_at > %(since)s
+   AND NOT EXISTS (SELECT FROM campaign_stats s
+                    WHERE s.campaign_id = c.id AND s.variant_id IS NULL AND s.is_complete)"""
 _UNCROWNED = """
 SELECT v.campaign_id FROM campaign_variants v
  WHERE v.is_winner
-   AND NOT EXISTS (SELECT FROM campaign_stats s WHERE s.campaign_id = v.campaign_id AND s.variant_id IS NULL AND s.winner = v.variant_id)"""
+   AND NOT EXISTS (SELECT FROM campaign_stats s
+                    WHERE s.campaign_id = v.campaign_id AND s.variant_id IS NULL
+                      AND s.winner = v.variant_id)"""
 _FIRST_UNFINISHED = f"SELECT min(completed_at) FROM campaigns WHERE id IN ({_UNFINISHED})"
 # A series is the sum of its children.
 _SUBJECTS = """
-SELECT c.id, c.tenant_id, c.name, c.channel::text, c.type::text, c.status::text, c.parent_id, c.correlation_id, w.variant_id AS winner,
-       coalesce(parts.numbers, ARRAY[c.number]) AS numbers,
-       coalesce(CASE WHEN c.type = 'recurring' THEN parts.total ELSE c.total_recipients END, 0)::bigint AS total_recipients,
-       coalesce(CASE WHEN c.type = 'recurring' THEN parts.done ELSE c.sent_count + c.skipped_count END, 0)::bigint AS done
+SELECT c.id, c.tenant_id, c.name, c.channel::text, c.type::text, c.status::text, c.parent_id,
+       c.correlation_id, w.variant_id AS winner, coalesce(parts.numbers, ARRAY[c.number]) AS numbers,
+       coalesce(CASE WHEN c.type = 'recurring' THEN parts.total
+                     ELSE c.total_recipients END, 0)::bigint AS total_recipients,
+       coalesce(CASE WHEN c.type = 'recurring' THEN parts.done
+                     ELSE c.sent_count + c.skipped_count END, 0)::bigint AS done
   FROM campaigns c
   LEFT JOIN campaign_variants w ON w.campaign_id = c.id AND w.is_winner
   LEFT JOIN LATERAL (
        SELECT array_agg(o.number ORDER BY o.number) AS numbers,
               sum(o.total_recipients) AS total, sum(o.sent_count + o.skipped_count) AS done
          FROM campaigns o WHERE o.parent_id = c.id) parts ON c.type = 'recurring'
- WHERE c.id = ANY($1::uuid[]) ORDER BY c.number"""
+ WHERE c.id = ANY(%(ids)s::uuid[]) ORDER BY c.number"""
 _MOST = 2**31 - 1  # the columns are the specification's integers
-_COUNTS = ", ".join(COLUMNS.values())
-_PLACES = ", ".join(f"${n}" for n in range(11, 11 + len(COLUMNS)))
-_FRESH = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS.values())
-_AGGREGATE = f"""
-INSERT INTO campaign_stats AS s
-       (campaign_id, total_recipients, live_version, winner, is_complete, skipped, hours, counted_at, updated_at, revision, {_COUNTS})
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {_PLACES})
-    ON CONFLICT (campaign_id, variant_id) DO UPDATE
-   SET total_recipients = excluded.total_recipients, live_version = excluded.live_version, winner = excluded.winner,
-       is_complete = excluded.is_complete, skipped = excluded.skipped, hours = excluded.hours, counted_at = excluded.counted_at,
-       updated_at = excluded.updated_at, revision = s.revision + 1, {_FRESH}
- WHERE excluded.live_version >= s.live_version AND excluded.total_recipients >= s.total_recipients
-   AND excluded.is_complete >= s.is_complete AND (s.winner IS NULL OR excluded.winner IS NOT NULL)
-   AND (excluded.live_version, excluded.total_recipients, excluded.is_complete, excluded.winner)
-       IS DISTINCT FROM (s.live_version, s.total_recipients, s.is_complete, s.winner)
-RETURNING revision"""
-_VARIANT_PLACES = ", ".join(f"${n}" for n in range(6, 6 + len(COLUMNS)))
-_VARIANT = f"""
-INSERT INTO campaign_stats (campaign_id, variant_id, total_recipients, live_version, updated_at, {_COUNTS})
-VALUES ($1, $2, $3, $4, $5, {_VARIANT_PLACES})
-    ON CONFLICT (campaign_id, variant_id) DO UPDATE
-   SET total_recipients = excluded.total_recipients, live_version = excluded.live_version, updated_at = excluded.updated_at, {_FRESH}"""
-_STORED = f"SELECT variant_id, live_version, skipped, hours, counted_at, {_COUNTS} FROM campaign_stats WHERE campaign_id = $1"
+# The columns of the aggregate's row that a newer one replaces, beside the counts.
+_AGGREGATE = (
+    "total_recipients",
+    "live_version",
+    "winner",
+    "is_complete",
+    "skipped",
+    "hours",
+    "counted_at",
+    "updated_at",
+)
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -122,102 +123,127 @@ class Calculated:
         )
 
 
-async def changed(connection: Connection, versions: Mapping[int, int]) -> set[UUID]:
+async def changed(session: Session, versions: Mapping[int, int]) -> set[UUID]:
     """Of the campaigns with these live versions by number, those whose rows are behind; with every
     series that has children among them.
     """
-    return {
-        row["id"]
-        for row in await connection.fetch(_CHANGED, list(versions), list(versions.values()))
-    }
+    return set(
+        await session.values(_CHANGED, numbers=list(versions), versions=list(versions.values()))
+    )
 
 
-async def unfinished(connection: Connection, since: datetime) -> set[UUID]:
+async def unfinished(session: Session, since: datetime) -> set[UUID]:
     """The campaigns completed since then whose rows do not hold the complete counts yet."""
-    return {row["id"] for row in await connection.fetch(_UNFINISHED, since)}
+    return set(await session.values(_UNFINISHED, since=since))
 
 
-async def first_unfinished(connection: Connection, since: datetime) -> datetime | None:
+async def first_unfinished(session: Session, since: datetime) -> datetime | None:
     """When the first of `unfinished` was completed."""
-    first: datetime | None = await connection.fetchval(_FIRST_UNFINISHED, since)
+    first: datetime | None = await session.value(_FIRST_UNFINISHED, since=since)
     return first
 
 
-async def uncrowned(connection: Connection) -> set[UUID]:
+async def uncrowned(session: Session) -> set[UUID]:
     """The campaigns whose rows do not know their winner yet."""
-    return {row["campaign_id"] for row in await connection.fetch(_UNCROWNED)}
+    return set(await session.values(_UNCROWNED))
 
 
-async def subjects(connection: Connection, ids: Sequence[UUID]) -> list[Subject]:
+async def subjects(session: Session, ids: Sequence[UUID]) -> list[Subject]:
     """In the order in which every writer takes them."""
-    return [Subject(**dict(row)) for row in await connection.fetch(_SUBJECTS, ids)]
+    return await session.rows(Subject, _SUBJECTS, ids=list(ids))
 
 
-async def write(connection: Connection, calculated: Calculated) -> bool:
+async def write(session: Session, calculated: Calculated) -> bool:
     """Replace the rows of the campaign and put its performance facts into the outbox; False when
     what is stored is as new, or newer.
     """
-    subject, stats, at = calculated.subject, calculated.stats, calculated.at
-    revision = await connection.fetchval(
-        _AGGREGATE,
-        *(
-            subject.id,
-            min(subject.total_recipients, _MOST),
-            stats.version,
-            subject.winner,
-            calculated.is_complete,
-        ),
-        *(
-            stats.skipped,
-            {str(hour): counts for hour, counts in stats.hours.items()},
-            stats.updated_at,
-            at,
-            1,
-        ),
-        *_fitting(stats.total),
-    )
+    revision = await session.scalar(_replacing(calculated))
     if revision is None:
         return False
-    for (
-        variant_id,
-        counts,
-    ) in stats.variants.items():  # nobody else writes them: the row above is locked
-        values = (
-            variant_id,
-            min(counts.sent + counts.skipped, _MOST),
-            stats.version,
-            at,
-            *_fitting(counts),
-        )
-        await connection.execute(_VARIANT, subject.id, *values)
-    await append(connection, _facts(calculated, revision))
+    if calculated.stats.variants:  # written by this transaction alone: the row above is locked
+        await session.execute(_variants(calculated))
+    await append(session, _facts(calculated, revision))
     return True
 
 
-async def stored(connection: Connection, campaign_id: UUID) -> CampaignStats | None:
+def _replacing(calculated: Calculated) -> ReturningInsert[int]:
+    """The upsert of the aggregate's row, unless what is stored is as new, or newer."""
+    subject, stats = calculated.subject, calculated.stats
+    made = insert(StoredStats).values(
+        campaign_id=subject.id,
+        total_recipients=min(subject.total_recipients, _MOST),
+        live_version=stats.version,
+        winner=subject.winner,
+        is_complete=calculated.is_complete,
+        skipped=stats.skipped,
+        hours={str(hour): counts for hour, counts in stats.hours.items()},
+        counted_at=stats.updated_at,
+        updated_at=calculated.at,
+        revision=1,
+        **_fitting(stats.total),
+    )
+    new, old = made.excluded, StoredStats
+    fresh = {name: new[name] for name in (*_AGGREGATE, *COLUMNS.values())}
+    said = (old.live_version, old.total_recipients, old.is_complete, old.winner)
+    return made.on_conflict_do_update(
+        index_elements=[old.campaign_id, old.variant_id],
+        set_=fresh | {"revision": old.revision + 1},
+        where=and_(
+            new.live_version >= old.live_version,
+            new.total_recipients >= old.total_recipients,
+            new.is_complete >= old.is_complete,
+            or_(old.winner.is_(None), new.winner.is_not(None)),
+            tuple_(*(new[column.key] for column in said)).is_distinct_from(tuple_(*said)),
+        ),
+    ).returning(old.revision)
+
+
+def _variants(calculated: Calculated) -> Insert:
+    made = insert(StoredStats).values(
+        [
+            {
+                "campaign_id": calculated.subject.id,
+                "variant_id": variant_id,
+                "total_recipients": min(counts.sent + counts.skipped, _MOST),
+                "live_version": calculated.stats.version,
+                "updated_at": calculated.at,
+                **_fitting(counts),
+            }
+            for variant_id, counts in calculated.stats.variants.items()
+        ]
+    )
+    fresh = ("total_recipients", "live_version", "updated_at", *COLUMNS.values())
+    return made.on_conflict_do_update(
+        index_elements=[StoredStats.campaign_id, StoredStats.variant_id],
+        set_={name: made.excluded[name] for name in fresh},
+    )
+
+
+async def stored(session: Session, campaign_id: UUID) -> CampaignStats | None:
     """What was materialised of a campaign of the caller's tenant, None when nothing was."""
-    rows = {row["variant_id"]: row for row in await connection.fetch(_STORED, campaign_id)}
-    if (total := rows.pop(None, None)) is None:
+    found = await session.every(select(StoredStats).where(StoredStats.campaign_id == campaign_id))
+    rows = {row.variant_id: row for row in found}
+    if (total := rows.get(None)) is None:
         return None
     counts = {
-        variant: Counts(**{name: row[column] for name, column in COLUMNS.items()})
-        for variant, row in [(None, total), *rows.items()]
+        variant: Counts(**{name: getattr(row, column) for name, column in COLUMNS.items()})
+        for variant, row in rows.items()
     }
     return CampaignStats(
         total=counts.pop(None),
         variants=dict(sorted((str(variant), of) for variant, of in counts.items())),
-        hours={int(hour): (opened, clicked) for hour, (opened, clicked) in total["hours"].items()},
-        skipped=total["skipped"],
-        version=total["live_version"],
-        updated_at=total["counted_at"],
+        hours={int(hour): (opened, clicked) for hour, (opened, clicked) in total.hours.items()},
+        skipped=total.skipped,
+        version=total.live_version,
+        updated_at=total.counted_at,
     )
 
 
-def _fitting(counts: Counts) -> tuple[int, ...]:
-    """As the columns can hold them: a series that is sent to a million every hour has more after
-    three months. The facts are exact.
+def _fitting(counts: Counts) -> dict[str, int]:
+    """The counts by column, as the columns can hold them: a series that is sent to a million every
+    hour has more after three months. The facts are exact.
     """
-    return tuple(min(count, _MOST) for count in msgspec.structs.astuple(counts))
+    return {column: min(getattr(counts, name), _MOST) for name, column in COLUMNS.items()}
 
 
 def _facts(calculated: Calculated, revision: int) -> list[Outgoing]:

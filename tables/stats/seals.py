@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid5
 
+from sqlalchemy import update
+
 from streams.records.facts import Batch, encode_batch
 from streams.topics import Name, shard_key
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.database.outbox import Outgoing, append
+from tables.models import CampaignStats
 
 _IDS = UUID(
     "1d0b9f1e-4a55-5b0e-8d3c-3f2f8f6e9a70"
@@ -26,10 +29,9 @@ _IDS = UUID(
 _QUIET = """
 SELECT c.id, c.number, c.tenant_id, s.live_version
   FROM campaign_stats s JOIN campaigns c ON c.id = s.campaign_id
- WHERE s.variant_id IS NULL AND s.sealed_at IS NULL AND s.updated_at < $1
+ WHERE s.variant_id IS NULL AND s.sealed_at IS NULL AND s.updated_at < %(instant)s
    AND (s.is_complete OR c.status = 'cancelled') AND s.live_version > 0 AND c.type <> 'recurring'
- ORDER BY s.updated_at LIMIT $2"""
-_NOTE = "UPDATE campaign_stats SET sealed_at = $2 WHERE campaign_id = $1 AND variant_id IS NULL AND sealed_at IS NULL RETURNING id"
+ ORDER BY s.updated_at LIMIT %(limit)s"""
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,13 @@ class Quiet:
     live_version: int
 
 
-async def quiet_since(connection: Connection, instant: datetime, limit: int) -> list[Quiet]:
+async def quiet_since(session: Session, instant: datetime, limit: int) -> list[Quiet]:
     """The longest quiet first."""
-    return [Quiet(**dict(row)) for row in await connection.fetch(_QUIET, instant, limit)]
+    return await session.rows(Quiet, _QUIET, instant=instant, limit=limit)
 
 
 async def seal(
-    connection: Connection,
+    session: Session,
     found: Sequence[Quiet],
     shards: Callable[[int], Sequence[int]],
     at: datetime,
@@ -59,11 +61,21 @@ async def seal(
     records: list[Outgoing] = []
     sealed = 0
     for one in sorted(found, key=lambda it: it.number):
-        if await connection.fetchval(_NOTE, one.id, at) is None:
+        note = (
+            update(CampaignStats)
+            .where(
+                CampaignStats.campaign_id == one.id,
+                CampaignStats.variant_id.is_(None),
+                CampaignStats.sealed_at.is_(None),
+            )
+            .values(sealed_at=at)
+            .returning(CampaignStats.id)
+        )
+        if await session.scalar(note) is None:
             continue
         sealed += 1
         records += [_record(one, shard) for shard in shards(one.number)]
-    await append(connection, records)
+    await append(session, records)
     return sealed
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from tables.database import job_runs
 from tables.database.connection import Database
+from tables.models import JobRun
 from tests.tables.campaigns.campaign_world import World
 
 
@@ -18,7 +19,7 @@ async def completed(world: World, sent: int) -> int:
     return int(await world.pool.fetchval(statement, await world.created(), sent))
 
 
-async def last(pool: Database, job: str) -> job_runs.JobRun | None:
+async def last(pool: Database, job: str) -> JobRun | None:
     async with pool.acquire() as connection:
         return (await job_runs.last_runs(connection, [job]))[1].get(job)
 

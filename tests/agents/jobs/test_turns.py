@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agents.jobs.jobs import JOBS
 from agents.jobs.turns import Turn, next_turn
 from tables.database import job_runs
-from tables.database.job_runs import JobRun
+from tables.models import JobRun
 
 NOW = datetime(2026, 1, 28, 9, tzinfo=UTC)
 EVERY = timedelta(minutes=5)
@@ -34,7 +34,13 @@ def ran(
         (None if turn is None else ago(turn)),
     )
     return JobRun(
-        "j", UUID(int=0), ago(began), outcome, finished, turn_at=turn_at, failures=failures
+        job="j",
+        run_id=UUID(int=0),
+        started_at=ago(began),
+        outcome=outcome,
+        finished_at=finished,
+        turn_at=turn_at,
+        failures=failures,
     )
 
 

@@ -85,8 +85,11 @@ async def test_the_way_of_joining_does_not_change_the_audience(
         async with world.pool.acquire() as connection, connection.transaction():
             await staging.choose_joins(connection, (place,))
             orders.append(
-                await connection.fetch(
-                    f"SELECT * FROM ({query}) q ORDER BY ordinal", world.tenant, [place], []
+                await connection.values(
+                    f"SELECT contact_id FROM ({query}) q ORDER BY ordinal",
+                    tenant=world.tenant,
+                    segments=[place],
+                    excluded=[],
                 )
             )
     assert orders[0] == orders[1]

@@ -247,19 +247,19 @@ def test_a_sample_that_is_still_going_out_is_not_announced(unsampled: dict[str, 
 
 
 def test_the_clock_never_goes_back() -> None:
-    clock = Clock().heard(Tick(), NOW, HOUR).heard(Tick(), NOW - HOUR, HOUR)
+    clock = Clock().after(Tick(), NOW, HOUR).after(Tick(), NOW - HOUR, HOUR)
     assert (clock.now, clock.latest) == (NOW, NOW)
 
 
 def test_feedback_moves_the_latest_time_and_the_clock_only_when_it_lags_by_an_hour() -> None:
     batch = BatchSent(TENANT, 1, 5, 1)
-    start = Clock().heard(Tick(), NOW, HOUR)
-    ahead = start.heard(batch, NOW + timedelta(minutes=59), HOUR)
+    start = Clock().after(Tick(), NOW, HOUR)
+    ahead = start.after(batch, NOW + timedelta(minutes=59), HOUR)
     assert (ahead.now, ahead.latest) == (NOW, NOW + timedelta(minutes=59))
-    far = start.heard(batch, NOW + timedelta(minutes=90), HOUR)
+    far = start.after(batch, NOW + timedelta(minutes=90), HOUR)
     assert (far.now, far.latest) == (NOW + timedelta(minutes=30), NOW + timedelta(minutes=90))
-    assert far.heard(batch, NOW, HOUR).latest == far.latest
-    behind = start.heard(batch, NOW - HOUR, HOUR)
+    assert far.after(batch, NOW, HOUR).latest == far.latest
+    behind = start.after(batch, NOW - HOUR, HOUR)
     assert (behind.now, behind.latest) == (NOW, NOW)
 
 
@@ -278,7 +278,7 @@ def test_feedback_is_counted_by_the_second(
 ) -> None:
     clock = Clock()
     for offset in offsets:
-        clock = clock.heard(BatchSent(TENANT, 1, 5, 1), NOW + timedelta(seconds=offset), HOUR)
+        clock = clock.after(BatchSent(TENANT, 1, 5, 1), NOW + timedelta(seconds=offset), HOUR)
     assert (clock.done, clock.done_before) == (done_in_second, before)
 
 
