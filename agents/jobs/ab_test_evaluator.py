@@ -23,8 +23,8 @@ from streams.errors import NotFoundError
 from streams.exactly_once.crash_points import crash_point
 from tables.campaigns import ab_tests
 from tables.campaigns.ab_test_statistics import Decision, evaluate
-from tables.campaigns.campaign import Campaign
 from tables.database.connection import Connection
+from tables.models import Campaign
 from tables.stats.totals import CampaignStats
 
 _DONE = {Decision.WINNER: "declared", Decision.EXTEND: "extended", Decision.ASK: "asked"}

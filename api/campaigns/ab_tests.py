@@ -31,8 +31,8 @@ from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import Status
 from streams.errors import NotFoundError
 from tables.campaigns.ab_test_statistics import evaluate
-from tables.campaigns.ab_tests import Decided, decisions, test_of
-from tables.campaigns.campaign import Campaign
+from tables.campaigns.ab_tests import decisions, test_of
+from tables.models import AbTestDecision, Campaign
 from tables.stats.views import StatsView
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
@@ -76,7 +76,7 @@ async def declare_winner(command: Sending, body: Winner) -> Success[CampaignAnsw
 
 
 def _shown(
-    campaign: Campaign, test: AbTest, decided: Sequence[Decided], stats: StatsView
+    campaign: Campaign, test: AbTest, decided: Sequence[AbTestDecision], stats: StatsView
 ) -> AbTestShown:
     total, winner = campaign.total_recipients, campaign.winner_variant_id
     plan = test.stored()

@@ -14,9 +14,9 @@ from api.http.dependencies import Provided
 from streams.contracts.fields import Status
 from streams.errors import DependencyDownError
 from streams.records.stats import Counts
-from tables.campaigns.campaign import Campaign
 from tables.campaigns.series import Family
 from tables.campaigns.times import RECURRING
+from tables.models import Campaign
 from tables.stats.rates import Rates
 from tables.stats.totals import CampaignStats, rates
 from tables.stats.views import SendingView, StatsView

@@ -19,10 +19,11 @@ from api.http.auth import Viewer, caller
 from api.http.dependencies import Provided, Services
 from api.http.envelope import Schema
 from streams.errors import DependencyDownError, NotFoundError, UnauthorizedError
-from tables.campaigns.campaign import Campaign, get_campaign, list_campaigns
+from tables.campaigns.campaign import get_campaign, list_campaigns
 from tables.campaigns.series import Family, families
 from tables.campaigns.times import RECURRING
 from tables.database.connection import Connection
+from tables.models import Campaign
 
 router = APIRouter(tags=["live"])
 

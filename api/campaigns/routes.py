@@ -29,9 +29,10 @@ from api.http.json_bodies import JsonRoute
 from streams.contracts.bodies import CampaignCreate, CampaignUpdate, Explanation
 from streams.contracts.commands import Verb
 from streams.contracts.triggers import CampaignTrigger
-from tables.campaigns.campaign import Campaign, get_campaign, list_campaigns
+from tables.campaigns.campaign import get_campaign, list_campaigns
 from tables.campaigns.series import Family, families
 from tables.campaigns.times import RECURRING
+from tables.models import Campaign
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
 

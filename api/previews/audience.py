@@ -15,10 +15,10 @@ from connectors.messages.preview import segments_per_message
 from streams.errors import FieldError, broken
 from streams.records.message_id import MessageIds
 from tables.audience.dry_run import Counted, count_audience, some_of_audience
-from tables.campaigns.campaign import Campaign
 from tables.commands.triggers import TRIGGERED
 from tables.database.connection import Connection
 from tables.directory.segments import unknown_segments
+from tables.models import Campaign
 
 router = APIRouter(tags=["campaigns"], route_class=JsonRoute)
 _SAMPLED = 100  # contacts whose SMS are counted

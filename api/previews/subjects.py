@@ -13,10 +13,10 @@ from api.directory.contact_schemas import ContactUpdate
 from api.http.dependencies import Services
 from connectors.messages.content import Content, load
 from connectors.messages.preview import fields_of
-from tables.campaigns.campaign import Campaign
 from tables.contacts.store import get_contact
 from tables.database.connection import Connection
 from tables.directory.mirror import templates_of
+from tables.models import Campaign
 
 
 async def learn(

@@ -26,8 +26,9 @@ from streams.records.message_id import MessageIds
 from streams.records.messages import Message
 from tables.audience.dry_run import some_of_audience
 from tables.audience.trial_sends import send_tests, suppressed_among
-from tables.campaigns.campaign import Campaign, get_campaign
+from tables.campaigns.campaign import get_campaign
 from tables.database.connection import Connection
+from tables.models import Campaign
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
 

@@ -13,8 +13,8 @@ from sqlalchemy import func, select
 from streams.contracts.fields import CampaignType
 from streams.errors import FieldError, broken
 from streams.records.message_id import MAX_ORDINAL
-from tables.campaigns.campaign import Campaign
 from tables.database.connection import Session
+from tables.models import Campaign
 from tables.models.audience import CampaignRecipient, RecipientStatus
 
 _VERSION_AND_VARIANT = (0x8 << 76) | (0x8 << 60)  # UUIDv8, RFC 9562, section 5.8

@@ -32,13 +32,12 @@ from streams.records.sending import Closed, Limits
 from streams.settings import Settings
 from tables.audience.recipients import recipient_id
 from tables.campaigns.ab_tests import test_of
-from tables.campaigns.campaign import Campaign, change_campaign, of_row
+from tables.campaigns.campaign import change_campaign
 from tables.channels import CHANNELS
 from tables.commands.answers import Change
 from tables.database import outbox
 from tables.database.connection import Session
-from tables.models import Campaign as CampaignRow
-from tables.models import CampaignRecipient
+from tables.models import Campaign, CampaignRecipient
 from tables.tenants.tenants import get_tenant
 
 _FEW = 50_000  # members; up to here three index look-ups each beat reading all contacts
@@ -112,12 +111,12 @@ async def note_directory(session: Session, wanted: Stage, *, is_down: bool) -> N
     The version stays: an outage must not refuse a person's edit by `If-Match`.
     """
     await session.execute(
-        update(CampaignRow)
+        update(Campaign)
         .where(
-            CampaignRow.number == wanted.number,
-            CampaignRow.id == UUID(wanted.campaign_id),
-            CampaignRow.tenant_id == wanted.tenant_id,
-            CampaignRow.is_directory_down != is_down,
+            Campaign.number == wanted.number,
+            Campaign.id == UUID(wanted.campaign_id),
+            Campaign.tenant_id == wanted.tenant_id,
+            Campaign.is_directory_down != is_down,
         )
         .values(is_directory_down=is_down)
     )
@@ -304,14 +303,12 @@ async def _campaign(
     session: Session, wanted: Stage | Page, *, is_locked: bool = False
 ) -> Campaign | None:
     # deleted ones are found, too: they are over, not unknown
-    lock = "FOR NO KEY UPDATE" if is_locked else ""
-    row = await session.fetchrow(
-        f"SELECT * FROM campaigns WHERE number = $1 AND id = $2 AND tenant_id = $3 {lock}",
-        wanted.number,
-        UUID(wanted.campaign_id),
-        wanted.tenant_id,
+    found = select(Campaign).where(
+        Campaign.number == wanted.number,
+        Campaign.id == UUID(wanted.campaign_id),
+        Campaign.tenant_id == wanted.tenant_id,
     )
-    return None if row is None else of_row(row)
+    return await session.first(found.with_for_update(key_share=True) if is_locked else found)
 
 
 def _table(number: int) -> str:

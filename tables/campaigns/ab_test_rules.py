@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
+
 from streams.errors import FieldError
-from tables.campaigns.campaign import Campaign
-from tables.database.connection import Connection
+from tables.database.connection import Session
+from tables.models import Campaign, Template
 
 _FIELD = "abTestConfig.variants"
 
 
 async def refusals(
-    connection: Connection, tenant: str, channel: str, config: Mapping[str, Any]
+    session: Session, tenant: str, channel: str, config: Mapping[str, Any]
 ) -> list[FieldError]:
     """What of a stored test cannot be: a template that this tenant lacks or that is another
     channel's, a subject where there is none.
@@ -22,8 +24,12 @@ async def refusals(
     variants = config["variants"]
     wanted = [UUID(variant["templateId"]) for variant in variants if "templateId" in variant]
     # FOR KEY SHARE: none of them can be deleted before this transaction has made its use visible
-    statement = "SELECT id, channel FROM templates WHERE tenant_id = $1 AND id = ANY($2) AND deleted_at IS NULL FOR KEY SHARE"
-    known = {row["id"]: row["channel"] for row in await connection.fetch(statement, tenant, wanted)}
+    found = await session.execute(
+        select(Template.id, Template.channel)
+        .where(Template.tenant_id == tenant, Template.id.in_(wanted), Template.deleted_at.is_(None))
+        .with_for_update(read=True, key_share=True)
+    )
+    known = dict(found.tuples().all())
     errors = []
     for number, variant in enumerate(variants):
         if "subject" in variant and channel != "email":

@@ -14,37 +14,29 @@ from typing import Any, assert_never
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import delete, func, insert, literal, select, update
 
 from streams.contracts import events
 from streams.contracts.ab_tests import AbTest
-from streams.contracts.envelope import Record, rfc3339
+from streams.contracts.envelope import rfc3339
 from streams.contracts.evaluations import Evaluation
-from streams.contracts.fields import Status
+from streams.contracts.fields import ACTIVE, Status
 from streams.errors import ConflictError, FieldError, broken
 from streams.records.sending import SpansReleased
 from tables.campaigns.ab_test_statistics import Decision, decide
-from tables.campaigns.campaign import Campaign, change_campaign, lock_campaign, of_row
+from tables.campaigns.campaign import change_campaign, lock_campaign
 from tables.campaigns.times import RECURRING
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.database.outbox import Outgoing, append, lifecycle, to_throttle
+from tables.models import AbTestDecision, Campaign, CampaignVariant
 
 UNDECIDED = "ab-test-undecided"  # reason of the alert
-_SENDING = (Status.RUNNING, Status.PAUSED)
 _AT_ONCE = 200  # tests that one run of the evaluator looks at; the next run is a second later
-_COLUMNS = "campaign_id, variant_id, name, template_id, subject, weight"
-_DUE = "FROM campaigns WHERE ab_test_until IS NOT NULL AND deleted_at IS NULL AND status IN ('running', 'paused', 'completed')"
-
-
-class Decided(Record, frozen=True, omit_defaults=False):
-    """A line of `ab_test_decisions`: `winner`, `extend` and `ask` are the evaluator's, `declared`
-    is a person's.
-    """
-
-    at: datetime
-    decision: str
-    variant_id: str | None
-    decided_by: UUID | None
-    evaluation: dict[str, Any] | None
+_UNDECIDED = (
+    Campaign.ab_test_until.is_not(None),
+    Campaign.deleted_at.is_(None),
+    Campaign.status.in_((*ACTIVE, Status.COMPLETED)),
+)
 
 
 def test_of(campaign: Campaign) -> AbTest | None:
@@ -56,40 +48,38 @@ def test_of(campaign: Campaign) -> AbTest | None:
     )
 
 
-async def write_variants(connection: Connection, campaign: Campaign) -> None:
+async def write_variants(session: Session, campaign: Campaign) -> None:
     """Make the rows of `campaign_variants` say what the campaign does. A variant without any
     template has no row yet.
     """
     if campaign.version > 1:
-        await connection.execute(
-            "DELETE FROM campaign_variants WHERE campaign_id = $1", campaign.id
+        await session.execute(
+            delete(CampaignVariant).where(CampaignVariant.campaign_id == campaign.id)
         )
     test = test_of(campaign)
     rows = [
-        (
-            campaign.id,
-            variant.variant_id,
-            variant.name,
-            variant.template_id or campaign.template_id,
-            variant.subject,
-            variant.weight,
-        )
+        {
+            "campaign_id": campaign.id,
+            "variant_id": variant.variant_id,
+            "name": variant.name,
+            "template_id": variant.template_id or campaign.template_id,
+            "subject": variant.subject,
+            "weight": variant.weight,
+        }
         for variant in (test.variants if test else ())
         if variant.template_id or campaign.template_id
     ]
     if rows:
-        await connection.executemany(
-            f"INSERT INTO campaign_variants ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)", rows
-        )
+        await session.execute(insert(CampaignVariant).values(rows))
 
 
-async def copy_variants(connection: Connection, from_id: UUID, to_id: UUID) -> None:
+async def copy_variants(session: Session, from_id: UUID, to_id: UUID) -> None:
     """The variants of a campaign as another one's, which has none yet; the winner is not copied."""
-    await connection.execute(
-        f"INSERT INTO campaign_variants ({_COLUMNS})"
-        " SELECT $2, variant_id, name, template_id, subject, weight FROM campaign_variants WHERE campaign_id = $1",
-        *(from_id, to_id),
+    columns = ("variant_id", "name", "template_id", "subject", "weight")
+    found = select(literal(to_id), *(getattr(CampaignVariant, column) for column in columns)).where(
+        CampaignVariant.campaign_id == from_id
     )
+    await session.execute(insert(CampaignVariant).from_select(["campaign_id", *columns], found))
 
 
 def clock(campaign: Campaign, at: datetime) -> dict[str, datetime]:
@@ -102,31 +92,25 @@ def clock(campaign: Campaign, at: datetime) -> dict[str, datetime]:
     return {"sample_sent_at": at, "ab_test_until": at + test.duration}
 
 
-async def next_due(connection: Connection) -> datetime | None:
+async def next_due(session: Session) -> datetime | None:
     """When the next test is to be evaluated."""
-    due: datetime | None = await connection.fetchval(f"SELECT min(ab_test_until) {_DUE}")
-    return due
+    return await session.scalar(select(func.min(Campaign.ab_test_until)).where(*_UNDECIDED))
 
 
-async def due(connection: Connection, at: datetime) -> list[Campaign]:
+async def due(session: Session, at: datetime) -> list[Campaign]:
     """The campaigns whose tests are to be evaluated by now, the longest overdue first."""
-    rows = await connection.fetch(
-        f"SELECT * {_DUE} AND ab_test_until <= $1 ORDER BY ab_test_until LIMIT {_AT_ONCE}", at
-    )
-    return [of_row(row) for row in rows]
+    overdue = select(Campaign).where(*_UNDECIDED, Campaign.ab_test_until <= at)
+    return await session.every(overdue.order_by(Campaign.ab_test_until).limit(_AT_ONCE))
 
 
-async def decisions(connection: Connection, campaign: Campaign) -> list[Decided]:
+async def decisions(session: Session, campaign: Campaign) -> list[AbTestDecision]:
     """What was decided about the campaign's test, in order."""
-    columns = ", ".join(Decided.__struct_fields__)
-    rows = await connection.fetch(
-        f"SELECT {columns} FROM ab_test_decisions WHERE campaign_id = $1 ORDER BY seq", campaign.id
-    )
-    return [Decided(**row) for row in rows]
+    found = select(AbTestDecision).where(AbTestDecision.campaign_id == campaign.id)
+    return await session.every(found.order_by(AbTestDecision.seq))
 
 
 async def declare(
-    connection: Connection,
+    session: Session,
     campaign: Campaign,
     variant_id: str,
     actor: UUID | None,
@@ -158,18 +142,18 @@ async def declare(
         raise ConflictError(
             f"{campaign.winner_variant_id} is the winner of this test already, {variant_id} cannot become it."
         )
-    await _record(connection, campaign, at, "declared", variant_id, actor)
+    await _record(session, campaign, at, "declared", variant_id, actor)
     event = _won(campaign, variant_id, at, declared_by=str(actor) if actor else None, by="person")
-    return await _release(connection, campaign, event, correlation_id, at)
+    return await _release(session, campaign, event, correlation_id, at)
 
 
 async def conclude(
-    connection: Connection, due: Campaign, evaluation: Evaluation, at: datetime
+    session: Session, due: Campaign, evaluation: Evaluation, at: datetime
 ) -> Decision | None:
     """The evaluator decides by the test's policy; None when there is nothing to decide (any more).
     Raises NotFoundError.
     """
-    campaign = await lock_campaign(connection, due.tenant_id, due.id)
+    campaign = await lock_campaign(session, due.tenant_id, due.id)
     test = test_of(campaign)
     if (
         test is None
@@ -178,30 +162,28 @@ async def conclude(
         or campaign.status is Status.CANCELLED
     ):
         return None
-    is_extended = any(
-        one.decision == Decision.EXTEND for one in await decisions(connection, campaign)
-    )
+    is_extended = any(one.decision == Decision.EXTEND for one in await decisions(session, campaign))
     decision = decide(test, evaluation.outcome, is_extended=is_extended)
     winner = evaluation.best if decision is Decision.WINNER else None
-    await _record(connection, campaign, at, decision, winner, None, evaluation)
+    await _record(session, campaign, at, decision, winner, None, evaluation)
     correlation_id = campaign.correlation_id or str(campaign.id)
     match decision:
         case Decision.WINNER:
             event = _won(campaign, evaluation.best, at, by="evaluator", evaluation=evaluation)
-            await _release(connection, campaign, event, correlation_id, at)
+            await _release(session, campaign, event, correlation_id, at)
         case Decision.EXTEND:
             after = await change_campaign(
-                connection, campaign, at, ab_test_until=campaign.ab_test_until + test.duration
+                session, campaign, at, ab_test_until=campaign.ab_test_until + test.duration
             )
             updated = events.Updated(str(after.id), after.name, after.channel, ("abTestUntil",))
-            await append(connection, [_public(updated, after, correlation_id, at)])
+            await append(session, [_public(updated, after, correlation_id, at)])
         case Decision.ASK:
-            after = await change_campaign(connection, campaign, at, ab_test_until=None)
+            after = await change_campaign(session, campaign, at, ab_test_until=None)
             said = "The A/B test has no clear winner and waits for somebody to declare one."
             alert = events.Alert(
                 str(after.id), after.name, after.channel, rfc3339(at), UNDECIDED, said
             )
-            await append(connection, [_public(alert, after, correlation_id, at)])
+            await append(session, [_public(alert, after, correlation_id, at)])
         case _:
             assert_never(decision)
     return decision
@@ -214,7 +196,7 @@ def _won(campaign: Campaign, variant_id: str, at: datetime, **more: Any) -> even
 
 
 async def _release(
-    connection: Connection,
+    session: Session,
     campaign: Campaign,
     event: events.WinnerDeclared,
     correlation_id: str,
@@ -222,18 +204,19 @@ async def _release(
 ) -> Campaign:
     """The rest of the audience gets the winner, throttled as any other recipients."""
     winner = event.variant_id
-    statement = (
-        "UPDATE campaign_variants SET is_winner = true WHERE campaign_id = $1 AND variant_id = $2"
+    await session.execute(
+        update(CampaignVariant)
+        .where(CampaignVariant.campaign_id == campaign.id, CampaignVariant.variant_id == winner)
+        .values(is_winner=True)
     )
-    await connection.execute(statement, campaign.id, winner)
     after = await change_campaign(
-        connection, campaign, at, winner_variant_id=winner, ab_test_until=None
+        session, campaign, at, winner_variant_id=winner, ab_test_until=None
     )
     records: Sequence[Outgoing] = [_public(event, after, correlation_id, at)]
-    if after.status in _SENDING:
+    if after.status in ACTIVE:
         release = SpansReleased(tenant_id=after.tenant_id, number=after.number, variant_id=winner)
         records = [*records, to_throttle(release, after.id, after.version)]
-    await append(connection, records)
+    await append(session, records)
     return after
 
 
@@ -244,7 +227,7 @@ def _public(
 
 
 async def _record(
-    connection: Connection,
+    session: Session,
     campaign: Campaign,
     at: datetime,
     decision: str,
@@ -252,14 +235,13 @@ async def _record(
     actor: UUID | None,
     evaluation: Evaluation | None = None,
 ) -> None:
-    await connection.execute(
-        "INSERT INTO ab_test_decisions (campaign_id, at, decision, variant_id, decided_by, evaluation) VALUES ($1, $2, $3, $4, $5, $6)",
-        *(
-            campaign.id,
-            at,
-            decision,
-            variant_id,
-            actor,
-            None if evaluation is None else msgspec.to_builtins(evaluation),
-        ),
+    await session.execute(
+        insert(AbTestDecision).values(
+            campaign_id=campaign.id,
+            at=at,
+            decision=decision,
+            variant_id=variant_id,
+            decided_by=actor,
+            evaluation=None if evaluation is None else msgspec.to_builtins(evaluation),
+        )
     )

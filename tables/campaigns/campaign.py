@@ -1,21 +1,26 @@
-"""Campaign rows: one frozen value per row, how it is read, locked, changed and listed, and how the
-API spells it.
+"""Campaign rows: how they are read, locked, changed and listed, and how the API spells them.
+
+A `Campaign` is a value: nothing is assigned to it. Every change of a row goes through
+`change_campaign` or, where the version stays, `amend_campaign`.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, get_args
 from uuid import UUID
 
-import msgspec
+from pydantic.alias_generators import to_camel
+from sqlalchemy import Select, func, inspect, select, update
+from sqlalchemy.dialects.postgresql import insert
 
-from streams.contracts.envelope import Record, rfc3339
-from streams.contracts.fields import Channel, Status
+from streams.contracts.envelope import rfc3339
+from streams.contracts.fields import CampaignType, Channel, Status
 from streams.errors import CampaignError, FieldError, NotFoundError
-from streams.records.sending import Limits
-from tables.database.connection import Connection, Row
+from tables.database.connection import Session
 from tables.database.search import containing
+from tables.models import Campaign
 
 INTERNAL = frozenset(
     {
@@ -26,152 +31,104 @@ INTERNAL = frozenset(
         "nextOccurrenceAt",
         "occurrenceAt",
         "isDirectoryDown",
+        "isPausedBySeries",
     }
 )
-_FILTERS = """
-  FROM campaigns
- WHERE tenant_id = $1 AND deleted_at IS NULL
-   AND ($2::campaign_status IS NULL OR status = $2)
-   AND ($3::campaign_channel IS NULL OR channel = $3)
-   AND ($4::text IS NULL OR name COLLATE pg_c_utf8 ILIKE $4)
-   AND ($5::uuid IS NULL OR parent_id = $5)"""
-
-
-class Campaign(Record, frozen=True, omit_defaults=False):
-    """One row. `version` grows by one with every change and is the ETag; `number` is the campaign's
-    name on the wire of messages.
-    """
-
-    id: UUID
-    number: int
-    tenant_id: str
-    name: str
-    description: str | None
-    channel: Channel
-    status: Status
-    type: str
-    template_id: UUID | None
-    segment_ids: tuple[UUID, ...]
-    exclude_segment_ids: tuple[UUID, ...]
-    scheduled_at: datetime | None
-    timezone: str | None
-    recurring_schedule: dict[str, Any] | None
-    settings: dict[str, Any]
-    ab_test_config: dict[str, Any] | None
-    throttle_config: dict[str, int] | None
-    started_at: datetime | None
-    completed_at: datetime | None
-    created_by: UUID
-    created_at: datetime
-    updated_at: datetime
-    deleted_at: datetime | None
-    version: int
-    parent_id: UUID | None
-    total_recipients: int | None
-    sent_count: int | None
-    skipped_count: int | None
-    sample_sent_at: datetime | None
-    key_epoch: int | None
-    status_reason: str | None
-    correlation_id: str | None
-    ab_test_until: datetime | None
-    winner_variant_id: str | None
-    waits_below: int | None
-    next_occurrence_at: datetime | None
-    occurrence_at: datetime | None
-    is_directory_down: bool
-
-    @property
-    def limits(self) -> Limits:
-        """Of this campaign alone."""
-        config = self.throttle_config or {}
-        return Limits(per_hour=config.get("messagesPerHour"), per_day=config.get("messagesPerDay"))
-
-
-_COLUMNS = ", ".join(Campaign.__struct_fields__)
-
-
-def of_row(row: Row) -> Campaign:
-    """The value of a `SELECT *` or RETURNING row of `campaigns`."""
-    values = {name: row[name] for name in Campaign.__struct_fields__}
-    values |= {"status": Status(row["status"]), "segment_ids": tuple(row["segment_ids"])}
-    return Campaign(**(values | {"exclude_segment_ids": tuple(row["exclude_segment_ids"])}))
 
 
 def presented(campaign: Campaign) -> dict[str, Any]:
     """The campaign as the API spells it: camelCase, RFC 3339 with milliseconds, every field of the
     specification, nulls included.
     """
-    fields: dict[str, Any] = msgspec.to_builtins(campaign, builtin_types=(datetime,))
-    return {name: _plain(value) for name, value in fields.items() if name not in INTERNAL}
+    return {name: _plain(getattr(campaign, column)) for name, column in _PRESENTED.items()}
+
+
+_PRESENTED = {
+    to_camel(column.key): column.key
+    for column in inspect(Campaign).column_attrs
+    if to_camel(column.key) not in INTERNAL
+}
 
 
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return rfc3339(value)
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, StrEnum):
+        return value.value
+    return str(value) if isinstance(value, UUID) else value
 
 
-async def get_campaign(connection: Connection, tenant: str, campaign_id: UUID) -> Campaign:
+async def get_campaign(session: Session, tenant: str, campaign_id: UUID) -> Campaign:
     """Raises NotFoundError when it does not exist, is deleted, or belongs to another tenant."""
-    return await _one(connection, "", tenant, campaign_id)
+    return _found(await session.first(_existing(tenant, campaign_id)), campaign_id)
 
 
-async def lock_campaign(connection: Connection, tenant: str, campaign_id: UUID) -> Campaign:
-    """`get_campaign`, and nobody else changes the row until this transaction ends: that is what
+async def lock_campaign(session: Session, tenant: str, campaign_id: UUID) -> Campaign:
+    """`get_campaign`, and no other transaction changes the row until this one ends: that is what
     orders the outbox per campaign.
     """
-    return await _one(connection, "FOR NO KEY UPDATE", tenant, campaign_id)
+    locked = _existing(tenant, campaign_id).with_for_update(key_share=True)
+    return _found(await session.first(locked), campaign_id)
 
 
-async def _one(connection: Connection, lock: str, tenant: str, campaign_id: UUID) -> Campaign:
-    statement = f"SELECT {_COLUMNS} FROM campaigns WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL {lock}"
-    row = await connection.fetchrow(statement, tenant, campaign_id)
-    if row is None:
-        raise NotFoundError(f"There is no campaign {campaign_id}.")
-    return of_row(row)
-
-
-async def insert_campaign(connection: Connection, **columns: Any) -> Campaign:
-    """A new row in its first version."""
-    names, places = ", ".join(columns), ", ".join(f"${n}" for n in range(1, len(columns) + 1))
-    row = await connection.fetchrow(
-        f"INSERT INTO campaigns ({names}) VALUES ({places}) RETURNING {_COLUMNS}", *columns.values()
+def _existing(tenant: str, campaign_id: UUID) -> Select[Campaign]:
+    return select(Campaign).where(
+        Campaign.tenant_id == tenant, Campaign.id == campaign_id, Campaign.deleted_at.is_(None)
     )
-    assert row is not None
-    return of_row(row)
 
 
-async def insert_child(connection: Connection, **columns: Any) -> Campaign | None:
+def _found(campaign: Campaign | None, campaign_id: UUID) -> Campaign:
+    if campaign is None:
+        raise NotFoundError(f"There is no campaign {campaign_id}.")
+    return campaign
+
+
+async def insert_campaign(session: Session, **columns: Any) -> Campaign:
+    """A new row in its first version."""
+    made = await session.first(insert(Campaign).values(**columns).returning(Campaign))
+    assert made is not None
+    return made
+
+
+async def insert_child(session: Session, **columns: Any) -> Campaign | None:
     """A new child of a series; None when this occurrence (parent_id, occurrence_at) has one
     already.
     """
-    names, places = ", ".join(columns), ", ".join(f"${n}" for n in range(1, len(columns) + 1))
-    row = await connection.fetchrow(
-        f"INSERT INTO campaigns ({names}) VALUES ({places})"
-        f" ON CONFLICT (parent_id, occurrence_at) WHERE occurrence_at IS NOT NULL DO NOTHING RETURNING {_COLUMNS}",
-        *columns.values(),
+    return await session.first(
+        insert(Campaign)
+        .values(**columns)
+        .on_conflict_do_nothing(
+            index_elements=[Campaign.parent_id, Campaign.occurrence_at],
+            index_where=Campaign.occurrence_at.is_not(None),
+        )
+        .returning(Campaign)
     )
-    return None if row is None else of_row(row)
 
 
 async def change_campaign(
-    connection: Connection, campaign: Campaign, at: datetime, **columns: Any
+    session: Session, campaign: Campaign, at: datetime, **columns: Any
 ) -> Campaign:
     """Set columns of a row that the caller has locked; the campaign as its next version."""
-    assignments = "".join(f", {name} = ${n}" for n, name in enumerate(columns, 3))
-    row = await connection.fetchrow(
-        f"UPDATE campaigns SET version = version + 1, updated_at = $2{assignments} WHERE id = $1 RETURNING {_COLUMNS}",
-        campaign.id,
-        at,
-        *columns.values(),
+    return await amend_campaign(
+        session, campaign, version=Campaign.version + 1, updated_at=at, **columns
     )
-    assert row is not None
-    return of_row(row)
+
+
+async def amend_campaign(session: Session, campaign: Campaign, **columns: Any) -> Campaign:
+    """`change_campaign` for columns that no caller of the API sees or edits: the version stays, so
+    that a person's edit is not refused by If-Match.
+    """
+    changed = await session.first(
+        update(Campaign).where(Campaign.id == campaign.id).values(**columns).returning(Campaign)
+    )
+    assert changed is not None
+    return changed
 
 
 async def list_campaigns(
-    connection: Connection,
+    session: Session,
     tenant: str,
     *,
     page: int = 1,
@@ -188,25 +145,35 @@ async def list_campaigns(
     channel that does not exist.
     """
     _check(page, page_size, status, channel)
-    filters = (tenant, status, channel, containing(search), parent_id)
-    total = await connection.fetchval(f"SELECT count(*) {_FILTERS}", *filters)
-    rows = await connection.fetch(
-        f"SELECT {_COLUMNS} {_FILTERS} ORDER BY created_at DESC, id DESC LIMIT $6 OFFSET $7",
-        *filters,
-        page_size,
-        (page - 1) * page_size,
+    wanted = [Campaign.tenant_id == tenant, Campaign.deleted_at.is_(None)]
+    if status is not None:
+        wanted.append(Campaign.status == status)
+    if channel is not None:
+        wanted.append(Campaign.channel == channel)
+    if (pattern := containing(search)) is not None:
+        wanted.append(Campaign.name.collate("pg_c_utf8").ilike(pattern))
+    if parent_id is not None:
+        wanted.append(Campaign.parent_id == parent_id)
+    total = await session.scalar(select(func.count()).select_from(Campaign).where(*wanted))
+    newest = (
+        select(Campaign).where(*wanted).order_by(Campaign.created_at.desc(), Campaign.id.desc())
     )
-    return [of_row(row) for row in rows], total
+    found = await session.every(newest.limit(page_size).offset((page - 1) * page_size))
+    return found, total or 0
 
 
-async def count_running(connection: Connection, tenant: str) -> int:
+async def count_running(session: Session, tenant: str) -> int:
     """How many campaigns of the tenant are running; exact while the caller holds the tenant's row
     (`lock_tenant`).
 
     A series sends nothing itself: its children count.
     """
-    statement = "SELECT count(*) FROM campaigns WHERE tenant_id = $1 AND status = 'running' AND type <> 'recurring'"
-    return int(await connection.fetchval(statement, tenant))
+    running = select(func.count()).where(
+        Campaign.tenant_id == tenant,
+        Campaign.status == Status.RUNNING,
+        Campaign.type != CampaignType.RECURRING,
+    )
+    return await session.scalar(running) or 0
 
 
 def _check(page: int, page_size: int, status: str | None, channel: str | None) -> None:

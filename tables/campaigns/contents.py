@@ -9,18 +9,22 @@ from typing import Any
 from uuid import UUID
 
 from streams.contracts.envelope import Record
-from tables.database.connection import Connection
+from tables.database.connection import Session
 
 # The campaign itself and its variants; a variant's subject stands in place of its template's.
 _PRESENT = """
 SELECT v.variant_id, c.name AS campaign_name,
-       t.content || CASE WHEN v.subject <> '' AND c.channel = 'email' THEN jsonb_build_object('subject', v.subject) ELSE '{}' END AS content
+       t.content || CASE WHEN v.subject <> '' AND c.channel = 'email'
+                         THEN jsonb_build_object('subject', v.subject) ELSE '{}' END AS content
   FROM campaigns c
- CROSS JOIN LATERAL (SELECT NULL::varchar AS variant_id, c.template_id, NULL::varchar AS subject
-                      UNION ALL SELECT variant_id, template_id, subject FROM campaign_variants WHERE campaign_id = c.id) AS v
+ CROSS JOIN LATERAL (
+       SELECT NULL::varchar AS variant_id, c.template_id, NULL::varchar AS subject
+        UNION ALL
+       SELECT variant_id, template_id, subject
+         FROM campaign_variants WHERE campaign_id = c.id) AS v
   LEFT JOIN templates t ON t.id = v.template_id AND t.tenant_id = c.tenant_id AND t.channel = c.channel
- WHERE c.id = $1"""
-_FIXED = "SELECT variant_id, campaign_name, content FROM campaign_contents WHERE campaign_id = $1"
+ WHERE c.id = %(campaign)s"""
+_FIXED = "SELECT variant_id, campaign_name, content FROM campaign_contents WHERE campaign_id = %(campaign)s"
 
 
 class Said(Record, frozen=True):
@@ -33,23 +37,22 @@ class Said(Record, frozen=True):
     content: dict[str, Any] | None
 
 
-async def fix_contents(connection: Connection, campaign_id: UUID) -> None:
+async def fix_contents(session: Session, campaign_id: UUID) -> None:
     """From this transaction's commit on the campaign says what it says now. A repeat changes
     nothing.
     """
-    await connection.execute(
+    await session.run(
         "INSERT INTO campaign_contents (campaign_id, variant_id, campaign_name, content)"
-        f" SELECT $1, variant_id, campaign_name, content FROM ({_PRESENT}) AS present ON CONFLICT DO NOTHING",
-        campaign_id,
+        f" SELECT %(campaign)s, variant_id, campaign_name, content FROM ({_PRESENT}) AS present"
+        " ON CONFLICT DO NOTHING",
+        campaign=campaign_id,
     )
 
 
-async def contents(connection: Connection, campaign_id: UUID) -> Sequence[Said]:
+async def contents(session: Session, campaign_id: UUID) -> Sequence[Said]:
     """The campaign's own first, then its variants by id: the fixed ones, and before it has started
     the present ones.
     """
     order = 'ORDER BY variant_id COLLATE "C" NULLS FIRST'
-    rows = await connection.fetch(f"{_FIXED} {order}", campaign_id) or await connection.fetch(
-        f"{_PRESENT} {order}", campaign_id
-    )
-    return [Said(**row) for row in rows]
+    fixed = await session.rows(Said, f"{_FIXED} {order}", campaign=campaign_id)
+    return fixed or await session.rows(Said, f"{_PRESENT} {order}", campaign=campaign_id)

@@ -10,11 +10,14 @@ from datetime import datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
+from sqlalchemy import and_, func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
 from streams.contracts.fields import Status
 from streams.contracts.recurrence import Recurrence
-from tables.campaigns.campaign import Campaign, of_row
 from tables.campaigns.times import RECURRING
-from tables.database.connection import Connection, Row
+from tables.database.connection import Session
+from tables.models import Campaign
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Family:
 
 
 async def families(
-    connection: Connection, tenant: str, campaigns: Iterable[Campaign]
+    session: Session, tenant: str, campaigns: Iterable[Campaign]
 ) -> Mapping[UUID, Family]:
     """The family of each of these campaigns that is a series; one query for all, none when there is
     no series.
@@ -40,36 +43,42 @@ async def families(
     series = {campaign.id: campaign for campaign in campaigns if campaign.type == RECURRING}
     if not series:
         return {}
-    rows = await connection.fetch(
-        "SELECT parent_id, coalesce(array_agg(number ORDER BY number) FILTER (WHERE started_at IS NOT NULL), '{}') AS numbers,"
-        " coalesce(sum(total_recipients), 0)::bigint AS total,"
-        " min(scheduled_at) FILTER (WHERE status = 'scheduled' AND deleted_at IS NULL) AS next_at"
-        " FROM campaigns WHERE tenant_id = $1 AND parent_id = ANY($2::uuid[]) GROUP BY parent_id",
-        *(tenant, list(series)),
+    is_coming = and_(Campaign.status == Status.SCHEDULED, Campaign.deleted_at.is_(None))
+    rows = await session.execute(
+        select(
+            Campaign.parent_id,
+            func.array_agg(aggregate_order_by(Campaign.number, Campaign.number)).filter(
+                Campaign.started_at.is_not(None)
+            ),
+            func.coalesce(func.sum(Campaign.total_recipients), 0),
+            func.min(Campaign.scheduled_at).filter(is_coming),
+        )
+        .where(Campaign.tenant_id == tenant, Campaign.parent_id.in_(list(series)))
+        .group_by(Campaign.parent_id)
     )
-    found = {row["parent_id"]: row for row in rows}
-    return {one.id: _family(one, found.get(one.id)) for one in series.values()}
+    found = {parent: (numbers or (), total, at) for parent, numbers, total, at in rows.tuples()}
+    return {one.id: _family(one, *found.get(one.id, ((), 0, None))) for one in series.values()}
 
 
-def _family(series: Campaign, row: Row | None) -> Family:
-    numbers, total, of_children = (
-        ((), 0, None) if row is None else (tuple(row["numbers"]), row["total"], row["next_at"])
-    )
+def _family(
+    series: Campaign, numbers: Iterable[int], total: int, of_children: datetime | None
+) -> Family:
     instants = [at for at in (of_children, series.next_occurrence_at) if at is not None]
-    return Family(
-        numbers, total, min(instants, default=None) if series.status is Status.RUNNING else None
-    )
+    next_at = min(instants, default=None) if series.status is Status.RUNNING else None
+    return Family(tuple(numbers), total, next_at)
 
 
 async def newest_children(
-    connection: Connection, tenant: str, series_id: UUID, limit: int
+    session: Session, tenant: str, series_id: UUID, limit: int
 ) -> list[Campaign]:
     """By occurrence, the latest first."""
-    rows = await connection.fetch(
-        "SELECT * FROM campaigns WHERE tenant_id = $1 AND parent_id = $2 AND deleted_at IS NULL ORDER BY occurrence_at DESC, id LIMIT $3",
-        *(tenant, series_id, limit),
+    children = select(Campaign).where(
+        Campaign.tenant_id == tenant,
+        Campaign.parent_id == series_id,
+        Campaign.deleted_at.is_(None),
     )
-    return [of_row(row) for row in rows]
+    newest = children.order_by(Campaign.occurrence_at.desc(), Campaign.id)
+    return await session.every(newest.limit(limit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +89,24 @@ class Outlook:
     coming: tuple[datetime, ...]
 
 
-async def outlook(connection: Connection, series: Campaign, at: datetime, count: int) -> Outlook:
+async def outlook(session: Session, series: Campaign, at: datetime, count: int) -> Outlook:
     """The next `count` occurrences at most: from now, or from the `scheduledAt` of a series that
     has not begun. None of one that is over.
 
     An occurrence whose child was cancelled is left out.
     """
-    row = await connection.fetchrow(
-        "SELECT count(*) FILTER (WHERE started_at IS NOT NULL) AS sent,"
-        " coalesce(array_agg(occurrence_at) FILTER (WHERE status = 'cancelled' AND occurrence_at > $3), '{}') AS cancelled"
-        " FROM campaigns WHERE tenant_id = $1 AND parent_id = $2 AND occurrence_at IS NOT NULL",
-        *(series.tenant_id, series.id, at),
+    is_left_out = and_(Campaign.status == Status.CANCELLED, Campaign.occurrence_at > at)
+    found = await session.execute(
+        select(
+            func.count().filter(Campaign.started_at.is_not(None)),
+            func.array_agg(Campaign.occurrence_at).filter(is_left_out),
+        ).where(
+            Campaign.tenant_id == series.tenant_id,
+            Campaign.parent_id == series.id,
+            Campaign.occurrence_at.is_not(None),
+        )
     )
-    assert row is not None
-    sent: int = row["sent"]
+    sent, cancelled = found.tuples().one()
     if series.recurring_schedule is None or series.status in (Status.COMPLETED, Status.CANCELLED):
         return Outlook(sent, ())
     recurrence, start = Recurrence.stored(series.recurring_schedule), at
@@ -104,5 +117,5 @@ async def outlook(connection: Connection, series: Campaign, at: datetime, count:
         if recurrence.max_occurrences is None
         else min(count, recurrence.max_occurrences - sent)
     )
-    occurrences = (one for one in recurrence.after(start) if one not in row["cancelled"])
+    occurrences = (one for one in recurrence.after(start) if one not in (cancelled or ()))
     return Outlook(sent, tuple(islice(occurrences, max(0, left))))

@@ -13,7 +13,7 @@ from streams.contracts.bodies import CampaignCreate, CampaignUpdate
 from streams.contracts.local_time import resolved
 from streams.contracts.recurrence import Recurrence, check_spacing
 from streams.errors import FieldError, broken
-from tables.campaigns.campaign import Campaign
+from tables.models import Campaign
 
 RECURRING = "recurring"
 _LATEST = timedelta(days=3650)  # what is longer would only overflow

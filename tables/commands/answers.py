@@ -13,10 +13,13 @@ from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 
 from streams.contracts.envelope import Record
 from streams.errors import CampaignError, ConflictError, FieldError
-from tables.database.connection import Connection
+from tables.database.connection import Session
+from tables.models import RememberedAnswer
 
 Scope = Literal["command", "rest"]
 KEPT = {"command": timedelta(days=7), "rest": timedelta(hours=24)}
@@ -136,52 +139,64 @@ class Identity:
         return sha256(json.dumps(self.content, sort_keys=True).encode()).digest()
 
 
-async def recall(connection: Connection, identity: Identity, at: datetime) -> Answer | None:
+async def recall(session: Session, identity: Identity, at: datetime) -> Answer | None:
     """The first answer, None when there was none. Until the transaction ends, others with the same
     identity wait here.
 
     Raises ConflictError when the key was used for something else.
     """
-    lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
-    await connection.execute(
-        lock, f"answer\n{identity.tenant_id}\n{identity.scope}\n{identity.key}"
-    )
-    row = await connection.fetchrow(
-        "SELECT request_sha256, status, answer FROM answers"
-        " WHERE tenant_id = $1 AND scope = $2 AND correlation_id = $3 AND expires_at > $4",
-        *(identity.tenant_id, identity.scope, identity.key, at),
+    name = f"answer\n{identity.tenant_id}\n{identity.scope}\n{identity.key}"
+    await session.run("SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0))", name=name)
+    row = await session.first(
+        select(RememberedAnswer).where(
+            RememberedAnswer.tenant_id == identity.tenant_id,
+            RememberedAnswer.scope == identity.scope,
+            RememberedAnswer.correlation_id == identity.key,
+            RememberedAnswer.expires_at > at,
+        )
     )
     if row is None:
         return None
-    if row["request_sha256"] != identity.digest:
+    if row.request_sha256 != identity.digest:
         name = "correlationId" if identity.scope == "command" else "Idempotency-Key"
         raise ConflictError(
             f"This {name} was used for another request before; a new request needs a new one."
         )
-    return msgspec.convert({"status": row["status"], **row["answer"]}, Answer)
+    return msgspec.convert({"status": row.status, **row.answer}, Answer)
 
 
-async def remember(
-    connection: Connection, identity: Identity, answer: Answer, at: datetime
-) -> None:
+async def remember(session: Session, identity: Identity, answer: Answer, at: datetime) -> None:
     """Keep the answer for 7 days (commands) or 24 hours (REST). An expired one under the same key
     is replaced.
     """
     stored = msgspec.to_builtins(answer)
-    await connection.execute(
-        "INSERT INTO answers (tenant_id, scope, correlation_id, request_sha256, status, answer, expires_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (tenant_id, scope, correlation_id) DO UPDATE"
-        " SET request_sha256 = excluded.request_sha256, status = excluded.status, answer = excluded.answer,"
-        " expires_at = excluded.expires_at",
-        *(identity.tenant_id, identity.scope, identity.key, identity.digest, stored.pop("status")),
-        *(
-            {name: value for name, value in stored.items() if name != "changes"},
-            at + KEPT[identity.scope],
-        ),
+    made = insert(RememberedAnswer).values(
+        tenant_id=identity.tenant_id,
+        scope=identity.scope,
+        correlation_id=identity.key,
+        request_sha256=identity.digest,
+        status=stored.pop("status"),
+        answer={name: value for name, value in stored.items() if name != "changes"},
+        expires_at=at + KEPT[identity.scope],
+    )
+    fresh = ("request_sha256", "status", "answer", "expires_at")
+    await session.execute(
+        made.on_conflict_do_update(
+            index_elements=[
+                RememberedAnswer.tenant_id,
+                RememberedAnswer.scope,
+                RememberedAnswer.correlation_id,
+            ],
+            set_={name: made.excluded[name] for name in fresh},
+        )
     )
 
 
-async def forget_expired(connection: Connection, at: datetime, limit: int = 10_000) -> int:
-    """Remove answers that nobody can ask for any more; answers how many went."""
-    statement = "DELETE FROM answers WHERE ctid IN (SELECT ctid FROM answers WHERE expires_at <= $1 LIMIT $2)"
-    return int((await connection.execute(statement, at, limit)).rpartition(" ")[2])
+async def forget_expired(session: Session, at: datetime, limit: int = 10_000) -> int:
+    """Remove at most `limit` answers whose time is over; returns how many were removed."""
+    return await session.run(
+        "DELETE FROM answers WHERE ctid IN"
+        " (SELECT ctid FROM answers WHERE expires_at <= %(at)s LIMIT %(limit)s)",
+        at=at,
+        limit=limit,
+    )

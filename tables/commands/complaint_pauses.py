@@ -9,27 +9,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+
 from streams.contracts.bodies import Explanation
 from streams.contracts.commands import Command, Verb
 from streams.contracts.envelope import rfc3339
 from streams.contracts.events import Alert
+from streams.contracts.fields import Status
 from streams.exactly_once.crash_points import crash_point
 from streams.settings import Settings
-from tables.campaigns.campaign import Campaign, lock_campaign
+from tables.campaigns.campaign import lock_campaign
 from tables.commands.answers import Answer
 from tables.commands.execute import execute
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.database.outbox import append, lifecycle
+from tables.models import Campaign, ComplaintPause
 
 REASON = "complaint-rate"
-_RUNNING = """
-SELECT c.id, c.tenant_id, c.number, coalesce(p.delivered, 0) AS delivered, coalesce(p.complained, 0) AS complained
-  FROM campaigns c LEFT JOIN complaint_pauses p ON p.campaign_id = c.id
- WHERE c.status = 'running' ORDER BY c.number"""
-_REMEMBER = """
-INSERT INTO complaint_pauses (campaign_id, tenant_id, delivered, complained, paused_at) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (campaign_id) DO UPDATE
-   SET delivered = excluded.delivered, complained = excluded.complained, paused_at = excluded.paused_at"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +58,28 @@ class Watched:
     before: Counted
 
 
-async def running(connection: Connection) -> list[Watched]:
+async def running(session: Session) -> list[Watched]:
     """Every running campaign of every tenant."""
-    rows = await connection.fetch(_RUNNING)
-    return [
-        Watched(
-            row["id"], row["tenant_id"], row["number"], Counted(row["delivered"], row["complained"])
+    found = await session.execute(
+        select(
+            Campaign.id,
+            Campaign.tenant_id,
+            Campaign.number,
+            func.coalesce(ComplaintPause.delivered, 0),
+            func.coalesce(ComplaintPause.complained, 0),
         )
-        for row in rows
+        .outerjoin(ComplaintPause, ComplaintPause.campaign_id == Campaign.id)
+        .where(Campaign.status == Status.RUNNING)
+        .order_by(Campaign.number)
+    )
+    return [
+        Watched(campaign_id, tenant, number, Counted(delivered, complained))
+        for campaign_id, tenant, number, delivered, complained in found.tuples()
     ]
 
 
 async def pause(
-    connection: Connection,
+    session: Session,
     settings: Settings,
     watched: Watched,
     now: Counted,
@@ -90,12 +96,15 @@ async def pause(
         Verb.PAUSE, watched.tenant_id, correlation_id, watched.id, Explanation(reason=REASON), at=at
     )
     answer = await execute(
-        connection, settings, command, scope="command", sent=lambda _, number: sent.get(number, 0)
+        session, settings, command, scope="command", sent=lambda _, number: sent.get(number, 0)
     )
     if answer.refusal is None:
-        campaign = await lock_campaign(connection, watched.tenant_id, watched.id)
-        await connection.execute(
-            _REMEMBER, watched.id, watched.tenant_id, now.delivered, now.complained, at
+        campaign = await lock_campaign(session, watched.tenant_id, watched.id)
+        counts = {"delivered": now.delivered, "complained": now.complained, "paused_at": at}
+        await session.execute(
+            insert(ComplaintPause)
+            .values(campaign_id=watched.id, tenant_id=watched.tenant_id, **counts)
+            .on_conflict_do_update(index_elements=[ComplaintPause.campaign_id], set_=counts)
         )
         alert = lifecycle(
             _alert(campaign, now.since(watched.before), settings, at),
@@ -105,7 +114,7 @@ async def pause(
             correlation_id,
             at,
         )
-        await append(connection, [alert])
+        await append(session, [alert])
     crash_point("before-commit", "complaints")
     return answer
 

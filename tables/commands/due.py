@@ -9,28 +9,47 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.orm import aliased
+
 from streams.contracts import events
 from streams.contracts.bodies import Explanation
 from streams.contracts.commands import Command, Verb
 from streams.contracts.envelope import rfc3339
+from streams.contracts.fields import CampaignType, Status
 from streams.settings import Settings
-from tables.campaigns.campaign import Campaign, count_running, lock_campaign, of_row
+from tables.campaigns.campaign import amend_campaign, count_running, lock_campaign
 from tables.campaigns.occurrences import advance
 from tables.campaigns.times import RECURRING, max_lateness
 from tables.commands.answers import Change
 from tables.commands.execute import execute
 from tables.commands.verbs import SentSoFar
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.database.outbox import append, lifecycle
+from tables.models import Campaign
 from tables.tenants.tenants import lock_tenant
 
 Outcome = Literal["started", "waiting", "missed", "superseded", "failed", "gone"]
 _LONGEST_REASON = 200
+_Series = aliased(Campaign)
+_Other = aliased(Campaign)
 # Children of a series that is paused wait for it.
-_OPEN = """
-  FROM campaigns c LEFT JOIN campaigns s ON s.id = c.parent_id AND s.tenant_id = c.tenant_id
- WHERE c.status = 'scheduled' AND c.deleted_at IS NULL AND (c.parent_id IS NULL OR s.status = 'running')"""
-_RUNNING = "(SELECT count(*) FROM campaigns r WHERE r.tenant_id = c.tenant_id AND r.status = 'running' AND r.type <> 'recurring')"
+_OPEN = (
+    Campaign.status == Status.SCHEDULED,
+    Campaign.deleted_at.is_(None),
+    or_(Campaign.parent_id.is_(None), _Series.status == Status.RUNNING),
+)
+_OF_SERIES = and_(_Series.id == Campaign.parent_id, _Series.tenant_id == Campaign.tenant_id)
+_RUNNING = (
+    select(func.count())
+    .where(
+        _Other.tenant_id == Campaign.tenant_id,
+        _Other.status == Status.RUNNING,
+        _Other.type != CampaignType.RECURRING,
+    )
+    .correlate(Campaign)
+    .scalar_subquery()
+)
 
 
 @dataclass(frozen=True)
@@ -58,73 +77,82 @@ class Settled:
 
 
 async def due_campaigns(
-    connection: Connection, settings: Settings, at: datetime, limit: int = 10_000
+    session: Session, settings: Settings, at: datetime, limit: int = 10_000
 ) -> list[Due]:
     """The longest due first. One that waits for room is among them only if there is some."""
-    rows = await connection.fetch(
-        f"SELECT c.id, c.tenant_id, c.parent_id, c.waits_below IS NOT NULL AS is_waiting {_OPEN} AND c.scheduled_at <= $1"
-        f" AND (c.waits_below IS NULL OR {_RUNNING} < $2) ORDER BY c.scheduled_at, c.id LIMIT $3",
-        *(at, settings.max_running, limit),
+    has_room = or_(Campaign.waits_below.is_(None), _RUNNING < settings.max_running)
+    found = await session.execute(
+        select(
+            Campaign.id,
+            Campaign.tenant_id,
+            Campaign.parent_id,
+            Campaign.waits_below.is_not(None),
+        )
+        .outerjoin(_Series, _OF_SERIES)
+        .where(*_OPEN, Campaign.scheduled_at <= at, has_room)
+        .order_by(Campaign.scheduled_at, Campaign.id)
+        .limit(limit)
     )
-    return [Due(**row) for row in rows]
+    return [Due(*row) for row in found.tuples()]
 
 
-async def next_due(connection: Connection) -> datetime | None:
+async def next_due(session: Session) -> datetime | None:
     """When the next campaign is due, the past included; one that waits for room counts only if
     there is some.
     """
-    statement = f"SELECT c.scheduled_at {_OPEN} AND (c.waits_below IS NULL OR {_RUNNING} < c.waits_below) ORDER BY c.scheduled_at LIMIT 1"
-    found: datetime | None = await connection.fetchval(statement)
-    return found
+    has_room = or_(Campaign.waits_below.is_(None), _RUNNING < Campaign.waits_below)
+    return await session.scalar(
+        select(Campaign.scheduled_at)
+        .outerjoin(_Series, _OF_SERIES)
+        .where(*_OPEN, has_room)
+        .order_by(Campaign.scheduled_at)
+        .limit(1)
+    )
 
 
 async def settle(
-    connection: Connection, settings: Settings, due: Due, at: datetime, sent: SentSoFar
+    session: Session, settings: Settings, due: Due, at: datetime, sent: SentSoFar
 ) -> Settled:
     """Start it, or say why not: no room (it waits), missed by more than `maxLateness`, superseded
     by a later occurrence, or impossible.
 
     "gone": somebody else has settled or holds it.
     """
-    await lock_tenant(connection, due.tenant_id)
+    await lock_tenant(session, due.tenant_id)
     made: tuple[Change, ...] = ()
     if due.parent_id is not None:
-        if (series := await _running_series(connection, due)) is None:
+        if (series := await _running_series(session, due)) is None:
             return Settled("gone")
-        made = (await advance(connection, settings, series, at)).changes
-    if (campaign := await _claimed(connection, due, at)) is None:
+        made = (await advance(session, settings, series, at)).changes
+    if (campaign := await _claimed(session, due, at)) is None:
         return Settled("gone", made)
-    settled = await _settled(connection, settings, campaign, at, sent)
+    settled = await _settled(session, settings, campaign, at, sent)
     return Settled(settled.outcome, (*made, *settled.changes))
 
 
 async def _settled(
-    connection: Connection, settings: Settings, campaign: Campaign, at: datetime, sent: SentSoFar
+    session: Session, settings: Settings, campaign: Campaign, at: datetime, sent: SentSoFar
 ) -> Settled:
     if campaign.type != RECURRING:  # the occurrences of a series are judged, not its beginning
-        if await _is_superseded(connection, campaign, at):
-            return await _give_up(connection, settings, campaign, "missed-occurrence", at, sent)
+        if await _is_superseded(session, campaign, at):
+            return await _give_up(session, settings, campaign, "missed-occurrence", at, sent)
         assert campaign.scheduled_at is not None
         if campaign.waits_below is None and at - campaign.scheduled_at > max_lateness(campaign):
-            return await _give_up(connection, settings, campaign, "missed-schedule", at, sent)
-        if await count_running(connection, campaign.tenant_id) >= settings.max_running:
-            await connection.execute(
-                "UPDATE campaigns SET waits_below = $2 WHERE id = $1",
-                campaign.id,
-                settings.max_running,
-            )
+            return await _give_up(session, settings, campaign, "missed-schedule", at, sent)
+        if await count_running(session, campaign.tenant_id) >= settings.max_running:
+            await amend_campaign(session, campaign, waits_below=settings.max_running)
             return Settled("waiting")
     command = Command(Verb.START, campaign.tenant_id, _correlation_id(campaign), campaign.id, at=at)
-    answer = await execute(connection, settings, command, scope="command", sent=sent)
+    answer = await execute(session, settings, command, scope="command", sent=sent)
     if answer.refusal is None:
         return Settled("started", answer.changes)
     return await _give_up(
-        connection, settings, campaign, f"cannot-start: {answer.refusal.detail}", at, sent
+        session, settings, campaign, f"cannot-start: {answer.refusal.detail}", at, sent
     )
 
 
 async def _give_up(
-    connection: Connection,
+    session: Session,
     settings: Settings,
     campaign: Campaign,
     reason: str,
@@ -144,9 +172,9 @@ async def _give_up(
         Explanation(reason=reason),
         at=at,
     )
-    answer = await execute(connection, settings, command, scope="command", sent=sent)
+    answer = await execute(session, settings, command, scope="command", sent=sent)
     answer.result()  # it is scheduled and locked, so nothing can refuse this
-    after = await lock_campaign(connection, campaign.tenant_id, campaign.id)
+    after = await lock_campaign(session, campaign.tenant_id, campaign.id)
     named = (str(after.id), after.name, after.channel, rfc3339(at))
     event: events.Alert | events.Failed
     if reason == "missed-schedule":
@@ -157,42 +185,48 @@ async def _give_up(
     else:
         event = events.Failed(*named, 0, reason)
     await append(
-        connection, [lifecycle(event, after.tenant_id, after.id, after.version, correlation_id, at)]
+        session, [lifecycle(event, after.tenant_id, after.id, after.version, correlation_id, at)]
     )
     return Settled("missed" if reason == "missed-schedule" else "failed", answer.changes)
 
 
-async def _running_series(connection: Connection, due: Due) -> Campaign | None:
-    statement = "SELECT * FROM campaigns WHERE tenant_id = $1 AND id = $2 AND status = 'running' FOR NO KEY UPDATE"
-    row = await connection.fetchrow(statement, due.tenant_id, due.parent_id)
-    return None if row is None else of_row(row)
-
-
-async def _claimed(connection: Connection, due: Due, at: datetime) -> Campaign | None:
-    """The row, if it is still scheduled and due, and nobody is at it: who is will decide, or leave
-    it to the next run.
-    """
-    row = await connection.fetchrow(
-        "SELECT * FROM campaigns WHERE tenant_id = $1 AND id = $2 AND status = 'scheduled' AND deleted_at IS NULL AND scheduled_at <= $3"
-        " FOR NO KEY UPDATE SKIP LOCKED",
-        *(due.tenant_id, due.id, at),
+async def _running_series(session: Session, due: Due) -> Campaign | None:
+    series = select(Campaign).where(
+        Campaign.tenant_id == due.tenant_id,
+        Campaign.id == due.parent_id,
+        Campaign.status == Status.RUNNING,
     )
-    return None if row is None else of_row(row)
+    return await session.first(series.with_for_update(key_share=True))
 
 
-async def _is_superseded(connection: Connection, campaign: Campaign, at: datetime) -> bool:
+async def _claimed(session: Session, due: Due, at: datetime) -> Campaign | None:
+    """Lock the campaign if it is still scheduled and due. Returns None while another scheduler holds
+    the lock; that one starts it, or the next run finds it still due.
+    """
+    campaign = select(Campaign).where(
+        Campaign.tenant_id == due.tenant_id,
+        Campaign.id == due.id,
+        Campaign.status == Status.SCHEDULED,
+        Campaign.deleted_at.is_(None),
+        Campaign.scheduled_at <= at,
+    )
+    return await session.first(campaign.with_for_update(key_share=True, skip_locked=True))
+
+
+async def _is_superseded(session: Session, campaign: Campaign, at: datetime) -> bool:
     """Whether a later occurrence of its series has come due, too: of several missed ones only the
     latest is sent.
     """
     if campaign.parent_id is None or campaign.occurrence_at is None:
         return False
-    return bool(
-        await connection.fetchval(
-            "SELECT EXISTS (SELECT FROM campaigns WHERE tenant_id = $1 AND parent_id = $2 AND occurrence_at > $3 AND scheduled_at <= $4"
-            " AND (status <> 'cancelled' OR started_at IS NOT NULL))",
-            *(campaign.tenant_id, campaign.parent_id, campaign.occurrence_at, at),
-        )
+    later = select(Campaign.id).where(
+        Campaign.tenant_id == campaign.tenant_id,
+        Campaign.parent_id == campaign.parent_id,
+        Campaign.occurrence_at > campaign.occurrence_at,
+        Campaign.scheduled_at <= at,
+        or_(Campaign.status != Status.CANCELLED, Campaign.started_at.is_not(None)),
     )
+    return bool(await session.scalar(select(later.exists())))
 
 
 def _correlation_id(campaign: Campaign) -> str:

@@ -15,10 +15,11 @@ from streams.contracts import events
 from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import Status
 from tables.campaigns.ab_tests import clock
-from tables.campaigns.campaign import Campaign, change_campaign, lock_campaign
+from tables.campaigns.campaign import change_campaign, lock_campaign
 from tables.commands.answers import Change
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.database.outbox import append, lifecycle
+from tables.models import Campaign
 
 _SENDING = (Status.RUNNING, Status.PAUSED)
 
@@ -36,14 +37,14 @@ class Reported:
 
 
 async def finished(
-    connection: Connection, tenant: str, campaign_id: UUID, *, sent: int, skipped: int, at: datetime
+    session: Session, tenant: str, campaign_id: UUID, *, sent: int, skipped: int, at: datetime
 ) -> Reported:
     """Every recipient has been sent to or skipped: complete the campaign, running or paused. A
     repeat changes nothing.
 
     Raises NotFoundError.
     """
-    before = await lock_campaign(connection, tenant, campaign_id)
+    before = await lock_campaign(session, tenant, campaign_id)
     if before.status not in _SENDING:
         return Reported(before)
     columns = {
@@ -58,7 +59,7 @@ async def finished(
         is_tested and before.sample_sent_at is None
     ):  # nobody was held back, or they were released early
         columns |= clock(before, at)
-    after = await change_campaign(connection, before, at, **columns)
+    after = await change_campaign(session, before, at, **columns)
     correlation_id = after.correlation_id or str(after.id)
     started = rfc3339(after.started_at or at)
     event = events.Completed(
@@ -71,17 +72,13 @@ async def finished(
         started,
         rfc3339(at),
     )
-    await append(
-        connection, [lifecycle(event, tenant, after.id, after.version, correlation_id, at)]
-    )
+    await append(session, [lifecycle(event, tenant, after.id, after.version, correlation_id, at)])
     return Reported(after, Change(tenant, correlation_id, after.id, before.status, after.status))
 
 
-async def sample_sent(
-    connection: Connection, tenant: str, campaign_id: UUID, at: datetime
-) -> Reported:
+async def sample_sent(session: Session, tenant: str, campaign_id: UUID, at: datetime) -> Reported:
     """Everything that is not held has been sent; the first time counts. Raises NotFoundError."""
-    before = await lock_campaign(connection, tenant, campaign_id)
+    before = await lock_campaign(session, tenant, campaign_id)
     if before.status not in _SENDING or before.sample_sent_at is not None:
         return Reported(before)
-    return Reported(await change_campaign(connection, before, at, **clock(before, at)))
+    return Reported(await change_campaign(session, before, at, **clock(before, at)))

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic.alias_generators import to_camel
+from sqlalchemy import select
 
 from streams.contracts.ab_tests import AbTest
 from streams.contracts.bodies import (
@@ -22,11 +23,12 @@ from streams.contracts.fields import Extra
 from streams.errors import CampaignError, ConflictError, FieldError, broken
 from streams.settings import Settings
 from tables.campaigns import ab_test_rules
-from tables.campaigns.campaign import Campaign, count_running
+from tables.campaigns.campaign import count_running
 from tables.campaigns.times import RECURRING, times_of
 from tables.commands.triggers import TRIGGERED, mirrored_segments
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.directory.segments import unknown_segments
+from tables.models import Campaign, Template
 
 NOT_NULL = frozenset({"name", "channel", "type", "segment_ids", "exclude_segment_ids", "settings"})
 
@@ -56,7 +58,7 @@ def columns_of(
 
 
 async def check_columns(
-    connection: Connection, tenant: str, channel: str, columns: Mapping[str, Any], extra: Extra
+    session: Session, tenant: str, channel: str, columns: Mapping[str, Any], extra: Extra
 ) -> dict[str, Any]:
     """The columns as they are stored. Raises CampaignError that names every broken rule; an id of
     another tenant is unknown.
@@ -77,12 +79,12 @@ async def check_columns(
     if columns.get("type") != TRIGGERED and checked.get("settings", {}).get("reentry"):
         errors.append(FieldError("settings.reentry", "only a triggered campaign has it"))
     for name in ("segment_ids", "exclude_segment_ids"):
-        if unknown := await unknown_segments(connection, tenant, columns.get(name, ())):
+        if unknown := await unknown_segments(session, tenant, columns.get(name, ())):
             errors.append(
                 FieldError(to_camel(name), f"there is no segment {', '.join(map(str, unknown))}")
             )
         if columns.get("type") == TRIGGERED and (
-            mirrored := await mirrored_segments(connection, tenant, columns.get(name, ()))
+            mirrored := await mirrored_segments(session, tenant, columns.get(name, ()))
         ):
             errors.append(
                 FieldError(
@@ -91,11 +93,9 @@ async def check_columns(
                 )
             )
     if columns.get("template_id"):
-        errors += await _template_errors(connection, tenant, channel, columns["template_id"])
+        errors += await _template_errors(session, tenant, channel, columns["template_id"])
     if columns.get("ab_test_config"):
-        errors += await ab_test_rules.refusals(
-            connection, tenant, channel, columns["ab_test_config"]
-        )
+        errors += await ab_test_rules.refusals(session, tenant, channel, columns["ab_test_config"])
     if errors:
         raise broken(*errors)
     return checked
@@ -117,20 +117,20 @@ def check_complete(campaign: Campaign) -> None:
         raise broken(*errors)
 
 
-async def check_directory(connection: Connection, campaign: Campaign) -> None:
+async def check_directory(session: Session, campaign: Campaign) -> None:
     """Raises CampaignError when a template or segment of the campaign has gone since it was stored."""
     columns = {
         name: getattr(campaign, name)
         for name in ("type", "template_id", "segment_ids", "exclude_segment_ids", "ab_test_config")
     }
-    await check_columns(connection, campaign.tenant_id, campaign.channel, columns, "ignore")
+    await check_columns(session, campaign.tenant_id, campaign.channel, columns, "ignore")
 
 
-async def check_room(connection: Connection, settings: Settings, tenant: str) -> None:
+async def check_room(session: Session, settings: Settings, tenant: str) -> None:
     """Raises ConflictError when one more running campaign would be too many. Exact while the caller
     holds the tenant's row.
     """
-    if (count := await count_running(connection, tenant)) >= settings.max_running:
+    if (count := await count_running(session, tenant)) >= settings.max_running:
         raise ConflictError(
             f"{count} campaigns of this tenant are running; the limit is {settings.max_running} running campaigns per tenant."
         )
@@ -169,11 +169,18 @@ def _unsupported(columns: Mapping[str, Any]) -> Iterable[FieldError]:
 
 
 async def _template_errors(
-    connection: Connection, tenant: str, channel: str, template_id: UUID
+    session: Session, tenant: str, channel: str, template_id: UUID
 ) -> Iterable[FieldError]:
     # FOR KEY SHARE: it cannot be deleted before this transaction has made its use visible
-    statement = "SELECT channel FROM templates WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL FOR KEY SHARE"
-    found = await connection.fetchval(statement, tenant, template_id)
+    found = await session.scalar(
+        select(Template.channel)
+        .where(
+            Template.tenant_id == tenant,
+            Template.id == template_id,
+            Template.deleted_at.is_(None),
+        )
+        .with_for_update(read=True, key_share=True)
+    )
     if found is None:
         return [FieldError("templateId", f"there is no template {template_id}")]
     return (

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+
+from sqlalchemy import ColumnExpressionArgument, select
 
 from streams.contracts import events
 from streams.contracts.bodies import Explanation
@@ -19,15 +20,16 @@ from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import Status
 from streams.contracts.recurrence import Recurrence
 from streams.errors import ConflictError
-from tables.campaigns.campaign import Campaign, change_campaign, count_running, of_row
+from tables.campaigns.campaign import amend_campaign, change_campaign, count_running
 from tables.campaigns.lifecycle import transition
-from tables.campaigns.occurrences import advance, numbers_of, point_to
+from tables.campaigns.occurrences import UNFINISHED, advance, numbers_of, point_to
 from tables.campaigns.times import check_recurrence
 from tables.commands import verbs
 from tables.commands.answers import Change
 from tables.commands.rules import check_complete, check_directory
 from tables.commands.verbs import Task
-from tables.database.connection import Connection
+from tables.database.connection import Session
+from tables.models import Campaign
 
 _TICK = timedelta(microseconds=1)
 
@@ -70,11 +72,9 @@ async def _schedule(task: Task, before: Campaign, target: Status) -> Campaign:
 async def _pause(task: Task, before: Campaign, target: Status) -> Campaign:
     after = await task.moved(before, target)
     await task.publish(after, (await _of_all(task, after)).event(events.Paused, after))
-    for child in await _children(task.connection, after, "c.status = 'running'"):
+    for child in await _children(task.connection, after, Campaign.status == Status.RUNNING):
         paused = await _to_child(task, Verb.PAUSE, child, "series-paused")
-        await task.connection.execute(
-            "UPDATE campaigns SET is_paused_by_series = true WHERE id = $1", paused.id
-        )
+        await amend_campaign(task.connection, paused, is_paused_by_series=True)
     return after
 
 
@@ -84,7 +84,7 @@ async def _resume(task: Task, before: Campaign, target: Status) -> Campaign:
     """
     at, limit = task.command.at, task.settings.max_running
     children = await _children(
-        task.connection, before, "c.status = 'paused' AND c.is_paused_by_series"
+        task.connection, before, Campaign.status == Status.PAUSED, Campaign.is_paused_by_series
     )
     if (
         children
@@ -100,7 +100,7 @@ async def _resume(task: Task, before: Campaign, target: Status) -> Campaign:
     for child in children:
         await _to_child(task, Verb.RESUME, child, None)
     for child in await _children(
-        task.connection, after, "c.status = 'scheduled' AND c.scheduled_at <= $3", at
+        task.connection, after, Campaign.status == Status.SCHEDULED, Campaign.scheduled_at <= at
     ):
         await _to_child(task, Verb.CANCEL, child, "series-paused")
     if after.next_occurrence_at is not None and after.next_occurrence_at <= at:
@@ -111,9 +111,7 @@ async def _resume(task: Task, before: Campaign, target: Status) -> Campaign:
 
 
 async def _cancel(task: Task, before: Campaign, target: Status) -> Campaign:
-    for child in await _children(
-        task.connection, before, "c.status IN ('scheduled', 'running', 'paused')"
-    ):
+    for child in await _children(task.connection, before, Campaign.status.in_(UNFINISHED)):
         await _to_child(task, Verb.CANCEL, child, "series-cancelled")
     after = await task.moved(before, target)
     await task.publish(after, (await _of_all(task, after)).event(events.Cancelled, after))
@@ -165,13 +163,13 @@ async def _of_all(task: Task, series: Campaign) -> Task:
 
 
 async def _children(
-    connection: Connection, series: Campaign, which: str, *more: Any
+    session: Session, series: Campaign, *which: ColumnExpressionArgument[bool]
 ) -> Sequence[Campaign]:
-    """Those that are not deleted and for which the condition holds, oldest first, locked."""
-    statement = (
-        "SELECT c.* FROM campaigns c WHERE c.tenant_id = $1 AND c.parent_id = $2 AND c.deleted_at IS NULL"
-        f" AND {which} ORDER BY c.number FOR NO KEY UPDATE"
+    """The children that are not deleted and for which the conditions hold, oldest first, locked."""
+    children = select(Campaign).where(
+        Campaign.tenant_id == series.tenant_id,
+        Campaign.parent_id == series.id,
+        Campaign.deleted_at.is_(None),
+        *which,
     )
-    return [
-        of_row(row) for row in await connection.fetch(statement, series.tenant_id, series.id, *more)
-    ]
+    return await session.every(children.order_by(Campaign.number).with_for_update(key_share=True))

@@ -14,20 +14,24 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 
 from streams.contracts.commands import Command, Verb
 from streams.contracts.triggers import CampaignTrigger, Reentry
 from streams.errors import ConflictError, IllegalTransitionError
 from streams.records.sending import Limits, Opened, RowsReady, Span, SpansAdded
 from streams.settings import Settings
-from tables.campaigns.campaign import Campaign
+from tables.campaigns.campaign import amend_campaign
 from tables.campaigns.lifecycle import transition
 from tables.channels import CHANNELS
 from tables.commands.answers import KEPT, Answer
 from tables.database import outbox
-from tables.database.connection import Connection
+from tables.database.connection import Session
+from tables.models import Campaign, Segment, TriggerAnswer
 
 TRIGGERED = "triggered"
 
@@ -48,21 +52,21 @@ def opened(campaign: Campaign, tenant_limits: Limits) -> Opened:
 
 
 async def mirrored_segments(
-    connection: Connection, tenant: str, segments: Collection[UUID]
+    session: Session, tenant: str, segments: Collection[UUID]
 ) -> list[UUID]:
     """Those that are copied from another service when an audience is made, so that nobody knows
     their members when a trigger comes.
     """
-    statement = "SELECT id FROM segments WHERE tenant_id = $1 AND id = ANY($2::uuid[]) AND is_mirrored ORDER BY id"
-    return (
-        [row["id"] for row in await connection.fetch(statement, tenant, list(segments))]
-        if segments
-        else []
+    if not segments:
+        return []
+    mirrored = select(Segment.id).where(
+        Segment.tenant_id == tenant, Segment.id.in_(segments), Segment.is_mirrored
     )
+    return list(await session.scalars(mirrored.order_by(Segment.id)))
 
 
 async def trigger(
-    connection: Connection, settings: Settings, command: Command, campaign: Campaign
+    session: Session, settings: Settings, command: Command, campaign: Campaign
 ) -> Answer:
     """Take in the contacts that may enter; the answer counts them, and the others by reason. The
     caller has locked the campaign's row.
@@ -76,23 +80,24 @@ async def trigger(
     body = command.body
     assert isinstance(body, CampaignTrigger)
     digest = sha256(b"".join(contact.bytes for contact in body.contact_ids)).digest()
-    if (known := await _recall(connection, campaign.id, command, digest)) is not None:
+    if (known := await _recall(session, campaign.id, command, digest)) is not None:
         return _answer(campaign, known)
     if campaign.type != TRIGGERED:
         raise IllegalTransitionError(
             f"The campaign's type is {campaign.type}: only a {TRIGGERED} campaign can be triggered."
         )
     transition(campaign.status, Verb.TRIGGER)
-    outcome = await _enter(connection, settings, command, campaign, body.contact_ids)
+    outcome = await _enter(session, settings, command, campaign, body.contact_ids)
     if outcome["accepted"]:
-        await _announce(connection, campaign, outcome["accepted"])
-    await connection.execute(
-        "INSERT INTO campaign_triggers"
-        " (campaign_id, correlation_id, request_sha256, answer, triggered_at)"
-        " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (campaign_id, correlation_id) DO UPDATE"
-        " SET request_sha256 = excluded.request_sha256, answer = excluded.answer,"
-        " triggered_at = excluded.triggered_at",  # only an expired one is still there
-        *(campaign.id, command.correlation_id, digest, outcome, command.at),
+        await _announce(session, campaign, outcome["accepted"])
+    made = {"request_sha256": digest, "answer": outcome, "triggered_at": command.at}
+    await session.execute(
+        insert(TriggerAnswer)
+        .values(campaign_id=campaign.id, correlation_id=command.correlation_id, **made)
+        .on_conflict_do_update(  # of an expired answer; no other is still there
+            index_elements=[TriggerAnswer.campaign_id, TriggerAnswer.correlation_id],
+            set_=made,
+        )
     )
     return _answer(campaign, outcome)
 
@@ -101,9 +106,9 @@ def _answer(campaign: Campaign, outcome: Mapping[str, Any]) -> Answer:
     return Answer(202, campaign.id, campaign.number, outcome=dict(outcome))
 
 
-async def forget_expired(connection: Connection, at: datetime, limit: int = 10_000) -> int:
+async def forget_expired(session: Session, at: datetime, limit: int = 10_000) -> int:
     """Remove the answers of triggers that are over 7 days old; answers how many went."""
-    return await connection.run(
+    return await session.run(
         "DELETE FROM campaign_triggers WHERE ctid IN"
         " (SELECT ctid FROM campaign_triggers WHERE triggered_at <= %(before)s LIMIT %(limit)s)",
         before=at - KEPT["command"],
@@ -112,25 +117,27 @@ async def forget_expired(connection: Connection, at: datetime, limit: int = 10_0
 
 
 async def _recall(
-    connection: Connection, campaign_id: UUID, command: Command, digest: bytes
+    session: Session, campaign_id: UUID, command: Command, digest: bytes
 ) -> Mapping[str, Any] | None:
-    row = await connection.fetchrow(
-        "SELECT request_sha256, answer FROM campaign_triggers"
-        " WHERE campaign_id = $1 AND correlation_id = $2 AND triggered_at > $3",
-        *(campaign_id, command.correlation_id, command.at - KEPT["command"]),
-    )
-    if row is None:
-        return None
-    if row["request_sha256"] != digest:
-        raise ConflictError(
-            "This correlationId was used for a trigger with other contacts; a new trigger needs a new one."
+    known = await session.first(
+        select(TriggerAnswer).where(
+            TriggerAnswer.campaign_id == campaign_id,
+            TriggerAnswer.correlation_id == command.correlation_id,
+            TriggerAnswer.triggered_at > command.at - KEPT["command"],
         )
-    found: Mapping[str, Any] = row["answer"]
-    return found
+    )
+    if known is None:
+        return None
+    if known.request_sha256 != digest:
+        raise ConflictError(
+            "This correlationId was used for a trigger with other contacts;"
+            " a new trigger needs a new one."
+        )
+    return known.answer
 
 
 async def _enter(
-    connection: Connection,
+    session: Session,
     settings: Settings,
     command: Command,
     campaign: Campaign,
@@ -141,81 +148,107 @@ async def _enter(
     """
     reentry = Reentry.model_validate(campaign.settings.get("reentry", {}))
     total = campaign.total_recipients or 0
-    rows = await connection.fetch(
+    judged = await session.rows(
+        _Judged,
         _sql(campaign.channel),
-        *(
-            contacts,
-            campaign.tenant_id,
-            campaign.segment_ids,
-            campaign.exclude_segment_ids,
-            campaign.id,
-            campaign.number,
-        ),
-        *(total, settings.max_recipients - total, command.at, reentry.bars_since(command.at)),
+        contacts=contacts,
+        tenant=campaign.tenant_id,
+        segments=list(campaign.segment_ids),
+        excluded=list(campaign.exclude_segment_ids),
+        campaign=campaign.id,
+        number=campaign.number,
+        total=total,
+        room=settings.max_recipients - total,
+        now=command.at,
+        barred_since=reentry.bars_since(command.at),
     )
-    counts = {row["refusal"]: row["count"] for row in rows}
+    counts = {row.refusal: row.contacts for row in judged}
     accepted = counts.pop(None, 0)
     if repeated := len(contacts) - accepted - sum(counts.values()):
         counts["duplicate"] = repeated
     return {"accepted": accepted, "refused": counts}
 
 
-async def _announce(connection: Connection, campaign: Campaign, accepted: int) -> None:
+async def _announce(session: Session, campaign: Campaign, accepted: int) -> None:
     # The version stays: it guards what people edit, and at ten triggers a second nobody could edit
     # anything.
     before = campaign.total_recipients or 0
     total, number, tenant = before + accepted, campaign.number, campaign.tenant_id
-    await connection.execute(
-        "UPDATE campaigns SET total_recipients = $2 WHERE id = $1", campaign.id, total
-    )
+    await amend_campaign(session, campaign, total_recipients=total)
     added = SpansAdded(
         tenant_id=tenant, number=number, spans=(Span(start=before, stop=total),), total=total
     )
     ready = RowsReady(tenant_id=tenant, number=number, stop=total)
     await outbox.append(
-        connection, [outbox.to_throttle(record, campaign.id, total) for record in (added, ready)]
+        session, [outbox.to_throttle(record, campaign.id, total) for record in (added, ready)]
     )
+
+
+class _Judged(NamedTuple):
+    """How many of the contacts were refused for a reason; None: accepted."""
+
+    refusal: str | None
+    contacts: int
 
 
 @lru_cache
 def _sql(channel: str) -> str:
-    """$1 contacts, $2 tenant, $3 segments, $4 excluded ones, $5 campaign, $6 its number, $7 its
-    total, $8 room, $9 now, $10 re-entry.
+    """Judge the contacts and write those who may enter.
 
     LATERAL with LIMIT cannot be flattened, so each contact costs six index look-ups whatever the
     statistics say.
     """
-    member = "SELECT true AS found FROM segment_members m WHERE m.contact_id = a.contact_id AND m.tenant_id = $2 AND m.segment_id"
-    suppressed = f"SELECT true AS found FROM suppressions s WHERE s.tenant_id = $2 AND s.channel = '{channel}'"
+    member = (
+        "SELECT true AS found FROM segment_members m"
+        " WHERE m.contact_id = a.contact_id AND m.tenant_id = %(tenant)s AND m.segment_id"
+    )
+    suppressed = (
+        "SELECT true AS found FROM suppressions s"
+        f" WHERE s.tenant_id = %(tenant)s AND s.channel = '{channel}'"
+    )
     return f"""
         WITH asked AS (
-          SELECT contact_id, min(place) AS place FROM unnest($1::uuid[]) WITH ORDINALITY AS t (contact_id, place) GROUP BY contact_id
+          SELECT contact_id, min(place) AS place
+            FROM unnest(%(contacts)s::uuid[]) WITH ORDINALITY AS t (contact_id, place)
+           GROUP BY contact_id
         ), judged AS MATERIALIZED (
           SELECT a.contact_id, a.place, CASE
                    WHEN c.id IS NULL THEN 'unknown'
-                   WHEN cardinality($3::uuid[]) > 0 AND within.found IS NULL THEN 'not-in-segment'
+                   WHEN cardinality(%(segments)s::uuid[]) > 0 AND within.found IS NULL
+                   THEN 'not-in-segment'
                    WHEN without.found THEN 'excluded'
                    WHEN c.address IS NULL THEN 'no-address'
                    WHEN by_contact.found OR by_address.found THEN 'suppressed'
-                   WHEN e.entered_at > $10 THEN 're-entry'
+                   WHEN e.entered_at > %(barred_since)s::timestamptz THEN 're-entry'
                  END AS refusal
             FROM asked a
-            LEFT JOIN LATERAL (SELECT id, {CHANNELS[channel].column} AS address FROM contacts
-                                WHERE id = a.contact_id AND tenant_id = $2 LIMIT 1) AS c ON true
-            LEFT JOIN LATERAL ({member} = ANY($3::uuid[]) LIMIT 1) AS within ON true
-            LEFT JOIN LATERAL ({member} = ANY($4::uuid[]) LIMIT 1) AS without ON true
-            LEFT JOIN LATERAL ({suppressed} AND s.contact_id = a.contact_id LIMIT 1) AS by_contact ON true
-            LEFT JOIN LATERAL ({suppressed} AND s.address = c.address LIMIT 1) AS by_address ON true
-            LEFT JOIN LATERAL (SELECT entered_at FROM campaign_entries
-                                WHERE campaign_id = $5 AND contact_id = a.contact_id LIMIT 1) AS e ON true
+            LEFT JOIN LATERAL (
+                 SELECT id, {CHANNELS[channel].column} AS address FROM contacts
+                  WHERE id = a.contact_id AND tenant_id = %(tenant)s LIMIT 1) AS c ON true
+            LEFT JOIN LATERAL ({member} = ANY(%(segments)s::uuid[]) LIMIT 1) AS within ON true
+            LEFT JOIN LATERAL ({member} = ANY(%(excluded)s::uuid[]) LIMIT 1) AS without ON true
+            LEFT JOIN LATERAL ({suppressed} AND s.contact_id = a.contact_id LIMIT 1)
+                      AS by_contact ON true
+            LEFT JOIN LATERAL ({suppressed} AND s.address = c.address LIMIT 1)
+                      AS by_address ON true
+            LEFT JOIN LATERAL (
+                 SELECT entered_at FROM campaign_entries
+                  WHERE campaign_id = %(campaign)s AND contact_id = a.contact_id LIMIT 1)
+                      AS e ON true
         ), taken AS MATERIALIZED (
-          SELECT contact_id, row_number() OVER (ORDER BY place) - 1 AS ahead FROM judged WHERE refusal IS NULL
+          SELECT contact_id, row_number() OVER (ORDER BY place) - 1 AS ahead
+            FROM judged WHERE refusal IS NULL
         ), written AS (
           INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id)
-          SELECT recipient_id($6, ($7 + ahead)::int), $2, $5, contact_id FROM taken WHERE ahead < $8 ORDER BY ahead
+          SELECT recipient_id(%(number)s, (%(total)s + ahead)::int), %(tenant)s, %(campaign)s,
+                 contact_id
+            FROM taken WHERE ahead < %(room)s ORDER BY ahead
         ), entered AS (
-          INSERT INTO campaign_entries (campaign_id, contact_id, entered_at) SELECT $5, contact_id, $9 FROM taken WHERE ahead < $8
+          INSERT INTO campaign_entries (campaign_id, contact_id, entered_at)
+          SELECT %(campaign)s, contact_id, %(now)s FROM taken WHERE ahead < %(room)s
           ON CONFLICT (campaign_id, contact_id) DO UPDATE SET entered_at = excluded.entered_at
         )
-        SELECT CASE WHEN t.ahead < $8 THEN NULL ELSE coalesce(j.refusal, 'recipient-limit') END AS refusal, count(*)
+        SELECT CASE WHEN t.ahead < %(room)s THEN NULL
+                    ELSE coalesce(j.refusal, 'recipient-limit') END AS refusal,
+               count(*) AS contacts
           FROM judged j LEFT JOIN taken t USING (contact_id) GROUP BY 1"""

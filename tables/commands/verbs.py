@@ -22,7 +22,7 @@ from streams.records.expansions import Stage
 from streams.records.sending import Cancelled, LimitsChanged, Paused, Resumed
 from streams.settings import Settings
 from tables.campaigns import ab_tests
-from tables.campaigns.campaign import Campaign, change_campaign, insert_campaign
+from tables.campaigns.campaign import change_campaign, insert_campaign
 from tables.campaigns.contents import fix_contents
 from tables.campaigns.lifecycle import check_editable
 from tables.campaigns.times import RECURRING, check_recurrence, instant_of
@@ -39,6 +39,7 @@ from tables.commands.rules import (
 from tables.commands.triggers import TRIGGERED, opened
 from tables.database.connection import Connection
 from tables.database.outbox import Outgoing, append, lifecycle, to_expand, to_throttle
+from tables.models import Campaign
 from tables.tenants.tenants import get_tenant, lock_tenant
 
 SentSoFar = Callable[
@@ -224,7 +225,9 @@ async def _start(task: Task, before: Campaign, target: Status) -> Campaign:
     check_complete(before)
     await check_directory(task.connection, before)
     await check_room(task.connection, task.settings, before.tenant_id)
-    await task.connection.execute("SELECT ensure_recipient_partitions($1)", before.number)
+    await task.connection.run(
+        "SELECT ensure_recipient_partitions(%(number)s)", number=before.number
+    )
     await fix_contents(task.connection, before.id)
     started = {"status": target, "started_at": command.at, "key_epoch": task.settings.key_epoch}
     origin = {"correlation_id": command.correlation_id, "status_reason": None, "waits_below": None}

@@ -11,9 +11,9 @@ from tables.models.campaigns import (
     Campaign,
     CampaignContent,
     CampaignEntry,
-    CampaignTrigger,
     CampaignVariant,
     ComplaintPause,
+    TriggerAnswer,
 )
 from tables.models.commands import OutboxRecord, RememberedAnswer
 from tables.models.contacts import Contact
@@ -44,7 +44,6 @@ __all__ = [
     "CampaignEntry",
     "CampaignRecipient",
     "CampaignStats",
-    "CampaignTrigger",
     "CampaignVariant",
     "ComplaintPause",
     "Contact",
@@ -59,6 +58,7 @@ __all__ = [
     "Template",
     "Tenant",
     "TestSend",
+    "TriggerAnswer",
     "WebhookSecret",
     "WebhookSubscription",
     "WebhookToken",

@@ -20,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from streams.contracts.fields import CampaignType, Channel, Status
+from streams.records.sending import Limits
 from tables.models.declarative import Base, BigInt, SmallInt, enumeration
 
 _SERIES = "type = 'recurring' AND status = 'running'"
@@ -140,6 +141,12 @@ class Campaign(Base):
     #: The winner among the variants, repeated here so that every answer can name it.
     winner_variant_id: Mapped[str | None] = mapped_column(String(50))
 
+    @property
+    def limits(self) -> Limits:
+        """Of this campaign alone."""
+        config = self.throttle_config or {}
+        return Limits(per_hour=config.get("messagesPerHour"), per_day=config.get("messagesPerDay"))
+
 
 class CampaignVariant(Base):
     """One variant of an A/B test."""
@@ -219,7 +226,7 @@ class CampaignEntry(Base):
     entered_at: Mapped[datetime]
 
 
-class CampaignTrigger(Base):
+class TriggerAnswer(Base):
     """The answer to a trigger: the same trigger again gets it, and sends nothing."""
 
     __tablename__ = "campaign_triggers"

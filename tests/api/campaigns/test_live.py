@@ -18,7 +18,8 @@ import httpx
 from connectors.local.engines.engine import RunningEngine
 from streams.records.stats import Counts
 from streams.settings import Settings
-from tables.campaigns.campaign import Campaign, get_campaign
+from tables.campaigns.campaign import get_campaign
+from tables.models import Campaign
 from tables.tenants.api_keys import revoke_key
 from tables.throttle.state import CampaignSending, Waiting
 from tests.api import specified

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from tables.campaigns.campaign import Campaign, get_campaign
+from tables.campaigns.campaign import get_campaign
+from tables.models import Campaign
 from tests.tables.campaigns.campaign_world import World
 
 _VARIANTS = "SELECT variant_id, name, template_id, subject, weight, is_winner FROM campaign_variants WHERE campaign_id = $1 ORDER BY 1"

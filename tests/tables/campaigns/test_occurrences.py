@@ -141,7 +141,7 @@ async def test_a_started_series_has_its_first_children_at_once_and_they_are_camp
     assert (found.throttle_config, found.description) == (copied["throttleConfig"], "News")
     assert found.settings == await column(world, series_id, "settings")
     assert (found.segment_ids, found.template_id, found.created_by) == (
-        (world.segment,),
+        [world.segment],
         world.template,
         world.user,
     )
