@@ -11,6 +11,8 @@ from psycopg.rows import RowMaker
 from psycopg.types.array import ListDumper
 from psycopg.types.json import Jsonb, JsonbDumper
 
+from tables.database.connection import Database, Session
+
 DatabaseError = psycopg.Error
 
 
@@ -36,7 +38,62 @@ class _Document(JsonbDumper):
         return super().dump(Jsonb(obj))
 
 
-class Client:
+class Statements:
+    """SQL by itself: parameters are `$1`, `$2` …"""
+
+    async def _run(self, sql: str, arguments: Sequence[Any]) -> list[Row]:
+        raise NotImplementedError
+
+    async def fetch(self, sql: str, *arguments: Any) -> list[Row]:
+        return await self._run(sql, arguments)
+
+    async def fetchrow(self, sql: str, *arguments: Any) -> Row | None:
+        found = await self._run(sql, arguments)
+        return found[0] if found else None
+
+    async def fetchval(self, sql: str, *arguments: Any) -> Any:
+        row = await self.fetchrow(sql, *arguments)
+        return None if row is None else row[0]
+
+    async def execute(self, sql: str, *arguments: Any) -> None:
+        await self._run(sql, arguments)
+
+    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        for row in rows:
+            await self._run(sql, row)
+
+
+async def _executed(
+    connection: psycopg.AsyncConnection[Any], sql: str, arguments: Sequence[Any]
+) -> list[Row]:
+    cursor = psycopg.AsyncRawCursor(connection, row_factory=_rows)
+    await cursor.execute(sql, arguments or None)
+    return await cursor.fetchall() if cursor.description else []
+
+
+class _InSession(Statements):
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def _run(self, sql: str, arguments: Sequence[Any]) -> list[Row]:
+        return await _executed(await self._session.driver(), sql, arguments)
+
+
+class _InDatabase(Statements):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def _run(self, sql: str, arguments: Sequence[Any]) -> list[Row]:
+        async with self._database.transaction() as session:
+            return await _executed(await session.driver(), sql, arguments)
+
+
+def sql(within: Database | Session) -> Statements:
+    """Statements in a session, or each in a transaction of its own."""
+    return _InSession(within) if isinstance(within, Session) else _InDatabase(within)
+
+
+class Client(Statements):
     """One connection; each statement is committed by itself. Parameters are `$1`, `$2` …"""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any], dsn: str) -> None:
@@ -51,27 +108,8 @@ class Client:
         )
         return cls(connection, dsn)
 
-    async def _run(self, sql: str, arguments: Sequence[Any]) -> psycopg.AsyncRawCursor[Row]:
-        cursor = psycopg.AsyncRawCursor(self._connection, row_factory=_rows)
-        await cursor.execute(sql, arguments or None)
-        return cursor
-
-    async def fetch(self, sql: str, *arguments: Any) -> list[Row]:
-        return await (await self._run(sql, arguments)).fetchall()
-
-    async def fetchrow(self, sql: str, *arguments: Any) -> Row | None:
-        return await (await self._run(sql, arguments)).fetchone()
-
-    async def fetchval(self, sql: str, *arguments: Any) -> Any:
-        row = await self.fetchrow(sql, *arguments)
-        return None if row is None else row[0]
-
-    async def execute(self, sql: str, *arguments: Any) -> None:
-        await self._run(sql, arguments)
-
-    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        cursor = psycopg.AsyncRawCursor(self._connection)
-        await cursor.executemany(sql, list(rows))
+    async def _run(self, sql: str, arguments: Sequence[Any]) -> list[Row]:
+        return await _executed(self._connection, sql, arguments)
 
     async def copy_out(self, sql: str, out: BinaryIO) -> None:
         async with self._connection.cursor() as cursor, cursor.copy(sql) as copy:

@@ -20,7 +20,7 @@ from streams.process.mover import TurnByTurn
 from streams.settings import Settings
 from tables.commands.answers import Answer
 from tables.commands.complaint_pauses import Counted, Watched, pause, running
-from tables.database.connection import Connection, Database
+from tables.database.connection import Database, Session
 from tables.stats.views import StatsView
 
 _EVERY = 5.0  # seconds
@@ -75,7 +75,7 @@ class Complaints(TurnByTurn):
         """Whether this call has paused it: a person or another worker may have come first."""
         at = datetime.now(UTC)
 
-        async def work(connection: Connection) -> Answer:
+        async def work(connection: Session) -> Answer:
             return await pause(
                 connection, self._settings, watched, now, at, sent={watched.number: sent}
             )

@@ -31,7 +31,7 @@ from streams.settings import Settings
 from streams.topics import Name
 from tables.audience.projection import Outcomes, Rules, merge, positions
 from tables.campaigns.numbers import CampaignNumbers
-from tables.database.connection import Connection, Database
+from tables.database.connection import Database, Session
 
 NAME = "recipients"  # in the table `projections`
 _COLLECT = 2.0  # seconds
@@ -131,7 +131,7 @@ class Project(Mover):
         )
 
     async def _merge(self, outcomes: Outcomes, reached: Mapping[int, int]) -> None:
-        async def work(connection: Connection) -> int:
+        async def work(connection: Session) -> int:
             changed = await merge(
                 connection, outcomes, NAME, self._topic, reached, Rules.of(self.settings)
             )

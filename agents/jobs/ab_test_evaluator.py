@@ -23,7 +23,7 @@ from streams.errors import NotFoundError
 from streams.exactly_once.crash_points import crash_point
 from tables.campaigns import ab_tests
 from tables.campaigns.ab_test_statistics import Decision, evaluate
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.models import Campaign
 from tables.stats.totals import CampaignStats
 
@@ -63,7 +63,7 @@ async def _evaluate(desk: Desk, campaign: Campaign) -> Decision | None:
         return None
     evaluation = evaluate(test, stats.variants, rfc3339(desk.at))
 
-    async def work(connection: Connection) -> Decision | None:
+    async def work(connection: Session) -> Decision | None:
         try:
             decision = await ab_tests.conclude(connection, campaign, evaluation, desk.at)
         except NotFoundError:  # deleted since the look

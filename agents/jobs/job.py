@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from streams.settings import Settings
-from tables.database.connection import Connection, Database
+from tables.database.connection import Database, Session
 from tables.stats.views import StatsView
 
 
@@ -38,4 +38,4 @@ class Job:
 
     every: Callable[[Settings], timedelta]
     run: Callable[[Desk], Awaitable[Mapping[str, int]]]
-    due: Callable[[Connection], Awaitable[datetime | None]] | None = None
+    due: Callable[[Session], Awaitable[datetime | None]] | None = None

@@ -28,7 +28,7 @@ from streams import metrics
 from streams.errors import DependencyDownError
 from streams.settings import Settings
 from tables.database import job_runs
-from tables.database.connection import Connection, Database
+from tables.database.connection import Database, Session
 from tables.database.failures import translated
 from tables.stats.views import StatsView
 
@@ -109,7 +109,7 @@ class Jobs(Service):  # type: ignore[misc]  # mode is untyped
         finally:
             del self._running[name]
 
-    async def _look(self, connection: Connection) -> tuple[datetime, dict[str, Turn]]:
+    async def _look(self, connection: Session) -> tuple[datetime, dict[str, Turn]]:
         """The time, and when each job is to run."""
         now, runs = await job_runs.last_runs(connection, self._jobs)
         turns = {}
@@ -124,14 +124,12 @@ class Jobs(Service):  # type: ignore[misc]  # mode is untyped
                 metrics.JOB_SUCCEEDED.labels(name).set(last.succeeded_at.timestamp())
         return now, turns
 
-    async def _due(self, connection: Connection, name: str, job: Job) -> datetime | None:
+    async def _due(self, connection: Session, name: str, job: Job) -> datetime | None:
         if job.due is None:
             return None
         try:
             with translated():
-                async with (
-                    connection.transaction()
-                ):  # a savepoint, so that its failure is nobody else's
+                async with connection.begin_nested():  # its failure is that of no other job
                     answer = await job.due(connection)
         except DependencyDownError:
             raise

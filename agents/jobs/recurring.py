@@ -26,7 +26,7 @@ from tables.campaigns.occurrences import (
     running_series,
 )
 from tables.commands.answers import Change
-from tables.database.connection import Connection
+from tables.database.connection import Session
 
 
 async def trigger(desk: Desk) -> Mapping[str, int]:
@@ -48,7 +48,7 @@ async def trigger(desk: Desk) -> Mapping[str, int]:
 
 
 async def _advance(desk: Desk, tenant: str, series_id: UUID) -> Mapping[str, int]:
-    async def work(connection: Connection) -> tuple[tuple[Change, ...], Change | None]:
+    async def work(connection: Session) -> tuple[tuple[Change, ...], Change | None]:
         if (series := await running_series(connection, tenant, series_id)) is None:
             return (), None
         advanced = await advance(connection, desk.settings, series, desk.at)

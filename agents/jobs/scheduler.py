@@ -22,7 +22,7 @@ from streams.contracts.commands import Command, Verb
 from streams.errors import CampaignError
 from streams.exactly_once.crash_points import crash_point
 from tables.commands.due import Due, Settled, due_campaigns, next_due, settle
-from tables.database.connection import Connection
+from tables.database.connection import Session
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ async def _start(desk: Desk, sources: Sources, due: Due) -> str:
     def sent(tenant: str, number: int) -> int:
         return desk.stats.campaign(number).total.sent
 
-    async def work(connection: Connection) -> Settled:
+    async def work(connection: Session) -> Settled:
         settled = await settle(connection, desk.settings, due, desk.at, sent)
         crash_point("before-commit", "scheduler")
         return settled

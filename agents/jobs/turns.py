@@ -20,7 +20,7 @@ from agents.jobs.job import Desk, Job
 from streams import metrics
 from streams.exactly_once.crash_points import crash_point
 from tables.database import job_runs
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.models import JobRun
 
 _APART = timedelta(seconds=1)  # between the starts of two runs at least, whatever `Job.due` says
@@ -102,7 +102,7 @@ async def carry_out(name: str, job: Job, desk: Desk) -> Carried:
     return carried
 
 
-async def _record(connection: Connection, carried: Carried, run_id: UUID, desk: Desk) -> None:
+async def _record(connection: Session, carried: Carried, run_id: UUID, desk: Desk) -> None:
     ended = desk.at + carried.took
     if carried.error:
         await job_runs.failed(connection, carried.job, run_id, ended, carried.error)

@@ -42,7 +42,7 @@ from streams.records.sending import BatchSent, Grant, Retire, decode_grant
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
 from tables.audience.chunks import RecipientRow, read_chunk
-from tables.database.connection import Connection, Database
+from tables.database.connection import Database, Session
 from tables.throttle.progress import Progress, decode_progress, encode_progress, progress_key
 
 # Messages made in one go, 1.5 ms: the other partitions' reads and commits, a dozen round trips
@@ -197,7 +197,7 @@ class Emitter:
         self._committed.pop(number, None)
 
 
-async def _read(connection: Connection, works: list[Work]) -> list[list[list[RecipientRow]]]:
+async def _read(connection: Session, works: list[Work]) -> list[list[list[RecipientRow]]]:
     """The recipients of every piece of every campaign, as they are now."""
     return [
         [await _read_piece(connection, work.content, piece) for piece in work.pieces]
@@ -205,7 +205,7 @@ async def _read(connection: Connection, works: list[Work]) -> list[list[list[Rec
     ]
 
 
-async def _read_piece(connection: Connection, content: Content, piece: Piece) -> list[RecipientRow]:
+async def _read_piece(connection: Session, content: Content, piece: Piece) -> list[RecipientRow]:
     return await read_chunk(
         connection,
         content.tenant_id,

@@ -21,12 +21,12 @@ from streams.process.app import App
 from streams.records.sending import Finished, SampleSent, decode_milestone
 from streams.settings import Settings
 from tables.commands import milestones as store
-from tables.database.connection import Connection, Database
+from tables.database.connection import Database, Session
 
 _log = logging.getLogger(__name__)
 
 
-async def record(connection: Connection, milestone: Finished | SampleSent) -> store.Reported:
+async def record(connection: Session, milestone: Finished | SampleSent) -> store.Reported:
     """Write one milestone. Raises NotFoundError."""
     campaign_id = UUID(milestone.campaign_id)
     match milestone:

@@ -159,7 +159,7 @@ async def _tidy(session: Session) -> None:
         for _ in range(_STATEMENTS):
             if await forget_expired(session, datetime.now(UTC), _EXPIRED) < _EXPIRED:
                 break
-    await session.execute(_AHEAD)
+    await session.run(_AHEAD)
 
 
 async def _notified(connection: DriverConnection) -> None:

@@ -22,7 +22,7 @@ from streams.errors import DependencyDownError, NotFoundError, UnauthorizedError
 from tables.campaigns.campaign import get_campaign, list_campaigns
 from tables.campaigns.series import Family, families
 from tables.campaigns.times import RECURRING
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.models import Campaign
 
 router = APIRouter(tags=["live"])
@@ -31,7 +31,7 @@ _EVERY = 0.5  # seconds between two looks; live stats are promised within 1.5 s
 _CHECKED = 20  # looks between two checks that the API key has not been revoked
 _SHOWN = 50  # newest campaigns on the overview
 S = TypeVar("S", bound=Schema)
-Look = Callable[[Connection], Awaitable[S]]
+Look = Callable[[Session], Awaitable[S]]
 
 
 @router.get("/events", response_class=EventSourceResponse)
@@ -43,7 +43,7 @@ async def overview(
     """
     live = live_of(services)
 
-    async def look(connection: Connection) -> Overview:
+    async def look(connection: Session) -> Overview:
         found, _ = await list_campaigns(connection, who.tenant_id, page_size=_SHOWN)
         series = await families(connection, who.tenant_id, found)
         return _overview([_with_stats(live, one, series.get(one.id)) for one in found])
@@ -61,7 +61,7 @@ async def one(
     """
     live = live_of(services)
 
-    async def look(connection: Connection) -> CampaignWithStats:
+    async def look(connection: Session) -> CampaignWithStats:
         current = await get_campaign(connection, who.tenant_id, campaign.id)
         series = await families(connection, who.tenant_id, [current])
         return _with_stats(live, current, series.get(current.id))

@@ -20,7 +20,7 @@ from api.demo.content import TENANTS, DemoCampaign, DemoSegment, DemoTenant
 from streams.errors import CampaignError, DependencyDownError, NotFoundError
 from streams.settings import Settings
 from tables.contacts.imports import STATEMENT_TIMEOUT, import_contacts
-from tables.database.connection import Database, connect
+from tables.database.connection import Database
 from tables.directory.examples import install_examples
 from tables.directory.segments import count_members, segment_named
 from tables.directory.templates import create_template, list_templates
@@ -46,9 +46,7 @@ async def run(settings: Settings, api_url: str) -> DemoResult:
     """Make what is missing and start a round unless one is running. Raises DependencyDownError, and
     CampaignError when the API refuses.
     """
-    pool = await connect(
-        settings, application_name="campaigns-demo", statement_timeout=STATEMENT_TIMEOUT
-    )
+    pool = Database(settings, "campaigns-demo", statement_timeout=STATEMENT_TIMEOUT)
     try:
         keys = {tenant.id: await _tenant(pool, tenant) for tenant in TENANTS}
         started: list[str] = []
@@ -67,7 +65,7 @@ async def run(settings: Settings, api_url: str) -> DemoResult:
 
 async def _tenant(pool: Database, tenant: DemoTenant) -> str:
     """The tenant with its contacts, and a fresh key of it."""
-    async with pool.acquire() as connection, connection.transaction():
+    async with pool.transaction() as connection:
         try:
             await get_tenant(connection, tenant.id)
         except NotFoundError:
@@ -77,13 +75,13 @@ async def _tenant(pool: Database, tenant: DemoTenant) -> str:
         )
     for segment in tenant.segments:
         await _segment(pool, tenant, segment)
-    async with pool.acquire() as connection, connection.transaction():
+    async with pool.transaction() as connection:
         await install_examples(connection, tenant.id)
     return key.text
 
 
 async def _segment(pool: Database, tenant: DemoTenant, segment: DemoSegment) -> None:
-    async with pool.acquire() as connection, connection.transaction():
+    async with pool.transaction() as connection:
         found = await segment_named(connection, tenant.id, segment.name)
         members = await count_members(connection, tenant.id, [found.id])
     if members.get(found.id, 0) < len(segment):
@@ -132,7 +130,7 @@ def _rounds(ours: list[dict[str, Any]]) -> int:
 async def _body(
     pool: Database, tenant: DemoTenant, campaign: DemoCampaign, name: str
 ) -> dict[str, Any]:
-    async with pool.acquire() as connection, connection.transaction():
+    async with pool.transaction() as connection:
         segment = await segment_named(connection, tenant.id, campaign.segment)
         template = await _template(connection, tenant, campaign)
     body = {

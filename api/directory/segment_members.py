@@ -20,7 +20,7 @@ from api.http.json_bodies import JsonRoute
 from api.http.paging import ByCursor
 from streams.errors import NotFoundError
 from tables.contacts.lists import attribute_names, check_known, list_members
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.directory.segments import (
     add_members,
     check_members_are_own,
@@ -99,7 +99,7 @@ async def export(who: Admin, services: Provided, segment_id: SegmentId) -> Strea
 
 
 async def _removed(
-    connection: Connection, tenant: str, segment_id: UUID, contact_ids: list[UUID]
+    connection: Session, tenant: str, segment_id: UUID, contact_ids: list[UUID]
 ) -> int:
     await get_segment(connection, tenant, segment_id)
     await check_members_are_own(connection, segment_id)

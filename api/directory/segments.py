@@ -15,7 +15,7 @@ from api.http.idempotency import Once
 from api.http.json_bodies import JsonRoute
 from api.http.paging import ByPage, Search
 from tables import models
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.directory.segments import (
     count_members,
     create_segment,
@@ -33,7 +33,7 @@ SegmentId = Annotated[UUID, Path(alias="segmentId")]
 async def create(who: Editor, body: SegmentName, once: Once) -> Success[Segment]:
     """Create an empty segment; 409 when there is one of this name."""
 
-    async def work(connection: Connection) -> Segment:
+    async def work(connection: Session) -> Segment:
         made = await create_segment(connection, who.tenant_id, body.name)
         return Segment.of_row(made, member_count=0)
 
@@ -78,6 +78,6 @@ async def delete(who: Editor, transaction: Transaction, segment_id: SegmentId) -
     await delete_segment(transaction, who.tenant_id, segment_id)
 
 
-async def _counted(connection: Connection, tenant: str, *segments: models.Segment) -> list[Segment]:
+async def _counted(connection: Session, tenant: str, *segments: models.Segment) -> list[Segment]:
     counts = await count_members(connection, tenant, [segment.id for segment in segments])
     return [Segment.of_row(segment, member_count=counts.get(segment.id, 0)) for segment in segments]

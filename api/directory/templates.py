@@ -19,7 +19,7 @@ from api.http.paging import ByPage, Search
 from connectors.templates.checks import check_template, template_hints
 from streams.contracts.fields import Channel
 from tables import models
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.directory.templates import (
     change_template,
     create_template,
@@ -37,7 +37,7 @@ async def create(who: Editor, body: TemplateCreate, once: Once) -> Success[Templ
     """Create a template. A part that is no template is 422 with its line and the reason."""
     check_template(body.channel, body.content)
 
-    async def work(connection: Connection) -> Template:
+    async def work(connection: Session) -> Template:
         return _shown(
             await create_template(connection, who.tenant_id, body.name, body.channel, body.content)
         )

@@ -21,7 +21,7 @@ from connectors.sources.sources import Sources
 from connectors.webhooks.sns import Certificates
 from streams.process.reports import Reports
 from streams.settings import Settings
-from tables.database.connection import Connection, Database
+from tables.database.connection import Database, Session
 from tables.stats.rates import Rates
 from tables.stats.views import SendingView, StatsView
 
@@ -61,10 +61,10 @@ def services_of(request: Request) -> Services:
 Provided = Annotated[Services, Depends(services_of)]
 
 
-async def transaction(services: Provided) -> AsyncIterator[Connection]:
+async def transaction(services: Provided) -> AsyncIterator[Session]:
     async with services.database.transaction() as connection:
         yield connection
 
 
 # scope="function": the framework would otherwise commit after the answer has been sent.
-Transaction = Annotated[Connection, Depends(transaction, scope="function")]
+Transaction = Annotated[Session, Depends(transaction, scope="function")]

@@ -16,10 +16,10 @@ from api.http.envelope import Schema
 from streams.errors import CampaignError, RateLimitedError
 from tables.commands import answers
 from tables.commands.answers import Answer, Identity, Refusal
-from tables.database.connection import Connection
+from tables.database.connection import Session
 
 S = TypeVar("S", bound=Schema)
-Work = Callable[[Connection], Awaitable[S]]
+Work = Callable[[Session], Awaitable[S]]
 Keep = Callable[[S], dict[str, Any]]
 
 _KEPT = "a repeat within 24 hours gets the first answer; 1 to 128 printable ASCII characters"
@@ -63,14 +63,14 @@ class FirstAnswers:
 
 
 async def _remembered(
-    connection: Connection, identity: Identity, work: Work[S], keep: Keep[S]
+    connection: Session, identity: Identity, work: Work[S], keep: Keep[S]
 ) -> Answer | S:
     """The answer made now; else the remembered answer, or a refusal."""
     at = datetime.now(UTC)
     if (known := await answers.recall(connection, identity, at)) is not None:
         return known
     try:
-        async with connection.transaction():
+        async with connection.begin_nested():
             made = await work(connection)
     except RateLimitedError:
         raise  # a later repeat may find room, so this refusal is not remembered

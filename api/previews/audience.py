@@ -16,7 +16,7 @@ from streams.errors import FieldError, broken
 from streams.records.message_id import MessageIds
 from tables.audience.dry_run import Counted, count_audience, some_of_audience
 from tables.commands.triggers import TRIGGERED
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.directory.segments import unknown_segments
 from tables.models import Campaign
 
@@ -61,7 +61,7 @@ async def count_any(services: Provided, who: Viewer, body: AudienceOf) -> Succes
 
 
 async def _segments(
-    services: Services, connection: Connection, campaign: Campaign, total: int
+    services: Services, connection: Session, campaign: Campaign, total: int
 ) -> SmsSegments | None:
     """The segments of all SMS, estimated from some; None when none of these can be rendered."""
     contacts = await some_of_audience(

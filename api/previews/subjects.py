@@ -14,7 +14,7 @@ from api.http.dependencies import Services
 from connectors.messages.content import Content, load
 from connectors.messages.preview import fields_of
 from tables.contacts.store import get_contact
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.directory.mirror import templates_of
 from tables.models import Campaign
 
@@ -44,7 +44,7 @@ async def learn(
 
 
 async def read_fields(
-    connection: Connection, tenant: str, contact_id: UUID | None, given: ContactUpdate | None
+    connection: Session, tenant: str, contact_id: UUID | None, given: ContactUpdate | None
 ) -> Mapping[str, Any]:
     """The fields that templates see: of the contact, or those given. Raises NotFoundError."""
     if contact_id is not None:
@@ -54,7 +54,7 @@ async def read_fields(
 
 
 async def content_of(
-    services: Services, connection: Connection, campaign: Campaign, *, is_tracked: bool
+    services: Services, connection: Session, campaign: Campaign, *, is_tracked: bool
 ) -> Content:
     """The campaign's content (connectors/messages/content.py)."""
     public_url = services.settings.public_url

@@ -27,7 +27,7 @@ from streams.records.messages import Message
 from tables.audience.dry_run import some_of_audience
 from tables.audience.trial_sends import send_tests, suppressed_among
 from tables.campaigns.campaign import get_campaign
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.models import Campaign
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
@@ -48,7 +48,7 @@ async def send(
 
     channel = ""
 
-    async def work(connection: Connection) -> TestSent:
+    async def work(connection: Session) -> TestSent:
         nonlocal channel
         campaign = await get_campaign(connection, who.tenant_id, campaign_id)
         channel = campaign.channel
@@ -77,7 +77,7 @@ async def send(
 
 
 async def _sent(
-    services: Services, connection: Connection, campaign: Campaign, body: TestSend
+    services: Services, connection: Session, campaign: Campaign, body: TestSend
 ) -> tuple[UUID, Sequence[Message]]:
     """The contact that the messages are rendered for, and the messages, in the outbox."""
     settings, at = services.settings, datetime.now(UTC)
@@ -101,7 +101,7 @@ async def _sent(
 
 
 async def _check_not_suppressed(
-    connection: Connection, campaign: Campaign, addresses: Sequence[str]
+    connection: Session, campaign: Campaign, addresses: Sequence[str]
 ) -> None:
     channel = campaign.channel
     barred = await suppressed_among(connection, campaign.tenant_id, channel, addresses)
@@ -112,7 +112,7 @@ async def _check_not_suppressed(
 
 
 async def _contact(
-    connection: Connection, campaign: Campaign, body: TestSend
+    connection: Session, campaign: Campaign, body: TestSend
 ) -> tuple[UUID, Mapping[str, Any]]:
     """The id and the fields of the contact that the body names, else of one in the audience."""
     tenant = campaign.tenant_id

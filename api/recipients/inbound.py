@@ -32,7 +32,7 @@ from streams.settings import Settings
 from tables.audience.recipients import recipient_id
 from tables.audience.replies import answered
 from tables.channels import CHANNELS
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.directory.suppressions import put_suppression, suppress_recipients
 from tables.tenants import webhook_secrets
 
@@ -107,7 +107,7 @@ class Inbound:
         return Incoming(one.type, one.message_id, tenant, one.timestamp, details)
 
     async def _bind(
-        self, connection: Connection, tenant: str, provider: str, verified: Verified
+        self, connection: Session, tenant: str, provider: str, verified: Verified
     ) -> None:
         if not verified.token:
             return
@@ -118,7 +118,7 @@ class Inbound:
             raise SignatureError("The token has been used for another event.")
 
     async def _hear(
-        self, connection: Connection, tenant: str, provider: str, said: Said, taken: _Taken
+        self, connection: Session, tenant: str, provider: str, said: Said, taken: _Taken
     ) -> None:
         try:
             address = CHANNELS[said.channel].normalise(said.address)
@@ -170,7 +170,7 @@ def row_of(message_id: str) -> UUID:
     return recipient_id(*recipient(message_id))
 
 
-async def _ask(connection: Connection, tenant: str, provider: str, asked: Asked) -> None:
+async def _ask(connection: Session, tenant: str, provider: str, asked: Asked) -> None:
     _log.warning(
         "Amazon SNS asks to confirm a subscription: an admin has to",
         extra={"tenantId": tenant, "topicArn": asked.topic_arn},

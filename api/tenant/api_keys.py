@@ -14,7 +14,7 @@ from api.http.json_bodies import JsonRoute
 from api.http.paging import ByPage
 from api.tenant.schemas import KeyCreate, KeyRotate, ListedKey, NewKey
 from streams.errors import ConflictError
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.tenants.api_keys import Caller, create_key, get_key, list_keys, retire_key, rotate_key
 
 router = APIRouter(prefix="/api-keys", tags=["api-keys"], route_class=JsonRoute)
@@ -34,7 +34,7 @@ async def create(response: Response, who: Admin, body: KeyCreate, once: Once) ->
     names the key that was made.
     """
 
-    async def work(connection: Connection) -> NewKey:
+    async def work(connection: Session) -> NewKey:
         fields = body.model_dump(include={"role", "user_id", "expires_at", "name"})
         made = await create_key(connection, who.tenant_id, **fields)
         return await _with_secret(connection, who, made.id, made.text)
@@ -63,7 +63,7 @@ async def rotate(
     if nothing is said.
     """
 
-    async def work(connection: Connection) -> NewKey:
+    async def work(connection: Session) -> NewKey:
         text = await rotate_key(connection, who.tenant_id, key_id, body.grace_period)
         return await _with_secret(connection, who, key_id, text)
 
@@ -80,7 +80,7 @@ async def revoke(who: Admin, transaction: Transaction, key_id: KeyId) -> None:
     await retire_key(transaction, who.tenant_id, key_id)
 
 
-async def _with_secret(connection: Connection, who: Caller, key_id: str, text: str) -> NewKey:
+async def _with_secret(connection: Session, who: Caller, key_id: str, text: str) -> NewKey:
     key = await get_key(connection, who.tenant_id, key_id)
     return NewKey.of_row(key, is_current=key_id == who.key_id, api_key=text)
 

@@ -15,7 +15,7 @@ from api.http.json_bodies import JsonRoute
 from api.tenant.schemas import SENDGRID, PendingSubscription, WebhookSettings, WebhookSetup
 from connectors.webhooks.providers import PROVIDERS, checked, spelled
 from streams.errors import NotFoundError
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.tenants import webhook_secrets
 from tables.tenants.webhook_secrets import Seal, Shown, WebhookSecret
 
@@ -70,7 +70,7 @@ def _known(provider: str) -> str:
 
 
 async def _setup(
-    services: Services, connection: Connection, tenant: str, provider: str, shown: Shown
+    services: Services, connection: Session, tenant: str, provider: str, shown: Shown
 ) -> Success[WebhookSetup]:
     pending = await webhook_secrets.subscriptions(connection, tenant, provider)
     return success(

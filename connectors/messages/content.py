@@ -13,17 +13,16 @@ from uuid import UUID
 
 from connectors.templates.links import Links, Tracking
 from connectors.templates.rendering import RenderError, Template, one_line
+from streams.contracts.fields import CampaignType
 from streams.settings import Settings
 from tables.audience.recipients import FIELDS
+from tables.campaigns.campaign import numbered_campaign
 from tables.campaigns.contents import contents
 from tables.channels import CHANNELS
-from tables.database.connection import Connection, Database
+from tables.database.connection import Database, Session
 
 _log = logging.getLogger(__name__)
 
-_CAMPAIGN = """
-SELECT id, channel::text AS channel, settings, key_epoch, CASE WHEN type <> 'triggered' THEN total_recipients END AS total_recipients
-  FROM campaigns WHERE tenant_id = $1 AND number = $2"""
 _CACHED = 200  # campaigns; one is 10-100 kB
 
 
@@ -71,7 +70,7 @@ class Content:
 
 
 async def load(
-    connection: Connection, tenant: str, number: int, public_url: str, *, is_tracked: bool = True
+    session: Session, tenant: str, number: int, public_url: str, *, is_tracked: bool = True
 ) -> Content | None:
     """A campaign's content, fixed if it has started, compiled (about 1 ms); None when this tenant
     has no such campaign.
@@ -79,26 +78,27 @@ async def load(
     A template that does not compile is `Broken`, it does not raise. Not `is_tracked`: links as they
     are written, and no pixel.
     """
-    campaign = await connection.fetchrow(_CAMPAIGN, tenant, number)
+    campaign = await numbered_campaign(session, tenant, number)
     if campaign is None:
         return None
-    channel, settings = campaign["channel"], campaign["settings"]
+    channel, settings = campaign.channel, campaign.settings
     opens, clicks = (
         is_tracked and bool(settings.get(name)) for name in ("trackOpens", "trackClicks")
     )
     tracking, links = Tracking(public_url, opens=opens, clicks=clicks), Links()
     templates = {
         said.variant_id: _compiled(channel, said.content, said.campaign_name, tracking, links)
-        for said in await contents(connection, campaign["id"])
+        for said in await contents(session, campaign.id)
     }
+    is_growing = campaign.type == CampaignType.TRIGGERED
     used = {field for template in templates.values() for field in template.fields}
     return Content(
-        id=campaign["id"],
+        id=campaign.id,
         tenant_id=tenant,
         number=number,
         channel=channel,
-        key_epoch=campaign["key_epoch"] or 0,
-        total=campaign["total_recipients"],
+        key_epoch=campaign.key_epoch or 0,
+        total=None if is_growing else campaign.total_recipients,
         sender=_sender(channel, settings),
         templates=templates,
         links=links.urls,

@@ -241,7 +241,7 @@ async def positions(session: Session, name: str, topic: str) -> dict[int, int]:
     """Partition -> offset of the next record."""
     query = select(Projection.partition, Projection.position)
     found = await session.execute(query.where(Projection.name == name, Projection.topic == topic))
-    return dict(found.tuples().all())
+    return dict(found.all())
 
 
 @dataclass(frozen=True, slots=True)

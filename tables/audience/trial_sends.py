@@ -52,7 +52,7 @@ async def check_room(session: Session, tenant: str, count: int, at: datetime) ->
         .where(TestSend.tenant_id == tenant, TestSend.sent_at > at - _HOUR)
         .order_by(TestSend.sent_at)
     )
-    rows = sent.tuples().all()
+    rows = sent.all()
     so_far = list(accumulate(messages for _, messages in rows))
     over = (so_far[-1] if so_far else 0) + count - PER_HOUR
     if over <= 0:

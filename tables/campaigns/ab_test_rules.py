@@ -24,12 +24,12 @@ async def refusals(
     variants = config["variants"]
     wanted = [UUID(variant["templateId"]) for variant in variants if "templateId" in variant]
     # FOR KEY SHARE: none of them can be deleted before this transaction has made its use visible
-    found = await session.execute(
+    templates = await session.execute(
         select(Template.id, Template.channel)
         .where(Template.tenant_id == tenant, Template.id.in_(wanted), Template.deleted_at.is_(None))
         .with_for_update(read=True, key_share=True)
     )
-    known = dict(found.tuples().all())
+    known = dict(templates.all())
     errors = []
     for number, variant in enumerate(variants):
         if "subject" in variant and channel != "email":

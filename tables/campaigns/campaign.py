@@ -65,6 +65,13 @@ async def get_campaign(session: Session, tenant: str, campaign_id: UUID) -> Camp
     return _found(await session.first(_existing(tenant, campaign_id)), campaign_id)
 
 
+async def numbered_campaign(session: Session, tenant: str, number: int) -> Campaign | None:
+    """The campaign of this number, a deleted one, too: its messages may still go out."""
+    return await session.first(
+        select(Campaign).where(Campaign.tenant_id == tenant, Campaign.number == number)
+    )
+
+
 async def lock_campaign(session: Session, tenant: str, campaign_id: UUID) -> Campaign:
     """`get_campaign`, and no other transaction changes the row until this one ends: that is what
     orders the outbox per campaign.

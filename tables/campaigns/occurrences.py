@@ -91,7 +91,7 @@ async def due_series(session: Session, settings: Settings, at: datetime) -> list
         )
         .order_by(Campaign.number)
     )
-    return list(found.tuples())
+    return list(found)
 
 
 async def next_due(session: Session) -> datetime | None:
@@ -153,7 +153,8 @@ async def complete(
     ).one()
     if unfinished:
         return None
-    sent, skipped = max(sent, sent_by_children), max(skipped, skipped_by_children)
+    total, sent = total or 0, max(sent, sent_by_children or 0)
+    skipped = max(skipped, skipped_by_children or 0)
     # the columns are the specification's integers; the event and the API's sums are exact
     counts = {
         "total_recipients": min(total, _MOST),
@@ -191,7 +192,7 @@ async def _made(session: Session, series: Campaign) -> tuple[int, datetime | Non
             Campaign.occurrence_at.is_not(None),
         )
     )
-    made, last = found.tuples().one()
+    made, last = found.one()
     return made, last
 
 

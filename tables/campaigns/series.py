@@ -56,7 +56,7 @@ async def families(
         .where(Campaign.tenant_id == tenant, Campaign.parent_id.in_(list(series)))
         .group_by(Campaign.parent_id)
     )
-    found = {parent: (numbers or (), total, at) for parent, numbers, total, at in rows.tuples()}
+    found = {parent: (numbers or (), total or 0, at) for parent, numbers, total, at in rows}
     return {one.id: _family(one, *found.get(one.id, ((), 0, None))) for one in series.values()}
 
 
@@ -106,7 +106,7 @@ async def outlook(session: Session, series: Campaign, at: datetime, count: int) 
             Campaign.occurrence_at.is_not(None),
         )
     )
-    sent, cancelled = found.tuples().one()
+    sent, cancelled = found.one()
     if series.recurring_schedule is None or series.status in (Status.COMPLETED, Status.CANCELLED):
         return Outlook(sent, ())
     recurrence, start = Recurrence.stored(series.recurring_schedule), at

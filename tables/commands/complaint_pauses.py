@@ -74,7 +74,7 @@ async def running(session: Session) -> list[Watched]:
     )
     return [
         Watched(campaign_id, tenant, number, Counted(delivered, complained))
-        for campaign_id, tenant, number, delivered, complained in found.tuples()
+        for campaign_id, tenant, number, delivered, complained in found
     ]
 
 

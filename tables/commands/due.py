@@ -93,7 +93,7 @@ async def due_campaigns(
         .order_by(Campaign.scheduled_at, Campaign.id)
         .limit(limit)
     )
-    return [Due(*row) for row in found.tuples()]
+    return [Due(*row) for row in found]
 
 
 async def next_due(session: Session) -> datetime | None:

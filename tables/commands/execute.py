@@ -14,8 +14,7 @@ from tables.commands import answers, series_verbs, verbs
 from tables.commands.answers import Answer, Change, Identity, Refusal, Scope
 from tables.commands.triggers import trigger
 from tables.commands.verbs import SentSoFar, Task
-from tables.database.connection import Connection, Database
-from tables.database.failures import translated
+from tables.database.connection import Database, Session
 from tables.tenants.tenants import lock_tenant
 
 
@@ -25,7 +24,7 @@ def nothing_known(tenant: str, number: int) -> int:
 
 
 async def run(
-    pool: Database,
+    database: Database,
     settings: Settings,
     command: Command,
     *,
@@ -38,16 +37,15 @@ async def run(
     A refusal is an answer, too (`Answer.result` raises it). Raises DependencyDownError when
     PostgreSQL does not answer.
     """
-    with translated():
-        async with pool.acquire() as connection, connection.transaction():
-            answer = await execute(connection, settings, command, scope=scope, key=key, sent=sent)
+    async with database.transaction() as session:
+        answer = await execute(session, settings, command, scope=scope, key=key, sent=sent)
     for change in answer.changes:
         change.log()
     return answer
 
 
 async def known_answer(
-    connection: Connection, command: Command, *, scope: Scope, key: str
+    connection: Session, command: Command, *, scope: Scope, key: str
 ) -> Answer | None:
     """What a repeat of the command gets; None for one that is new. Nothing is carried out."""
     try:
@@ -57,7 +55,7 @@ async def known_answer(
 
 
 async def execute(
-    connection: Connection,
+    connection: Session,
     settings: Settings,
     command: Command,
     *,
@@ -73,7 +71,7 @@ async def execute(
     if key and (known := await known_answer(connection, command, scope=scope, key=key)):
         return known
     try:
-        async with connection.transaction():
+        async with connection.begin_nested():
             answer = await _carry_out(Task(connection, settings, command, sent))
     except CampaignError as error:
         answer = _refused(command, error)

@@ -37,7 +37,7 @@ from tables.commands.rules import (
     of_type,
 )
 from tables.commands.triggers import TRIGGERED, opened
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.database.outbox import Outgoing, append, lifecycle, to_expand, to_throttle
 from tables.models import Campaign
 from tables.tenants.tenants import get_tenant, lock_tenant
@@ -52,7 +52,7 @@ M = TypeVar("M", events.Paused, events.Resumed, events.Cancelled)
 class Task:
     """One command, and what is needed to carry it out."""
 
-    connection: Connection
+    connection: Session
     settings: Settings
     command: Command
     sent: SentSoFar

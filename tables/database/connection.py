@@ -9,20 +9,17 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Iterable,
-    Iterator,
     Mapping,
-    Sequence,
 )
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from functools import lru_cache, partial
-from typing import Any, Self, TypeVar
+from functools import partial
+from typing import Any, Self, TypeVar, cast
 
 import msgspec
 import psycopg
 from psycopg.rows import class_row, scalar_row
-from sqlalchemy import Executable, Select, event, func
+from sqlalchemy import CursorResult, Executable, Select, event, func
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.sql.selectable import TypedReturnsRows
@@ -40,36 +37,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between two attempts
 # A busy database may need a second and a third attempt; after that the statement is too slow.
 _TIMEOUTS_REPEATED = 2
 _log = logging.getLogger(__name__)
-
-
-class Row(tuple[Any, ...]):
-    """A row by position and by name."""
-
-    _names: dict[str, int]
-
-    def keys(self) -> Iterable[str]:
-        return self._names.keys()
-
-    def items(self) -> Iterator[tuple[str, Any]]:
-        return zip(self._names, self, strict=True)
-
-    def values(self) -> Iterator[Any]:
-        return iter(self)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return self[name] if name in self._names else default
-
-    def __getitem__(self, place: Any) -> Any:
-        return tuple.__getitem__(self, self._names[place] if type(place) is str else place)
-
-
-@lru_cache(maxsize=1000)
-def _row_class(names: tuple[str, ...]) -> type[Row]:
-    return type("Row", (Row,), {"_names": {name: n for n, name in enumerate(names)}})
-
-
-def _rows(cursor: Any) -> Callable[[Sequence[Any]], Row]:
-    return _row_class(tuple(column.name for column in cursor.description or ()))
 
 
 class Session(AsyncSession):
@@ -103,7 +70,8 @@ class Session(AsyncSession):
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> int:
         """Execute a statement of insert, update or delete: how many rows it wrote."""
-        return int((await self.execute(statement, parameters)).rowcount)
+        result = cast("CursorResult[Any]", await self.execute(statement, parameters))
+        return result.rowcount
 
     async def driver(self) -> psycopg.AsyncConnection[Any]:
         """The driver's connection in this transaction, for statements where microseconds count."""
@@ -136,35 +104,7 @@ class Session(AsyncSession):
         """Run several statements without parameters, such as settings of the transaction."""
         await (await self.driver()).execute(sql)
 
-    async def _run(self, sql: str, arguments: Sequence[Any]) -> psycopg.AsyncRawCursor[Row]:
-        cursor = psycopg.AsyncRawCursor(await self.driver(), row_factory=_rows)
-        await cursor.execute(sql, arguments or None)
-        return cursor
 
-    async def fetch(self, sql: str, *arguments: Any) -> list[Row]:
-        return await (await self._run(sql, arguments)).fetchall()
-
-    async def fetchrow(self, sql: str, *arguments: Any) -> Row | None:
-        return await (await self._run(sql, arguments)).fetchone()
-
-    async def fetchval(self, sql: str, *arguments: Any) -> Any:
-        row = await (await self._run(sql, arguments)).fetchone()
-        return None if row is None else row[0]
-
-    async def execute(self, statement: Any, *arguments: Any, **options: Any) -> Any:
-        if not isinstance(statement, str):
-            return await super().execute(statement, *arguments, **options)
-        return (await self._run(statement, arguments)).statusmessage or ""
-
-    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        cursor = psycopg.AsyncRawCursor(await self.driver())
-        await cursor.executemany(sql, list(rows))
-
-    def transaction(self) -> Any:
-        return self.begin_nested()
-
-
-Connection = Session
 Work = Callable[[Session], Awaitable[T]]
 
 
@@ -273,36 +213,6 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    # -- transitional: asyncpg's pool
-    async def pool(self) -> Database:
-        return self
-
-    @asynccontextmanager
-    async def acquire(self, timeout: float | None = None) -> AsyncIterator[Any]:
-        async with self._sessions() as session:
-            yield session
-            await session.commit()
-
-    async def fetch(self, sql: str, *arguments: Any) -> list[Row]:
-        async with self._sessions() as session, session.begin():
-            return await session.fetch(sql, *arguments)
-
-    async def fetchrow(self, sql: str, *arguments: Any) -> Row | None:
-        async with self._sessions() as session, session.begin():
-            return await session.fetchrow(sql, *arguments)
-
-    async def fetchval(self, sql: str, *arguments: Any) -> Any:
-        async with self._sessions() as session, session.begin():
-            return await session.fetchval(sql, *arguments)
-
-    async def execute(self, sql: str, *arguments: Any) -> Any:
-        async with self._sessions() as session, session.begin():
-            return await session.execute(sql, *arguments)
-
-    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        async with self._sessions() as session, session.begin():
-            await session.executemany(sql, rows)
-
 
 async def _connected(session: Session, within: timedelta) -> None:
     try:
@@ -325,19 +235,3 @@ def _check_alive(connection: Any, *_: object) -> None:
     poll.register(driver.fileno(), select.POLLIN)
     if poll.poll(0):
         raise DisconnectionError
-
-
-async def connect(settings: Settings | str, **options: Any) -> Database:
-    """Transitional: a pool."""
-    options.pop("min_size", None)
-    return Database(settings, options.pop("application_name", "campaigns"), **options)
-
-
-async def once(pool: Database, work: Work[T]) -> T:
-    """Transitional."""
-    return await pool.once(work)
-
-
-async def until_up(pool: Database, work: Work[T]) -> T:
-    """Transitional."""
-    return await pool.until_up(work)

@@ -15,14 +15,13 @@ from sqlalchemy import Connection as SyncConnection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from tables.database.connection import Connection
+from tables.database.connection import Session
 from tables.database.driver import DriverConnection
 from tables.database.failures import translated
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
-_one_at_a_time = (
-    Lock()
-)  # Alembic keeps its context in module globals; between processes an advisory lock does the same
+# Alembic keeps its context in module globals; between processes an advisory lock does the same
+_one_at_a_time = Lock()
 
 
 def upgrade(dsn: str) -> None:
@@ -40,11 +39,11 @@ def newest() -> str:
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
 
 
-async def current(connection: Connection) -> str:
+async def current(session: Session) -> str:
     """The revision that the database has, "" before the first migration."""
-    if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+    if await session.value("SELECT to_regclass('alembic_version')::text") is None:
         return ""
-    return str(await connection.fetchval("SELECT version_num FROM alembic_version"))
+    return str(await session.value("SELECT version_num FROM alembic_version"))
 
 
 async def _upgrade(dsn: str) -> None:

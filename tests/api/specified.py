@@ -9,6 +9,7 @@ from uuid import UUID
 
 from tables.directory.examples import install_examples
 from tests.api.world import Rest
+from tests.postgres import sql
 
 CREATE: dict[str, Any] = {
     "name": "January Newsletter",
@@ -109,11 +110,11 @@ RECIPIENT_COLUMNS = {
 async def furnish(rest: Rest) -> Rest:
     """Give the tenant the template, the segments and the contact of these bodies."""
     pool, contact = rest.world.pool, UUID(PREVIEW["contactId"])
-    await pool.execute(
+    await sql(pool).execute(
         "INSERT INTO contacts (id, tenant_id, email, first_name) VALUES ($1, 'acme', 'ana@example.com', 'Ana')",
         contact,
     )
-    async with pool.acquire() as connection:
+    async with pool.transaction() as connection:
         await install_examples(connection, "acme")
     return rest
 

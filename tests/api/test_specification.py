@@ -23,6 +23,7 @@ from tests.api.specified import (
 )
 from tests.api.world import Rest
 from tests.eventually import eventually
+from tests.postgres import sql
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ async def test_get_update_and_delete_campaign(acme: Rest) -> None:
             404,
         )
     assert (await acme.admin.get("/campaigns")).json()["meta"]["total"] == 0
-    assert await acme.world.pool.fetchval(
+    assert await sql(acme.world.pool).fetchval(
         "SELECT deleted_at IS NOT NULL FROM campaigns WHERE id = $1", UUID(campaign["id"])
     )
 
@@ -151,11 +152,11 @@ async def test_campaign_stats_are_the_specifications_json(live: Rest) -> None:
     campaign = await create(live, abTestConfig=AB_TEST)
     path = f"/campaigns/{campaign['id']}"
     await live.admin.post(f"{path}/start")
-    await live.world.pool.execute(
+    await sql(live.world.pool).execute(
         "UPDATE campaigns SET total_recipients = 10000 WHERE id = $1", UUID(campaign["id"])
     )
     assert (await live.admin.post(f"{path}/ab-test/winner", json=WINNER)).status_code == 200
-    number = await live.world.pool.fetchval(
+    number = await sql(live.world.pool).fetchval(
         "SELECT number FROM campaigns WHERE id = $1", UUID(campaign["id"])
     )
     total = Counts(
@@ -235,7 +236,7 @@ async def test_create_ab_test_and_declare_its_winner(acme: Rest) -> None:
     await acme.admin.post(f"{path}/start")
     answer = await acme.admin.post(f"{path}/ab-test/winner", json=WINNER)
     assert (answer.status_code, answer.json()["data"]["winnerVariantId"]) == (200, "B")
-    rows = await acme.world.pool.fetch(
+    rows = await sql(acme.world.pool).fetch(
         "SELECT variant_id, is_winner, weight FROM campaign_variants ORDER BY variant_id"
     )
     assert [tuple(row) for row in rows] == [("A", False, 50), ("B", True, 50)]

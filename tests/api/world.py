@@ -19,7 +19,7 @@ from api.app import create_app
 from api.http.dependencies import Services
 from connectors.local.engines.engine import free_port
 from streams.settings import Settings
-from tables.database.connection import Database, connect
+from tables.database.connection import Database
 from tables.tenants.api_keys import ROLES, create_key
 from tests.environment import environment
 from tests.eventually import eventually
@@ -79,13 +79,13 @@ async def resting(settings: Settings) -> AsyncIterator[Rest]:
     of becoming a 500.
     """
     async with AsyncExitStack() as stack:
-        pool: Database = await connect(settings, max_size=4)
+        pool: Database = Database(settings, max_size=4)
         stack.push_async_callback(pool.close)
         app = create_app(settings)
         await stack.enter_async_context(app.router.lifespan_context(app))
         rest = Rest(app, await make_world(pool, settings))
         stranger = await make_world(pool, settings, "globex")
-        async with pool.acquire() as connection:
+        async with pool.transaction() as connection:
             rest.keys = {
                 role: (await create_key(connection, "acme", role=role)).text for role in ROLES
             }

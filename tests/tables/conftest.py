@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from streams.settings import Settings
-from tables.database.connection import Database, Session, connect
+from tables.database.connection import Database, Session
 from tables.tenants.tenants import create_tenant
 from tests.agents.jobs.desks import desk
 from tests.tables.campaigns.campaign_world import World, make_world
@@ -26,7 +26,7 @@ def sql_settings(database: str) -> Settings:
 
 @pytest.fixture
 async def pool(sql_settings: Settings) -> AsyncIterator[Database]:
-    pool = await connect(sql_settings, max_size=24)
+    pool = Database(sql_settings, max_size=24)
     yield pool
     await pool.close()
 

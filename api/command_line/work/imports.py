@@ -23,7 +23,7 @@ from api.command_line.terminal import progress as screen
 from streams.settings import from_environment
 from tables.contacts.files import Format, Lines, Rejected, read_contacts
 from tables.contacts.imports import STATEMENT_TIMEOUT, Progress, import_contacts
-from tables.database.connection import Database, connect
+from tables.database.connection import Database
 from tables.database.failures import translated
 from tables.directory.segments import segment_named
 from tables.tenants.tenants import get_tenant
@@ -127,15 +127,15 @@ class _Import:
 
     async def run(self) -> dict[str, object]:
         """Returns the summary."""
-        pool: Database = await connect(
+        pool = Database(
             from_environment(),
+            "campaigns-import",
             max_size=2,
-            application_name="campaigns-import",
             statement_timeout=STATEMENT_TIMEOUT,
         )
         async with pool:
             with translated():
-                async with pool.acquire() as connection:
+                async with pool.transaction() as connection:
                     await get_tenant(connection, self.tenant)
                     segment = (
                         await segment_named(connection, self.tenant, self.segment)

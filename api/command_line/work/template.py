@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 from pydantic import BaseModel, ConfigDict
@@ -23,8 +23,7 @@ from streams.contracts.bodies import validated
 from streams.contracts.fields import Channel, Name
 from streams.errors import ForbiddenError, MalformedError, UnauthorizedError
 from streams.settings import from_environment
-from tables.database.connection import Connection, connect
-from tables.database.failures import translated
+from tables.database.connection import Database, Session
 from tables.directory.segments import list_segments
 from tables.directory.templates import create_template
 from tables.models import Segment, Template
@@ -78,7 +77,7 @@ def create(
     wanted = validated(TemplateFile, given, "forbid")
     check_template(wanted.channel, wanted.content)
 
-    async def work(connection: Connection, tenant: str) -> Template:
+    async def work(connection: Session, tenant: str) -> Template:
         return await create_template(
             connection, tenant, wanted.name, wanted.channel, wanted.content
         )
@@ -93,7 +92,7 @@ def create(
 def list_(key: Key = None, as_json: AsJson = False) -> None:
     """Show the segments of the tenant by name, 1,000 at most."""
 
-    async def work(connection: Connection, tenant: str) -> list[Segment]:
+    async def work(connection: Session, tenant: str) -> list[Segment]:
         return (await list_segments(connection, tenant, limit=_SHOWN))[0]
 
     found = asyncio.run(_as_tenant(key, "viewer", work))
@@ -106,20 +105,15 @@ def list_(key: Key = None, as_json: AsJson = False) -> None:
     out.print(table)
 
 
-async def _as_tenant(
-    key: str | None, role: str, work: Callable[[Connection, str], Awaitable[T]]
-) -> T:
+async def _as_tenant(key: str | None, role: str, work: Callable[[Session, str], Awaitable[T]]) -> T:
     """Does `work` in one transaction, for the tenant of the key. Raises UnauthorizedError and
     ForbiddenError.
     """
-    pool: Any = await connect(
-        from_environment(), max_size=1, application_name="campaigns-directory"
-    )
-    with translated():
-        async with pool, pool.acquire() as connection, connection.transaction():
-            who = await verify(connection, key_or_default(key))
-            if who is None:
-                raise UnauthorizedError("The API key is unknown, expired or revoked.")
-            if ROLES.index(who.role) < ROLES.index(role):
-                raise ForbiddenError(f"This needs the role {role}; the key's role is {who.role}.")
-            return await work(connection, who.tenant_id)
+    database = Database(from_environment(), "campaigns-directory", max_size=1)
+    async with database, database.transaction() as session:
+        who = await verify(session, key_or_default(key))
+        if who is None:
+            raise UnauthorizedError("The API key is unknown, expired or revoked.")
+        if ROLES.index(who.role) < ROLES.index(role):
+            raise ForbiddenError(f"This needs the role {role}; the key's role is {who.role}.")
+        return await work(session, who.tenant_id)

@@ -10,8 +10,7 @@ import typer
 
 from api.command_line.terminal import out, progress
 from streams.settings import from_environment
-from tables.database.connection import Database, connect
-from tables.database.failures import translated
+from tables.database.connection import Database
 from tables.tenants.api_keys import NewKey, create_key
 from tables.tenants.tenants import create_tenant
 
@@ -45,10 +44,7 @@ def create(
 
 
 async def _create(name: str, hourly: int | None, daily: int | None) -> NewKey:
-    pool: Database = await connect(
-        from_environment(), max_size=1, application_name="campaigns-tenant"
-    )
-    with translated():
-        async with pool, pool.acquire() as connection, connection.transaction():
-            await create_tenant(connection, name, hourly=hourly, daily=daily)
-            return await create_key(connection, name)
+    database = Database(from_environment(), "campaigns-tenant", max_size=1)
+    async with database, database.transaction() as session:
+        await create_tenant(session, name, hourly=hourly, daily=daily)
+        return await create_key(session, name)

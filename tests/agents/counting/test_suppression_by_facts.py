@@ -12,8 +12,9 @@ from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from tables.audience.projection import Outcomes, merge
 from tables.campaigns.numbers import CampaignNumbers
-from tables.database.connection import connect
+from tables.database.connection import Database
 from tests.agents.counting.recipient_rows import BASE, group
+from tests.postgres import sql
 from tests.tables.audience.audience_world import Directory, expand, segment
 from tests.tables.campaigns.campaign_world import World, make_world
 
@@ -24,16 +25,16 @@ _SUPPRESSIONS = (
 
 @pytest.fixture
 async def world(settings: Settings) -> AsyncIterator[World]:
-    pool = await connect(settings, max_size=4)
+    pool = Database(settings, max_size=4)
     yield await make_world(pool, settings)
     await pool.close()
 
 
 async def apply(world: World, campaign: UUID, *groups: Group) -> None:
     """As the projection does it, in one transaction."""
-    number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
+    number = await sql(world.pool).fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
     numbers, outcomes = CampaignNumbers(), Outcomes(MessageIds.of(world.settings))
-    async with world.pool.acquire() as connection, connection.transaction():
+    async with world.pool.transaction() as connection:
         await numbers.load(connection, [number])
         known = numbers.get(number)
         assert known is not None
@@ -64,7 +65,7 @@ async def test_only_unsubscribed_complained_and_hard_bounced_people_are_missing_
         await apply(world, first, *gone, *stays)
     second = await world.started(segmentIds=[str(place)])
     assert {*await expand(world, second)} == {contacts[ordinal] for ordinal in (4, 5, 6, 7)}
-    rows = await world.pool.fetch(_SUPPRESSIONS)
+    rows = await sql(world.pool).fetch(_SUPPRESSIONS)
     by_address = {row["address"]: row["reason"] for row in rows if row["address"]}
     reasons = ("unsubscribed", "unsubscribed", "complained", "hard-bounce")
     assert by_address == {
@@ -85,11 +86,13 @@ async def test_everybody_with_the_address_is_suppressed_and_the_contact_whatever
     recipients = await expand(world, first)
     ordinals = {directory.emails[contact]: ordinal for ordinal, contact in enumerate(recipients)}
     other = recipients[ordinals["other@example.com"]]
-    await world.pool.execute("UPDATE contacts SET email = NULL WHERE id = $1", other)
+    await sql(world.pool).execute("UPDATE contacts SET email = NULL WHERE id = $1", other)
     await apply(world, first, group(Kind.UNSUBSCRIBED, ordinals.values()))
-    found = {(row["contact_id"], row["address"]) for row in await world.pool.fetch(_SUPPRESSIONS)}
+    found = {
+        (row["contact_id"], row["address"]) for row in await sql(world.pool).fetch(_SUPPRESSIONS)
+    }
     assert found == {(None, "same@example.com"), *((contact, None) for contact in recipients)}
-    await world.pool.execute(
+    await sql(world.pool).execute(
         "UPDATE contacts SET email = id || '@example.com' WHERE id = ANY ($1)", recipients
     )
     assert list(await expand(world, await world.started(segmentIds=[str(place)]))) == []
@@ -103,7 +106,9 @@ async def test_who_changes_the_address_after_unsubscribing_stays_out_and_after_a
     first = await world.started(segmentIds=[str(place)])
     recipients = await expand(world, first)
     ordinals = {directory.emails[contact]: ordinal for ordinal, contact in enumerate(recipients)}
-    await world.pool.execute("UPDATE contacts SET email = NULL WHERE email = 'none@example.com'")
+    await sql(world.pool).execute(
+        "UPDATE contacts SET email = NULL WHERE email = 'none@example.com'"
+    )
     bounced = [ordinals["full@example.com"], ordinals["none@example.com"]]
     await apply(
         world,
@@ -112,7 +117,7 @@ async def test_who_changes_the_address_after_unsubscribing_stays_out_and_after_a
         group(Kind.BOUNCED, bounced, 1, "hard:no"),
     )
     assert await expand(world, await world.started(segmentIds=[str(place)])) == []
-    await world.pool.execute("UPDATE contacts SET email = id || '@example.com'")
+    await sql(world.pool).execute("UPDATE contacts SET email = id || '@example.com'")
     assert {*await expand(world, await world.started(segmentIds=[str(place)]))} == {
         recipients[ordinal] for ordinal in bounced
     }
@@ -126,4 +131,4 @@ async def test_facts_that_suppress_nobody_leave_suppressions_alone(world: World)
     await apply(
         world, campaign, group(Kind.SENT, [0]), group(Kind.DELIVERED, [0]), group(Kind.OPENED, [0])
     )
-    assert await world.pool.fetch(_SUPPRESSIONS) == []
+    assert await sql(world.pool).fetch(_SUPPRESSIONS) == []

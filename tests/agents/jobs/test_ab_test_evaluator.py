@@ -22,13 +22,14 @@ from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
 from tables.commands import milestones
-from tables.database.connection import Database, connect
+from tables.database.connection import Database
 from tables.stats.totals import summed
 from tables.stats.views import StatsView
 from tests.agents.processes.control_workers import process, produce
 from tests.agents.sending.test_commands import command, results
 from tests.environment import environment
 from tests.eventually import eventually
+from tests.postgres import sql
 from tests.streams.contracts.test_ab_tests import body
 from tests.tables.campaigns.campaign_world import World, make_world
 
@@ -38,7 +39,7 @@ SENT_AT = datetime.now(UTC) - timedelta(hours=5)  # of a test that takes four
 
 @pytest.fixture
 async def world(settings: Settings) -> AsyncIterator[World]:
-    pool = await connect(settings, max_size=4)
+    pool = Database(settings, max_size=4)
     yield await make_world(pool, settings)
     await pool.close()
 
@@ -46,10 +47,10 @@ async def world(settings: Settings) -> AsyncIterator[World]:
 async def sampled(world: World, **config: Any) -> UUID:
     """A running campaign of 1,000 whose sample of 200 went out five hours ago."""
     campaign_id = await world.started(abTestConfig=body(50, 50, **config))
-    await world.pool.execute(
+    await sql(world.pool).execute(
         "UPDATE campaigns SET total_recipients = 1000 WHERE id = $1", campaign_id
     )
-    async with world.pool.acquire() as connection, connection.transaction():
+    async with world.pool.transaction() as connection:
         await milestones.sample_sent(connection, world.tenant, campaign_id, SENT_AT)
     return campaign_id
 
@@ -59,7 +60,7 @@ async def count(
 ) -> None:
     """What fold would say: each variant's (opened, delivered)."""
     topics = Topics(world.settings)
-    number: int = await world.pool.fetchval(
+    number: int = await sql(world.pool).fetchval(
         "SELECT number FROM campaigns WHERE id = $1", campaign_id
     )
     variants = {
@@ -84,14 +85,14 @@ async def count(
 
 
 async def winner(world: World, campaign_id: UUID) -> str | None:
-    found: str | None = await world.pool.fetchval(
+    found: str | None = await sql(world.pool).fetchval(
         "SELECT winner_variant_id FROM campaigns WHERE id = $1", campaign_id
     )
     return found
 
 
 async def decisions(world: World, campaign_id: UUID) -> list[tuple[str, str | None]]:
-    rows = await world.pool.fetch(
+    rows = await sql(world.pool).fetch(
         "SELECT decision, variant_id FROM ab_test_decisions WHERE campaign_id = $1 ORDER BY seq",
         campaign_id,
     )
@@ -139,7 +140,9 @@ async def test_it_waits_until_the_live_counts_hold_the_whole_sample(world: World
 
 async def test_a_test_that_cannot_be_evaluated_keeps_no_other_from_its_end(world: World) -> None:
     broken, campaign_id = [await sampled(world) for _ in range(2)]
-    await world.pool.execute("UPDATE campaigns SET ab_test_config = '{}' WHERE id = $1", broken)
+    await sql(world.pool).execute(
+        "UPDATE campaigns SET ab_test_config = '{}' WHERE id = $1", broken
+    )
     database = Database(world.settings, "test")
     async with StatsView(world.settings) as stats:
         await stats.ready.wait()
@@ -190,23 +193,23 @@ async def test_two_evaluators_at_once_decide_each_test_once(world: World, tmp_pa
     extended = await decisions(world, tests[2])
     assert extended[0] == ("extend", None)
     # the test had taken five hours, four are past again: it is not due before the eighth
-    until: datetime = await world.pool.fetchval(
+    until: datetime = await sql(world.pool).fetchval(
         "SELECT ab_test_until FROM campaigns WHERE id = $1", tests[2]
     )
     assert until == await _in_postgres(world, SENT_AT + timedelta(hours=8))
 
 
 async def _in_postgres(world: World, at: datetime) -> datetime:
-    rounded: datetime = await world.pool.fetchval("SELECT $1::timestamptz", at)
+    rounded: datetime = await sql(world.pool).fetchval("SELECT $1::timestamptz", at)
     return rounded
 
 
 async def test_its_tests_are_due_one_after_the_other(world: World) -> None:
     campaign_id = await sampled(world)
     assert EVALUATOR.due is not None
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         assert await EVALUATOR.due(connection) == SENT_AT + timedelta(hours=4)
-        await world.pool.execute(
+        await sql(world.pool).execute(
             "UPDATE campaigns SET status = 'cancelled' WHERE id = $1", campaign_id
         )
         assert await EVALUATOR.due(connection) is None

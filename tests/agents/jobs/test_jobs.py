@@ -19,7 +19,7 @@ from connectors.local.engines.engine import RunningEngine
 from streams.records.stats import Counts
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.database.connection import Database, connect
+from tables.database.connection import Database
 from tables.stats.materialised import COLUMNS
 from tests.agents.jobs.fake_job import Fake
 from tests.agents.jobs.job_rows import completed, done, last, materialised
@@ -28,6 +28,7 @@ from tests.api.campaigns.feeds import feed_stats
 from tests.environment import environment
 from tests.eventually import eventually
 from tests.faults.workers import Worker
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World, make_world
 
 REFRESH = "campaign-stats-refresh"
@@ -35,7 +36,7 @@ REFRESH = "campaign-stats-refresh"
 
 @pytest.fixture
 async def world(settings: Settings) -> AsyncIterator[World]:
-    pool = await connect(settings)
+    pool = Database(settings)
     yield await make_world(pool, settings)
     await pool.close()
 
@@ -58,7 +59,7 @@ async def test_completed_counts_are_materialised_within_two_seconds_and_publishe
         row = await eventually(lambda: materialised(world.pool, number))
         assert loop.time() - began < 2.5
         assert await eventually(
-            lambda: world.pool.fetchval(
+            lambda: sql(world.pool).fetchval(
                 "SELECT count(*) = 0 FROM outbox WHERE topic = $1", Name.PERFORMANCE
             )
         )
@@ -108,7 +109,9 @@ async def test_of_three_workers_one_runs_a_job_in_each_turn_and_at_the_instant_t
         await eventually(lambda: fake.runs == [False], 60)
         await asyncio.sleep(1.2)  # everybody has looked again
         assert fake.runs == [False]
-        fake.due_at = await world.pool.fetchval("SELECT clock_timestamp() + interval '1.5 seconds'")
+        fake.due_at = await sql(world.pool).fetchval(
+            "SELECT clock_timestamp() + interval '1.5 seconds'"
+        )
         began = await eventually(lambda: _early(world.pool, fake))
         assert timedelta(0) <= began - fake.due_at < timedelta(seconds=0.5)
         fake.due_at = None
@@ -141,7 +144,9 @@ async def test_a_frozen_worker_loses_its_turn_to_another(
     finally:
         await frozen.stop()
     assert (
-        await world.pool.fetchval("SELECT count(*) FROM outbox WHERE topic = $1", Name.PERFORMANCE)
+        await sql(world.pool).fetchval(
+            "SELECT count(*) FROM outbox WHERE topic = $1", Name.PERFORMANCE
+        )
         == 1
     )
 

@@ -18,12 +18,13 @@ from streams.records.stats import Counts
 from streams.settings import Settings
 from streams.topics import Name
 from tables.database import job_runs
-from tables.database.connection import connect
+from tables.database.connection import Database
 from tests.agents.jobs.job_rows import completed, done, last, materialised
 from tests.api.campaigns.feeds import feed_stats
 from tests.environment import environment
 from tests.eventually import eventually
 from tests.faults.workers import Worker
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World, make_world
 
 REFRESH = "campaign-stats-refresh"
@@ -33,7 +34,7 @@ MODULE = (sys.executable, "-m", "agents.jobs.run_once")  # what the command beco
 
 @pytest.fixture
 async def world(settings: Settings) -> AsyncIterator[World]:
-    pool = await connect(settings)
+    pool = Database(settings)
     yield await make_world(pool, settings)
     await pool.close()
 
@@ -86,7 +87,9 @@ async def test_a_refresh_killed_anywhere_is_completed_by_the_next_run(
     assert (await by_hand(settings, *MODULE, REFRESH))[0] == 0
     assert (await materialised(world.pool, number))["sent_count"] == 90
     assert (
-        await world.pool.fetchval("SELECT count(*) FROM outbox WHERE topic = $1", Name.PERFORMANCE)
+        await sql(world.pool).fetchval(
+            "SELECT count(*) FROM outbox WHERE topic = $1", Name.PERFORMANCE
+        )
         == 1
     )
     assert await done(world.pool, REFRESH) is not None

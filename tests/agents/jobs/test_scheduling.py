@@ -14,11 +14,12 @@ from uuid import UUID
 from streams.contracts.commands import Verb
 from streams.settings import Settings
 from streams.topics import Name
-from tables.database.connection import connect
+from tables.database.connection import Database
 from tests.agents.processes.control_workers import produce, read
 from tests.environment import environment
 from tests.eventually import eventually
 from tests.faults.workers import Role, Slot, Worker
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World, make_world
 
 POINTS = (
@@ -51,9 +52,9 @@ async def missed(world: World) -> UUID:
     series = await world.started(
         type="recurring", recurringSchedule={"cron": "0 * * * *", "timezone": "UTC"}
     )
-    await world.pool.execute("DELETE FROM campaigns WHERE parent_id = $1", series)
+    await sql(world.pool).execute("DELETE FROM campaigns WHERE parent_id = $1", series)
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    await world.pool.execute(
+    await sql(world.pool).execute(
         "UPDATE campaigns SET next_occurrence_at = $2 WHERE id = $1", series, hour
     )
     return series
@@ -61,7 +62,7 @@ async def missed(world: World) -> UUID:
 
 async def started(world: World, *columns_and_id: object) -> bool:
     return bool(
-        await world.pool.fetchval(
+        await sql(world.pool).fetchval(
             "SELECT count(*) = 1 FROM campaigns WHERE (id = $1 OR parent_id = $1) AND started_at IS NOT NULL AND type <> 'recurring'",
             *columns_and_id,
         )
@@ -71,7 +72,7 @@ async def started(world: World, *columns_and_id: object) -> bool:
 async def test_kill_9_in_either_job_starts_and_creates_everything_once(
     settings: Settings, tmp_path: Path
 ) -> None:
-    pool = await connect(settings)
+    pool = Database(settings)
     world = await make_world(pool, settings)
     worker = Worker(
         "control", tmp_path / "control.log", environment(settings), module="agents.worker"
@@ -92,7 +93,7 @@ async def test_kill_9_in_either_job_starts_and_creates_everything_once(
                 await world.do(Verb.PAUSE, one)  # there is room for five
             everything += [campaign_id, series]
         await eventually(
-            lambda: pool.fetchval("SELECT count(*) = 0 FROM outbox"), 60
+            lambda: sql(pool).fetchval("SELECT count(*) = 0 FROM outbox"), 60
         )  # the worker is back from its last death
         campaign_id = (
             await world.created()
@@ -100,8 +101,8 @@ async def test_kill_9_in_either_job_starts_and_creates_everything_once(
         produce(settings, Name.COMMANDS, [schedule(campaign_id, datetime.now(UTC) + 12 * SOON)])
         await eventually(partial(started, world, campaign_id), 90)
         assert slot.role.met.total() == len(POINTS)
-        await eventually(lambda: pool.fetchval("SELECT count(*) = 0 FROM outbox"), 30)
-        due = await pool.fetchval(
+        await eventually(lambda: sql(pool).fetchval("SELECT count(*) = 0 FROM outbox"), 30)
+        due = await sql(pool).fetchval(
             "SELECT max(started_at - scheduled_at) FROM campaigns WHERE id = $1", campaign_id
         )
     finally:
@@ -110,12 +111,14 @@ async def test_kill_9_in_either_job_starts_and_creates_everything_once(
         await worker.stop()
     assert due < 2 * SOON
     for one in everything:
-        rows = await pool.fetch("SELECT occurrence_at FROM campaigns WHERE parent_id = $1", one)
+        rows = await sql(pool).fetch(
+            "SELECT occurrence_at FROM campaigns WHERE parent_id = $1", one
+        )
         assert len({row["occurrence_at"] for row in rows}) == len(rows)
     stages: dict[str, set[str]] = {}
     for record in read(settings, Name.EXPANSIONS):  # the relay may repeat a record, with its id
         stages.setdefault(record.key, set()).add(record.headers["id"])
-    begun = await pool.fetch(
+    begun = await sql(pool).fetch(
         "SELECT id FROM campaigns WHERE started_at IS NOT NULL AND type <> 'recurring'"
     )
     assert {key: len(ids) for key, ids in stages.items()} == {str(row["id"]): 1 for row in begun}

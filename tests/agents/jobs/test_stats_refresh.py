@@ -24,7 +24,7 @@ from agents.jobs.stats_refresh import REFRESH
 from agents.sending.outbox_relay import OutboxRelay
 from streams.settings import Settings
 from streams.topics import Name
-from tables.database.connection import Database, connect
+from tables.database.connection import Database
 from tables.stats.materialised import COLUMNS
 from tables.stats.totals import percent
 from tests.agents.counting.reported import KEY, Sent, reports, truth
@@ -32,6 +32,7 @@ from tests.agents.counting.test_ingest_fold import log_of, producing, send, work
 from tests.agents.jobs.job_rows import completed, materialised
 from tests.agents.processes.control_workers import Written, read
 from tests.eventually import eventually
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import make_world
 
 OFTEN = {"campaign-stats-refresh": Job(lambda _: timedelta(seconds=0.2), REFRESH.run, REFRESH.due)}
@@ -40,14 +41,14 @@ Counted = dict[tuple[int, str | None, str], int]
 
 @pytest.fixture
 async def pool(settings: Settings) -> AsyncIterator[Database]:
-    pool = await connect(settings)
+    pool = Database(settings)
     yield pool
     await pool.close()
 
 
 async def rows(pool: Database) -> Counted:
     """As the truth spells it."""
-    found = await pool.fetch(
+    found = await sql(pool).fetch(
         "SELECT c.number, s.* FROM campaign_stats s JOIN campaigns c ON c.id = s.campaign_id"
     )
     return {
@@ -89,7 +90,7 @@ async def test_rows_and_facts_equal_the_truth_while_two_workers_refresh(
     ids: dict[str, int] = {}
     for _ in range(3):
         campaign_id: UUID = await world.created()
-        ids[str(campaign_id)] = await pool.fetchval(
+        ids[str(campaign_id)] = await sql(pool).fetchval(
             "SELECT number FROM campaigns WHERE id = $1", campaign_id
         )
     first, second, third = ids.values()
@@ -123,7 +124,7 @@ async def test_rows_and_facts_equal_the_truth_while_two_workers_refresh(
 
         await eventually(is_true, within=60)
         await eventually(
-            lambda: pool.fetchval(
+            lambda: sql(pool).fetchval(
                 "SELECT count(*) = 0 FROM outbox WHERE topic = $1", Name.PERFORMANCE
             )
         )
@@ -140,7 +141,7 @@ async def test_a_campaign_that_is_long_quiet_keeps_its_counts_and_takes_no_more(
     )
     world = await make_world(pool, settings)
     quiet, running = await completed(world, sent=1900), await completed(world, sent=1900)
-    await pool.execute("UPDATE campaigns SET status = 'running' WHERE number = $1", running)
+    await sql(pool).execute("UPDATE campaigns SET status = 'running' WHERE number = $1", running)
     campaigns = [Sent("acme", quiet, 2000, start=65_000), Sent("acme", running, 2000, start=65_000)]
     async with (
         workers(settings, tmp_path, ()) as slots,
@@ -150,7 +151,7 @@ async def test_a_campaign_that_is_long_quiet_keeps_its_counts_and_takes_no_more(
         await send(settings, producer, campaigns, [])
         async with Jobs(None, settings, OFTEN):
             sealed = "SELECT s.sealed_at FROM campaign_stats s JOIN campaigns c ON c.id = campaign_id WHERE number = $1 AND s.sent_count = 1900"
-            await eventually(lambda: pool.fetchval(sealed, quiet), within=60)
+            await eventually(lambda: sql(pool).fetchval(sealed, quiet), within=60)
 
             def rows_of_shards() -> set[bytes]:
                 newest = {record.key: record.value for record in log_of(settings, Name.FOLD_STATE)}

@@ -20,9 +20,10 @@ from streams.contracts.envelope import encode
 from streams.records.sending import Finished, SampleSent
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.database.connection import connect
+from tables.database.connection import Database
 from tests.agents.processes.control_workers import Written, has_said, process, produce, read
 from tests.eventually import eventually
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World, make_world
 
 POINTS = (
@@ -35,7 +36,7 @@ POINTS = (
 
 @pytest.fixture
 async def world(settings: Settings) -> AsyncIterator[World]:
-    pool = await connect(settings)
+    pool = Database(settings)
     yield await make_world(pool, settings)
     await pool.close()
 
@@ -125,7 +126,7 @@ async def test_kill_9_at_every_point_does_each_command_once_and_repeats_get_the_
         by_correlation[record.value["correlationId"]] == record.value["data"] for record in found
     )
     assert (
-        await world.pool.fetchval("SELECT count(*) FROM campaigns")
+        await sql(world.pool).fetchval("SELECT count(*) FROM campaigns")
         == len(by_correlation)
         == 10 * len(POINTS)
     )
@@ -208,7 +209,7 @@ async def test_a_finished_campaign_is_completed_once_and_what_is_no_milestone_is
     world: World, settings: Settings, tmp_path: Path
 ) -> None:
     campaign_id = str(await world.started())
-    number = await world.pool.fetchval(
+    number = await sql(world.pool).fetchval(
         "SELECT number FROM campaigns WHERE id = $1::text::uuid", campaign_id
     )
     at = datetime.now(UTC)
@@ -228,7 +229,7 @@ async def test_a_finished_campaign_is_completed_once_and_what_is_no_milestone_is
 
         await eventually(letters, within=120)
         assert slot.role.met.total() == 2
-    row = await world.pool.fetchrow(
+    row = await sql(world.pool).fetchrow(
         "SELECT status, sent_count, skipped_count, sample_sent_at FROM campaigns WHERE number = $1",
         number,
     )

@@ -24,11 +24,12 @@ from streams.records.sending import Limits, Opened, RowsReady, Span, decode_send
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.audience.recipients import ordinal_of, recipient_id
-from tables.database.connection import Database, connect
+from tables.database.connection import Database
 from tests.environment import environment
 from tests.eventually import eventually
 from tests.faults import raw_kafka
 from tests.faults.workers import Role, Slot, Worker
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World, make_world
 
 PAGE = 100
@@ -108,7 +109,7 @@ class Expansions:
         self._producer.flush(10)
 
     async def relay(self, world: World) -> None:
-        rows = await world.pool.fetch(
+        rows = await sql(world.pool).fetch(
             "DELETE FROM outbox WHERE topic = $1 RETURNING key, payload", Name.EXPANSIONS
         )
         for row in rows:
@@ -117,32 +118,32 @@ class Expansions:
 
 @pytest.fixture
 async def pool(settings: Settings) -> AsyncIterator[Database]:
-    pool = await connect(settings)
+    pool = Database(settings)
     yield pool
     await pool.close()
 
 
 async def started(world: World, size: int, **more: object) -> tuple[UUID, int]:
     """A running campaign to a new segment of `size` new contacts: its id and number."""
-    segment = await world.pool.fetchval(
+    segment = await sql(world.pool).fetchval(
         "INSERT INTO segments (tenant_id, name) VALUES ($1, $2) RETURNING id",
         world.tenant,
         f"{size} people",
     )
-    await world.pool.execute(
+    await sql(world.pool).execute(
         "WITH made AS (INSERT INTO contacts (id, tenant_id, email) SELECT gen_random_uuid(), $1, 'u' || n || '@example.com'"
         " FROM generate_series(1, $3::int) n RETURNING id) INSERT INTO segment_members SELECT $2, id, $1 FROM made",
         *(world.tenant, segment, size),
     )
     campaign = await world.started(segmentIds=[str(segment)], **more)
-    return campaign, await world.pool.fetchval(
+    return campaign, await sql(world.pool).fetchval(
         "SELECT number FROM campaigns WHERE id = $1", campaign
     )
 
 
 async def ordinals(pool: Database, number: int) -> list[int]:
     bounds = recipient_id(number, 0), recipient_id(number, MAX_ORDINAL + 1)
-    rows = await pool.fetch(
+    rows = await sql(pool).fetch(
         "SELECT id, contact_id FROM campaign_recipients WHERE id >= $1 AND id < $2 ORDER BY id",
         *bounds,
     )
@@ -202,7 +203,7 @@ async def test_every_campaign_is_expanded_once_although_the_worker_is_killed_at_
         data["totalRecipients"] for kind, data in await acme.events() if kind == "campaign.started"
     ]
     assert sorted(events) == sorted(sizes.values())
-    assert await pool.fetchval("SELECT count(*) FROM pg_class WHERE relname ~ '^stage_'") == 0
+    assert await sql(pool).fetchval("SELECT count(*) FROM pg_class WHERE relname ~ '^stage_'") == 0
     assert not found.dead
 
 
@@ -250,8 +251,8 @@ async def test_what_cannot_be_sent_says_why_and_holds_up_nobody(
     large, large_number = await started(world, 2001)
     empty, empty_number = await started(world, 0)
     broken, broken_number = await started(world, 10)
-    await pool.execute("UPDATE campaigns SET channel = 'push' WHERE id = $1", broken)
-    await pool.execute("ALTER TABLE contacts DROP COLUMN push_token")
+    await sql(pool).execute("UPDATE campaigns SET channel = 'push' WHERE id = $1", broken)
+    await sql(pool).execute("ALTER TABLE contacts DROP COLUMN push_token")
     last, last_number = await started(world, 20)
     async with expanding(settings, tmp_path):
         await expansions.relay(world)
@@ -259,7 +260,7 @@ async def test_what_cannot_be_sent_says_why_and_holds_up_nobody(
         await eventually(lambda: _statuses(pool, large, broken))
     assert (found.opened[empty_number][0].total, found.opened[empty_number][0].spans) == (0, ())
     reasons = [
-        await pool.fetchval("SELECT status_reason FROM campaigns WHERE id = $1", it)
+        await sql(pool).fetchval("SELECT status_reason FROM campaigns WHERE id = $1", it)
         for it in (large, broken, empty, last)
     ]
     assert reasons == [
@@ -280,11 +281,11 @@ async def test_a_page_that_always_exceeds_its_time_ends_its_campaign_and_holds_u
     slow, slow_number = await started(world, 1000)
     _, last_number = await started(world, 250)
     # what the statement timeout raises after minutes, at once
-    await pool.execute(
+    await sql(pool).execute(
         "CREATE FUNCTION too_slow() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN RAISE EXCEPTION 'canceling statement due to statement timeout' USING ERRCODE = '57014'; END $$"
     )
-    await pool.execute(
+    await sql(pool).execute(
         "CREATE TRIGGER too_slow BEFORE INSERT ON campaign_recipients FOR EACH ROW"
         f" WHEN (NEW.id >= '{recipient_id(slow_number, 3 * PAGE)}' AND NEW.campaign_id = '{slow}') EXECUTE FUNCTION too_slow()"
     )
@@ -295,7 +296,7 @@ async def test_a_page_that_always_exceeds_its_time_ends_its_campaign_and_holds_u
         await eventually(lambda: _has_no_stage(pool, slow_number))
         assert slot.role.met.total() == 0
     assert (
-        await pool.fetchval("SELECT status_reason FROM campaigns WHERE id = $1", slow)
+        await sql(pool).fetchval("SELECT status_reason FROM campaigns WHERE id = $1", slow)
         == "expansion-failed: QueryCanceledError 57014"
     )
     assert await ordinals(pool, slow_number) == list(range(3 * PAGE))
@@ -303,13 +304,13 @@ async def test_a_page_that_always_exceeds_its_time_ends_its_campaign_and_holds_u
     assert (tmp_path / "expand.log").read_text().count("an audience cannot be made") == 1
     kinds = [kind for kind, _ in await world.events()]
     assert {"campaign.cancelled", "campaign.failed"} <= set(kinds)
-    closed = await pool.fetchval("SELECT count(*) FROM outbox WHERE topic = $1", Name.SENDING)
+    closed = await sql(pool).fetchval("SELECT count(*) FROM outbox WHERE topic = $1", Name.SENDING)
     assert closed == 1
 
 
 async def _statuses(pool: Database, *campaigns: UUID) -> bool:
     cancelled = "SELECT count(*) FROM campaigns WHERE id = ANY($1) AND status = 'cancelled'"
-    return int(await pool.fetchval(cancelled, campaigns)) == len(campaigns)
+    return int(await sql(pool).fetchval(cancelled, campaigns)) == len(campaigns)
 
 
 async def test_a_campaign_cancelled_meanwhile_gets_no_more_pages(
@@ -318,8 +319,8 @@ async def test_a_campaign_cancelled_meanwhile_gets_no_more_pages(
     world, expansions = await make_world(pool, settings), Expansions(settings)
     campaign, number = await started(world, 1000)
     async with expanding(settings, tmp_path):
-        async with pool.acquire() as held, held.transaction():
-            await held.execute("LOCK TABLE campaign_recipients IN SHARE MODE")
+        async with pool.transaction() as held:
+            await sql(held).execute("LOCK TABLE campaign_recipients IN SHARE MODE")
             await expansions.relay(world)
             await eventually(lambda: _is_writing(pool), within=60)
             await world.do(Verb.CANCEL, campaign)
@@ -331,11 +332,11 @@ async def test_a_campaign_cancelled_meanwhile_gets_no_more_pages(
 async def _is_writing(pool: Database) -> bool:
     """The worker waits for the lock on the ledger."""
     waiting = "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'campaigns-expand' AND wait_event_type = 'Lock'"
-    return bool(await pool.fetchval(f"{waiting} AND datname = current_database()"))
+    return bool(await sql(pool).fetchval(f"{waiting} AND datname = current_database()"))
 
 
 async def _has_no_stage(pool: Database, number: int) -> bool:
-    return bool(await pool.fetchval("SELECT to_regclass($1) IS NULL", f"stage_{number}"))
+    return bool(await sql(pool).fetchval("SELECT to_regclass($1) IS NULL", f"stage_{number}"))
 
 
 @pytest.mark.parametrize(

@@ -17,16 +17,17 @@ from connectors.local.engines.engine import RunningEngine
 from streams.contracts.commands import Verb
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.database.connection import Database, connect
+from tables.database.connection import Database
 from tables.database.outbox import Outgoing, append
 from tests.agents.processes.control_workers import Written, control_worker, has_said, process, read
 from tests.eventually import eventually
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import make_world
 
 
 @pytest.fixture
 async def pool(settings: Settings) -> AsyncIterator[Database]:
-    pool = await connect(settings)
+    pool = Database(settings)
     yield pool
     await pool.close()
 
@@ -39,7 +40,7 @@ async def fill(pool: Database, campaigns: int, each: int) -> dict[str, list[str]
             Outgoing(Name.EVENTS, key, "campaign.updated", UUID(mine[n]), b'{"n":%d}' % n)
             for key, mine in ids.items()
         ]
-        async with pool.acquire() as connection, connection.transaction():
+        async with pool.transaction() as connection:
             await append(connection, rows)
     return ids
 
@@ -54,7 +55,7 @@ def firsts(records: list[Written]) -> dict[str, list[str]]:
 
 
 async def is_empty(pool: Database) -> bool:
-    return bool(await pool.fetchval("SELECT count(*) FROM outbox") == 0)
+    return bool(await sql(pool).fetchval("SELECT count(*) FROM outbox") == 0)
 
 
 async def test_a_started_campaign_reaches_the_engine_at_once_and_in_the_right_partitions(
@@ -98,17 +99,17 @@ async def test_the_relay_forgets_answers_that_have_expired_and_keeps_the_others(
     for key in ("old", "new"):
         body = {"contactIds": [str(uuid4())]}
         await world.answer(Verb.TRIGGER, campaign_id, body, key, correlation_id=key)
-    await pool.execute(
+    await sql(pool).execute(
         "UPDATE campaign_triggers SET triggered_at = triggered_at - interval '7 days 1 minute'"
         " WHERE correlation_id = 'old'"
     )
-    await pool.execute(
+    await sql(pool).execute(
         "UPDATE answers SET expires_at = now() - interval '1 minute' WHERE correlation_id = 'old'"
     )
 
     async def left() -> list[list[str]]:
         return [
-            [row["correlation_id"] for row in await pool.fetch(statement)]
+            [row["correlation_id"] for row in await sql(pool).fetch(statement)]
             for statement in (
                 "SELECT correlation_id FROM answers ORDER BY 1",
                 "SELECT correlation_id FROM campaign_triggers ORDER BY 1",

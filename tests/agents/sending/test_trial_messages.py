@@ -29,10 +29,11 @@ from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.audience.trial_sends import send_tests
-from tables.database.connection import Database, connect
+from tables.database.connection import Database
 from tests.agents.processes.control_workers import process, read
 from tests.connectors.simulator.pipeline import is_read, reported
 from tests.eventually import eventually
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World, make_world
 
 IDS, OTHERS = MessageIds([b"0123456789abcdef"]), MessageIds([b"fedcba9876543210"])
@@ -65,19 +66,21 @@ def test_what_is_reported_of_a_test_is_dropped_unless_it_is_forged() -> None:
 
 
 async def is_empty(pool: Database) -> bool:
-    return bool(await pool.fetchval("SELECT count(*) FROM outbox") == 0)
+    return bool(await sql(pool).fetchval("SELECT count(*) FROM outbox") == 0)
 
 
 @pytest.fixture
 async def pool(settings: Settings) -> AsyncIterator[Database]:
-    pool = await connect(settings)
+    pool = Database(settings)
     yield pool
     await pool.close()
 
 
 async def content(world: World, campaign_id: UUID) -> Content:
-    number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign_id)
-    async with world.pool.acquire() as connection:
+    number = await sql(world.pool).fetchval(
+        "SELECT number FROM campaigns WHERE id = $1", campaign_id
+    )
+    async with world.pool.transaction() as connection:
         found = await load(
             connection, world.tenant, number, "https://mail.example", is_tracked=False
         )
@@ -89,7 +92,7 @@ async def test_a_test_arrives_whole_and_once_more_after_a_kill_and_nothing_count
     settings: Settings, pool: Database, tmp_path: Path
 ) -> None:
     world, topics, at = await make_world(pool, settings), Topics(settings), datetime.now(UTC)
-    await pool.execute(
+    await sql(pool).execute(
         "UPDATE templates SET content = $1",
         {"subject": "s", "text": "{{ firstName }}" + "x" * 190_000},
     )
@@ -100,7 +103,7 @@ async def test_a_test_arrives_whole_and_once_more_after_a_kill_and_nothing_count
         dict[str, Any]({"epoch": settings.key_epoch, "at": rfc3339(at)}),
     )
     made = messages(said, [None], people, somebody, ids=ids, draw=secrets.randbelow, **options)
-    async with pool.acquire() as connection, connection.transaction():
+    async with pool.transaction() as connection:
         await send_tests(connection, world.tenant, made, at)
     async with process(settings, "relay", tmp_path, "outbox:before-commit:1", "outbox:published:1"):
         await eventually(lambda: is_empty(pool), within=120)

@@ -12,9 +12,10 @@ from uuid import UUID
 from streams.records.sending import SpansAdded, decode_sending
 from streams.settings import Settings
 from streams.topics import Name
-from tables.database.connection import connect
+from tables.database.connection import Database
 from tests.agents.processes.control_workers import Written, process, produce, read
 from tests.eventually import eventually
+from tests.postgres import sql
 from tests.tables.audience.audience_world import Directory, ledger
 from tests.tables.campaigns.campaign_world import make_world
 
@@ -51,7 +52,7 @@ async def results(settings: Settings, count: int) -> list[Written]:
 async def test_kill_9_at_every_point_takes_each_contact_in_once(
     settings: Settings, tmp_path: Path
 ) -> None:
-    pool = await connect(settings)
+    pool = Database(settings)
     world = await make_world(pool, settings)
     directory = Directory(world)
     contacts = await directory.add(
@@ -86,7 +87,9 @@ async def test_kill_9_at_every_point_takes_each_contact_in_once(
         data["accepted"] and data["outcome"] == {"accepted": 10, "refused": {}} for data in outcomes
     )
     assert len(outcomes) == 2 * len(POINTS)
-    number = int(await pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign_id))
+    number = int(
+        await sql(pool).fetchval("SELECT number FROM campaigns WHERE id = $1", campaign_id)
+    )
     assert await ledger(world, number) == contacts
     totals = [
         record.total for record in added

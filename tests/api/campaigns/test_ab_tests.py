@@ -22,6 +22,7 @@ from tests.api.campaigns.feeds import feed_sending, feed_stats
 from tests.api.campaigns.test_routes import problem
 from tests.api.world import Rest
 from tests.eventually import eventually
+from tests.postgres import sql
 
 TEST = dict(ab_test_schemas.TEST)  # the specification's body
 A, B = (
@@ -159,8 +160,12 @@ async def test_stats_are_the_specifications_and_the_wait_has_its_end(live: Rest)
     path, pool = f"/campaigns/{campaign_id}", live.world.pool
     assert (await live.admin.get(f"{path}/stats")).json()["data"]["variants"][0]["openRate"] == 0.0
     await live.admin.post(f"{path}/start")
-    await pool.execute("UPDATE campaigns SET total_recipients = 1000 WHERE id = $1", campaign_id)
-    number: int = await pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign_id)
+    await sql(pool).execute(
+        "UPDATE campaigns SET total_recipients = 1000 WHERE id = $1", campaign_id
+    )
+    number: int = await sql(pool).fetchval(
+        "SELECT number FROM campaigns WHERE id = $1", campaign_id
+    )
     held = CampaignSending(
         campaign_id=campaign_id,
         is_open=True,
@@ -188,7 +193,7 @@ async def test_stats_are_the_specifications_and_the_wait_has_its_end(live: Rest)
         "until": None,
     }  # the milestone is still on its way
     sent_at = datetime(2026, 1, 28, 9, tzinfo=UTC)
-    async with pool.acquire() as connection, connection.transaction():
+    async with pool.transaction() as connection:
         await milestones.sample_sent(connection, "acme", UUID(campaign_id), sent_at)
     assert (await shown())["waiting"] == {"reason": "ab-test", "until": "2026-01-28T13:00:00.000Z"}
     test = (await live.admin.get(f"{path}/ab-test")).json()["data"]

@@ -94,7 +94,7 @@ async def _in_status(rest: Rest, status: Status) -> str:
             await rest.admin.post(f"/campaigns/{campaign}/{verb}", json=body)
         ).status_code == 200
     if status is Status.COMPLETED:
-        async with rest.world.pool.acquire() as connection:
+        async with rest.world.pool.transaction() as connection:
             await milestones.finished(
                 connection, "acme", UUID(campaign), sent=1, skipped=0, at=datetime.now(UTC)
             )

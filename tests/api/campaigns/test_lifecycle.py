@@ -21,6 +21,7 @@ from tables.commands import milestones
 from tables.commands.answers import Answer
 from tables.commands.execute import execute, run
 from tests.api.world import Rest
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World
 from tests.tables.campaigns.test_lifecycle import TABLE
 
@@ -87,7 +88,7 @@ async def bring(world: World, status: Status) -> UUID:
     for verb in WAYS[status]:
         await world.do(verb, campaign_id, BODIES.get(verb))
     if status is Status.COMPLETED:
-        async with world.pool.acquire() as connection:
+        async with world.pool.transaction() as connection:
             await milestones.finished(
                 connection, world.tenant, campaign_id, sent=0, skipped=0, at=datetime.now(UTC)
             )
@@ -95,7 +96,7 @@ async def bring(world: World, status: Status) -> UUID:
 
 
 async def seen(world: World, campaign_id: UUID) -> Seen:
-    row = await world.pool.fetchrow(
+    row = await sql(world.pool).fetchrow(
         "SELECT status, version, deleted_at FROM campaigns WHERE id = $1", campaign_id
     )
     assert row is not None
@@ -181,7 +182,7 @@ async def test_every_verb_in_every_status_does_what_the_table_says_or_nothing(
                 (*before.events, *published),
             ), verb
             assert moves == ([(str(status), str(target))] if target is not status else []), verb
-        await rest.world.pool.execute(
+        await sql(rest.world.pool).execute(
             "UPDATE campaigns SET status = 'cancelled'"
         )  # room for the next five
 
@@ -194,8 +195,8 @@ async def test_a_change_that_is_not_committed_leaves_neither_row_nor_event(
     for verb in VERBS:
         campaign_id = await bring(world, status)
         before = await seen(world, campaign_id), await world.outbox()
-        async with world.pool.acquire() as connection:
-            transaction = connection.transaction()
+        async with world.pool.transaction() as connection:
+            transaction = connection.begin_nested()
             await transaction.start()
             await execute(
                 connection,
@@ -206,7 +207,7 @@ async def test_a_change_that_is_not_committed_leaves_neither_row_nor_event(
             )
             await transaction.rollback()
         assert (await seen(world, campaign_id), await world.outbox()) == before, verb
-        await world.pool.execute("UPDATE campaigns SET status = 'cancelled'")
+        await sql(world.pool).execute("UPDATE campaigns SET status = 'cancelled'")
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:

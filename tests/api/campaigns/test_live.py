@@ -27,6 +27,7 @@ from tests.api.campaigns.feeds import feed_sending, feed_stats
 from tests.api.campaigns.test_routes import problem
 from tests.api.world import Rest, serving
 from tests.eventually import eventually
+from tests.postgres import sql
 
 SPECIFIED = {**specified.STATS, "variants": []}
 COUNTS = Counts(
@@ -43,14 +44,14 @@ COUNTS = Counts(
 
 
 async def row_of(rest: Rest, campaign: dict[str, Any]) -> Campaign:
-    async with rest.world.pool.acquire() as connection:
+    async with rest.world.pool.transaction() as connection:
         return await get_campaign(connection, "acme", UUID(campaign["id"]))
 
 
 async def announced(rest: Rest, recipients: int, **more: Any) -> Campaign:
     """A running campaign whose audience is known."""
     campaign = await rest.running(**more)
-    await rest.world.pool.execute(
+    await sql(rest.world.pool).execute(
         "UPDATE campaigns SET total_recipients = $2 WHERE id = $1", UUID(campaign["id"]), recipients
     )
     return await row_of(rest, campaign)
@@ -124,7 +125,7 @@ async def test_progress_and_waiting_say_how_far_and_why_not_further(
     assert other["waiting"] == {"reason": "audience", "until": None}
     paused = (await live.admin.post(f"/campaigns/{quota.id}/pause")).json()["data"]
     assert paused["inFlight"] == 100
-    event = await live.world.pool.fetchval(
+    event = await sql(live.world.pool).fetchval(
         "SELECT convert_from(payload, 'UTF8') FROM outbox WHERE type = 'campaign.paused'"
     )
     assert json.loads(event)["data"]["sentCount"] == 300
@@ -132,7 +133,7 @@ async def test_progress_and_waiting_say_how_far_and_why_not_further(
 
 async def test_recipients_are_paged_by_number_and_by_cursor(live: Rest) -> None:
     campaign = await announced(live, 25)
-    await live.world.pool.execute(
+    await sql(live.world.pool).execute(
         """
         WITH made AS (INSERT INTO contacts (id, tenant_id, email)
                       SELECT gen_random_uuid(), 'acme', 'p' || n || '@example.com' FROM generate_series(0, 24) n
@@ -257,7 +258,7 @@ async def test_the_events_of_a_revoked_key_end(
     ):
         stream = _events(client, f"{url}/api/v1/events", live.keys["viewer"])
         await anext(stream)
-        async with live.world.pool.acquire() as connection:
+        async with live.world.pool.transaction() as connection:
             await revoke_key(connection, "acme", live.keys["viewer"].split("_")[2])
         assert [event async for event in stream] == []
 

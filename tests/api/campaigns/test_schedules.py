@@ -16,6 +16,7 @@ from tables.database.connection import Database
 from tests.agents.processes.control_workers import produce
 from tests.api.world import Rest
 from tests.eventually import eventually
+from tests.postgres import sql
 
 HOURLY = {"cron": "0 * * * *", "timezone": "Europe/Berlin"}
 LOCAL = {"scheduledAt": "2036-01-28T09:00:00", "timezone": "America/New_York"}
@@ -164,12 +165,12 @@ async def test_the_stats_of_a_series_are_the_sum_of_its_children(live: Rest) -> 
     await ask(live.admin, "POST", f"{path}/start", 200)
     world, series_id = live.world, UUID(campaign["id"])
     for n in range(2):  # two children that have been sent
-        await world.pool.execute(
+        await sql(world.pool).execute(
             "INSERT INTO campaigns (tenant_id, name, channel, created_by, parent_id, occurrence_at, started_at, status, total_recipients)"
             " VALUES ('acme', 'child', 'email', $1, $2, $3, $3, 'completed', 100)",
             *(uuid4(), series_id, datetime.now(UTC) - (n + 2) * HOUR),
         )
-    rows = await world.pool.fetch(
+    rows = await sql(world.pool).fetch(
         "SELECT number FROM campaigns WHERE parent_id = $1 AND started_at IS NOT NULL", series_id
     )
     counts = Counts(sent=90, delivered=80, opened=40, clicked=10, skipped=10)

@@ -13,13 +13,14 @@ from tables.stats.views import StatsView
 from tests.api.campaigns.feeds import feed_stats
 from tests.api.world import Rest
 from tests.eventually import eventually
+from tests.postgres import sql
 
 
 async def test_stats_stay_as_they_were_when_the_live_ones_are_gone(
     live: Rest, settings: Settings
 ) -> None:
     running = await live.running()
-    number = await live.world.pool.fetchval(
+    number = await sql(live.world.pool).fetchval(
         "SELECT number FROM campaigns WHERE id = $1", running["id"]
     )
     url, view = f"/campaigns/{running['id']}/stats", live.services.stats

@@ -10,12 +10,13 @@ import msgspec
 import pytest
 
 from tests.api.world import Rest
+from tests.postgres import sql
 
 KEY = {"Idempotency-Key": "the first"}
 
 
 async def _remembered(rest: Rest) -> list[dict[str, Any]]:
-    rows = await rest.world.pool.fetch("SELECT answer FROM answers")
+    rows = await sql(rest.world.pool).fetch("SELECT answer FROM answers")
     return [row["answer"] for row in rows]
 
 
@@ -86,7 +87,7 @@ async def test_an_answer_remembered_by_an_earlier_version_is_still_the_answer(re
     path = f"/campaigns/{(await rest.draft())['id']}/test-send"
     body = {"addresses": ["Ana@example.com"]}
     first = await rest.admin.post(path, json=body, headers=KEY)
-    await rest.world.pool.execute(
+    await sql(rest.world.pool).execute(
         "UPDATE answers SET answer = jsonb_set(answer #- '{campaign,channel}',"
         " '{campaign,messages,0}', (answer #> '{campaign,messages,0}') - 'place' || $1)",
         {"to": "ana@example.com"},

@@ -19,6 +19,7 @@ from api.directory.uploads import Upload
 from streams.errors import MalformedError
 from tests.api.campaigns.test_routes import problem
 from tests.api.world import Rest
+from tests.postgres import sql
 
 _CSV = {"Content-Type": "text/csv; charset=utf-8"}
 _NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -135,7 +136,9 @@ async def test_a_file_is_written_while_it_arrives_and_its_length_costs_no_memory
             yield "".join(rows).encode()
             if start % 5_000 == 0:
                 ahead.append(
-                    start + 500 - await rest.world.pool.fetchval("SELECT count(*) FROM contacts")
+                    start
+                    + 500
+                    - await sql(rest.world.pool).fetchval("SELECT count(*) FROM contacts")
                 )
             if start == 10_000:
                 tracemalloc.reset_peak()

@@ -10,6 +10,7 @@ import pytest
 from tests.api.campaigns.test_routes import problem
 from tests.api.directory.test_templates_and_segments import created, fields
 from tests.api.world import Rest
+from tests.postgres import sql
 
 
 async def put(rest: Rest, status: int, **body: Any) -> dict[str, Any]:
@@ -174,14 +175,14 @@ async def test_an_erased_contact_leaves_nothing_that_says_who_it_was(rest: Rest)
         None,
     )
     for ordinal, reason in enumerate(reasons):
-        await rest.world.pool.execute(
+        await sql(rest.world.pool).execute(
             "INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id, failure_reason)"
             " SELECT recipient_id(number, $3), tenant_id, id, $2, $4 FROM campaigns WHERE id = $1",
             *(campaign, UUID(ana["id"]), ordinal, reason),
         )
     assert (await rest.admin.delete(f"/contacts/{ana['id']}")).status_code == 204
     problem(await rest.admin.delete(f"/contacts/{ana['id']}"), 404)
-    rows = await rest.world.pool.fetch("SELECT * FROM campaign_recipients ORDER BY id")
+    rows = await sql(rest.world.pool).fetch("SELECT * FROM campaign_recipients ORDER BY id")
     assert [row["failure_reason"] for row in rows] == [
         "550 <(erased)> unknown",
         "no such number (erased) here",
@@ -190,7 +191,9 @@ async def test_an_erased_contact_leaves_nothing_that_says_who_it_was(rest: Rest)
     ]
     assert {str(row["contact_id"]) for row in rows} == {ana["id"]}
     for table in ("contacts", "segment_members", "campaign_recipients", "outbox"):
-        stored = str([dict(row) for row in await rest.world.pool.fetch(f"SELECT * FROM {table}")])
+        stored = str(
+            [dict(row) for row in await sql(rest.world.pool).fetch(f"SELECT * FROM {table}")]
+        )
         assert "ana@example" not in stored and "30123456" not in stored and "Ana" not in stored, (
             table
         )
@@ -271,7 +274,7 @@ async def test_letting_somebody_in_again_takes_back_all_that_one_event_did(rest:
     """
     ana, bob = [await put(rest, 201, email=f"{name}@example.com") for name in ("ana", "bob")]
     for who in (ana, bob):
-        await rest.world.pool.execute(
+        await sql(rest.world.pool).execute(
             "INSERT INTO suppressions (tenant_id, channel, contact_id, address, reason)"
             " VALUES ('acme', 'email', $1, NULL, 'unsubscribed'), ('acme', 'email', NULL, $2, 'unsubscribed')",
             *(UUID(who["id"]), who["email"]),

@@ -12,6 +12,7 @@ import pytest
 
 from tests.api.campaigns.test_routes import problem
 from tests.api.world import Rest
+from tests.postgres import sql
 
 _TEMPLATE = {
     "name": "Welcome",
@@ -239,8 +240,8 @@ async def test_a_segment_in_use_stays(rest: Rest, role: str) -> None:
 
 async def test_a_copy_of_another_service_is_changed_there(rest: Rest) -> None:
     template, segment = rest.world.template, rest.world.segment
-    await rest.world.pool.execute("UPDATE templates SET is_mirrored = true")
-    await rest.world.pool.execute("UPDATE segments SET is_mirrored = true")
+    await sql(rest.world.pool).execute("UPDATE templates SET is_mirrored = true")
+    await sql(rest.world.pool).execute("UPDATE segments SET is_mirrored = true")
     someone = {"contactIds": [await contact(rest, "a@example.com")]}
     for answer in (
         await rest.admin.patch(f"/templates/{template}", json={"name": "x"}),

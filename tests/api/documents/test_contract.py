@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from streams.settings import Settings
-from tables.database.connection import Database, connect
+from tables.database.connection import Database
 from tables.directory.examples import install_examples
 from tables.tenants.api_keys import create_key
 from tests.api.world import serving
@@ -23,9 +23,9 @@ _CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 async def test_schemathesis_finds_nothing(settings: Settings, tmp_path: Path) -> None:
     generous = settings.model_copy(update={"api_rate_limit": 0})
-    pool: Database = await connect(generous, max_size=2)
+    pool: Database = Database(generous, max_size=2)
     await make_world(pool, generous)
-    async with pool.acquire() as connection:
+    async with pool.transaction() as connection:
         await install_examples(connection, "acme")
         key = (await create_key(connection, "acme")).text
     await pool.close()

@@ -91,7 +91,7 @@ def test_every_schema_is_used_and_every_reference_leads_somewhere() -> None:
 
 
 async def test_the_examples_work_when_pasted_and_answers_have_their_shape(rest: Rest) -> None:
-    async with rest.world.pool.acquire() as connection:
+    async with rest.world.pool.transaction() as connection:
         await install_examples(connection, "acme")
         await install_examples(connection, "globex")
     created = ""

@@ -15,7 +15,7 @@ from tests.api.world import Rest
 
 async def test_a_key_that_is_wrong_in_any_way_answers_401(rest: Rest) -> None:
     good = rest.keys["admin"]
-    async with rest.world.pool.acquire() as connection:
+    async with rest.world.pool.transaction() as connection:
         revoked = await create_key(connection, "acme")
         await revoke_key(connection, "acme", revoked.id)
         expired = await create_key(

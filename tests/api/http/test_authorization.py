@@ -16,6 +16,7 @@ from tables.tenants.api_keys import ROLES
 from tests.api.campaigns.test_routes import problem
 from tests.api.http.routes import PUBLIC, Operation, guarded, operations
 from tests.api.world import Rest
+from tests.postgres import sql
 
 # Parameters that name nothing of a tenant, and a value that each takes.
 _CONSTANTS = {"provider": "sendgrid"}
@@ -66,14 +67,14 @@ async def things(client: httpx.AsyncClient) -> dict[str, str]:
 
 async def _snapshot(rest: Rest) -> Mapping[str, str]:
     """Every row of the tenant acme, by table."""
-    tables = await rest.world.pool.fetch(
+    tables = await sql(rest.world.pool).fetch(
         "SELECT c.table_name FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)"
         " WHERE c.column_name = 'tenant_id' AND c.table_schema = 'public' AND t.table_type = 'BASE TABLE' ORDER BY 1"
     )
     found = {}
     for table in (row["table_name"] for row in tables):
         statement = f"SELECT coalesce(string_agg(t::text, '\n' ORDER BY t::text), '') FROM {table} t WHERE tenant_id = 'acme'"
-        found[table] = str(await rest.world.pool.fetchval(statement))
+        found[table] = str(await sql(rest.world.pool).fetchval(statement))
     return found
 
 

@@ -16,6 +16,7 @@ from api.http.envelope import Success, success
 from streams.errors import ConflictError
 from tests.api.campaigns.test_routes import problem
 from tests.api.world import Rest
+from tests.postgres import sql
 
 _TENANT = "made-by-a-request"
 _MAKE = "INSERT INTO tenants (id) VALUES ($1)"
@@ -26,7 +27,9 @@ _KILL = (
 
 
 async def _is_kept(rest: Rest) -> bool:
-    found = await rest.world.pool.fetchval("SELECT count(*) FROM tenants WHERE id = $1", _TENANT)
+    found = await sql(rest.world.pool).fetchval(
+        "SELECT count(*) FROM tenants WHERE id = $1", _TENANT
+    )
     return bool(found)
 
 
@@ -41,7 +44,7 @@ async def _with_route(
 
     @router.post("/making")
     async def make(transaction: Transaction) -> Success[None]:
-        await transaction.execute(_MAKE, _TENANT)
+        await sql(transaction).execute(_MAKE, _TENANT)
         await end()
         return success(None)
 
@@ -87,7 +90,7 @@ async def test_a_refusal_leaves_nothing(rest: Rest) -> None:
 
 async def test_an_answer_whose_change_could_not_be_kept_is_503(rest: Rest) -> None:
     async def kill() -> None:
-        assert await rest.world.pool.fetchval(_KILL)
+        assert await sql(rest.world.pool).fetchval(_KILL)
         await asyncio.sleep(0)
 
     async with _with_route(rest, kill, _nothing) as client:

@@ -15,6 +15,7 @@ from tables.directory.suppressions import put_suppression
 from tables.directory.templates import create_template
 from tests.api.campaigns.test_routes import problem
 from tests.api.world import JSON, Rest
+from tests.postgres import sql
 from tests.tables.audience.audience_world import Directory
 
 HTML = (
@@ -39,7 +40,7 @@ TEST = {
 
 
 async def template(rest: Rest, channel: str = "email", **content: str) -> str:
-    async with rest.world.pool.acquire() as connection:
+    async with rest.world.pool.transaction() as connection:
         return str(
             (
                 await create_template(connection, rest.world.tenant, str(uuid4()), channel, content)
@@ -61,7 +62,7 @@ async def email(rest: Rest, **more: Any) -> str:
 
 
 async def tests_sent(rest: Rest) -> list[Message]:
-    rows = await rest.world.pool.fetch(
+    rows = await sql(rest.world.pool).fetch(
         "SELECT key, payload FROM outbox WHERE topic = 'pipeline.messages.v1' ORDER BY seq"
     )
     made = [decode_message(row["payload"]) for row in rows]
@@ -217,7 +218,7 @@ async def test_an_audience_is_counted_without_being_made(rest: Rest) -> None:
     await Directory(world).add(
         world.segment, "a@example.com", "a@example.com", "b@example.com", None
     )
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         await put_suppression(connection, world.tenant, "email", address="b@example.com")
     expected = {
         "total": 1,
@@ -245,16 +246,16 @@ async def test_an_audience_is_counted_without_being_made(rest: Rest) -> None:
     ):
         problem(await rest.admin.post("/audience", json=wrong), 422)
     problem(await rest.stranger.post("/audience", json=body), 422)
-    assert await world.pool.fetchval("SELECT count(*) FROM campaign_recipients") == 0
+    assert await sql(world.pool).fetchval("SELECT count(*) FROM campaign_recipients") == 0
 
 
 async def test_the_segments_of_all_sms_are_estimated_from_some(rest: Rest) -> None:
     world = rest.world
     people = await Directory(world).add(world.segment, *(f"u{n}@example.com" for n in range(6)))
-    await world.pool.execute(
+    await sql(world.pool).execute(
         "UPDATE contacts SET first_name = repeat('ż', 80) WHERE id = ANY ($1)", people[:3]
     )
-    await world.pool.execute(
+    await sql(world.pool).execute(
         "UPDATE contacts SET first_name = 'Ana' WHERE id = ANY ($1)", people[3:]
     )
     text = await template(rest, "sms", text="Hi {{ firstName }}")
@@ -297,7 +298,7 @@ async def test_a_test_goes_to_the_pipeline_marked_untracked_and_under_number_0(r
         assert one.headers is not None
         assert one.message_id in one.headers["List-Unsubscribe"]
     assert len({one.message_id for one in sent}) == 2
-    assert await rest.world.pool.fetchval("SELECT count(*) FROM campaign_recipients") == 0
+    assert await sql(rest.world.pool).fetchval("SELECT count(*) FROM campaign_recipients") == 0
     assert (await rest.admin.get(f"/campaigns/{campaign}")).json()["data"]["status"] == "draft"
 
 
@@ -308,7 +309,9 @@ async def test_a_test_is_rendered_for_somebody_of_the_audience_or_with_sample_da
     path, body = f"/campaigns/{campaign}/test-send", {"addresses": ["me@example.com"]}
     assert (await rest.admin.post(path, json=body)).json()["data"]["contactId"] is None
     [somebody] = await Directory(rest.world).add(rest.world.segment, "ben@example.com")
-    await rest.world.pool.execute("UPDATE contacts SET first_name = 'Ben' WHERE id = $1", somebody)
+    await sql(rest.world.pool).execute(
+        "UPDATE contacts SET first_name = 'Ben' WHERE id = $1", somebody
+    )
     assert (await rest.admin.post(path, json=body)).json()["data"]["contactId"] == str(somebody)
     assert (
         await rest.admin.post(path, json={**body, "variantId": "B", "contact": {"firstName": "Cy"}})
@@ -355,7 +358,7 @@ async def test_a_test_is_refused_whole_with_the_field_that_is_wrong(
     rest: Rest, body: dict[str, Any], field: str
 ) -> None:
     campaign, somebody = await email(rest), await contact(rest, email="whose@example.com")
-    async with rest.world.pool.acquire() as connection:
+    async with rest.world.pool.transaction() as connection:
         await put_suppression(connection, "acme", "email", address="barred@example.com")
         await put_suppression(
             connection,
@@ -380,7 +383,9 @@ async def test_a_tenant_has_100_test_messages_in_an_hour(rest: Rest) -> None:
     assert "100" in str(problem(answer, 429)["detail"])
     assert 3590 <= int(answer.headers["retry-after"]) <= 3600
     assert len(await tests_sent(rest)) == 100
-    await rest.world.pool.execute("UPDATE test_sends SET sent_at = sent_at - interval '1 hour'")
+    await sql(rest.world.pool).execute(
+        "UPDATE test_sends SET sent_at = sent_at - interval '1 hour'"
+    )
     first = await rest.admin.post(
         path, json={"addresses": ["one@example.com"]}, headers=key
     )  # a refusal for lack of room is not kept
@@ -388,7 +393,7 @@ async def test_a_tenant_has_100_test_messages_in_an_hour(rest: Rest) -> None:
     again = await rest.admin.post(path, json={"addresses": ["one@example.com"]}, headers=key)
     assert again.json() == first.json()
     assert len(await tests_sent(rest)) == 101
-    assert await rest.world.pool.fetchval("SELECT sum(messages) FROM test_sends") == 1
+    assert await sql(rest.world.pool).fetchval("SELECT sum(messages) FROM test_sends") == 1
 
 
 async def test_a_message_that_kafka_would_not_take_is_refused(rest: Rest) -> None:
@@ -419,7 +424,7 @@ async def test_the_links_of_a_started_campaign_stay_when_its_template_changes(re
     )
     assert changed.status_code == 200, changed.text
     settings = rest.world.settings
-    number = await rest.world.pool.fetchval("SELECT number FROM campaigns")
+    number = await sql(rest.world.pool).fetchval("SELECT number FROM campaigns")
     message_id = MessageIds.of(settings).make(number, 0, "acme", settings.key_epoch)
     assert (await rest.nobody.get(f"http://api/t/c/{message_id}/0")).headers[
         "location"

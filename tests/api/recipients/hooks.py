@@ -16,6 +16,7 @@ from streams.records.message_id import MessageIds
 from tests.api.recipients.reported import reported
 from tests.api.world import Rest
 from tests.connectors.webhooks import webhook_signing as signing
+from tests.postgres import sql
 
 ADDRESS, PHONE = "canary.ana@example.com", "+4915112345678"
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -45,8 +46,10 @@ class Hooks:
         world = self.rest.world
         template = None if channel != "email" else str(world.template)
         campaign = UUID((await self.rest.draft(channel=channel, templateId=template))["id"])
-        await world.pool.execute(_MESSAGE, campaign, self.contact, hours_ago)
-        number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
+        await sql(world.pool).execute(_MESSAGE, campaign, self.contact, hours_ago)
+        number = await sql(world.pool).fetchval(
+            "SELECT number FROM campaigns WHERE id = $1", campaign
+        )
         return MessageIds.of(world.settings).make(number, 7, world.tenant, 0)
 
     async def post(
@@ -140,7 +143,7 @@ class Hooks:
 
     async def suppressed(self) -> set[tuple[str, str | None, str]]:
         """(channel, address, reason)."""
-        rows = await self.rest.world.pool.fetch(
+        rows = await sql(self.rest.world.pool).fetch(
             "SELECT channel::text, address, reason FROM suppressions WHERE address IS NOT NULL"
         )
         return {(row["channel"], row["address"], row["reason"]) for row in rows}
@@ -151,7 +154,7 @@ async def make_hooks(rest: Rest, provider: httpx.AsyncClient) -> Hooks:
     signs with.
     """
     contact = uuid4()
-    await rest.world.pool.execute(
+    await sql(rest.world.pool).execute(
         "INSERT INTO contacts (id, tenant_id, email, phone) VALUES ($1, 'acme', $2, $3)",
         contact,
         ADDRESS,

@@ -13,6 +13,7 @@ import httpx
 from streams import metrics
 from streams.records.message_id import MessageIds
 from tests.api.recipients.hooks import Hooks
+from tests.postgres import sql
 
 
 async def test_without_a_free_connection_providers_and_recipients_are_answered_all_the_same(
@@ -21,7 +22,7 @@ async def test_without_a_free_connection_providers_and_recipients_are_answered_a
     hooks, rest = quiet_hooks, quiet_hooks.rest
     draft = await rest.draft()
     statement = "SELECT number FROM campaigns WHERE id = $1"
-    number = await rest.world.pool.fetchval(statement, UUID(draft["id"]))
+    number = await sql(rest.world.pool).fetchval(statement, UUID(draft["id"]))
     message = MessageIds.of(rest.world.settings).make(number, 7, "acme", 0)
     headers, body = hooks.about("standard", message)
     lost = metrics.TRACKING_LOST._value.get()

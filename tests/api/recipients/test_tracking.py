@@ -21,6 +21,7 @@ from tables.directory.templates import create_template
 from tests.api.recipients.reported import reported
 from tests.api.world import Rest
 from tests.eventually import eventually
+from tests.postgres import sql
 
 _URL = "https://shop.example/offer?a=1&b=2"
 _CONTENT = {
@@ -62,13 +63,13 @@ class Mail:
 
 async def _mail(rest: Rest) -> AsyncIterator[Mail]:
     world = rest.world
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         template = await create_template(connection, world.tenant, "links", "email", _CONTENT)
     draft = await rest.draft(
         templateId=str(template.id), settings={"trackOpens": True, "trackClicks": True}
     )
     campaign = UUID(draft["id"])
-    number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
+    number = await sql(world.pool).fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
     message_id = MessageIds.of(world.settings).make(number, 7, world.tenant, 0)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(rest.app), base_url="http://public", headers=_BROWSER

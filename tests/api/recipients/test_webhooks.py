@@ -12,6 +12,7 @@ from streams.records.message_id import MessageIds
 from tests.api.campaigns.test_routes import problem
 from tests.api.recipients.hooks import ADDRESS, PHONE, SETTINGS, Hooks
 from tests.connectors.webhooks import webhook_signing as signing
+from tests.postgres import sql
 
 
 async def test_what_any_provider_reports_is_in_kafka_when_it_is_answered_and_a_repeat_is_harmless(
@@ -42,7 +43,7 @@ async def test_who_unsubscribes_is_suppressed_when_the_provider_is_answered(hook
             ADDRESS if channel == "email" else PHONE,
             "unsubscribed",
         ) in await hooks.suppressed(), name
-        await hooks.rest.world.pool.execute("DELETE FROM suppressions")
+        await sql(hooks.rest.world.pool).execute("DELETE FROM suppressions")
 
 
 async def test_a_complaint_and_a_hard_bounce_suppress_at_once_and_a_soft_one_does_not(
@@ -65,7 +66,7 @@ async def test_a_complaint_and_a_hard_bounce_suppress_at_once_and_a_soft_one_doe
             == 204
         )
         assert await hooks.suppressed() == ({("email", ADDRESS, reason)} if reason else set())
-        await hooks.rest.world.pool.execute("DELETE FROM suppressions")
+        await sql(hooks.rest.world.pool).execute("DELETE FROM suppressions")
 
 
 async def test_one_bad_element_of_a_batch_never_drops_the_rest(hooks: Hooks) -> None:

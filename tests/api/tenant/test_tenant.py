@@ -21,6 +21,7 @@ from tables.throttle.state import CampaignSending, TenantSending, encode_tenant
 from tests.api.campaigns.test_routes import problem
 from tests.api.directory.test_templates_and_segments import created, fields
 from tests.api.world import Rest
+from tests.postgres import sql
 
 
 def client(rest: Rest, key: str) -> httpx.AsyncClient:
@@ -37,7 +38,7 @@ async def works(rest: Rest, key: str) -> bool:
 
 async def told(rest: Rest) -> list[Limits]:
     """What the throttle will hear."""
-    rows = await rest.world.pool.fetch(
+    rows = await sql(rest.world.pool).fetch(
         "SELECT key, payload FROM outbox WHERE topic = 'campaigns.sending.v1' ORDER BY seq"
     )
     records = [decode_sending(row["payload"]) for row in rows]
@@ -186,7 +187,7 @@ async def test_a_secret_is_not_kept_for_a_repeat_which_names_the_key_instead(res
         ]
     )
     assert made["apiKey"].rpartition("_")[2] not in str(
-        await rest.world.pool.fetch("SELECT answer::text FROM answers")
+        await sql(rest.world.pool).fetch("SELECT answer::text FROM answers")
     )
     assert (await rest.admin.get("/api-keys")).json()["meta"]["total"] == 5
 
@@ -320,7 +321,10 @@ async def test_a_foreign_id_in_a_body_makes_no_difference_between_foreign_and_un
 async def _everything(rest: Rest) -> bytes:
     tables = ("templates", "segments", "segment_members", "contacts", "suppressions", "api_keys")
     rows = [
-        [dict(row) for row in await rest.world.pool.fetch(f"SELECT * FROM {table} ORDER BY 1, 2")]
+        [
+            dict(row)
+            for row in await sql(rest.world.pool).fetch(f"SELECT * FROM {table} ORDER BY 1, 2")
+        ]
         for table in tables
     ]
     return msgspec.json.encode(rows, order="deterministic")

@@ -10,6 +10,7 @@ from tests.api.campaigns.test_routes import problem
 from tests.api.recipients.hooks import SETTINGS, Hooks
 from tests.api.world import Rest
 from tests.connectors.webhooks import webhook_signing as signing
+from tests.postgres import sql
 
 
 async def test_settings_are_for_admins_are_never_read_back_and_lie_encrypted(
@@ -28,7 +29,7 @@ async def test_settings_are_for_admins_are_never_read_back_and_lie_encrypted(
         "isSet": ["secret", "verifyToken"],
         "pendingSubscriptions": [],
     }
-    rows = await rest.world.pool.fetch("SELECT * FROM webhook_secrets")
+    rows = await sql(rest.world.pool).fetch("SELECT * FROM webhook_secrets")
     dump = b"".join(row["sealed"] for row in rows) + repr(rows).encode()
     for secret in (signing.SECRET, signing.STANDARD_SECRET, "chosen by us", signing.sendgrid_key()):
         assert secret.encode() not in dump and secret not in shown.text
@@ -40,7 +41,7 @@ async def test_settings_of_another_tenant_cannot_be_copied_and_removed_ones_are_
 ) -> None:
     hooks = quiet_hooks
     pool = hooks.rest.world.pool
-    await pool.execute(
+    await sql(pool).execute(
         "INSERT INTO webhook_secrets SELECT 'globex', provider, fields, sealed, updated_at FROM webhook_secrets WHERE tenant_id = 'acme'"
     )
     signed = signing.standard([])

@@ -22,11 +22,12 @@ from connectors.sources.sources import NamedSegment, Sources
 from streams.records.expansions import Stage
 from streams.settings import Settings
 from tables.audience.staging import note_directory
-from tables.database.connection import connect, once
+from tables.database.connection import Database
 from tests.agents.sending.test_expand import Expansions, expanding, ordinals, read
 from tests.api.world import resting
 from tests.connectors.sources.directory_server import DirectoryServer
 from tests.eventually import eventually
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import make_world
 
 
@@ -163,7 +164,7 @@ async def test_a_campaign_names_segments_and_templates_of_the_services(
             await rest.admin.post(f"/campaigns/{created.json()['data']['id']}/start")
         ).status_code == 200
         pool = rest.services.database
-        assert await pool.fetchval(
+        assert await sql(pool).fetchval(
             "SELECT content FROM templates WHERE id = $1", UUID(str(template["id"]))
         ) == {"text": "Hi again"}
         server.answers = [500] * 6
@@ -177,16 +178,16 @@ async def test_a_campaign_names_segments_and_templates_of_the_services(
 async def test_a_mirrored_segment_has_the_members_and_details_of_the_moment(
     server: DirectoryServer, offline: Settings
 ) -> None:
-    pool = await connect(offline)
+    pool = Database(offline)
     world = await make_world(pool, offline)
-    sources, run = Sources(using(offline, server)), partial(once, pool)
+    sources, run = Sources(using(offline, server)), pool.once
     segment, ids = people(server, 5)
     await sources.learn(run, "acme", segments=[UUID(segment)])
     started = await world.started(segmentIds=[segment])
-    number = await pool.fetchval("SELECT number FROM campaigns WHERE id = $1", started)
+    number = await sql(pool).fetchval("SELECT number FROM campaigns WHERE id = $1", started)
 
     async def members() -> set[str]:
-        rows = await pool.fetch(
+        rows = await sql(pool).fetch(
             "SELECT c.email FROM segment_members m JOIN contacts c ON c.id = m.contact_id WHERE segment_id = $1",
             UUID(segment),
         )
@@ -199,9 +200,10 @@ async def test_a_mirrored_segment_has_the_members_and_details_of_the_moment(
     await sources.synchronise(run, "acme", number)
     assert await members() == {"new@example.com", *(f"{each}@example.com" for each in kept[1:])}
     assert (
-        await pool.fetchval("SELECT count(*) FROM contacts WHERE id = ANY ($1::uuid[])", gone) == 2
+        await sql(pool).fetchval("SELECT count(*) FROM contacts WHERE id = ANY ($1::uuid[])", gone)
+        == 2
     )  # they only left the segment
-    assert await pool.fetchval("SELECT count(*) FROM mirrored_members") == 0
+    assert await sql(pool).fetchval("SELECT count(*) FROM mirrored_members") == 0
     await sources.close()
     await pool.close()
 
@@ -209,9 +211,9 @@ async def test_a_mirrored_segment_has_the_members_and_details_of_the_moment(
 async def test_contacts_of_a_service_that_contradict_each_other_hold_up_nothing(
     server: DirectoryServer, offline: Settings
 ) -> None:
-    pool = await connect(offline)
+    pool = Database(offline)
     world = await make_world(pool, offline)
-    sources, run = Sources(using(offline, server)), partial(once, pool)
+    sources, run = Sources(using(offline, server)), pool.once
     server.page = 10
     segment, (first, second, third) = people(server, 3)
     server.contacts[first]["externalId"] = server.contacts[second]["externalId"] = "the same"
@@ -219,9 +221,9 @@ async def test_contacts_of_a_service_that_contradict_each_other_hold_up_nothing(
     await sources.learn(run, "acme", segments=[UUID(segment)])
     started = await world.started(segmentIds=[segment])
     await sources.synchronise(
-        run, "acme", await pool.fetchval("SELECT number FROM campaigns WHERE id = $1", started)
+        run, "acme", await sql(pool).fetchval("SELECT number FROM campaigns WHERE id = $1", started)
     )
-    members = await pool.fetch(
+    members = await sql(pool).fetch(
         "SELECT contact_id FROM segment_members WHERE segment_id = $1", UUID(segment)
     )
     assert {str(row["contact_id"]) for row in members} == {first, third}
@@ -254,7 +256,7 @@ async def test_an_audience_waits_for_its_service_and_holds_up_nobody_else(
         async with server.up():
             campaign = await rest.running(segmentIds=[segment])
         waiting = UUID(campaign["id"])
-        number = await pool.fetchval("SELECT number FROM campaigns WHERE id = $1", waiting)
+        number = await sql(pool).fetchval("SELECT number FROM campaigns WHERE id = $1", waiting)
 
         async def reason() -> object:
             shown = (await rest.admin.get(f"/campaigns/{waiting}")).json()["data"]
@@ -272,7 +274,9 @@ async def test_an_audience_waits_for_its_service_and_holds_up_nobody_else(
             assert "waits for a directory service" in (tmp_path / "expand.log").read_text()
             other = await world.started()
             await expansions.relay(world)
-            other_number = await pool.fetchval("SELECT number FROM campaigns WHERE id = $1", other)
+            other_number = await sql(pool).fetchval(
+                "SELECT number FROM campaigns WHERE id = $1", other
+            )
 
             async def announced(number: int, recipients: int) -> bool:
                 found = await asyncio.to_thread(read, settings)  # the service answers meanwhile
@@ -287,7 +291,7 @@ async def test_an_audience_waits_for_its_service_and_holds_up_nobody_else(
                 await eventually(lambda: announced(number, 250), 60)
             assert not slot.exits
         assert await reason() is None
-        assert not await pool.fetchval(
+        assert not await sql(pool).fetchval(
             "SELECT is_directory_down FROM campaigns WHERE id = $1", waiting
         )
         assert await ordinals(pool, number) == list(range(250))
@@ -296,19 +300,21 @@ async def test_an_audience_waits_for_its_service_and_holds_up_nobody_else(
 async def test_a_directory_service_that_is_back_ends_the_wait_before_the_audience_is_made(
     offline: Settings,
 ) -> None:
-    pool = await connect(offline)
+    pool = Database(offline)
     world = await make_world(pool, offline)
     campaign = await world.started()
-    number = await pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
+    number = await sql(pool).fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
     wanted = Stage(
         tenant_id="acme", campaign_id=str(campaign), number=number, correlation_id=str(campaign)
     )
     found = []
     for tenant, is_down in (("acme", True), ("globex", False), ("acme", False)):
         stage = msgspec.structs.replace(wanted, tenant_id=tenant)
-        await once(pool, partial(note_directory, wanted=stage, is_down=is_down))
+        await pool.once(partial(note_directory, wanted=stage, is_down=is_down))
         found.append(
-            await pool.fetchval("SELECT is_directory_down FROM campaigns WHERE id = $1", campaign)
+            await sql(pool).fetchval(
+                "SELECT is_directory_down FROM campaigns WHERE id = $1", campaign
+            )
         )
     assert found == [True, True, False]  # a foreign tenant's record changes nothing
     await pool.close()

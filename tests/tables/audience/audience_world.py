@@ -14,6 +14,7 @@ from tables.audience.recipients import ordinal_of, recipient_id
 from tables.audience.staging import Audience
 from tables.commands.answers import Change
 from tables.directory.segments import segment_named
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World
 
 NOW = datetime(2026, 1, 28, 9, tzinfo=UTC)
@@ -34,7 +35,7 @@ class Directory:
             (one, tenant, email, f"+1555{one.int % 10**7:07d}")
             for one, email in zip(ids, emails, strict=True)
         ]
-        await pool.executemany(
+        await sql(pool).executemany(
             "INSERT INTO contacts (id, tenant_id, email, phone) VALUES ($1, $2, $3, $4)", rows
         )
         self.emails |= dict(zip(ids, emails, strict=True))
@@ -43,18 +44,20 @@ class Directory:
 
     async def join(self, segment: UUID, *contacts: UUID) -> None:
         members = [(segment, contact, self.world.tenant) for contact in contacts]
-        await self.world.pool.executemany(
+        await sql(self.world.pool).executemany(
             "INSERT INTO segment_members VALUES ($1, $2, $3)", members
         )
 
 
 async def segment(world: World, name: str) -> UUID:
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         return (await segment_named(connection, world.tenant, name)).id
 
 
 async def record(world: World, campaign_id: UUID) -> Stage:
-    number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign_id)
+    number = await sql(world.pool).fetchval(
+        "SELECT number FROM campaigns WHERE id = $1", campaign_id
+    )
     return Stage(
         tenant_id=world.tenant, campaign_id=str(campaign_id), number=number, correlation_id="c"
     )
@@ -71,7 +74,7 @@ def page(wanted: Stage, total: int, start: int) -> Page:
 
 
 async def stage(world: World, wanted: Stage) -> int | None:
-    async with world.pool.acquire() as connection, connection.transaction():
+    async with world.pool.transaction() as connection:
         return await staging.stage(connection, wanted)
 
 
@@ -79,12 +82,12 @@ async def announce(
     world: World, wanted: Stage, total: int, **changed: int
 ) -> Audience | Change | None:
     settings: Settings = world.settings.model_copy(update=changed)
-    async with world.pool.acquire() as connection, connection.transaction():
+    async with world.pool.transaction() as connection:
         return await staging.announce(connection, settings, wanted, total, NOW)
 
 
 async def write(world: World, wanted: Stage, total: int, start: int, stop: int) -> bool:
-    async with world.pool.acquire() as connection, connection.transaction():
+    async with world.pool.transaction() as connection:
         return await staging.write_page(connection, page(wanted, total, start), stop)
 
 
@@ -101,7 +104,7 @@ async def expand(world: World, campaign_id: UUID, size: int = 7) -> list[UUID]:
 
 async def ledger(world: World, number: int) -> list[UUID]:
     bounds = recipient_id(number, 0), recipient_id(number, MAX_ORDINAL + 1)
-    rows = await world.pool.fetch(
+    rows = await sql(world.pool).fetch(
         "SELECT id, contact_id FROM campaign_recipients WHERE id >= $1 AND id < $2 ORDER BY id",
         *bounds,
     )
@@ -110,4 +113,6 @@ async def ledger(world: World, number: int) -> list[UUID]:
 
 
 async def has_stage(world: World, number: int) -> bool:
-    return bool(await world.pool.fetchval("SELECT to_regclass($1) IS NOT NULL", f"stage_{number}"))
+    return bool(
+        await sql(world.pool).fetchval("SELECT to_regclass($1) IS NOT NULL", f"stage_{number}")
+    )

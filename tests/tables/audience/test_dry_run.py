@@ -12,6 +12,7 @@ import pytest
 from tables.audience import staging
 from tables.audience.dry_run import REASONS, Counted, count_audience, some_of_audience
 from tables.directory.suppressions import put_suppression
+from tests.postgres import sql
 from tests.tables.audience.audience_world import Directory, record, segment, stage
 from tests.tables.campaigns.campaign_world import World, make_world
 
@@ -24,7 +25,7 @@ async def counted(
     *,
     is_triggered: bool = False,
 ) -> Counted:
-    async with world.pool.acquire() as connection, connection.transaction():
+    async with world.pool.transaction() as connection:
         return await count_audience(
             connection, world.tenant, channel, segments, excluded, is_triggered=is_triggered
         )
@@ -33,7 +34,7 @@ async def counted(
 async def some(
     world: World, segments: list[UUID], excluded: list[UUID], limit: int = 10_000
 ) -> list[UUID]:
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         return [
             one.id
             for one in await some_of_audience(
@@ -56,12 +57,12 @@ async def populate(world: World, rng: random.Random) -> tuple[list[UUID], list[U
     for place in names:
         inside = {
             row["contact_id"]
-            for row in await world.pool.fetch(
+            for row in await sql(world.pool).fetch(
                 "SELECT contact_id FROM segment_members WHERE segment_id = $1", place
             )
         }
         await directory.join(place, *(set(rng.sample(everybody, len(everybody) // 4)) - inside))
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         for contact in rng.sample(everybody, len(everybody) // 8):
             await put_suppression(
                 connection, world.tenant, rng.choice(["email", "sms"]), contact_id=contact
@@ -71,7 +72,7 @@ async def populate(world: World, rng: random.Random) -> tuple[list[UUID], list[U
                 connection, world.tenant, "email", address=f"u{number}@example.com"
             )
     erased = rng.sample(everybody, len(everybody) // 10)
-    await world.pool.execute("DELETE FROM contacts WHERE id = ANY ($1)", erased)
+    await sql(world.pool).execute("DELETE FROM contacts WHERE id = ANY ($1)", erased)
     return names[:3], names[3:] if rng.random() < 0.8 else []
 
 
@@ -91,14 +92,14 @@ async def test_the_counts_add_up_to_what_the_expansion_makes(
         }
         wanted = await record(world, await world.created(**ids))
         found = await counted(world, "email", segments, excluded)
-        await world.pool.execute(
+        await sql(world.pool).execute(
             "UPDATE campaigns SET status = 'running' WHERE number = $1", wanted.number
         )
         assert found.total == await stage(world, wanted)
         assert tuple(found.excluded) == REASONS
         assert found.in_segments == found.total + sum(found.excluded.values())
         members = "SELECT count(DISTINCT c.id) FROM segment_members m JOIN contacts c ON c.id = m.contact_id WHERE segment_id = ANY ($1)"
-        assert found.in_segments == await world.pool.fetchval(members, segments)
+        assert found.in_segments == await sql(world.pool).fetchval(members, segments)
 
 
 async def test_the_first_reason_that_applies_is_counted(world: World) -> None:
@@ -113,7 +114,7 @@ async def test_the_first_reason_that_applies_is_counted(world: World) -> None:
         "z@example.com",
     )
     await directory.join(out, excluded)
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         await put_suppression(
             connection, world.tenant, "email", address="x@example.com"
         )  # of somebody who is excluded already
@@ -127,7 +128,7 @@ async def test_the_first_reason_that_applies_is_counted(world: World) -> None:
     assert await counted(world, "push", [world.segment], [out]) == Counted(6, 0, push)
     triggered = await counted(world, "email", [world.segment], [out], is_triggered=True)
     assert triggered == Counted(6, 2, reasons | {"duplicate-address": 0})
-    await world.pool.execute(
+    await sql(world.pool).execute(
         "INSERT INTO contacts (id, tenant_id, email) VALUES ($1, 'acme', 'far@example.com')",
         uuid4(),
     )

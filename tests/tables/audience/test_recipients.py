@@ -13,6 +13,7 @@ from streams.records.message_id import MAX_ORDINAL
 from tables.audience.recipients import list_recipients, ordinal_of, recipient_id
 from tables.campaigns.campaign import get_campaign
 from tables.database.connection import Database
+from tests.postgres import sql
 from tests.tables.audience.audience_world import Directory, expand
 from tests.tables.campaigns.campaign_world import World
 
@@ -23,10 +24,10 @@ async def test_recipients_are_listed_by_page_and_by_cursor(world: World) -> None
     contacts = await expand(world, campaign_id)
     other = await world.started()
     await expand(world, other)
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         campaign = await get_campaign(connection, world.tenant, campaign_id)
         failed = [recipient_id(campaign.number, ordinal) for ordinal in (3, 17)]
-        await connection.execute(
+        await sql(connection).execute(
             "UPDATE campaign_recipients SET status = 'failed' WHERE id = ANY($1)", failed
         )
         third = await list_recipients(connection, campaign, page=3, page_size=10)
@@ -63,6 +64,6 @@ def test_recipient_ids_sort_by_campaign_and_ordinal(number: int, ordinal: int) -
 
 async def test_postgres_derives_the_same_recipient_ids(pool: Database) -> None:
     for number, ordinal in ((1, 0), (42, 0xABC123), (2**47 - 1, MAX_ORDINAL)):
-        assert await pool.fetchval("SELECT recipient_id($1, $2)", number, ordinal) == recipient_id(
-            number, ordinal
-        )
+        assert await sql(pool).fetchval(
+            "SELECT recipient_id($1, $2)", number, ordinal
+        ) == recipient_id(number, ordinal)

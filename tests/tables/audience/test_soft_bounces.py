@@ -17,6 +17,7 @@ from streams.records.message_id import MessageIds
 from tables.audience.projection import Outcomes, Rules, merge
 from tables.campaigns.numbers import CampaignNumbers
 from tests.agents.counting.recipient_rows import BASE, group
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World
 
 ADDRESS, LIMIT = "ana@example.com", 3
@@ -38,7 +39,7 @@ class Ledger:
         for _ in range(count):
             template = None if channel != "email" else str(self.world.template)
             campaign = await self.world.created(channel=channel, templateId=template)
-            await self.world.pool.execute(
+            await sql(self.world.pool).execute(
                 "INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id)"
                 " SELECT recipient_id(number, 0), tenant_id, id, $2 FROM campaigns WHERE id = $1",
                 *(campaign, self.contact),
@@ -50,11 +51,11 @@ class Ledger:
 
     async def apply(self, campaign: int, *groups: Group, rules: Rules = RULES) -> None:
         """Facts of a campaign, in a transaction of their own."""
-        number = await self.world.pool.fetchval(
+        number = await sql(self.world.pool).fetchval(
             "SELECT number FROM campaigns WHERE id = $1", self.campaigns[campaign]
         )
         numbers, outcomes = CampaignNumbers(), Outcomes(MessageIds.of(self.world.settings))
-        async with self.world.pool.acquire() as connection, connection.transaction():
+        async with self.world.pool.transaction() as connection:
             await numbers.load(connection, [number])
             known = numbers.get(number)
             assert known is not None
@@ -67,13 +68,13 @@ class Ledger:
         await self.apply(campaign, group(kind, [0], 100 * (campaign + 1) + after, detail))
 
     async def suppressed(self) -> list[tuple[str, str, str]]:
-        rows = await self.world.pool.fetch(
+        rows = await sql(self.world.pool).fetch(
             "SELECT channel::text, address, reason FROM suppressions"
         )
         return [(row["channel"], row["address"], row["reason"]) for row in rows]
 
     async def row(self, campaign: int) -> dict[str, Any]:
-        row = await self.world.pool.fetchrow(
+        row = await sql(self.world.pool).fetchrow(
             "SELECT * FROM campaign_recipients WHERE campaign_id = $1", self.campaigns[campaign]
         )
         assert row is not None
@@ -83,7 +84,7 @@ class Ledger:
 @pytest.fixture
 async def ledger(world: World) -> AsyncIterator[Ledger]:
     contact = uuid4()
-    await world.pool.execute(
+    await sql(world.pool).execute(
         "INSERT INTO contacts (id, tenant_id, email, phone) VALUES ($1, $2, $3, '+4915112345678')",
         contact,
         world.tenant,
@@ -195,7 +196,7 @@ async def test_first_open_and_click_are_the_earliest_of_people(ledger: Ledger) -
 
 async def test_the_sent_fact_may_come_in_the_same_batch(ledger: Ledger) -> None:
     await ledger.send(1)
-    await ledger.world.pool.execute(
+    await sql(ledger.world.pool).execute(
         "UPDATE campaign_recipients SET sent_at = NULL, status = 'pending'"
     )
     await ledger.apply(0, group(Kind.OPENED, [0], 101), group(Kind.SENT, [0], 100))

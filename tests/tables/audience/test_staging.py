@@ -18,6 +18,7 @@ from tables.campaigns.campaign import get_campaign
 from tables.commands.answers import Change
 from tables.database.connection import Database
 from tables.directory.suppressions import put_suppression
+from tests.postgres import sql
 from tests.tables.audience.audience_world import (
     Directory,
     announce,
@@ -54,7 +55,7 @@ async def test_the_audience_is_segments_minus_exclusions_minus_suppressed_minus_
     excluded = {*out, *rng.sample(a + b, 15)}
     await directory.join(names[2], *(excluded - {*out}))
     suppressed, silent = set(rng.sample(a + b, 10)), {f"u{n}@example.com" for n in range(0, 150, 9)}
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         for contact in suppressed:
             await put_suppression(connection, world.tenant, "email", contact_id=contact)
         for address in silent:
@@ -82,7 +83,7 @@ async def test_the_way_of_joining_does_not_change_the_audience(
     orders = []
     for few in (0, 1000):
         monkeypatch.setattr(staging, "_FEW", few)
-        async with world.pool.acquire() as connection, connection.transaction():
+        async with world.pool.transaction() as connection:
             await staging.choose_joins(connection, (place,))
             orders.append(
                 await connection.values(
@@ -111,11 +112,11 @@ async def test_other_channels_take_the_address_from_their_own_column(
     world = directory.world
     (with_phone,) = await directory.add(world.segment, None)
     (with_token,) = await directory.add(world.segment, None)
-    await world.pool.execute(
+    await sql(world.pool).execute(
         "UPDATE contacts SET phone = NULL, push_token = 'tok' WHERE id = $1", with_token
     )
     campaign = await world.started()
-    await world.pool.execute(
+    await sql(world.pool).execute(
         "UPDATE campaigns SET channel = $2::campaign_channel WHERE id = $1", campaign, channel
     )
     assert await expand(world, campaign) == [with_token if channel == "push" else with_phone]
@@ -165,7 +166,7 @@ async def test_a_campaign_over_the_limit_is_cancelled_with_its_reason(directory:
     assert isinstance(change, Change)
     assert (change.from_status, change.to_status) == ("running", "cancelled")
     assert await announce(world, wanted, total, max_recipients=19) is None
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         found = await get_campaign(connection, world.tenant, campaign)
     assert (found.status, found.status_reason) == (
         "cancelled",
@@ -232,19 +233,19 @@ async def test_stages_of_campaigns_that_are_over_are_dropped(directory: Director
         await stage(world, wanted)
         numbers.append(wanted.number)
     await world.do(Verb.CANCEL, over)
-    await world.pool.execute(
+    await sql(world.pool).execute(
         "CREATE TABLE stage_999999 (); CREATE TABLE stage_door (); CREATE TABLE backstage_1 ()"
     )
-    async with world.pool.acquire() as reader, reader.transaction():
-        await reader.execute(f"LOCK TABLE stage_{numbers[0]} IN ACCESS SHARE MODE")
+    async with world.pool.transaction() as reader:
+        await sql(reader).execute(f"LOCK TABLE stage_{numbers[0]} IN ACCESS SHARE MODE")
         assert await _dropped(world.pool) == 1  # the one that nobody reads
     assert await _dropped(world.pool) == 1
-    left = await world.pool.fetch(
+    left = await sql(world.pool).fetch(
         "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE '%stage%' ORDER BY 1"
     )
     assert [row["relname"] for row in left] == ["backstage_1", f"stage_{numbers[1]}", "stage_door"]
 
 
 async def _dropped(pool: Database) -> int:
-    async with pool.acquire() as connection, connection.transaction():
+    async with pool.transaction() as connection:
         return await staging.drop_dead_stages(connection)

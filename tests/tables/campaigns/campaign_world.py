@@ -17,6 +17,7 @@ from tables.database.connection import Database
 from tables.directory.segments import segment_named
 from tables.directory.templates import create_template
 from tables.tenants.tenants import create_tenant
+from tests.postgres import sql
 
 CONTENT = {"subject": "Hello", "text": "Hello {{ firstName }}"}
 
@@ -86,7 +87,7 @@ class World:
 
     async def outbox(self) -> list[tuple[str, str, dict[str, Any]]]:
         """(topic, type, value) of everything in the outbox, in order."""
-        rows = await self.pool.fetch("SELECT topic, type, payload FROM outbox ORDER BY seq")
+        rows = await sql(self.pool).fetch("SELECT topic, type, payload FROM outbox ORDER BY seq")
         return [(row["topic"], row["type"], msgspec.json.decode(row["payload"])) for row in rows]
 
     async def events(self) -> list[tuple[str, dict[str, Any]]]:
@@ -99,7 +100,7 @@ class World:
 
 
 async def make_world(pool: Database, settings: Settings, tenant: str = "acme") -> World:
-    async with pool.acquire() as connection:
+    async with pool.transaction() as connection:
         await create_tenant(connection, tenant)
         segment = await segment_named(connection, tenant, "everybody")
         template = await create_template(connection, tenant, "hello", "email", CONTENT)

@@ -16,6 +16,7 @@ from streams.contracts.commands import Command, Verb
 from tables.campaigns.occurrences import next_due
 from tables.commands import milestones
 from tables.commands.execute import run
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World
 
 HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
@@ -65,7 +66,7 @@ async def start_due(make: Make, at: datetime) -> Mapping[str, int]:
 
 async def children(world: World, series_id: UUID) -> list[tuple[int, str]]:
     """(hours from this hour, status) of each, in order."""
-    rows = await world.pool.fetch(
+    rows = await sql(world.pool).fetch(
         "SELECT occurrence_at, status FROM campaigns WHERE parent_id = $1 ORDER BY occurrence_at",
         series_id,
     )
@@ -74,21 +75,23 @@ async def children(world: World, series_id: UUID) -> list[tuple[int, str]]:
 
 async def child(world: World, series_id: UUID, offset: int) -> UUID:
     statement = "SELECT id FROM campaigns WHERE parent_id = $1 AND occurrence_at = $2"
-    return UUID(str(await world.pool.fetchval(statement, series_id, hour(offset))))
+    return UUID(str(await sql(world.pool).fetchval(statement, series_id, hour(offset))))
 
 
 async def column(world: World, campaign_id: UUID, name: str) -> Any:
-    return await world.pool.fetchval(f"SELECT {name} FROM campaigns WHERE id = $1", campaign_id)
+    return await sql(world.pool).fetchval(
+        f"SELECT {name} FROM campaigns WHERE id = $1", campaign_id
+    )
 
 
 async def finish(world: World, campaign_id: UUID, sent: int, at: datetime) -> None:
-    async with world.pool.acquire() as connection, connection.transaction():
-        await connection.execute(
+    async with world.pool.transaction() as connection:
+        await sql(connection).execute(
             "UPDATE campaigns SET total_recipients = $2 WHERE id = $1", campaign_id, sent + 1
         )
         await milestones.finished(connection, "acme", campaign_id, sent=sent, skipped=1, at=at)
 
 
 async def due(world: World) -> datetime | None:
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         return await next_due(connection)

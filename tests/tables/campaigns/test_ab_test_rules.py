@@ -13,13 +13,14 @@ from streams.errors import CampaignError, IllegalTransitionError
 from tables.campaigns import ab_tests
 from tables.directory.templates import create_template
 from tables.tenants.tenants import create_tenant
+from tests.postgres import sql
 from tests.streams.contracts.test_ab_tests import ab_test, body
 from tests.tables.campaigns.ab_test_world import one, variants
 from tests.tables.campaigns.campaign_world import CONTENT, World
 
 
 async def another_template(world: World, channel: str = "email", tenant: str = "") -> UUID:
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         content = CONTENT if channel == "email" else {"text": "Hello"}
         return (
             await create_template(connection, tenant or world.tenant, "another", channel, content)
@@ -84,7 +85,7 @@ async def test_a_test_can_be_replaced_and_taken_away_until_the_campaign_starts(
 
 
 async def test_templates_and_subjects_must_fit_the_channel_and_the_tenant(world: World) -> None:
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         await create_tenant(connection, "globex")
     foreign, sms = (
         await another_template(world, tenant="globex"),
@@ -140,7 +141,7 @@ async def test_a_deleted_template_of_a_variant_refuses_the_start(world: World) -
     config, other = body(50, 50), await another_template(world)
     config["variants"][1]["templateId"] = str(other)
     campaign_id = await world.created(abTestConfig=config)
-    await world.pool.execute("UPDATE templates SET deleted_at = now() WHERE id = $1", other)
+    await sql(world.pool).execute("UPDATE templates SET deleted_at = now() WHERE id = $1", other)
     with pytest.raises(CampaignError, match="there is no template"):
         await world.do(Verb.START, campaign_id)
 
@@ -157,7 +158,7 @@ async def test_a_copy_has_the_variants_and_no_winner(world: World) -> None:
     source = await world.started(abTestConfig=body(50, 50))
     await world.do(Verb.WINNER, source, {"variantId": "A"})
     target = await world.created()
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         await ab_tests.copy_variants(connection, source, target)
     expected = [row | {"is_winner": False} for row in await variants(world, source)]
     assert await variants(world, target) == expected

@@ -19,6 +19,7 @@ from streams.records.stats import Counts
 from tables.campaigns import ab_tests
 from tables.campaigns.ab_test_statistics import Decision, evaluate
 from tables.commands import milestones
+from tests.postgres import sql
 from tests.streams.contracts.test_ab_tests import ab_test, body
 from tests.tables.audience.audience_world import Directory, announce, record, stage, write
 from tests.tables.campaigns.ab_test_world import one, variants
@@ -31,10 +32,10 @@ HOURS = timedelta(hours=4)
 async def sampled(world: World, at: datetime = AT, **config: Any) -> UUID:
     """A running campaign whose sample is out."""
     campaign_id = await world.started(abTestConfig=body(50, 50, **config))
-    await world.pool.execute(
+    await sql(world.pool).execute(
         "UPDATE campaigns SET total_recipients = 1000 WHERE id = $1", campaign_id
     )
-    async with world.pool.acquire() as connection, connection.transaction():
+    async with world.pool.transaction() as connection:
         await milestones.sample_sent(connection, world.tenant, campaign_id, at)
     return campaign_id
 
@@ -50,18 +51,18 @@ async def conclude(
     world: World, campaign_id: UUID, evaluation: Evaluation, at: datetime
 ) -> Decision | None:
     before = await one(world, campaign_id)
-    async with world.pool.acquire() as connection, connection.transaction():
+    async with world.pool.transaction() as connection:
         return await ab_tests.conclude(connection, before, evaluation, at)
 
 
 async def decided(world: World, campaign_id: UUID) -> list[str]:
     campaign = await one(world, campaign_id)
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         return [found.decision for found in await ab_tests.decisions(connection, campaign)]
 
 
 async def next_due(world: World) -> datetime | None:
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         return await ab_tests.next_due(connection)
 
 
@@ -87,7 +88,7 @@ async def test_the_ledger_says_who_gets_what_page_by_page_and_again(
     pages = [(start, min(start + 50, total)) for start in range(0, total, 50)]
     for start, stop in [*pages[:-1], pages[3], pages[-1]]:  # one of them twice
         assert await write(world, wanted, total, start, stop)
-    rows = await world.pool.fetch(
+    rows = await sql(world.pool).fetch(
         "SELECT variant_id FROM campaign_recipients WHERE campaign_id = $1 ORDER BY id", campaign_id
     )
     split = sample(ab_test(50, 30, 20, percent=percent), total)
@@ -105,7 +106,7 @@ async def test_the_clock_starts_with_the_last_message_of_the_sample(world: World
     campaign = await one(world, campaign_id)
     assert (campaign.sample_sent_at, campaign.ab_test_until) == (AT, AT + HOURS)
     assert await next_due(world) == AT + HOURS
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         assert await ab_tests.due(connection, AT + HOURS - timedelta(seconds=1)) == []
         assert [found.id for found in await ab_tests.due(connection, AT + HOURS)] == [campaign_id]
     await world.do(Verb.CANCEL, campaign_id)
@@ -116,7 +117,7 @@ async def test_a_sample_of_everybody_is_evaluated_after_the_campaign_is_complete
     world: World,
 ) -> None:
     campaign_id = await world.started(abTestConfig=body(50, 50, percent=100))
-    async with world.pool.acquire() as connection, connection.transaction():
+    async with world.pool.transaction() as connection:
         await milestones.finished(connection, world.tenant, campaign_id, sent=200, skipped=0, at=AT)
     campaign = await one(world, campaign_id)
     assert (campaign.status, campaign.sample_sent_at, campaign.ab_test_until) == (
@@ -133,7 +134,7 @@ async def test_a_sample_of_everybody_is_evaluated_after_the_campaign_is_complete
 
 async def test_a_test_with_nobody_in_it_is_not_evaluated(world: World) -> None:
     campaign_id = await world.started(abTestConfig=body(50, 50))
-    async with world.pool.acquire() as connection, connection.transaction():
+    async with world.pool.transaction() as connection:
         await milestones.finished(connection, world.tenant, campaign_id, sent=0, skipped=0, at=AT)
     assert await next_due(world) is None
 
@@ -234,7 +235,7 @@ async def test_a_person_declares_the_winner_at_any_time_and_once(world: World) -
         await world.do(Verb.WINNER, campaign_id, {"variantId": "B"})
     assert await released(world) == ["A"]
     # the sample goes out to its end, and nothing is due any more
-    async with world.pool.acquire() as connection, connection.transaction():
+    async with world.pool.transaction() as connection:
         await milestones.finished(connection, world.tenant, campaign_id, sent=10, skipped=0, at=AT)
     campaign = await one(world, campaign_id)
     assert (campaign.status, campaign.sample_sent_at, campaign.ab_test_until) == (

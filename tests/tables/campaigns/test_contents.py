@@ -11,6 +11,7 @@ from connectors.messages.content import Content, load
 from streams.contracts.commands import Verb
 from streams.errors import CampaignError
 from tables.campaigns.contents import fix_contents
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World
 
 ID = "00000000-002a-8000-84d2-9f31c05be7a4"
@@ -18,8 +19,10 @@ SENDER = {"fromEmail": "news@acme.example", "trackClicks": True}
 
 
 async def content(world: World, campaign_id: UUID, **options: Any) -> Content:
-    number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign_id)
-    async with world.pool.acquire() as connection:
+    number = await sql(world.pool).fetchval(
+        "SELECT number FROM campaigns WHERE id = $1", campaign_id
+    )
+    async with world.pool.transaction() as connection:
         found = await load(connection, world.tenant, number, "https://mail.example", **options)
     assert found is not None
     return found
@@ -30,7 +33,7 @@ def said(found: Content, variant: str | None = None) -> dict[str, str]:
 
 
 async def write(world: World, **parts: str) -> None:
-    await world.pool.execute(
+    await sql(world.pool).execute(
         "UPDATE templates SET content = content || $2 WHERE id = $1", world.template, parts
     )
 
@@ -52,7 +55,7 @@ async def test_a_draft_follows_its_template_and_a_started_campaign_does_not(worl
         said(await content(world, campaign_id, is_tracked=False))["text"]
         == "Hello https://a.example/1 from January"
     )
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         await fix_contents(connection, campaign_id)
     assert said(await content(world, campaign_id))["subject"] == "Hello"
     after = await world.created(settings=SENDER)
@@ -61,14 +64,16 @@ async def test_a_draft_follows_its_template_and_a_started_campaign_does_not(worl
 
 async def test_a_start_that_is_refused_fixes_nothing(world: World) -> None:
     campaign_id = await world.created(segmentIds=[str(world.segment)], settings=SENDER)
-    await world.pool.execute("UPDATE campaigns SET segment_ids = '{}' WHERE id = $1", campaign_id)
+    await sql(world.pool).execute(
+        "UPDATE campaigns SET segment_ids = '{}' WHERE id = $1", campaign_id
+    )
     with pytest.raises(CampaignError):
         await world.do(Verb.START, campaign_id)
-    assert await world.pool.fetchval("SELECT count(*) FROM campaign_contents") == 0
+    assert await sql(world.pool).fetchval("SELECT count(*) FROM campaign_contents") == 0
 
 
 async def test_variants_keep_their_own_template_and_subject(world: World) -> None:
-    other = await world.pool.fetchval(
+    other = await sql(world.pool).fetchval(
         "INSERT INTO templates (tenant_id, name, channel, content) VALUES ('acme', 'b', 'email', $1) RETURNING id",
         {"subject": "B", "text": "b https://b.example"},
     )
@@ -85,7 +90,7 @@ async def test_variants_keep_their_own_template_and_subject(world: World) -> Non
     campaign_id = await world.created(settings=SENDER, abTestConfig=test)
     await world.do(Verb.START, campaign_id)
     await write(world, text="changed")
-    await world.pool.execute(
+    await sql(world.pool).execute(
         "UPDATE templates SET content = $2 WHERE id = $1",
         other,
         {"subject": "changed", "text": "changed"},
@@ -150,7 +155,7 @@ async def test_settings_travel_with_the_message(
     options: object,
     most: int | None,
 ) -> None:
-    template = await world.pool.fetchval(
+    template = await sql(world.pool).fetchval(
         "INSERT INTO templates (tenant_id, name, channel, content) VALUES ('acme', $1, $2::campaign_channel, $3) RETURNING id",
         *(str(uuid4()), channel, parts),
     )

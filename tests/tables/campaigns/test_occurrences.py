@@ -20,6 +20,7 @@ from tables.campaigns.campaign import list_campaigns
 from tables.campaigns.occurrences import MARGIN
 from tests.agents.jobs.desks import desk
 from tests.environment import environment
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World, make_world
 from tests.tables.campaigns.series_world import (
     DAY,
@@ -126,7 +127,7 @@ async def test_a_started_series_has_its_first_children_at_once_and_they_are_camp
         await column(world, series_id, "status"),
         await column(world, series_id, "started_at"),
     ) == ("running", hour() + 9 * MINUTE)
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         [found], total = await list_campaigns(connection, "acme", parent_id=series_id)
         assert (await list_campaigns(connection, "acme"))[1] == 2
     assert total == 1
@@ -210,7 +211,7 @@ async def test_two_jobs_at_once_and_repeats_make_each_child_once(world: World, m
     one = await child(world, ids[0], 1)
     statement = "INSERT INTO campaigns (tenant_id, name, channel, created_by, parent_id, occurrence_at) SELECT tenant_id, name, channel,"
     with pytest.raises(psycopg.errors.UniqueViolation):
-        await world.pool.execute(
+        await sql(world.pool).execute(
             f"{statement} created_by, parent_id, occurrence_at FROM campaigns WHERE id = $1", one
         )
 
@@ -277,11 +278,11 @@ async def test_kill_9_in_the_recurring_job_makes_the_child_once(
     series_id = await series(
         world, hour() + MINUTE, {"cron": f"0 {hour(1).hour} * * *", "timezone": "UTC"}
     )
-    await world.pool.execute(
+    await sql(world.pool).execute(
         "UPDATE campaigns SET deleted_at = now() WHERE parent_id = $1", series_id
     )
-    await world.pool.execute("DELETE FROM campaigns WHERE parent_id = $1", series_id)
-    await world.pool.execute(
+    await sql(world.pool).execute("DELETE FROM campaigns WHERE parent_id = $1", series_id)
+    await sql(world.pool).execute(
         "UPDATE campaigns SET next_occurrence_at = $2 WHERE id = $1", series_id, hour(1)
     )
     process = await asyncio.create_subprocess_exec(
@@ -311,7 +312,7 @@ async def test_a_child_has_the_ab_test_of_the_series_as_its_own(world: World) ->
     assert await column(world, first, "ab_test_config") == await column(
         world, series_id, "ab_test_config"
     )
-    rows = await world.pool.fetch(
+    rows = await sql(world.pool).fetch(
         "SELECT variant_id, subject, weight, template_id FROM campaign_variants WHERE campaign_id = $1",
         first,
     )

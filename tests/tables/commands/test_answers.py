@@ -14,6 +14,7 @@ from streams.contracts.commands import Verb
 from streams.errors import ConflictError, IllegalTransitionError
 from tables.commands.answers import forget_expired
 from tables.commands.execute import execute, known_answer
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World
 
 
@@ -54,7 +55,7 @@ async def test_answers_are_kept_apart_by_scope_and_tenant_and_forgotten_in_time(
     world: World,
 ) -> None:
     command = world.command(Verb.CREATE, body=world.draft())
-    async with world.pool.acquire() as connection, connection.transaction():
+    async with world.pool.transaction() as connection:
         rest = await execute(connection, world.settings, command, scope="rest", key="k")
         kafka = await execute(connection, world.settings, command, scope="command", key="k")
         expired = world.command(
@@ -68,7 +69,7 @@ async def test_the_first_answer_can_be_asked_for_without_doing_anything(world: W
     command, other = (
         world.command(Verb.CREATE, body=world.draft(name=name)) for name in ("one", "other")
     )
-    async with world.pool.acquire() as connection, connection.transaction():
+    async with world.pool.transaction() as connection:
         assert await known_answer(connection, command, scope="command", key="k") is None
         done = await execute(connection, world.settings, command, scope="command", key="k")
         assert await known_answer(connection, command, scope="command", key="k") == done
@@ -82,19 +83,19 @@ async def test_a_crash_before_the_commit_leaves_neither_row_nor_event_nor_answer
 ) -> None:
     command = world.command(Verb.CREATE, body=world.draft())
     with pytest.raises(psycopg.Error):
-        async with world.pool.acquire() as connection, connection.transaction():
+        async with world.pool.transaction() as connection:
             await execute(connection, world.settings, command, scope="rest", key="k")
-            await connection.execute("SELECT 1 / 0")
+            await sql(connection).execute("SELECT 1 / 0")
     for table in ("campaigns", "outbox", "answers"):
-        assert await world.pool.fetchval(f"SELECT count(*) FROM {table}") == 0
+        assert await sql(world.pool).fetchval(f"SELECT count(*) FROM {table}") == 0
 
 
 async def test_expired_answers_are_removed_and_the_others_stay(world: World) -> None:
     for key in ("a", "b"):
         await world.answer(Verb.CREATE, body=world.draft(), key=key)
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         assert await forget_expired(connection, datetime.now(UTC) + timedelta(hours=23)) == 0
         assert (
             await forget_expired(connection, datetime.now(UTC) + timedelta(hours=25), limit=1) == 1
         )
-        assert await connection.fetchval("SELECT count(*) FROM answers") == 1
+        assert await sql(connection).fetchval("SELECT count(*) FROM answers") == 1

@@ -19,6 +19,7 @@ from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings
 from tables.commands.complaint_pauses import Counted, Watched, pause
 from tests.environment import environment
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World
 
 
@@ -42,7 +43,7 @@ async def count(
     world: World, watcher: Complaints, campaign: UUID, delivered: int, complained: int
 ) -> None:
     """The live counts of the campaign, as the topic of stats would bring them."""
-    number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
+    number = await sql(world.pool).fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
     counts, version = (
         Counts(sent=delivered, delivered=delivered, complained=complained),
         delivered + complained,
@@ -59,7 +60,7 @@ async def count(
 
 
 async def status(world: World, campaign: UUID) -> tuple[str, str | None]:
-    row = await world.pool.fetchrow(
+    row = await sql(world.pool).fetchrow(
         "SELECT status::text, status_reason FROM campaigns WHERE id = $1", campaign
     )
     assert row is not None
@@ -97,7 +98,7 @@ async def test_one_that_cannot_be_paused_keeps_nobody_else_from_it(
     world: World, watcher: Complaints
 ) -> None:
     odd, bad = [await world.started() for _ in range(2)]
-    await world.pool.execute("ALTER TABLE complaint_pauses ADD CHECK (delivered < 3000)")
+    await sql(world.pool).execute("ALTER TABLE complaint_pauses ADD CHECK (delivered < 3000)")
     await count(world, watcher, odd, 3000, 2000)
     await count(world, watcher, bad, 2000, 7)
     assert await watcher.look() == 1
@@ -119,7 +120,7 @@ async def test_who_resumes_it_accepts_what_was_and_not_what_comes(
 
 async def test_two_at_once_pause_it_once(world: World, sql_settings: Settings) -> None:
     campaign = await world.started()
-    number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
+    number = await sql(world.pool).fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
     watched, now, at = (
         Watched(campaign, "acme", number, Counted(0, 0)),
         Counted(1000, 50),
@@ -127,7 +128,7 @@ async def test_two_at_once_pause_it_once(world: World, sql_settings: Settings) -
     )
 
     async def one() -> bool:
-        async with world.pool.acquire() as connection, connection.transaction():
+        async with world.pool.transaction() as connection:
             return (await pause(connection, sql_settings, watched, now, at, {})).refusal is None
 
     assert sorted(await asyncio.gather(*(one() for _ in range(4)))) == [False, False, False, True]
@@ -141,6 +142,7 @@ from uuid import UUID
 from streams.settings import from_environment
 from tables.commands.complaint_pauses import Counted, Watched, pause
 from tables.database.connection import Database
+from tests.postgres import sql
 async def main():
     settings, watched = from_environment(), Watched(UUID(sys.argv[1]), "acme", int(sys.argv[2]), Counted(0, 0))
     await Database(settings, "t").until_up(lambda c: pause(c, settings, watched, Counted(1000, 50), datetime.now(UTC), {}))
@@ -152,7 +154,7 @@ async def test_killed_before_the_commit_nothing_has_happened_and_the_next_look_d
     world: World, watcher: Complaints
 ) -> None:
     campaign = await world.started()
-    number = await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
+    number = await sql(world.pool).fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
     variables = environment(world.settings, CAMPAIGNS_CRASH="complaints:before-commit:1")
     doomed = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _PROGRAM, str(campaign), str(number), env=variables

@@ -20,6 +20,7 @@ from tables.commands.due import next_due
 from tables.commands.execute import run
 from tests.agents.jobs.desks import desk
 from tests.environment import environment
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World, make_world
 from tests.tables.campaigns.series_world import Make
 
@@ -34,7 +35,7 @@ async def scheduled(world: World, at: datetime, **more: Any) -> UUID:
     """A campaign scheduled for `at`, in the past, too: as if nobody had looked at it since."""
     campaign_id = await world.created(**more)
     await world.do(Verb.SCHEDULE, campaign_id, {"scheduledAt": (now() + DAY).isoformat()})
-    await world.pool.execute(
+    await sql(world.pool).execute(
         "UPDATE campaigns SET scheduled_at = $2 WHERE id = $1", campaign_id, at
     )
     return campaign_id
@@ -45,7 +46,7 @@ async def start_due(make: Make, at: datetime | None = None) -> Mapping[str, int]
 
 
 async def row(world: World, campaign_id: UUID, *columns: str) -> tuple[Any, ...]:
-    found = await world.pool.fetchrow(
+    found = await sql(world.pool).fetchrow(
         f"SELECT {', '.join(columns)} FROM campaigns WHERE id = $1", campaign_id
     )
     assert found is not None
@@ -53,7 +54,7 @@ async def row(world: World, campaign_id: UUID, *columns: str) -> tuple[Any, ...]
 
 
 async def due(world: World) -> datetime | None:
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         return await next_due(connection)
 
 
@@ -166,7 +167,8 @@ async def test_two_schedulers_at_once_start_each_campaign_once(
         for record in caplog.records
     ) == len(campaigns)
     assert {
-        tuple(found) for found in await world.pool.fetch("SELECT status, version FROM campaigns")
+        tuple(found)
+        for found in await sql(world.pool).fetch("SELECT status, version FROM campaigns")
     } == {("running", 3)}
 
 
@@ -239,14 +241,14 @@ async def test_a_campaign_whose_template_or_segment_is_gone_is_cancelled_with_th
     world: World, make: Make
 ) -> None:
     at = now()
-    segment = await world.pool.fetchval(
+    segment = await sql(world.pool).fetchval(
         "INSERT INTO segments (tenant_id, name) VALUES ('acme', 'gone') RETURNING id"
     )
     broken = await scheduled(world, at - HOUR, segmentIds=[str(segment)])
     empty = await scheduled(world, at - HOUR)
     good = await scheduled(world, at)
-    await world.pool.execute("DELETE FROM segments WHERE id = $1", segment)
-    await world.pool.execute("UPDATE campaigns SET template_id = NULL WHERE id = $1", empty)
+    await sql(world.pool).execute("DELETE FROM segments WHERE id = $1", segment)
+    await sql(world.pool).execute("UPDATE campaigns SET template_id = NULL WHERE id = $1", empty)
     assert await start_due(make, at) == {"started": 1, "failed": 2}
     assert await row(world, good, "status") == ("running",)
     for campaign_id, reason in (
@@ -268,8 +270,10 @@ async def test_a_campaign_whose_template_or_segment_is_gone_is_cancelled_with_th
 async def test_a_row_that_somebody_holds_is_left_to_the_next_run(world: World, make: Make) -> None:
     at = now()
     campaign_id = await scheduled(world, at)
-    async with world.pool.acquire() as connection, connection.transaction():
-        await connection.execute("SELECT 1 FROM campaigns WHERE id = $1 FOR UPDATE", campaign_id)
+    async with world.pool.transaction() as connection:
+        await sql(connection).execute(
+            "SELECT 1 FROM campaigns WHERE id = $1 FOR UPDATE", campaign_id
+        )
         assert await start_due(make, at) == {"gone": 1}
     assert await start_due(make, at) == {"started": 1}
 

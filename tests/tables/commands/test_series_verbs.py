@@ -154,7 +154,7 @@ async def test_a_series_ends_by_count_or_date_and_is_completed_when_its_children
         if record.message.startswith("[LIFECYCLE]")
     ] == ["completed"]
     assert await trigger(make, hour(5)) == {}
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         listed = await list_recipients(
             connection, await get_campaign(connection, world.tenant, series_id)
         )

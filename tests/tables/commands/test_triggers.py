@@ -19,6 +19,7 @@ from streams.records.sending import Limits, Opened, RowsReady, Span, SpansAdded,
 from streams.topics import Name
 from tables.commands.triggers import forget_expired
 from tables.directory.suppressions import put_suppression
+from tests.postgres import sql
 from tests.tables.audience.audience_world import Directory, ledger, segment
 from tests.tables.campaigns.campaign_world import World, make_world
 
@@ -67,12 +68,14 @@ async def to_throttle(world: World) -> list[Any]:
 
 
 async def number(world: World, campaign_id: UUID) -> int:
-    return int(await world.pool.fetchval("SELECT number FROM campaigns WHERE id = $1", campaign_id))
+    return int(
+        await sql(world.pool).fetchval("SELECT number FROM campaigns WHERE id = $1", campaign_id)
+    )
 
 
 async def total(world: World, campaign_id: UUID) -> int:
     return int(
-        await world.pool.fetchval(
+        await sql(world.pool).fetchval(
             "SELECT total_recipients FROM campaigns WHERE id = $1", campaign_id
         )
     )
@@ -81,7 +84,7 @@ async def total(world: World, campaign_id: UUID) -> int:
 async def test_a_triggered_campaign_runs_at_once_with_nobody_and_needs_no_segment(
     world: World,
 ) -> None:
-    await world.pool.execute("UPDATE tenants SET hourly_limit = 700 WHERE id = 'acme'")
+    await sql(world.pool).execute("UPDATE tenants SET hourly_limit = 700 WHERE id = 'acme'")
     campaign_id = await world.created(
         type="triggered", segmentIds=[], throttleConfig={"messagesPerHour": 100}
     )
@@ -121,7 +124,7 @@ async def test_contacts_enter_in_the_order_given_and_the_throttle_hears_of_them_
         second,
         RowsReady(*mine, 3),
     ]
-    ids = await world.pool.fetch("SELECT event_id FROM outbox")
+    ids = await sql(world.pool).fetch("SELECT event_id FROM outbox")
     assert len({row["event_id"] for row in ids}) == len(ids)
 
 
@@ -143,7 +146,7 @@ async def test_every_refused_contact_is_counted_under_its_first_reason(
     [outside] = await directory.add(elsewhere, "f@example.com")
     [foreign] = await other.add(other.world.segment, "g@example.com")
     await directory.join(excluded, out)
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         await put_suppression(connection, "acme", "email", contact_id=silent)
         await put_suppression(connection, "acme", "email", address="d@example.com")
         await put_suppression(connection, "acme", "sms", contact_id=good)
@@ -186,7 +189,7 @@ async def test_the_same_correlation_id_gets_the_first_answer_and_takes_nobody_in
     with pytest.raises(ConflictError, match="other contacts"):
         await triggered(world, campaign_id, two, correlation_id="order-17")
     await world.do(Verb.PAUSE, campaign_id)
-    again = await world.pool.fetchval(
+    again = await sql(world.pool).fetchval(
         "SELECT answer FROM campaign_triggers WHERE correlation_id = 'order-17'"
     )
     assert again == first
@@ -212,7 +215,7 @@ async def test_a_trigger_is_remembered_for_a_week_and_then_forgotten(directory: 
         await triggered(world, campaign_id, one, correlation_id=f"order-{n}", at=now)
 
     async def forgotten(after: timedelta, **limit: int) -> int:
-        async with world.pool.acquire() as connection:
+        async with world.pool.transaction() as connection:
             return await forget_expired(connection, now + after, **limit)
 
     almost = week - timedelta(seconds=1)
@@ -224,7 +227,7 @@ async def test_a_trigger_is_remembered_for_a_week_and_then_forgotten(directory: 
     with pytest.raises(ConflictError, match="other contacts"):  # the new one is remembered instead
         await triggered(world, campaign_id, one, correlation_id="order-0", at=now + week)
     assert [await forgotten(week, limit=1) for _ in range(3)] == [1, 1, 0]
-    left = await world.pool.fetch("SELECT correlation_id FROM campaign_triggers")
+    left = await sql(world.pool).fetch("SELECT correlation_id FROM campaign_triggers")
     assert [row["correlation_id"] for row in left] == ["order-0"]
 
 
@@ -369,7 +372,7 @@ async def test_a_triggered_campaign_gets_no_ab_test_by_its_verb_either(world: Wo
 async def test_a_segment_of_another_service_is_refused_because_nobody_knows_its_members(
     world: World,
 ) -> None:
-    await world.pool.execute("UPDATE segments SET is_mirrored = true")
+    await sql(world.pool).execute("UPDATE segments SET is_mirrored = true")
     for field in ("segmentIds", "excludeSegmentIds"):
         with pytest.raises(CampaignError) as refused:
             await world.created(type="triggered", **{"segmentIds": [], field: [str(world.segment)]})

@@ -34,6 +34,7 @@ from streams.settings import Settings
 from tables.campaigns.campaign import get_campaign, list_campaigns
 from tables.commands import milestones
 from tables.commands.execute import execute
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World, make_world
 
 SOON = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
@@ -117,14 +118,14 @@ async def test_starting_pausing_resuming_and_cancelling_tell_the_engine_in_order
     cancelled = (await world.events())[-1][1]
     assert cancelled["reason"] == "wrong price"
     assert cancelled["sentCount"] == 0
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         row = await get_campaign(connection, "acme", campaign_id)
     assert row.key_epoch == 1
 
 
 async def test_the_sent_count_of_a_pause_comes_from_the_live_view(world: World) -> None:
     campaign_id = await world.started()
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         await execute(
             connection,
             world.settings,
@@ -142,7 +143,7 @@ async def test_a_refused_transition_names_both_states_and_changes_nothing(world:
         with pytest.raises(IllegalTransitionError, match="draft and cannot become"):
             await world.do(verb, campaign_id)
     assert await world.outbox() == before
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
         assert (await get_campaign(connection, "acme", campaign_id)).version == 1
 
 
@@ -309,7 +310,7 @@ async def test_a_new_limit_of_a_running_campaign_reaches_the_throttle(world: Wor
 async def _segment(world: World) -> UUID:
     return UUID(
         str(
-            await world.pool.fetchval(
+            await sql(world.pool).fetchval(
                 "INSERT INTO segments (tenant_id, name) VALUES ('acme', 'more') RETURNING id"
             )
         )
@@ -368,7 +369,7 @@ async def test_campaigns_are_listed_newest_first_with_filters_and_search(world: 
         await world.created(name=name)
     other = await make_world(world.pool, world.settings, "globex")
     await other.created()
-    async with world.pool.acquire() as connection:
+    async with world.pool.transaction() as connection:
 
         async def listed(**filters: Any) -> tuple[list[str], int]:
             campaigns, total = await list_campaigns(connection, "acme", **filters)

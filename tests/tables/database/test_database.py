@@ -16,15 +16,16 @@ from connectors.local.engines.engine import RunningEngine
 from streams import metrics
 from streams.errors import DependencyDownError
 from streams.settings import Settings
-from tables.database.connection import Database, Session, until_up
+from tables.database.connection import Database, Session
 from tables.database.failures import sqlstate
 from tests.eventually import eventually
 from tests.postgres import connect as connect_client
+from tests.postgres import sql
 
 
 async def test_jsonb_is_python_and_times_are_utc(pool: Database) -> None:
     value = {"a": [1, 2.5, None, True], "ä": {"nested": "x"}}
-    row = await pool.fetchrow(
+    row = await sql(pool).fetchrow(
         "SELECT $1::jsonb AS value, now() AS at, current_setting('statement_timeout') AS timeout",
         value,
     )
@@ -40,10 +41,12 @@ async def test_work_waits_for_a_database_that_is_killed_and_is_done_once_it_is_b
     database, gauge = Database(sql_settings, "test"), metrics.DEPENDENCY_DOWN.labels("postgres")
 
     async def add(connection: Session) -> int:
-        await connection.execute("INSERT INTO tenants (id) VALUES ('acme') ON CONFLICT DO NOTHING")
-        return int(await connection.fetchval("SELECT count(*) FROM tenants"))
+        await sql(connection).execute(
+            "INSERT INTO tenants (id) VALUES ('acme') ON CONFLICT DO NOTHING"
+        )
+        return int(await sql(connection).fetchval("SELECT count(*) FROM tenants"))
 
-    assert await database.until_up(lambda connection: connection.fetchval("SELECT 1")) == 1
+    assert await database.until_up(lambda connection: sql(connection).fetchval("SELECT 1")) == 1
     postgres_engine.kill()
     try:
         waiting = asyncio.create_task(database.until_up(add))
@@ -60,22 +63,22 @@ async def test_work_waits_for_a_database_that_is_killed_and_is_done_once_it_is_b
 
 
 async def test_a_deadlock_is_resolved_by_trying_again(pool: Database) -> None:
-    await pool.execute("INSERT INTO tenants (id) VALUES ('a'), ('b')")
+    await sql(pool).execute("INSERT INTO tenants (id) VALUES ('a'), ('b')")
     both = asyncio.Barrier(2)
     attempts = 0
 
     async def lock(connection: Session, first: str, second: str) -> str:
         nonlocal attempts
         attempts += 1
-        await connection.execute("UPDATE tenants SET hourly_limit = 1 WHERE id = $1", first)
+        await sql(connection).execute("UPDATE tenants SET hourly_limit = 1 WHERE id = $1", first)
         if attempts <= 2:
             await both.wait()
-        await connection.execute("UPDATE tenants SET hourly_limit = 1 WHERE id = $1", second)
+        await sql(connection).execute("UPDATE tenants SET hourly_limit = 1 WHERE id = $1", second)
         return first
 
     done = await asyncio.gather(
-        until_up(pool, lambda connection: lock(connection, "a", "b")),
-        until_up(pool, lambda connection: lock(connection, "b", "a")),
+        pool.until_up(lambda connection: lock(connection, "a", "b")),
+        pool.until_up(lambda connection: lock(connection, "b", "a")),
     )
     assert list(done) == ["a", "b"]
     assert attempts == 3
@@ -93,7 +96,7 @@ async def test_work_that_is_always_too_slow_is_given_up_after_three_attempts(
     async def sleep(connection: Session) -> None:
         nonlocal attempts
         attempts += 1
-        await connection.execute("SELECT pg_sleep(5)")
+        await sql(connection).execute("SELECT pg_sleep(5)")
 
     with pytest.raises(psycopg.errors.QueryCanceled):
         await database.until_up(sleep)
@@ -108,7 +111,7 @@ async def test_work_that_is_too_slow_twice_is_done_at_the_third_attempt(
     seconds = iter((5, 5, 0))
     assert (
         await database.until_up(
-            lambda connection: connection.fetchval("SELECT 7 FROM pg_sleep($1)", next(seconds))
+            lambda connection: sql(connection).fetchval("SELECT 7 FROM pg_sleep($1)", next(seconds))
         )
         == 7
     )

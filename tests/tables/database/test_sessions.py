@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import CursorResult, delete, event, func, insert, select, text, update
+from sqlalchemy import delete, event, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql
 
 from tables.database.connection import Database, Session
@@ -64,9 +64,6 @@ async def test_nothing_is_asked_back_of_rows_that_are_only_changed(
 
     # a condition that SQLAlchemy cannot evaluate itself
     named = func.lower(Tenant.id).in_(["acme"])
-    result: CursorResult[object] = await session.execute(
-        update(Tenant).where(named).values(daily_limit=9)
-    )
-    assert result.rowcount == 1
+    assert await session.changed(update(Tenant).where(named).values(daily_limit=9)) == 1
     assert statements
     assert not any("RETURNING" in statement for statement in statements)

@@ -24,6 +24,7 @@ from tables.database.connection import Database
 from tables.stats.materialised import COLUMNS, stored
 from tables.stats.totals import rates
 from tables.stats.views import StatsView
+from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World
 
 AT = datetime(2026, 1, 28, 9, tzinfo=UTC)
@@ -40,7 +41,7 @@ class Office:
         """Id and number of a new campaign with these columns."""
         campaign_id = await self.world.created()
         sets = "".join(f", {name} = ${n}" for n, name in enumerate(columns, 2))
-        number = await self.world.pool.fetchval(
+        number = await sql(self.world.pool).fetchval(
             f"UPDATE campaigns SET version = version{sets} WHERE id = $1 RETURNING number",
             campaign_id,
             *columns.values(),
@@ -53,14 +54,14 @@ class Office:
 
     async def variants(self, campaign_id: UUID, *names: str) -> None:
         for name in names:
-            await self.world.pool.execute(
+            await sql(self.world.pool).execute(
                 "INSERT INTO campaign_variants (campaign_id, variant_id, name, template_id, weight) VALUES ($1, $2, $2, $3, 50)",
                 *(campaign_id, name, self.world.template),
             )
 
     async def declare(self, campaign_id: UUID, variant: str) -> None:
         statement = "UPDATE campaign_variants SET is_winner = true WHERE campaign_id = $1 AND variant_id = $2"
-        await self.world.pool.execute(statement, campaign_id, variant)
+        await sql(self.world.pool).execute(statement, campaign_id, variant)
 
     def count(
         self,
@@ -82,14 +83,14 @@ class Office:
 
     async def row(self, campaign_id: UUID, variant: str | None = None) -> dict[str, Any]:
         statement = "SELECT * FROM campaign_stats WHERE campaign_id = $1 AND variant_id IS NOT DISTINCT FROM $2"
-        async with self.world.pool.acquire() as connection:
-            return dict(await connection.fetchrow(statement, campaign_id, variant) or {})
+        async with self.world.pool.transaction() as connection:
+            return dict(await sql(connection).fetchrow(statement, campaign_id, variant) or {})
 
     async def facts(self) -> list[dict[str, Any]]:
         """What is in the outbox for the topic, in order, as one mapping each with the record's `id`
         and `key`.
         """
-        rows = await self.world.pool.fetch(
+        rows = await sql(self.world.pool).fetch(
             "SELECT * FROM outbox WHERE topic = $1 ORDER BY seq", Name.PERFORMANCE
         )
         found = []
@@ -161,7 +162,7 @@ async def test_rows_are_the_live_stats_of_the_campaign_and_of_each_variant(offic
             AT,
             12,
         )
-    async with office.world.pool.acquire() as connection:
+    async with office.world.pool.transaction() as connection:
         assert await stored(connection, campaign_id) == live
     assert await office.refresh() == 0  # nothing new
 
@@ -266,7 +267,7 @@ async def test_a_completed_campaign_is_due_until_its_complete_counts_are_materia
     campaign_id, number = await office.completed(sent=96, skipped=4)
     office.count(other, 3, SMALL)
     office.count(number, 3, Counts(sent=95, skipped=4))
-    assert await office.world.pool.fetchval(
+    assert await sql(office.world.pool).fetchval(
         "SELECT completed_at FROM campaigns WHERE id = $1", campaign_id
     ) == await _due(office)
     assert await office.refresh(is_early=True) == 0  # the counts are on their way
@@ -292,7 +293,7 @@ async def test_one_that_was_completed_while_nobody_looked_is_found_by_the_turn(
     office: Office,
 ) -> None:
     campaign_id, number = await office.completed(sent=100)
-    await office.world.pool.execute(
+    await sql(office.world.pool).execute(
         "UPDATE campaigns SET completed_at = now() - interval '1 hour' WHERE id = $1", campaign_id
     )
     office.count(number, 3, Counts(sent=100))
@@ -324,7 +325,7 @@ async def test_thousands_of_changed_campaigns_are_written_in_seconds_and_compare
 ) -> None:
     pool: Database = office.world.pool
     template, _ = await office.campaign()
-    numbers = await pool.fetch(
+    numbers = await sql(pool).fetch(
         "INSERT INTO campaigns (tenant_id, name, channel, created_by, total_recipients)"
         " SELECT tenant_id, name, channel, created_by, 100 FROM campaigns, generate_series(1, 3000) WHERE id = $1 RETURNING number",
         template,
@@ -340,7 +341,7 @@ async def test_thousands_of_changed_campaigns_are_written_in_seconds_and_compare
 
 
 async def _due(office: Office) -> datetime | None:
-    async with office.world.pool.acquire() as connection:
+    async with office.world.pool.transaction() as connection:
         found = await due(connection)
     assert found is None or datetime.now(UTC) - found < timedelta(minutes=5)
     return found
