@@ -9,7 +9,8 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from api.campaigns.schemas import Progress, ShownCampaign, Stats, VariantStats, Waiting
+from api.campaigns.figure_schemas import Stats, VariantStats
+from api.campaigns.schemas import Progress, ShownCampaign, Waiting
 from api.http.dependencies import Provided
 from streams.contracts.fields import Status
 from streams.errors import DependencyDownError

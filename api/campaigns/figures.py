@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.campaigns.answers import LiveSide
+from api.campaigns.figure_schemas import Ledger, LedgerMeta, Recipient, Stats
 from api.campaigns.routes import Existing, family_of
-from api.campaigns.schemas import Ledger, LedgerMeta, Recipient, Stats
 from api.http.dependencies import Provided, Transaction
 from api.http.envelope import Success, success
 from api.http.json_bodies import JsonRoute

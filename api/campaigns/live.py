@@ -13,8 +13,8 @@ from fastapi import APIRouter, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.campaigns.answers import Live, live_of
+from api.campaigns.figure_schemas import CampaignWithStats, Overview, Totals
 from api.campaigns.routes import Existing
-from api.campaigns.schemas import CampaignWithStats, Overview, Totals
 from api.http.auth import Viewer, caller
 from api.http.dependencies import Provided, Services
 from api.http.envelope import Schema

@@ -46,10 +46,11 @@ async def run(settings: Settings, api_url: str) -> DemoResult:
     """Make what is missing and start a round unless one is running. Raises DependencyDownError, and
     CampaignError when the API refuses.
     """
-    pool = Database(settings, "campaigns-demo", statement_timeout=STATEMENT_TIMEOUT)
-    try:
-        keys = {tenant.id: await _tenant(pool, tenant) for tenant in TENANTS}
-        started: list[str] = []
+    started: list[str] = []
+    async with Database(
+        settings, "campaigns-demo", statement_timeout=STATEMENT_TIMEOUT
+    ) as database:
+        keys = {tenant.id: await _tenant(database, tenant) for tenant in TENANTS}
         for tenant in TENANTS:
             api = httpx.AsyncClient(
                 base_url=f"{api_url}/api/v1",
@@ -57,15 +58,13 @@ async def run(settings: Settings, api_url: str) -> DemoResult:
                 timeout=30,
             )
             async with api:
-                started += await _round(pool, api, tenant)
-    finally:
-        await pool.close()
+                started += await _round(database, api, tenant)
     return DemoResult(keys[TENANTS[0].id], keys, tuple(started))
 
 
-async def _tenant(pool: Database, tenant: DemoTenant) -> str:
+async def _tenant(database: Database, tenant: DemoTenant) -> str:
     """The tenant with its contacts, and a fresh key of it."""
-    async with pool.transaction() as connection:
+    async with database.transaction() as connection:
         try:
             await get_tenant(connection, tenant.id)
         except NotFoundError:
@@ -74,23 +73,23 @@ async def _tenant(pool: Database, tenant: DemoTenant) -> str:
             connection, tenant.id, is_live=False, expires_at=datetime.now(UTC) + _KEY_LIFE
         )
     for segment in tenant.segments:
-        await _segment(pool, tenant, segment)
-    async with pool.transaction() as connection:
+        await _segment(database, tenant, segment)
+    async with database.transaction() as connection:
         await install_examples(connection, tenant.id)
     return key.text
 
 
-async def _segment(pool: Database, tenant: DemoTenant, segment: DemoSegment) -> None:
-    async with pool.transaction() as connection:
+async def _segment(database: Database, tenant: DemoTenant, segment: DemoSegment) -> None:
+    async with database.transaction() as connection:
         found = await segment_named(connection, tenant.id, segment.name)
         members = await count_members(connection, tenant.id, [found.id])
     if members.get(found.id, 0) < len(segment):
         await import_contacts(
-            pool, tenant.id, found.id, tenant.rows(segment), on_rejected=lambda rejected: None
+            database, tenant.id, found.id, tenant.rows(segment), on_rejected=lambda rejected: None
         )
 
 
-async def _round(pool: Database, api: httpx.AsyncClient, tenant: DemoTenant) -> list[str]:
+async def _round(database: Database, api: httpx.AsyncClient, tenant: DemoTenant) -> list[str]:
     """The ids of the campaigns started."""
     present = (await _call(api, "GET", "/campaigns?pageSize=100"))["data"]
     names = {campaign.name for campaign in tenant.campaigns}
@@ -100,7 +99,7 @@ async def _round(pool: Database, api: httpx.AsyncClient, tenant: DemoTenant) -> 
     suffix = f" ({round_ + 1})" if (round_ := _rounds(ours)) else ""
     started = []
     for campaign in tenant.campaigns:
-        body = await _body(pool, tenant, campaign, campaign.name + suffix)
+        body = await _body(database, tenant, campaign, campaign.name + suffix)
         # a demo that was interrupted finds its campaign again
         created = await _call(api, "POST", "/campaigns", body, f"demo-create-{body['name']}")
         try:
@@ -128,9 +127,9 @@ def _rounds(ours: list[dict[str, Any]]) -> int:
 
 
 async def _body(
-    pool: Database, tenant: DemoTenant, campaign: DemoCampaign, name: str
+    database: Database, tenant: DemoTenant, campaign: DemoCampaign, name: str
 ) -> dict[str, Any]:
-    async with pool.transaction() as connection:
+    async with database.transaction() as connection:
         segment = await segment_named(connection, tenant.id, campaign.segment)
         template = await _template(connection, tenant, campaign)
     body = {

@@ -25,6 +25,16 @@ from api.documents.asyncapi_examples import (
     MESSAGE_ID,
     TENANT,
 )
+from api.documents.asyncapi_schemas import (
+    DEAD_LETTER,
+    KAFKA_HEADERS,
+    NATS_HEADERS,
+    RESULT,
+    TEXT,
+    TRACE,
+    UUID,
+    Json,
+)
 from streams.contracts.commands import BODIES, Verb
 from streams.contracts.envelope import SOURCE, VERSION
 from streams.contracts.events import TYPES
@@ -35,11 +45,8 @@ from streams.records.reported_events import Incoming
 from streams.records.stats import ShardStats
 from streams.topics import TOPICS, Name
 
-Json = dict[str, Any]
 FILE = Path(__file__).parents[2] / "docs" / "reference" / "asyncapi.json"
 _REF = "#/components/schemas/"
-_UUID: Json = {"type": "string", "format": "uuid"}
-_TEXT: Json = {"type": "string"}
 _INTRODUCTION = """
 Commands in, events, messages and counts out. JSON is camelCase, times are RFC 3339 in UTC with \
 milliseconds, ids are lower-case UUIDs.
@@ -52,81 +59,6 @@ command names its tenant itself.
 NATS: stream `CAMPAIGNS`; a repeat has the same `Nats-Msg-Id`, which the stream drops within its \
 duplicate window.
 """
-_DEAD_LETTER: Json = {
-    "type": "object",
-    "description": (
-        "Input that could not be used. The key is the source position, so a repeat replaces its "
-        "first."
-    ),
-    "required": ["reason", "code", "source", "payload", "headers"],
-    "properties": {
-        "reason": {**_TEXT, "description": "a sentence for people"},
-        "code": {**_TEXT, "description": "the same for counters; the codes do not change"},
-        "source": {
-            "type": "object",
-            "required": ["topic", "partition", "offset", "timestamp"],
-            "properties": {
-                "topic": _TEXT,
-                **{name: {"type": "integer"} for name in ("partition", "offset", "timestamp")},
-            },
-        },
-        "payload": {
-            **_TEXT,
-            "contentEncoding": "base64",
-            "description": "the record as it was, its first 500,000 bytes",
-        },
-        "headers": {"type": "object", "additionalProperties": _TEXT},
-        "size": {
-            "type": "integer",
-            "description": "bytes of the whole record, when only its beginning is kept",
-        },
-    },
-}
-_RESULT: Json = {
-    "type": "object",
-    "description": (
-        "Exactly one for each command that could be read. `outcome` is what a trigger came to."
-    ),
-    "required": ["command", "accepted"],
-    "properties": {
-        "command": _TEXT,
-        "accepted": {"type": "boolean"},
-        "campaignId": _UUID,
-        "outcome": {"type": "object"},
-        "error": {
-            "type": "object",
-            "description": "problem details (RFC 9457), as REST answers them",
-            "required": ["type", "title", "status", "detail", "errors", "correlationId"],
-            "properties": {
-                **dict.fromkeys(("type", "title", "detail", "correlationId"), _TEXT),
-                "status": {"type": "integer"},
-                "errors": {
-                    "type": "array",
-                    "items": {"type": "object", "properties": {"field": _TEXT, "message": _TEXT}},
-                },
-            },
-        },
-    },
-}
-_TYPE = {"type": {**_TEXT, "description": "the type, such as campaign.started"}}
-_ID = {"id": {**_TEXT, "description": "unique per record, the same in every repeat of it"}}
-_TRACE = {"traceparent": {**_TEXT, "description": "W3C trace context, when it is known"}}
-_KAFKA_HEADERS: Json = {
-    "type": "object",
-    "required": ["type", "id"],
-    "properties": {**_TYPE, **_ID, **_TRACE},
-}
-_NATS_HEADERS: Json = {
-    "type": "object",
-    "required": ["Nats-Msg-Id", "tenantId"],
-    "properties": {
-        "Nats-Msg-Id": {
-            **_TEXT,
-            "description": "unique per message, the same in every repeat of it",
-        },
-        "tenantId": _TEXT,
-    },
-}
 
 
 def document() -> Json:
@@ -239,7 +171,7 @@ def _commands() -> Json:
             [_envelope("", data)],
             {
                 "type": "object",
-                "properties": {"type": {**_TEXT, "const": f"campaign.{verb}"}, **_TRACE},
+                "properties": {"type": {**TEXT, "const": f"campaign.{verb}"}, **TRACE},
             },
         )
     return made
@@ -249,7 +181,7 @@ def _command(verb: Verb) -> Json:
     identity = "createdBy" if verb is Verb.CREATE else "campaignId"
     return {
         "allOf": [
-            {"type": "object", "required": [identity], "properties": {identity: _UUID}},
+            {"type": "object", "required": [identity], "properties": {identity: UUID}},
             _schema(BODIES[verb].__name__),
         ]
     }
@@ -260,7 +192,7 @@ def _records() -> Json:
         "message": (_schema("Message"), [examples.MESSAGE]),
         "message-event": (_schema("Incoming"), examples.INCOMING.values()),
         "shard-stats": (_schema("ShardStats"), [examples.STATS]),
-        "dead-letter": (_DEAD_LETTER, [examples.DEAD_LETTER]),
+        "dead-letter": (DEAD_LETTER, [examples.DEAD_LETTER]),
     }
     made = {
         kind: _message(kind, schema, None, shown, None) for kind, (schema, shown) in plain.items()
@@ -268,14 +200,14 @@ def _records() -> Json:
     result, fact = "campaign.command-result", analytics.TYPE
     headers = {"type": result, "id": EVENT_ID}
     results = [_envelope(result, data) for data in examples.RESULTS.values()]
-    made[result] = _message(result, _enveloped(_RESULT, result), headers, results, _KAFKA_HEADERS)
+    made[result] = _message(result, _enveloped(RESULT, result), headers, results, KAFKA_HEADERS)
     facts = [_envelope(fact, examples.PERFORMANCE)]
     made[fact] = _message(
         fact,
         _enveloped(_schema("Performance"), fact),
         {"type": fact, "id": EVENT_ID},
         facts,
-        _KAFKA_HEADERS,
+        KAFKA_HEADERS,
     )
     return made
 
@@ -287,16 +219,16 @@ def _events() -> Json:
             _enveloped(_schema(event.__name__), kind),
             [_envelope(kind, examples.EVENTS[kind])],
         )
-        made[kind] = _message(kind, payload, {"type": kind, "id": EVENT_ID}, shown, _KAFKA_HEADERS)
+        made[kind] = _message(kind, payload, {"type": kind, "id": EVENT_ID}, shown, KAFKA_HEADERS)
         made[f"nats.{kind}"] = _message(
-            kind, payload, {"Nats-Msg-Id": EVENT_ID, "tenantId": TENANT}, shown, _NATS_HEADERS
+            kind, payload, {"Nats-Msg-Id": EVENT_ID, "tenantId": TENANT}, shown, NATS_HEADERS
         )
     for outcome in KINDS:
         kind = f"campaign.message.{outcome}"
         headers = {"Nats-Msg-Id": f"{MESSAGE_ID}:{outcome}", "tenantId": TENANT}
         shown = [{**_envelope(kind, examples.OUTCOMES[outcome]), "correlationId": MESSAGE_ID}]
         made[f"nats.{kind}"] = _message(
-            kind, _enveloped(_schema("MessageOutcome"), kind), headers, shown, _NATS_HEADERS
+            kind, _enveloped(_schema("MessageOutcome"), kind), headers, shown, NATS_HEADERS
         )
     return made
 
@@ -317,14 +249,14 @@ def _message(
 def _enveloped(data: Json, kind: str | None) -> Json:
     """The envelope around `data`. Commands may name their type in the header instead."""
     properties: Json = {
-        "version": {**_TEXT, "const": VERSION},
-        "source": {**_TEXT, "const": SOURCE} if kind else _TEXT,
-        "type": {**_TEXT, "const": kind}
+        "version": {**TEXT, "const": VERSION},
+        "source": {**TEXT, "const": SOURCE} if kind else TEXT,
+        "type": {**TEXT, "const": kind}
         if kind
-        else {**_TEXT, "description": "needed when the header `type` is missing"},
-        "tenantId": _TEXT,
-        "correlationId": {**_TEXT, "minLength": 1, "maxLength": 128},
-        "timestamp": {**_TEXT, "format": "date-time"},
+        else {**TEXT, "description": "needed when the header `type` is missing"},
+        "tenantId": TEXT,
+        "correlationId": {**TEXT, "minLength": 1, "maxLength": 128},
+        "timestamp": {**TEXT, "format": "date-time"},
         "data": data,
     }
     required = ["tenantId", "correlationId", "data"] if kind is None else list(properties)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
+from pydantic import Field
 
 from api.campaigns.commands import CampaignId
 from api.http.auth import Sender
@@ -46,34 +48,42 @@ async def send(
         raise broken(FieldError("contactId", "at most one of contactId and contact"))
     await learn(services, who.tenant_id, contact=body.contact_id, campaign_id=campaign_id)
 
-    channel = ""
-
-    async def work(connection: Session) -> TestSent:
-        nonlocal channel
+    async def work(connection: Connection) -> _Made:
         campaign = await get_campaign(connection, who.tenant_id, campaign_id)
-        channel = campaign.channel
         contact_id, made = await _sent(services, connection, campaign, body)
-        return TestSent(
+        return _Made(
             campaign_id=campaign.id,
             contact_id=None if contact_id == NOBODY else contact_id,
             messages=[TestMessage.of_row(message) for message in made],
+            channel=campaign.channel,
         )
 
-    def keep(made: TestSent) -> dict[str, Any]:
-        """The answer with the place of each address in the request, which a repeat names again."""
-        kept = made.model_dump(mode="json", by_alias=True)
-        for message in kept["messages"]:
-            message["place"] = spelled(channel, body.addresses).index(message.pop("to"))
-        return kept | {"channel": channel}
-
-    def repeat(kept: dict[str, Any]) -> TestSent:
-        for message in kept["messages"]:
-            if (place := message.pop("place", None)) is not None:  # else of an earlier version
-                message["to"] = spelled(kept["channel"], [body.addresses[place]])[0]
-        return TestSent.model_validate(kept)
-
     asked = {"test": str(campaign_id), **body.model_dump(mode="json")}
+    repeat, keep = partial(_repeated, body), partial(_kept, body)
     return success(await once.answer(who.tenant_id, asked, work, repeat, keep))
+
+
+class _Made(TestSent):
+    """The answer, and the channel that spells its addresses, which is not shown."""
+
+    channel: str = Field(exclude=True)
+
+
+def _kept(body: TestSend, made: _Made) -> dict[str, Any]:
+    """The answer with the place of each address in the request, which a repeat names again."""
+    kept = made.model_dump(mode="json", by_alias=True)
+    addresses = spelled(made.channel, body.addresses)
+    for message in kept["messages"]:
+        message["place"] = addresses.index(message.pop("to"))
+    return kept | {"channel": made.channel}
+
+
+def _repeated(body: TestSend, kept: dict[str, Any]) -> _Made:
+    if channel := kept.get("channel", ""):  # else an earlier version kept the addresses
+        addresses = spelled(channel, body.addresses)
+        for message in kept["messages"]:
+            message["to"] = addresses[message.pop("place")]
+    return _Made.model_validate({**kept, "channel": channel})
 
 
 async def _sent(

@@ -80,7 +80,7 @@ async def due_campaigns(
     session: Session, settings: Settings, at: datetime, limit: int = 10_000
 ) -> list[Due]:
     """The longest due first. One that waits for room is among them only if there is some."""
-    has_room = or_(Campaign.waits_below.is_(None), _RUNNING < settings.max_running)
+    has_room = or_(Campaign.waits_below.is_(None), settings.max_running > _RUNNING)
     found = await session.execute(
         select(
             Campaign.id,
@@ -100,7 +100,7 @@ async def next_due(session: Session) -> datetime | None:
     """When the next campaign is due, the past included; one that waits for room counts only if
     there is some.
     """
-    has_room = or_(Campaign.waits_below.is_(None), _RUNNING < Campaign.waits_below)
+    has_room = or_(Campaign.waits_below.is_(None), Campaign.waits_below > _RUNNING)
     return await session.scalar(
         select(Campaign.scheduled_at)
         .outerjoin(_Series, _OF_SERIES)

@@ -11,7 +11,7 @@ from uuid import UUID
 from agents.jobs.ab_test_evaluator import EVALUATOR
 from agents.jobs.job import Desk
 from api.campaigns import ab_test_schemas
-from api.campaigns.schemas import VARIANTS
+from api.campaigns.figure_schemas import VARIANTS
 from api.http.envelope import shown_by
 from streams.records.sending import Limits, Span
 from streams.records.stats import Counts

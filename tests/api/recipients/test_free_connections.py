@@ -26,7 +26,7 @@ async def test_without_a_free_connection_providers_and_recipients_are_answered_a
     message = MessageIds.of(rest.world.settings).make(number, 7, "acme", 0)
     headers, body = hooks.about("standard", message)
     lost = metrics.TRACKING_LOST._value.get()
-    client, database = hooks.provider, rest.app.state.pool
+    client, database = hooks.provider, rest.services.database
     async with AsyncExitStack() as stack:
         for _ in range(10):  # all that there are (api/app.py)
             session = await stack.enter_async_context(database.transaction())
