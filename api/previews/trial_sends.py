@@ -48,7 +48,7 @@ async def send(
         raise broken(FieldError("contactId", "at most one of contactId and contact"))
     await learn(services, who.tenant_id, contact=body.contact_id, campaign_id=campaign_id)
 
-    async def work(connection: Connection) -> _Made:
+    async def work(connection: Session) -> _Made:
         campaign = await get_campaign(connection, who.tenant_id, campaign_id)
         contact_id, made = await _sent(services, connection, campaign, body)
         return _Made(
