@@ -13,9 +13,15 @@ from typing import Any
 
 import nkeys
 from nats.aio.client import Client
-from nats.errors import Error, SecureConnWantedError
+from nats.errors import Error, SecureConnWantedError, UnexpectedEOF
 
-from connectors.nats.failures import NatsDownError, NatsRefusedError, explained, lacks_permission
+from connectors.nats.failures import (
+    CertificateWantedError,
+    NatsDownError,
+    NatsRefusedError,
+    explained,
+    lacks_permission,
+)
 from streams import nats_access
 from streams.settings import Settings
 
@@ -41,8 +47,9 @@ class NatsClient(Client):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         asked = nats_access.servers(settings.nats).ask_for_tls
-        self._needs_tls = bool(asked or settings.nats_ca_file or settings.nats_certificate_file)
-        self.is_encrypted = False
+        self._has_certificate = bool(settings.nats_certificate_file)
+        self._needs_tls = bool(asked or settings.nats_ca_file or self._has_certificate)
+        self.is_encrypted = self.asks_for_certificate = False
         self.faults = deque[Exception](maxlen=20)  # the latest that nats-py has met
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
@@ -52,6 +59,9 @@ class NatsClient(Client):
             self.is_encrypted = bool(info.get("tls_required"))
             if self._needs_tls and not self.is_encrypted:
                 raise SecureConnWantedError
+            self.asks_for_certificate = self.is_encrypted and bool(info.get("tls_verify"))
+            if self.asks_for_certificate and not self._has_certificate:
+                raise CertificateWantedError
         await super()._process_info(info, initial_connection)
 
     async def note(self, error: Exception) -> None:
@@ -101,10 +111,12 @@ async def connect(settings: Settings, **callbacks: Any) -> NatsClient:
     try:
         await client.connect(error_cb=client.note, **options, **callbacks)
         if not client.is_connected:  # nats-py takes the end of the stream for a PONG
-            raise Error("nats: the server ended the connection")
+            raise UnexpectedEOF
     except (OSError, Error, TimeoutError, ValueError) as error:
         await client.end()
-        raise explained(client.faults or [error], settings) from error
+        raise explained(
+            client.faults or [error], settings, asks_for_certificate=client.asks_for_certificate
+        ) from error
     except BaseException:
         await client.end()
         raise

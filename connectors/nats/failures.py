@@ -5,9 +5,9 @@ change something.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from nats.errors import Error, SecureConnWantedError
+from nats.errors import Error, SecureConnWantedError, UnexpectedEOF
 
 from streams import nats_access
 from streams.errors import DependencyDownError
@@ -24,6 +24,13 @@ _IDENTITIES = " or ".join(
 )
 
 
+_ENDED = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, UnexpectedEOF)
+
+
+class CertificateWantedError(Error):
+    """The server asks for a client certificate, and the settings name none."""
+
+
 class NatsDownError(DependencyDownError):
     """NATS does not answer, refuses a message, or has no stream for it; publishing all of it again
     is safe.
@@ -36,13 +43,21 @@ class NatsRefusedError(RefusedError):
     """
 
 
-def explained(faults: Iterable[Exception], settings: Settings) -> NatsDownError | NatsRefusedError:
-    """One error for all that went wrong while connecting to every server; a refusal counts most."""
+def explained(
+    faults: Collection[Exception], settings: Settings, *, asks_for_certificate: bool
+) -> NatsDownError | NatsRefusedError:
+    """One error for all that went wrong while connecting to every server; a refusal counts most.
+
+    A server that does not accept a client's certificate says so and ends the connection; on a busy
+    machine only the end of every attempt may be seen.
+    """
     reasons = dict[str, None]()
     for fault in faults:
         if sentence := _refusal(fault, settings):
             return NatsRefusedError(sentence)
         reasons[str(fault) or type(fault).__name__] = None
+    if asks_for_certificate and all(isinstance(fault, _ENDED) for fault in faults):
+        return NatsRefusedError(f"NATS does not accept {nats_access.CERTIFICATE_FILE}.")
     return NatsDownError(f"NATS does not answer: {'; '.join(reasons)}")
 
 
@@ -63,9 +78,11 @@ def _refusal(fault: Exception, settings: Settings) -> str:
         )
     if isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLEOFError):
         return (
-            f"NATS ends the TLS handshake ({fault.reason}): it may ask for a certificate, "
-            f"{nats_access.CERTIFICATE_FILE}, or for another one."
+            f"NATS ends the TLS handshake ({fault.reason}): "
+            f"it may not accept {nats_access.CERTIFICATE_FILE}."
         )
+    if isinstance(fault, CertificateWantedError):
+        return f"NATS asks for a client certificate: set {nats_access.CERTIFICATE_FILE}."
     if isinstance(fault, SecureConnWantedError):
         return "TLS is asked for, and the server in CAMPAIGNS_NATS offers none."
     said = str(fault).lower() if isinstance(fault, Error) else ""
