@@ -35,8 +35,9 @@ def test_every_variable_on_the_page_is_a_setting() -> None:
     assert set(re.findall(r"CAMPAIGNS_[A-Z_]+[A-Z]", _PAGE)) <= known
 
 
-def test_every_setting_that_lets_us_into_kafka_is_on_the_page() -> None:
-    ours = {f"CAMPAIGNS_{name.upper()}" for name in Settings.model_fields if "kafka" in name}
+@pytest.mark.parametrize("server", ["kafka", "nats"])
+def test_every_setting_that_lets_us_into_a_server_is_on_the_page(server: str) -> None:
+    ours = {f"CAMPAIGNS_{name.upper()}" for name in Settings.model_fields if server in name}
     assert ours <= set(re.findall(r"CAMPAIGNS_[A-Z_]+[A-Z]", _PAGE))
 
 

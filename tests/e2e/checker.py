@@ -17,6 +17,7 @@ from typing import Any
 from confluent_kafka import Consumer, TopicPartition
 from nats.aio.client import Client
 
+from connectors.nats.connection import connect_options
 from streams.settings import Settings
 from tests.confluent import access
 
@@ -122,7 +123,7 @@ async def published_on_nats(
     consumer.
     """
     client = Client()
-    await client.connect(settings.nats)
+    await client.connect(**connect_options(settings))
     found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     try:
         stream = client.jetstream()

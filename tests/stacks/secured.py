@@ -28,6 +28,7 @@ from connectors.local.engines.postgres import Postgres
 from streams.settings import Settings
 from tests.certificates import Authority, Pair
 from tests.confluent import access
+from tests.connectors.nats.secured import operator, tls
 from tests.stacks import postgres_with_tls
 
 USER, PASSWORD = "campaigns", "s3cret"
@@ -42,6 +43,7 @@ class Servers:
     kafka: str
     postgres: str  # host:port
     nats: str
+    credentials: Path  # the `.creds` file of NATS's only user
     authority: Authority
     administrator: str  # password of Kafka's user `broker`
 
@@ -60,6 +62,8 @@ class Servers:
             kafka_ca_file=ca,
             postgres=f"postgresql://postgres:{PASSWORD}@{self.postgres}/{name}?{checked}",
             nats=self.nats,
+            nats_credentials_file=str(self.credentials),
+            nats_ca_file=ca,
             topic_prefix=f"{name}-",
             partitions=4,
             message_keys=(SecretStr(secrets.token_hex(32)),),
@@ -103,10 +107,11 @@ def secured(folder: Path) -> Iterator[Servers]:
         administrator = secrets.token_hex(16)
         kafka = started(_kafka(folder / "kafka", authority, certificate, administrator))
         postgres = started(_postgres(folder / "postgres", certificate))
-        # NATS joins here with TLS and credentials when the bridge speaks them.
-        nats = started(Nats(folder / "nats", free_port()))
+        accounts, credentials = operator(folder)
+        lines = tls(authority) + accounts
+        nats = started(Nats(folder / "nats", free_port(), configuration=lines))
         host = postgres.address.partition("@")[2].partition("/")[0]
-        yield Servers(kafka.address, host, nats.address, authority, administrator)
+        yield Servers(kafka.address, host, nats.address, credentials, authority, administrator)
 
 
 def _kafka(folder: Path, authority: Authority, certificate: Pair, administrator: str) -> Kafka:

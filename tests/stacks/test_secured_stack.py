@@ -16,6 +16,7 @@ from connectors.local.stack import status
 from connectors.local.stack.home import Home
 from streams.settings import Settings
 from tests.certificates import Authority
+from tests.connectors.nats.secured import operator
 from tests.e2e import world
 from tests.e2e.checker import assert_each_recipient_once, published_on_nats, sent_messages
 from tests.e2e.conftest import Running
@@ -92,7 +93,7 @@ async def test_a_campaign_is_sent_over_tls_alone(running: Running) -> None:
 
 
 def _said(command: tuple[str, ...], wrong: Mapping[str, str], folder: Path) -> str:
-    """What a process writes that does not start for want of Kafka."""
+    """What a process writes that does not start for want of Kafka or NATS."""
     home = Home.from_environment({"CAMPAIGNS_HOME": str(folder / "home"), **wrong})
     home.make()
     lock = status.claim(home)  # doctor asks Kafka while a stack runs
@@ -125,6 +126,25 @@ def test_an_unknown_authority_is_one_sentence(
     wrong = servers.settings().environment() | {"CAMPAIGNS_KAFKA_CA_FILE": foreign}
     sentence = f"the certificate of Kafka at {servers.kafka} is not trusted: "
     assert sentence in _said(command, wrong, tmp_path)
+
+
+@pytest.mark.parametrize("command", [("bridge",), ("doctor",)])
+def test_what_keeps_a_process_from_nats_is_one_sentence(
+    command: tuple[str, ...], servers: Servers, tmp_path: Path
+) -> None:
+    well = servers.settings().environment()
+    missing = str(tmp_path / "missing")
+    assert f"CAMPAIGNS_NATS_CREDENTIALS_FILE: {missing} cannot be read" in _said(
+        command, well | {"CAMPAIGNS_NATS_CREDENTIALS_FILE": missing}, tmp_path
+    )
+    _, foreign = operator(tmp_path)
+    assert "NATS refuses the identity in CAMPAIGNS_NATS_CREDENTIALS_FILE" in _said(
+        command, well | {"CAMPAIGNS_NATS_CREDENTIALS_FILE": str(foreign)}, tmp_path
+    )
+    unknown = str(Authority(tmp_path / "unknown").file)
+    assert "The certificate of NATS is not accepted: " in _said(
+        command, well | {"CAMPAIGNS_NATS_CA_FILE": unknown}, tmp_path
+    )
 
 
 @pytest.mark.parametrize("command", [("bridge",), ("api",), ("prepare",), ("topics",)])

@@ -10,6 +10,7 @@ from api.command_line.stack.doctor import Finding, examine
 from connectors.local.engines.engine import RunningEngine, free_port
 from connectors.local.engines.nats import Nats
 from connectors.local.stack.home import Home
+from tests.certificates import Authority
 from tests.connectors.nats import secured
 
 
@@ -21,13 +22,13 @@ def of_nats(folder: Path, url: str, **more: str) -> Finding:
 
 
 def test_doctor_connects_to_nats_as_the_bridge_does(tmp_path: Path) -> None:
-    made = secured.certificates(tmp_path / "certificates")
-    lines = secured.tls(made) + secured.password("bridge", "secret")
+    authority = Authority(tmp_path / "certificates")
+    lines = secured.tls(authority) + secured.password("bridge", "secret")
     nats = Nats(tmp_path / "nats", free_port(), configuration=lines)
     engine = RunningEngine(nats, tmp_path / "log")
     engine.start()
     try:
-        who = {"CAMPAIGNS_NATS_USER": "bridge", "CAMPAIGNS_NATS_CA_FILE": str(made.ca)}
+        who = {"CAMPAIGNS_NATS_USER": "bridge", "CAMPAIGNS_NATS_CA_FILE": str(authority.file)}
         well = of_nats(tmp_path, nats.address, CAMPAIGNS_NATS_PASSWORD="secret", **who)
         assert well.is_fine
         assert f"127.0.0.1:{nats.port} with JetStream and TLS" in well.sentence

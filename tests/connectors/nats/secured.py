@@ -1,8 +1,5 @@
-"""Certificates, nkeys and a `.creds` file for a local NATS that asks for TLS or an identity, with
-the lines of the server's configuration that go with them.
-
-    made = certificates(folder)
-    Nats(folder / "nats", free_port(), configuration=tls(made) + password("bridge", "secret"))
+"""The configuration of a local NATS that asks for TLS or an identity, with nkeys and `.creds` files:
+`Nats(folder, port, configuration=tls(authority) + password("bridge", "secret"))`.
 """
 
 from __future__ import annotations
@@ -12,45 +9,21 @@ import hashlib
 import json
 import secrets
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import nkeys
-import trustme
+
+from tests.certificates import Authority
 
 
-@dataclass(frozen=True)
-class Certificates:
-    """PEM files: who signs, the server's pair, and a client's pair."""
-
-    ca: Path
-    server: Path
-    server_key: Path
-    client: Path
-    client_key: Path
-
-
-def certificates(folder: Path, host: str = "127.0.0.1") -> Certificates:
-    """A new authority, with a server's certificate for `host` and one for a client."""
-    folder.mkdir(parents=True, exist_ok=True)
-    authority, paths = trustme.CA(), [folder / f"{name}.pem" for name in ("ca", "server", "client")]
-    authority.cert_pem.write_to_path(str(paths[0]))
-    keys = []
-    for path, issued in (
-        (paths[1], authority.issue_cert(host)),
-        (paths[2], authority.issue_cert("bridge@campaigns.test")),
-    ):
-        keys.append(path.with_suffix(".key"))
-        path.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-        issued.private_key_pem.write_to_path(str(keys[-1]))
-    return Certificates(paths[0], paths[1], keys[0], paths[2], keys[1])
-
-
-def tls(made: Certificates, *, asks_for_certificate: bool = False) -> str:
+def tls(
+    authority: Authority, host: str = "127.0.0.1", *, asks_for_certificate: bool = False
+) -> str:
     """The server speaks TLS only, and may ask the client for a certificate, too."""
+    pair = authority.issue(host)
     return (
-        f'tls {{ cert_file: "{made.server}", key_file: "{made.server_key}", '
-        f'ca_file: "{made.ca}", verify: {str(asks_for_certificate).lower()} }}\n'
+        f'tls {{ cert_file: "{pair.certificate}", key_file: "{pair.key}", '
+        f'ca_file: "{authority.file}", verify: {str(asks_for_certificate).lower()} }}\n'
     )
 
 

@@ -282,7 +282,7 @@ async def test_killed_nats_gets_everything_once(
                 )
             own_nats.kill()
             own_nats.start()
-        messages = await all_stored(settings, 4 * 4 * 3000, within=90)
+        messages = await all_stored(settings, 4 * 4 * 3000, within=30)
     assert len({message.message_id for message in messages}) == len(messages) == 48_000
 
 
@@ -300,7 +300,7 @@ async def test_wiped_storage_is_filled_again_from_kafka(
         shutil.rmtree(tmp_path / "nats")
         own_nats.start()
         await send_outcomes(producer, settings, number, 0, [delivered(range(2000, 2500))])
-        messages = await all_stored(settings, 2501, within=90)
+        messages = await all_stored(settings, 2501, within=30)
         assert bridge.publisher.identity != first
     assert len({message.message_id for message in messages}) == len(messages) == 2501
 
@@ -333,7 +333,7 @@ async def test_killed_bridge_repeats_nothing_within_the_duplicate_window(
         assert await count(settings.nats, stream(settings)) == 5000
         with bridge_process(settings, tmp_path):
             await send_outcomes(producer, settings, number, 1, [delivered(range(10))])
-            messages = await all_stored(settings, 5010, within=90)
+            messages = await all_stored(settings, 5010, within=30)
     assert len({message.message_id for message in messages}) == len(messages) == 5010
 
 

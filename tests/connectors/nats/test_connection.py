@@ -5,7 +5,9 @@ one sentence for everything that can be wrong.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,6 +24,7 @@ from connectors.nats.failures import NatsDownError, NatsRefusedError
 from connectors.nats.jetstream import JetStreamConnection, Publication
 from connectors.nats.stream import ensure_stream
 from streams.settings import Settings
+from tests.certificates import Authority
 from tests.connectors.nats import secured
 from tests.eventually import eventually
 
@@ -109,19 +112,18 @@ async def test_credentials_file(start: Start, tmp_path: Path) -> None:
 
 
 async def test_tls_verifies_who_signed_and_for_which_host(start: Start, tmp_path: Path) -> None:
-    made = secured.certificates(tmp_path / "ours")
-    url = start(secured.tls(made))
+    ours = Authority(tmp_path / "ours")
+    url = start(secured.tls(ours))
     assert url.startswith("tls://")
-    await takes_messages(settings(url, nats_ca_file=str(made.ca)))
-    other = secured.certificates(tmp_path / "other")
-    wrong = await refusal(settings(url, nats_ca_file=str(other.ca)))
+    await takes_messages(settings(url, nats_ca_file=str(ours.file)))
+    other = Authority(tmp_path / "other")
+    wrong = await refusal(settings(url, nats_ca_file=str(other.file)))
     assert wrong.startswith("The certificate of NATS is not accepted: ")
     assert "CAMPAIGNS_NATS_CA_FILE must hold who signed it" in wrong
     assert (await refusal(settings(url))).startswith("The certificate of NATS is not accepted: ")
-    elsewhere = secured.certificates(tmp_path / "elsewhere", host="nats.example")
-    misnamed = start(secured.tls(elsewhere))
+    misnamed = start(secured.tls(ours, host="nats.example"))
     assert "not valid for '127.0.0.1'" in await refusal(
-        settings(misnamed, nats_ca_file=str(elsewhere.ca))
+        settings(misnamed, nats_ca_file=str(ours.file))
     )
 
 
@@ -156,35 +158,35 @@ async def _what_a_server_without_tls_gets(url: str) -> tuple[str, bytes]:
 
 
 async def test_tls_is_used_where_the_server_leaves_the_choice(start: Start, tmp_path: Path) -> None:
-    made = secured.certificates(tmp_path)
-    url = start(secured.tls(made) + "allow_non_tls: true\n")
-    client = await connect(settings(url, nats_ca_file=str(made.ca)))
+    authority = Authority(tmp_path / "certificates")
+    url = start(secured.tls(authority) + "allow_non_tls: true\n")
+    client = await connect(settings(url, nats_ca_file=str(authority.file)))
     assert client.is_encrypted
     await client.end()
 
 
 async def test_client_certificate(start: Start, tmp_path: Path) -> None:
-    made = secured.certificates(tmp_path / "ours")
-    url = start(secured.tls(made, asks_for_certificate=True))
-    files = {
-        "nats_ca_file": str(made.ca),
-        "nats_certificate_file": str(made.client),
-        "nats_key_file": str(made.client_key),
-    }
-    await takes_messages(settings(url, **files))
-    both = tmp_path / "both.pem"
-    both.write_bytes(made.client.read_bytes() + made.client_key.read_bytes())
-    await takes_messages(settings(url, nats_ca_file=str(made.ca), nats_certificate_file=str(both)))
-    none = await refusal(settings(url, nats_ca_file=str(made.ca)))
+    ours, other = Authority(tmp_path / "ours"), Authority(tmp_path / "other")
+    own, stranger = (each.issue("bridge@campaigns.test") for each in (ours, other))
+    url = start(secured.tls(ours, asks_for_certificate=True))
+
+    def with_files(certificate: Path | str, key: Path | str) -> Settings:
+        return settings(
+            url,
+            nats_ca_file=str(ours.file),
+            nats_certificate_file=str(certificate),
+            nats_key_file=str(key),
+        )
+
+    await takes_messages(with_files(own.certificate, own.key))
+    await takes_messages(with_files(own.both, ""))
+    none = await refusal(with_files("", ""))
     assert none == "NATS asks for a client certificate: set CAMPAIGNS_NATS_CERTIFICATE_FILE."
-    other = secured.certificates(tmp_path / "other")
-    stranger = files | {
-        "nats_certificate_file": str(other.client),
-        "nats_key_file": str(other.client_key),
-    }
-    assert "CAMPAIGNS_NATS_CERTIFICATE_FILE" in await refusal(settings(url, **stranger))
-    mixed = files | {"nats_key_file": str(other.client_key)}
-    assert "are not a pair" in await refusal(settings(url, **mixed))
+    foreign = await refusal(with_files(stranger.certificate, stranger.key))
+    assert "not accept CAMPAIGNS_NATS_CERTIFICATE_FILE" in foreign
+    assert "are not a pair" in await refusal(with_files(own.certificate, stranger.key))
+    locked = ours.issue("locked@campaigns.test", password="secret")
+    assert "without a password" in await refusal(with_files(locked.certificate, locked.key))
 
 
 @pytest.mark.parametrize(
@@ -192,20 +194,15 @@ async def test_client_certificate(start: Start, tmp_path: Path) -> None:
 )
 async def test_an_unusable_file_is_named(name: str, tmp_path: Path) -> None:
     variable = f"CAMPAIGNS_NATS_{name.upper()}"
-    made = secured.certificates(tmp_path / "made")
-    more = {"nats_certificate_file": str(made.client)} if name == "key_file" else {}
+    own = Authority(tmp_path / "certificates").issue("bridge@campaigns.test")
+    more = {"nats_certificate_file": str(own.certificate)} if name == "key_file" else {}
+    rubbish, missing = tmp_path / "rubbish", tmp_path / "missing"
+    rubbish.write_text("rubbish\n")
     url = f"nats://127.0.0.1:{free_port()}"
-    for file, why in (
-        (
-            tmp_path / "missing",
-            f"{tmp_path / 'missing'} cannot be read (No such file or directory).",
-        ),
-        (made.ca.with_name("rubbish"), ""),
-    ):
-        made.ca.with_name("rubbish").write_text("rubbish\n")
-        said = await refusal(settings(url, **more | {f"nats_{name}": str(file)}))
-        assert why in said
-        assert said.startswith(variable) or (not why and "are not a pair" in said)
+    said = await refusal(settings(url, **more | {f"nats_{name}": str(missing)}))
+    assert said == f"{variable}: {missing} cannot be read (No such file or directory)."
+    said = await refusal(settings(url, **more | {f"nats_{name}": str(rubbish)}))
+    assert said.startswith("CAMPAIGNS_NATS_CERTIFICATE_FILE" if name == "key_file" else variable)
 
 
 async def test_the_next_server_of_the_list_is_used(start: Start) -> None:
@@ -290,10 +287,41 @@ async def test_a_user_without_the_permission_is_refused(start: Start) -> None:
     await connection.close()
 
 
+async def test_the_permissions_of_the_page_are_enough(start: Start) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operate" / "connections.md").read_text()
+    listed = re.search(r"^publish: (.+)^subscribe: (.+?)$", page, re.MULTILINE | re.DOTALL)
+    assert listed is not None
+    publish, subscribe = (
+        json.dumps([each.strip() for each in subjects.split(",")]) for subjects in listed.groups()
+    )
+    url = start(
+        "authorization { users: [ { user: a, password: b, "
+        f"permissions: {{ publish: {publish}, subscribe: {subscribe} }} }} ] }}\n"
+    )
+    its = settings(url, nats_user="a", nats_password=SecretStr("b"))
+    await takes_messages(its)
+    client = await connect(its)
+    await client.jsm().update_stream(
+        (await client.jsm().stream_info("CAMPAIGNS")).config, duplicate_window=60
+    )
+    await client.end()
+    await takes_messages(its)  # it corrects the stream
+    assert "JetStream" in await found(its)
+
+
+async def test_a_certificate_can_be_the_identity(start: Start, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "certificates")
+    own = authority.issue("bridge@campaigns.test")
+    lines = secured.tls(authority).replace("verify: false", "verify_and_map: true")
+    url = start(lines + 'authorization { users: [ { user: "bridge@campaigns.test" } ] }\n')
+    files = {"nats_ca_file": str(authority.file), "nats_certificate_file": str(own.both)}
+    await takes_messages(settings(url, **files))
+
+
 async def test_doctor_says_what_answers(start: Start, tmp_path: Path) -> None:
-    made = secured.certificates(tmp_path)
-    url = start(secured.tls(made))
-    sentence = await found(settings(url, nats_ca_file=str(made.ca)))
+    authority = Authority(tmp_path / "certificates")
+    url = start(secured.tls(authority))
+    sentence = await found(settings(url, nats_ca_file=str(authority.file)))
     assert sentence.startswith("nats-server 2.") and sentence.endswith("with JetStream and TLS")
     engine = replace(Nats(tmp_path / "n", 1), configuration="tls { }\n")
     assert engine.address == "tls://127.0.0.1:1"

@@ -24,6 +24,7 @@ from connectors.nats.connection import connect
 from streams.exactly_once.fatal import EXIT_CODE
 from streams.settings import Settings
 from streams.topics import Name
+from tests.certificates import Authority
 from tests.connectors.nats import secured
 from tests.connectors.nats.test_bridge import (
     all_stored,
@@ -70,16 +71,17 @@ async def messages_in(settings: Settings) -> int:
 async def test_tls_and_an_identity_survive_a_kill_and_a_dead_server_of_the_list(
     settings: Settings, start: Start, tmp_path: Path
 ) -> None:
-    made = secured.certificates(tmp_path)
+    authority = Authority(tmp_path / "certificates")
+    own = authority.issue("bridge@campaigns.test")
     configuration, credentials = secured.operator(tmp_path)
-    engine = start(secured.tls(made, asks_for_certificate=True) + configuration)
+    engine = start(secured.tls(authority, asks_for_certificate=True) + configuration)
     its = settings.model_copy(
         update={
             "nats": f"tls://127.0.0.1:{free_port()},{engine.address}",
             "nats_credentials_file": str(credentials),
-            "nats_ca_file": str(made.ca),
-            "nats_certificate_file": str(made.client),
-            "nats_key_file": str(made.client_key),
+            "nats_ca_file": str(authority.file),
+            "nats_certificate_file": str(own.certificate),
+            "nats_key_file": str(own.key),
         }
     )
     number, _ = await make_campaign(its)
@@ -165,10 +167,10 @@ async def commit_again_as_older_versions_did(settings: Settings) -> None:
 async def test_the_process_ends_with_one_sentence(
     settings: Settings, start: Start, tmp_path: Path, wrong: dict[str, Any], sentence: str
 ) -> None:
-    made = secured.certificates(tmp_path)
-    engine = start(secured.tls(made) + secured.password("bridge", "secret"))
+    authority = Authority(tmp_path / "certificates")
+    engine = start(secured.tls(authority) + secured.password("bridge", "secret"))
     its = settings.model_copy(
-        update={"nats": engine.address, "nats_ca_file": str(made.ca), **wrong}
+        update={"nats": engine.address, "nats_ca_file": str(authority.file), **wrong}
     )
     done = subprocess.run(  # noqa: ASYNC221  # nothing else runs here
         [sys.executable, "-m", "agents.worker", "bridge"],
