@@ -19,8 +19,9 @@ from api.command_line.terminal import complain
 from api.command_line.work import campaigns, imports, template, tenant, watch
 from connectors.local.engines.engine import EngineError
 from connectors.local.stack.home import Home, HomeError
-from streams.errors import CampaignError
-from streams.settings import sentences
+from streams.errors import CampaignError, DependencyDownError
+from streams.settings import from_environment, sentences
+from tables.database import probe
 
 app = typer.Typer(
     help="Turns “send this to these segments” into exactly one message per recipient.",
@@ -74,7 +75,8 @@ def main() -> None:
             complain(sentence)
         sys.exit(1)
     except (HomeError, EngineError, CampaignError) as failure:
-        complain(str(failure))
+        is_down = isinstance(failure, DependencyDownError)
+        complain((is_down and probe.refusal(from_environment())) or str(failure))
         for field in failure.errors if isinstance(failure, CampaignError) else ():
             if field.message not in str(failure):
                 complain(f"{field.field}: {field.message}")

@@ -1,10 +1,11 @@
-"""How every process starts: its settings, its logging, and whether Kafka lets it in."""
+"""How every process starts: its settings, its logging, and whether the servers let it in."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import ValidationError
@@ -29,20 +30,24 @@ def read_settings() -> Settings:
         raise SystemExit(_WRONG_SETTINGS) from None
 
 
-def start(role: str) -> Settings:
+def start(role: str, *others: Callable[[Settings], str]) -> Settings:
     """The settings of this process, whose logging is configured now.
 
     Ends the process with code 70 and one sentence in the log when Kafka is there and refuses its
     password, token or certificate, or shows a certificate that is not trusted: clients would go on
-    trying for ever. A Kafka that is away is waited for by whatever needs it.
+    trying for ever. A Kafka that is away is waited for by whatever needs it. `others` ask other
+    servers the same: each answers such a sentence, or "".
     """
     settings = read_settings()
     logs.configure(settings, role)
     # on a thread, since asyncio.run leaves the main thread without an event loop to start with
     with ThreadPoolExecutor(1) as thread:
         found = thread.submit(asyncio.run, refusal(settings)).result()
-    if found is not None and found.is_certain:
-        _log.critical("%s ends: %s", role, found.sentence)
+    refused = [found.sentence] if found is not None and found.is_certain else []
+    refused += [sentence for ask in others if (sentence := ask(settings))]
+    for sentence in refused:
+        _log.critical("%s ends: %s", role, sentence)
+    if refused:
         raise SystemExit(EXIT_CODE)
     if found is not None:
         _log.warning(found.sentence)

@@ -25,6 +25,18 @@ QUERY_CANCELED = "57014"
 # failures (40) are among them, because trying again is the answer to them, too.
 _DOWN = ("08", "40", "53", "57")
 _DOWN_CODES = ("25006",)  # a standby answers while the primary fails over: read-only transaction
+_REFUSED = (
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "certificate verify failed",
+    "does not match host name",
+    "does not support ssl",
+    "alert",  # of TLS: the server does not accept the client's certificate
+    "certificate file",
+    "key file",
+    'role "',
+)
 _COMING = ("refused", "timeout", "starting up", "shutting down", "recovery", "reset by peer")
 
 
@@ -49,6 +61,14 @@ def is_missing_database(error: psycopg.OperationalError) -> bool:
     """Whether a connection was refused because its database does not exist yet."""
     # libpq reports a refused log-in by its sentence alone
     return "does not exist" in str(error) and 'database "' in str(error)
+
+
+def is_refused(error: psycopg.OperationalError) -> bool:
+    """Whether a connection failed for good: PostgreSQL does not accept this process, or this process
+    does not accept its certificate, or a file of the DSN cannot be used.
+    """
+    # libpq reports these by sentences alone, too; whatever is not among them may pass by itself
+    return any(sign in str(error).lower() for sign in _REFUSED)
 
 
 def is_coming(error: psycopg.OperationalError) -> bool:

@@ -21,7 +21,7 @@ from tests.e2e import world
 from tests.e2e.checker import assert_each_recipient_once, published_on_nats, sent_messages
 from tests.e2e.conftest import Running
 from tests.eventually import eventually
-from tests.stacks.secured import Servers, secured
+from tests.stacks.secured import PASSWORD, Servers, secured
 
 _CAMPAIGNS = str(Path(sys.executable).with_name("campaigns"))
 _PROCESSES = (
@@ -34,6 +34,7 @@ _PROCESSES = (
     ("job", "campaign-stats-refresh"),
     ("doctor",),
 )
+_COMMANDS = ("prepare", "topics", "doctor", "tenant")
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +101,8 @@ def _said(command: tuple[str, ...], wrong: Mapping[str, str], folder: Path) -> s
     assert lock is not None
     with lock:
         ended = _campaigns(wrong, folder, *command)
-    assert ended.returncode == (1 if command[0] in ("prepare", "topics", "doctor") else 70)
-    said = ended.stdout + ended.stderr
+    assert ended.returncode == (1 if command[0] in _COMMANDS else 70)
+    said = (ended.stdout + ended.stderr).replace('\\"', '"')  # JSON lines quote quotes
     assert "Traceback" not in said
     assert "wr0ng" not in said
     return said
@@ -164,3 +165,34 @@ def test_a_contradiction_is_one_sentence(
         "CAMPAIGNS_KAFKA_SECURITY=SASL_SSL with CAMPAIGNS_KAFKA_MECHANISM=SCRAM-SHA-512 needs "
         "CAMPAIGNS_KAFKA_USER\n"
     )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("worker", "emit"), ("api",), ("prepare",), ("tenant", "create", "acme"), ("doctor",)],
+    ids=" ".join,
+)
+def test_a_wrong_password_of_postgresql_is_one_sentence(
+    command: tuple[str, ...], servers: Servers, tmp_path: Path
+) -> None:
+    wrong = servers.settings().environment()
+    wrong["CAMPAIGNS_POSTGRES"] = wrong["CAMPAIGNS_POSTGRES"].replace(PASSWORD, "wr0ng")
+    sentence = 'password authentication failed for user "postgres"'
+    assert sentence in _said(command, wrong, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ("sslmode=verify-full&sslrootcert=FOREIGN", "certificate verify failed"),
+        ("sslmode=disable", "no pg_hba.conf entry"),
+        ("sslmode=verify-full&sslrootcert=/nowhere/ca.pem", 'certificate file "/nowhere/ca.pem"'),
+    ],
+)
+def test_tls_that_postgresql_or_we_refuse_is_one_sentence(
+    parameters: str, sentence: str, servers: Servers, tmp_path: Path
+) -> None:
+    wrong, foreign = servers.settings().environment(), str(Authority(tmp_path / "foreign").file)
+    dsn = wrong["CAMPAIGNS_POSTGRES"].partition("?")[0]
+    wrong["CAMPAIGNS_POSTGRES"] = f"{dsn}?{parameters.replace('FOREIGN', foreign)}"
+    assert sentence in _said(("worker", "control"), wrong, tmp_path)

@@ -25,6 +25,8 @@ from connectors.nats.connection import found
 from connectors.nats.failures import NatsDownError, NatsRefusedError
 from connectors.setup import topics
 from streams.kafka.access import AccessRefusedError
+from streams.kafka.refusals import refusal
+from tables.database import probe
 
 _GIB = 1 << 30
 _FREE_DISK, _FREE_MEMORY = (
@@ -46,10 +48,15 @@ def examine(home: Home) -> list[Finding]:
     """Checks everything that can be checked now; the stack itself only while it runs."""
     findings = [_python(), _folder(home), _disk(home), _memory(), *_engine_files(home)]
     if not status.is_supervised(home):
-        findings += [_nats(home)] if "CAMPAIGNS_NATS" in home.given else []
+        asked = {
+            "CAMPAIGNS_KAFKA": _kafka,
+            "CAMPAIGNS_POSTGRES": _postgres,
+            "CAMPAIGNS_NATS": _nats,
+        }
+        findings += [ask(home) for variable, ask in asked.items() if variable in home.given]
         return [*findings, _ports(home)]
     findings += _processes(home)
-    return [*findings, _nats(home), _topics(home)]
+    return [*findings, _postgres(home), _nats(home), _topics(home)]
 
 
 def ports_taken(home: Home) -> list[int]:
@@ -167,6 +174,17 @@ def _processes(home: Home) -> list[Finding]:
             )
         )
     return findings
+
+
+def _kafka(home: Home) -> Finding:
+    """Without its topics, which `campaigns prepare` is still to make."""
+    refused = asyncio.run(refusal(home.settings()))
+    return Finding("Kafka", refused is None, "lets us in" if refused is None else refused.sentence)
+
+
+def _postgres(home: Home) -> Finding:
+    refused = probe.refusal(home.settings())
+    return Finding("Database", not refused, refused or "lets us in")
 
 
 def _nats(home: Home) -> Finding:
