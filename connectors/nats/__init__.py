@@ -2,5 +2,5 @@
 `jetstream` get it stored in order, `stream` looks after the stream.
 
 `connection` and `failures` get this process into NATS, for the bridge and for `campaigns doctor`.
-Nothing else of the house speaks to NATS.
+No other code speaks to NATS. The room imports `streams` and `tables`, and no other connector.
 """
