@@ -41,7 +41,9 @@ async def check_sns(
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
-@pytest.mark.parametrize("kind", ["Notification", "SubscriptionConfirmation"])
+@pytest.mark.parametrize(
+    "kind", ["Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"]
+)
 async def test_sns_signatures_of_both_versions_verify_and_the_certificate_is_fetched_once(
     version: str, kind: str
 ) -> None:
@@ -129,16 +131,35 @@ async def test_no_certificate_is_a_refusal_and_one_that_does_not_come_a_dependen
         ),
         (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", SignatureError),
         (b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + b"x" * (65 << 10), SignatureError),
+        (b"HTTP/1.1 499 Gone\r\ncontent-length: 0\r\n\r\n", SignatureError),
+        (b"HTTP/1.1 500 Bug\r\ncontent-length: 0\r\n\r\n", DependencyDownError),
         (b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\n\r\n", DependencyDownError),
+        (b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + b"x" * (64 << 10), b"x" * (64 << 10)),
+        (
+            b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + b"x" * ((64 << 10) + 1),
+            SignatureError,
+        ),
         (b"nonsense\r\n\r\n", DependencyDownError),
     ],
-    ids=["certificate", "redirect", "unknown", "too large", "busy", "no HTTP"],
+    ids=[
+        "certificate",
+        "redirect",
+        "unknown",
+        "too large",
+        "theirs",
+        "broken",
+        "busy",
+        "as large as can be",
+        "a byte too large",
+        "no HTTP",
+    ],
 )
 async def test_a_certificate_is_fetched_without_following_anybody(
     answer: bytes, expected: bytes | type[Exception]
 ) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        asked = await reader.readuntil(b"\r\n\r\n")
+        assert asked.startswith(b"GET /SimpleNotificationService-1.pem HTTP/1.1\r\n")
         writer.write(answer)
         writer.close()
 
