@@ -129,6 +129,11 @@ async def test_no_certificate_is_a_refusal_and_one_that_does_not_come_a_dependen
             b"HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n",
             SignatureError,
         ),
+        (
+            b"HTTP/1.1 302 Found\r\nconnection: close\r\ncontent-length: 0\r\n"
+            b"location: /SimpleNotificationService-1.pem\r\n\r\n",
+            SignatureError,
+        ),
         (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", SignatureError),
         (b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + b"x" * (65 << 10), SignatureError),
         (b"HTTP/1.1 499 Gone\r\ncontent-length: 0\r\n\r\n", SignatureError),
@@ -144,6 +149,7 @@ async def test_no_certificate_is_a_refusal_and_one_that_does_not_come_a_dependen
     ids=[
         "certificate",
         "redirect",
+        "redirect to itself",
         "unknown",
         "too large",
         "theirs",
@@ -229,6 +235,14 @@ async def test_a_version_or_type_that_sns_does_not_have_is_refused_before_a_fetc
     with pytest.raises(SignatureError, match=r"version is unknown|no such type"):
         await check_sns((headers, changed), amazon)
     assert amazon.asked == []
+
+
+async def test_a_signature_with_other_characters_in_it_is_no_base64() -> None:
+    headers, body = signing.sns({})
+    fields = json.loads(body)
+    fields["Signature"] = fields["Signature"][:8] + "!" + fields["Signature"][8:]
+    with pytest.raises(SignatureError, match="does not fit"):
+        await check_sns((headers, json.dumps(fields).encode()), Amazon(signing.sns_certificate()))
 
 
 @pytest.mark.parametrize(
