@@ -46,12 +46,20 @@ def test_headers_are_text_whatever_they_hold_and_bounded() -> None:
         ("none", None),
         ("text", "é".encode()),
         ("bytes", b"\xff\0"),
-        ("n" * 1001, b"v" * 1001),
+        ("n" * 801, b"v" * 801),
     ]
     _, value = dead_letter("r", "c", "t", 0, 0, 0, b"", headers)
     assert json.loads(value)["headers"] == {
         "none": "",
         "text": "é",
         "bytes": "\ufffd\0",
-        "n" * 1000: "v" * 1000,
+        "n" * 800: "v" * 800,
     }
+
+
+def test_the_worst_that_can_come_still_fits_into_a_batch() -> None:
+    """Control characters take six bytes of JSON each, and base64 a third more than the payload."""
+    headers = [("\1" * 799 + chr(65 + number), b"\1" * 900) for number in range(25)]
+    _, value = dead_letter("r" * 1000, "c", "t" * 200, 0, 0, 0, b"\xff" * 900_000, headers)
+    assert len(json.loads(value)["headers"]) == 20
+    assert len(value) < 900_000

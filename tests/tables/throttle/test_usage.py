@@ -16,7 +16,7 @@ from tables.throttle.state import TenantSending
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 SETTINGS = Settings(
-    kafka="nowhere:1", postgres="-", nats="-", partitions=1, message_keys=(SecretStr("00" * 32),)
+    kafka="nowhere:1", postgres="", nats="", partitions=1, message_keys=(SecretStr("00" * 32),)
 )
 
 
