@@ -30,9 +30,6 @@ from streams.records.sending import (
 from tables.throttle.clock import Clock
 from tables.throttle.fold import apply
 from tables.throttle.settle import settle
-from tables.throttle.clock import Clock
-from tables.throttle.fold import apply
-from tables.throttle.settle import settle
 from tables.throttle.state import CampaignSending, TenantSending
 
 NOW = datetime(2026, 1, 28, 9, tzinfo=UTC)
