@@ -262,3 +262,21 @@ def test_windows_outlive_a_clock_that_has_counted_an_hour_ahead() -> None:
         expired = [key for key, value in state.changes() if value is None]
         assert len(expired) == 1
         assert expired[0].startswith(b"minutes")
+
+
+@pytest.mark.parametrize(
+    ("limits", "waits"),
+    [
+        (Limits(per_hour=10), HOUR + timedelta(minutes=1)),
+        (Limits(per_day=10), DAY + timedelta(minutes=15)),
+        (Limits(per_hour=10, per_day=10), DAY + timedelta(minutes=15)),
+        (Limits(per_hour=10, per_day=11), HOUR + timedelta(minutes=1)),
+    ],
+)
+def test_a_used_up_hour_lasts_a_minute_longer_and_a_used_up_day_a_quarter_of_an_hour(
+    limits: Limits, waits: timedelta
+) -> None:
+    app, quota = tables(HOUR, DAY)
+    with PartitionState(0, app.tables.transactional, None).current():
+        quota.count("acme", 10, NOW)
+        assert quota.allowance("acme", limits, 0, NOW, NOW).until == NOW + waits + TICK
