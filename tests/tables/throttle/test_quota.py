@@ -280,3 +280,23 @@ def test_a_used_up_hour_lasts_a_minute_longer_and_a_used_up_day_a_quarter_of_an_
     with PartitionState(0, app.tables.transactional, None).current():
         quota.count("acme", 10, NOW)
         assert quota.allowance("acme", limits, 0, NOW, NOW).until == NOW + waits + TICK
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_only_a_limit_without_any_room_names_a_time(left: int) -> None:
+    period = Period(HOUR, 60)
+    counts = [(period.index(NOW), 7)]
+    allowance = allow(10 + left, counts, 3, NOW, period)
+    assert (allowance.room, allowance.until is None) == (left, left > 0)
+
+
+def test_windows_in_the_state_topic_stay_what_they_are_from_release_to_release() -> None:
+    """A day and 90 minutes after the first window: minute 1,530 and quarter of an hour 102."""
+    app, quota = tables(HOUR, DAY)
+    state = PartitionState(0, app.tables.transactional, None)
+    with state.current():
+        quota.count("acme", 9, datetime(2026, 1, 2, 1, 30, 59, tzinfo=UTC))
+        assert sorted(state.changes()) == [
+            (b'minutes\0["acme",[91800.0,91859.9]]', b"9"),
+            (b'quarters\0["acme",[91800.0,92699.9]]', b"9"),
+        ]
