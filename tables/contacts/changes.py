@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from streams.errors import CampaignError, ConflictError, FieldError, NotFoundError, broken
 from tables.contacts.fields import SPELLINGS, attributes_json
-from tables.contacts.store import lock_contacts
+from tables.contacts.merge import lock_contacts
 from tables.database.connection import Session
 from tables.database.failures import UNIQUE_VIOLATION, sqlstate
 from tables.models import Contact, SegmentMember, Suppression

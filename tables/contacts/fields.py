@@ -1,5 +1,5 @@
-"""A contact as somebody gives it to us: which fields there are, how each is spelled, and what makes
-a row unusable.
+"""A contact as a file, the API or another service gives it: the fields, the spelling of each, and
+the reasons why a row is unusable.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ _decode = msgspec.json.decode
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A line that did not go in, and why; the reason names field and rule, never a value."""
+    """A line that did not go in, and the reason, which names field and rule, never a value."""
 
     line: int
     reason: str
@@ -30,7 +30,7 @@ class Rejected:
 
 class Lines:
     """The physical lines of a file opened with `errors="surrogateescape"` and `newline=""`; counts
-    them and remembers what is wrong.
+    them and remembers their faults.
 
     A line over `LONGEST_LINE` is cut, so that a file without line ends cannot fill the memory.
     """
@@ -48,9 +48,8 @@ class Lines:
         if not line:
             raise StopIteration
         if self.number == 0:
-            line = (
-                line.removeprefix("\ufeff") or "\n"
-            )  # the byte order mark that spreadsheets write
+            # the byte order mark that spreadsheets write
+            line = line.removeprefix("\ufeff") or "\n"
         self.number += 1
         self.characters += len(line)
         if len(line) == LONGEST_LINE and line[-1] != "\n":
@@ -68,13 +67,13 @@ class Lines:
         return line
 
     def taken_fault(self) -> str | None:
-        """What was wrong with the lines read since the last call."""
+        """The fault of the lines read since the last call; None when there is none."""
         fault, self._fault = self._fault, None
         return fault
 
 
 def read_contacts(lines: Lines, kind: Format) -> Iterator[ContactRow | Rejected]:
-    """Every row of the file, in order. Raises MalformedError when a CSV file has no usable header."""
+    """Every row of the file, in order. Raises MalformedError for CSV without a usable header."""
     return _read_csv(lines) if kind == "csv" else _read_ndjson(lines)
 
 

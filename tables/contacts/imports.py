@@ -17,34 +17,33 @@ import msgspec
 
 from tables.contacts.fields import ADDRESSES, ContactRow
 from tables.contacts.files import Rejected
-from tables.contacts.store import Written, write_rows
+from tables.contacts.merge import Written, write_rows
 from tables.database.connection import Database
 
 CHUNK = 10_000  # rows; 4 times as many are no faster
 STATEMENT_TIMEOUT = timedelta(minutes=2)  # for the pool that imports
-Name = tuple[str, object]  # what identifies a contact: ("id", …), ("external_id", …), or an address
+#: An identifier of a contact: ("id", …), ("external_id", …), or an address.
+Name = tuple[str, object]
 
 
 @dataclass(slots=True)
 class ContactChunk:
-    """Rows that can be written as one set: no two of them can mean the same contact by what they
-    say.
+    """Rows that can be written as one set: no two of them name the same contact by themselves.
 
     A row with the identity of the one before it is merged into that one. Any other row that could
     mean the contact of an earlier one does not fit, and begins the next chunk.
     """
 
     rows: dict[Name, ContactRow] = field(default_factory=dict)
-    repeats: dict[int, list[int]] = field(
-        default_factory=dict
-    )  # line of a row -> lines merged into it
+    #: Line of a row -> lines merged into it.
+    repeats: dict[int, list[int]] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     _lines: int = 0
     _last: Name | None = None
-    _taken: set[Name] = field(default_factory=set)  # ids and externalIds
-    _addresses: dict[Name, bool] = field(
-        default_factory=dict
-    )  # address -> whether a row without externalId and id has it
+    #: The ids and externalIds of the rows.
+    _taken: set[Name] = field(default_factory=set)
+    #: Address -> whether a row without externalId and id has it.
+    _addresses: dict[Name, bool] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Lines, those merged into others included."""
@@ -92,7 +91,7 @@ def _identity(row: ContactRow) -> Name:
 
 
 def _lookup(row: ContactRow) -> tuple[object, ...]:
-    """What decides which contact a row means, and whether it is refused."""
+    """The identifiers that decide which contact a row means, and whether it is refused."""
     return row.id, row.external_id, row.address if row.id is None else None
 
 
@@ -103,7 +102,7 @@ def _names(row: ContactRow) -> Iterator[Name]:
 
 
 def _merged(earlier: ContactRow, later: ContactRow) -> ContactRow:
-    """What both say; the later one wins."""
+    """The row with the fields of both; where both have one, the later row wins."""
     given = {name: value for name, value in later._asdict().items() if value is not None}
     attributes = msgspec.json.decode(earlier.attributes) | msgspec.json.decode(later.attributes)
     return earlier._replace(
@@ -112,7 +111,7 @@ def _merged(earlier: ContactRow, later: ContactRow) -> ContactRow:
 
 
 def chunks(rows: Iterable[ContactRow | Rejected], size: int) -> Iterator[ContactChunk]:
-    """The file in sets of at most `size` lines."""
+    """The rows of a file, in sets of at most `size` lines."""
     chunk = ContactChunk()
     for row in rows:
         if len(chunk) >= size:
@@ -130,7 +129,7 @@ def chunks(rows: Iterable[ContactRow | Rejected], size: int) -> Iterator[Contact
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Rows so far: new contacts, contacts that were there, rows that did not go in."""
+    """The rows so far: new contacts, updated contacts, rows that did not go in."""
 
     imported: int = 0
     updated: int = 0
@@ -171,9 +170,8 @@ async def import_contacts(
         try:
             done, rejected = await _write(database, tenant, segment_id, chunk)
         finally:
-            following = (
-                await reading
-            )  # the file must not be read by two threads, nor closed under one
+            # the file must not be read by two threads, nor closed under one
+            following = await reading
         for each in rejected:
             on_rejected(each)
         progress += done
@@ -185,7 +183,7 @@ async def import_contacts(
 async def _write(
     database: Database, tenant: str, segment_id: UUID | None, chunk: ContactChunk
 ) -> tuple[Progress, list[Rejected]]:
-    """What became of the lines of a chunk, and those that did not go in, in their order."""
+    """Write a chunk: the numbers of its lines, and those that did not go in, in their order."""
     written = Written(0, 0, ())
     if chunk.rows:
         async with database.transaction() as session:

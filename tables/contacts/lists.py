@@ -1,5 +1,5 @@
-"""Lists of contacts: a tenant's, those that a search finds, a segment's. They are sorted by id, and a
-page begins at a cursor, so it costs the same however far it is.
+"""Lists of contacts: a tenant's, those that a search finds, a segment's. They are sorted by id, and
+a page begins at a cursor, so it costs the same however far it is.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ E = TypeVar("E")
 # contacts that a search finds per column; what it costs does not grow with the directory
 MOST_FOUND = 10_000
 _PHONE = re.compile(r"\+?[0-9][0-9 ()./-]*")
-# What a search looks in, each with an index of prefixes, and the parameter that it is compared with.
-# pg_c_utf8 as in the indexes.
+# The columns of a search, each with an index of prefixes, and the parameter that it is compared
+# with; pg_c_utf8 as in the indexes.
 _SEARCHED = (
     ("email", ":lower"),
     ("external_id", ":exact"),
@@ -43,10 +43,10 @@ _FOUND = text(
     )
 )
 # The planner must see the words, for a plan made for any words cannot use the indexes.
-_PLAN = text("""
+_PLAN = """
 SET LOCAL plan_cache_mode = force_custom_plan;
 SET LOCAL enable_seqscan = off;
-SET LOCAL jit = off""")
+SET LOCAL jit = off"""
 
 
 async def list_contacts(
@@ -63,7 +63,7 @@ async def list_contacts(
     """
     search = (search or "").replace("\0", "").strip()
     if search:
-        await session.execute(_PLAN)
+        await session.script(_PLAN)
         found = _found(tenant, search).subquery("found")
         page = _page(select(found.c.id).group_by(found.c.id), found.c.id, after, limit)
         wanted = select(Contact).where(Contact.tenant_id == tenant, Contact.id.in_(page))
@@ -113,7 +113,7 @@ async def attribute_names(session: Session, tenant: str, segment_id: UUID) -> li
 
 
 def _members(statement: Select[E], tenant: str, segment_id: UUID) -> Select[E]:
-    """The statement, of the contacts in a segment."""
+    """The statement, restricted to the contacts in a segment."""
     is_member = (SegmentMember.contact_id == Contact.id) & (
         SegmentMember.tenant_id == Contact.tenant_id
     )

@@ -7,8 +7,8 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 
 def has_text(column: InstrumentedAttribute[str], text: str) -> ColumnElement[bool]:
-    """The condition that the text is in the column, whatever the case of letters, also in a database
-    with the locale C.
+    """The condition that the text is in the column, whatever the case of its letters, also in a
+    database with the locale C.
     """
     return collate(column, "pg_c_utf8").ilike(containing(text))
 

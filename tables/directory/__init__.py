@@ -1,6 +1,6 @@
 """Segments, templates and suppressions of a tenant, its own and those mirrored from other services.
-What a campaign that is not over needs cannot be deleted, and a mirrored record changes only where it
-is owned. Imports `tables.contacts`, `tables.models` and `tables.database`.
+A record that a campaign still needs cannot be deleted, and a mirrored one changes only where it is
+owned. Imports `tables.contacts`, `tables.models` and `tables.database`.
 """
 
 from tables.directory.segments import list_segments, segment_named

@@ -15,7 +15,7 @@ from streams.contracts.fields import ACTIVE
 from streams.errors import CampaignError
 from tables.contacts.fields import ContactRow
 from tables.contacts.imports import chunks
-from tables.contacts.store import write_rows
+from tables.contacts.merge import write_rows
 from tables.database.connection import Session
 from tables.directory.templates import check_content
 from tables.models import Campaign, CampaignVariant, MirroredMember, Segment, Template
@@ -80,8 +80,8 @@ async def keep_template(
     channel: str,
     content: Mapping[str, str],
 ) -> None:
-    """Store a template or its new content. An id of another tenant, or of a template of the tenant's
-    own, is left alone. Raises CampaignError when content and channel do not fit.
+    """Store a template or its new content. An id of another tenant, or of a template of the
+    tenant's own, is left alone. Raises CampaignError when content and channel do not fit.
     """
     try:
         checked = check_content(channel, content)

@@ -1,5 +1,5 @@
-"""The reasons to refuse a change of a segment or a template: its name, the service that owns it, and
-the campaigns that need it.
+"""The reasons to refuse a change of a segment or a template: its name, another service that owns
+it, the campaigns that need it.
 """
 
 from __future__ import annotations

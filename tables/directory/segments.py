@@ -1,5 +1,5 @@
-"""Segments, the named sets of contacts of a tenant. The id of another tenant's segment is as unknown
-as one that never was.
+"""Segments, the named sets of contacts of a tenant. The id of another tenant's segment is as
+unknown as one that never was.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ async def list_segments(
     limit: int = 100,
     offset: int = 0,
 ) -> tuple[list[Segment], int]:
-    """A page by name, and how many there are; `search` finds a part of the name, whatever its case."""
+    """A page by name, and how many there are; `search` finds a part of the name, whatever its
+    case.
+    """
     statement = select(Segment).where(Segment.tenant_id == tenant).order_by(Segment.name)
     if search:
         statement = statement.where(has_text(Segment.name, search))

@@ -64,7 +64,7 @@ async def put_suppression(
 
 async def suppress_recipients(session: Session, reasons: Mapping[UUID, str]) -> None:
     """Suppress the contacts behind rows of `campaign_recipients` on their campaign's channel, each
-    for its reason. What is suppressed already keeps its first reason.
+    for its reason. Those suppressed already keep their first reason.
 
     Suppressed is the address that they have now, which holds for every contact that shares it. For
     the reasons of people (unsubscribed, complained) the contact is suppressed, too, which holds for
@@ -88,8 +88,8 @@ async def unsuppress(
     address: str | None = None,
     contact_id: UUID | None = None,
 ) -> None:
-    """As `remove_suppression`, by what is suppressed. Raises NotFoundError when it was not, and
-    CampaignError as `put_suppression`.
+    """`remove_suppression` for an address or a contact. Raises NotFoundError when it was not
+    suppressed, and CampaignError as `put_suppression`.
     """
     target = await _target(session, tenant, channel, address, contact_id)
     found = await session.scalar(select(Suppression.id).where(_of(tenant, channel, target)))
@@ -124,7 +124,9 @@ async def remove_suppression(session: Session, tenant: str, suppression_id: UUID
 
 
 def _is_counterpart(one: Suppression) -> ColumnElement[bool]:
-    """The condition that a row suppresses the contacts of an address, or the address of a contact."""
+    """The condition that a row suppresses the contacts that have the address of `one`, or the
+    address of its contact.
+    """
     address = getattr(Contact, CHANNELS[one.channel].column)
     mine = Contact.tenant_id == one.tenant_id
     if one.address is not None:
@@ -191,7 +193,7 @@ async def _target(
     contact_id: UUID | None,
     reason: str = "",
 ) -> dict[str, object]:
-    """What is to be suppressed, as the value of its column. Raises CampaignError."""
+    """The address or the contact, as the value of its column. Raises CampaignError."""
     if (rules := CHANNELS.get(channel)) is None:
         raise broken(FieldError("channel", f"one of {', '.join(CHANNELS)}"))
     if (address is None) == (contact_id is None):

@@ -45,8 +45,8 @@ class Suppressed:
 
 
 async def suppress_all(session: Session, tenant: str, wanted: Sequence[Wanted]) -> Suppressed:
-    """Suppress all that are right, in the caller's transaction. Of two for the same target the first
-    one's reason stays.
+    """Suppress all that are right, in the caller's transaction. Of two for the same target the
+    first one's reason stays.
     """
     ids = {one.contact_id for one in wanted if one.contact_id is not None}
     unknown = frozenset(await store.unknown(session, tenant, ids))

@@ -1,5 +1,5 @@
-"""Templates of a tenant: the content that is sent on one channel. The id of another tenant's template
-is as unknown as one that never was.
+"""Templates of a tenant: the content that is sent on one channel. The id of another tenant's
+template is as unknown as one that never was.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ async def change_template(
     name: str | None = None,
     content: Mapping[str, Any] | None = None,
 ) -> Template:
-    """Replace the name, the content or both; the channel stays. Campaigns that have started keep the
-    content they started with.
+    """Replace the name, the content or both; the channel stays. Campaigns that have started keep
+    the content they started with.
 
     Raises NotFoundError, CampaignError for content that does not fit the channel, and ConflictError
     for a mirrored template.

@@ -199,7 +199,7 @@ async def revoke_key(session: Session, tenant_id: str, key_id: str) -> None:
 
 
 def _digest(secret: str) -> bytes:
-    """The form in which a secret is stored. It has 256 random bits, so there is nothing to guess and
-    a plain hash is enough.
+    """The form in which a secret is stored. It has 256 random bits, so there is nothing to guess
+    and a plain hash is enough.
     """
     return hashlib.sha256(secret.encode()).digest()

@@ -142,8 +142,8 @@ async def put(
 
 
 async def load(session: Session, seal: Seal, tenant: str, provider: str) -> WebhookSecret:
-    """Open the secrets of a provider. Raises NotFoundError when the tenant does not exist or has not
-    set this provider up, and SealError.
+    """Open the secrets of a provider. Raises NotFoundError when the tenant does not exist or has
+    not set this provider up, and SealError.
     """
     stored = await _stored(session, tenant, provider)
     if stored is None:
@@ -187,8 +187,8 @@ def _not_set_up(provider: str) -> NotFoundError:
 async def ask(
     session: Session, tenant: str, provider: str, topic_arn: str, subscribe_url: str
 ) -> None:
-    """Keep the address that confirms the subscription of a topic, for the tenant's admin. Of several
-    the newest stays.
+    """Keep the address that confirms the subscription of a topic, for the tenant's admin. Of
+    several the newest stays.
     """
     new = postgresql.insert(WebhookSubscription).values(
         tenant_id=tenant, provider=provider, topic_arn=topic_arn, subscribe_url=subscribe_url

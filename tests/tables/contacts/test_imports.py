@@ -86,7 +86,8 @@ async def test_a_file_becomes_contacts_with_attributes_and_members(
     pool: Database, client: Client
 ) -> None:
     content = (
-        "externalId,Email,phone,push_token,first name,lastName,timeZone,locale,plan,attributes.city\n"
+        "externalId,Email,phone,push_token,first name,lastName,timeZone,locale,plan,"
+        "attributes.city\n"
         '1,Ana@Example.com,+49 30 123456,tok,Ana,"O\'Hara, Dr.",Europe/Berlin,de-DE,pro,Köln\n'
         "2,bob@example.com,,,,,,,,\n"
     )
@@ -177,7 +178,10 @@ async def test_bad_rows_are_told_by_line_and_reason_and_the_rest_goes_in(
 
 
 def test_bytes_that_are_no_text_reject_their_line_only() -> None:
-    content = b"email,city\na@example.com,K\xf6ln\nb@example.com,Koeln\nc@example.com,a\0b\nd@example.com,K\xc3\xb6ln\n"
+    content = (
+        b"email,city\na@example.com,K\xf6ln\nb@example.com,Koeln\n"
+        b"c@example.com,a\0b\nd@example.com,K\xc3\xb6ln\n"
+    )
     assert rejections(content) == [(2, "line: not UTF-8"), (4, "line: holds a NUL character")]
     assert len(read(content)) == 4
 
@@ -236,7 +240,10 @@ async def test_the_id_of_another_tenant_and_a_taken_external_id_are_refused(
     mine, foreign = uuid4(), uuid4()
     await load(pool, f"id,externalId,email\n{mine},1,a@example.com\n")
     await load(pool, f"id,email\n{foreign},f@example.com\n", tenant="other")
-    content = f"id,externalId,email\n{foreign},,x@example.com\n{uuid4()},1,y@example.com\n{mine},2,z@example.com\n"
+    content = (
+        f"id,externalId,email\n{foreign},,x@example.com\n"
+        f"{uuid4()},1,y@example.com\n{mine},2,z@example.com\n"
+    )
     done, rejected, _ = await load(pool, content)
     assert done == Progress(updated=1, rejected=2)
     assert [(it.line, it.reason) for it in rejected] == [
