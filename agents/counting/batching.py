@@ -142,18 +142,20 @@ def sort(
             continue
         if not _EARLIEST <= second <= latest:
             second = int(now)
-        pile = piles.get(text[:17])  # campaign and shard
+        # `shard_key` and `ordinal_in_shard`, written out: two calls cost 3 % of an event's 1.9 us
+        key = text[:17]
+        pile = piles.get(key)
         if pile is None:
             number, ordinal = recipient(text)
             if number == TESTS:
                 metrics.OF_TESTS.inc()
                 continue
-            pile = piles[text[:17]] = Pile(event.tenant_id, number, ordinal >> SHARD_BITS)
+            pile = piles[key] = Pile(event.tenant_id, number, ordinal >> SHARD_BITS)
         kind = _PLAIN[event.type] if event.data is None else _kind(event)
         group = pile.groups.get(kind)
         if group is None:
             group = pile.groups[kind] = ([], [])
-        group[0].append(int(text[17] + text[20:23], 16))  # the ordinal in the shard
+        group[0].append(int(text[17] + text[20:23], 16))
         group[1].append(second)
     return refused
 

@@ -22,7 +22,12 @@ from streams import metrics
 from streams.contracts.envelope import rfc3339
 from streams.errors import DependencyDownError, NotFoundError
 from streams.exactly_once.crash_points import crash_point
-from streams.records.message_id import InvalidMessageIdError, MessageIds, is_test
+from streams.records.message_id import (
+    InvalidMessageIdError,
+    MessageIds,
+    campaign_number,
+    is_test,
+)
 from streams.records.reported_events import Details, Incoming, IncomingType
 from streams.settings import Settings
 from tables.campaigns.numbers import CampaignNumbers, NumberedCampaign
@@ -117,7 +122,7 @@ class Tracking:
         """
         if not _MESSAGE_ID.fullmatch(message_id):
             raise NotFoundError("This is no message id.")
-        number = int(message_id[:8] + message_id[9:13], 16)
+        number = campaign_number(message_id)
         if (campaign := self._numbers.get(number)) is None:
             async with services.database.transaction(
                 services.settings.caller_patience

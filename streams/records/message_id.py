@@ -1,9 +1,9 @@
-"""Message ids: a UUIDv8 that names campaign and recipient and proves that we made it.
+"""Message ids: a UUIDv8 that names campaign and recipient and proves that this installation made it.
 
 `cccccccc-cccc-8ooo-Kooo-mmmmmmmmmmmm` (RFC 9562, section 5.8): 48 bits campaign number, 24 bits
 recipient ordinal, K = variant bits `10` + 2-bit key epoch, 48-bit MAC = BLAKE2b (RFC 7693, keyed, 6
-bytes) over the first 23 characters and the tenant id. A replay makes the same id, a forged or
-foreign one does not verify, and the first 17 characters name (campaign, shard).
+bytes) over the first 23 characters and the tenant id. A replay makes the same id, and a forged or
+foreign one does not verify. The first eight bits of an ordinal are its shard.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class InvalidMessageIdError(ValueError):
 
 
 class Recipient(NamedTuple):
-    """Whom a message id names: the campaign's number and the recipient's ordinal in it."""
+    """The campaign's number and the recipient's ordinal in it."""
 
     number: int
     ordinal: int
@@ -79,7 +79,7 @@ class MessageIds:
         return ids
 
     def verify(self, text: str, tenant: str) -> Recipient:
-        """Whom the id names. Raises InvalidMessageIdError. About 1.2 us."""
+        """The recipient that the id names. Raises InvalidMessageIdError. About 1.2 us."""
         self.check(text, tenant)
         return recipient(text)
 
@@ -99,5 +99,20 @@ class MessageIds:
 
 
 def recipient(text: str) -> Recipient:
-    """Whom a checked message id names."""
-    return Recipient(int(text[:8] + text[9:13], 16), int(text[15:18] + text[20:23], 16))
+    """The campaign and the ordinal of a message id that was checked."""
+    return Recipient(campaign_number(text), int(text[15:18] + text[20:23], 16))
+
+
+def campaign_number(text: str) -> int:
+    """The campaign of a message id that has the right form."""
+    return int(text[:8] + text[9:13], 16)
+
+
+def shard_key(text: str) -> str:
+    """The first 17 characters, which the message ids of one (campaign, shard) have in common."""
+    return text[:17]
+
+
+def ordinal_in_shard(text: str) -> int:
+    """The last 16 bits of the ordinal of a message id that was checked."""
+    return int(text[17] + text[20:23], 16)
