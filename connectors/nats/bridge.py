@@ -12,14 +12,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError
-from mode import Service
+from aiokafka import AIOKafkaProducer, TopicPartition
 from msgspec import DecodeError
 
 from connectors.nats.jetstream import Publication
@@ -27,14 +26,15 @@ from connectors.nats.messages import UnusableError, of_event, of_outcomes
 from connectors.nats.publisher import PIECE, JetStreamPublisher, StreamReplacedError
 from streams import metrics
 from streams.exactly_once.crash_points import crash_point
-from streams.exactly_once.fatal import end_process
 from streams.kafka import clients
-from streams.process.readiness import Follower, Standing, write_readiness
+from streams.process.consumers import group_of
+from streams.process.mover import Mover
+from streams.process.readiness import Standing, write_readiness
 from streams.records.dead_letters import dead_letter
 from streams.records.facts import Batch, decode_batch
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
-from streams.topics import Name, Topics
+from streams.topics import Name
 from tables.campaigns.numbers import CampaignNumbers
 from tables.database.connection import Database
 
@@ -46,28 +46,26 @@ Offsets = dict[TopicPartition, int]
 Receipt = tuple[int, Offsets]  # the generation of the assignment, and the next offsets
 
 
-class Bridge(Service):  # type: ignore[misc]  # mode is untyped
+class Bridge(Mover):
     """Several bridges share the partitions. A bridge waits in place while NATS or PostgreSQL is
     away, and ends its process with any other error.
     """
 
-    def __init__(self, app: object, settings: Settings, **options: Any) -> None:
-        super().__init__(**options)
-        self.settings, self.topics = settings, Topics(settings)
-        self.group = f"{settings.topic_prefix}campaigns-bridge"
+    name = "bridge"
+    reads = (Name.EVENTS, Name.OUTCOMES)
+    # a piece waits for NATS as long as it takes
+    options: ClassVar[Mapping[str, Any]] = {"max_poll_interval_ms": 3_600_000}
+
+    def __init__(self, app: object, settings: Settings) -> None:
+        super().__init__(settings)
         self.publisher: JetStreamPublisher[Receipt] = JetStreamPublisher(settings)
-        self.consumer: AIOKafkaConsumer
         self._producer: AIOKafkaProducer
         self._database = Database(settings, "campaigns-bridge", max_size=1)
         self._numbers, self._ids = CampaignNumbers(), MessageIds.of(settings)
-        self._running: asyncio.Future[None] | None = None
-        self._assignments, self._stored, self._committed_at = _Assignments(), Offsets(), 0.0
+        self._stored, self._committed_at = Offsets(), 0.0
 
     async def on_start(self) -> None:
-        """Nothing waits here: NATS may be away for long, and a service that has not started cannot
-        be stopped.
-        """
-        self._running = self.add_future(self._run())
+        await super().on_start()
         if self.settings.ready_file:
             self.add_future(self._report(Path(self.settings.ready_file)))
 
@@ -75,49 +73,28 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
         """Let the last turn end, so that a planned stop publishes nothing again; while NATS is away
         it is cut short.
         """
-        if self._running is not None:
-            await asyncio.wait([self._running], timeout=5)
+        await super().on_stop()
         await self.publisher.close()
         await self._database.close()
 
-    async def _run(self) -> None:
-        try:
-            await self._follow()
-        except Exception as error:  # noqa: BLE001
-            end_process(error)  # the committed position is behind whatever failed
-
-    async def _follow(self) -> None:
+    async def open(self, stack: AsyncExitStack) -> None:
         # First: the identity of the stream decides where an assignment begins.
         await self.publisher.open()
-        session = round(self.settings.session_timeout.total_seconds() * 1000)
-        self.consumer = clients.consumer(
-            self.settings,
-            group_id=self.group,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=100,
-            max_partition_fetch_bytes=2 << 20,
-            session_timeout_ms=session,
-            heartbeat_interval_ms=session // 6,
-            max_poll_interval_ms=3_600_000,  # a piece waits for NATS as long as it takes
-        )
-        self.consumer.subscribe(
-            [self.topics.name(Name.EVENTS), self.topics.name(Name.OUTCOMES)],
-            listener=self._assignments,
-        )
-        self._producer = clients.producer(self.settings, acks="all", enable_idempotence=True)
-        async with self._producer, self.consumer:
-            while not self.should_stop:
-                await self._turn()
-            self._note(await self.publisher.settle())
-            await self._commit()
+        producer = clients.producer(self.settings, acks="all", enable_idempotence=True)
+        self._producer = await stack.enter_async_context(producer)
+        await self.subscribe(stack)
 
-    async def _turn(self) -> None:
+    async def finish(self) -> None:
+        self._note(await self.publisher.settle())
+        await self._commit()
+
+    async def turn(self) -> None:
+        """Records are read and handed to the publisher; the positions of those that JetStream has
+        stored by now are committed.
+        """
         fetched = await self.consumer.getmany(timeout_ms=100, max_records=_MAX_RECORDS)
-        generation = self._assignments.generation
-        if fresh := self._assignments.fresh:
-            self._assignments.fresh = ()
+        generation = self.assignments.generation
+        if (fresh := self.assignments.take()) is not None:
             self._stored.clear()
             for partition in await self._begin(fresh):
                 fetched.pop(partition, None)
@@ -196,7 +173,7 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
 
     def _note(self, receipts: Sequence[Receipt]) -> None:
         for generation, offsets in receipts:
-            if generation == self._assignments.generation:
+            if generation == self.assignments.generation:
                 self._stored |= offsets
 
     async def _commit(self) -> None:
@@ -204,15 +181,8 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
             return
         offsets, self._stored, self._committed_at = self._stored, Offsets(), time.monotonic()
         crash_point("stored", "bridge")
-        try:
-            stream = self.publisher.identity.isoformat() if self.publisher.identity else ""
-            await self.consumer.commit(
-                {partition: (offset, stream) for partition, offset in offsets.items()}
-            )
-        except (CommitFailedError, IllegalStateError):
-            _log.info(
-                "a commit came after a rebalance: the new owner publishes some messages again"
-            )
+        stream = self.publisher.identity.isoformat() if self.publisher.identity else ""
+        await self.commit({partition: (offset, stream) for partition, offset in offsets.items()})
 
     async def _replay(self) -> None:
         """Begin again at the oldest record that Kafka has."""
@@ -220,7 +190,7 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
             "the stream was made again: everything that Kafka still has is published again"
         )
         await self.publisher.forget()
-        self._assignments.generation += 1
+        self.assignments.generation += 1
         self._stored.clear()
         await self.publisher.open()
         if partitions := self.consumer.assignment():
@@ -230,11 +200,13 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
         """Seek to the beginning of the partitions whose committed position belongs to another
         stream, and answer them.
         """
+        if not assigned:
+            return ()
         admin = clients.admin(self.settings)
         await admin.start()
         try:
             committed = await admin.list_consumer_group_offsets(
-                self.group, partitions=list(assigned)
+                group_of(self.settings, self.name), partitions=list(assigned)
             )
         finally:
             await admin.close()
@@ -254,19 +226,20 @@ class Bridge(Service):  # type: ignore[misc]  # mode is untyped
         return foreign
 
     async def _report(self, path: Path) -> None:
-        follower = Follower()
         while True:
-            consumer = getattr(self, "consumer", None)
-            if consumer is not None:
-                await follower.look(consumer)
-            metrics.LAG.labels("bridge").set(follower.lag)
-            ready = (
-                consumer is not None and bool(consumer.assignment()) and self.publisher.is_connected
-            )
-            # Also while it looks for the stream, before anything has failed.
-            waits = not self.publisher.is_connected
-            write_readiness(path, Standing(ready, follower.lag, follower.position, waits))
+            standing = await self.standing()
+            metrics.LAG.labels(self.name).set(standing.lag)
+            write_readiness(path, standing)
             await asyncio.sleep(1)
+
+    async def standing(self) -> Standing:
+        """Ready with partitions and a connection to NATS. Without the connection it waits, also
+        while it looks for the stream, before anything has failed.
+        """
+        followed, is_connected = await super().standing(), self.publisher.is_connected
+        consumer = getattr(self, "consumer", None)
+        ready = consumer is not None and bool(consumer.assignment()) and is_connected
+        return Standing(ready, followed.lag, followed.position, waits=not is_connected)
 
 
 def _is_of(metadata: str, stream: datetime | None) -> bool:
@@ -275,20 +248,3 @@ def _is_of(metadata: str, stream: datetime | None) -> bool:
         return datetime.fromisoformat(metadata) == stream
     except ValueError:
         return False
-
-
-class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
-    """Notes what has been assigned, and acts on nothing: aiokafka logs and swallows what a listener
-    raises.
-    """
-
-    def __init__(self) -> None:
-        self.fresh: Collection[TopicPartition] = ()
-        self.generation = 0
-
-    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Nothing: what is outstanding is published again by the next owner, with the same ids."""
-
-    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        self.fresh = assigned
-        self.generation += 1

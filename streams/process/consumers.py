@@ -12,9 +12,14 @@ from streams.kafka import clients
 from streams.settings import Settings
 
 
+def group_of(settings: Settings, mover: str) -> str:
+    """The name of a mover's group: `<prefix>campaigns-<mover>`."""
+    return f"{settings.topic_prefix}campaigns-{mover}"
+
+
 def group_consumer(settings: Settings, mover: str, **options: Any) -> AIOKafkaConsumer:
-    """A consumer of the group `<prefix>campaigns-<mover>`, not started, not subscribed. `options`
-    are aiokafka's and win over these.
+    """A consumer of the mover's group, not started, not subscribed. `options` are aiokafka's and
+    win over these.
 
     A dead member's partitions move after `settings.session_timeout`, as those of the agents do.
     """
@@ -28,5 +33,4 @@ def group_consumer(settings: Settings, mover: str, **options: Any) -> AIOKafkaCo
         "session_timeout_ms": session,
         "heartbeat_interval_ms": session // 6,
     }
-    group = f"{settings.topic_prefix}campaigns-{mover}"
-    return clients.consumer(settings, group_id=group, **(common | options))
+    return clients.consumer(settings, group_id=group_of(settings, mover), **(common | options))
