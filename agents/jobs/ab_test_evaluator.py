@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from agents.jobs.for_each import for_each
-from agents.jobs.job import Desk, Job
+from agents.jobs.job import Job, JobContext
 from streams.contracts.ab_tests import AbTest, sample
 from streams.contracts.envelope import rfc3339
 from streams.errors import NotFoundError
@@ -36,16 +36,16 @@ def is_counted(test: AbTest, total: int, stats: CampaignStats) -> bool:
     return stats.total.sent + stats.total.skipped >= sample(test, total).cut
 
 
-async def _run(desk: Desk) -> Mapping[str, int]:
+async def _run(context: JobContext) -> Mapping[str, int]:
     """How many tests ended in which way."""
     done = Counter[str](dict.fromkeys(_DONE.values(), 0))
 
     async def evaluate_one(campaign: Campaign) -> None:
-        if decision := await _evaluate(desk, campaign):
+        if decision := await _evaluate(context, campaign):
             done[_DONE[decision]] += 1
 
     await for_each(
-        await desk.database.until_up(lambda connection: ab_tests.due(connection, desk.at)),
+        await context.database.until_up(lambda connection: ab_tests.due(connection, context.at)),
         evaluate_one,
         campaign_id=lambda campaign: campaign.id,
         failure="an A/B test could not be evaluated because of a bug",
@@ -53,25 +53,25 @@ async def _run(desk: Desk) -> Mapping[str, int]:
     return done
 
 
-async def _evaluate(desk: Desk, campaign: Campaign) -> Decision | None:
+async def _evaluate(context: JobContext, campaign: Campaign) -> Decision | None:
     """The decision, committed; None when the counts do not hold the sample yet, or the test has
     ended since.
     """
-    test, stats = ab_tests.test_of(campaign), desk.stats.campaign(campaign.number)
+    test, stats = ab_tests.test_of(campaign), context.stats.campaign(campaign.number)
     if test is None or not is_counted(test, campaign.total_recipients or 0, stats):
         _log.debug("an A/B test waits for the live counts", extra={"campaignId": str(campaign.id)})
         return None
-    evaluation = evaluate(test, stats.variants, rfc3339(desk.at))
+    evaluation = evaluate(test, stats.variants, rfc3339(context.at))
 
     async def work(connection: Session) -> Decision | None:
         try:
-            decision = await ab_tests.conclude(connection, campaign, evaluation, desk.at)
+            decision = await ab_tests.conclude(connection, campaign, evaluation, context.at)
         except NotFoundError:  # deleted since the look
             return None
         crash_point("before-commit", "evaluator")
         return decision
 
-    decision = await desk.database.until_up(work)
+    decision = await context.database.until_up(work)
     crash_point("concluded", "evaluator")
     if decision is not None:
         fields = {

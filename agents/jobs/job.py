@@ -14,7 +14,7 @@ from tables.stats.views import StatsView
 
 
 @dataclass(frozen=True)
-class Desk:
+class JobContext:
     """What one run works with. `at` is its time; `stats` has been read (`ready`) before a job runs.
 
     `is_early`: neither its turn nor a person, but `Job.due` has brought this run about.
@@ -37,5 +37,5 @@ class Job:
     """
 
     every: Callable[[Settings], timedelta]
-    run: Callable[[Desk], Awaitable[Mapping[str, int]]]
+    run: Callable[[JobContext], Awaitable[Mapping[str, int]]]
     due: Callable[[Session], Awaitable[datetime | None]] | None = None

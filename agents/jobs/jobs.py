@@ -19,7 +19,7 @@ from typing import Any
 from mode import Service
 
 from agents.jobs.ab_test_evaluator import EVALUATOR
-from agents.jobs.job import Desk, Job
+from agents.jobs.job import Job, JobContext
 from agents.jobs.recurring import RECURRING
 from agents.jobs.scheduler import SCHEDULER
 from agents.jobs.stats_refresh import REFRESH
@@ -102,7 +102,7 @@ class Jobs(Service):  # type: ignore[misc]  # mode is untyped
                     await carry_out(
                         name,
                         self._jobs[name],
-                        Desk(self._database, self._settings, self._stats, now, turn.is_early),
+                        JobContext(self._database, self._settings, self._stats, now, turn.is_early),
                     )
         except DependencyDownError:
             _log.debug("no lock for a job; the next look waits for PostgreSQL", exc_info=True)

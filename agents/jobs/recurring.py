@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from agents.jobs.for_each import for_each
-from agents.jobs.job import Desk, Job
+from agents.jobs.job import Job, JobContext
 from streams.exactly_once.crash_points import crash_point
 from tables.campaigns.occurrences import (
     advance,
@@ -29,16 +29,16 @@ from tables.commands.answers import Change
 from tables.database.connection import Session
 
 
-async def trigger(desk: Desk) -> Mapping[str, int]:
+async def trigger(context: JobContext) -> Mapping[str, int]:
     """How many children were made and how many series completed."""
     done = Counter[str]({"children": 0, "completed": 0})
 
     async def advance_one(series: tuple[str, UUID]) -> None:
-        done.update(await _advance(desk, *series))
+        done.update(await _advance(context, *series))
 
     await for_each(
-        await desk.database.until_up(
-            lambda connection: due_series(connection, desk.settings, desk.at)
+        await context.database.until_up(
+            lambda connection: due_series(connection, context.settings, context.at)
         ),
         advance_one,
         campaign_id=lambda series: series[1],
@@ -47,19 +47,19 @@ async def trigger(desk: Desk) -> Mapping[str, int]:
     return done
 
 
-async def _advance(desk: Desk, tenant: str, series_id: UUID) -> Mapping[str, int]:
+async def _advance(context: JobContext, tenant: str, series_id: UUID) -> Mapping[str, int]:
     async def work(connection: Session) -> tuple[tuple[Change, ...], Change | None]:
         if (series := await running_series(connection, tenant, series_id)) is None:
             return (), None
-        advanced = await advance(connection, desk.settings, series, desk.at)
-        counted = desk.stats.campaign(*await numbers_of(connection, tenant, series_id)).total
+        advanced = await advance(connection, context.settings, series, context.at)
+        counted = context.stats.campaign(*await numbers_of(connection, tenant, series_id)).total
         completed = await complete(
-            connection, advanced.series, desk.at, counted.sent, counted.skipped
+            connection, advanced.series, context.at, counted.sent, counted.skipped
         )
         crash_point("before-commit", "recurring")
         return advanced.changes, completed
 
-    created, completed = await desk.database.until_up(work)
+    created, completed = await context.database.until_up(work)
     crash_point("after-commit", "recurring")
     for change in (*created, *((completed,) if completed else ())):
         change.log()

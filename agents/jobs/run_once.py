@@ -11,7 +11,7 @@ import asyncio
 import json
 import sys
 
-from agents.jobs.job import Desk
+from agents.jobs.job import JobContext
 from agents.jobs.jobs import JOBS
 from agents.jobs.turns import Carried, carry_out
 from streams.process.start import start
@@ -28,7 +28,7 @@ async def run(name: str, settings: Settings) -> Carried:
         async with StatsView(settings) as stats:
             await stats.ready.wait()
             now, _ = await database.until_up(job_runs.last_runs)
-            return await carry_out(name, JOBS[name], Desk(database, settings, stats, now))
+            return await carry_out(name, JOBS[name], JobContext(database, settings, stats, now))
     finally:
         await database.close()
 

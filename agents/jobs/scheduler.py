@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from agents.jobs.for_each import for_each
-from agents.jobs.job import Desk, Job
+from agents.jobs.job import Job, JobContext
 from connectors.sources.sources import Sources
 from streams.contracts.commands import Command, Verb
 from streams.errors import CampaignError
@@ -27,25 +27,25 @@ from tables.database.connection import Session
 _log = logging.getLogger(__name__)
 
 
-async def start_due(desk: Desk) -> Mapping[str, int]:
+async def start_due(context: JobContext) -> Mapping[str, int]:
     """How many campaigns were started, wait for room, were missed, superseded, failed, or delayed
     by a directory service.
     """
     done, full = Counter[str]({"started": 0}), set[str]()
-    sources = Sources(desk.settings)
+    sources = Sources(context.settings)
 
     async def start(due: Due) -> None:
         if due.is_waiting and due.tenant_id in full:
             return
-        outcome = await _start(desk, sources, due)
+        outcome = await _start(context, sources, due)
         done[outcome] += 1
         if outcome == "waiting":
             full.add(due.tenant_id)
 
     try:
         await for_each(
-            await desk.database.until_up(
-                lambda connection: due_campaigns(connection, desk.settings, desk.at)
+            await context.database.until_up(
+                lambda connection: due_campaigns(connection, context.settings, context.at)
             ),
             start,
             campaign_id=lambda due: due.id,
@@ -56,25 +56,25 @@ async def start_due(desk: Desk) -> Mapping[str, int]:
     return done
 
 
-async def _start(desk: Desk, sources: Sources, due: Due) -> str:
+async def _start(context: JobContext, sources: Sources, due: Due) -> str:
     """ "delayed": a directory service that it needs is down, or its template there cannot be used."""
 
     def sent(tenant: str, number: int) -> int:
-        return desk.stats.campaign(number).total.sent
+        return context.stats.campaign(number).total.sent
 
     async def work(connection: Session) -> Settled:
-        settled = await settle(connection, desk.settings, due, desk.at, sent)
+        settled = await settle(connection, context.settings, due, context.at, sent)
         crash_point("before-commit", "scheduler")
         return settled
 
-    command = Command(Verb.START, due.tenant_id, str(due.id), due.id, at=desk.at)
+    command = Command(Verb.START, due.tenant_id, str(due.id), due.id, at=context.at)
     try:
-        await sources.prepare(desk.database.until_up, command)
+        await sources.prepare(context.database.until_up, command)
     except CampaignError as error:
         fields = {"campaignId": str(due.id), "error": error.detail}
         _log.warning("a scheduled campaign waits for a directory service", extra=fields)
         return "delayed"
-    settled = await desk.database.until_up(work)
+    settled = await context.database.until_up(work)
     crash_point("after-commit", "scheduler")
     settled.log()
     return settled.outcome

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-from agents.jobs.job import Desk, Job
+from agents.jobs.job import Job, JobContext
 from streams.exactly_once.crash_points import crash_point
 from tables.database.connection import Session
 from tables.stats import materialised as campaign_stats
@@ -32,25 +32,27 @@ _SOON = timedelta(
 _LATE = timedelta(days=2)
 
 
-async def refresh(desk: Desk) -> dict[str, int]:
+async def refresh(context: JobContext) -> dict[str, int]:
     """`campaigns`: whose rows have been replaced; `sealed`: whose counts are final now, at most 100
     a run.
     """
-    behind = await desk.database.until_up(
-        partial(campaign_stats.unfinished, since=desk.at - (_SOON if desk.is_early else _LATE))
+    behind = await context.database.until_up(
+        partial(
+            campaign_stats.unfinished, since=context.at - (_SOON if context.is_early else _LATE)
+        )
     )
-    if not desk.is_early:
-        behind |= await desk.database.until_up(campaign_stats.uncrowned)
-        for numbers in _piles(desk.stats.numbers(), _COMPARED):
-            versions = {number: desk.stats.version(number) for number in numbers}
-            behind |= await desk.database.until_up(
+    if not context.is_early:
+        behind |= await context.database.until_up(campaign_stats.uncrowned)
+        for numbers in _piles(context.stats.numbers(), _COMPARED):
+            versions = {number: context.stats.version(number) for number in numbers}
+            behind |= await context.database.until_up(
                 partial(campaign_stats.changed, versions=versions)
             )
     written = 0
     for ids in _piles(sorted(behind), _AT_ONCE):
-        written += await desk.database.until_up(partial(_write, desk=desk, ids=ids))
+        written += await context.database.until_up(partial(_write, context=context, ids=ids))
         crash_point("written", "stats-refresh")
-    return {"campaigns": written, "sealed": 0 if desk.is_early else await _seal(desk)}
+    return {"campaigns": written, "sealed": 0 if context.is_early else await _seal(context)}
 
 
 async def due(session: Session) -> datetime | None:
@@ -62,26 +64,30 @@ async def due(session: Session) -> datetime | None:
 REFRESH = Job(every=lambda settings: settings.stats_refresh_interval, run=refresh, due=due)
 
 
-async def _write(session: Session, desk: Desk, ids: Sequence[UUID]) -> int:
+async def _write(session: Session, context: JobContext, ids: Sequence[UUID]) -> int:
     written = 0
     for subject in await campaign_stats.subjects(session, ids):
-        calculated = Calculated(subject, desk.stats.campaign(*subject.numbers), desk.at)
-        if desk.is_early and not calculated.is_complete:
+        calculated = Calculated(subject, context.stats.campaign(*subject.numbers), context.at)
+        if context.is_early and not calculated.is_complete:
             continue  # its regular turn comes; until then its counts are on their way
         written += await campaign_stats.write(session, calculated)
     crash_point("before-commit", "stats-refresh")
     return written
 
 
-async def _seal(desk: Desk) -> int:
-    found = await desk.database.until_up(
-        partial(seals.quiet_since, instant=desk.at - desk.settings.stats_retention, limit=_AT_ONCE)
+async def _seal(context: JobContext) -> int:
+    found = await context.database.until_up(
+        partial(
+            seals.quiet_since, instant=context.at - context.settings.stats_retention, limit=_AT_ONCE
+        )
     )
     # one that is not known any more has no shards to seal, and must not stand in front of the
     # others for ever
-    materialised = [one for one in found if desk.stats.version(one.number) in (one.live_version, 0)]
-    return await desk.database.until_up(
-        partial(seals.seal, found=materialised, shards=desk.stats.shards, at=desk.at)
+    materialised = [
+        one for one in found if context.stats.version(one.number) in (one.live_version, 0)
+    ]
+    return await context.database.until_up(
+        partial(seals.seal, found=materialised, shards=context.stats.shards, at=context.at)
     )
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from agents.jobs.job import Desk, Job
+from agents.jobs.job import Job, JobContext
 from streams import metrics
 from streams.exactly_once.crash_points import crash_point
 from tables.database import job_runs
@@ -77,17 +77,17 @@ class Carried:
     error: str = ""
 
 
-async def carry_out(name: str, job: Job, desk: Desk) -> Carried:
+async def carry_out(name: str, job: Job, context: JobContext) -> Carried:
     """Run the job now, whoever else runs it. Whatever it raises is logged, counted and recorded,
     not raised.
     """
     began = time.monotonic()
-    run_id = await desk.database.until_up(
-        lambda connection: job_runs.begin(connection, name, desk.at)
+    run_id = await context.database.until_up(
+        lambda connection: job_runs.begin(connection, name, context.at)
     )
     crash_point("begun", "jobs")
     try:
-        counts, error = await job.run(desk), ""
+        counts, error = await job.run(context), ""
     except Exception as raised:  # noqa: BLE001  # a job that fails stops neither its worker nor the other jobs
         counts, error = {}, type(raised).__name__
         _log.error(
@@ -97,18 +97,20 @@ async def carry_out(name: str, job: Job, desk: Desk) -> Carried:
         )
     crash_point("ran", "jobs")
     carried = Carried(name, timedelta(seconds=time.monotonic() - began), counts, error)
-    await desk.database.until_up(lambda connection: _record(connection, carried, run_id, desk))
+    await context.database.until_up(
+        lambda connection: _record(connection, carried, run_id, context)
+    )
     _count(carried)
     return carried
 
 
-async def _record(connection: Session, carried: Carried, run_id: UUID, desk: Desk) -> None:
-    ended = desk.at + carried.took
+async def _record(connection: Session, carried: Carried, run_id: UUID, context: JobContext) -> None:
+    ended = context.at + carried.took
     if carried.error:
         await job_runs.failed(connection, carried.job, run_id, ended, carried.error)
     else:
         await job_runs.succeeded(
-            connection, carried.job, run_id, ended, carried.counts, is_early=desk.is_early
+            connection, carried.job, run_id, ended, carried.counts, is_early=context.is_early
         )
 
 

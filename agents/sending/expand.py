@@ -8,14 +8,14 @@ of a small one. Order of effects in a body:
 1. SQL transaction: the stage table, its rows in the order of their ordinals
 2. SQL transaction: the campaign's `total_recipients`, and `campaign.started` in the outbox
 3. SQL transaction: the rows of one page in the ledger; with the last page the stage goes
-4. Kafka transaction: `Opened` (with the first page), `RowsReady`, the next `Page`, and the position
+4. Kafka transaction: `PlanOpened` (with the first page), `RowsReady`, the next `Page`, and the position
    after the input
 
 A kill -9 within 1, 2 or 3 rolls that step back. After any of them the next owner reads the same
 input again and finds what is there: the stage by its name, the total in the campaign's row (the
 event is not written twice), the page by its first row, or the stage gone after the last page. So
 rows are always committed before they are announced, and announcing twice changes nothing
-(`RowsReady`: the highest stop wins; `Opened`: the throttle knows the campaign, or remembers that it
+(`RowsReady`: the highest stop wins; `PlanOpened`: the throttle knows the campaign, or remembers that it
 has ended). A repeated `Stage` makes a second chain of pages, which finds every page written. A
 campaign cancelled meanwhile gets no more pages; a paused one does, so that resuming is instant.
 PostgreSQL down: each step waits in place. A segment service that is down (connectors/sources) sends
@@ -44,7 +44,7 @@ from streams.exactly_once.transactions import Transaction
 from streams.process.app import App
 from streams.records.expansions import Page, Stage, decode_expansion
 from streams.records.message_id import MAX_ORDINAL
-from streams.records.sending import Opened, RowsReady, Span
+from streams.records.sending import PlanOpened, RowsReady, Span
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.audience import staging as audience
@@ -69,14 +69,14 @@ def parse(value: bytes | None) -> Stage | Page:
     return record
 
 
-def opened(audience: Audience) -> Opened:
+def plan(audience: Audience) -> PlanOpened:
     """The plan: all of it, under the campaign's limits and the tenant's; what is not in the sample
     of an A/B test is held back.
     """
     campaign, total = audience.campaign, audience.total
     test = test_of(campaign)
     cut = total if test is None else sample(test, total).cut
-    return Opened(
+    return PlanOpened(
         tenant_id=campaign.tenant_id,
         campaign_id=str(campaign.id),
         number=campaign.number,
@@ -149,7 +149,7 @@ class Expander:
             await self._note_directory(wanted, is_down=False)
         if (found := await self._staged(wanted)) is None:
             return
-        self._to_throttle(transaction, opened(found))
+        self._to_throttle(transaction, plan(found))
         if found.total:
             page = Page(
                 tenant_id=wanted.tenant_id,
@@ -233,7 +233,7 @@ class Expander:
         ):
             change.log()
 
-    def _to_throttle(self, transaction: Transaction, record: Opened | RowsReady) -> None:
+    def _to_throttle(self, transaction: Transaction, record: PlanOpened | RowsReady) -> None:
         tenant = record.tenant_id
         transaction.send(
             self._topics.name(Name.SENDING),

@@ -40,7 +40,7 @@ class Span(Record, frozen=True):
     is_held: bool = False
 
 
-class Opened(Record, frozen=True, tag="opened", tag_field="type"):
+class PlanOpened(Record, frozen=True, tag="opened", tag_field="type"):
     """The plan of a campaign, nothing of it written yet. A repeat changes nothing. An endless one
     is added to until it is cancelled.
     """
@@ -134,7 +134,7 @@ class Tick(Record, frozen=True, tag="tick", tag_field="type"):
 
 
 Sending = (
-    Opened
+    PlanOpened
     | RowsReady
     | Closed
     | Paused

@@ -4,7 +4,7 @@ as soon as the limits allow.
 A trigger is one transaction on the locked row of the campaign: rows in the ledger under the next
 ordinals, the new total, the answer under its correlationId, and `SpansAdded` and `RowsReady` in the
 outbox. Triggers of one campaign so follow each other, and the throttle hears of them in that order,
-after the `Opened` that the start has put into the same outbox. A crash before the commit leaves
+after the `PlanOpened` that the start has put into the same outbox. A crash before the commit leaves
 nothing; after it, a repeat finds the answer and adds nothing.
 """
 
@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 from streams.contracts.commands import Command, Verb
 from streams.contracts.triggers import CampaignTrigger, Reentry
 from streams.errors import ConflictError, IllegalTransitionError
-from streams.records.sending import Limits, Opened, RowsReady, Span, SpansAdded
+from streams.records.sending import Limits, PlanOpened, RowsReady, Span, SpansAdded
 from streams.settings import Settings
 from tables.campaigns.campaign import amend_campaign
 from tables.campaigns.lifecycle import transition
@@ -36,9 +36,9 @@ from tables.models import Campaign, Segment, TriggerAnswer
 TRIGGERED = "triggered"
 
 
-def opened(campaign: Campaign, tenant_limits: Limits) -> Opened:
+def opened(campaign: Campaign, tenant_limits: Limits) -> PlanOpened:
     """The plan that a triggered campaign starts with: nobody yet, and no end."""
-    return Opened(
+    return PlanOpened(
         tenant_id=campaign.tenant_id,
         campaign_id=str(campaign.id),
         number=campaign.number,

@@ -18,8 +18,8 @@ from streams.records.sending import (
     Cancelled,
     Closed,
     LimitsChanged,
-    Opened,
     Paused,
+    PlanOpened,
     Resumed,
     RowsReady,
     SpansAdded,
@@ -77,7 +77,7 @@ def lifecycle(
 
 
 _ToThrottle = (
-    Opened
+    PlanOpened
     | Paused
     | Resumed
     | Cancelled

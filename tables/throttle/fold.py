@@ -12,8 +12,8 @@ from streams.records.sending import (
     Cancelled,
     Closed,
     LimitsChanged,
-    Opened,
     Paused,
+    PlanOpened,
     Resumed,
     RowsReady,
     Sending,
@@ -25,7 +25,7 @@ from streams.records.sending import (
 from tables.throttle.state import PLAN_TRAVELS, CampaignSending, TenantSending
 
 _OfCampaign = (
-    Opened
+    PlanOpened
     | RowsReady
     | Closed
     | Paused
@@ -47,7 +47,7 @@ def apply(tenant: TenantSending, event: Sending, at: datetime) -> TenantSending:
             return tenant
         case LimitsChanged(number=None):
             return replace(tenant, limits=event.limits, limits_heard=at)
-        case Opened() if tenant.limits_heard is None or at - tenant.limits_heard > PLAN_TRAVELS:
+        case PlanOpened() if tenant.limits_heard is None or at - tenant.limits_heard > PLAN_TRAVELS:
             tenant = replace(tenant, limits=event.tenant_limits)
     assert event.number is not None
     campaign = _fold(tenant.campaigns.get(event.number), event, at)
@@ -75,7 +75,7 @@ def _fold(
     if campaign is None:
         return None
     match event:
-        case Opened():
+        case PlanOpened():
             return campaign if campaign.is_open else _opened(campaign, event)
         case RowsReady():
             return campaign if event.stop <= campaign.ready else replace(campaign, ready=event.stop)
@@ -112,7 +112,7 @@ def _stub(event: _OfCampaign, at: datetime) -> CampaignSending | None:
     campaign has ended.
     """
     match event:
-        case Opened() | Paused() | Cancelled():
+        case PlanOpened() | Paused() | Cancelled():
             return CampaignSending(event.campaign_id, since=at)
         case LimitsChanged() | SpansReleased():
             return CampaignSending(since=at)
@@ -147,7 +147,7 @@ def _continues(before: Span, span: Span) -> bool:
     return is_alike and before.stop == span.start
 
 
-def _opened(stub: CampaignSending, plan: Opened) -> CampaignSending:
+def _opened(stub: CampaignSending, plan: PlanOpened) -> CampaignSending:
     spans = tuple(span for span in plan.spans if span.start < span.stop)
     return replace(
         stub,

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from streams.records.sending import Limits, Opened, RowsReady, Span
+from streams.records.sending import Limits, PlanOpened, RowsReady, Span
 from streams.settings import Settings
 from tests.agents.sending.throttle.throttled_emission import Emission, control
 from tests.eventually import eventually
@@ -30,7 +30,7 @@ async def measure(settings: Settings, limit: int) -> dict[str, Any]:
             control(settings, Path(folder) / "control.log", []),
             Emission(settings, lag=0, seed=1).running() as emission,
         ):
-            plan = Opened(
+            plan = PlanOpened(
                 "bench", "bench", 1, "email", total, (Span(0, total),), Limits(per_hour=limit)
             )
             await emission.write(plan, RowsReady("bench", 1, total))

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from streams.settings import Settings
 from tables.database.connection import Database, Session
 from tables.tenants.tenants import create_tenant
-from tests.agents.jobs.desks import desk
+from tests.agents.jobs.contexts import contexts
 from tests.tables.campaigns.campaign_world import World, make_world
 from tests.tables.campaigns.series_world import Make
 
@@ -43,7 +43,7 @@ async def session(pool: Database) -> AsyncIterator[Session]:
 @pytest.fixture
 async def make(sql_settings: Settings) -> AsyncIterator[Make]:
     """Makes the desks that jobs work at."""
-    async with desk(sql_settings) as make:
+    async with contexts(sql_settings) as make:
         yield make
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from agents.jobs.job import Desk, Job
+from agents.jobs.job import Job, JobContext
 
 
 @dataclass
@@ -22,9 +22,9 @@ class Fake:
     at_once: int = 0
     most_at_once: int = 0
 
-    async def run(self, desk: Desk) -> Mapping[str, int]:
-        assert desk.stats.ready.is_set()
-        self.runs.append(desk.is_early)
+    async def run(self, context: JobContext) -> Mapping[str, int]:
+        assert context.stats.ready.is_set()
+        self.runs.append(context.is_early)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(0.05)

@@ -17,7 +17,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from agents.jobs.ab_test_evaluator import EVALUATOR
-from agents.jobs.job import Desk
+from agents.jobs.job import JobContext
 from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
@@ -125,14 +125,14 @@ async def test_it_waits_until_the_live_counts_hold_the_whole_sample(world: World
     campaign_id, database = await sampled(world), Database(world.settings, "test")
     async with StatsView(world.settings) as stats:
         await stats.ready.wait()
-        desk = Desk(database, world.settings, stats, datetime.now(UTC))
+        context = JobContext(database, world.settings, stats, datetime.now(UTC))
         await count(world, campaign_id, version=1, A=(60, 100), B=(20, 99))
         await eventually(lambda: stats.campaign(1).total.sent == 199)
-        assert set((await EVALUATOR.run(desk)).values()) == {0}
+        assert set((await EVALUATOR.run(context)).values()) == {0}
         await count(world, campaign_id, version=2, A=(60, 100), B=(90, 100))
         await eventually(lambda: stats.campaign(1).total.sent == 200)
-        assert (await EVALUATOR.run(desk))["declared"] == 1
-        assert (await EVALUATOR.run(desk))["declared"] == 0
+        assert (await EVALUATOR.run(context))["declared"] == 1
+        assert (await EVALUATOR.run(context))["declared"] == 0
     await database.close()
     assert await winner(world, campaign_id) == "B"
     assert await released(world) == ["B"]
@@ -149,7 +149,7 @@ async def test_a_test_that_cannot_be_evaluated_keeps_no_other_from_its_end(world
         await count(world, campaign_id, A=(60, 100), B=(20, 100))
         await eventually(lambda: stats.campaign(2).total.sent == 200)
         with pytest.raises(ValueError, match="validation error"):
-            await EVALUATOR.run(Desk(database, world.settings, stats, datetime.now(UTC)))
+            await EVALUATOR.run(JobContext(database, world.settings, stats, datetime.now(UTC)))
     await database.close()
     assert await winner(world, campaign_id) == "A"
 

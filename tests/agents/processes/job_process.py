@@ -11,13 +11,13 @@ from agents.jobs.recurring import RECURRING
 from agents.jobs.scheduler import SCHEDULER
 from streams.process import logs
 from streams.settings import from_environment
-from tests.agents.jobs.desks import desk
+from tests.agents.jobs.contexts import contexts
 
 _JOBS = {"scheduler": SCHEDULER, "recurring": RECURRING}
 
 
 async def _run(name: str) -> None:
-    async with desk(from_environment()) as make:
+    async with contexts(from_environment()) as make:
         print(dict(await _JOBS[name].run(make(None))))  # noqa: T201
 
 

@@ -20,7 +20,7 @@ from streams.contracts.commands import Verb
 from streams.contracts.envelope import encode
 from streams.records.expansions import Page, Stage
 from streams.records.message_id import MAX_ORDINAL
-from streams.records.sending import Limits, Opened, RowsReady, Span, decode_sending
+from streams.records.sending import Limits, PlanOpened, RowsReady, Span, decode_sending
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.audience.recipients import ordinal_of, recipient_id
@@ -65,7 +65,7 @@ async def expanding(settings: Settings, folder: Path, *points: str) -> AsyncIter
 class Announced:
     """What the throttle hears, by campaign number, and what was put aside."""
 
-    opened: defaultdict[int, list[Opened]] = field(default_factory=lambda: defaultdict(list))
+    opened: defaultdict[int, list[PlanOpened]] = field(default_factory=lambda: defaultdict(list))
     stops: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     dead: list[bytes] = field(default_factory=list)
 
@@ -77,12 +77,12 @@ def read(settings: Settings) -> Announced:
     ):
         for record in records:
             heard = decode_sending(record.value or b"")
-            assert isinstance(heard, Opened | RowsReady)
+            assert isinstance(heard, PlanOpened | RowsReady)
             assert (partition, record.key) == (
                 topics.partition(heard.tenant_id),
                 heard.tenant_id.encode(),
             )
-            if isinstance(heard, Opened):
+            if isinstance(heard, PlanOpened):
                 found.opened[heard.number].append(heard)
             else:
                 found.stops[heard.number].append(heard.stop)

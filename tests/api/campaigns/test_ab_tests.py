@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from agents.jobs.ab_test_evaluator import EVALUATOR
-from agents.jobs.job import Desk
+from agents.jobs.job import JobContext
 from api.campaigns import ab_test_schemas
 from api.campaigns.figure_schemas import VARIANTS
 from api.http.envelope import shown_by
@@ -213,7 +213,7 @@ async def test_stats_are_the_specifications_and_the_wait_has_its_end(live: Rest)
     database = Database(live.world.settings, "test")
     assert (
         await EVALUATOR.run(
-            Desk(database, live.world.settings, live.services.stats, datetime.now(UTC))
+            JobContext(database, live.world.settings, live.services.stats, datetime.now(UTC))
         )
     )["declared"] == 1
     await database.close()

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from agents.jobs.job import Desk
+from agents.jobs.job import JobContext
 from agents.jobs.scheduler import SCHEDULER
 from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.topics import Name
@@ -35,7 +35,7 @@ async def start_due(rest: Rest, at: datetime) -> dict[str, int]:
     database = Database(rest.world.settings, "scheduler")
     try:
         return dict(
-            await SCHEDULER.run(Desk(database, rest.world.settings, rest.services.stats, at))
+            await SCHEDULER.run(JobContext(database, rest.world.settings, rest.services.stats, at))
         )
     finally:
         await database.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from agents.jobs.job import Desk
+from agents.jobs.job import JobContext
 from agents.jobs.stats_refresh import refresh
 from streams.records.stats import Counts
 from streams.settings import Settings
@@ -35,7 +35,7 @@ async def test_stats_stay_as_they_were_when_the_live_ones_are_gone(
     await eventually(lambda: view.knows(number))
     before = (await live.admin.get(url)).json()["data"]
     database = Database(settings, "test")
-    assert await refresh(Desk(database, settings, view, datetime.now(UTC))) == {
+    assert await refresh(JobContext(database, settings, view, datetime.now(UTC))) == {
         "campaigns": 1,
         "sealed": 0,
     }

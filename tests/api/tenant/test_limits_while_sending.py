@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from streams.records.sending import Limits, Opened, RowsReady, Span
+from streams.records.sending import Limits, PlanOpened, RowsReady, Span
 from streams.settings import Settings
 from tests.agents.sending.throttle.throttled_emission import Emission
 from tests.api.world import Rest
@@ -37,7 +37,7 @@ async def test_new_limits_act_at_once_on_a_running_campaign_and_usage_is_what_wa
     with Installation(settings, tmp_path, roles=("control",)) as processes:
         await eventually(processes.all_ready, within=60)
         async with emission.running():
-            plan = Opened(
+            plan = PlanOpened(
                 "acme",
                 "a",
                 1,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from agents.jobs.job import Desk
+from agents.jobs.job import JobContext
 from agents.jobs.recurring import RECURRING
 from agents.jobs.scheduler import SCHEDULER
 from streams.contracts.commands import Command, Verb
@@ -22,7 +22,7 @@ from tests.tables.campaigns.campaign_world import World
 HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
 HOURLY = {"cron": "0 * * * *", "timezone": "UTC"}
 _HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-Make = Callable[[datetime | None], Desk]
+Make = Callable[[datetime | None], JobContext]
 
 
 def hour(offset: int = 0) -> datetime:

@@ -18,7 +18,7 @@ from streams.contracts.commands import Verb
 from streams.errors import CampaignError, IllegalTransitionError
 from tables.campaigns.campaign import list_campaigns
 from tables.campaigns.occurrences import MARGIN
-from tests.agents.jobs.desks import desk
+from tests.agents.jobs.contexts import contexts
 from tests.environment import environment
 from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World, make_world
@@ -199,7 +199,7 @@ async def test_the_hourly_job_makes_what_is_due_until_its_next_run_and_the_sched
 async def test_two_jobs_at_once_and_repeats_make_each_child_once(world: World, make: Make) -> None:
     others = [await make_world(world.pool, world.settings, f"tenant-{n}") for n in range(6)]
     ids = [await series(other, hour() + MINUTE) for other in others]
-    async with desk(world.settings) as second:
+    async with contexts(world.settings) as second:
         for offset in range(1, 4):
             runs = await asyncio.gather(
                 *(trigger(maker, hour(offset)) for maker in (make, second, make, second))

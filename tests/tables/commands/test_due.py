@@ -18,7 +18,7 @@ from streams.contracts.commands import Command, Verb, parse
 from streams.errors import CampaignError, IllegalTransitionError
 from tables.commands.due import next_due
 from tables.commands.execute import run
-from tests.agents.jobs.desks import desk
+from tests.agents.jobs.contexts import contexts
 from tests.environment import environment
 from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World, make_world
@@ -154,7 +154,7 @@ async def test_two_schedulers_at_once_start_each_campaign_once(
     campaigns = [
         await scheduled(other, at - timedelta(seconds=n)) for other in others for n in range(5)
     ]
-    async with desk(world.settings) as second:
+    async with contexts(world.settings) as second:
         runs = await asyncio.gather(
             *(start_due(maker, at) for maker in (make, second, make, second))
         )

@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from agents.jobs.job import Desk
+from agents.jobs.job import JobContext
 from agents.jobs.stats_refresh import due, refresh
 from streams.records.analytics import record_id
 from streams.records.stats import Counts, ShardStats, encode_stats
@@ -76,10 +76,10 @@ class Office:
     async def refresh(
         self, *, is_early: bool = False, view: StatsView | None = None, at: datetime | None = None
     ) -> int:
-        desk = Desk(
+        context = JobContext(
             self.database, self.world.settings, view or self.view, at or datetime.now(UTC), is_early
         )
-        return (await refresh(desk))["campaigns"]
+        return (await refresh(context))["campaigns"]
 
     async def row(self, campaign_id: UUID, variant: str | None = None) -> dict[str, Any]:
         statement = "SELECT * FROM campaign_stats WHERE campaign_id = $1 AND variant_id IS NOT DISTINCT FROM $2"

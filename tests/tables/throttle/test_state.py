@@ -16,8 +16,8 @@ from streams.records.sending import (
     Finished,
     Limits,
     LimitsChanged,
-    Opened,
     Paused,
+    PlanOpened,
     Resumed,
     RowsReady,
     SampleSent,
@@ -39,9 +39,9 @@ CAMPAIGN = (TENANT, "campaign-1", 1)
 OF_LIMITS = Limits(per_hour=100)
 
 
-def opened(total: int = 30, **more: object) -> Opened:
+def opened(total: int = 30, **more: object) -> PlanOpened:
     spans = (Span(0, total // 3), Span(total // 3, total, is_held=True))
-    return Opened(*CAMPAIGN, "email", total, **{"spans": spans, **more})  # type: ignore[arg-type]
+    return PlanOpened(*CAMPAIGN, "email", total, **{"spans": spans, **more})  # type: ignore[arg-type]
 
 
 def after(

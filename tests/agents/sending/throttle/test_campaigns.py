@@ -14,8 +14,8 @@ from streams.records.sending import (
     Finished,
     Limits,
     LimitsChanged,
-    Opened,
     Paused,
+    PlanOpened,
     Resumed,
     Retire,
     RowsReady,
@@ -203,7 +203,7 @@ def test_an_empty_campaign_finishes_at_once() -> None:
 
 def test_what_nobody_can_use_becomes_a_dead_letter() -> None:
     world = World(settings_with())
-    plan = encode(Opened("acme", "a", 1, "email", 9, (Span(0, 9, not_before=START),)))
+    plan = encode(PlanOpened("acme", "a", 1, "email", 9, (Span(0, 9, not_before=START),)))
     poison: list[Any] = [b"", b"{", b'{"type":"opened"}', b'{"type":"unknown"}', b"\xff\0"]
     poison += [
         b'{"type":"tick","x":' + b"[" * 100_000,

@@ -13,7 +13,7 @@ from streams.records.sending import (
     Cancelled,
     Finished,
     Limits,
-    Opened,
+    PlanOpened,
     RowsReady,
     SampleSent,
     Span,
@@ -23,7 +23,7 @@ from tests.agents.sending.throttle.throttle_world import World, settings_with
 
 TOTAL, CUT = 3000, 600
 SPANS = (Span(0, CUT), Span(CUT, TOTAL, is_held=True))
-PLAN = (Opened("acme", "campaign-1", 1, "email", TOTAL, SPANS), RowsReady("acme", 1, TOTAL))
+PLAN = (PlanOpened("acme", "campaign-1", 1, "email", TOTAL, SPANS), RowsReady("acme", 1, TOTAL))
 WON, OTHER = SpansReleased("acme", 1, "B"), SpansReleased("acme", 1, "A")
 
 
@@ -85,7 +85,9 @@ def test_who_was_held_back_is_throttled_as_anybody_else() -> None:
     world = World(settings_with(hour))
     spans = (Span(0, CUT), Span(CUT, TOTAL, is_held=True))
     world.write(
-        Opened("acme", "campaign-1", 1, "email", TOTAL, spans, Limits(per_hour=1000)), PLAN[1], WON
+        PlanOpened("acme", "campaign-1", 1, "email", TOTAL, spans, Limits(per_hour=1000)),
+        PLAN[1],
+        WON,
     )
     world.hear()
     world.run()

@@ -25,8 +25,8 @@ from streams.records.sending import (
     Finished,
     Grant,
     Limits,
-    Opened,
     Paused,
+    PlanOpened,
     Resumed,
     Retire,
     RowsReady,
@@ -124,11 +124,11 @@ async def test_grants_have_no_gap_and_no_overlap_and_limits_hold_whenever_the_wo
     logging.getLogger(__name__).warning("seed %d", seed)
     limited, daily = Limits(per_hour=700), Limits(per_day=1500)
     plans = [
-        Opened("acme", "a", 1, "email", 2000, (Span(0, 2000),), limited),
-        Opened("acme", "b", 2, "email", 9000, (Span(0, 9000),)),
-        Opened("globex", "c", 3, "email", 900, (Span(0, 900),), Limits(), Limits(per_hour=500)),
-        Opened("globex", "d", 4, "email", 600, (Span(0, 600),), Limits(), Limits(per_hour=500)),
-        Opened("initech", "e", 5, "email", 1800, (Span(0, 1800),), daily),
+        PlanOpened("acme", "a", 1, "email", 2000, (Span(0, 2000),), limited),
+        PlanOpened("acme", "b", 2, "email", 9000, (Span(0, 9000),)),
+        PlanOpened("globex", "c", 3, "email", 900, (Span(0, 900),), Limits(), Limits(per_hour=500)),
+        PlanOpened("globex", "d", 4, "email", 600, (Span(0, 600),), Limits(), Limits(per_hour=500)),
+        PlanOpened("initech", "e", 5, "email", 1800, (Span(0, 1800),), daily),
     ]
     points = ["body:3", "begun:3", "before-commit:4", "after-commit:3"]
     random.Random(seed).shuffle(points)
@@ -166,7 +166,7 @@ async def test_pause_resume_and_cancel_act_on_a_running_campaign(
     emission, view = Emission(settings, lag=0.1, seed=1), SendingView(settings)
     async with control(settings, tmp_path / "control.log", []), emission.running(), view:
         for number, name in ((1, "a"), (2, "b")):
-            plan = Opened("acme", name, number, "email", 1_000_000, (Span(0, 1_000_000),))
+            plan = PlanOpened("acme", name, number, "email", 1_000_000, (Span(0, 1_000_000),))
             await emission.write(plan, RowsReady("acme", number, 1_000_000))
         await eventually(
             lambda: min(messages(emission, 1), messages(emission, 2)) > 5000, within=60
@@ -217,7 +217,7 @@ async def test_what_nobody_can_use_is_put_aside_and_the_stream_goes_on(
             topic, encode(foreign), partition=(partition + 1) % PARTITIONS
         )
         await emission.write(
-            Opened("acme", "a", 1, "email", 5, (Span(0, 5),)), RowsReady("acme", 1, 5)
+            PlanOpened("acme", "a", 1, "email", 5, (Span(0, 5),)), RowsReady("acme", 1, 5)
         )
         await eventually(lambda: milestones(short, 1), within=60)
         dead = (await records(short, Name.DEAD_LETTERS, 1))[0]

@@ -26,7 +26,7 @@ from streams.records.sending import (
     Finished,
     Grant,
     Limits,
-    Opened,
+    PlanOpened,
     Retire,
     RowsReady,
     SampleSent,
@@ -123,7 +123,7 @@ class World:
         """
         plan = {"spans": (Span(0, total),), "limits": Limits(), "tenant_limits": Limits(), **plan}
         rows = RowsReady(tenant, number, total if ready is None else ready)
-        self.write(Opened(tenant, f"campaign-{number}", number, "email", total, **plan), rows)
+        self.write(PlanOpened(tenant, f"campaign-{number}", number, "email", total, **plan), rows)
 
     def hear(self, most: int = 1_000_000, *, crash: bool = False) -> list[Grant]:
         """One transaction with up to `most` records; a crash loses it before its commit. Answers

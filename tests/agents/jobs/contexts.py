@@ -1,4 +1,4 @@
-"""What a job works with, without a worker around it: `async with desk(settings) as make: await
+"""What a job works with, without a worker around it: `async with contexts(settings) as make: await
 job.run(make(at))`.
 """
 
@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from agents.jobs.job import Desk
+from agents.jobs.job import JobContext
 from streams.settings import Settings
 from tables.database.connection import Database
 from tables.stats.views import StatsView
 
 
 @asynccontextmanager
-async def desk(settings: Settings) -> AsyncIterator[Callable[[datetime | None], Desk]]:
-    """Makes desks that share a pool and a view of stats that nobody has counted yet."""
+async def contexts(settings: Settings) -> AsyncIterator[Callable[[datetime | None], JobContext]]:
+    """Makes contexts that share a pool and a view of stats that nobody has counted yet."""
     database, stats = Database(settings, "campaigns-jobs"), StatsView(settings)
     try:
-        yield lambda at: Desk(database, settings, stats, at or datetime.now(UTC))
+        yield lambda at: JobContext(database, settings, stats, at or datetime.now(UTC))
     finally:
         await database.close()
