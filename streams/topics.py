@@ -46,7 +46,7 @@ class Name(StrEnum):
     MESSAGES = "pipeline.messages.v1"
     INCOMING = "pipeline.events.v1"
     FACTS = "campaigns.facts.v1"
-    OUTCOMES = "campaigns.outcomes.v1"
+    MESSAGE_EVENTS = "campaigns.outcomes.v1"
     STATS = "campaigns.stats.v1"
     PERFORMANCE = "campaigns.performance.v1"
     DEAD_LETTERS = "campaigns.dead-letters.v1"
@@ -77,7 +77,7 @@ TOPICS: Mapping[Name, Topic] = {
     Name.MESSAGES: Topic("messageId; the partition is the lane", _kept(3), is_public=True),
     Name.INCOMING: Topic("messageId", _kept(7), is_public=True),
     Name.FACTS: Topic("campaign number:shard", _kept(30)),
-    Name.OUTCOMES: Topic("campaign number:shard", _kept(7)),
+    Name.MESSAGE_EVENTS: Topic("campaign number:shard", _kept(7)),
     Name.STATS: Topic("campaign number:shard", COMPACTED, is_public=True),
     Name.PERFORMANCE: Topic("campaignId", _kept(30), is_public=True),
     Name.DEAD_LETTERS: Topic(

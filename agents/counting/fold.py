@@ -86,7 +86,7 @@ class Shards:
 def fold(app: App, settings: Settings) -> Body:
     """The agent body on `campaigns.facts.v1`."""
     topics = Topics(settings)
-    stats, outcomes = topics.name(Name.STATS), topics.name(Name.OUTCOMES)
+    stats, outcomes = topics.name(Name.STATS), topics.name(Name.MESSAGE_EVENTS)
     shards, window = (
         Shards(app.Table("shards", key_type=bytes, value_type=bytes)),
         int(settings.machine_window.total_seconds()),

@@ -29,7 +29,7 @@ from streams.records.facts import Batch, decode_batch
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name
-from tables.audience.projection import Outcomes, Rules, merge, positions
+from tables.audience.projection import RecipientUpdates, Rules, merge, positions
 from tables.campaigns.numbers import CampaignNumbers
 from tables.database.connection import Database, Session
 
@@ -70,32 +70,32 @@ class Project(Mover):
 
     async def turn(self) -> None:
         """Facts of about two seconds are collected and merged; the merge stores their positions."""
-        outcomes, reached = await self._collect()
+        updates, reached = await self._collect()
         if reached:
             self.is_waiting = True
-            await self._merge(outcomes, reached)
+            await self._merge(updates, reached)
             self.is_waiting = False
 
-    async def _collect(self) -> tuple[Outcomes, dict[int, int]]:
+    async def _collect(self) -> tuple[RecipientUpdates, dict[int, int]]:
         """What is reported within two seconds of the first record, or enough of it, with the
         positions after it.
         """
-        outcomes, reached = Outcomes(self._ids), dict[int, int]()
+        updates, reached = RecipientUpdates(self._ids), dict[int, int]()
         until = time.monotonic() + _COLLECT
-        while outcomes.rows < _ENOUGH and time.monotonic() < until and not self.should_stop:
+        while updates.rows < _ENOUGH and time.monotonic() < until and not self.should_stop:
             fetched = await self.consumer.getmany(timeout_ms=200, max_records=_RECORDS)
             if (fresh := self.assignments.take()) is not None:
                 # everything collected so far is read again, by its owner
                 await self._begin(fresh)
-                outcomes, reached = Outcomes(self._ids), {}
+                updates, reached = RecipientUpdates(self._ids), {}
                 continue
             if not reached:
                 until = time.monotonic() + _COLLECT
             for partition, records in fetched.items():
                 for record in records:
-                    await self._add(record, outcomes)
+                    await self._add(record, updates)
                 reached[partition.partition] = records[-1].offset + 1
-        return outcomes, reached
+        return updates, reached
 
     async def _begin(self, fresh: Collection[TopicPartition]) -> None:
         stored: Mapping[int, int] = await self._database.until_up(
@@ -110,7 +110,7 @@ class Project(Mover):
             else:
                 await self.consumer.seek_to_beginning(partition)
 
-    async def _add(self, record: Any, outcomes: Outcomes) -> None:
+    async def _add(self, record: Any, updates: RecipientUpdates) -> None:
         try:
             batch: Batch = decode_batch(record.value or b"")
             if (campaign := self._numbers.get(batch.number)) is None:
@@ -119,7 +119,7 @@ class Project(Mover):
                 )
                 campaign = self._numbers.get(batch.number)
             if campaign is not None and campaign.tenant_id == batch.tenant_id:
-                outcomes.add(batch, campaign)
+                updates.add(batch, campaign)
                 # a record takes milliseconds, and ingest and fold live here, too
                 await asyncio.sleep(0)
                 return
@@ -130,15 +130,15 @@ class Project(Mover):
             extra={"partition": record.partition, "offset": record.offset},
         )
 
-    async def _merge(self, outcomes: Outcomes, reached: Mapping[int, int]) -> None:
+    async def _merge(self, updates: RecipientUpdates, reached: Mapping[int, int]) -> None:
         async def work(connection: Session) -> int:
             changed = await merge(
-                connection, outcomes, NAME, self._topic, reached, Rules.of(self.settings)
+                connection, updates, NAME, self._topic, reached, Rules.of(self.settings)
             )
             crash_point("before-commit", "project")
             return changed
 
         started = time.monotonic()
         metrics.PROJECTED.inc(await self._database.until_up(work))
-        share = _REST_WHILE_SENDING if outcomes.has_sent else _REST
+        share = _REST_WHILE_SENDING if updates.has_sent else _REST
         await asyncio.sleep((time.monotonic() - started) * share)

@@ -39,7 +39,7 @@ from streams.contracts.commands import BODIES, Verb
 from streams.contracts.envelope import SOURCE, VERSION
 from streams.contracts.events import TYPES
 from streams.records import analytics
-from streams.records.message_events import KINDS, MessageOutcome
+from streams.records.message_events import KINDS, MessageEvent
 from streams.records.messages import Message
 from streams.records.reported_events import Incoming
 from streams.records.stats import ShardStats
@@ -223,12 +223,12 @@ def _events() -> Json:
         made[f"nats.{kind}"] = _message(
             kind, payload, {"Nats-Msg-Id": EVENT_ID, "tenantId": TENANT}, shown, NATS_HEADERS
         )
-    for outcome in KINDS:
-        kind = f"campaign.message.{outcome}"
-        headers = {"Nats-Msg-Id": f"{MESSAGE_ID}:{outcome}", "tenantId": TENANT}
-        shown = [{**_envelope(kind, examples.OUTCOMES[outcome]), "correlationId": MESSAGE_ID}]
+    for name in KINDS:
+        kind = f"campaign.message.{name}"
+        headers = {"Nats-Msg-Id": f"{MESSAGE_ID}:{name}", "tenantId": TENANT}
+        shown = [{**_envelope(kind, examples.MESSAGE_EVENTS[name]), "correlationId": MESSAGE_ID}]
         made[f"nats.{kind}"] = _message(
-            kind, _enveloped(_schema("MessageOutcome"), kind), headers, shown, NATS_HEADERS
+            kind, _enveloped(_schema("MessageEvent"), kind), headers, shown, NATS_HEADERS
         )
     return made
 
@@ -280,7 +280,7 @@ def _schema(name: str) -> Json:
 
 
 def _schemas() -> Json:
-    records = [*TYPES, MessageOutcome, Message, Incoming, ShardStats, analytics.Performance]
+    records = [*TYPES, MessageEvent, Message, Incoming, ShardStats, analytics.Performance]
     _, structs = msgspec.json.schema_components(records, ref_template=_REF + "{name}")
     bodies = sorted(set(BODIES.values()), key=lambda body: body.__name__)
     _, models = models_json_schema(

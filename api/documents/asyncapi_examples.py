@@ -146,7 +146,7 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
         "evaluation": _EVALUATION,
     },
 }
-OUTCOMES: Mapping[str, Mapping[str, Any]] = {
+MESSAGE_EVENTS: Mapping[str, Mapping[str, Any]] = {
     "sent": _MESSAGE,
     "delivered": _MESSAGE,
     "opened": {**_MESSAGE, "isMachine": False},

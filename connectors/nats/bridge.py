@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from msgspec import DecodeError
 
 from connectors.nats.jetstream import Publication
-from connectors.nats.messages import UnusableError, of_event, of_outcomes
+from connectors.nats.messages import UnusableError, of_event, of_message_events
 from connectors.nats.publisher import PIECE, JetStreamPublisher, StreamReplacedError
 from streams import metrics
 from streams.exactly_once.crash_points import crash_point
@@ -52,7 +52,7 @@ class Bridge(Mover):
     """
 
     name = "bridge"
-    reads = (Name.EVENTS, Name.OUTCOMES)
+    reads = (Name.EVENTS, Name.MESSAGE_EVENTS)
     # a piece waits for NATS as long as it takes
     options: ClassVar[Mapping[str, Any]] = {"max_poll_interval_ms": 3_600_000}
 
@@ -144,7 +144,7 @@ class Bridge(Mover):
                 raise UnusableError(
                     "unknown-campaign", f"there is no campaign number {batch.number}"
                 )
-            return list(of_outcomes(batch, campaign, self._ids, self.topics.prefix))
+            return list(of_message_events(batch, campaign, self._ids, self.topics.prefix))
         except UnusableError:
             raise
         except (DecodeError, ValueError, OverflowError, OSError) as error:

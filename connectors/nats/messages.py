@@ -99,7 +99,7 @@ _SHAPES = {
 }
 
 
-def of_outcomes(
+def of_message_events(
     batch: Batch, campaign: NumberedCampaign, ids: MessageIds, prefix: str
 ) -> Iterator[Publication]:
     """One message per first occurrence, in the order of the batch. Raises UnusableError when the

@@ -9,7 +9,7 @@ from typing import Literal
 from streams.contracts.envelope import Record
 
 
-class MessageOutcome(Record, frozen=True):
+class MessageEvent(Record, frozen=True):
     """The first occurrence of a kind for a recipient. `is_machine` belongs to opened and clicked (a
     scanner or a proxy, then perhaps a person: two messages), `url` to clicked, `bounce_type` and
     `reason` to bounced, `reason` to failed and skipped.

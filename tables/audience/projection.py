@@ -1,4 +1,4 @@
-"""Recipient rows follow what is reported: outcomes are copied into a temporary table and merged
+"""Recipient rows follow what is reported: facts are copied into a temporary table and merged
 with one guarded update.
 
 The update is order-independent and idempotent: the status is the highest reached, a time the
@@ -120,7 +120,7 @@ _FAILURES = {
 _SUPPRESSING = {Kind.UNSUBSCRIBED: "unsubscribed", Kind.COMPLAINED: "complained"}
 
 
-class Outcomes:
+class RecipientUpdates:
     """Rows of the temporary table, collected from facts. `rows` says how many; `has_sent`, whether
     messages are going out just now.
     """
@@ -260,13 +260,13 @@ class Rules:
 
 async def merge(
     session: Session,
-    outcomes: Outcomes,
+    updates: RecipientUpdates,
     name: str,
     topic: str,
     reached: Mapping[int, int],
     rules: Rules = Rules(),
 ) -> int:
-    """Apply the outcomes and move the positions; answers the number of rows changed. Within the
+    """Apply the updates and move the positions; answers the number of rows changed. Within the
     caller's transaction.
     """
     await session.script(_TABLE)
@@ -276,12 +276,12 @@ async def merge(
         driver.cursor() as cursor,
         cursor.copy("COPY outcomes FROM STDIN (FORMAT binary)") as copy,
     ):
-        for piece in outcomes.content():
+        for piece in updates.content():
             await copy.write(piece)
     changed = await session.run(_MERGE, window=timedelta(seconds=rules.machine_window or -1))
-    if suppressed := outcomes.suppressed():
+    if suppressed := updates.suppressed():
         await suppress_recipients(session, suppressed)
-    await suppress_soft_bounced(session, outcomes.soft_bounced(), rules.soft_bounce_limit)
+    await suppress_soft_bounced(session, updates.soft_bounced(), rules.soft_bounce_limit)
     if reached:
         places = [
             {"name": name, "topic": topic, "partition": partition, "position": position}

@@ -46,7 +46,10 @@ async def measure(settings: Settings, messages: int) -> dict[str, Any]:
             )
             partition = topics.shard_partition(number, shard)
             await producer.send(
-                topics.name(Name.OUTCOMES), value, key=shard_key(number, shard), partition=partition
+                topics.name(Name.MESSAGE_EVENTS),
+                value,
+                key=shard_key(number, shard),
+                partition=partition,
             )
     expected = sum(
         min(_RECORD, SHARD_SIZE - start % SHARD_SIZE) for start in range(0, messages, _RECORD)

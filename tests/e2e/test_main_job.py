@@ -283,7 +283,7 @@ SOURCES = (
     Name.INCOMING,
     Name.FACTS,
     Name.EVENTS,
-    Name.OUTCOMES,
+    Name.MESSAGE_EVENTS,
 )
 
 

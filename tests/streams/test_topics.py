@@ -77,7 +77,7 @@ def test_only_dead_letters_have_one_partition_whatever_the_setting() -> None:
     [
         (Name.COMMANDS, 7),
         (Name.INCOMING, 7),
-        (Name.OUTCOMES, 7),
+        (Name.MESSAGE_EVENTS, 7),
         (Name.SENDING, 3),
         (Name.MESSAGES, 3),
         (Name.FACTS, 30),

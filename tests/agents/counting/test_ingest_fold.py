@@ -164,7 +164,7 @@ def check_logs(settings: Settings, campaigns: Iterable[Sent], expected: Truth) -
     """
     plans = {campaign.number: campaign for campaign in campaigns}
     outcomes: list[tuple[int, int, str]] = []
-    for record in log_of(settings, Name.OUTCOMES):
+    for record in log_of(settings, Name.MESSAGE_EVENTS):
         batch = decode_batch(record.value or b"")
         for group in batch.groups:
             ordinals = [(batch.shard << 16) + o for o in unpack(group.ordinals)]
@@ -263,7 +263,7 @@ async def test_poison_facts_become_dead_letters_and_the_stream_goes_on(
         await eventually(lambda: len(log_of(settings, Name.DEAD_LETTERS)) == len(poison) + 1)
         outcomes = [
             group
-            for record in log_of(settings, Name.OUTCOMES)
+            for record in log_of(settings, Name.MESSAGE_EVENTS)
             for group in decode_batch(record.value or b"").groups
         ]
         assert [

@@ -21,7 +21,7 @@ from streams.records.facts import Batch, Group, Kind, pack
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.audience.projection import Outcomes, merge
+from tables.audience.projection import RecipientUpdates, merge
 from tables.campaigns.numbers import CampaignNumbers
 from tables.database.connection import Database
 from tests.agents.counting.recipient_rows import BASE, TENANT, group, make_recipients, send_facts
@@ -119,15 +119,15 @@ async def test_duplicates_disorder_and_splits_cannot_change_a_row(
         known = numbers.get(number)
         assert known is not None
         while repeated:
-            outcomes = Outcomes(MessageIds.of(settings))
+            updates = RecipientUpdates(MessageIds.of(settings))
             size = rnd.randint(1, 120)
             for kind, ordinal, second, detail in repeated[:size]:
-                outcomes.add(
+                updates.add(
                     Batch(TENANT, number, 0, BASE, (group(kind, [ordinal], second, detail),)), known
                 )
             del repeated[:size]
             async with Database(settings) as opened, opened.transaction() as session:
-                await merge(session, outcomes, "test", "facts", {0: size})
+                await merge(session, updates, "test", "facts", {0: size})
         rows = await connection.fetch(_ROWS, campaign)
     for ordinal, row in enumerate(rows):
         wanted = expected(facts, ordinal)

@@ -10,7 +10,7 @@ import pytest
 from streams.records.facts import Batch, Group, Kind
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
-from tables.audience.projection import Outcomes, merge
+from tables.audience.projection import RecipientUpdates, merge
 from tables.campaigns.numbers import CampaignNumbers
 from tables.database.connection import Database
 from tests.agents.counting.recipient_rows import BASE, group
@@ -33,13 +33,13 @@ async def world(settings: Settings) -> AsyncIterator[World]:
 async def apply(world: World, campaign: UUID, *groups: Group) -> None:
     """As the projection does it, in one transaction."""
     number = await sql(world.pool).fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
-    numbers, outcomes = CampaignNumbers(), Outcomes(MessageIds.of(world.settings))
+    numbers, updates = CampaignNumbers(), RecipientUpdates(MessageIds.of(world.settings))
     async with world.pool.transaction() as connection:
         await numbers.load(connection, [number])
         known = numbers.get(number)
         assert known is not None
-        outcomes.add(Batch(world.tenant, number, 0, BASE, groups), known)
-        await merge(connection, outcomes, "test", "facts", {0: 1})
+        updates.add(Batch(world.tenant, number, 0, BASE, groups), known)
+        await merge(connection, updates, "test", "facts", {0: 1})
 
 
 async def test_only_unsubscribed_complained_and_hard_bounced_people_are_missing_in_the_next_audience(

@@ -16,14 +16,14 @@ import pytest
 from agents.sending.commands import result
 from api.documents import asyncapi
 from api.documents import asyncapi_examples as examples
-from connectors.nats.messages import of_outcomes
+from connectors.nats.messages import of_message_events
 from streams.contracts.commands import Command, Verb, parse
 from streams.contracts.envelope import Record
 from streams.contracts.events import TYPES
 from streams.errors import IllegalTransitionError
 from streams.records.dead_letters import dead_letter
 from streams.records.facts import Batch, Group, Kind, pack
-from streams.records.message_events import KINDS, MessageOutcome
+from streams.records.message_events import KINDS, MessageEvent
 from streams.records.message_id import MessageIds
 from streams.topics import TOPICS
 from tables.campaigns.numbers import NumberedCampaign
@@ -55,7 +55,7 @@ def test_every_public_topic_verb_event_and_outcome_has_its_message() -> None:
     assert (
         set(examples.COMMANDS) == set(Verb)
         and set(examples.EVENTS) == set(TYPES.values())
-        and set(examples.OUTCOMES) == set(KINDS)
+        and set(examples.MESSAGE_EVENTS) == set(KINDS)
     )
 
 
@@ -103,8 +103,8 @@ def test_the_example_of_a_command_is_carried_out_as_written(verb: Verb) -> None:
 def test_the_examples_of_records_decode_into_their_structs_without_a_field_left_over() -> None:
     for event, kind in TYPES.items():
         _strictly(event, examples.EVENTS[kind])
-    for outcome in examples.OUTCOMES.values():
-        _strictly(MessageOutcome, outcome)
+    for said in examples.MESSAGE_EVENTS.values():
+        _strictly(MessageEvent, said)
 
 
 def _strictly(kind: type[Record], data: Any) -> None:
@@ -140,12 +140,12 @@ def test_what_the_bridge_publishes_about_messages_is_what_the_document_says() ->
         for detail in (None, "hard:550 5.1.1: no such user", ":reason", "soft:")
     ]
     seen = set()
-    for published in of_outcomes(
+    for published in of_message_events(
         Batch("acme", 42, 0, 1_795_000_000, tuple(groups)), campaign, ids, ""
     ):
         kind = f"nats.{published.subject}"
         value = json.loads(published.payload)
         _check(_MESSAGES[kind]["payload"], value)
-        _strictly(MessageOutcome, value["data"])
+        _strictly(MessageEvent, value["data"])
         seen.add(kind)
     assert seen == {f"nats.campaign.message.{kind}" for kind in KINDS}

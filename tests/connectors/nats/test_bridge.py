@@ -85,7 +85,7 @@ async def send_outcomes(
     value = encode_batch(Batch(TENANT, number, shard, BASE, tuple(groups)))
     partition = topics.shard_partition(number, shard)
     await producer.send_and_wait(
-        topics.name(Name.OUTCOMES), value, key=shard_key(number, shard), partition=partition
+        topics.name(Name.MESSAGE_EVENTS), value, key=shard_key(number, shard), partition=partition
     )
 
 
@@ -220,7 +220,7 @@ async def test_a_second_bridge_goes_on_where_the_first_stopped(settings: Setting
 
 async def is_committed(settings: Settings) -> bool:
     """Whether everything in the outcomes topic has been committed by the bridge's group."""
-    topic = settings.topic_prefix + Name.OUTCOMES
+    topic = settings.topic_prefix + Name.MESSAGE_EVENTS
     async with AIOKafkaConsumer(
         bootstrap_servers=settings.kafka, group_id=f"{settings.topic_prefix}campaigns-bridge"
     ) as consumer:
@@ -240,7 +240,7 @@ async def test_poison_goes_to_the_dead_letters_and_the_stream_goes_on(settings: 
     async with kafka_producer(settings) as producer, Bridge(None, settings):
         for poison in (b"\xc1", b"", None, uneven, foreign, unknown):
             await producer.send_and_wait(
-                topics.name(Name.OUTCOMES),
+                topics.name(Name.MESSAGE_EVENTS),
                 poison,
                 key=b"k",
                 partition=topics.shard_partition(number, 0),

@@ -136,7 +136,7 @@ async def commit_again_as_older_versions_did(settings: Settings) -> None:
     answer = await client.request(f"$JS.API.STREAM.INFO.{stream(settings)}", b"", timeout=5)
     await client.close()
     created = json.loads(answer.data)["created"]
-    topic = settings.topic_prefix + Name.OUTCOMES
+    topic = settings.topic_prefix + Name.MESSAGE_EVENTS
     async with AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
         group_id=f"{settings.topic_prefix}campaigns-bridge",

@@ -41,7 +41,9 @@ class Copying(Mover):
                 if record.value == b"poison":
                     raise ValueError("poison")
                 await self._producer.send_and_wait(
-                    self.topics.name(Name.OUTCOMES), record.value, partition=partition.partition
+                    self.topics.name(Name.MESSAGE_EVENTS),
+                    record.value,
+                    partition=partition.partition,
                 )
                 crash_point("copied", "copying")
             self.moved += len(records)

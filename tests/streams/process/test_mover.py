@@ -36,7 +36,7 @@ def numbered(count: int) -> list[bytes]:
 
 
 async def copied(settings: Settings) -> list[bytes]:
-    topic = Topics(settings).name(Name.OUTCOMES)
+    topic = Topics(settings).name(Name.MESSAGE_EVENTS)
     found = await asyncio.to_thread(raw_kafka.read_all, settings.kafka, topic, settings.partitions)
     return [record.value for partition in found for record in partition if record.value]
 

@@ -14,7 +14,7 @@ import pytest
 
 from streams.records.facts import Batch, Group, Kind
 from streams.records.message_id import MessageIds
-from tables.audience.projection import Outcomes, Rules, merge
+from tables.audience.projection import RecipientUpdates, Rules, merge
 from tables.campaigns.numbers import CampaignNumbers
 from tests.agents.counting.recipient_rows import BASE, group
 from tests.postgres import sql
@@ -54,13 +54,13 @@ class Ledger:
         number = await sql(self.world.pool).fetchval(
             "SELECT number FROM campaigns WHERE id = $1", self.campaigns[campaign]
         )
-        numbers, outcomes = CampaignNumbers(), Outcomes(MessageIds.of(self.world.settings))
+        numbers, updates = CampaignNumbers(), RecipientUpdates(MessageIds.of(self.world.settings))
         async with self.world.pool.transaction() as connection:
             await numbers.load(connection, [number])
             known = numbers.get(number)
             assert known is not None
-            outcomes.add(Batch(self.world.tenant, number, 0, BASE, groups), known)
-            await merge(connection, outcomes, "test", "facts", {0: 1}, rules)
+            updates.add(Batch(self.world.tenant, number, 0, BASE, groups), known)
+            await merge(connection, updates, "test", "facts", {0: 1}, rules)
 
     async def report(
         self, campaign: int, kind: Kind, detail: str | None = None, after: int = 50
