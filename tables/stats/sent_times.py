@@ -1,5 +1,5 @@
-"""When the recipients of a shard were sent to: enough to know an open or a click that came too soon
-to be a person's.
+"""The times at which the recipients of a shard were sent to, to recognise an open or a click that
+came too soon to be a person's.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ MOST_SECONDS = 512
 
 
 class SentTimes:
-    """Unix second -> who was sent to in it, for the last `MOST_SECONDS` such seconds.
+    """Unix second -> the recipients sent to in it, for the last `MOST_SECONDS` such seconds.
 
-    A sent fact is in the log before anything that is reported of its message (both are read in one
-    order), so whatever is reported meets the time it is compared with, however late any projection
-    is. What is reported for the first time when that second has been forgotten stays as it was
-    reported; a repeat of what has been told apart before stays told apart.
+    A sent fact is in the log before any report of its message, and both are read in that order, so
+    a report meets the time it is compared with, however late any projection is. A report that
+    arrives after its send time was dropped is counted as reported (person or machine); a repeat of
+    an earlier report keeps that report's classification.
     """
 
     __slots__ = ("_forgotten", "_order", "_packed", "_seconds")
 
     def __init__(self, stored: Mapping[int, bytes] | None = None, forgotten: int = -1) -> None:
-        self._packed = dict(stored or {})  # of the seconds that have not changed since
+        self._packed = dict(stored or {})  # the seconds that have not changed since, as stored
         self._seconds = {
             second: BitMap.deserialize(recipients) for second, recipients in self._packed.items()
         }
         self._order = sorted(self._seconds)
-        self._forgotten = forgotten  # the latest second that is not known any more
+        self._forgotten = forgotten  # the latest second that was dropped
 
     def __bool__(self) -> bool:
         return bool(self._seconds)
 
     def stored(self) -> tuple[dict[int, bytes], int]:
-        """The two arguments that make an equal one."""
+        """The two arguments that make equal SentTimes."""
         for second in self._order:
             if second not in self._packed:
                 recipients = self._seconds[second]
@@ -50,7 +50,7 @@ class SentTimes:
         return {second: self._packed[second] for second in self._order}, self._forgotten
 
     def note(self, sent: Group, recipients: BitMap, base: int) -> None:
-        """These were sent to, for the first time."""
+        """Note the recipients of a sent group as sent to, for the first time."""
         seconds = unpack(sent.seconds)
         if (first := min(seconds)) == max(seconds):
             self._add(base + first, recipients)
@@ -76,11 +76,11 @@ class SentTimes:
     def split(
         self, group: Group, recipients: BitMap, base: int, window: int, known: BitMap
     ) -> tuple[Group | None, Group | None]:
-        """The reports of people and those of machines: within `window` seconds of sending, before
+        """The reports of people, and those of machines: within `window` seconds of sending, before
         or after it, since clocks differ.
 
-        `recipients` are those of the group, `known` those of whom machines have been told apart
-        before. About 0.1 us a report at most.
+        `recipients` are those of the group; `known` are recipients with an earlier report that was
+        classified as a machine's. About 0.1 us a report at most.
         """
         seconds = unpack(group.seconds)
         low, high = base + min(seconds) - window, base + max(seconds) + window
@@ -107,7 +107,7 @@ class SentTimes:
         return _where(group, [not is_early for is_early in early]), _where(group, early)
 
     def _lost(self, recipients: BitMap) -> BitMap:
-        """Those of them whose second has been forgotten."""
+        """The recipients among them whose send time was dropped."""
         return (
             recipients - BitMap.union(BitMap(), *self._seconds.values())
             if recipients

@@ -1,6 +1,4 @@
-"""What is known about the recipients of one (campaign, shard): a bitmap per kind, so that nothing
-can be counted twice.
-"""
+"""The recipients of one (campaign, shard): a bitmap per kind, so that nothing can be counted twice."""
 
 from __future__ import annotations
 
@@ -32,6 +30,8 @@ class InvalidFactsError(CampaignError):
 
 
 class _Stored(msgspec.Struct, array_like=True, frozen=True):
+    """The row of a shard in the table of `fold`; every bitmap is serialized."""
+
     format: int
     tenant_id: str
     number: int
@@ -51,12 +51,12 @@ _decode = msgspec.msgpack.Decoder(_Stored).decode
 
 class Shard:
     """The state of up to 65,536 recipients. Laws: duplicates and disorder of batches change no
-    count, and what was stored is restored.
+    count, and a shard that is restored equals the one that was stored.
 
-    What depends on the order is only *when* a recipient's first open and click were: the first
-    *reported* one fixes the hour (the earliest would need a time per recipient). A recipient has
-    one variant and one skip reason; should two be reported, the first one stands. Opens and clicks
-    within a window of sending become a machine's when their sent fact comes first, as it does
+    Only the hour of a recipient's first open and click depends on the order: the first *reported*
+    one fixes it (the earliest would need a time per recipient). A recipient has one variant and one
+    skip reason; of two that are reported, the first one stands. Opens and clicks within a window of
+    sending become a machine's when their sent fact comes first, as it does
     (tables/stats/sent_times.py).
     """
 
@@ -75,16 +75,14 @@ class Shard:
     def __init__(self, tenant_id: str, number: int, shard: int) -> None:
         self.tenant_id, self.number, self.shard = tenant_id, number, shard
         self.campaign_id: str | None = None
-        self.kinds: dict[
-            Kind, BitMap
-        ] = {}  # as reported; what follows from it is added when counting
-        self.variants: dict[
-            str, BitMap
-        ] = {}  # disjoint: who was sent (or skipped as) which variant
-        self.reasons: dict[str, BitMap] = {}  # disjoint: who was skipped why
-        self.hours: dict[
-            int, tuple[int, int]
-        ] = {}  # Unix hour -> people who opened, clicked for the first time
+        # recipients as reported; what their kinds imply is added when counting
+        self.kinds: dict[Kind, BitMap] = {}
+        # variant -> recipients sent to, or skipped, under it; disjoint
+        self.variants: dict[str, BitMap] = {}
+        # skip reason -> recipients; disjoint
+        self.reasons: dict[str, BitMap] = {}
+        # Unix hour -> people who opened, and clicked, for the first time
+        self.hours: dict[int, tuple[int, int]] = {}
         self.sent = SentTimes()
 
     @classmethod
@@ -93,13 +91,9 @@ class Shard:
         row = _decode(stored)
         shard = cls(row.tenant_id, row.number, row.shard)
         shard.campaign_id, shard.hours = row.campaign_id, row.hours
-        shard.kinds = {kind: BitMap.deserialize(bitmap) for kind, bitmap in row.kinds.items()}
-        shard.variants = {
-            variant: BitMap.deserialize(bitmap) for variant, bitmap in row.variants.items()
-        }
-        shard.reasons = {
-            reason: BitMap.deserialize(bitmap) for reason, bitmap in row.reasons.items()
-        }
+        shard.kinds = _deserialized(row.kinds)
+        shard.variants = _deserialized(row.variants)
+        shard.reasons = _deserialized(row.reasons)
         shard.sent = SentTimes(row.sent, row.forgotten)
         return shard
 
@@ -113,47 +107,31 @@ class Shard:
         return _encode(_Stored(_FORMAT, *identity, *bitmaps, self.hours, *self.sent.stored()))
 
     def fold(self, batch: Batch, window: int = 0) -> Batch | None:
-        """Add what was reported; answers the first occurrences among it, None when nothing is new
-        and the shard is unchanged.
+        """Add the facts of the batch; returns the first occurrences among them, None when nothing
+        is new and the shard is unchanged.
 
-        First occurrences are of *reported* kinds: a click before any open is one outcome,
+        First occurrences are of *reported* kinds: a click before any open is one message event,
         "clicked", although it also counts as opened. They carry the recipient's variant. Opens and
         clicks at most `window` seconds from sending are a machine's; 0 takes all as reported.
         Raises InvalidFactsError, and has then changed nothing.
         """
-        reported = zip(batch.groups, self._checked(batch), strict=True)
-        groups = (
-            one
-            for group, recipients in reported
-            for one in self._told_apart(group, recipients, batch.base, window)
-        )
-        first = tuple(
-            outcome
-            for group, recipients in groups
-            for outcome in self._fold(group, recipients, batch.base, window)
-        )
+        base, first = batch.base, list[Group]()
+        for reported, recipients in zip(batch.groups, self._checked(batch), strict=True):
+            for group, members in self._told_apart(reported, recipients, base, window):
+                first += self._fold(group, members, base, window)
         if not first:
             return None
         self.campaign_id = self.campaign_id or batch.campaign_id
-        return Batch(
-            batch.tenant_id, batch.number, batch.shard, batch.base, first, self.campaign_id
-        )
+        identity = batch.tenant_id, batch.number, batch.shard
+        return Batch(*identity, base, tuple(first), self.campaign_id)
 
     def _checked(self, batch: Batch) -> list[BitMap]:
-        if (batch.tenant_id, batch.number, batch.shard) != (
-            self.tenant_id,
-            self.number,
-            self.shard,
-        ):
-            raise InvalidFactsError(
-                f"facts of {batch.number}:{batch.shard} in {self.number}:{self.shard}, or of another tenant"
-            )
-        if any(
-            not group.ordinals
-            or len(group.ordinals) % 4
-            or len(group.ordinals) != len(group.seconds)
-            for group in batch.groups
-        ):
+        """The recipients of each group."""
+        mine = self.tenant_id, self.number, self.shard
+        if (batch.tenant_id, batch.number, batch.shard) != mine:
+            where = f"facts of {batch.number}:{batch.shard} in {self.number}:{self.shard}"
+            raise InvalidFactsError(f"{where}, or of another tenant")
+        if not all(map(_is_even, batch.groups)):
             raise InvalidFactsError("ordinals and times are not equally many, or none")
         reported = [BitMap(unpack(group.ordinals)) for group in batch.groups]
         if any(recipients.max() >= SHARD_SIZE for recipients in reported):
@@ -163,6 +141,7 @@ class Shard:
     def _told_apart(
         self, group: Group, recipients: BitMap, base: int, window: int
     ) -> Iterator[tuple[Group, BitMap]]:
+        """The group, or its people and its machines, each with its recipients."""
         machine = _MACHINES.get(group.kind) if window and self.sent else None
         if machine is None:
             yield group, recipients
@@ -187,11 +166,8 @@ class Shard:
             case Kind.CLICKED:
                 self._note_hours(first, base, opened=new - self._bitmap(Kind.OPENED), clicked=new)
             case Kind.SENT | Kind.SKIPPED if group.variant_id is not None:
-                _add(
-                    self.variants,
-                    group.variant_id,
-                    new - BitMap.union(_NOBODY, *self.variants.values()),
-                )
+                without = new - BitMap.union(_NOBODY, *self.variants.values())
+                _add(self.variants, group.variant_id, without)
         if group.kind is Kind.SENT and window:
             self.sent.note(first, new, base)
         if group.kind is Kind.SKIPPED:
@@ -215,11 +191,14 @@ class Shard:
 
     def _add_to_hour(self, hour: int, column: int, recipients: int) -> None:
         opened, clicked = self.hours.get(hour, (0, 0))
-        self.hours[hour] = (
-            (opened + recipients, clicked) if column == 0 else (opened, clicked + recipients)
-        )
+        if column == 0:
+            opened += recipients
+        else:
+            clicked += recipients
+        self.hours[hour] = opened, clicked
 
     def _by_variant(self, first: Group, new: BitMap) -> Iterator[Group]:
+        """The group with its variant; one group for each variant if it has none."""
         if first.variant_id is not None or not self.variants:
             yield first
             return
@@ -235,7 +214,7 @@ class Shard:
         """The absolute counts of this shard, in total and per variant. `version` must grow with
         every change.
         """
-        closed = self._closed()
+        closed, variants = self._closed(), self.variants
         return ShardStats(
             tenant_id=self.tenant_id,
             number=self.number,
@@ -244,22 +223,15 @@ class Shard:
             total=Counts(**{name: len(recipients) for name, recipients in closed.items()}),
             updated_at=updated_at,
             campaign_id=self.campaign_id,
-            variants={
-                variant: Counts(
-                    **{
-                        name: recipients.intersection_cardinality(members)
-                        for name, recipients in closed.items()
-                    }
-                )
-                for variant, members in self.variants.items()
-            },
+            variants={name: _counts_within(closed, members) for name, members in variants.items()},
             hours={str(hour): counts for hour, counts in sorted(self.hours.items())},
             skipped={reason: len(recipients) for reason, recipients in self.reasons.items()},
         )
 
     def _closed(self) -> dict[str, BitMap]:
-        """Every kind with what it implies: clicked -> opened -> delivered, a machine's activity ->
-        delivered, a person beats a machine.
+        """The recipients of every kind, with those that other kinds imply: clicked -> opened ->
+        delivered, a machine's activity -> delivered. A recipient with a person's activity has no
+        machine's.
         """
         closed = {kind.name.lower(): self._bitmap(kind) for kind in Kind}
         machines = closed["machine_opened"] | closed["machine_clicked"]
@@ -268,6 +240,20 @@ class Shard:
         closed["machine_opened"] = closed["machine_opened"] - closed["opened"]
         closed["machine_clicked"] = closed["machine_clicked"] - closed["clicked"]
         return closed
+
+
+def _is_even(group: Group) -> bool:
+    size = len(group.ordinals)
+    return size > 0 and size % 4 == 0 and size == len(group.seconds)
+
+
+def _counts_within(kinds: Mapping[str, BitMap], members: BitMap) -> Counts:
+    found = {name: each.intersection_cardinality(members) for name, each in kinds.items()}
+    return Counts(**found)
+
+
+def _deserialized(stored: Mapping[K, bytes]) -> dict[K, BitMap]:
+    return {key: BitMap.deserialize(bitmap) for key, bitmap in stored.items()}
 
 
 def _serialized(bitmaps: Mapping[K, BitMap]) -> dict[K, bytes]:
@@ -281,9 +267,7 @@ def _add(bitmaps: dict[str, BitMap], key: str, recipients: BitMap) -> None:
 
 
 def _only(group: Group, wanted: BitMap) -> Group:
-    """The group without ordinals that are not wanted, each wanted one once. Its bytes are reused
-    when that is all of them.
-    """
+    """The group with the wanted ordinals only, each once. The group itself when it has no other."""
     ordinals = unpack(group.ordinals)
     if len(ordinals) == len(wanted):
         return group
