@@ -1,5 +1,5 @@
-"""The map of the pipeline, read top to bottom: which process runs what, what each agent reads, and
-how much one transaction takes.
+"""The map of the pipeline, read top to bottom: the agents and services of each process, the topic
+that each agent reads, and the size of its transactions.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class Agent:
 
 @dataclass(frozen=True)
 class Role:
-    """What one process runs; start more processes of a role to scale it. `niceness`: how far it
-    stands back where it shares cores.
+    """The agents and services of one process; start more processes of a role to scale it.
 
-    `watching` are services that decide by the live stats: they share one view of them.
+    `watching` are services that decide by the live stats: they share one view of them. `niceness`:
+    how far the process stands back where it shares cores.
     """
 
     agents: tuple[Agent, ...] = ()

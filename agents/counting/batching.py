@@ -1,5 +1,5 @@
-"""Reported events sorted into piles, one per (campaign, shard), on their way to be facts; what
-cannot be used is refused with a reason.
+"""Reported events, sorted into piles, one per (campaign, shard), and made into batches of facts; an
+event that cannot be used is refused with a reason. Pure.
 """
 
 from __future__ import annotations
@@ -23,16 +23,13 @@ from streams.records.message_id import (
 from streams.records.reported_events import Incoming, decode_incoming
 
 MAX_BYTES = 64 << 10  # of one event
-_BATCH_EVENTS, _BATCH_BYTES = (
-    5_000,
-    400_000,
-)  # of one fact record; a batch of producer or transaction takes 900 kB
+# of one fact record; a batch of producer or transaction takes 900 kB
+_BATCH_EVENTS, _BATCH_BYTES = 5_000, 400_000
 _EARLIEST = 1_577_836_800  # 2020-01-01, before the first campaign: an unset clock
 # characters of a timestamp: 2026-11-24T12:00:00.123456789+00:00 has 35, and texts are remembered
 _LONGEST_TIME = 40
-_SKEW = timedelta(
-    minutes=15
-).total_seconds()  # how far the clock of a reporter may be ahead of ours
+# how far the clock of a reporter may be ahead of ours
+_SKEW = timedelta(minutes=15).total_seconds()
 _PEOPLE = {
     name: Kind[name.upper()]
     for name in (
@@ -72,8 +69,8 @@ class Refused(NamedTuple):
 
 
 class Pile:
-    """What was reported about one (campaign, shard): per kind and detail, ordinals in the shard and
-    their Unix seconds.
+    """The reports about one (campaign, shard): per kind and detail, ordinals in the shard and their
+    Unix seconds.
     """
 
     __slots__ = ("groups", "number", "shard", "tenant_id")
@@ -84,10 +81,10 @@ class Pile:
 
 
 class UnixSeconds(dict[str, int]):
-    """RFC 3339 text -> Unix seconds, fractions dropped. Remembers texts: under load, many events
-    share a millisecond.
+    """RFC 3339 text -> Unix seconds, fractions dropped. Texts are remembered: under load, many
+    events share a millisecond.
 
-    Looking up raises RefusedError ("timestamp") for a text that is not RFC 3339 with a time zone,
+    A look-up raises RefusedError ("timestamp") for a text that is not RFC 3339 with a time zone,
     or has more than 40 characters.
     """
 
@@ -119,8 +116,8 @@ def sort(
     now: float,
     piles: dict[str, Pile],
 ) -> list[Refused]:
-    """Put every event on the pile of its (campaign, shard); answers those that are refused. About 3
-    us an event.
+    """Put every event on the pile of its (campaign, shard); returns the refused ones. About 3 us an
+    event.
 
     An event before 2020 or more than 15 minutes ahead of `now` (Unix seconds) happened all the
     same: it counts as happening now. Events of test messages are dropped.
@@ -194,7 +191,7 @@ def _kind(event: Incoming) -> tuple[Kind, str | None]:
 
 
 def _tidy(text: str | None, limit: int) -> str | None:
-    """PostgreSQL cannot hold NUL, and nobody reads further than that."""
+    """The text without NUL, which PostgreSQL cannot hold, and cut at `limit`."""
     return text.replace("\0", "")[:limit] or None if text else None
 
 

@@ -1,13 +1,13 @@
 """Facts in, exact stats out: bitmaps per (campaign, shard), absolute counts and first occurrences,
 in one transaction with the position.
 
-Whatever arrives twice or late changes no count (tables/stats), and what a transaction writes is
-there once: the shard's new state, its counts on `campaigns.stats.v1`, and on
-`campaigns.outcomes.v1` what happened to a recipient for the first time. A killed worker's successor
-continues from exactly that. The version of the counts is the position in the facts, so it grows
-with every change and a rebuild from the facts gives the same ones. A sealed shard keeps its counts
-and forgets whom it counted; facts about it that come later are dead letters. The bigger a
-transaction, the cheaper: a shard's state of up to about 40 kB is written once in each.
+A fact that arrives twice or late changes no count (tables/stats). A transaction writes, exactly
+once, the shard's new state, its counts on `campaigns.stats.v1`, and on `campaigns.outcomes.v1` the
+message events: first occurrences of a kind for a recipient. A killed worker's successor continues
+from exactly that. The version of the counts is the position in the facts, so it grows with every
+change and a rebuild from the facts gives the same ones. A sealed shard keeps its counts and forgets
+its recipients; later facts about it are dead letters. The bigger a transaction, the cheaper: a
+shard's state of up to about 40 kB is written once in each.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
 from tables.stats.shards import InvalidFactsError, Shard
 
-SEALED = b"sealed"  # the row of such a shard
+SEALED = b"sealed"  # the row of a sealed shard
 _CACHED = 512  # decoded shards in memory beside the table: up to about 150 kB each, usually 10
 
 
@@ -53,12 +53,12 @@ class Shards:
         self._decoded: OrderedDict[bytes, tuple[bytes, Shard]] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many are decoded."""
+        """The number of decoded shards."""
         return len(self._decoded)
 
     def load(self, key: bytes, batch: Batch) -> Shard:
-        """The shard as the table has it, or a new one for what the batch names. Changes count once
-        it is saved. Raises SealedError.
+        """The shard as the table has it, or a new one. Its changes count once it is saved. Raises
+        SealedError.
         """
         stored = self._table.get(key)
         if stored == SEALED:
@@ -77,7 +77,7 @@ class Shards:
             self._decoded.popitem(last=False)
 
     def seal(self, key: bytes) -> None:
-        """Forget everything but that it was there. Within an agent body only."""
+        """Forget the shard's recipients. Within an agent body only."""
         if self._table.get(key) is not None:
             self._table[key] = SEALED
             self._decoded.pop(key, None)
@@ -86,11 +86,9 @@ class Shards:
 def fold(app: App, settings: Settings) -> Body:
     """The agent body on `campaigns.facts.v1`."""
     topics = Topics(settings)
-    stats, outcomes = topics.name(Name.STATS), topics.name(Name.MESSAGE_EVENTS)
-    shards, window = (
-        Shards(app.Table("shards", key_type=bytes, value_type=bytes)),
-        int(settings.machine_window.total_seconds()),
-    )
+    stats, message_events = topics.name(Name.STATS), topics.name(Name.MESSAGE_EVENTS)
+    shards = Shards(app.Table("shards", key_type=bytes, value_type=bytes))
+    window = int(settings.machine_window.total_seconds())
 
     def write(tx: Transaction, key: bytes, shard: Shard, message: Any) -> None:
         shards.save(key, shard)
@@ -115,7 +113,7 @@ def fold(app: App, settings: Settings) -> Body:
                 continue
             if first is not None:
                 changed[key] = shard, event.message
-                tx.send(outcomes, tx.partition, key, encode_batch(first))
+                tx.send(message_events, tx.partition, key, encode_batch(first))
         for key, (shard, message) in changed.items():
             write(tx, key, shard, message)
 

@@ -1,12 +1,12 @@
-"""Events in, facts out: validate what the pipeline reports, verify its message ids, and group it
-into batches by (campaign, shard).
+"""Events in, facts out: the reports of the pipeline are validated, their message ids verified, and
+grouped into batches by (campaign, shard).
 
 A service on aiokafka, not an agent: one event at a time through an agent would cost 60 times as
-much. Its guarantee is *at least once*: the position is committed after every fact and dead letter
-of it is acknowledged by the broker, so whatever a crash, a rebalance or a broker restart interrupts
-is done again. That is harmless, because `fold` keeps a bitmap per kind: a repeated fact changes
-nothing. What cannot be used becomes a dead letter with its position as key, so that a repeat
-replaces it, and the stream goes on.
+much. Its guarantee is *at least once*: the position is committed when the broker has acknowledged
+every fact and dead letter before it, so work that a crash, a rebalance or a broker restart
+interrupts is done again. That is harmless, because `fold` keeps a bitmap per kind: a repeated fact
+changes nothing. An event that cannot be used becomes a dead letter with its position as key, so
+that a repeat replaces it, and the stream goes on.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Recipient rows follow the facts: a service that reads `campaigns.facts.v1` and merges what it
-says into PostgreSQL.
+"""The projection: a service that reads `campaigns.facts.v1` and merges the facts into the recipient
+rows of PostgreSQL.
 
-It is off the critical path: sending never waits for it, and it steps back while messages go out. A
-row update costs PostgreSQL about 20 us whatever it changes, so facts are collected for two seconds
-and a recipient's sent and delivered become one update. The positions are rows of the table
-`projections`, moved in the transaction of the recipients: nothing is lost or done twice. What a
-rebalance or a zombie does twice all the same is harmless, because the merge is idempotent and knows
-no order.
+It is off the critical path: sending never waits for it, and it steps back while messages go out.
+Every row update costs PostgreSQL about 20 us, so facts are collected for two seconds, and a
+recipient's sent and delivered become one update. The positions are rows of the table `projections`,
+moved in the transaction of the recipients: nothing is lost or done twice. Should a rebalance or a
+zombie do work twice all the same, that is harmless, because the merge is idempotent and knows no
+order.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _COLLECT = 2.0  # seconds
 # rows; bounds memory (about 5 MB) and the time of one transaction (about a second)
 _ENOUGH = 50_000
 _RECORDS = 20  # a fact record holds up to thousands of events
-# How long to rest after a merge, as a share of the time it took: while messages go out PostgreSQL
-# has readers who matter more.
+# The rest after a merge, as a share of the time it took: while messages go out, PostgreSQL has
+# readers that matter more.
 _REST_WHILE_SENDING, _REST = 4.0, 0.05
 _log = logging.getLogger(__name__)
 
@@ -77,8 +77,8 @@ class Project(Mover):
             self.is_waiting = False
 
     async def _collect(self) -> tuple[RecipientUpdates, dict[int, int]]:
-        """What is reported within two seconds of the first record, or enough of it, with the
-        positions after it.
+        """The updates of two seconds from the first record, or enough of them, and the positions
+        after them.
         """
         updates, reached = RecipientUpdates(self._ids), dict[int, int]()
         until = time.monotonic() + _COLLECT

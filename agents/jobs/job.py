@@ -1,5 +1,5 @@
-"""What a background job is, and what it works with. The table of jobs and the service that runs
-them are in `agents.jobs.jobs`.
+"""The types of a background job and its context. The table of jobs and the service that runs them
+are in `agents.jobs.jobs`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from tables.stats.views import StatsView
 
 @dataclass(frozen=True)
 class JobContext:
-    """What one run works with. `at` is its time; `stats` has been read (`ready`) before a job runs.
+    """The context of one run. `at` is its time; `stats` has been read (`ready`) before a job runs.
 
-    `is_early`: neither its turn nor a person, but `Job.due` has brought this run about.
+    `is_early`: the run was asked for by `Job.due`, not by the job's turn or a person.
     """
 
     database: Database
@@ -29,10 +29,10 @@ class JobContext:
 
 @dataclass(frozen=True)
 class Job:
-    """`run` does what is due and answers what it did, such as {"started": 3}; two runs at once do
+    """`run` does the due work and returns counts of it, such as {"started": 3}; two runs at once do
     nothing twice.
 
-    It runs every `every`, and earlier at the instant that `due` answers (None: nothing is due
+    It runs every `every`, and earlier at the instant that `due` returns (None: nothing is due
     before).
     """
 

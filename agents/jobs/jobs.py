@@ -41,14 +41,14 @@ JOBS: Mapping[str, Job] = {
 
 _LOOK = timedelta(seconds=1)  # between two looks at most
 _POOL = 10  # connections at most: a job may use two at a time
-# seconds for running jobs when the worker stops; what they have not committed they do again
+# seconds for running jobs when the worker stops; work that is not committed is done again
 _PATIENCE = 5.0
 _log = logging.getLogger(__name__)
 
 
 class Jobs(Service):  # type: ignore[misc]  # mode is untyped
-    """Waits in place for PostgreSQL, and for Kafka until the live stats have been read. `stats`: a
-    view to share.
+    """The service. Waits in place for PostgreSQL, and for Kafka until the live stats have been read.
+    `stats`: a view to share.
     """
 
     abstract = False

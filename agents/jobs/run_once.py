@@ -1,7 +1,8 @@
-"""Runs one background job now, in the foreground: `python -m agents.jobs.run_once NAME [--json]`.
+"""The command that runs one background job now, in the foreground: `python -m agents.jobs.run_once
+NAME [--json]`.
 
-It takes no lock: a worker that runs the same job at the same time is no reason to wait, since jobs
-are safe to run twice at once.
+It takes no lock: jobs are safe to run twice at once, so a worker that runs the same job at the same
+time is no reason to wait.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tables.stats.views import StatsView
 
 
 async def run(name: str, settings: Settings) -> Carried:
-    """What it did. Waits for PostgreSQL, and for Kafka until the live stats have been read."""
+    """Run the job. Waits for PostgreSQL, and for Kafka until the live stats have been read."""
     database = Database(settings, "campaigns-job", max_size=4)
     try:
         async with StatsView(settings) as stats:

@@ -1,11 +1,11 @@
 """The job `campaign-stats-refresh`: the live stats become rows of `campaign_stats`, and performance
 facts for analytics.
 
-Every five minutes whatever has changed, and as soon as a campaign is completed and the live counts
-have caught up with what was sent. Identity: a campaign's row has a revision, and is replaced only
-by newer counts, so two runs at once write each change once. Order: rows and outbox records are one
-transaction per 100 campaigns; killed before it, nothing of it is there, and the next run writes it;
-killed after it, the next run finds nothing new in it.
+Every five minutes it writes all changed campaigns; and a completed campaign as soon as the live
+counts have caught up with the messages sent. Identity: a campaign's row has a revision, and is
+replaced only by newer counts, so two runs at once write each change once. Order: rows and outbox
+records are one transaction per 100 campaigns. Killed before its commit, nothing of it is there, and
+the next run writes it; killed after it, the next run finds nothing new.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ from tables.stats.materialised import Calculated
 T = TypeVar("T")
 _AT_ONCE = 100  # campaigns a transaction: some milliseconds of the worker's time
 _COMPARED = 1_000  # live versions a query
-_SOON = timedelta(
-    minutes=10
-)  # how long a completed campaign is looked at every second; then at the regular turns
+# how long a completed campaign is looked at every second; then at the regular turns
+_SOON = timedelta(minutes=10)
 _LATE = timedelta(days=2)
 
 
 async def refresh(context: JobContext) -> dict[str, int]:
-    """`campaigns`: whose rows have been replaced; `sealed`: whose counts are final now, at most 100
-    a run.
+    """`campaigns`: how many rows were replaced; `sealed`: of how many campaigns the counts were made
+    final, at most 100 a run.
     """
     behind = await context.database.until_up(
         partial(
@@ -56,7 +55,7 @@ async def refresh(context: JobContext) -> dict[str, int]:
 
 
 async def due(session: Session) -> datetime | None:
-    """When a campaign was completed whose complete counts are not materialised."""
+    """The completion time of the first campaign without materialised complete counts."""
     now: datetime = await session.value("SELECT clock_timestamp()")
     return await campaign_stats.first_unfinished(session, now - _SOON)
 
@@ -81,8 +80,8 @@ async def _seal(context: JobContext) -> int:
             seals.quiet_since, instant=context.at - context.settings.stats_retention, limit=_AT_ONCE
         )
     )
-    # one that is not known any more has no shards to seal, and must not stand in front of the
-    # others for ever
+    # a campaign that the live stats no longer know has no shards to seal, and must not stand in
+    # front of the others for ever
     materialised = [
         one for one in found if context.stats.version(one.number) in (one.live_version, 0)
     ]

@@ -1,5 +1,5 @@
-"""When a job has its turn, and one run of it: recorded, counted, logged, and never a reason for
-anything else to stop.
+"""The turns of jobs, and one run of a job: it is recorded, counted and logged, and its failure
+stops nothing else.
 
 A run is known by its id in `job_runs`. Order: the row says `running`; the job works, in
 transactions of its own; the row says how it ended. Killed before the end, the turn still counts as
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Turn:
-    """When a job is to run, and whether before its time because something is due."""
+    """The time at which a job is to run; early: before its regular turn, because something is due."""
 
     at: datetime
     is_early: bool = False
@@ -40,8 +40,8 @@ def next_turn(last: JobRun | None, every: timedelta, due: datetime | None, now: 
     """Regularly after the last turn that succeeded, earlier when something is due, later while it
     fails (1, 2, 4 … 60 seconds).
 
-    A turn whose time has come is never early: what stays due for hours must not keep the job from
-    everything else.
+    A turn whose time has come is never early: a subject that stays due for hours must not keep the
+    job from all others.
     """
     if last is None:
         return Turn(now)
@@ -69,7 +69,7 @@ def _not_before(last: JobRun) -> datetime:
 
 @dataclass(frozen=True)
 class Carried:
-    """How a run ended: what it did, or the class of what it raised."""
+    """The end of a run: what it did, by count, or the class of the exception that it raised."""
 
     job: str
     took: timedelta
@@ -78,8 +78,8 @@ class Carried:
 
 
 async def carry_out(name: str, job: Job, context: JobContext) -> Carried:
-    """Run the job now, whoever else runs it. Whatever it raises is logged, counted and recorded,
-    not raised.
+    """Run the job now, also while another process runs it. An exception is logged, counted and
+    recorded, not raised.
     """
     began = time.monotonic()
     run_id = await context.database.until_up(

@@ -12,8 +12,8 @@ progress. Order of effects in a body:
 
 A kill -9 in 1-4 or before the commit leaves no trace: the next owner reads the same grants and the
 same progress, and makes messages with the same ids. After the commit everything is there, and a
-grant that comes again meets progress that covers it. A contact who was suppressed between two
-attempts is skipped by the second, of which alone there is a trace.
+grant that comes again meets progress that covers it. A contact suppressed between two attempts is
+skipped by the second attempt, and only the second leaves a trace.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ from tables.audience.chunks import RecipientRow, read_chunk
 from tables.database.connection import Database, Session
 from tables.throttle.progress import Progress, decode_progress, encode_progress, progress_key
 
-# Messages made in one go, 1.5 ms: the other partitions' reads and commits, a dozen round trips
-# each, go on in between.
+# Messages made in one go, 1.5 ms: between two goes the reads and commits of other partitions, a
+# dozen round trips each, are carried on.
 _SLICE = 200
 _log = logging.getLogger(__name__)
 

@@ -59,7 +59,9 @@ _log = logging.getLogger(__name__)
 
 
 def parse(value: bytes | None) -> Stage | Page:
-    """Raises ValueError (msgspec's errors are ones) for what no version of us has written."""
+    """The record. Raises ValueError (msgspec's errors are ones) for a value that no version of this
+    agent has written.
+    """
     record: Stage | Page = decode_expansion(value or b"")
     UUID(record.campaign_id)
     if not 1 <= record.number <= _HIGHEST_NUMBER:
@@ -70,8 +72,8 @@ def parse(value: bytes | None) -> Stage | Page:
 
 
 def plan(audience: Audience) -> PlanOpened:
-    """The plan: all of it, under the campaign's limits and the tenant's; what is not in the sample
-    of an A/B test is held back.
+    """The plan of a whole audience, under the limits of campaign and tenant. Recipients outside the
+    sample of an A/B test are held back.
     """
     campaign, total = audience.campaign, audience.total
     test = test_of(campaign)
@@ -98,8 +100,8 @@ def following(page: Page, stop: int) -> Page | None:
 
 
 class Expander:
-    """The agent `expand` and what it works with. A malformed record becomes a dead letter in the
-    same transaction.
+    """The agent `expand` and its connections. A malformed record becomes a dead letter in the same
+    transaction.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -167,7 +169,9 @@ class Expander:
         )
 
     async def _staged(self, wanted: Stage) -> Audience | None:
-        """None: nothing is to be sent, and the campaign's row says why."""
+        """The audience, staged and announced. None: nothing is to be sent, and the campaign's row has
+        the reason.
+        """
         run, outcome = self._database.until_up, None
         try:
             total = await run(lambda connection: audience.stage(connection, wanted))
@@ -179,7 +183,7 @@ class Expander:
                     )
                 )
                 crash_point("announced", "expand")
-        # not an outage: trying again would meet it for ever, and hold up everybody else
+        # not an outage: trying again would meet it for ever, and hold up every other campaign
         except psycopg.Error as error:
             await self._fail(wanted, error)
             return None
@@ -194,7 +198,7 @@ class Expander:
             is_written = await self._database.until_up(
                 lambda connection: audience.write_page(connection, page, stop)
             )
-        except psycopg.Error as error:  # as in `_staged`; what was announced before stays sent
+        except psycopg.Error as error:  # as in `_staged`; pages announced before stay sent
             campaign_id = page.campaign_id
             wanted = Stage(
                 tenant_id=page.tenant_id,
@@ -221,7 +225,7 @@ class Expander:
             )
 
     async def _fail(self, wanted: Stage, error: psycopg.Error) -> None:
-        """The campaign ends, and its row says why."""
+        """End the campaign, with the reason in its row."""
         reason = f"expansion-failed: {type(error).__name__} {error.sqlstate}"
         # without its text, which may quote a row and with it an address
         _log.error(
@@ -244,7 +248,7 @@ class Expander:
 
 
 def expand(app: App, settings: Settings) -> Body:
-    """The body of the agent, for `campaigns.expansions.v1`; one event a transaction, because each
+    """The body of the agent on `campaigns.expansions.v1`; one event a transaction, because each
     takes up to seconds.
     """
     return Expander(settings).body

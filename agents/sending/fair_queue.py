@@ -1,10 +1,10 @@
-"""Hands out the room there is among tenants, and among the campaigns of each, in turns: start-time
-fair queueing.
+"""Start-time fair queueing: the room for messages is handed out in turns among tenants, and among
+the campaigns of each. Pure.
 
-Every flow has a tag, its virtual finishing time, which a grant of n messages moves by n; the
-smallest max(tag, virtual time) goes next, and virtual time is the start of the grant that went
-last, so who was idle gets neither credit nor blame (Goyal, Vin, Cheng, "Start-time Fair Queuing",
-1996). Of two flows that can always send, neither is ever two chunks ahead of the other.
+Every flow has a tag, its virtual finishing time, which a grant of n messages moves by n. The
+smallest max(tag, virtual time) goes next, and virtual time is the start of the last grant, so a
+flow gets neither credit nor blame for having been idle (Goyal, Vin, Cheng, "Start-time Fair
+Queuing", 1996). Of two flows that can always send, neither is ever two chunks ahead of the other.
 """
 
 from __future__ import annotations
@@ -19,17 +19,14 @@ from streams.records.sending import CHUNK, Grant, Limits, Span
 from tables.throttle.quota import UNLIMITED, Allowance, quota_key, tightest
 from tables.throttle.state import CampaignSending, TenantSending, Waiting
 
-Allowances = Callable[
-    [str, Limits, int], Allowance
-]  # quota key, limits, outstanding -> what may be granted now
+# quota key, limits, messages outstanding -> the allowance at present
+Allowances = Callable[[str, Limits, int], Allowance]
 
 
 class Filling:
-    """One tenant while grants are handed out; `offer` says what it would take next, `accept` takes
-    it.
+    """One tenant while grants are handed out: `offer` is its next grant, `accept` takes it.
 
-    Quota is read when its turn comes first: of a thousand tenants that the cap holds up, most have
-    no turn.
+    Its quota is read at its first turn: of a thousand tenants that the cap holds up, most have none.
     """
 
     def __init__(
@@ -89,7 +86,7 @@ class Filling:
         return None
 
     def accept(self, grant: Grant) -> None:
-        """Take what was offered."""
+        """Take the grant that was offered."""
         start, number = heapq.heappop(self._turns)
         granted, campaign = grant.stop - grant.start, self._campaigns[number]
         self.virtual = start
@@ -106,15 +103,14 @@ class Filling:
         heapq.heappush(self._turns, (start + granted, number))
 
     def result(self) -> tuple[TenantSending, dict[int, Allowance]]:
-        """The tenant afterwards, with the reasons why its campaigns wait, and the allowance of
-        those that lack quota.
+        """The tenant afterwards, with the reasons why its campaigns wait; and by number the
+        allowance of each campaign that lacks quota.
         """
         if not self.had_turn:
             self._take_turn()
         if not self._room.room:
-            self._room = self._allowance(
-                None
-            )  # again, because what has just been granted moves `until`
+            # again, because the grants that were just accepted move `until`
+            self._room = self._allowance(None)
         limited: dict[int, Allowance] = {}
         wakes, is_hungry = list(self._tenant.forgets()), False
         for number, campaign in self._campaigns.items():
@@ -163,8 +159,8 @@ class Filling:
 def fill(
     fillings: Iterable[Filling], in_flight: int, cap: int, virtual: int
 ) -> tuple[list[Grant], int]:
-    """Grants until nobody can send or the next one would put more than `cap` messages in flight;
-    and the new virtual time.
+    """The grants, until no tenant can send or the next one would put more than `cap` messages in
+    flight; and the new virtual time.
     """
     grants: list[Grant] = []
     turns = [(max(filling.tag, virtual), filling.tenant_id, filling) for filling in fillings]
@@ -176,7 +172,7 @@ def fill(
             continue
         granted = grant.stop - grant.start
         if in_flight and in_flight + granted > cap:
-            break  # its feedback will come and make room
+            break  # the feedback about messages in flight will make room
         filling.accept(grant)
         grants.append(grant)
         in_flight, virtual, filling.tag = in_flight + granted, start, start + granted

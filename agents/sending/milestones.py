@@ -1,5 +1,5 @@
-"""The agent on `campaigns.milestones.v1`: what the throttle has seen finish becomes the campaign's
-status and its public event.
+"""The agent on `campaigns.milestones.v1`: the end of a campaign, or of its sample, as the throttle
+reports it, becomes the campaign's status and its public event.
 
 The SQL transaction comes first; killed before the Kafka position is committed, the milestone is
 read again and changes nothing.

@@ -42,8 +42,8 @@ class Ticker(Service):  # type: ignore[misc]  # mode is untyped
         super().__init__()
         self._app, self._settings = app, settings
         self._topic = Topics(settings).name(Name.SENDING)
-        # four looks per window of a shortened hour: what one misses by more than a window costs
-        # 1/60 of the rate
+        # four looks per window of a shortened hour: a look that is a window late costs 1/60 of the
+        # rate
         self.interval = max(0.02, min(settings.tick, settings.hour / 240).total_seconds())
         self._ticked: dict[int, float] = {}
 
