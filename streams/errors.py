@@ -1,5 +1,5 @@
-"""One family of errors. The docstring of a class is the sentence an operator reads; its fate says
-what becomes of the input.
+"""One family of errors. The docstring of a class is the sentence that an operator reads; its fate is
+the treatment of the input.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import ClassVar
 
 
 class Fate(Enum):
-    """What becomes of the input that met the error."""
+    """The treatment of the input that met the error."""
 
     REJECT = "reject"  # answer the caller with problem details; nothing changed
     DEAD_LETTER = "dead-letter"  # keep the bytes with the reason; the stream goes on

@@ -8,7 +8,7 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 _FAST = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-# Exactly-once agents: what goes in, what is committed, how long each half takes.
+# Exactly-once agents: input, committed output, and the time of each half.
 EVENTS = Counter(
     "campaigns_agent_events_total", "Input records whose transaction has been committed", ["agent"]
 )
@@ -34,7 +34,7 @@ SLOW_BODIES = Counter(
     "campaigns_agent_slow_bodies_total", "Warnings about a body that does not return", ["agent"]
 )
 DEAD_LETTERS = Counter(
-    "campaigns_dead_letters_total", "Input that nobody could use", ["agent", "code"]
+    "campaigns_dead_letters_total", "Input that could not be used", ["agent", "code"]
 )
 
 # Ownership of partitions: moves on every rebalance; fencing shows as a restart, since a fenced
@@ -83,7 +83,9 @@ TRACKING_REFUSED = Counter(
 # Webhooks; `provider` is one of six, `outcome` one of accepted, ignored, foreign-id, unmatched,
 # unusable.
 WEBHOOK_EVENTS = Counter(
-    "campaigns_webhook_events_total", "What verified webhooks reported", ["provider", "outcome"]
+    "campaigns_webhook_events_total",
+    "Events that verified webhooks reported",
+    ["provider", "outcome"],
 )
 
 # Campaigns paused because more people complained than the limit allows.
@@ -100,18 +102,18 @@ NATS_DUPLICATES = Counter(
     "campaigns_nats_duplicates_total", "Repeats that the duplicate window of the stream has dropped"
 )
 
-# The throttle: what may go. What is sent is in the stats; the difference is in flight.
+# The throttle: granted messages. Sent ones are in the stats; the difference is in flight.
 GRANTED = Counter("campaigns_granted_messages_total", "Messages granted for sending", [])
 
 # Emission: every granted ordinal ends as one of these two.
 EMITTED = Counter("campaigns_emitted_messages_total", "Messages committed to the pipeline", [])
 SKIPPED = Counter(
     "campaigns_skipped_recipients_total",
-    "Recipients who got no message: erased, suppressed, no-address, render-error, too-long",
+    "Recipients without a message: erased, suppressed, no-address, render-error, too-long",
     ["reason"],
 )
 
-# The projection of outcomes into PostgreSQL.
+# The projection of facts into PostgreSQL.
 PROJECTED = Counter("campaigns_projected_rows_total", "Recipient rows changed by facts", [])
 
 # Background jobs. The last success is the whole installation's: every control worker shows the
@@ -128,7 +130,7 @@ JOB_SUCCEEDED = Gauge(
     ["job"],
 )
 
-# Outbox: what SQL transactions left for Kafka.
+# Outbox: the records that SQL transactions left for Kafka.
 OUTBOX_RELAYED = Counter(
     "campaigns_outbox_relayed_total", "Records carried from the outbox to Kafka"
 )

@@ -58,12 +58,12 @@ class Name(StrEnum):
 
 @dataclass(frozen=True)
 class Topic:
-    """One line of the table. `key` says what the record key is; equal keys meet in one partition."""
+    """One line of the table. `key` describes the record key; equal keys meet in one partition."""
 
     key: str
     config: Mapping[str, str] = field(hash=False)
     is_public: bool = False
-    is_single: bool = False  # one partition whatever the setting
+    is_single: bool = False  # one partition, not `settings.partitions`
 
 
 TOPICS: Mapping[Name, Topic] = {
@@ -91,7 +91,7 @@ TOPICS: Mapping[Name, Topic] = {
 
 
 class Topics:
-    """The topics of one installation: prefixed names and the one partitioner that everybody uses."""
+    """The topics of one installation: prefixed names, and the partitioner of every process."""
 
     def __init__(self, settings: Settings) -> None:
         self.prefix, self.partitions, self.replication_factor = (

@@ -5,8 +5,8 @@ Guarantees, for an app that has only such agents (each shown by
 `tests/faults/test_exactly_once_chaos.py`):
 
 - *atomic*: outputs, rows and position of a batch become visible together or never;
-- *complete*: every committed input record is processed, and its effect committed, once, whatever is
-  killed, frozen or rebalanced;
+- *complete*: every committed input record is processed, and its effect committed, once, although
+  processes are killed, frozen or rebalanced;
 - *ordered*: a source partition is processed and its effects are committed in its order; no skip or
   reordering inside Faust gets by (the chain guard ends the process instead);
 - *single owner*: of two workers that believe they own a partition, only the latest can commit (the
@@ -15,8 +15,8 @@ Guarantees, for an app that has only such agents (each shown by
 
 How: one state topic per role (compacted, as many partitions as the sources) holds in partition p
 all that belongs to source partition p: `table\\0key` -> value and `\\0topic` -> next input offset.
-Whoever is assigned p fences the former owner by opening the producer `<app id>-p`, restores p, and
-reads on from the stored position. Every error ends the process (fatal.py): memory never needs a
+The worker that is assigned p fences the former owner by opening the producer `<app id>-p`, restores
+p, and reads on from the stored position. Every error ends the process (fatal.py): memory never needs a
 rollback. Not covered: effects outside Kafka (make them idempotent by identity), sources that
 retention empties before they are read (logged and counted), replication that loses acknowledged
 records.
@@ -75,7 +75,8 @@ class ExactlyOnce:
             # 0 selects a round-robin assignor that may put partition p of two sources on two
             # workers, which then fence each other
             raise ValueError(
-                "an exactly-once app needs TableManager=TransactionalTables and table_standby_replicas > 0; use create_app"
+                "an exactly-once app needs TableManager=TransactionalTables and "
+                "table_standby_replicas > 0; use create_app"
             )
         self.app, self.end, self.policy = app, end, policy or Policy()
         self.settings, self.state_topic = settings, f"{app.conf.id}-state"
@@ -84,14 +85,11 @@ class ExactlyOnce:
         self.running = 0  # bodies
         # all assigned partitions are restored; also true for a worker that was assigned none
         self.is_restored = False
-        app.exactly_once, app.conf.PartitionAssignor = (
-            self,
-            TransactionalAssignor,
-        )  # the transport asks for `app.exactly_once`
+        app.exactly_once = self  # the transport asks for it
+        app.conf.PartitionAssignor = TransactionalAssignor
         app.on_partitions_revoked.connect(self._on_partitions_revoked)
-        app.on_rebalance_complete.connect(
-            self._on_rebalance_complete
-        )  # Faust awaits it before it seeks and resumes
+        # Faust awaits it before it seeks and resumes
+        app.on_rebalance_complete.connect(self._on_rebalance_complete)
 
     @property
     def owned(self) -> dict[int, PartitionState]:
@@ -115,9 +113,8 @@ class ExactlyOnce:
                 async for events in stream.take_events(max_events, want_seconds(within)):
                     await self.process(name, events, body)
 
-            run.__name__ = run.__qualname__ = (
-                name  # Faust derives more than the agent's name from these
-            )
+            # Faust derives more than the agent's name from these
+            run.__name__ = run.__qualname__ = name
             return self.app.agent(topic, name=name, concurrency=1)(run)
 
         return register
@@ -133,9 +130,8 @@ class ExactlyOnce:
             await asyncio.gather(
                 *(self._transact(agent, source, batch, body) for source, batch in sources.items())
             )
-        except (
-            BaseException
-        ) as error:  # CancelledError too: Faust would acknowledge the half-done batch
+        # CancelledError too: Faust would acknowledge the half-done batch
+        except BaseException as error:
             self.end(error)
             raise
 
@@ -176,8 +172,7 @@ class ExactlyOnce:
         skipped between fetch and here.
         """
         position, epoch = state.position.get(source.topic, 0), self.app.consumer.epoch
-        # what is below the position was processed; what was fetched before the last seek comes
-        # again
+        # records below the position were processed; records fetched before the last seek come again
         fresh = [
             event
             for event in events
@@ -185,9 +180,8 @@ class ExactlyOnce:
         ]
         for event in fresh:
             if event.message.previous >= position:
-                raise LostInputError(
-                    f"{source} is at {position}, got {event.message.offset} after {event.message.previous}"
-                )
+                got = f"{event.message.offset} after {event.message.previous}"
+                raise LostInputError(f"{source} is at {position}, got {got}")
             position = event.message.offset + 1
         return fresh, position
 
@@ -234,8 +228,8 @@ class ExactlyOnce:
         }
 
     async def _on_partitions_revoked(self, app: Any, revoked: Any, **_: Any) -> None:
-        # The group waits for this: running transactions end before a new owner can fence them, what
-        # is buffered is refused.
+        # The group waits for this: running transactions end before a new owner can fence them, and
+        # buffered records are refused.
         self.is_restored = False
         app.consumer.forget_fetched()
         for state in list(self.owned.values()):
@@ -254,8 +248,8 @@ class ExactlyOnce:
         if foreign := {source.topic for source in assigned} - self.sources:
             raise ForeignTopicError(f"assigned {sorted(foreign)}")
         owned, mine = self.owned, {source.partition for source in assigned}
-        # what stays keeps its rows: had anybody else owned it in between, our next commit would be
-        # fenced
+        # a partition that stays keeps its rows: had another worker owned it in between, our next
+        # commit would be fenced
         await asyncio.gather(*(owned.pop(number).close() for number in set(owned) - mine))
         if new := mine - set(owned):
             started, timeout = time.monotonic(), self.policy.timeout.total_seconds()

@@ -1,5 +1,5 @@
-"""Whole batches of records for one partition: what transactions, the outbox relay and the simulator
-send by.
+"""Records of one partition sent in whole batches, by transactions, the outbox relay and the
+simulator.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ nothing unless armed.
 `CAMPAIGNS_CRASH="before-commit:3"` kills the process (SIGKILL, no clean-up of any kind) the third
 time it passes `before-commit`; `"emit:before-commit:3"` counts only those of `emit`;
 `"before-commit:3:stop"` freezes it (SIGSTOP), which makes a zombie of it once its session has
-expired and somebody sends SIGCONT. Points of every exactly-once agent, in order: `body`, `begun`,
+expired and it gets SIGCONT. Points of every exactly-once agent, in order: `body`, `begun`,
 `before-commit`, `after-commit`; of the worker: `restore`. Bodies add their own with
 `crash_point("page-written", "expand")`.
 """
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Armed:
-    """What is left to count before the process dies."""
+    """A crash point that is armed, and the passes that are left before the process dies."""
 
     point: str
     left: int

@@ -28,7 +28,9 @@ PINS = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.1
 
 @dataclass(frozen=True)
 class Leaned:
-    """One private part: where it is, what its source must contain, in this order, and what for."""
+    """One private part: its owner and name, the words that its source must contain, in this order,
+    and the reason.
+    """
 
     owner: type
     name: str

@@ -27,11 +27,11 @@ async def restore(
     sources: Iterable[tuple[str, int]],
     timeout: float,
 ) -> int:
-    """Fill `states` with everything committed; answers the number of records read (240-285k a
+    """Fill `states` with everything committed; returns the number of records read (240-285k a
     second).
 
-    Call it when the producers of `states` have been started: from then on nobody else can add to
-    their part of the state topic. Raises StuckRestoreError when nothing moves for `timeout`
+    Call it when the producers of `states` have been started: from then on no other worker can
+    add to their part of the state topic. Raises StuckRestoreError when nothing moves for `timeout`
     seconds; RecreatedTopicError and UnevenTopicsError when the sources do not fit the state.
     """
     todo = {TopicPartition(state_topic, state.number): state for state in states}
@@ -70,9 +70,8 @@ async def _scan(
     count, at, alive = 0, dict[TopicPartition, int](), time.monotonic()
     consumer.assign(list(todo))
     await consumer.seek_to_beginning(*todo)
-    while any(
-        at.get(tp, 0) < ends[tp] for tp in todo
-    ):  # the tail may be markers or aborted: wait for a position, not a record
+    # the tail may be markers or aborted records: wait for a position, not a record
+    while any(at.get(tp, 0) < ends[tp] for tp in todo):
         for tp, records in (await consumer.getmany(timeout_ms=200)).items():
             count += len(records)
             apply = todo[tp].restore
@@ -97,7 +96,9 @@ async def _check_even(producer: AIOKafkaProducer, state_topic: str, sources: set
 def _check_position(tp: TopicPartition, position: int, beginning: int, end: int) -> None:
     if position > end:
         raise RecreatedTopicError(f"position {position} is beyond the end {end} of {tp}")
-    if 0 < position < beginning:  # markers or aborted records only? Nobody can know any more
+    if (
+        0 < position < beginning
+    ):  # perhaps markers or aborted records only: that cannot be known any more
         metrics.LOST_TO_RETENTION.labels(tp.topic).inc()
         _log.error(
             "retention has deleted %d..%d of %s before they were processed",

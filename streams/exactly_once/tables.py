@@ -26,9 +26,8 @@ from faust.tables.manager import TableManager
 _log = logging.getLogger(__name__)
 _SEPARATOR = b"\0"
 _ABSENT = object()
-_owner: ContextVar[PartitionState | None] = ContextVar(
-    "owner", default=None
-)  # whose rows the calling task works on
+# the partition whose rows the calling task works on
+_owner: ContextVar[PartitionState | None] = ContextVar("owner", default=None)
 
 
 class TransactionalTable(faust.Table):  # type: ignore[misc]  # faust is untyped
@@ -54,9 +53,8 @@ class TransactionalTable(faust.Table):  # type: ignore[misc]  # faust is untyped
 
     def on_key_set(self, key: Any, value: Any) -> None:
         if (owner := _owner.get()) is None:
-            raise RuntimeError(
-                f"table {self.name!r} can only be modified inside an exactly-once agent"
-            )
+            what = f"table {self.name!r}"
+            raise RuntimeError(f"{what} can only be modified inside an exactly-once agent")
         owner.touch(self, key)
 
     def on_key_del(self, key: Any) -> None:
@@ -138,15 +136,14 @@ class TransactionalTables(TableManager):  # type: ignore[misc]  # faust is untyp
 
 
 class PartitionState:
-    """What a worker holds for one source partition: the fencing producer, the rows of all tables,
-    the input positions.
+    """A worker's state of one source partition: the fencing producer, the rows of all tables, the
+    input positions.
     """
 
     def __init__(self, number: int, tables: dict[str, TransactionalTable], producer: Any) -> None:
         self.number, self.tables, self.producer = number, tables, producer
-        self.lock = (
-            asyncio.Lock()
-        )  # one transaction at a time: all topics of a partition share rows and producer
+        # one transaction at a time: all topics of a partition share rows and producer
+        self.lock = asyncio.Lock()
         self.rows: dict[str, dict[Any, Any]] = {name: {} for name in tables}
         self.position: dict[str, int] = {}  # topic -> next input offset, as committed
         self.beginning: dict[str, int] = {}  # topic -> oldest offset when this partition was opened
@@ -154,9 +151,8 @@ class PartitionState:
         self._windows: dict[str, list[tuple[float, Any]]] = {
             n: [] for n, t in tables.items() if t.window and t.window.expires
         }
-        self._latest = dict.fromkeys(
-            self._windows, 0.0
-        )  # latest window end: the clock of that table and partition
+        # latest window end: the clock of that table and partition
+        self._latest = dict.fromkeys(self._windows, 0.0)
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -207,13 +203,13 @@ class PartitionState:
             table.restore(self.rows[table.name], stored, value)
 
     def restored(self) -> None:
-        """Rebuild what follows from the rows: when each window ends."""
+        """Rebuild the ends of the windows from the rows."""
         for name, heap in self._windows.items():
             heap[:] = sorted((key[1][1], key) for key in self.rows[name])
             self._latest[name] = heap[-1][0] if heap else 0.0
 
     async def close(self) -> None:
-        """Wait for the running transaction, then stop the producer. What fails is logged: the next
+        """Wait for the running transaction, then stop the producer. A failure is logged: the next
         owner fences this one anyway.
         """
         try:

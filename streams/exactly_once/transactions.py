@@ -23,8 +23,8 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 class Transaction:
-    """What an agent body gets: new events of ONE partition of ONE source topic, in order, never
-    empty.
+    """The argument of an agent's body: new events of ONE partition of ONE source topic, in order,
+    never empty.
 
     Everything sent here, every table row changed and the position after the last event are
     committed together or not at all. Each event has `key` and `value` (bytes or None), `headers`,
@@ -54,7 +54,7 @@ class Transaction:
         self.outbox[topic, partition].append((key, value, list(headers) if headers else NO_HEADERS))
 
     def dead_letter(self, event: Any, reason: str, code: str) -> None:
-        """Put an event that nobody can use aside, with its position and original bytes; the stream
+        """Put an event that cannot be used aside, with its position and original bytes; the stream
         goes on.
         """
         message = event.message
@@ -94,7 +94,7 @@ async def commit(
     policy: Policy,
 ) -> int:
     """Write the records, the changed rows and the next input offset in ONE Kafka transaction;
-    answers the number of records.
+    returns the number of records.
 
     Returns when the broker has committed. On any error the outcome is open and the caller must end
     the process: the next owner of the partition resolves the transaction and reads the truth from

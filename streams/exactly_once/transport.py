@@ -1,5 +1,5 @@
-"""Faust's Kafka transport with the parts that decide what is read: committed records only, from the
-transactional position, guarded.
+"""Faust's Kafka transport for exactly-once agents: it reads committed records only, begins at the
+transactional position, and stamps each record so that a skip is noticed.
 """
 
 from __future__ import annotations
@@ -52,14 +52,13 @@ class TransactionalConsumer(driver.Consumer):  # type: ignore[misc]  # faust is 
 
     Every record is stamped where it is fetched, before anything can lose it: with its predecessor's
     offset, so that the agent notices a skip or a reordering, and with the number of the seek it
-    follows, so that leftovers from before a rebalance are told apart.
+    follows, so that leftovers from before a rebalance are recognised.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self.epoch = 0  # grows with every seek and revocation
-        self.fetched: dict[
-            Any, int
-        ] = {}  # topic and partition -> offset of the last record since the last seek
+        # topic and partition -> offset of the last record since the last seek
+        self.fetched: dict[Any, int] = {}
         super().__init__(*args, **options)
 
     def _new_consumer_thread(self) -> ReadCommittedThread:
@@ -144,7 +143,7 @@ class TransactionalAssignor(PartitionAssignor):  # type: ignore[misc]  # faust i
 
 
 class Transport(driver.Transport):  # type: ignore[misc]  # faust is untyped
-    """What `kafka-eos://` stands for."""
+    """The transport behind `kafka-eos://`."""
 
     Consumer = TransactionalConsumer
 

@@ -82,8 +82,8 @@ def create_app(role: str, settings: Settings, policy: Policy | None = None) -> A
 
 
 def raw_topic(app: App, name: Name | str) -> Any:
-    """A source of an exactly-once agent, whose keys and values are the bytes on the wire. A `Name`
-    gets the prefix, a str is as it is.
+    """A source of an exactly-once agent: its keys and values are the bytes on the wire. A `Name`
+    gets the prefix, a str is taken as it is.
     """
     # value_type=bytes alone would still decode JSON
     raw = {
@@ -125,8 +125,8 @@ def _collect_rarely() -> None:
     and records a second.
 
     With Python's defaults it looks through everything again and again, which was a fifth of the CPU
-    of emission (20 us a message; now 15). Reference counts free what matters at once; cycles wait
-    longer, and the modules are never looked through again.
+    of emission (20 us a message; now 15). Reference counts free almost everything at once; cycles
+    wait longer, and the modules are never looked through again.
     """
     gc.collect()
     gc.freeze()

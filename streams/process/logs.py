@@ -28,7 +28,7 @@ def configure(settings: Settings, role: str, stream: TextIO | None = None) -> No
     """Make this the only logging of the process. Everything goes to `stream`, standard error by
     default.
 
-    What libraries say below WARNING is left out; at level DEBUG it is not.
+    Lines of libraries below WARNING are left out, except at level DEBUG.
     """
     target = stream or sys.stderr
     handler = logging.StreamHandler(target)
@@ -48,7 +48,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 class _Discreet(logging.Formatter):
-    """Leaves out of tracebacks what a database driver quotes of rows and parameters."""
+    """Leaves the rows and parameters that a database driver quotes out of tracebacks."""
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
         return told(ei[1])

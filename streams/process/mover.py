@@ -38,7 +38,9 @@ class TurnByTurn(Service):  # type: ignore[misc]  # mode is untyped
         self._working: asyncio.Future[None] | None = None
 
     async def on_start(self) -> None:
-        """Returns at once: what the work needs is opened by the work, however long that takes."""
+        """Begin the work. Returns at once: the work itself opens its connections, however long that
+        takes.
+        """
         self._working = self.add_future(self._work())
 
     async def on_stop(self) -> None:
@@ -47,12 +49,12 @@ class TurnByTurn(Service):  # type: ignore[misc]  # mode is untyped
             await asyncio.wait([self._working], timeout=_PATIENCE)
 
     async def open(self, stack: AsyncExitStack) -> None:
-        """Called once, before the first turn: enter what the turns need into `stack`, which is
-        closed after the last one.
+        """Called once, before the first turn: enter the context managers of the turns into `stack`,
+        which is closed after the last turn.
         """
 
     async def turn(self) -> None:
-        """One turn. Whatever it raises ends the process."""
+        """One turn. An exception that it raises ends the process."""
         raise NotImplementedError
 
     async def finish(self) -> None:
@@ -73,8 +75,8 @@ class Mover(TurnByTurn):
     """Reads `reads` as a member of the group `<prefix>campaigns-<name>`; more processes share the
     partitions.
 
-    A mover extends `open` with what it works with, and calls `subscribe` when it is ready to read;
-    its `turn` reads from `consumer` and ends with `commit`.
+    A mover's `open` enters its own connections and then calls `subscribe`; its `turn` reads from
+    `consumer` and ends with `commit`.
     """
 
     name: ClassVar[str]
@@ -127,8 +129,8 @@ class Mover(TurnByTurn):
 
 
 class Assignments(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
-    """What a consumer's group has assigned to it. Only takes note, because aiokafka logs and
-    swallows what a listener raises; a mover looks at it in its turn.
+    """The partitions that a consumer's group has assigned to it. The listener only takes note,
+    because aiokafka logs and swallows its exceptions; a mover looks at it in its turn.
     """
 
     def __init__(self) -> None:

@@ -1,5 +1,5 @@
-"""The file in which a worker says, every second, that it is ready, how far it is and whether it
-waits; the supervisor reads it.
+"""The file in which a worker reports every second to its supervisor: whether it is ready, how far it
+is, and whether it waits.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from streams import metrics
 
 @dataclass(frozen=True)
 class Standing:
-    """What a part of a worker says of itself; lag and position count records. `waits`: it stands
-    still on purpose.
+    """The report of a part of a worker about itself; lag and position count records. `waits`: it
+    stands still on purpose.
     """
 
     ready: bool
@@ -32,18 +32,18 @@ class Standing:
 
 @runtime_checkable
 class Reporting(Protocol):
-    """A service beside the agents whose standing counts as the worker's own."""
+    """A service beside the agents; its standing is part of the worker's."""
 
     name: str  # its label in the metric `campaigns_lag_records`
 
     async def standing(self) -> Standing:
-        """Takes a second at most, whatever the broker does; raises nothing."""
+        """Takes a second at most, also when the broker does not answer; raises nothing."""
         ...
 
 
 @dataclass
 class Follower:
-    """How far a consumer has read. What was known stays true while the broker is away."""
+    """The position of a consumer and its lag. While the broker is away, the last known ones count."""
 
     lag: int = 0
     position: int = 0
@@ -148,5 +148,5 @@ async def _lag(app: Any, last: int) -> int:
     try:
         lag: int = await asyncio.wait_for(app.consumer.lag(starts), 1)
     except (TimeoutError, KafkaError):
-        return last  # the broker is away: what is known stays true
+        return last  # the broker is away: the last known lag counts
     return lag

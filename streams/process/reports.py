@@ -1,5 +1,5 @@
-"""What recipients do, on its way to `pipeline.events.v1`: one idempotent producer, which the
-process does not wait for when it starts.
+"""Reports of what recipients do, on their way to `pipeline.events.v1`: one idempotent producer, for
+which the process does not wait when it starts.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Reports(StayConnected):
         await self._send([event], _PATIENCE)
 
     async def send_all(self, events: Sequence[Incoming]) -> None:
-        """`send` for all of them or, with DependencyDownError after ten seconds, for nobody knows
-        which: send all of them again.
+        """`send` for all events. Raises DependencyDownError within ten seconds; some may have
+        arrived all the same, and all should be sent again.
         """
         if events:
             await self._send(events, _PATIENCE_WITH_MANY)

@@ -21,11 +21,10 @@ _IDS = UUID(
 
 
 class Performance(Record, frozen=True, omit_defaults=False):
-    """Counts and rates are those of `GET /campaigns/{campaignId}/stats`. `at`: when the newest of
-    what is counted was reported.
+    """Counts and rates are those of `GET /campaigns/{campaignId}/stats`. `at`: when the newest
+    counted event was reported.
 
-    `is_complete`: the campaign is completed and every message is counted; what recipients do goes
-    on. `is_winner` is there once a winner is known, on variants. `parent_id` names the series that
+    `is_complete`: the campaign is completed and every message is counted; recipients may still act. `is_winner` is there once a winner is known, on variants. `parent_id` names the series that
     the campaign belongs to; the series' own records hold the sum.
     """
 

@@ -1,4 +1,4 @@
-"""`campaigns.dead-letters.v1`: input that nobody could use, with reason, position and the original
+"""`campaigns.dead-letters.v1`: input that could not be used, with reason, position and the original
 bytes. The stream goes on.
 """
 

@@ -1,9 +1,10 @@
-"""Facts and outcomes: batches of what happened to recipients of one (campaign number, shard),
-compact msgpack.
+"""Facts and message events: batches about recipients of one (campaign number, shard), compact
+msgpack.
 
-A *fact* batch is what was reported (duplicates and disorder included); an *outcome* batch holds
-only first occurrences, as `fold` established them. Ordinals are within the shard (0..65535), u32
-little-endian; times are u32 seconds after `base` (Unix seconds).
+A batch of *facts* (`campaigns.facts.v1`) holds reports, duplicates and disorder included; a batch
+of *message events* (`campaigns.outcomes.v1`) holds only first occurrences, as `fold` established
+them. Ordinals are within the shard (0..65535), u32 little-endian; times are u32 seconds after
+`base` (Unix seconds).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import msgspec
 
 
 class Kind(IntEnum):
-    """What can happen to a recipient. Codes are on the wire and in stored bitmaps: never renumber."""
+    """The kinds of facts. Their codes are on the wire and in stored bitmaps: never renumber."""
 
     SENT = 0
     DELIVERED = 1
@@ -49,8 +50,8 @@ class Batch(msgspec.Struct, array_like=True, frozen=True):
     """One record of `campaigns.facts.v1` or `campaigns.outcomes.v1`. `campaign_id` is known to
     emission only, ingest leaves it out.
 
-    `seals`: no facts, but the end of them: the shard's counts are final, and who they count may be
-    forgotten.
+    `seals`: a batch without facts that ends them: the shard's counts are final, and the recipients
+    that they count may be forgotten.
     """
 
     tenant_id: str

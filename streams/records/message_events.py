@@ -1,5 +1,7 @@
-"""The NATS messages `campaign.message.*`: what each says of a message, its recipient and the time.
-The bridge writes them by template.
+"""Message events, the NATS messages `campaign.message.*`: their fields. The bridge writes them by
+template.
+
+On Kafka they are batches on `campaigns.outcomes.v1`, as streams/records/facts.py describes them.
 """
 
 from __future__ import annotations

@@ -12,13 +12,13 @@ from streams.contracts.envelope import Record
 
 
 class Message(Record, frozen=True):
-    """What one recipient gets. `content`: email {subject, html, text}; sms, whatsapp {text}; push
+    """The message to one recipient. `content`: email {subject, html, text}; sms, whatsapp {text}; push
     {title, body, link}.
 
     `from`: email {name, email, replyTo}; sms, whatsapp {senderId}. `options` are settings of the
     campaign for the provider: sms {maxSegments}; whatsapp {templateName, language}; push {sound,
-    badge, ttlSeconds, collapseKey}. A test (`isTest`) goes to addresses that somebody named, is
-    never counted, and what is reported of it is ignored; its `contactId` can be the nil UUID.
+    badge, ttlSeconds, collapseKey}. A test (`isTest`) goes to addresses that a person named, is
+    never counted, and its reports are ignored; its `contactId` can be the nil UUID.
     """
 
     message_id: str

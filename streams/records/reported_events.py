@@ -1,5 +1,5 @@
-"""`pipeline.events.v1`: what happened to a message, from pipeline workers, webhooks and tracking.
-Any order, any number of times.
+"""`pipeline.events.v1`: reports about messages from pipeline workers, webhooks and tracking, in any
+order and any number of times.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ IncomingType = Literal[
 
 
 class Details(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
-    """What a kind adds: `reason` and `bounceType` of bounces and failures, `url` of clicks,
+    """The details of a kind: `reason` and `bounceType` of bounces and failures, `url` of clicks,
     `isMachine` of opens and clicks.
     """
 

@@ -1,5 +1,5 @@
-"""Internal records of the throttle: what it hears on `campaigns.sending.v1`, what it grants, what
-it reports as milestones.
+"""Internal records of the throttle: its input on `campaigns.sending.v1`, its grants, and the
+milestones that it reports.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Span(Record, frozen=True):
 
 
 class PlanOpened(Record, frozen=True, tag="opened", tag_field="type"):
-    """The plan of a campaign, nothing of it written yet. A repeat changes nothing. An endless one
-    is added to until it is cancelled.
+    """The plan of a campaign is known; none of its recipient rows is written yet. A repeat changes
+    nothing. An endless campaign is added to until it is cancelled.
     """
 
     tenant_id: str
@@ -151,7 +151,7 @@ decode_sending = msgspec.json.Decoder(Sending).decode
 
 class Grant(Record, frozen=True, tag="grant", tag_field="type"):
     """Ordinals [start, stop) of one chunk may be sent now. Issuing it again is harmless: `emit`
-    remembers what went.
+    remembers the ordinals that it has sent.
     """
 
     tenant_id: str
