@@ -1,5 +1,5 @@
-"""One family of errors. The docstring of a class is the sentence that an operator reads; its fate is
-the treatment of the input.
+"""One family of errors. The docstring of a class is the sentence that an operator reads; its fate
+is the treatment of the input.
 """
 
 from __future__ import annotations

@@ -32,7 +32,9 @@ _log = logging.getLogger(__name__)
 
 
 def is_counted(test: AbTest, total: int, stats: CampaignStats) -> bool:
-    """The live counts, which come a second late and after an outage later, hold the whole sample."""
+    """The live counts, which come a second late and after an outage later, hold the whole
+    sample.
+    """
     return stats.total.sent + stats.total.skipped >= sample(test, total).cut
 
 

@@ -1,4 +1,6 @@
-"""The loop of a job over its subjects, in which a bug that one of them trips over stops no other."""
+"""The loop of a job over its subjects, in which a bug that one of them trips over stops no
+other.
+"""
 
 from __future__ import annotations
 

@@ -47,8 +47,8 @@ _log = logging.getLogger(__name__)
 
 
 class Jobs(Service):  # type: ignore[misc]  # mode is untyped
-    """The service. Waits in place for PostgreSQL, and for Kafka until the live stats have been read.
-    `stats`: a view to share.
+    """The service. Waits in place for PostgreSQL, and for Kafka until the live stats have been
+    read. `stats`: a view to share.
     """
 
     abstract = False
@@ -133,7 +133,8 @@ class Jobs(Service):  # type: ignore[misc]  # mode is untyped
                     answer = await job.due(connection)
         except DependencyDownError:
             raise
-        except Exception:  # noqa: BLE001  # a job that cannot say when it is due still has its turns
+        # a job that cannot say when it is due still has its turns
+        except Exception:  # noqa: BLE001
             if name not in self._broken:
                 _log.exception("a job cannot say when it is due", extra={"job": name})
             self._broken.add(name)

@@ -57,7 +57,9 @@ async def start_due(context: JobContext) -> Mapping[str, int]:
 
 
 async def _start(context: JobContext, sources: Sources, due: Due) -> str:
-    """ "delayed": a directory service that it needs is down, or its template there cannot be used."""
+    """ "delayed": a directory service that it needs is down, or its template there cannot be
+    used.
+    """
 
     def sent(tenant: str, number: int) -> int:
         return context.stats.campaign(number).total.sent

@@ -32,8 +32,8 @@ _LATE = timedelta(days=2)
 
 
 async def refresh(context: JobContext) -> dict[str, int]:
-    """`campaigns`: how many rows were replaced; `sealed`: of how many campaigns the counts were made
-    final, at most 100 a run.
+    """`campaigns`: how many rows were replaced; `sealed`: of how many campaigns the counts were
+    made final, at most 100 a run.
     """
     behind = await context.database.until_up(
         partial(

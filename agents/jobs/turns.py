@@ -30,7 +30,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Turn:
-    """The time at which a job is to run; early: before its regular turn, because something is due."""
+    """The time at which a job is to run; early: before its regular turn, because something is
+    due.
+    """
 
     at: datetime
     is_early: bool = False
@@ -88,7 +90,8 @@ async def carry_out(name: str, job: Job, context: JobContext) -> Carried:
     crash_point("begun", "jobs")
     try:
         counts, error = await job.run(context), ""
-    except Exception as raised:  # noqa: BLE001  # a job that fails stops neither its worker nor the other jobs
+    # a job that fails stops neither its worker nor the other jobs
+    except Exception as raised:  # noqa: BLE001
         counts, error = {}, type(raised).__name__
         _log.error(
             "a job failed and will be tried again",

@@ -83,7 +83,9 @@ class Emitter:
             transaction.on_commit(partial(self._forget, number))
 
     async def _decide(self, transaction: Transaction) -> tuple[list[Work], list[int]]:
-        """The work of the transaction by campaign, and the numbers of the campaigns that are over."""
+        """The work of the transaction by campaign, and the numbers of the campaigns that are
+        over.
+        """
         works, retired = dict[int, Work](), list[int]()
         for event in transaction.events:
             try:

@@ -8,19 +8,19 @@ of a small one. Order of effects in a body:
 1. SQL transaction: the stage table, its rows in the order of their ordinals
 2. SQL transaction: the campaign's `total_recipients`, and `campaign.started` in the outbox
 3. SQL transaction: the rows of one page in the ledger; with the last page the stage goes
-4. Kafka transaction: `PlanOpened` (with the first page), `RowsReady`, the next `Page`, and the position
-   after the input
+4. Kafka transaction: `PlanOpened` (with the first page), `RowsReady`, the next `Page`, and the
+   position after the input
 
 A kill -9 within 1, 2 or 3 rolls that step back. After any of them the next owner reads the same
 input again and finds what is there: the stage by its name, the total in the campaign's row (the
 event is not written twice), the page by its first row, or the stage gone after the last page. So
 rows are always committed before they are announced, and announcing twice changes nothing
-(`RowsReady`: the highest stop wins; `PlanOpened`: the throttle knows the campaign, or remembers that it
-has ended). A repeated `Stage` makes a second chain of pages, which finds every page written. A
-campaign cancelled meanwhile gets no more pages; a paused one does, so that resuming is instant.
-PostgreSQL down: each step waits in place. A segment service that is down (connectors/sources) sends
-the `Stage` to the end of the partition instead, so that other campaigns go on; members it has
-mirrored by then are read again.
+(`RowsReady`: the highest stop wins; `PlanOpened`: the throttle knows the campaign, or remembers
+that it has ended). A repeated `Stage` makes a second chain of pages, which finds every page
+written. A campaign cancelled meanwhile gets no more pages; a paused one does, so that resuming is
+instant. PostgreSQL down: each step waits in place. A segment service that is down
+(connectors/sources) sends the `Stage` to the end of the partition instead, so that other campaigns
+go on; members it has mirrored by then are read again.
 """
 
 from __future__ import annotations
@@ -169,8 +169,8 @@ class Expander:
         )
 
     async def _staged(self, wanted: Stage) -> Audience | None:
-        """The audience, staged and announced. None: nothing is to be sent, and the campaign's row has
-        the reason.
+        """The audience, staged and announced. None: nothing is to be sent, and the campaign's row
+        has the reason.
         """
         run, outcome = self._database.until_up, None
         try:

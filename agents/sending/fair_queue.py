@@ -26,7 +26,8 @@ Allowances = Callable[[str, Limits, int], Allowance]
 class Filling:
     """One tenant while grants are handed out: `offer` is its next grant, `accept` takes it.
 
-    Its quota is read at its first turn: of a thousand tenants that the cap holds up, most have none.
+    Its quota is read at its first turn: of a thousand tenants that the cap holds up, most have
+    none.
     """
 
     def __init__(
@@ -68,7 +69,9 @@ class Filling:
         )
 
     def offer(self) -> Grant | None:
-        """The next grant of this tenant, within one chunk; None if it can or may send nothing more."""
+        """The next grant of this tenant, within one chunk; None if it can or may send nothing
+        more.
+        """
         if not self.had_turn:
             self._take_turn()
         while self._turns and self._room.room:

@@ -1,4 +1,4 @@
-"""What a campaign says: its template and its variants' templates, read and compiled once per
+"""The content of a campaign: its template and its variants' templates, read and compiled once per
 campaign, with its links numbered.
 """
 
@@ -28,8 +28,8 @@ _CACHED = 200  # campaigns; one is 10-100 kB
 
 @dataclass(frozen=True)
 class Broken:
-    """Stands for a template that does not compile or does not exist any more: it renders for
-    nobody, and says why.
+    """Stands for a template that does not compile or does not exist any more: every rendering
+    raises its error.
     """
 
     error: RenderError
@@ -44,7 +44,7 @@ class Broken:
 class Content:
     """Everything about a campaign that its messages have in common.
 
-    `templates` by variant; None is the campaign's own, which also serves whoever has no variant.
+    `templates` by variant; None is the campaign's own, also for recipients without a variant.
     `links` by number. `fields` are the contact fields that any of the templates uses. `total`
     recipients when they were known at the time of reading and cannot become more. `sender` and
     `options` are the message's `from` and `options`; an SMS of more than `max_segments` is not
@@ -120,7 +120,9 @@ class Contents:
         self._kept: OrderedDict[int, Content] = OrderedDict()
 
     async def get(self, tenant: str, number: int) -> Content | None:
-        """None when this tenant has no such campaign. Waits for the database as long as it is down."""
+        """None when this tenant has no such campaign. Waits for the database as long as it is
+        down.
+        """
         content = self._kept.get(number)
         if content is None:
             content = await self._database.until_up(

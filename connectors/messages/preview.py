@@ -1,5 +1,5 @@
-"""What a contact would get: every variant rendered as emission renders it, or told which part, line
-and variable is wrong.
+"""Previews: every variant of a message for one contact, rendered as emission renders it; or an
+error that names the part, the line and the variable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tables.models import Contact
 
 @dataclass(frozen=True)
 class Rendered:
-    """What is sent under a variant; None is the campaign itself."""
+    """The parts of a message under a variant; None is the campaign itself."""
 
     variant_id: str | None
     content: dict[str, str]

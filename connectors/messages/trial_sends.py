@@ -1,7 +1,7 @@
-"""Test messages: what a campaign says, sent to addresses that somebody names, and never counted.
+"""Trial sends: a campaign's messages to addresses that a person names, which are never counted.
 
 Identity: a message id of campaign number 0 with a random ordinal, so it verifies like any other,
-and ingest drops what is reported of it. Order of effects: one SQL transaction has the count against
+and ingest drops its reports. Order of effects: one SQL transaction has the count against
 the limit, the answer to repeat and the messages in the outbox; the relay carries them to
 `pipeline.messages.v1`. A kill -9 before the commit leaves nothing; between Kafka's commit and the
 relay's it is the same message under the same id once more.
@@ -23,7 +23,7 @@ from tables.channels import CHANNELS
 
 _MARK = "[Test] "
 NOBODY = UUID(int=0)  # the contact of a test with sample data
-# What a template finds when nobody is named and nobody is in the audience.
+# The fields of a template when no contact is named and the audience is empty.
 SAMPLE: Mapping[str, Any] = {
     "externalId": "sample-1",
     "firstName": "Ana",
@@ -38,7 +38,9 @@ SAMPLE: Mapping[str, Any] = {
 
 
 def spelled(channel: str, addresses: Iterable[str]) -> list[str]:
-    """The addresses in their one spelling. Raises CampaignError that names every one that is none."""
+    """The addresses in their one spelling. Raises CampaignError that names every one that is
+    none.
+    """
     found, errors = list[str](), list[FieldError]()
     for place, address in enumerate(addresses):
         try:

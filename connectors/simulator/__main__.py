@@ -18,7 +18,9 @@ from streams.settings import Settings
 
 
 def truth_folder(behaviour: Behaviour) -> Path | None:
-    """Where the truth log goes: as told, else below the home of the local stack, else nowhere."""
+    """The folder of the truth log: the setting's, else one in the home of the local stack, else
+    none.
+    """
     if behaviour.truth is not None:
         return Path(behaviour.truth) if behaviour.truth else None
     home = os.environ.get("CAMPAIGNS_HOME")

@@ -1,5 +1,5 @@
-"""What becomes of a message, decided by its id alone: the same seed and id always make the same
-story, so a restart repeats it.
+"""The story of a message, its events and their times, decided by its id alone: the same seed and id
+always make the same story, so a restart repeats it. Pure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from streams.records.reported_events import Details, IncomingType
 
 _NUMBERS = struct.Struct(">16I")
 _LONGEST = 6.0  # times the mean: the exponential distribution is cut here, so that every story ends
-_WITHOUT_OPENS = frozenset({"sms"})  # nobody reports that a text message was read
+_WITHOUT_OPENS = frozenset({"sms"})  # providers do not report that a text message was read
 _URLS = ("https://example.com/offer", "https://example.com/news", "https://example.com/account")
 
 
@@ -54,14 +54,16 @@ class Behaviour(BaseSettings):
     disorder: float = Field(
         0.0,
         ge=0,
-        description="a report comes up to so many seconds late: a click can arrive before its delivery",
+        description="a report comes up to so many seconds late: "
+        "a click can arrive before its delivery",
     )
     max_pending: int = Field(
         400_000, ge=1, description="reports in memory; reading stops while there are more"
     )
     truth: str | None = Field(
         None,
-        description='folder of the truth log; default: "simulator" below CAMPAIGNS_HOME, "" for none',
+        description='folder of the truth log; default: "simulator" below CAMPAIGNS_HOME, '
+        '"" for none',
     )
     truth_bytes: int = Field(
         DEFAULT_MOST,
@@ -92,8 +94,8 @@ class Event:
 
 
 def story(message_id: str, channel: str, behaviour: Behaviour, soonest: float = 0.0) -> list[Event]:
-    """Everything that becomes of a message, in no particular order. No person opens it in the first
-    `soonest` seconds. Pure; about 6 us.
+    """All events of a message, in no particular order. No person opens it in the first `soonest`
+    seconds. About 6 us.
     """
     dice = _Dice(message_id, behaviour)
     happenings = _happenings(dice, channel, behaviour, soonest)

@@ -1,4 +1,6 @@
-"""Reports that wait for their time, and how far the messages they come from have been dealt with."""
+"""Reports that wait for their time, and how far the messages they come from have been dealt
+with.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,8 @@ class Report(NamedTuple):
 
 
 class Schedule:
-    """Times are Unix seconds. A kill forgets all of it; the positions then lead back to every
-    message with a report outstanding.
+    """The reports that wait. Times are Unix seconds. A kill forgets all of them; the committed
+    positions then lead back to every message with a report outstanding.
     """
 
     def __init__(self) -> None:
@@ -54,7 +56,7 @@ class Schedule:
         self.pending += 1
 
     def due(self, now: float) -> list[Report]:
-        """Take everything whose time has come."""
+        """Take all reports that are due."""
         found: list[Report] = []
         while self._order and self._order[0] * _WIDTH <= now:
             found += self._slots.pop(heapq.heappop(self._order))

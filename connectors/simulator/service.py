@@ -1,5 +1,5 @@
-"""The simulator: reads `pipeline.messages.v1`, decides what becomes of every message, and reports
-it in its time.
+"""The simulator: reads `pipeline.messages.v1`, decides the events of every message, and reports
+each in its time.
 
 At least once: a position is committed when every report of the messages before it is acknowledged.
 After a kill the rest is decided again, with the same result (see behaviour.py), so some events are
@@ -104,8 +104,9 @@ class Simulator(Mover):
         await self.subscribe(stack)
 
     async def turn(self) -> None:
-        """Messages are read, what is due is reported, and what is dealt with is committed. What is
-        only scheduled when the process stops is decided again by the next one.
+        """Messages are read, due events are reported, and the positions of messages without an
+        event outstanding are committed. Events that are only scheduled when the process stops are
+        decided again by the next one.
         """
         wait = self._schedule.seconds_to_next(time.time())
         wait = _IDLE if wait is None else min(wait, _IDLE)
@@ -147,7 +148,7 @@ class Simulator(Mover):
         partition = self.topics.partition(key)
         for event in story(message.message_id, message.channel, self.behaviour, self._soonest):
             at = created + event.after
-            if not message.is_test:  # nobody counts those
+            if not message.is_test:  # tests are not counted
                 self._truth.add(
                     message.campaign_id,
                     message.message_id,
@@ -179,7 +180,7 @@ class Simulator(Mover):
         now = time.monotonic()
         if self.settings.ready_file and now - self._told > 1:
             self._told = now
-            # no lag: what waits here waits for its time
+            # no lag: events wait here for their time
             write_readiness(
                 Path(self.settings.ready_file),
                 Standing(bool(self.consumer.assignment()), position=self.reported),

@@ -1,5 +1,5 @@
-"""A/B tests: their bodies, one definition for REST and Kafka, and who of an audience gets which
-variant. Pure.
+"""A/B tests: their bodies, one definition for REST and Kafka, and the variant of each recipient of
+an audience. Pure.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Policy = Literal["best", "extend", "manual"]
 
 
 class Variant(Body):
-    """One version of what is sent. Without `templateId` it is the campaign's template; `subject`
+    """One version of the messages. Without `templateId` it has the campaign's template; `subject`
     replaces that of the template.
     """
 
@@ -71,9 +71,9 @@ class AbTest(Body):
     """The body of `POST /campaigns/{id}/ab-test` and of `campaign.ab-test.create`, and
     `abTestConfig` of a campaign.
 
-    `onTie` and `onTooFew` say what becomes of a test without a clear winner, or with a variant that
-    fewer than `minimumDelivered` people got: the best so far wins, the test goes on once for the
-    same time, or a person decides.
+    `onTie` is the policy of a test without a clear winner, `onTooFew` that of a test with a variant
+    that fewer than `minimumDelivered` people got: the best so far wins, the test goes on once for
+    the same time, or a person decides.
     """
 
     variants: Annotated[list[Variant], Field(min_length=FEWEST, max_length=MOST)]
@@ -110,7 +110,7 @@ class AbTest(Body):
 
     @property
     def criteria(self) -> CustomCriteria:
-        """What is compared, whatever its name."""
+        """The rate that is compared, also for the criteria with a name."""
         return self.custom_criteria or _RATES[self.winner_criteria]
 
     @property
@@ -120,29 +120,31 @@ class AbTest(Body):
 
     @property
     def contenders(self) -> tuple[str, ...]:
-        """The variants that somebody gets while the test runs."""
+        """The variants with a part of the sample."""
         return tuple(variant.variant_id for variant in self.variants if variant.weight)
 
     def stored(self) -> dict[str, Any]:
-        """As JSON, with the defaults: what `abTestConfig` shows."""
+        """As JSON, with the defaults, as `abTestConfig` shows it."""
         whole = int(self.test_duration_hours)  # 4 stays 4
         hours = {"testDurationHours": whole} if whole == self.test_duration_hours else {}
         return self.model_dump(mode="json", by_alias=True, exclude_none=True) | hours
 
 
 class Winner(Body):
-    """The body of `POST /campaigns/{id}/ab-test/winner` and of `campaign.ab-test.declare-winner`."""
+    """The body of `POST /campaigns/{id}/ab-test/winner` and of
+    `campaign.ab-test.declare-winner`.
+    """
 
     variant_id: VariantId
 
 
 class Sample(NamedTuple):
-    """Ordinals [0, cut) are the sample. `block` is the variants of each 100 of them, `rest` those
-    of what is left, in order.
+    """Ordinals [0, cut) are the sample. `block` holds the variants of each 100 of them, `rest`
+    those of the remainder, in order.
 
     Ordinals are places in a random order of the audience (tables/audience), so any prefix is a
-    random sample, and what an ordinal gets follows from test and audience alone: it is the same
-    after a crash, a replay, or with more workers.
+    random sample, and the variant of an ordinal follows from test and audience alone: it is the
+    same after a crash, a replay, or with more workers.
     """
 
     cut: int
@@ -169,9 +171,9 @@ def sample(test: AbTest, total: int) -> Sample:
     cut = max((total * test.test_sample_percent * 2 + 100) // 200, min(total, len(weights)))
     shares = _largest_remainder(weights, cut % BLOCK)
     if len(weights) <= cut < BLOCK:
-        for nobody in [variant for variant, share in shares.items() if not share]:
+        for without in [variant for variant, share in shares.items() if not share]:
             shares[max(shares, key=lambda variant: shares[variant])] -= 1
-            shares[nobody] = 1
+            shares[without] = 1
     return Sample(cut, _interleaved(weights), _interleaved(shares))
 
 

@@ -66,7 +66,7 @@ class CampaignCreate(Body):
 
 
 class CampaignUpdate(Body):
-    """The body of `PATCH /campaigns/{id}`: only what is given changes (`model_fields_set`);
+    """The body of `PATCH /campaigns/{id}`: only the given fields change (`model_fields_set`);
     `settings` and lists are replaced whole.
     """
 
@@ -104,8 +104,8 @@ class CampaignSchedule(Body):
 
 
 class Explanation(Body):
-    """The body of start, pause, resume, cancel and delete: nothing, or why (in the events and in
-    `statusReason`).
+    """The body of start, pause, resume, cancel and delete: empty, or with a reason, which is in the
+    events and in `statusReason`.
     """
 
     reason: Reason | None = None
@@ -130,7 +130,7 @@ def validated(model: type[B], data: object, extra: Extra, within: str = "") -> B
 
 
 def checked_settings(channel: str, settings: Mapping[str, Any], extra: Extra) -> dict[str, Any]:
-    """The settings as they are stored: what this channel knows, nulls left out. Raises
+    """The settings as they are stored: those of this channel, nulls left out. Raises
     CampaignError.
     """
     return validated(SETTINGS[channel], settings, extra, "settings").model_dump(

@@ -29,8 +29,8 @@ def _text_sender(value: str) -> str:
         _E164.fullmatch(value) or _SHORT_CODE.fullmatch(value) or _ALPHANUMERIC.fullmatch(value)
     ):
         raise ValueError(
-            "must be a number in E.164 such as +4930123456, a short code of 3 to 8 digits, or 1 to 11 of A-Z, a-z, 0-9, space and & _ + -"
-            " with a letter among them"
+            "must be a number in E.164 such as +4930123456, a short code of 3 to 8 digits, "
+            "or 1 to 11 of A-Z, a-z, 0-9, space and & _ + - with a letter among them"
         )
     return value
 
@@ -70,8 +70,8 @@ class AnyChannelSettings(Body):
 
 
 class EmailSettings(AnyChannelSettings):
-    """Without `fromEmail` the message names no sender, and whoever delivers it uses the tenant's
-    own.
+    """Without `fromEmail` the message names no sender, and the pipeline worker that delivers it
+    uses the tenant's own.
     """
 
     from_name: Label | None = None
@@ -81,7 +81,7 @@ class EmailSettings(AnyChannelSettings):
 
 
 class SmsSettings(AnyChannelSettings):
-    """`maxSegments`: whoever's text would take more is skipped as `too-long`."""
+    """`maxSegments`: a recipient with a longer text is skipped as `too-long`."""
 
     sender_id: Annotated[str, AfterValidator(_text_sender)] | None = None
     max_segments: Annotated[int, Field(strict=True, ge=1, le=10)] | None = None
@@ -104,7 +104,7 @@ class WhatsAppSettings(AnyChannelSettings):
 
 
 class PushSettings(AnyChannelSettings):
-    """What APNs and FCM call sound, badge, expiration or ttl, and collapse id or key."""
+    """In the words of APNs and FCM: sound, badge, expiration or ttl, and collapse id or key."""
 
     sound: (
         Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(one_line)]

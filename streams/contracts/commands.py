@@ -1,5 +1,5 @@
-"""Commands: what REST and `campaigns.commands.v1` may ask for, and how a Kafka record becomes one.
-Pure.
+"""Commands: the requests that REST and `campaigns.commands.v1` have in common, and the reading of
+one from a Kafka record. Pure.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _LONGEST_ID = 128
 
 
 class Verb(StrEnum):
-    """What can be done to a campaign; `campaign.<verb>` is the type of the Kafka command."""
+    """The verbs of a campaign; `campaign.<verb>` is the type of the Kafka command."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -72,11 +72,12 @@ BODIES: Mapping[Verb, type[Commanded]] = {
 
 @dataclass(frozen=True)
 class Command:
-    """One request, whoever made it. `campaign_id` is None for create only, `actor` (a user) is
-    needed by create only.
+    """One request, of a person, a service or a job. `campaign_id` is None for create only, `actor`
+    (a user) is needed by create only.
 
-    `if_match`: the version that the campaign must still have. `extra`: what becomes of unknown
-    settings. `may_cancel`: whether the caller's role allows what deleting a scheduled campaign does.
+    `if_match`: the version that the campaign must still have. `extra`: whether unknown settings are
+    refused or ignored. `may_cancel`: whether the caller's role allows what deleting a scheduled
+    campaign does.
     """
 
     verb: Verb
@@ -91,7 +92,7 @@ class Command:
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def content(self) -> dict[str, Any]:
-        """What makes two commands the same one: not the time, not the correlation."""
+        """The fields that two equal commands have in common: not the time, not the correlation."""
         body = self.body.model_dump(mode="json", by_alias=True, exclude_unset=True)
         actor = str(self.actor) if self.verb is Verb.CREATE else None
         return {
@@ -114,7 +115,9 @@ class Incoming(msgspec.Struct, rename="camel", frozen=True):
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Nobody can be answered: a dead letter. `reason` is for people, `code` for counters."""
+    """A record without an address for an answer: a dead letter. `reason` is for people, `code` for
+    counters.
+    """
 
     reason: str
     code: str
@@ -122,7 +125,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Refused:
-    """An envelope that can be answered around a command that cannot be carried out."""
+    """A command that cannot be carried out, in an envelope that can be answered."""
 
     envelope: Incoming
     type: str

@@ -22,7 +22,7 @@ class Record(
 
 
 class Envelope(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
-    """What surrounds `data` on every public record (design: wire.md, section 2)."""
+    """The envelope around `data` on every public record (design: wire.md, section 2)."""
 
     tenant_id: str
     correlation_id: str

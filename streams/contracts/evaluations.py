@@ -1,4 +1,6 @@
-"""What an A/B test has shown, as the API and the event `campaign.ab-test.winner-declared` spell it."""
+"""The evaluation of an A/B test, as the API and the event `campaign.ab-test.winner-declared` spell
+it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from streams.contracts.envelope import Record
 
 
 class Outcome(StrEnum):
-    """What the numbers say."""
+    """The result of the comparison."""
 
     SIGNIFICANT = "significant"
     TIE = "tie"
@@ -17,8 +19,8 @@ class Outcome(StrEnum):
 
 
 class Arm(Record, frozen=True, omit_defaults=False):
-    """One variant: `count` of `of` recipients; rate and interval in percent. Without recipients the
-    interval is everything.
+    """One variant: `count` is the numerator and `of` the denominator, in recipients; rate and
+    interval are in percent. Without recipients the interval is 0 to 100.
     """
 
     variant_id: str

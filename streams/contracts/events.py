@@ -1,5 +1,5 @@
-"""Lifecycle events, the public records of `campaigns.events.v1`: what each says, its type, and its
-id, which a repeat shares.
+"""Lifecycle events, the public records of `campaigns.events.v1`: their fields, types and ids. A
+repeat has the same id.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Completed(Record, frozen=True):
 
 
 class Updated(Record, frozen=True):
-    """`fields`: what changed, as the API spells it."""
+    """`fields`: the changed fields, as the API spells them."""
 
     campaign_id: str
     campaign_name: str
@@ -117,8 +117,8 @@ class WinnerDeclared(Record, frozen=True):
 
 
 class Alert(Record, frozen=True):
-    """Somebody should look at the campaign: `reason` is a code that does not change, `detail` says
-    it to people.
+    """The campaign needs a person's attention: `reason` is a code that does not change, `detail` is
+    a sentence for people.
     """
 
     campaign_id: str
@@ -161,7 +161,7 @@ TYPES: Mapping[type[LifecycleEvent], str] = {
 
 
 def event_id(campaign_id: UUID, version: int, kind: str) -> UUID:
-    """The id of what happened when the campaign became this version: the same however often it is
+    """The id of the event of this version of the campaign: the same however often it is
     published.
     """
     return uuid5(_IDS, f"{campaign_id}:{version}:{kind}")

@@ -1,5 +1,5 @@
-"""The fields that bodies are made of: one type per kind of value, with its rule; what breaks one is
-a ValueError that pydantic names.
+"""The fields that bodies are made of: one type per kind of value, with its rule. A value that
+breaks its rule is a ValueError, and pydantic names the field.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ Channel = Literal["email", "sms", "whatsapp", "push"]
 
 
 class CampaignType(StrEnum):
-    """How often a campaign is sent, and what starts it."""
+    """The type of a campaign: sent once, at recurring times, or to each contact that is
+    triggered.
+    """
 
     ONE_TIME = "one_time"
     RECURRING = "recurring"
@@ -76,7 +78,8 @@ def _time(value: object) -> object:
     # pydantic would take a number, also one in a text, as Unix seconds, and a date as its midnight
     if not (isinstance(value, datetime) or (isinstance(value, str) and _TIME.match(value))):
         raise ValueError(
-            "must be an RFC 3339 time such as 2026-01-28T09:00:00Z, or a local one such as 2026-01-28T09:00:00"
+            "must be an RFC 3339 time such as 2026-01-28T09:00:00Z, "
+            "or a local one such as 2026-01-28T09:00:00"
         )
     return value
 
@@ -116,7 +119,7 @@ def _shallow(value: dict[str, Any]) -> dict[str, Any]:
     level: list[object] = [value]
     for _ in range(_MAX_DEPTH):
         level = [inner for outer in level for inner in _inside(outer)]
-    if level:  # serialising what is nested by the hundred raises
+    if level:  # serialising hundreds of levels raises
         raise ValueError(f"must not be nested more than {_MAX_DEPTH} levels deep")
     return value
 
@@ -142,7 +145,8 @@ Reason = Annotated[
 ]
 _LOCAL_TIME = "^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9](:[0-5][0-9](\\.[0-9]{1,6})?)?$"
 _TIMES = {
-    "description": "with an offset; without one it is a local time in `timezone` (in a gap of clocks its end, of two the earlier)",
+    "description": "with an offset; without one it is a local time in `timezone` "
+    "(in a gap of clocks its end, of two the earlier)",
     "type": "string",
     "anyOf": [{"format": "date-time"}, {"pattern": _LOCAL_TIME}],
 }

@@ -1,5 +1,5 @@
-"""Local times: what a clock on the wall means in a time zone, also on the days when it is put
-forward or back. Pure.
+"""Local times: the instant of a time that clocks of a time zone show, also on the days when they
+are put forward or back. Pure.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 
 def resolved(time: datetime, zone: str) -> datetime:
-    """The instant, in UTC, of a time. One without an offset is what clocks show in the IANA zone
-    `zone`.
+    """The instant, in UTC, of a time. A time without an offset is one that clocks show in the IANA
+    zone `zone`.
 
     A time that does not exist, because clocks are put forward over it, is the first instant after
     the gap; one that exists twice, because they are put back, is the earlier. Raises ValueError

@@ -1,10 +1,10 @@
-"""When a recurring campaign recurs: cron in a time zone, until when, how often, and which
-occurrences are to be made now. Pure.
+"""The occurrences of a recurring campaign: cron in a time zone, with an end or a number, and the
+occurrences to make now. Pure.
 
-Cron is read as Debian's cron reads it (cronsim): five fields, names, ranges, steps, `L` and `#`. At
-fixed times, one that clocks are put forward over is the first instant after the gap, one that
-exists twice is the earlier. Where the minutes or hours begin with `*`, time goes on as it does:
-what is every hour stays every hour.
+Cron is read as Debian's cron reads it (cronsim): five fields, names, ranges, steps, `L` and `#`. A
+fixed time that clocks are put forward over is the first instant after the gap; one that exists
+twice is the earlier. Where the minutes or hours begin with `*`, hours are counted as they pass: a
+campaign of every hour stays one of every hour.
 """
 
 from __future__ import annotations
@@ -221,10 +221,10 @@ def plan(
     left: int | None,
     max_lateness: timedelta,
 ) -> Plan:
-    """What to make of the occurrences in [start, until], `left` at most (None: any number).
+    """The occurrences in [start, until] to make now, `left` at most (None: any number).
 
-    Of those that have been missed, the latest, and only when it is not later than `max_lateness`:
-    nobody wants five newsletters at once.
+    Of missed ones only the latest is made, and only when it is not later than `max_lateness`: no
+    recipient wants five newsletters at once.
     """
     missed: datetime | None = None
     due: list[datetime] = []

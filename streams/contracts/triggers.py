@@ -1,5 +1,5 @@
-"""Triggered campaigns on the wire: the contacts of a trigger, and whether somebody may be triggered
-again.
+"""Triggered campaigns on the wire: the contacts of a trigger, and whether a contact may be
+triggered again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class Reentry(Body):
         return self
 
     def bars_since(self, at: datetime) -> datetime | None:
-        """Who has entered later than this may not enter at `at`; None: everybody may."""
+        """A contact that has entered later than this instant may not enter at `at`; None: every
+        contact may.
+        """
         if self.policy == "always":
             return None
         if self.after is None:

@@ -16,10 +16,10 @@ Guarantees, for an app that has only such agents (each shown by
 How: one state topic per role (compacted, as many partitions as the sources) holds in partition p
 all that belongs to source partition p: `table\\0key` -> value and `\\0topic` -> next input offset.
 The worker that is assigned p fences the former owner by opening the producer `<app id>-p`, restores
-p, and reads on from the stored position. Every error ends the process (fatal.py): memory never needs a
-rollback. Not covered: effects outside Kafka (make them idempotent by identity), sources that
-retention empties before they are read (logged and counted), replication that loses acknowledged
-records.
+p, and reads on from the stored position. Every error ends the process (fatal.py): memory never
+needs a rollback. Not covered: effects outside Kafka (make them idempotent by identity), sources
+that retention empties before they are read (logged and counted), replication that loses
+acknowledged records.
 
 A body is short: it holds all topics of its partition. The Kafka transaction opens after it, so a
 slow read cannot time it out. It decides by the records' timestamps, catches what a poison record

@@ -1,5 +1,5 @@
-"""The errors that end an exactly-once worker: a class per situation, whose docstring is the sentence
-that the operator reads.
+"""The errors that end an exactly-once worker: a class per situation, whose docstring is the
+sentence that the operator reads.
 
 A worker that meets one of them ends at once and is restarted by its supervisor: the next owner of
 its partitions resolves the open transaction and restores what was committed, so memory never needs

@@ -105,7 +105,9 @@ def _decoded(stored: bytes) -> Any:
 
 
 class TransactionalTables(TableManager):  # type: ignore[misc]  # faust is untyped
-    """The tables of one app, kept out of Faust's own recovery, and the partitions this worker owns."""
+    """The tables of one app, kept out of Faust's own recovery, and the partitions this worker
+    owns.
+    """
 
     def __init__(self, app: Any, **options: Any) -> None:
         super().__init__(app, **options)
@@ -113,7 +115,9 @@ class TransactionalTables(TableManager):  # type: ignore[misc]  # faust is untyp
         self.owned: dict[int, PartitionState] = {}
 
     def add(self, table: Any) -> Any:
-        """Register a table. Raises TypeError for any other kind and ValueError for a name in use."""
+        """Register a table. Raises TypeError for any other kind and ValueError for a name in
+        use.
+        """
         if not isinstance(table, TransactionalTable):
             raise TypeError(f"{table.name!r}: an exactly-once app has transactional tables only")
         if table.name in self.transactional:

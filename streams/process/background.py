@@ -33,8 +33,8 @@ class InBackground(ABC):
 
     @abstractmethod
     async def work(self) -> None:
-        """The work, until it is cancelled. An exception ends the process: a process whose background
-        work has died would be worse than a restart.
+        """The work, until it is cancelled. An exception ends the process: a process whose
+        background work has died would be worse than a restart.
         """
 
     async def __aenter__(self) -> Self:

@@ -1,5 +1,5 @@
-"""The file in which a worker reports every second to its supervisor: whether it is ready, how far it
-is, and whether it waits.
+"""The file in which a worker reports every second to its supervisor: whether it is ready, how far
+it is, and whether it waits.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class Reporting(Protocol):
 
 @dataclass
 class Follower:
-    """The position of a consumer and its lag. While the broker is away, the last known ones count."""
+    """The position of a consumer and its lag. While the broker is away, the last known ones
+    count.
+    """
 
     lag: int = 0
     position: int = 0

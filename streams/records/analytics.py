@@ -24,8 +24,9 @@ class Performance(Record, frozen=True, omit_defaults=False):
     """Counts and rates are those of `GET /campaigns/{campaignId}/stats`. `at`: when the newest
     counted event was reported.
 
-    `is_complete`: the campaign is completed and every message is counted; recipients may still act. `is_winner` is there once a winner is known, on variants. `parent_id` names the series that
-    the campaign belongs to; the series' own records hold the sum.
+    `is_complete`: the campaign is completed and every message is counted; recipients may still act.
+    `is_winner` is there once a winner is known, on variants. `parent_id` names the series that the
+    campaign belongs to; the series' own records hold the sum.
     """
 
     campaign_id: str

@@ -1,4 +1,5 @@
-"""Message ids: a UUIDv8 that names campaign and recipient and proves that this installation made it.
+"""Message ids: a UUIDv8 that names campaign and recipient and proves that this installation made
+it.
 
 `cccccccc-cccc-8ooo-Kooo-mmmmmmmmmmmm` (RFC 9562, section 5.8): 48 bits campaign number, 24 bits
 recipient ordinal, K = variant bits `10` + 2-bit key epoch, 48-bit MAC = BLAKE2b (RFC 7693, keyed, 6

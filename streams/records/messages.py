@@ -12,8 +12,8 @@ from streams.contracts.envelope import Record
 
 
 class Message(Record, frozen=True):
-    """The message to one recipient. `content`: email {subject, html, text}; sms, whatsapp {text}; push
-    {title, body, link}.
+    """The message to one recipient. `content`: email {subject, html, text}; sms, whatsapp {text};
+    push {title, body, link}.
 
     `from`: email {name, email, replyTo}; sms, whatsapp {senderId}. `options` are settings of the
     campaign for the provider: sms {maxSegments}; whatsapp {templateName, language}; push {sound,

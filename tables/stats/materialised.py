@@ -27,12 +27,12 @@ from tables.database.outbox import Outgoing, append
 from tables.models import CampaignStats as StoredStats
 from tables.stats.totals import CampaignStats, rates
 
-# What the specification calls a count, by what the live stats call it.
+# The specification's name of a count, by its name in the live stats.
 COLUMNS: Mapping[str, str] = {
     name: "complaint_count" if name == "complained" else f"{name}_count"
     for name in Counts.__struct_fields__
 }
-# What differs from the live stats, and, for series, whatever has children among them.
+# Campaigns that differ from the live stats, and series with children among the live campaigns.
 _CHANGED = """
 SELECT c.id
   FROM unnest(%(numbers)s::bigint[], %(versions)s::bigint[]) AS live(number, version)
@@ -108,7 +108,9 @@ class Subject(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Calculated:
-    """A subject with its live stats, which are all the facts that the reader has seen until `at`."""
+    """A subject with its live stats, which are all the facts that the reader has seen until
+    `at`.
+    """
 
     subject: Subject
     stats: CampaignStats
@@ -116,7 +118,7 @@ class Calculated:
 
     @property
     def is_complete(self) -> bool:
-        """Nothing more is sent, and what was sent is counted."""
+        """Nothing more is sent, and every sent message is counted."""
         total = self.stats.total
         return (
             self.subject.status == "completed" and total.sent + total.skipped >= self.subject.done

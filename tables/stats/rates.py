@@ -14,7 +14,7 @@ _SAMPLES = 11  # the rate is that of the last five seconds
 
 
 class Rates(InBackground):
-    """Samples the campaigns being sent, while it is used; what has left the throttle is forgotten."""
+    """Samples the campaigns being sent, while it is used; campaigns that are over are forgotten."""
 
     def __init__(self, stats: StatsView, sending: SendingView) -> None:
         super().__init__("rates")
@@ -34,7 +34,9 @@ class Rates(InBackground):
         return (after - before) / (ended - began)
 
     def is_stalled(self, number: int) -> bool:
-        """Nobody has been done for five seconds, although all that time somebody was in flight."""
+        """Whether no recipient was done for five seconds, although messages were in flight all that
+        time.
+        """
         samples = self._samples.get(number) or deque()
         return (
             len(samples) == _SAMPLES

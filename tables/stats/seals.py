@@ -1,5 +1,4 @@
-"""Campaigns to which nothing happens any more: which they are, and the records that make their
-counts final.
+"""Quiet campaigns, to which nothing happens any more, and the records that make their counts final.
 
 While a campaign lives, `fold` knows every recipient it has counted, 10 to 150 kB per shard of
 65,536. Sealed, only the counts are left, as rows of `campaign_stats` and on `campaigns.stats.v1`. A
@@ -57,7 +56,7 @@ async def seal(
     shards: Callable[[int], Sequence[int]],
     at: datetime,
 ) -> int:
-    """Seal the given shards of each; answers how many campaigns nobody had sealed before."""
+    """Seal the given shards of each; returns how many campaigns were not sealed before."""
     records: list[Outgoing] = []
     sealed = 0
     for one in sorted(found, key=lambda it: it.number):

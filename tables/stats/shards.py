@@ -1,4 +1,6 @@
-"""The recipients of one (campaign, shard): a bitmap per kind, so that nothing can be counted twice."""
+"""The recipients of one (campaign, shard): a bitmap per kind, so that nothing can be counted
+twice.
+"""
 
 from __future__ import annotations
 

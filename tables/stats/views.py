@@ -1,5 +1,5 @@
-"""What a reader keeps in memory of a compacted topic: the newest value per key, followed live,
-without a consumer group.
+"""Views: a reader's copy of a compacted topic in memory, with the newest value per key, followed
+live and without a consumer group.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class CompactedView(StayConnected):
     view: await view.ready.wait()`.
 
     It sees committed records only, usually within 0.1 s. While the broker is away, at the start or
-    later, the view tries again, and what was read stays readable. `ready` is set once everything
-    that was committed at the start has been read. A record that cannot be decoded is logged and
-    left out: one bad value must not stop the view.
+    later, the view tries again, and values read before stay readable. `ready` is set once
+    everything that was committed at the start has been read. A record that cannot be decoded is
+    logged and left out: one bad value must not stop the view.
     """
 
     def __init__(self, settings: Settings, topic: Name) -> None:
@@ -150,8 +150,9 @@ class StatsView(CompactedView):
 
 
 class SendingView(CompactedView):
-    """How far every campaign that is being sent is, by campaign number: cursors, what is in flight,
-    why it waits and until when. `quota` is what each tenant has sent in the last hour and day.
+    """The state of every campaign that is being sent, by campaign number: cursors, messages in
+    flight, the reason for waiting and its end. `quota` holds each tenant's messages of the last
+    hour and day.
 
     A campaign that is finished, cancelled or not started is not there. These are the throttle's own
     tables, read from its state topic.

@@ -1,9 +1,8 @@
-"""What has been sent of each campaign in one lane: the second lock against a range that is granted
-twice.
+"""The progress of each campaign in one lane: the second lock against a range that is granted twice.
+Pure.
 
 A lane has every L-th chunk of a campaign. Within it positions are counted without the gaps, `chunk
-// L * 1000 + offset`, so that what is sent in order merges into one range however long the campaign
-is.
+// L * 1000 + offset`, so that ranges sent in order merge into one, however long the campaign is.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What each tenant and campaign has sent in the last hour and day, in Faust windowed tables, and
-how much more may be granted.
+"""The quota: messages that each tenant and campaign has sent in the last hour and day, in Faust
+windowed tables, and how many more may be granted.
 
 Usage = messages *sent* in the windows that touch the last hour (day) or lie later, + messages
-*granted and not yet sent*. A grant of n needs usage + n <= limit. Why no sliding hour can exceed
-its limit, whatever happens between grant and sending: take any hour and the message of it that was
+*granted and not yet sent*. A grant of n needs usage + n <= limit. Proof that no sliding hour can
+exceed its limit, whenever granted messages are sent: take any hour and the message of it that was
 granted last. When that was decided, every other message of the hour was either outstanding, or
 counted in a window that touches the hour before the decision or is later.
 """
@@ -81,8 +81,8 @@ class Period:
 
 
 class Allowance(NamedTuple):
-    """How many messages may be granted (`room`), and if none, when one may at the earliest. `used`
-    of `limit` shows how it came.
+    """How many messages may be granted (`room`), and if none, the earliest time for one. It follows
+    from `used` messages of `limit`.
     """
 
     room: int = UNLIMITED
@@ -100,8 +100,8 @@ Counts = Sequence[tuple[int, int]]  # (window, messages sent in it), oldest firs
 def allow(
     limit: int | None, counts: Counts, outstanding: int, now: datetime, period: Period
 ) -> Allowance:
-    """What one limit allows. What is outstanding counts in full, and for `until` as if it were sent
-    now.
+    """The allowance of one limit. Outstanding messages count in full, and for `until` as if they
+    were sent now.
     """
     if limit is None:
         return Allowance()
@@ -184,7 +184,7 @@ class Quota:
 
     def count(self, key: str, sent: int, at: datetime) -> None:
         """Messages of a key were sent at this time; counted for unlimited keys too, so that a new
-        limit knows what went before it.
+        limit includes messages from before it.
         """
         if sent:
             self.hours.add(key, sent, at)
@@ -193,7 +193,7 @@ class Quota:
     def allowance(
         self, key: str, limits: Limits, outstanding: int, now: datetime, latest: datetime
     ) -> Allowance:
-        """What both limits of a key allow; unlimited ones are not read."""
+        """The allowance of both limits of a key together; windows without a limit are not read."""
         allowances = (
             allow(limit, windows.counts(key, now, latest), outstanding, now, windows.period)
             for limit, windows in ((limits.per_hour, self.hours), (limits.per_day, self.days))

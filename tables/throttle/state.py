@@ -19,8 +19,8 @@ from streams.records.sending import Limits, Span
 # A plan takes less than this from its reading in SQL to its arrival here; until then limits that
 # were changed by a record of their own are newer than those in the plan.
 PLAN_TRAVELS = timedelta(minutes=10)
-# The stub of a campaign that never opens (cancelled while scheduled, edited as a draft) is forgotten
-# after this.
+# The stub of a campaign that never opens (cancelled while scheduled, edited as a draft) is
+# forgotten after this.
 STUB_LASTS = timedelta(days=1)
 
 Reason = Literal["audience", "quota", "not-before", "ab-test", "paused", "dependency-down"]
@@ -80,8 +80,8 @@ class CampaignSending(Record, frozen=True):
 
     @property
     def is_sampled(self) -> bool:
-        """The sample is out: only held spans are left, and nothing is in flight. An endless campaign
-        has no sample.
+        """The sample is out: only held spans are left, and nothing is in flight. An endless
+        campaign has no sample.
         """
         return (
             self.is_open

@@ -1,4 +1,6 @@
-"""How much of its limits a tenant has used: the throttle's own windows, read from its state topic."""
+"""How much of its limits a tenant has used: the throttle's own windows, read from its state
+topic.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,10 @@ _TABLES = {windowing.table: windowing for windowing in (HOURLY, DAILY)}
 
 @dataclass(frozen=True)
 class Used:
-    """`sent` in the windows that touch the last hour (day), `in_flight` granted and not yet sent;
-    what is `left`, None without a limit.
+    """Messages `sent` in the windows that touch the last hour (day), `in_flight` (granted and not
+    yet sent), and `left`, which is None without a limit.
 
-    `until`: with nothing left, when there will be something at the earliest.
+    `until`: with none left, the earliest time for one.
     """
 
     sent: int
@@ -55,7 +57,9 @@ class QuotaWindows:
         now: datetime,
         settings: Settings,
     ) -> tuple[Used, Used]:
-        """Of the hour and of the day, as the throttle counts: windows later than `now` count, too."""
+        """Of the hour and of the day, as the throttle counts: windows later than `now` count,
+        too.
+        """
         per_hour, per_day = limits
         hour = Period(settings.hour, HOURLY.windows)
         day = Period(settings.day, DAILY.windows)

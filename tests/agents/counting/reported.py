@@ -59,7 +59,9 @@ class Sent:
         return range(self.start, self.start + self.size)
 
     def facts(self) -> Iterator[tuple[int, bytes]]:
-        """(shard, record) as emission writes them: chunks of 1,000, one in 20 recipients skipped."""
+        """(shard, record) as emission writes them: chunks of 1,000, one in 20 recipients
+        skipped.
+        """
         for start in range(0, self.size, 1000):
             by_shard = defaultdict(list)
             for ordinal in self.ordinals[start : start + 1000]:

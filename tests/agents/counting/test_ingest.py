@@ -58,7 +58,9 @@ def event(
 def sorted_out(
     *events: dict[str, Any] | bytes | None,
 ) -> tuple[list[tuple[Kind, str | None, list[int], list[int]]], list[str]]:
-    """Groups of the facts as (kind, detail, ordinals, Unix seconds), and the codes of the refused."""
+    """Groups of the facts as (kind, detail, ordinals, Unix seconds), and the codes of the
+    refused.
+    """
     piles: dict[str, Pile] = {}
     values = [json.dumps(e).encode() if isinstance(e, dict) else e for e in events]
     refused = sort(map(record, values), IDS, NOW, piles)

@@ -190,7 +190,9 @@ def has_met(slot: Slot, count: int) -> bool:
 
 
 def check(log: Log, campaign: Campaign, skips: dict[int, str]) -> None:
-    """Every ordinal is exactly one message or exactly one skip; messages, facts and feedback agree."""
+    """Every ordinal is exactly one message or exactly one skip; messages, facts and feedback
+    agree.
+    """
     expected = sorted(set(range(campaign.size)) - skips.keys())
     messages = log.messages[campaign.number]
     assert sorted(message.recipient_number for message in messages) == expected

@@ -1,4 +1,6 @@
-"""Tokens of OAUTHBEARER: asked for once, replaced before they expire, and refusals in a sentence."""
+"""Tokens of OAUTHBEARER: asked for once, replaced before they expire, and refusals in a
+sentence.
+"""
 
 from __future__ import annotations
 
