@@ -18,9 +18,14 @@ from tests.api.world import Rest
 from tests.eventually import eventually
 from tests.postgres import sql
 
-HOURLY = {"cron": "0 * * * *", "timezone": "Europe/Berlin"}
 LOCAL = {"scheduledAt": "2036-01-28T09:00:00", "timezone": "America/New_York"}
 HOUR = timedelta(hours=1)
+
+
+def hourly() -> dict[str, Any]:
+    """A schedule whose next occurrence is half an hour away, so that none is due meanwhile."""
+    minute = (datetime.now(UTC) + timedelta(minutes=30)).minute
+    return {"cron": f"{minute} * * * *", "timezone": "Europe/Berlin"}
 
 
 async def ask(
@@ -116,7 +121,9 @@ async def test_a_campaign_that_waits_for_room_says_so_in_every_answer(rest: Rest
 
 
 async def test_a_series_lists_its_children_and_what_comes_next(rest: Rest) -> None:
-    campaign = await rest.draft(type="recurring", recurringSchedule={**HOURLY, "maxOccurrences": 5})
+    campaign = await rest.draft(
+        type="recurring", recurringSchedule={**hourly(), "maxOccurrences": 5}
+    )
     path = f"/{campaign['id']}"
     ahead = (await ask(rest.admin, "GET", f"{path}/series", 200))["data"]
     assert (len(ahead["nextOccurrences"]), ahead["children"], ahead["occurrencesSent"]) == (
@@ -160,7 +167,7 @@ async def test_a_series_lists_its_children_and_what_comes_next(rest: Rest) -> No
 
 
 async def test_the_stats_of_a_series_are_the_sum_of_its_children(live: Rest) -> None:
-    campaign = await live.draft(type="recurring", recurringSchedule=HOURLY)
+    campaign = await live.draft(type="recurring", recurringSchedule=hourly())
     path = f"/{campaign['id']}"
     await ask(live.admin, "POST", f"{path}/start", 200)
     world, series_id = live.world, UUID(campaign["id"])

@@ -21,7 +21,7 @@ from tests.tables.campaigns.campaign_world import World
 
 HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
 HOURLY = {"cron": "0 * * * *", "timezone": "UTC"}
-_HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+_HOUR = datetime(2026, 1, 28, 9, tzinfo=UTC)
 Make = Callable[[datetime | None], JobContext]
 
 
@@ -51,7 +51,8 @@ async def series(
     world: World, at: datetime, schedule: Mapping[str, Any] = HOURLY, **more: Any
 ) -> UUID:
     """One that was started at `at`."""
-    campaign_id = await world.created(type="recurring", recurringSchedule=schedule, **more)
+    body = world.draft(type="recurring", recurringSchedule=schedule, **more)
+    campaign_id = UUID((await world.do(Verb.CREATE, body=body, at=at))["id"])
     await act(world, Verb.START, campaign_id, at)
     return campaign_id
 
