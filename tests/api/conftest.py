@@ -40,7 +40,7 @@ async def live(settings: Settings) -> AsyncIterator[Rest]:
 @pytest.fixture
 async def hooks(live: Rest) -> AsyncIterator[Hooks]:
     """Every provider is set up; Kafka takes events."""
-    await eventually(lambda: live.services.reports.is_ready, 30)
+    await eventually(lambda: live.services.reports.is_ready, 60)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(live.app), base_url="http://internal"
     ) as provider:

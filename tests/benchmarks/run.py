@@ -32,7 +32,7 @@ from connectors.local.engines.postgres import Postgres
 from connectors.setup import topics
 from streams.settings import Settings
 from tables.database.migrate import upgrade
-from tests.benchmarks import bridge, emit, fold, pipeline, snapshot, throttle
+from tests.benchmarks import bridge, emit, failover, fold, pipeline, snapshot, throttle
 from tests.postgres import connect as connect_client
 
 Round = Mapping[str, Any]
@@ -102,6 +102,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     ),
     "pipeline": Benchmark(
         pipeline.measure, 1_000_000, (Ratio("P16", "perSecond", "peer", 1.0, 2.0),)
+    ),
+    # P10 asks for at most 1.5 times the session timeout, and 1.1 times as an aim
+    "failover": Benchmark(
+        failover.measure, 400, (Ratio("P10", "session", "killed", 0.667, 0.909),)
     ),
     "throttle": Benchmark(throttle.measure, 1_000, (Ratio("P9", "rate", "limit", 0.97, 0.99),)),
 }

@@ -130,7 +130,7 @@ async def published_on_nats(
         subscription = await stream.pull_subscribe(settings.topic_prefix + subject)
         waiting = (await subscription.consumer_info()).num_pending
         while waiting:
-            for message in await subscription.fetch(min(waiting, 1000), timeout=10):
+            for message in await subscription.fetch(min(waiting, 1000), timeout=60):
                 found[message.subject.removeprefix(settings.topic_prefix)].append(
                     json.loads(message.data)
                 )

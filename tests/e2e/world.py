@@ -79,7 +79,7 @@ class Rest:
 
     def __init__(self, url: str, key: str) -> None:
         self._http = httpx.AsyncClient(
-            base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {key}"}, timeout=30
+            base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {key}"}, timeout=60
         )
 
     async def __call__(

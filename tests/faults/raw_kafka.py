@@ -67,7 +67,7 @@ def group_offsets(servers: str, group: str, topic: str, partitions: int) -> list
     """What a consumer group has committed, per partition."""
     consumer = _consumer(servers, group, "read_committed")
     committed = consumer.committed(
-        [TopicPartition(topic, p) for p in range(partitions)], timeout=10
+        [TopicPartition(topic, p) for p in range(partitions)], timeout=60
     )
     consumer.close()
     return [tp.offset for tp in committed]

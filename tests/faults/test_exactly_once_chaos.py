@@ -5,7 +5,6 @@ independent recomputation from the raw logs.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import os
 import random
@@ -32,9 +31,6 @@ from tests.faults.recompute import differences
 from tests.faults.workers import Role, Slot, Worker, settings_environment
 
 PARTITIONS = 6  # with three workers of a role each has some, so that an armed crash point is met
-SESSION = (
-    6.0  # seconds; the default of `Settings.session_timeout` and the least that a broker takes
-)
 
 
 @pytest.fixture
@@ -86,7 +82,7 @@ def crash_points(dice: random.Random) -> list[str]:
     return [zombies[0], *points[:3], zombies[1], *points[3:]]
 
 
-@pytest.mark.timeout(700)
+@pytest.mark.timeout(1800)
 async def test_two_roles_in_a_loop_do_everything_once_and_in_order_whatever_is_killed_frozen_or_rebalanced(
     broker: RunningEngine, tmp_path: Path
 ) -> None:
@@ -258,12 +254,20 @@ async def test_a_worker_without_partitions_is_ready_too(kafka: str, tmp_path: Pa
     assert [await worker.stop() for worker in workers] == [0, 0]
 
 
-@pytest.mark.parametrize(("how", "budget"), [(signal.SIGTERM, 2.0), (signal.SIGKILL, SESSION + 4)])
-async def test_another_worker_takes_over_quickly(
-    how: signal.Signals, budget: float, kafka: str, tmp_path: Path
+@pytest.mark.parametrize(
+    ("how", "session"), [(signal.SIGTERM, "PT10M"), (signal.SIGKILL, "PT6S")], ids=["term", "kill"]
+)
+async def test_another_worker_takes_over(
+    how: signal.Signals, session: str, kafka: str, tmp_path: Path
 ) -> None:
+    """One that is told to end leaves its group: its partitions move at once and not when its session
+    expires. The benchmark `failover` measures how long it takes.
+    """
     prefix = installation(kafka)
-    environment = settings_environment(kafka, prefix, PARTITIONS)
+    environment = {
+        **settings_environment(kafka, prefix, PARTITIONS),
+        "CAMPAIGNS_SESSION_TIMEOUT": session,
+    }
     workers = [Worker("limit", tmp_path / f"{i}.log", environment) for i in range(2)]
     feed = Feed(kafka, prefix + COMMANDS, PARTITIONS, rate=400, seed=1)
     feed.start()
@@ -273,18 +277,17 @@ async def test_another_worker_takes_over_quickly(
         lambda: all("restored" in worker.log.read_text() for worker in workers), within=60
     )
     await arrived(kafka, prefix + GRANTS, lambda n: n > 1000, within=60)
-    signalled = int(time.time() * 1000)
     workers[0].signal(how)
-    await asyncio.sleep(budget + 3)
+    await workers[0].ended()
+    ended = int(time.time() * 1000)
+
+    async def all_go_on() -> bool:
+        parts = await asyncio.to_thread(raw_kafka.read_all, kafka, prefix + GRANTS, PARTITIONS)
+        return all(part and part[-1].timestamp > ended for part in parts)
+
+    await eventually(all_go_on, within=120)
     await asyncio.to_thread(feed.stop)
-    await workers[1].stop()
-    longest = max(
-        longest_gap([grant.timestamp for grant in part], signalled)
-        for part in raw_kafka.read_all(kafka, prefix + GRANTS, PARTITIONS)
-    )
-    # other work shares the machine: the test says that the budget is of the right size, the
-    # benchmark measures it
-    assert longest < budget * 1000 + 1500
+    assert await workers[1].stop() == 0
 
 
 async def arrived(servers: str, topic: str, enough: Callable[[int], bool], within: float) -> None:
@@ -297,13 +300,6 @@ async def arrived(servers: str, topic: str, enough: Callable[[int], bool], withi
         return enough(await asyncio.to_thread(raw_kafka.count_all, servers, topic, PARTITIONS))
 
     await eventually(is_enough, within=within)
-
-
-def longest_gap(timestamps: list[int], since: int) -> int:
-    """Milliseconds without output."""
-    after = [since, *(stamp for stamp in timestamps if stamp >= since)]
-    assert len(after) > 1, "nothing came after the signal"
-    return max(later - earlier for earlier, later in itertools.pairwise(after))
 
 
 def produce(servers: str, topic: str, each: int) -> None:

@@ -61,7 +61,7 @@ class Worker:
         assert self.process is not None
         return await self.process.wait()
 
-    async def stop(self, within: float = 20) -> int:
+    async def stop(self, within: float = 60) -> int:
         """SIGTERM, then SIGKILL; answers the exit code."""
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)

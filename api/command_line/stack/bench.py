@@ -18,7 +18,7 @@ from rich.table import Table
 from api.command_line.terminal import complain, out, progress
 
 _ROOT = Path(__file__).parents[3]
-_NAMES = "emit, fold, snapshot, pipeline, bridge or throttle"
+_NAMES = "emit, fold, snapshot, pipeline, bridge, throttle or failover"
 
 
 def register(app: typer.Typer) -> None:

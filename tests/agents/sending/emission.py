@@ -180,7 +180,7 @@ async def dead_letters(settings: Settings, count: int) -> Log:
         log = await asyncio.to_thread(read, settings)
         return log if len(log.dead) >= count else None
 
-    log = await eventually(ask, within=30)
+    log = await eventually(ask, within=60)
     assert log is not None
     return log
 

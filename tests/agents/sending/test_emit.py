@@ -10,8 +10,6 @@ import random
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from connectors.local.engines.engine import RunningEngine
 from streams.contracts.envelope import encode
 from streams.records.sending import Grant
@@ -87,7 +85,6 @@ async def blemish(connection: Client, campaign: Campaign) -> dict[int, str]:
     return skips
 
 
-@pytest.mark.timeout(240)
 async def test_every_recipient_gets_one_message_or_one_skip_whatever_point_the_worker_is_killed_at(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -245,7 +242,7 @@ async def test_one_worker_many_campaigns_and_unusable_grants(
             grants.retire(campaign)
         grants.send(b"the last one", 0)
         log = await dead_letters(settings, 9)
-        await eventually(partial(is_forgotten, settings), within=20)
+        await eventually(partial(is_forgotten, settings), within=60)
     check(log, plain, {})
     assert [m.content for m in log.messages[sms.number][:1]] == [{"text": "Hi Ana0"}]
     assert {m.to for m in log.messages[sms.number]} == {f"+4930{i}" for i in range(20)}
@@ -330,12 +327,12 @@ async def test_a_database_that_is_down_delays_emission_and_loses_nothing(
     async with emitting(settings, tmp_path):
         grants.grant(campaign, pieces(1_000, 100))
         await eventually(
-            lambda: read(settings).feedback[campaign.number]["sent"] >= 1_000, within=30
+            lambda: read(settings).feedback[campaign.number]["sent"] >= 1_000, within=60
         )
         postgres_engine.stop()
         grants.grant(campaign, pieces(3_000, 500))
         await eventually(
-            lambda: "PostgreSQL does not answer" in (tmp_path / "emit.log").read_text(), within=30
+            lambda: "PostgreSQL does not answer" in (tmp_path / "emit.log").read_text(), within=60
         )
         assert read(settings).feedback[campaign.number]["sent"] == 1_000
         # not on another thread: an engine ends with the thread that started it

@@ -228,7 +228,7 @@ async def test_unusable_records_are_put_aside_and_repeats_change_nothing(
         ):
             expansions.send(value, str(campaign))
         await eventually(lambda: _dead(settings, 4), within=60)
-        await eventually(lambda: _heard(settings, number, 5), within=30)
+        await eventually(lambda: _heard(settings, number, 5), within=60)
     found = await asyncio.to_thread(read, settings)
     assert len(found.opened[number]) == 2
     assert set(found.stops[number]) == {100, 150}
@@ -292,7 +292,7 @@ async def test_a_page_that_always_exceeds_its_time_ends_its_campaign_and_holds_u
     async with expanding(settings, tmp_path) as slot:
         await expansions.relay(world)
         found = await announced(settings, {last_number: 250})
-        await eventually(lambda: _statuses(pool, slow), within=30)
+        await eventually(lambda: _statuses(pool, slow), within=60)
         await eventually(lambda: _has_no_stage(pool, slow_number))
         assert slot.role.met.total() == 0
     assert (
@@ -324,7 +324,7 @@ async def test_a_campaign_cancelled_meanwhile_gets_no_more_pages(
             await expansions.relay(world)
             await eventually(lambda: _is_writing(pool), within=60)
             await world.do(Verb.CANCEL, campaign)
-        await eventually(lambda: _has_no_stage(pool, number), within=30)
+        await eventually(lambda: _has_no_stage(pool, number), within=60)
     assert await ordinals(pool, number) == list(range(PAGE))
     assert (await asyncio.to_thread(read, settings)).stops[number] == [PAGE]
 

@@ -31,8 +31,8 @@ async def test_new_limits_act_at_once_on_a_running_campaign_and_usage_is_what_wa
 
     async def sends(messages: int, **limits: int | None) -> dict[str, Any]:
         assert (await live.admin.patch("/tenant", json=limits)).status_code == 200
-        await eventually(lambda: sent() == messages, within=30)
-        return await eventually(lambda: _settled(live, messages), within=10)
+        await eventually(lambda: sent() == messages, within=60)
+        return await eventually(lambda: _settled(live, messages), within=60)
 
     with Installation(settings, tmp_path, roles=("control",)) as processes:
         await eventually(processes.all_ready, within=60)

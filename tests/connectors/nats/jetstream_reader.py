@@ -34,7 +34,7 @@ async def stored(url: str, stream: str) -> list[Stored]:
         )
         found: list[Stored] = []
         while len(found) < expected:
-            for message in await subscription.fetch(min(500, expected - len(found)), timeout=10):
+            for message in await subscription.fetch(min(500, expected - len(found)), timeout=60):
                 headers = message.headers or {}
                 found.append(
                     Stored(

@@ -53,7 +53,7 @@ async def test_work_waits_for_a_database_that_is_killed_and_is_done_once_it_is_b
         await eventually(lambda: gauge._value.get() == 1)
     finally:
         postgres_engine.start()  # not on a thread: the engine ends with the thread that started it
-    assert await asyncio.wait_for(waiting, 30) == 1
+    assert await asyncio.wait_for(waiting, 60) == 1
     assert gauge._value.get() == 0
     assert [record.message for record in caplog.records if "answer" in record.message].count(
         "PostgreSQL answers again"
@@ -107,8 +107,8 @@ async def test_work_that_is_always_too_slow_is_given_up_after_three_attempts(
 async def test_work_that_is_too_slow_twice_is_done_at_the_third_attempt(
     sql_settings: Settings,
 ) -> None:
-    database = Database(sql_settings, "test", statement_timeout=timedelta(milliseconds=200))
-    seconds = iter((5, 5, 0))
+    database = Database(sql_settings, "test", statement_timeout=timedelta(seconds=1))
+    seconds = iter((60, 60, 0))
     assert (
         await database.until_up(
             lambda connection: sql(connection).fetchval("SELECT 7 FROM pg_sleep($1)", next(seconds))
@@ -121,10 +121,10 @@ async def test_work_that_is_too_slow_twice_is_done_at_the_third_attempt(
 async def test_a_slow_statement_is_a_dependency_that_is_down_and_a_mistake_is_not(
     sql_settings: Settings,
 ) -> None:
-    hasty = timedelta(milliseconds=50)
+    hasty = timedelta(seconds=1)
     async with Database(sql_settings, "test", statement_timeout=hasty) as database:
         with pytest.raises(DependencyDownError):
-            await database.once(lambda session: session.execute(text("SELECT pg_sleep(5)")))
+            await database.once(lambda session: session.execute(text("SELECT pg_sleep(60)")))
         with pytest.raises(ProgrammingError) as mistake:
             await database.once(lambda session: session.execute(text("SELECT nonsense")))
     assert sqlstate(mistake.value) == "42703"

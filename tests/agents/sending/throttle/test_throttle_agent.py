@@ -172,7 +172,7 @@ async def test_pause_resume_and_cancel_act_on_a_running_campaign(
             lambda: min(messages(emission, 1), messages(emission, 2)) > 5000, within=60
         )
         await emission.write(Paused("acme", "a", 1))
-        paused = await eventually(lambda: paused_and_drained(view, 1), within=30)
+        paused = await eventually(lambda: paused_and_drained(view, 1), within=60)
         assert paused.waiting == Waiting("paused")
         other = messages(emission, 2)
         await eventually(lambda: messages(emission, 2) > other + 5000, within=60)
@@ -180,7 +180,7 @@ async def test_pause_resume_and_cancel_act_on_a_running_campaign(
         await emission.write(Resumed("acme", "a", 1))
         await eventually(lambda: messages(emission, 1) > paused.sent + 3000, within=60)
         await emission.write(Cancelled("acme", "a", 1), Cancelled("acme", "b", 2))
-        await eventually(lambda: view.numbers() == [], within=30)
+        await eventually(lambda: view.numbers() == [], within=60)
     grants, retired = await granted(settings)
     for number in (1, 2):
         ranges = sorted((grant.start, grant.stop) for grant in grants[number])
