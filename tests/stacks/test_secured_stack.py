@@ -62,7 +62,7 @@ def _campaigns(
         env={**own, "CAMPAIGNS_HOME": str(folder / "home"), **settings},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
 

@@ -102,7 +102,7 @@ async def test_the_second_server_of_the_list_gets_everything_when_the_first_is_k
     number, _ = await make_campaign(its)
     async with kafka_producer(its) as producer, Bridge(None, its) as bridge:
         await send_outcomes(producer, its, number, 0, [delivered(range(2000))])
-        await eventually(lambda: bridge.publisher.published >= 2000, 30)
+        await eventually(lambda: bridge.publisher.published >= 2000, 60)
         alive = [second, first]
         counts = {
             engine.address: await messages_in(its.model_copy(update={"nats": engine.address}))
@@ -122,7 +122,7 @@ async def test_positions_of_an_older_version_are_known(settings: Settings) -> No
         async with Bridge(None, settings):
             await send_outcomes(producer, settings, number, 0, [delivered(range(100))])
             await all_stored(settings, 100)
-            await eventually(lambda: is_committed(settings), 10)
+            await eventually(lambda: is_committed(settings), 60)
         await commit_again_as_older_versions_did(settings)
         await send_outcomes(producer, settings, number, 0, [delivered(range(100, 150))])
         async with Bridge(None, settings) as second:
@@ -133,7 +133,7 @@ async def test_positions_of_an_older_version_are_known(settings: Settings) -> No
 async def commit_again_as_older_versions_did(settings: Settings) -> None:
     """With the time of the stream's creation as JetStream spells it, in nanoseconds."""
     client = await nats.connect(settings.nats)
-    answer = await client.request(f"$JS.API.STREAM.INFO.{stream(settings)}", b"", timeout=5)
+    answer = await client.request(f"$JS.API.STREAM.INFO.{stream(settings)}", b"", timeout=60)
     await client.close()
     created = json.loads(answer.data)["created"]
     topic = settings.topic_prefix + Name.MESSAGE_EVENTS
