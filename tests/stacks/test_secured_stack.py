@@ -67,6 +67,7 @@ def _campaigns(
     )
 
 
+@pytest.mark.timeout(600)
 async def test_a_campaign_is_sent_over_tls_alone(running: Running) -> None:
     connection = await world.connect(running.settings.postgres)
     acme = await world.tenant(connection, "acme")

@@ -89,6 +89,19 @@ def mutual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     yield from _started(tmp_path_factory.mktemp("mutual"), listener)
 
 
+@pytest.fixture(scope="module")
+def in_clear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """A broker that offers only SASL_PLAINTEXT, by PLAIN."""
+
+    def listener(ours: Authority) -> SecuredListener:
+        users = {"broker": "itself", "campaigns": "hunter2"}
+        return SecuredListener(
+            "SASL_PLAINTEXT", ours.file, ours.file, mechanisms=("PLAIN",), users=users
+        )
+
+    yield from _started(tmp_path_factory.mktemp("clear"), listener)
+
+
 async def _works(settings: Settings) -> None:
     """Creates the topics, commits one transaction, aborts another, and reads the first alone."""
     await check(settings)
@@ -137,6 +150,14 @@ async def test_clients_sign_in_with_a_token_of_a_file(sasl: Secured, tmp_path: P
     file = tmp_path / "token"
     file.write_text(unsigned_token("campaigns"))
     await _works(sasl.settings("OAUTHBEARER", token_file=str(file)))
+
+
+async def test_clients_sign_in_without_tls(in_clear: Secured) -> None:
+    await _works(in_clear.settings("PLAIN", security="SASL_PLAINTEXT", ca_file=""))
+    scram = in_clear.settings("SCRAM-SHA-256", security="SASL_PLAINTEXT", ca_file="")
+    assert await _sentence(scram) == (
+        "Kafka at HOST does not offer CAMPAIGNS_KAFKA_MECHANISM=SCRAM-SHA-256"
+    )
 
 
 async def test_clients_show_a_certificate(mutual: Secured) -> None:
@@ -200,7 +221,7 @@ async def test_a_missing_or_foreign_certificate_is_one_sentence(mutual: Secured)
     ).startswith("Kafka at HOST refuses this client's certificate (")
 
 
-async def test_a_mechanism_that_is_not_offered_is_one_sentence(kafka: str) -> None:
+async def test_a_listener_without_sasl_is_one_sentence(kafka: str) -> None:
     plain = {"mechanism": "PLAIN", "user": "campaigns", "password": "hunter2"}
     assert await _sentence(with_kafka(kafka, security="SASL_PLAINTEXT", **plain)) == (
         "Kafka at HOST does not offer SASL, which CAMPAIGNS_KAFKA_SECURITY=SASL_PLAINTEXT asks for"
