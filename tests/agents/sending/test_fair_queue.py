@@ -285,6 +285,18 @@ def test_quota_is_read_when_a_tenant_has_its_first_turn_and_once() -> None:
     assert Counter(rooms.asked) == {"a": 1, "a\0001": 1, "b": 1, "b\0001": 1}
 
 
+def test_what_was_read_in_its_turn_is_read_again_only_when_nothing_is_left() -> None:
+    rooms = Rooms()
+    with_room = filling("acme", tenant(campaign(10), per_hour=100), rooms=rooms)
+    fill([with_room], 0, NO_CAP, 0)
+    with_room.outcome()
+    assert rooms.asked == ["acme", "acme\0001"]
+    used_up = filling("full", tenant(campaign(10), per_hour=10), rooms=rooms)
+    fill([used_up], 0, NO_CAP, 0)
+    used_up.outcome()
+    assert rooms.asked[2:] == ["full", "full\0001", "full"]
+
+
 def test_the_quota_of_a_campaign_that_cannot_send_is_not_read() -> None:
     rooms = Rooms()
     one = filling("acme", tenant(campaign(10, is_paused=True), campaign(10)), rooms=rooms)
