@@ -289,11 +289,11 @@ def test_what_was_read_in_its_turn_is_read_again_only_when_nothing_is_left() -> 
     rooms = Rooms()
     with_room = filling("acme", tenant(campaign(10), per_hour=100), rooms=rooms)
     fill([with_room], 0, NO_CAP, 0)
-    with_room.outcome()
+    with_room.result()
     assert rooms.asked == ["acme", "acme\0001"]
     used_up = filling("full", tenant(campaign(10), per_hour=10), rooms=rooms)
     fill([used_up], 0, NO_CAP, 0)
-    used_up.outcome()
+    used_up.result()
     assert rooms.asked[2:] == ["full", "full\0001", "full"]
 
 

@@ -34,7 +34,10 @@ contacts = st.fixed_dictionaries(
 )
 
 
-@given(contacts, st.sampled_from([dict, Hiding]))
+_KINDS: tuple[type[dict[str, Any]], ...] = (dict, Hiding)
+
+
+@given(contacts, st.sampled_from(_KINDS))
 def test_the_copy_holds_what_the_contact_holds_but_for_nulls(
     contact: dict[str, Any], make: type[dict[str, Any]]
 ) -> None:
