@@ -333,7 +333,7 @@ async def test_killed_bridge_repeats_nothing_within_the_duplicate_window(
         assert await count(settings.nats, stream(settings)) == 5000
         with bridge_process(settings, tmp_path):
             await send_outcomes(producer, settings, number, 1, [delivered(range(10))])
-            messages = await all_stored(settings, 5010, within=60)
+            messages = await all_stored(settings, 5010, within=120)
     assert len({message.message_id for message in messages}) == len(messages) == 5010
 
 
