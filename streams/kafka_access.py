@@ -1,4 +1,4 @@
-"""Which of Kafka's settings belong together: what each protocol and each mechanism needs."""
+"""The rules of Kafka's settings: each protocol and each mechanism needs some and uses no other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOKEN_SCOPE = "CAMPAIGNS_KAFKA_TOKEN_SCOPE"
 
 
 def contradiction(security: Security, mechanism: Mechanism, given: Set[str]) -> str:
-    """A sentence that names what is missing or does not belong together; "" when all is well.
+    """A sentence that names the missing variables, or those of no use; "" when all is well.
 
     `given` are the names of the variables above that have a value.
     """

@@ -43,7 +43,8 @@ class Settings(BaseSettings):
     nats_password: SecretStr = Field(SecretStr(""), description="of this user")
     nats_token: SecretStr = Field(SecretStr(""), description="or a token")
     nats_ca_file: str = Field(
-        "", description="PEM file of who signed the servers' certificates; empty = the system's"
+        "",
+        description="PEM file of the authority of the servers' certificates; empty = the system's",
     )
     nats_certificate_file: str = Field(
         "", description="PEM file of the client's own certificate; empty = none"
@@ -62,7 +63,8 @@ class Settings(BaseSettings):
     kafka_user: str = Field("", description="of PLAIN and SCRAM; for Confluent Cloud the API key")
     kafka_password: SecretStr = Field(SecretStr(""), description="of this user")
     kafka_ca_file: str = Field(
-        "", description="PEM file of who signed the brokers' certificates; empty = the system's"
+        "",
+        description="PEM file of the authority of the brokers' certificates; empty = the system's",
     )
     kafka_certificate_file: str = Field(
         "", description="PEM file of the client's own certificate; empty = none"
@@ -75,7 +77,7 @@ class Settings(BaseSettings):
         "", description="file with the token of OAUTHBEARER, read at every connection"
     )
     kafka_token_url: str = Field(
-        "", description="or where to get it: token endpoint of OAuth 2.0 client credentials, https"
+        "", description="or the token endpoint that gives it (OAuth 2.0 client credentials, https)"
     )
     kafka_token_client: str = Field("", description="client id at the token endpoint")
     kafka_token_secret: SecretStr = Field(SecretStr(""), description="of this client")

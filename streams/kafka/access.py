@@ -1,4 +1,4 @@
-"""What a client of aiokafka is told about TLS and SASL, made of the settings."""
+"""TLS as the settings ask for it, and the error of a process that Kafka does not let in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class AccessRefusedError(KafkaError):  # type: ignore[misc]  # aiokafka is untyp
 
 def tls(settings: Settings) -> ssl.SSLContext:
     """Checks the chain and the host name of every broker. Raises AccessRefusedError when a file is
-    missing or is not what its variable says.
+    missing or does not hold a certificate or key.
     """
     ca, certificate = settings.kafka_ca_file, settings.kafka_certificate_file
     try:

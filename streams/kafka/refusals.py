@@ -1,8 +1,8 @@
-"""Why Kafka does not let this process in, in one sentence.
+"""The reasons why Kafka does not let this process in, each in one sentence.
 
 aiokafka logs a refused password or certificate and goes on trying, for ever where a view or a relay
-waits for Kafka, and what it raises in the end says only that it could not connect. So every process
-asks once when it starts, and again when it has to wait.
+waits for Kafka, and its last error says only that it could not connect. So every process asks once
+when it starts, and again when it has to wait.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ async def _failure(host: str, port: int, arguments: Mapping[str, Any]) -> Except
 
 
 async def _ask(host: str, port: int, arguments: Mapping[str, Any]) -> None:
-    """Signs in and asks one question: a listener that wants more than we gave may answer up to
-    there. Raises whatever goes wrong.
+    """Signs in and asks one question, since a listener that wants SASL still answers the first
+    request of a client without it. Raises the failure as it is.
     """
     async with asyncio.timeout(_PATIENCE):
         patience = round(_PATIENCE * 1000)

@@ -96,7 +96,7 @@ def _of(client: Client) -> Tokens:
 
 
 def _read(file: Path) -> Token:
-    """Read again for every connection: whatever renews the file does so behind our back."""
+    """A token for one connection: another program may renew the file at any time."""
     try:
         text = file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -33,7 +33,7 @@ _PROBE = 2.0  # seconds
 
 @dataclass(frozen=True)
 class SecuredListener:
-    """What clients have to show, and so the broker, which is its own client.
+    """The demands on every client, and so on the broker, which is its own client.
 
     `users` are names and passwords of letters and digits: the broker is the first of them, by the
     first of `mechanisms`. `certificate` is a PEM file with a key in PKCS #8 and its chain,

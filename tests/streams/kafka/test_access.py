@@ -1,4 +1,4 @@
-"""Which settings of Kafka belong together, and what aiokafka and Faust are told of them."""
+"""The rules of Kafka's settings, and the arguments of aiokafka and Faust that are made of them."""
 
 from __future__ import annotations
 
