@@ -32,7 +32,7 @@ async def live(settings: Settings) -> AsyncIterator[Rest]:
     async with resting(settings) as rest:
         await eventually(
             lambda: rest.services.stats.ready.is_set() and rest.services.sending.ready.is_set(),
-            30,
+            60,
         )
         yield rest
 
