@@ -19,7 +19,7 @@ from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import CampaignType, Channel, Status
 from streams.errors import CampaignError, FieldError, NotFoundError
 from tables.database.connection import Session
-from tables.database.search import containing
+from tables.database.search import has_text
 from tables.models import Campaign
 
 INTERNAL = frozenset(
@@ -157,16 +157,14 @@ async def list_campaigns(
         wanted.append(Campaign.status == status)
     if channel is not None:
         wanted.append(Campaign.channel == channel)
-    if (pattern := containing(search)) is not None:
-        wanted.append(Campaign.name.collate("pg_c_utf8").ilike(pattern))
+    if search:
+        wanted.append(has_text(Campaign.name, search))
     if parent_id is not None:
         wanted.append(Campaign.parent_id == parent_id)
-    total = await session.scalar(select(func.count()).select_from(Campaign).where(*wanted))
     newest = (
         select(Campaign).where(*wanted).order_by(Campaign.created_at.desc(), Campaign.id.desc())
     )
-    found = await session.every(newest.limit(page_size).offset((page - 1) * page_size))
-    return found, total or 0
+    return await session.page(newest, page_size, (page - 1) * page_size)
 
 
 async def count_running(session: Session, tenant: str) -> int:

@@ -10,21 +10,16 @@ def has_text(column: InstrumentedAttribute[str], text: str) -> ColumnElement[boo
     """The condition that the text is in the column, whatever the case of its letters, also in a
     database with the locale C.
     """
-    return collate(column, "pg_c_utf8").ilike(containing(text))
+    return collate(column, "pg_c_utf8").ilike(f"%{_escaped(text)}%")
 
 
 def beginning(text: str | None) -> str | None:
-    """Matches what begins with the text; None when there is nothing to look for. An index with
-    text_pattern_ops can find it.
+    """The pattern of LIKE for values that begin with the text; None when there is nothing to look
+    for. An index with text_pattern_ops can find it.
     """
-    return None if not text else escaped(text) + "%"
+    return None if not text else _escaped(text) + "%"
 
 
-def containing(text: str | None) -> str | None:
-    """Matches what has the text in it; None when there is nothing to look for."""
-    return None if not text else "%" + escaped(text) + "%"
-
-
-def escaped(text: str) -> str:
+def _escaped(text: str) -> str:
     """The text taken literally; PostgreSQL knows no NUL."""
     return text.replace("\0", "").replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
