@@ -24,14 +24,14 @@ _MIGRATIONS = Path(__file__).with_name("migrations")
 _one_at_a_time = Lock()
 
 
-def upgrade(dsn: str) -> None:
-    """Migrate to the newest revision in one transaction: all of it or nothing. Blocks; also
-    callable where an event loop runs.
+def upgrade(dsn: str, revision: str = "head") -> None:
+    """Migrate to a revision, the newest one if none is named, in one transaction: all of it or
+    nothing. Blocks; also callable where an event loop runs.
 
     Raises DependencyDownError when PostgreSQL does not answer.
     """
     with _one_at_a_time, ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, _upgrade(dsn)).result()
+        thread.submit(asyncio.run, _upgrade(dsn, revision)).result()
 
 
 def newest() -> str:
@@ -46,7 +46,7 @@ async def current(session: Session) -> str:
     return str(await session.value("SELECT version_num FROM alembic_version"))
 
 
-async def _upgrade(dsn: str) -> None:
+async def _upgrade(dsn: str, revision: str) -> None:
     engine = create_async_engine(
         "postgresql+psycopg://",
         async_creator=lambda: DriverConnection.open(
@@ -57,15 +57,15 @@ async def _upgrade(dsn: str) -> None:
     try:
         with translated():
             async with engine.connect() as connection:
-                await connection.run_sync(_run)
+                await connection.run_sync(_run, revision)
     finally:
         await engine.dispose()
 
 
-def _run(connection: SyncConnection) -> None:
+def _run(connection: SyncConnection, revision: str) -> None:
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _config() -> Config:

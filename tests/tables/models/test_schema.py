@@ -19,7 +19,8 @@ def _is_ours(name: str | None, kind: str, _: object) -> bool:
     return kind != "table" or not (name or "").startswith(_MADE_LATER)
 
 
-def _differences(connection: Connection) -> list[object]:
+def differences(connection: Connection) -> list[object]:
+    """What Alembic would change to make the database what the models are."""
     options = {
         "compare_type": True,
         "compare_server_default": True,
@@ -35,7 +36,7 @@ async def test_alembic_finds_no_difference_between_the_migrated_database_and_the
     database: str,
 ) -> None:
     async with Database(database) as opened, opened.transaction() as session:
-        assert await session.run_sync(lambda it: _differences(it.connection())) == []
+        assert await session.run_sync(lambda it: differences(it.connection())) == []
 
 
 @pytest.mark.parametrize("name", ["campaigns", "suppressions", "contacts"])
@@ -47,7 +48,7 @@ async def test_a_column_or_an_index_that_is_not_in_the_models_is_found(
     await client.execute(f"CREATE INDEX planted ON {name} (created_at)")
     await client.close()
     async with Database(database) as opened, opened.transaction() as session:
-        assert len(await session.run_sync(lambda it: _differences(it.connection()))) == 2
+        assert len(await session.run_sync(lambda it: differences(it.connection()))) == 2
 
 
 async def test_what_alembic_does_not_compare_is_the_same_too(database: str) -> None:
