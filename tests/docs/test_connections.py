@@ -25,7 +25,7 @@ _REST = {
 
 def _examples() -> list[dict[str, str]]:
     """The variables of each block that sets some."""
-    blocks = re.findall(r"^```sh\n(.+?)^```", _PAGE, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```text\n(.+?)^```", _PAGE, re.MULTILINE | re.DOTALL)
     assigned = [re.findall(r"^(CAMPAIGNS_\w+)=(.+)$", block, re.MULTILINE) for block in blocks]
     return [dict(each) for each in assigned if each]
 
