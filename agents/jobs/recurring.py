@@ -17,6 +17,7 @@ from uuid import UUID
 from agents.jobs.for_each import for_each
 from agents.jobs.job import Job, JobContext
 from streams.exactly_once.crash_points import crash_point
+from tables.campaigns.changes import Change
 from tables.campaigns.occurrences import (
     advance,
     complete,
@@ -25,7 +26,6 @@ from tables.campaigns.occurrences import (
     numbers_of,
     running_series,
 )
-from tables.commands.answers import Change
 from tables.database.connection import Session
 
 

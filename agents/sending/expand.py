@@ -50,7 +50,7 @@ from streams.topics import Name, Topics
 from tables.audience import staging as audience
 from tables.audience.staging import Audience
 from tables.campaigns.ab_tests import test_of
-from tables.commands.answers import Change
+from tables.campaigns.changes import Change
 from tables.database.connection import Database
 
 _HIGHEST_NUMBER = (1 << 47) - 1

@@ -33,8 +33,8 @@ from streams.settings import Settings
 from tables.audience.recipients import recipient_id
 from tables.campaigns.ab_tests import test_of
 from tables.campaigns.campaign import change_campaign
+from tables.campaigns.changes import Change
 from tables.channels import CHANNELS
-from tables.commands.answers import Change
 from tables.database import outbox
 from tables.database.connection import Session
 from tables.models import Campaign, CampaignRecipient

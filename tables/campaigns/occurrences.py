@@ -23,8 +23,8 @@ from streams.contracts.recurrence import Recurrence, plan
 from streams.settings import Settings
 from tables.campaigns.ab_tests import copy_variants
 from tables.campaigns.campaign import amend_campaign, change_campaign, insert_child
+from tables.campaigns.changes import Change
 from tables.campaigns.times import max_lateness
-from tables.commands.answers import Change
 from tables.database.connection import Session
 from tables.database.outbox import append, lifecycle
 from tables.models import Campaign

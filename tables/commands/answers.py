@@ -5,7 +5,6 @@ again.
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -18,12 +17,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from streams.contracts.envelope import Record
 from streams.errors import CampaignError, ConflictError, FieldError
+from tables.campaigns.changes import Change
 from tables.database.connection import Session
 from tables.models import RememberedAnswer
 
 Scope = Literal["command", "rest"]
 KEPT = {"command": timedelta(days=7), "rest": timedelta(hours=24)}
-_log = logging.getLogger(__name__)
 
 
 class Wrong(Record, frozen=True):
@@ -70,29 +69,6 @@ class Refusal(Record, frozen=True, omit_defaults=False):
         """Problem details (RFC 9457), for the result of a command."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
         return {"type": f"urn:campaigns:problem:{fields.pop('code')}", **fields}
-
-
-@dataclass(frozen=True)
-class Change:
-    """A status that changed; logged once the transaction is committed."""
-
-    tenant_id: str
-    correlation_id: str
-    campaign_id: UUID
-    from_status: str
-    to_status: str
-
-    def log(self) -> None:
-        _log.info(
-            "[LIFECYCLE] campaign status changed",
-            extra={
-                "tenantId": self.tenant_id,
-                "correlationId": self.correlation_id,
-                "campaignId": str(self.campaign_id),
-                "fromStatus": self.from_status,
-                "toStatus": self.to_status,
-            },
-        )
 
 
 @dataclass(frozen=True)

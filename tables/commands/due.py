@@ -19,9 +19,9 @@ from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import CampaignType, Status
 from streams.settings import Settings
 from tables.campaigns.campaign import amend_campaign, count_running, lock_campaign
+from tables.campaigns.changes import Change
 from tables.campaigns.occurrences import advance
 from tables.campaigns.times import RECURRING, max_lateness
-from tables.commands.answers import Change
 from tables.commands.execute import execute
 from tables.commands.verbs import SentSoFar
 from tables.database.connection import Session

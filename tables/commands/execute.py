@@ -8,10 +8,11 @@ from streams.contracts.commands import Command, Verb
 from streams.errors import CampaignError, ConflictError, FieldError, PreconditionFailedError, broken
 from streams.settings import Settings
 from tables.campaigns.campaign import lock_campaign, presented
+from tables.campaigns.changes import Change
 from tables.campaigns.lifecycle import transition
 from tables.campaigns.times import RECURRING
 from tables.commands import answers, series_verbs, verbs
-from tables.commands.answers import Answer, Change, Identity, Refusal, Scope
+from tables.commands.answers import Answer, Identity, Refusal, Scope
 from tables.commands.triggers import trigger
 from tables.commands.verbs import SentSoFar, Task
 from tables.database.connection import Database, Session

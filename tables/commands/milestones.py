@@ -16,7 +16,7 @@ from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import Status
 from tables.campaigns.ab_tests import clock
 from tables.campaigns.campaign import change_campaign, lock_campaign
-from tables.commands.answers import Change
+from tables.campaigns.changes import Change
 from tables.database.connection import Session
 from tables.database.outbox import append, lifecycle
 from tables.models import Campaign

@@ -21,11 +21,11 @@ from streams.contracts.fields import Status
 from streams.contracts.recurrence import Recurrence
 from streams.errors import ConflictError
 from tables.campaigns.campaign import amend_campaign, change_campaign, count_running
+from tables.campaigns.changes import Change
 from tables.campaigns.lifecycle import transition
 from tables.campaigns.occurrences import UNFINISHED, advance, numbers_of, point_to
 from tables.campaigns.times import check_recurrence
 from tables.commands import verbs
-from tables.commands.answers import Change
 from tables.commands.rules import check_complete, check_directory
 from tables.commands.verbs import Task
 from tables.database.connection import Session

@@ -23,10 +23,10 @@ from streams.records.sending import Cancelled, LimitsChanged, Paused, Resumed
 from streams.settings import Settings
 from tables.campaigns import ab_tests
 from tables.campaigns.campaign import change_campaign, insert_campaign
+from tables.campaigns.changes import Change
 from tables.campaigns.contents import fix_contents
 from tables.campaigns.lifecycle import check_editable
 from tables.campaigns.times import RECURRING, check_recurrence, instant_of
-from tables.commands.answers import Change
 from tables.commands.rules import (
     changed_columns,
     check_columns,

@@ -13,15 +13,6 @@ from tests.test_architecture import MAY_IMPORT
 
 _PAGE = DOCS / "folders.md"
 _VERSIONS = "versions"  # of the schema: steps, not a room
-# Imports upwards that issue 7 removes; an entry goes with its last import.
-_UPWARDS = {
-    ("tables/audience", "tables/commands"),
-    ("tables/campaigns", "tables/commands"),
-    ("tables/contacts", "tables/directory"),
-    ("tables/tenants", "tables/campaigns"),
-}
-# Their sentences come with their models.
-_SILENT = {"tables/contacts", "tables/directory", "tables/tenants"}
 
 
 def _drawn() -> list[Path]:
@@ -86,7 +77,7 @@ def test_a_folder_imports_only_those_that_are_drawn_below_it() -> None:
         f"{file} imports {below}"
         for folder, imported, file in _imports()
         for here, below in _siblings(folder, imported)
-        if place[here] > place[below] and (str(here), str(below)) not in _UPWARDS
+        if place[here] > place[below]
     }
     assert upwards == set()
 
@@ -108,4 +99,4 @@ def test_every_folder_says_what_it_is_for_and_what_it_imports() -> None:
         text = (ast.get_docstring(ast.parse(file.read_text())) or "") if file.exists() else None
         if text is not None and (text.count(".") < 2 or "import" not in text.lower()):
             silent.add(str(folder))
-    assert silent <= _SILENT
+    assert silent == set()

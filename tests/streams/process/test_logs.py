@@ -19,7 +19,7 @@ from streams.errors import DependencyDownError
 from streams.process import logs
 from streams.process.tracebacks import told
 from streams.settings import Settings
-from tables.commands.answers import Change
+from tables.campaigns.changes import Change
 
 _SETTINGS = Settings(
     kafka="k:1", postgres="postgresql://p", nats="nats://n:1", message_keys=(SecretStr("00" * 32),)

@@ -12,7 +12,7 @@ from streams.settings import Settings
 from tables.audience import staging
 from tables.audience.recipients import ordinal_of, recipient_id
 from tables.audience.staging import Audience
-from tables.commands.answers import Change
+from tables.campaigns.changes import Change
 from tables.directory.segments import segment_named
 from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World

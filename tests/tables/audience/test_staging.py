@@ -15,7 +15,7 @@ from streams.records.expansions import Stage
 from tables.audience import staging
 from tables.audience.staging import Audience
 from tables.campaigns.campaign import get_campaign
-from tables.commands.answers import Change
+from tables.campaigns.changes import Change
 from tables.database.connection import Database
 from tables.directory.suppressions import put_suppression
 from tests.postgres import sql
