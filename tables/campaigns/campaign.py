@@ -12,7 +12,7 @@ from typing import Any, get_args
 from uuid import UUID
 
 from pydantic.alias_generators import to_camel
-from sqlalchemy import Select, func, inspect, select, update
+from sqlalchemy import Select, bindparam, func, inspect, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from streams.contracts.envelope import rfc3339
@@ -60,9 +60,18 @@ def _plain(value: object) -> object:
     return str(value) if isinstance(value, UUID) else value
 
 
+# Made once: every request for a campaign carries one of them out.
+_EXISTING = select(Campaign).where(
+    Campaign.tenant_id == bindparam("tenant"),
+    Campaign.id == bindparam("campaign_id"),
+    Campaign.deleted_at.is_(None),
+)
+_LOCKED = _EXISTING.with_for_update(key_share=True)
+
+
 async def get_campaign(session: Session, tenant: str, campaign_id: UUID) -> Campaign:
     """Raises NotFoundError when it does not exist, is deleted, or belongs to another tenant."""
-    return _found(await session.first(_existing(tenant, campaign_id)), campaign_id)
+    return await _found(session, _EXISTING, tenant, campaign_id)
 
 
 async def numbered_campaign(session: Session, tenant: str, number: int) -> Campaign | None:
@@ -76,17 +85,14 @@ async def lock_campaign(session: Session, tenant: str, campaign_id: UUID) -> Cam
     """`get_campaign`, and no other transaction changes the row until this one ends: that is what
     orders the outbox per campaign.
     """
-    locked = _existing(tenant, campaign_id).with_for_update(key_share=True)
-    return _found(await session.first(locked), campaign_id)
+    return await _found(session, _LOCKED, tenant, campaign_id)
 
 
-def _existing(tenant: str, campaign_id: UUID) -> Select[Campaign]:
-    return select(Campaign).where(
-        Campaign.tenant_id == tenant, Campaign.id == campaign_id, Campaign.deleted_at.is_(None)
-    )
-
-
-def _found(campaign: Campaign | None, campaign_id: UUID) -> Campaign:
+async def _found(
+    session: Session, statement: Select[Campaign], tenant: str, campaign_id: UUID
+) -> Campaign:
+    parameters = {"tenant": tenant, "campaign_id": campaign_id}
+    campaign = await session.first(statement, parameters)
     if campaign is None:
         raise NotFoundError(f"There is no campaign {campaign_id}.")
     return campaign

@@ -46,9 +46,14 @@ class Session(AsyncSession):
     and written with statements of insert, update and delete.
     """
 
-    async def first(self, statement: TypedReturnsRows[E]) -> E | None:
-        """The first row that the statement finds, inserts, changes or deletes; None without one."""
-        found: E | None = (await self.scalars(statement)).first()
+    async def first(
+        self, statement: TypedReturnsRows[E], parameters: Mapping[str, Any] | None = None
+    ) -> E | None:
+        """The first row that the statement finds, inserts, changes or deletes; None without one.
+        `parameters` are those of a statement that was made once, for a route where making it anew
+        would cost more than carrying it out.
+        """
+        found: E | None = (await self.scalars(statement, parameters)).first()
         self.expunge_all()
         return found
 
