@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
 import pytest
@@ -290,3 +291,33 @@ def test_a_campaign_is_the_sum_of_its_shards(left: list[Happened], right: list[H
 
 def test_a_campaign_without_facts_has_zeros() -> None:
     assert merged([]) == CampaignStats()
+
+
+@given(st.integers(0, 10**7), st.integers(1, 10**7))
+def test_a_percentage_is_rounded_half_up_at_its_second_digit(part: int, more: int) -> None:
+    whole = part + more
+    exact = Decimal(part) * 100 / Decimal(whole)
+    assert percent(part, whole) == float(exact.quantize(Decimal("0.01"), ROUND_HALF_UP))
+    assert percent(part, 0) == 0.0
+
+
+def test_a_sum_of_shards_keeps_hours_and_reasons_in_order_and_the_latest_time() -> None:
+    def shard(version: int, hours: dict[str, tuple[int, int]], **skipped: int) -> ShardStats:
+        return ShardStats(
+            tenant_id="acme",
+            number=42,
+            shard=version,
+            version=version,
+            total=Counts(opened=1),
+            updated_at=f"2026-01-28T09:00:0{version}.000Z",
+            hours=hours,
+            skipped=skipped,
+        )
+
+    found = merged(
+        [shard(3, {"10": (1, 0), "9": (2, 1)}, erased=1), shard(2, {"9": (1, 1)}, b=2, erased=4)]
+    )
+    assert list(found.hours.items()) == [(9, (3, 2)), (10, (1, 0))]
+    assert list(found.skipped.items()) == [("b", 2), ("erased", 5)]
+    assert (found.version, found.updated_at) == (5, "2026-01-28T09:00:03.000Z")
+    assert found.total.opened == 2
