@@ -226,7 +226,8 @@ class Expander:
 
     async def _fail(self, wanted: Stage, error: psycopg.Error) -> None:
         """End the campaign, with the reason in its row."""
-        reason = f"expansion-failed: {type(error).__name__} {error.sqlstate}"
+        # the condition and its code, such as "QueryCanceledError 57014"
+        reason = f"expansion-failed: {type(error).__name__}Error {error.sqlstate}"
         # without its text, which may quote a row and with it an address
         _log.error(
             "an audience cannot be made, the campaign is cancelled",

@@ -39,14 +39,11 @@ def columns_of(
     """Column -> value of everything that the body gives; `settings` as they came, times as instants
     (`times_of`).
     """
-    given = {
+    columns = {
         name: getattr(body, name)
         for name in (
             type(body).model_fields if isinstance(body, CampaignCreate) else body.model_fields_set
         )
-    }
-    columns = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
     }
     if isinstance(ab_test := columns.get("ab_test_config"), AbTest):
         columns["ab_test_config"] = ab_test.stored()

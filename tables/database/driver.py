@@ -31,6 +31,11 @@ class DriverConnection(psycopg.AsyncConnection[Any]):
 
     patience: float | None = None  # seconds for one exchange with the server
 
+    def __del__(self, *_: Any) -> None:
+        """A connection that is forgotten with its pool is closed by libpq, without a warning: at
+        the end of a process that is how a pool ends.
+        """
+
     async def wait(
         self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None
     ) -> Any:

@@ -24,7 +24,10 @@ QUERY_CANCELED = "57014"
 # Classes of codes that mean: gone, going, coming, or too busy. Deadlocks and serialisation
 # failures (40) are among them, because trying again is the answer to them, too.
 _DOWN = ("08", "40", "53", "57")
-_DOWN_CODES = ("25006",)  # a standby answers while the primary fails over: read-only transaction
+_DOWN_CODES = (
+    "25006",  # a standby answers while the primary fails over: read-only transaction
+    "25P03",  # the session was ended because this process was frozen in a transaction
+)
 _REFUSED = (
     "authentication failed",
     "no password supplied",
