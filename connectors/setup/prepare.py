@@ -19,7 +19,7 @@ from streams.kafka.access import AccessRefusedError
 from streams.process.start import read_settings
 from streams.settings import Settings
 from tables.database.driver import DriverConnection
-from tables.database.failures import is_coming, is_missing_database
+from tables.database.failures import is_missing_database, is_refused
 from tables.database.migrate import upgrade
 
 _PATIENCE = 30.0  # seconds for a server that is just starting
@@ -49,7 +49,7 @@ async def _create_database(dsn: str) -> None:
             if is_missing_database(error):
                 await _create(dsn, str(name))
                 return
-            if not is_coming(error) or time.monotonic() > deadline:
+            if is_refused(error) or time.monotonic() > deadline:
                 raise
             await asyncio.sleep(0.2)
         else:

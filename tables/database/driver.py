@@ -54,8 +54,9 @@ class DriverConnection(psycopg.AsyncConnection[Any]):
     ) -> Self:
         """A connection whose times are UTC and whose jsonb columns are Python objects.
 
-        A `statement_timeout` of 0 is none. `session` are further settings of the session, such as `idle_session_timeout`. Raises
-        `psycopg.OperationalError` when PostgreSQL does not answer or refuses.
+        A `statement_timeout` of 0 is none. `session` are further settings of the session, such as
+        `idle_session_timeout`. Raises `psycopg.OperationalError` when PostgreSQL does not answer or
+        refuses.
         """
         wanted = {
             "timezone": "UTC",

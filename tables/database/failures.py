@@ -13,12 +13,8 @@ import sqlalchemy.exc
 
 from streams.errors import DependencyDownError
 
-#: Every error that a statement can end with, through SQLAlchemy or on the driver's connection.
-DatabaseError = (psycopg.Error, sqlalchemy.exc.DBAPIError)
-
 FOREIGN_KEY_VIOLATION = "23503"
 UNIQUE_VIOLATION = "23505"
-LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
 
 # Classes of codes that mean: gone, going, coming, or too busy. Deadlocks and serialisation
@@ -40,13 +36,18 @@ _REFUSED = (
     "key file",
     'role "',
 )
-_COMING = ("refused", "timeout", "starting up", "shutting down", "recovery", "reset by peer")
 
 
 def sqlstate(error: BaseException | None) -> str:
     """The five-character code of a failed statement; "" for any other error."""
-    origin = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+    origin = _origin(error)
     return origin.sqlstate or "" if isinstance(origin, psycopg.Error) else ""
+
+
+def _origin(error: BaseException | None) -> BaseException | None:
+    """The driver's error behind SQLAlchemy's; any other error itself."""
+    wrapped = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else None
+    return wrapped or error
 
 
 def is_down(error: BaseException) -> bool:
@@ -55,9 +56,8 @@ def is_down(error: BaseException) -> bool:
         return True
     if code := sqlstate(error):
         return code.startswith(_DOWN) or code in _DOWN_CODES
-    origin = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
     # libpq's own errors have no code: refused, closed by the server, closed by us
-    return isinstance(origin, (psycopg.OperationalError, psycopg.InterfaceError))
+    return isinstance(_origin(error), (psycopg.OperationalError, psycopg.InterfaceError))
 
 
 def is_missing_database(error: psycopg.OperationalError) -> bool:
@@ -74,25 +74,21 @@ def is_refused(error: psycopg.OperationalError) -> bool:
     return any(sign in str(error).lower() for sign in _REFUSED)
 
 
-def is_coming(error: psycopg.OperationalError) -> bool:
-    """Whether a connection failed because the server is not there yet; a wrong password, a missing
-    role or a certificate that does not fit stay wrong however long one waits.
-    """
-    return any(sign in str(error).lower() for sign in _COMING)
-
-
 @contextmanager
 def translated() -> Iterator[None]:
-    """Inside this block a database that does not answer raises DependencyDownError; mistakes in SQL
-    stay what they are.
+    """Inside this block a database that does not answer raises DependencyDownError. Mistakes in SQL
+    leave it as the driver's errors, whether SQLAlchemy carried the statement or not.
     """
     try:
         yield
     except DependencyDownError:
         raise
     except Exception as error:
-        if not is_down(error):
+        origin = _origin(error)
+        if is_down(error):
+            raise DependencyDownError(
+                "PostgreSQL does not answer. Nothing was changed; try again."
+            ) from origin
+        if origin is error or origin is None:
             raise
-        raise DependencyDownError(
-            "PostgreSQL does not answer. Nothing was changed; try again."
-        ) from error
+        raise origin from None

@@ -11,7 +11,7 @@ from sqlalchemy import select, true
 from streams.errors import DependencyDownError
 from streams.settings import Settings
 from tables.database.connection import Database
-from tables.database.failures import DatabaseError, is_refused
+from tables.database.failures import is_refused
 
 _PATIENCE = 5  # seconds for a server that does not answer
 
@@ -21,7 +21,7 @@ async def answers(database: Database, within: timedelta) -> bool:
     try:
         async with asyncio.timeout(within.total_seconds()), database.transaction() as transaction:
             return bool(await transaction.scalar(select(true())))
-    except (TimeoutError, DependencyDownError, *DatabaseError):
+    except (TimeoutError, DependencyDownError, psycopg.Error):
         return False
 
 
