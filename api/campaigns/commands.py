@@ -25,7 +25,7 @@ from streams.errors import MalformedError
 from tables.campaigns.occurrences import numbers_of
 from tables.campaigns.times import RECURRING
 from tables.commands.answers import Answer
-from tables.commands.execute import execute, known_answer
+from tables.commands.execute import known_answer, run
 from tables.tenants.api_keys import Caller
 
 C = TypeVar("C", bound=Campaign)
@@ -75,17 +75,14 @@ class CommandRequest:
         sources = self.services.sources
         if sources.are_used and not await self._is_repeat(command):
             await sources.prepare(self.services.database.once, command)
-        async with self.services.database.transaction() as connection:
-            answer = await execute(
-                connection,
-                self.services.settings,
-                command,
-                scope="rest",
-                key=self.key or "",
-                sent=self.live.sent,
-            )
-        for change in answer.changes:
-            change.log()
+        answer = await run(
+            self.services.database,
+            self.services.settings,
+            command,
+            scope="rest",
+            key=self.key or "",
+            sent=self.live.sent,
+        )
         answer.result()
         return answer
 
