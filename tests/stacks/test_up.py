@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,7 +17,6 @@ from typing import Any
 import psutil
 import pytest
 
-from connectors.local.engines.engine import free_port
 from connectors.local.stack import status
 from connectors.local.stack.home import PORTS, Home
 from connectors.local.stack.roles import ENGINES, ROLES
@@ -92,8 +92,20 @@ class Stack:
 
 
 def _base() -> int:
-    """A port base; a clash with another program is reported by `up` itself."""
-    return free_port() // PORTS * PORTS
+    """A port base whose ports are all free, below those that tests beside this one take."""
+    while True:
+        base = random.randrange(10_000, 18_000, PORTS)
+        if all(map(_is_free, range(base, base + PORTS))):
+            return base
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _home_of(process: psutil.Process) -> str | None:
