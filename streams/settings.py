@@ -342,6 +342,15 @@ class Settings(BaseSettings):
         )
 
     @property
+    def heartbeat_interval(self) -> timedelta:
+        """How often a member of a group says that it lives, and so how soon it hears of a rebalance:
+        six times in a session, at least every 3 s (Kafka's own default).
+
+        A member that hears of a rebalance later than its rebalance timeout is put out of the group.
+        """
+        return min(self.session_timeout / 6, timedelta(seconds=3))
+
+    @property
     def key_epoch(self) -> int:
         """The epoch that new campaigns sign with: the newest key."""
         return len(self.message_keys) - 1

@@ -240,8 +240,10 @@ class ExactlyOnce:
         try:
             await self._take_over(list(app.consumer.assignment()))
             self.is_restored = True
-        except BaseException as error:  # Faust would go on without the state
-            self.end(error)
+        except BaseException as error:
+            # Faust would go on without the state, unless it was told to end meanwhile
+            if not (isinstance(error, asyncio.CancelledError) and app.should_stop):
+                self.end(error)
             raise
 
     async def _take_over(self, assigned: list[Any]) -> None:

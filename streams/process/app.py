@@ -61,7 +61,7 @@ def create_app(role: str, settings: Settings, policy: Policy | None = None) -> A
         worker_redirect_stdouts=False,
         # no static membership: a static member does not leave at a planned stop
         broker_session_timeout=session,
-        broker_heartbeat_interval=session / 6,
+        broker_heartbeat_interval=settings.heartbeat_interval.total_seconds(),
         broker_rebalance_timeout=20,
         broker_request_timeout=max(20.0, session + 5),
         broker_commit_interval=1.0,  # only tells the group, and so its observers, the position

@@ -4,12 +4,15 @@ positions themselves.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
 from streams.kafka import clients
 from streams.settings import Settings
+
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def group_of(settings: Settings, mover: str) -> str:
@@ -23,14 +26,13 @@ def group_consumer(settings: Settings, mover: str, **options: Any) -> AIOKafkaCo
 
     A dead member's partitions move after `settings.session_timeout`, as those of the agents do.
     """
-    session = round(settings.session_timeout.total_seconds() * 1000)
     common = {
         "enable_auto_commit": False,
         "isolation_level": "read_committed",
         "auto_offset_reset": "earliest",
         "fetch_max_wait_ms": 100,
         "max_partition_fetch_bytes": 2 << 20,
-        "session_timeout_ms": session,
-        "heartbeat_interval_ms": session // 6,
+        "session_timeout_ms": settings.session_timeout // _MILLISECOND,
+        "heartbeat_interval_ms": settings.heartbeat_interval // _MILLISECOND,
     }
     return clients.consumer(settings, group_id=group_of(settings, mover), **(common | options))

@@ -7,12 +7,14 @@ feedback -> acks. `count`: grants -> as many messages as were granted, and feedb
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import sys
 
 from streams.exactly_once.crash_points import crash_point
+from streams.exactly_once.tables import PartitionState
 from streams.exactly_once.transactions import Transaction
 from streams.process.app import App, create_app, raw_topic, run
 from streams.settings import from_environment
@@ -97,6 +99,8 @@ def main(role: str) -> None:
     {"limit": limit, "count": count}[role](app, settings.topic_prefix)
     if plant := os.environ.get("PLANT"):
         lose_one_record(app, int(plant))
+    if os.environ.get("HOLD"):
+        hold_the_take_over(app)
     run(app)
 
 
@@ -113,6 +117,17 @@ def lose_one_record(app: App, nth: int) -> None:
                 yield tp, message
 
     consumer.getmany = lossy
+
+
+def hold_the_take_over(app: App) -> None:
+    """The transaction coordinator never answers the worker that takes partitions over."""
+
+    async def never(number: int) -> PartitionState:
+        logging.info("partition %d waits for its coordinator", number)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    app.exactly_once._open = never  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

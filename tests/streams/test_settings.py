@@ -175,3 +175,15 @@ def test_an_hour_or_day_of_another_length_is_warned_of(
 ) -> None:
     said = settings(**more).shortened()
     assert said.partition(":")[0] == warning
+
+
+@pytest.mark.parametrize(
+    ("session", "interval"),
+    [(0.6, 0.1), (6, 1), (18, 3), (30, 3), (180, 3), (1800, 3)],
+)
+def test_a_long_session_does_not_make_a_member_deaf_to_rebalances(
+    session: float, interval: float
+) -> None:
+    """Seen with 180 s: one that heard of a rebalance after 30 s had been put out of its group."""
+    told = settings(session_timeout=timedelta(seconds=session))
+    assert told.heartbeat_interval == timedelta(seconds=interval)
