@@ -145,8 +145,10 @@ class ExactlyOnce:
             transaction = Transaction(
                 agent, source.topic, source.partition, fresh, self.dead_letters
             )
+            transaction.put_unreadable_aside()
             started = time.perf_counter()
-            await self._run(body, transaction, state)
+            if transaction.events:
+                await self._run(body, transaction, state)
             crash_point("body", agent)
             decided = time.perf_counter()
             now = int(time.time() * 1000)  # the CreateTime of all records of the transaction

@@ -63,6 +63,10 @@ class MissingMetadataError(FatalError):
     """
 
 
+class DamagedStateError(FatalError):
+    """The state topic is damaged on the broker's disk: restore it from a replica or a backup."""
+
+
 class StuckRestoreError(FatalError):
     """Reading the state topic made no progress."""
 

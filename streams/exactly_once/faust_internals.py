@@ -16,6 +16,7 @@ from importlib.metadata import version
 import faust
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.conn import AIOKafkaConnection
+from aiokafka.consumer import fetcher
 from aiokafka.producer import sender
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables.manager import TableManager
@@ -155,6 +156,18 @@ LEANED_ON = (
         "handle_response",
         ("return BACKOFF_OVERRIDE",),
         "the pause between transactions",
+    ),
+    Leaned(
+        fetcher.Fetcher,
+        "_proc_fetch_request",
+        ("records = MemoryRecords(part_data[-1])", "records.has_next()", "records.size_in_bytes()"),
+        "replaced: batches that aiokafka cannot read do not stop their reader",
+    ),
+    Leaned(
+        fetcher.PartitionRecords,
+        "_unpack_records",
+        ("records.next_batch()", "validate_crc()", "for record in next_batch"),
+        "batches that aiokafka cannot read do not stop their reader",
     ),
     Leaned(
         AIOKafkaConnection,

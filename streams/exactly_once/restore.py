@@ -7,14 +7,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streams import metrics
 from streams.exactly_once.crash_points import crash_point
-from streams.exactly_once.fatal import RecreatedTopicError, StuckRestoreError, UnevenTopicsError
+from streams.exactly_once.fatal import (
+    DamagedStateError,
+    RecreatedTopicError,
+    StuckRestoreError,
+    UnevenTopicsError,
+)
 from streams.exactly_once.tables import PartitionState
 from streams.kafka import clients
+from streams.kafka.hostile_batches import DAMAGED, unreadable_because
 from streams.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -32,7 +39,8 @@ async def restore(
 
     Call it when the producers of `states` have been started: from then on no other worker can
     add to their part of the state topic. Raises StuckRestoreError when nothing moves for `timeout`
-    seconds; RecreatedTopicError and UnevenTopicsError when the sources do not fit the state.
+    seconds; RecreatedTopicError and UnevenTopicsError when the sources do not fit the state;
+    DamagedStateError when a record of the state is not as it was written.
     """
     todo = {TopicPartition(state_topic, state.number): state for state in states}
     inputs = [TopicPartition(topic, partition) for topic, partition in sources]
@@ -76,12 +84,26 @@ async def _scan(
             count += len(records)
             apply = todo[tp].restore
             for record in records:
-                apply(record.key, record.value)
+                if _is_ours(tp, record):
+                    apply(record.key, record.value)
         before, at = at, {tp: await consumer.position(tp) for tp in todo}
         alive = time.monotonic() if at != before else alive
         if time.monotonic() - alive > timeout:
             raise StuckRestoreError(f"at {at} of {ends}")
     return count
+
+
+def _is_ours(tp: TopicPartition, record: Any) -> bool:
+    """Whether an agent can have written the record: theirs have a key and can be read. Raises
+    DamagedStateError.
+    """
+    reason = unreadable_because(record.headers)
+    if reason == DAMAGED:
+        raise DamagedStateError(f"{tp}, up to {record.offset}: {reason}")
+    if reason or record.key is None:
+        _log.error("a foreign record at %d of %s is left out", record.offset, tp)
+        return False
+    return True
 
 
 async def _check_even(producer: AIOKafkaProducer, state_topic: str, sources: set[str]) -> None:

@@ -17,6 +17,7 @@ from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.fatal import FencedError
 from streams.exactly_once.policy import Policy
 from streams.exactly_once.tables import PartitionState, position_entry
+from streams.kafka.hostile_batches import unreadable_because
 from streams.records.dead_letters import dead_letter
 
 Headers = Sequence[tuple[str, bytes]]
@@ -72,6 +73,16 @@ class Transaction:
         )
         self.send(self._dead_letters, 0, key, value)
         self.on_commit(metrics.DEAD_LETTERS.labels(self.agent, code).inc)
+
+    def put_unreadable_aside(self) -> None:
+        """Make dead letters of the events that no body could read (`kafka/hostile_batches`)."""
+        readable = []
+        for event in self.events:
+            if reason := unreadable_because(event.message.headers):
+                self.dead_letter(event, reason, "unreadable")
+            else:
+                readable.append(event)
+        self.events = readable
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call back once the transaction is committed: for metrics and caches in memory, which a

@@ -8,8 +8,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from streams.kafka.access import tls
+from streams.kafka.hostile_batches import guard_consumers
 from streams.kafka.tokens import tokens
 from streams.settings import Settings
+
+guard_consumers()
 
 
 def consumer(settings: Settings, **options: Any) -> AIOKafkaConsumer:

@@ -61,6 +61,12 @@ class Worker:
         assert self.process is not None
         return await self.process.wait()
 
+    def peak_memory(self) -> int:
+        """The most bytes that the process, which still runs, has had resident."""
+        assert self.process is not None
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) << 10
+
     async def stop(self, within: float = 60) -> int:
         """SIGTERM, then SIGKILL; answers the exit code."""
         self.signal(signal.SIGCONT)
