@@ -29,6 +29,8 @@ from tests.e2e.conftest import Running
 from tests.e2e.processes import WORKERS
 from tests.e2e.truth import Truth
 from tests.eventually import eventually
+from tests.faults.raw_batches import send
+from tests.faults.test_hostile_batches import STORED
 
 SEED = 20260128
 GLOBEX_HOURLY = 400
@@ -289,6 +291,9 @@ SOURCES = (
 async def test_garbage_on_every_topic_becomes_a_dead_letter_and_the_stream_goes_on(
     running: Running,
 ) -> None:
+    """From a producer library, and from a client that writes batches byte by byte; those also into
+    the topics of state, where they are left out.
+    """
     connection = await world.connect(running.settings.postgres)
     acme = await world.tenant(connection, "acme")
     await world.people(connection, acme, "all", 500)
@@ -298,6 +303,11 @@ async def test_garbage_on_every_topic_becomes_a_dead_letter_and_the_stream_goes_
             for partition in range(running.settings.partitions):
                 producer.produce(running.settings.topic_prefix + source, value, partition=partition)
     assert producer.flush(30) == 0
+    read_on = (*SOURCES, Name.STATS, *(name for name in Name if name.endswith("-state")))
+    for topic in read_on:
+        for partition in range(running.settings.partitions):
+            for raw, _ in STORED.values():
+                send(running.settings.kafka, running.settings.topic_prefix + topic, partition, raw)
 
     rest = world.Rest(running.url, acme.key)
     campaign = await rest.started(
@@ -322,7 +332,9 @@ async def test_garbage_on_every_topic_becomes_a_dead_letter_and_the_stream_goes_
         )
         assert all(letter["reason"] and letter["code"] for letter in letters.values())
         assert set(found) == set(SOURCES), found
-        assert found[Name.INCOMING] == len(GARBAGE) * running.settings.partitions
+        hostile = sum(sum(letters.values()) for _, letters in STORED.values())
+        each = len(GARBAGE) + hostile
+        assert found[Name.INCOMING] == each * running.settings.partitions
         return True
 
     await eventually(every_source_has_its_dead_letters, within=60)
