@@ -182,7 +182,8 @@ class Settings(BaseSettings):
     caller_patience: timedelta = Field(
         timedelta(seconds=2),
         gt=timedelta(0),
-        description="how long a webhook, open, click or unsubscribe waits for a database connection",
+        description="how long a webhook, open, click or unsubscribe waits for a database"
+        " connection",
     )
     trusted_proxies: str = Field(
         "",
@@ -343,10 +344,10 @@ class Settings(BaseSettings):
 
     @property
     def heartbeat_interval(self) -> timedelta:
-        """How often a member of a group says that it lives, and so how soon it hears of a rebalance:
+        """How often a member of a group says that it lives, and so how soon a rebalance reaches it:
         six times in a session, at least every 3 s (Kafka's own default).
 
-        A member that hears of a rebalance later than its rebalance timeout is put out of the group.
+        A member that a rebalance reaches after its rebalance timeout is put out of the group.
         """
         return min(self.session_timeout / 6, timedelta(seconds=3))
 

@@ -8,7 +8,10 @@ import re
 from typing import NamedTuple
 
 # 3GPP TS 23.038, section 6.2.1: the default alphabet, without the escape.
-_BASIC = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+_BASIC = (
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
 _EXTENSION = "\f^{}\\[~]|€"  # section 6.2.1.1: the escape and one more, so two septets each
 _GSM = re.compile(f"[{re.escape(_BASIC + _EXTENSION)}]*")
 _TWICE = re.compile(f"[{re.escape(_EXTENSION)}]")

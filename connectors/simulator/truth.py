@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class TruthLog:
-    """Files of this process's own in `folder`, appended to. None for the folder: nothing is written.
+    """Files of this process alone in `folder`, appended to. Without a folder nothing is written.
 
     All files of the folder together, those of other simulators included, have at most about `most`
     bytes: the oldest are removed, and a warning says so.

@@ -1,5 +1,5 @@
-"""Why a campaign does not move: every reason that the `waiting` of an answer gives, and its words for
-people.
+"""Why a campaign does not move: every reason that the `waiting` of an answer gives, and a sentence
+for people about each.
 """
 
 from __future__ import annotations

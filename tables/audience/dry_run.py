@@ -113,8 +113,9 @@ async def some_of_audience(
     found = await session.values(
         f"""SELECT c.id
               FROM (SELECT DISTINCT contact_id FROM ({members} LIMIT {_LOOKED_AT}) AS few) AS m
-              JOIN LATERAL (SELECT * FROM contacts
-                             WHERE id = m.contact_id AND tenant_id = %(tenant)s LIMIT 1) AS c ON true
+              JOIN LATERAL (
+                   SELECT * FROM contacts
+                    WHERE id = m.contact_id AND tenant_id = %(tenant)s LIMIT 1) AS c ON true
                    {_looked_up(channel)}
              WHERE x.found IS NULL AND by_contact.found IS NULL AND by_address.found IS NULL
                AND c.{CHANNELS[channel].column} IS NOT NULL
@@ -135,7 +136,8 @@ def _count_sql(channel: str, is_many: bool, everybody: bool) -> str:
     address = f"c.{CHANNELS[channel].column}"
     within = """AND c.id IN (
                        SELECT m.contact_id FROM segment_members m
-                        WHERE m.segment_id = ANY (%(segments)s::uuid[]) AND m.tenant_id = %(tenant)s)"""
+                        WHERE m.segment_id = ANY (%(segments)s::uuid[])
+                          AND m.tenant_id = %(tenant)s)"""
     barred = (
         "b.reason"
         if is_many

@@ -83,8 +83,8 @@ UPDATE campaign_recipients r
        delivered_at = least(r.delivered_at, e.delivered_at),
        opened_at = least(r.opened_at, {_OPENED}),
        clicked_at = least(r.clicked_at, {_CLICKED}),
-       failure_reason = CASE WHEN (e.failed_at, e.reason)
-                                   < (coalesce(r.failed_at, 'infinity'), coalesce(r.failure_reason, ''))
+       failure_reason = CASE WHEN (e.failed_at, e.reason) < (coalesce(r.failed_at, 'infinity'),
+                                                             coalesce(r.failure_reason, ''))
                              THEN e.reason ELSE r.failure_reason END,
        failed_at = least(r.failed_at, e.failed_at),
        unsubscribed_at = least(r.unsubscribed_at, e.unsubscribed_at),

@@ -55,7 +55,10 @@ def without_template(campaign: Campaign) -> list[FieldError]:
     """The variants that have no template, because the campaign has none either."""
     if campaign.template_id or not campaign.ab_test_config:
         return []
-    needed = "is needed before the campaign can be scheduled or started, because the campaign has no template either"
+    needed = (
+        "is needed before the campaign can be scheduled or started,"
+        " because the campaign has no template either"
+    )
     variants = enumerate(campaign.ab_test_config["variants"])
     return [
         FieldError(f"{_FIELD}.{number}.templateId", needed)

@@ -5,10 +5,10 @@ Interval: Wilson's score interval (Wilson, "Probable inference, the law of succe
 statistical inference", JASA 22, 1927), which stays within 0 and 1 and is honest for small numbers.
 p-value: two-sided, of the z-test for two proportions with pooled variance (NIST/SEMATECH e-Handbook
 of Statistical Methods, 7.3.3), of the best variant against the second best. With three and more
-variants every pair is compared and the p-value is corrected for the number of pairs (Holm, "A simple
-sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979): which
-variants are the best two is only known from the same data. The test is looked at once, at its end
-(twice when it is extended).
+variants every pair is compared and the p-value is corrected for the number of pairs (Holm, "A
+simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979):
+which variants are the best two is only known from the same data. The test is looked at once, at its
+end (twice when it is extended).
 """
 
 from __future__ import annotations

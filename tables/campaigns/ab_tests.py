@@ -140,7 +140,8 @@ async def declare(
         return campaign
     if campaign.winner_variant_id is not None:
         raise ConflictError(
-            f"{campaign.winner_variant_id} is the winner of this test already, {variant_id} cannot become it."
+            f"{campaign.winner_variant_id} is the winner of this test already,"
+            f" {variant_id} cannot become it."
         )
     await _record(session, campaign, at, "declared", variant_id, actor)
     event = _won(campaign, variant_id, at, declared_by=str(actor) if actor else None, by="person")

@@ -22,9 +22,12 @@ SELECT v.variant_id, c.name AS campaign_name,
         UNION ALL
        SELECT variant_id, template_id, subject
          FROM campaign_variants WHERE campaign_id = c.id) AS v
-  LEFT JOIN templates t ON t.id = v.template_id AND t.tenant_id = c.tenant_id AND t.channel = c.channel
+  LEFT JOIN templates t ON t.id = v.template_id
+                       AND t.tenant_id = c.tenant_id AND t.channel = c.channel
  WHERE c.id = %(campaign)s"""
-_FIXED = "SELECT variant_id, campaign_name, content FROM campaign_contents WHERE campaign_id = %(campaign)s"
+_FIXED = """
+SELECT variant_id, campaign_name, content
+  FROM campaign_contents WHERE campaign_id = %(campaign)s"""
 
 
 class Said(Record, frozen=True):

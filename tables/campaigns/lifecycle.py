@@ -85,7 +85,8 @@ def check_editable(status: Status, fields: frozenset[str]) -> None:
         )
         open_in = frozenset(other for other in Status if fixed <= _EDITABLE.get(other, fixed))
         raise IllegalTransitionError(
-            f"The campaign is {status}: {wanted} can no longer be changed, only {allowed}. For {wanted} {_needs(open_in).lower()}"
+            f"The campaign is {status}: {wanted} can no longer be changed, only {allowed}."
+            f" For {wanted} {_needs(open_in).lower()}"
         )
 
 

@@ -49,7 +49,7 @@ _RUNNING = (
 
 @dataclass(frozen=True)
 class Advanced:
-    """The series afterwards, and the children that were made, to be logged once that is committed."""
+    """The series afterwards, and the children that were made: log them after the commit."""
 
     series: Campaign
     changes: tuple[Change, ...] = ()

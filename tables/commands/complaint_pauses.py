@@ -121,5 +121,8 @@ async def pause(
 
 def _alert(campaign: Campaign, counted: Counted, settings: Settings, at: datetime) -> Alert:
     rate = f"{counted.complained * 100 / counted.delivered:.2f} %"
-    detail = f"{counted.complained:,} of {counted.delivered:,} delivered complained ({rate}); the limit is {settings.complaint_rate_limit:g} %."
+    detail = (
+        f"{counted.complained:,} of {counted.delivered:,} delivered complained ({rate});"
+        f" the limit is {settings.complaint_rate_limit:g} %."
+    )
     return Alert(str(campaign.id), campaign.name, campaign.channel, rfc3339(at), REASON, detail)

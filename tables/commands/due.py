@@ -178,7 +178,10 @@ async def _give_up(
     named = (str(after.id), after.name, after.channel, rfc3339(at))
     event: events.Alert | events.Failed
     if reason == "missed-schedule":
-        detail = f"It was due at {rfc3339(after.scheduled_at or at)} and nothing could start it until now; nobody will get it."
+        detail = (
+            f"It was due at {rfc3339(after.scheduled_at or at)} and nothing could start it until"
+            " now; nobody will get it."
+        )
         event = events.Alert(*named, reason, detail)
     elif reason == "missed-occurrence":
         return Settled("superseded", answer.changes)
@@ -200,8 +203,8 @@ async def _running_series(session: Session, due: Due) -> Campaign | None:
 
 
 async def _claimed(session: Session, due: Due, at: datetime) -> Campaign | None:
-    """Lock the campaign if it is still scheduled and due. Returns None while another scheduler holds
-    the lock; that one starts it, or the next run finds it still due.
+    """Lock the campaign if it is still scheduled and due. Returns None while another scheduler
+    holds the lock; that one starts it, or the next run finds it still due.
     """
     campaign = select(Campaign).where(
         Campaign.tenant_id == due.tenant_id,

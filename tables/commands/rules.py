@@ -86,7 +86,8 @@ async def check_columns(
             errors.append(
                 FieldError(
                     to_camel(name),
-                    f"{', '.join(map(str, mirrored))} is another service's; trigger its members yourself",
+                    f"{', '.join(map(str, mirrored))} is another service's;"
+                    " trigger its members yourself",
                 )
             )
     if columns.get("template_id"):
@@ -115,7 +116,7 @@ def check_complete(campaign: Campaign) -> None:
 
 
 async def check_directory(session: Session, campaign: Campaign) -> None:
-    """Raises CampaignError when a template or segment of the campaign has gone since it was stored."""
+    """Raises CampaignError when a template or segment of the campaign has been deleted since."""
     columns = {
         name: getattr(campaign, name)
         for name in ("type", "template_id", "segment_ids", "exclude_segment_ids", "ab_test_config")
@@ -129,7 +130,8 @@ async def check_room(session: Session, settings: Settings, tenant: str) -> None:
     """
     if (count := await count_running(session, tenant)) >= settings.max_running:
         raise ConflictError(
-            f"{count} campaigns of this tenant are running; the limit is {settings.max_running} running campaigns per tenant."
+            f"{count} campaigns of this tenant are running;"
+            f" the limit is {settings.max_running} running campaigns per tenant."
         )
 
 
@@ -155,7 +157,8 @@ def _unsupported(columns: Mapping[str, Any]) -> Iterable[FieldError]:
     if kind == RECURRING and schedule is None and "recurring_schedule" in columns:
         yield FieldError(
             "recurringSchedule",
-            'a recurring campaign needs it, such as {"cron": "0 9 * * 1", "timezone": "Europe/Berlin"}',
+            "a recurring campaign needs it, such as"
+            ' {"cron": "0 9 * * 1", "timezone": "Europe/Berlin"}',
         )
     if kind != RECURRING and schedule is not None:
         yield FieldError("recurringSchedule", f"a {kind} campaign has none, only a recurring one")

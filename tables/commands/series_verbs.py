@@ -92,7 +92,8 @@ async def _resume(task: Task, before: Campaign, target: Status) -> Campaign:
         > limit
     ):
         raise ConflictError(
-            f"{count} campaigns of this tenant are running and {len(children)} of this series would go on;"
+            f"{count} campaigns of this tenant are running"
+            f" and {len(children)} of this series would go on;"
             f" the limit is {limit} running campaigns per tenant."
         )
     after = await task.moved(before, target)

@@ -74,8 +74,8 @@ async def trigger(
     The first reason of these that applies: duplicate (of one in the same trigger), unknown,
     not-in-segment, excluded, no-address, suppressed, re-entry, recipient-limit. The same
     correlationId again within 7 days gets the first answer, whatever the campaign's status is by
-    then. Raises IllegalTransitionError for a campaign that is not triggered or not running, ConflictError when
-    the correlationId named others.
+    then. Raises IllegalTransitionError for a campaign that is not triggered or not running,
+    ConflictError when the correlationId named others.
     """
     body = command.body
     assert isinstance(body, CampaignTrigger)

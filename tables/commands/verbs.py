@@ -250,7 +250,7 @@ async def _start(task: Task, before: Campaign, target: Status) -> Campaign:
 
 
 async def _open(task: Task, after: Campaign) -> Campaign:
-    """A triggered campaign has no audience to be made: it is open at once, and triggers add to it."""
+    """Open a triggered campaign at once: it has no audience to be made, triggers add to it."""
     tenant = await get_tenant(task.connection, after.tenant_id)
     scheduled = rfc3339(after.scheduled_at) if after.scheduled_at else None
     event = events.Started(

@@ -115,7 +115,8 @@ Work = Callable[[Session], Awaitable[T]]
 
 class Database:
     """One engine, opened at first use; at most `max_size` connections, found to be alive when they
-    are taken. `statement_timeout` holds for each statement, on the server and, a little later, here.
+    are taken. `statement_timeout` holds for each statement, on the server and, a little later,
+    here.
     """
 
     def __init__(
@@ -157,8 +158,8 @@ class Database:
     async def transaction(self, within: timedelta | None = None) -> AsyncIterator[Session]:
         """A unit of work: committed at the end of the block, rolled back when it raises.
 
-        Raises DependencyDownError when PostgreSQL does not answer and, for a caller that must not be
-        kept waiting, when no connection is free or can be opened `within` this time.
+        Raises DependencyDownError when PostgreSQL does not answer and, for a caller that must not
+        be kept waiting, when no connection is free or can be opened `within` this time.
         """
         with translated():
             async with self._sessions() as session, session.begin():
@@ -177,10 +178,11 @@ class Database:
         """Run `work` in one transaction and commit; while PostgreSQL is down, wait in place and run
         all of it again.
 
-        When the connection dies during the commit, it is unknown whether it took effect: `work` must
-        be idempotent by identity. The outage is logged once when it begins and once when it ends,
-        and shows in the gauge `campaigns_dependency_down`. Work that exceeds the statement timeout
-        three times raises the driver's error: it would hold up everything behind it for ever.
+        When the connection dies during the commit, it is unknown whether it took effect: `work`
+        must be idempotent by identity. The outage is logged once when it begins and once when it
+        ends, and shows in the gauge `campaigns_dependency_down`. Work that exceeds the statement
+        timeout three times raises the driver's error: it would hold up everything behind it for
+        ever.
         """
         pause, gauge, timeouts = _FIRST_PAUSE, metrics.DEPENDENCY_DOWN.labels("postgres"), 0
         try:

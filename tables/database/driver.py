@@ -1,7 +1,8 @@
 """Connections of psycopg: how they are opened, and how values cross between Python and PostgreSQL.
 
-Every process opens its connections here, so a DSN means the same everywhere: it is libpq's, with all
-of libpq's parameters (`sslmode=verify-full`, `sslrootcert`, several hosts, `target_session_attrs`).
+Every process opens its connections here, so a DSN means the same everywhere: it is libpq's, with
+all of libpq's parameters (`sslmode=verify-full`, `sslrootcert`, several hosts,
+`target_session_attrs`).
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 """
 

@@ -67,8 +67,8 @@ def is_missing_database(error: psycopg.OperationalError) -> bool:
 
 
 def is_refused(error: psycopg.OperationalError) -> bool:
-    """Whether a connection failed for good: PostgreSQL does not accept this process, or this process
-    does not accept its certificate, or a file of the DSN cannot be used.
+    """Whether a connection failed for good: PostgreSQL does not accept this process, or this
+    process does not accept its certificate, or a file of the DSN cannot be used.
     """
     # libpq reports these by sentences alone, too; whatever is not among them may pass by itself
     return any(sign in str(error).lower() for sign in _REFUSED)

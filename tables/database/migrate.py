@@ -1,4 +1,6 @@
-"""Brings a database to the newest schema, as often and by as many processes at once as one likes."""
+"""Brings a database to the newest schema. It may run any number of times, in several processes at
+once.
+"""
 
 from __future__ import annotations
 

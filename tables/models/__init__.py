@@ -1,8 +1,8 @@
 """The schema: every table of the database, one class each, and nothing else that spells a column.
 
-Alembic compares these classes with a migrated database, and a test allows no difference. Partitions,
-functions and what Alembic does not compare are in the migrations and in the catalogue test. Imports
-`streams` only; the rooms of `tables` read and write rows through these classes.
+Alembic compares these classes with a migrated database, and a test allows no difference.
+Partitions, functions and what Alembic does not compare are in the migrations and in the catalogue
+test. Imports `streams` only; the rooms of `tables` read and write rows through these classes.
 """
 
 from tables.models.audience import CampaignRecipient, Projection, TestSend

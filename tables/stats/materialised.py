@@ -58,7 +58,8 @@ _FIRST_UNFINISHED = f"SELECT min(completed_at) FROM campaigns WHERE id IN ({_UNF
 # A series is the sum of its children.
 _SUBJECTS = """
 SELECT c.id, c.tenant_id, c.name, c.channel::text, c.type::text, c.status::text, c.parent_id,
-       c.correlation_id, w.variant_id AS winner, coalesce(parts.numbers, ARRAY[c.number]) AS numbers,
+       c.correlation_id, w.variant_id AS winner,
+       coalesce(parts.numbers, ARRAY[c.number]) AS numbers,
        coalesce(CASE WHEN c.type = 'recurring' THEN parts.total
                      ELSE c.total_recipients END, 0)::bigint AS total_recipients,
        coalesce(CASE WHEN c.type = 'recurring' THEN parts.done

@@ -123,7 +123,9 @@ _METADATA_REQUEST = struct.pack(">i", len(_METADATA_BODY)) + _METADATA_BODY
 
 
 def _emptied(folder: Path) -> Path:
-    """A folder for the native libraries that the broker unpacks, which a killed one leaves behind."""
+    """Make an empty folder for the native libraries that the broker unpacks and, when it is killed,
+    leaves behind.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     return folder

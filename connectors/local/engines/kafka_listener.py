@@ -74,7 +74,9 @@ class SecuredListener:
         return found
 
     def format_options(self) -> list[str]:
-        """Of the tool that formats the folder: SCRAM's passwords are part of a cluster's metadata."""
+        """Return the options of the tool that formats the folder: SCRAM's passwords are part of the
+        metadata that it writes.
+        """
         return [
             option
             for mechanism in self.mechanisms
