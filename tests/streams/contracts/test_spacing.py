@@ -1,5 +1,5 @@
-"""The check that a series never recurs within an hour looks at a few days of the year and finds what
-a look at every occurrence finds.
+"""The check that a series never recurs within an hour looks at a few days of the year only. It
+finds what a look at every occurrence finds.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _WEEK_DAYS = ["*", "0", "1-5", "0,6", "FRI#2", "MON#5", "SUNL", "7", "L"]
 
 
 def _slow(recurrence: Recurrence, start: datetime) -> str:
-    """The refusal by every occurrence of the year, one after the other; empty when there is none."""
+    """The refusal that a look at every occurrence of the year finds; empty when there is none."""
     first = recurrence.next(start)
     if first is None or first > start + YEAR:
         return "has no occurrence in the year"

@@ -98,7 +98,10 @@ async def test_the_counts_add_up_to_what_the_expansion_makes(
         assert found.total == await stage(world, wanted)
         assert tuple(found.excluded) == REASONS
         assert found.in_segments == found.total + sum(found.excluded.values())
-        members = "SELECT count(DISTINCT c.id) FROM segment_members m JOIN contacts c ON c.id = m.contact_id WHERE segment_id = ANY ($1)"
+        members = (
+            "SELECT count(DISTINCT c.id) FROM segment_members m"
+            " JOIN contacts c ON c.id = m.contact_id WHERE segment_id = ANY ($1)"
+        )
         assert found.in_segments == await sql(world.pool).fetchval(members, segments)
 
 

@@ -96,7 +96,7 @@ async def ledger(world: World) -> AsyncIterator[Ledger]:
 _SUPPRESSED = [("email", ADDRESS, "soft-bounces")]
 
 
-async def test_as_many_soft_bounces_in_a_row_as_the_limit_suppress_the_address_and_repeats_count_nothing(
+async def test_soft_bounces_in_a_row_suppress_the_address_at_the_limit_and_repeats_count_nothing(
     ledger: Ledger,
 ) -> None:
     await ledger.send(LIMIT)

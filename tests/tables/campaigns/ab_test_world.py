@@ -10,7 +10,10 @@ from tables.models import Campaign
 from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World
 
-_VARIANTS = "SELECT variant_id, name, template_id, subject, weight, is_winner FROM campaign_variants WHERE campaign_id = $1 ORDER BY 1"
+_VARIANTS = (
+    "SELECT variant_id, name, template_id, subject, weight, is_winner"
+    " FROM campaign_variants WHERE campaign_id = $1 ORDER BY 1"
+)
 
 
 async def one(world: World, campaign_id: UUID) -> Campaign:

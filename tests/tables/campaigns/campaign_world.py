@@ -1,4 +1,4 @@
-"""A tenant with a segment and a template, and the verbs in one line each, for tests of campaigns."""
+"""A tenant with a segment and a template, and the verbs in a line each, for tests of campaigns."""
 
 from __future__ import annotations
 

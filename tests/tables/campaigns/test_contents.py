@@ -74,7 +74,8 @@ async def test_a_start_that_is_refused_fixes_nothing(world: World) -> None:
 
 async def test_variants_keep_their_own_template_and_subject(world: World) -> None:
     other = await sql(world.pool).fetchval(
-        "INSERT INTO templates (tenant_id, name, channel, content) VALUES ('acme', 'b', 'email', $1) RETURNING id",
+        "INSERT INTO templates (tenant_id, name, channel, content)"
+        " VALUES ('acme', 'b', 'email', $1) RETURNING id",
         {"subject": "B", "text": "b https://b.example"},
     )
     variants = [
@@ -156,7 +157,8 @@ async def test_settings_travel_with_the_message(
     most: int | None,
 ) -> None:
     template = await sql(world.pool).fetchval(
-        "INSERT INTO templates (tenant_id, name, channel, content) VALUES ('acme', $1, $2::campaign_channel, $3) RETURNING id",
+        "INSERT INTO templates (tenant_id, name, channel, content)"
+        " VALUES ('acme', $1, $2::campaign_channel, $3) RETURNING id",
         *(str(uuid4()), channel, parts),
     )
     found = await content(

@@ -209,7 +209,10 @@ async def test_two_jobs_at_once_and_repeats_make_each_child_once(world: World, m
         [(n, "scheduled") for n in range(1, 5)]
     ] * len(ids)
     one = await child(world, ids[0], 1)
-    statement = "INSERT INTO campaigns (tenant_id, name, channel, created_by, parent_id, occurrence_at) SELECT tenant_id, name, channel,"
+    statement = (
+        "INSERT INTO campaigns (tenant_id, name, channel, created_by, parent_id, occurrence_at)"
+        " SELECT tenant_id, name, channel,"
+    )
     with pytest.raises(psycopg.errors.UniqueViolation):
         await sql(world.pool).execute(
             f"{statement} created_by, parent_id, occurrence_at FROM campaigns WHERE id = $1", one
@@ -310,7 +313,8 @@ async def test_a_child_has_the_ab_test_of_the_series_as_its_own(world: World) ->
         world, series_id, "ab_test_config"
     )
     rows = await sql(world.pool).fetch(
-        "SELECT variant_id, subject, weight, template_id FROM campaign_variants WHERE campaign_id = $1",
+        "SELECT variant_id, subject, weight, template_id"
+        " FROM campaign_variants WHERE campaign_id = $1",
         first,
     )
     assert sorted(tuple(row) for row in rows) == [

@@ -144,8 +144,10 @@ from tables.commands.complaint_pauses import Counted, Watched, pause
 from tables.database.connection import Database
 from tests.postgres import sql
 async def main():
-    settings, watched = from_environment(), Watched(UUID(sys.argv[1]), "acme", int(sys.argv[2]), Counted(0, 0))
-    await Database(settings, "t").until_up(lambda c: pause(c, settings, watched, Counted(1000, 50), datetime.now(UTC), {}))
+    settings, now, counted = from_environment(), datetime.now(UTC), Counted(1000, 50)
+    watched = Watched(UUID(sys.argv[1]), "acme", int(sys.argv[2]), Counted(0, 0))
+    database = Database(settings, "t")
+    await database.until_up(lambda c: pause(c, settings, watched, counted, now, {}))
 asyncio.run(main())
 """
 

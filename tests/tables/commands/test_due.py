@@ -99,7 +99,7 @@ async def test_a_local_time_is_resolved_in_the_zone_of_the_body_else_of_the_camp
     assert (created["status"], created["scheduledAt"]) == ("draft", expected)
 
 
-async def test_the_past_is_refused_by_schedule_and_by_an_edit_of_what_is_scheduled_but_stored_in_a_draft(
+async def test_the_past_is_refused_by_schedule_and_by_an_edit_once_scheduled_and_stored_in_a_draft(
     world: World,
 ) -> None:
     past = {"scheduledAt": "2020-01-01T00:00:00"}
@@ -237,7 +237,7 @@ async def test_what_is_later_than_max_lateness_is_cancelled_and_says_so(
     ].count("cancelled") == 2
 
 
-async def test_a_campaign_whose_template_or_segment_is_gone_is_cancelled_with_the_reason_and_not_tried_for_ever(
+async def test_a_campaign_without_its_template_or_segment_is_cancelled_with_the_reason_at_once(
     world: World, make: Make
 ) -> None:
     at = now()

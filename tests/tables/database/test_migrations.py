@@ -91,7 +91,8 @@ _ENUMS = {
 _INDEXES = {
     "idx_campaigns_tenant_status": "(tenant_id, status)",
     "idx_campaigns_tenant_channel": "(tenant_id, channel)",
-    "idx_campaigns_scheduled": "(status, scheduled_at) WHERE (status = 'scheduled'::campaign_status)",
+    "idx_campaigns_scheduled": "(status, scheduled_at)"
+    " WHERE (status = 'scheduled'::campaign_status)",
     "idx_campaign_recipients_campaign_status": "(campaign_id, status)",
     "idx_campaign_recipients_contact": "(contact_id)",
 }
@@ -99,7 +100,8 @@ _INDEXES = {
 
 async def _columns(connection: Client, table: str) -> dict[str, tuple[str, bool, str | None]]:
     rows = await connection.fetch(
-        """SELECT attname, format_type(atttypid, atttypmod) AS type, NOT attnotnull AS nullable, pg_get_expr(adbin, adrelid) AS value
+        """SELECT attname, format_type(atttypid, atttypmod) AS type,
+                  NOT attnotnull AS nullable, pg_get_expr(adbin, adrelid) AS value
              FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
             WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped""",
         table,

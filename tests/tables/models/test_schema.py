@@ -86,21 +86,27 @@ async def test_every_value_of_an_enumeration_is_that_of_the_type(database: str) 
     assert enums == dict(rows)
 
 
-_OURS = "relnamespace = 'public'::regnamespace AND relname !~ '^(campaign_recipients_[0-9]|stage_|alembic)'"
+_OURS = (
+    "relnamespace = 'public'::regnamespace"
+    " AND relname !~ '^(campaign_recipients_[0-9]|stage_|alembic)'"
+)
 _CATALOGUE = (
     # constraints; NOT ENFORCED can be said in a migration only
     f"""SELECT c.relname, conname, replace(pg_get_constraintdef(o.oid), ' NOT ENFORCED', '')
           FROM pg_constraint o JOIN pg_class c ON c.oid = conrelid
          WHERE {_OURS} AND contype <> 'n' ORDER BY 1, 2""",
-    f"""SELECT c.relname, pg_get_indexdef(indexrelid) FROM pg_index JOIN pg_class c ON c.oid = indrelid
+    f"""SELECT c.relname, pg_get_indexdef(indexrelid)
+          FROM pg_index JOIN pg_class c ON c.oid = indrelid
          WHERE {_OURS} ORDER BY 1, 2""",
-    f"""SELECT relname, relkind, relpersistence, (SELECT array_agg(o ORDER BY o) FROM unnest(reloptions) o)
+    f"""SELECT relname, relkind, relpersistence,
+               (SELECT array_agg(o ORDER BY o) FROM unnest(reloptions) o)
           FROM pg_class WHERE relkind IN ('r', 'p') AND {_OURS} ORDER BY 1""",
     f"""SELECT c.relname, attname, format_type(atttypid, atttypmod), attnotnull, attidentity,
                pg_get_expr(adbin, adrelid)
           FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid
           LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-         WHERE attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'p') AND {_OURS} ORDER BY 1, 2""",
+         WHERE attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'p') AND {_OURS}
+         ORDER BY 1, 2""",
     f"""SELECT c.relname, seqmin, seqmax FROM pg_sequence JOIN pg_class c ON c.oid = seqrelid
          WHERE {_OURS} ORDER BY 1""",
 )

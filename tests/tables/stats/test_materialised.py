@@ -55,12 +55,16 @@ class Office:
     async def variants(self, campaign_id: UUID, *names: str) -> None:
         for name in names:
             await sql(self.world.pool).execute(
-                "INSERT INTO campaign_variants (campaign_id, variant_id, name, template_id, weight) VALUES ($1, $2, $2, $3, 50)",
+                "INSERT INTO campaign_variants (campaign_id, variant_id, name, template_id, weight)"
+                " VALUES ($1, $2, $2, $3, 50)",
                 *(campaign_id, name, self.world.template),
             )
 
     async def declare(self, campaign_id: UUID, variant: str) -> None:
-        statement = "UPDATE campaign_variants SET is_winner = true WHERE campaign_id = $1 AND variant_id = $2"
+        statement = (
+            "UPDATE campaign_variants SET is_winner = true"
+            " WHERE campaign_id = $1 AND variant_id = $2"
+        )
         await sql(self.world.pool).execute(statement, campaign_id, variant)
 
     def count(
@@ -82,7 +86,10 @@ class Office:
         return (await refresh(context))["campaigns"]
 
     async def row(self, campaign_id: UUID, variant: str | None = None) -> dict[str, Any]:
-        statement = "SELECT * FROM campaign_stats WHERE campaign_id = $1 AND variant_id IS NOT DISTINCT FROM $2"
+        statement = (
+            "SELECT * FROM campaign_stats"
+            " WHERE campaign_id = $1 AND variant_id IS NOT DISTINCT FROM $2"
+        )
         async with self.world.pool.transaction() as connection:
             return dict(await sql(connection).fetchrow(statement, campaign_id, variant) or {})
 
@@ -232,7 +239,7 @@ async def test_a_slow_second_writer_overwrites_nothing_newer(office: Office) -> 
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_whatever_two_writers_see_and_when_rows_only_go_forward_and_each_change_is_written_once(
+async def test_rows_of_two_writers_only_go_forward_and_each_change_is_written_once(
     office: Office, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -327,7 +334,8 @@ async def test_thousands_of_changed_campaigns_are_written_once(
     template, _ = await office.campaign()
     numbers = await sql(pool).fetch(
         "INSERT INTO campaigns (tenant_id, name, channel, created_by, total_recipients)"
-        " SELECT tenant_id, name, channel, created_by, 100 FROM campaigns, generate_series(1, 3000) WHERE id = $1 RETURNING number",
+        " SELECT tenant_id, name, channel, created_by, 100"
+        " FROM campaigns, generate_series(1, 3000) WHERE id = $1 RETURNING number",
         template,
     )
     for row in numbers:
