@@ -111,7 +111,8 @@ async def furnish(rest: Rest) -> Rest:
     """Give the tenant the template, the segments and the contact of these bodies."""
     pool, contact = rest.world.pool, UUID(PREVIEW["contactId"])
     await sql(pool).execute(
-        "INSERT INTO contacts (id, tenant_id, email, first_name) VALUES ($1, 'acme', 'ana@example.com', 'Ana')",
+        "INSERT INTO contacts (id, tenant_id, email, first_name)"
+        " VALUES ($1, 'acme', 'ana@example.com', 'Ana')",
         contact,
     )
     async with pool.transaction() as connection:

@@ -1,4 +1,4 @@
-"""Section 4 of the specification, endpoint by endpoint, with its bodies and answers to the letter."""
+"""Section 4 of the specification, endpoint by endpoint: its bodies and answers to the letter."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ TENANT = "acme"
 BASE = 1_800_000_000  # Unix seconds
 
 _CAMPAIGN = """
-INSERT INTO campaigns (tenant_id, name, channel, created_by, key_epoch) VALUES ($1, 'n', 'email', $2, 0) RETURNING number, id
+INSERT INTO campaigns (tenant_id, name, channel, created_by, key_epoch)
+VALUES ($1, 'n', 'email', $2, 0) RETURNING number, id
 """
 _RECIPIENTS = """
 INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id)

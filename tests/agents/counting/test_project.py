@@ -210,7 +210,8 @@ async def test_killed_before_the_commit_does_it_again_and_poison_stops_nothing(
         async def sent() -> int:
             return int(
                 await connection.fetchval(
-                    "SELECT count(*) FROM campaign_recipients WHERE campaign_id = $1 AND status = 'sent'",
+                    "SELECT count(*) FROM campaign_recipients"
+                    " WHERE campaign_id = $1 AND status = 'sent'",
                     campaign,
                 )
             )
@@ -237,8 +238,9 @@ async def test_lost_connections_lose_nothing(settings: Settings) -> None:
 
         async def all_sent() -> bool:
             await connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND application_name = 'campaigns-project' AND random() < 0.02"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = 'campaigns-project'"
+                " AND random() < 0.02"
             )
             return bool(await connection.fetchval(_COUNT, campaign) == 20_000)
 

@@ -42,7 +42,7 @@ async def apply(world: World, campaign: UUID, *groups: Group) -> None:
         await merge(connection, updates, "test", "facts", {0: 1})
 
 
-async def test_only_unsubscribed_complained_and_hard_bounced_people_are_missing_in_the_next_audience(
+async def test_the_next_audience_misses_only_unsubscribed_complained_and_hard_bounced_people(
     world: World,
 ) -> None:
     directory, place = Directory(world), await segment(world, "readers")
@@ -98,7 +98,7 @@ async def test_everybody_with_the_address_is_suppressed_and_the_contact_whatever
     assert list(await expand(world, await world.started(segmentIds=[str(place)]))) == []
 
 
-async def test_who_changes_the_address_after_unsubscribing_stays_out_and_after_a_hard_bounce_comes_back(
+async def test_a_new_address_lets_people_in_again_after_a_hard_bounce_and_not_after_unsubscribing(
     world: World,
 ) -> None:
     directory, place = Directory(world), await segment(world, "readers")

@@ -14,7 +14,8 @@ from tests.tables.campaigns.campaign_world import World
 async def completed(world: World, sent: int) -> int:
     """The number of a campaign that has just been completed."""
     statement = (
-        "UPDATE campaigns SET status = 'completed', completed_at = now(), total_recipients = $2, sent_count = $2, skipped_count = 0"
+        "UPDATE campaigns SET status = 'completed', completed_at = now(),"
+        " total_recipients = $2, sent_count = $2, skipped_count = 0"
         " WHERE id = $1 RETURNING number"
     )
     return int(await sql(world.pool).fetchval(statement, await world.created(), sent))
@@ -26,7 +27,10 @@ async def last(pool: Database, job: str) -> JobRun | None:
 
 
 async def materialised(pool: Database, number: int) -> dict[str, Any]:
-    statement = "SELECT s.* FROM campaign_stats s JOIN campaigns c ON c.id = campaign_id WHERE number = $1 AND variant_id IS NULL"
+    statement = (
+        "SELECT s.* FROM campaign_stats s JOIN campaigns c ON c.id = campaign_id"
+        " WHERE number = $1 AND variant_id IS NULL"
+    )
     return dict(await sql(pool).fetchrow(statement, number) or {})
 
 

@@ -63,7 +63,8 @@ async def missed(world: World) -> UUID:
 async def started(world: World, *columns_and_id: object) -> bool:
     return bool(
         await sql(world.pool).fetchval(
-            "SELECT count(*) = 1 FROM campaigns WHERE (id = $1 OR parent_id = $1) AND started_at IS NOT NULL AND type <> 'recurring'",
+            "SELECT count(*) = 1 FROM campaigns WHERE (id = $1 OR parent_id = $1)"
+            " AND started_at IS NOT NULL AND type <> 'recurring'",
             *columns_and_id,
         )
     )

@@ -150,7 +150,10 @@ async def test_a_campaign_that_is_long_quiet_keeps_its_counts_and_takes_no_more(
     ):
         await send(settings, producer, campaigns, [])
         async with Jobs(None, settings, OFTEN):
-            sealed = "SELECT s.sealed_at FROM campaign_stats s JOIN campaigns c ON c.id = campaign_id WHERE number = $1 AND s.sent_count = 1900"
+            sealed = (
+                "SELECT s.sealed_at FROM campaign_stats s JOIN campaigns c ON c.id = campaign_id"
+                " WHERE number = $1 AND s.sent_count = 1900"
+            )
             await eventually(lambda: sql(pool).fetchval(sealed, quiet), within=60)
 
             def rows_of_shards() -> set[bytes]:

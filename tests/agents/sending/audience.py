@@ -47,7 +47,8 @@ async def contacts(connection: Client, tenant: str, size: int) -> None:
     await connection.execute("INSERT INTO tenants (id) VALUES ($1) ON CONFLICT DO NOTHING", tenant)
     await connection.execute(
         "INSERT INTO contacts (id, tenant_id, external_id, email, first_name, attributes)"
-        " SELECT gen_random_uuid(), $1, i, 'u' || i || '@example.com', 'Ana' || i % 1000, jsonb_build_object('plan', 'pro', 'score', i)"
+        " SELECT gen_random_uuid(), $1, i, 'u' || i || '@example.com', 'Ana' || i % 1000,"
+        " jsonb_build_object('plan', 'pro', 'score', i)"
         " FROM generate_series(0, $2::int - 1) i",
         *(tenant, size),
     )
@@ -68,19 +69,23 @@ async def campaign(
     number.
     """
     template = await connection.fetchval(
-        "INSERT INTO templates (tenant_id, name, channel, content) VALUES ($1, 't', $2::campaign_channel, $3) RETURNING id",
+        "INSERT INTO templates (tenant_id, name, channel, content)"
+        " VALUES ($1, 't', $2::campaign_channel, $3) RETURNING id",
         *(tenant, channel, content),
     )
     row = await connection.fetchrow(
-        "INSERT INTO campaigns (tenant_id, name, channel, template_id, settings, created_by, status, key_epoch, total_recipients)"
-        " VALUES ($1, $2, $3::campaign_channel, $4, $5, gen_random_uuid(), 'running', 0, $6) RETURNING id, number",
+        "INSERT INTO campaigns (tenant_id, name, channel, template_id, settings,"
+        " created_by, status, key_epoch, total_recipients)"
+        " VALUES ($1, $2, $3::campaign_channel, $4, $5, gen_random_uuid(), 'running', 0, $6)"
+        " RETURNING id, number",
         *(tenant, name, channel, template, settings, size),
     )
     assert row is not None
     await connection.execute(
         "INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id)"
         " SELECT recipient_id($1, external_id::int), $2::varchar, $3, id"
-        " FROM contacts WHERE tenant_id = $2::varchar AND external_id::int < $4 ORDER BY external_id::int",
+        " FROM contacts WHERE tenant_id = $2::varchar AND external_id::int < $4"
+        " ORDER BY external_id::int",
         *(row["number"], tenant, row["id"], size),
     )
     return Campaign(tenant, str(row["id"]), row["number"], size)

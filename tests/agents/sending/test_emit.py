@@ -59,12 +59,14 @@ async def blemish(connection: Client, campaign: Campaign) -> dict[int, str]:
     }
     tenant, suppressed = campaign.tenant, by_reason["suppressed"]
     await connection.execute(
-        "INSERT INTO suppressions (tenant_id, channel, contact_id) SELECT tenant_id, 'email', id FROM contacts"
+        "INSERT INTO suppressions (tenant_id, channel, contact_id)"
+        " SELECT tenant_id, 'email', id FROM contacts"
         " WHERE tenant_id = $1 AND external_id = ANY($2)",
         *(tenant, suppressed[::2]),
     )
     await connection.execute(
-        "INSERT INTO suppressions (tenant_id, channel, address) SELECT tenant_id, 'email', email FROM contacts"
+        "INSERT INTO suppressions (tenant_id, channel, address)"
+        " SELECT tenant_id, 'email', email FROM contacts"
         " WHERE tenant_id = $1 AND external_id = ANY($2)",
         *(tenant, suppressed[1::2]),
     )
@@ -78,7 +80,8 @@ async def blemish(connection: Client, campaign: Campaign) -> dict[int, str]:
     erased = by_reason["erased"]
     await connection.execute(f"DELETE FROM contacts {where}", tenant, erased[::2])
     await connection.execute(
-        "DELETE FROM campaign_recipients WHERE id IN (SELECT recipient_id($1, o::int) FROM unnest($2::text[]) o)",
+        "DELETE FROM campaign_recipients"
+        " WHERE id IN (SELECT recipient_id($1, o::int) FROM unnest($2::text[]) o)",
         campaign.number,
         erased[1::2],
     )
@@ -292,13 +295,16 @@ async def test_one_worker_many_campaigns_and_unusable_grants(
 async def assign_variants(connection: Client, campaign: Campaign) -> None:
     """The first hundred recipients test A, which has a subject of its own, against B."""
     await connection.execute(
-        "INSERT INTO campaign_variants (campaign_id, variant_id, name, template_id, subject, weight)"
-        " SELECT c.id, v, v, c.template_id, CASE v WHEN 'A' THEN 'Short' END, 50 FROM campaigns c, unnest('{A,B}'::text[]) v"
+        "INSERT INTO campaign_variants"
+        " (campaign_id, variant_id, name, template_id, subject, weight)"
+        " SELECT c.id, v, v, c.template_id, CASE v WHEN 'A' THEN 'Short' END, 50"
+        " FROM campaigns c, unnest('{A,B}'::text[]) v"
         " WHERE c.id = $1::uuid",
         campaign.id,
     )
     await connection.execute(
-        "UPDATE campaign_recipients r SET variant_id = CASE external_id::int % 2 WHEN 0 THEN 'A' ELSE 'B' END FROM contacts c"
+        "UPDATE campaign_recipients r"
+        " SET variant_id = CASE external_id::int % 2 WHEN 0 THEN 'A' ELSE 'B' END FROM contacts c"
         " WHERE c.id = r.contact_id AND r.campaign_id = $1::uuid AND external_id::int < 100",
         campaign.id,
     )

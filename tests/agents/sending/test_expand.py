@@ -131,8 +131,10 @@ async def started(world: World, size: int, **more: object) -> tuple[UUID, int]:
         f"{size} people",
     )
     await sql(world.pool).execute(
-        "WITH made AS (INSERT INTO contacts (id, tenant_id, email) SELECT gen_random_uuid(), $1, 'u' || n || '@example.com'"
-        " FROM generate_series(1, $3::int) n RETURNING id) INSERT INTO segment_members SELECT $2, id, $1 FROM made",
+        "WITH made AS (INSERT INTO contacts (id, tenant_id, email)"
+        " SELECT gen_random_uuid(), $1, 'u' || n || '@example.com'"
+        " FROM generate_series(1, $3::int) n RETURNING id)"
+        " INSERT INTO segment_members SELECT $2, id, $1 FROM made",
         *(world.tenant, segment, size),
     )
     campaign = await world.started(segmentIds=[str(segment)], **more)
@@ -283,11 +285,13 @@ async def test_a_page_that_always_exceeds_its_time_ends_its_campaign_and_holds_u
     # what the statement timeout raises after minutes, at once
     await sql(pool).execute(
         "CREATE FUNCTION too_slow() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN RAISE EXCEPTION 'canceling statement due to statement timeout' USING ERRCODE = '57014'; END $$"
+        " $$ BEGIN RAISE EXCEPTION 'canceling statement due to statement timeout'"
+        " USING ERRCODE = '57014'; END $$"
     )
     await sql(pool).execute(
         "CREATE TRIGGER too_slow BEFORE INSERT ON campaign_recipients FOR EACH ROW"
-        f" WHEN (NEW.id >= '{recipient_id(slow_number, 3 * PAGE)}' AND NEW.campaign_id = '{slow}') EXECUTE FUNCTION too_slow()"
+        f" WHEN (NEW.id >= '{recipient_id(slow_number, 3 * PAGE)}'"
+        f" AND NEW.campaign_id = '{slow}') EXECUTE FUNCTION too_slow()"
     )
     async with expanding(settings, tmp_path) as slot:
         await expansions.relay(world)
@@ -331,7 +335,10 @@ async def test_a_campaign_cancelled_meanwhile_gets_no_more_pages(
 
 async def _is_writing(pool: Database) -> bool:
     """The worker waits for the lock on the ledger."""
-    waiting = "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'campaigns-expand' AND wait_event_type = 'Lock'"
+    waiting = (
+        "SELECT count(*) = 1 FROM pg_stat_activity"
+        " WHERE application_name = 'campaigns-expand' AND wait_event_type = 'Lock'"
+    )
     return bool(await sql(pool).fetchval(f"{waiting} AND datname = current_database()"))
 
 

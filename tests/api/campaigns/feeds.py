@@ -1,4 +1,4 @@
-"""What the pipeline would write, fed by plain producers: stats of shards, and the throttle's table."""
+"""Plain producers write what the pipeline would: stats of shards, and the throttle's table."""
 
 from __future__ import annotations
 

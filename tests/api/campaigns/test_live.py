@@ -135,10 +135,13 @@ async def test_recipients_are_paged_by_number_and_by_cursor(live: Rest) -> None:
     await sql(live.world.pool).execute(
         """
         WITH made AS (INSERT INTO contacts (id, tenant_id, email)
-                      SELECT gen_random_uuid(), 'acme', 'p' || n || '@example.com' FROM generate_series(0, 24) n
-                      RETURNING id, (substring(email from 2 for position('@' in email) - 2))::int AS n)
-        INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id, status, failure_reason)
-        SELECT recipient_id($1, n), 'acme', $2, id, (CASE WHEN n = 7 THEN 'failed' ELSE 'pending' END)::recipient_status,
+                      SELECT gen_random_uuid(), 'acme', 'p' || n || '@example.com'
+                        FROM generate_series(0, 24) n
+                      RETURNING id, substring(email from '[0-9]+')::int AS n)
+        INSERT INTO campaign_recipients
+               (id, tenant_id, campaign_id, contact_id, status, failure_reason)
+        SELECT recipient_id($1, n), 'acme', $2, id,
+               (CASE WHEN n = 7 THEN 'failed' ELSE 'pending' END)::recipient_status,
                CASE WHEN n = 7 THEN 'skipped:suppressed' END
           FROM made""",
         campaign.number,

@@ -173,7 +173,8 @@ async def test_the_stats_of_a_series_are_the_sum_of_its_children(live: Rest) -> 
     world, series_id = live.world, UUID(campaign["id"])
     for n in range(2):  # two children that have been sent
         await sql(world.pool).execute(
-            "INSERT INTO campaigns (tenant_id, name, channel, created_by, parent_id, occurrence_at, started_at, status, total_recipients)"
+            "INSERT INTO campaigns (tenant_id, name, channel, created_by,"
+            " parent_id, occurrence_at, started_at, status, total_recipients)"
             " VALUES ('acme', 'child', 'email', $1, $2, $3, $3, 'completed', 100)",
             *(uuid4(), series_id, datetime.now(UTC) - (n + 2) * HOUR),
         )

@@ -169,7 +169,8 @@ def campaign(status: str, **more: Any) -> dict[str, Any]:
 
 def seen(*campaigns: dict[str, Any]) -> bytes:
     totals = {"sentCount": 1500, "rate": 1234, "openedCount": 70}
-    return f"event: overview\ndata: {json.dumps({'campaigns': campaigns, 'totals': totals})}\n\n".encode()
+    overview = json.dumps({"campaigns": campaigns, "totals": totals})
+    return f"event: overview\ndata: {overview}\n\n".encode()
 
 
 def test_watching_until_done_ends_with_the_first_overview_in_which_nothing_is_to_come() -> None:

@@ -32,7 +32,10 @@ async def members(rest: Rest, segment: str) -> int:
 async def test_a_csv_file_becomes_contacts_of_a_new_segment_and_bad_rows_are_named(
     rest: Rest,
 ) -> None:
-    content = "externalId,Email,plan\n1,ana@example.com,pro\n2,not an address,\n3,bob@example.com,\n1,ana@example.com,free\n"
+    content = (
+        "externalId,Email,plan\n1,ana@example.com,pro\n2,not an address,\n"
+        "3,bob@example.com,\n1,ana@example.com,free\n"
+    )
     answer = await rest.of["editor"].post(
         "/contacts/import?segment=Customers", content=content, headers=_CSV
     )

@@ -176,7 +176,8 @@ async def test_an_erased_contact_leaves_nothing_that_says_who_it_was(rest: Rest)
     )
     for ordinal, reason in enumerate(reasons):
         await sql(rest.world.pool).execute(
-            "INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id, failure_reason)"
+            "INSERT INTO campaign_recipients"
+            " (id, tenant_id, campaign_id, contact_id, failure_reason)"
             " SELECT recipient_id(number, $3), tenant_id, id, $2, $4 FROM campaigns WHERE id = $1",
             *(campaign, UUID(ana["id"]), ordinal, reason),
         )
@@ -276,7 +277,8 @@ async def test_letting_somebody_in_again_takes_back_all_that_one_event_did(rest:
     for who in (ana, bob):
         await sql(rest.world.pool).execute(
             "INSERT INTO suppressions (tenant_id, channel, contact_id, address, reason)"
-            " VALUES ('acme', 'email', $1, NULL, 'unsubscribed'), ('acme', 'email', NULL, $2, 'unsubscribed')",
+            " VALUES ('acme', 'email', $1, NULL, 'unsubscribed'),"
+            " ('acme', 'email', NULL, $2, 'unsubscribed')",
             *(UUID(who["id"]), who["email"]),
         )
     for query in ({"address": "ana@example.com"}, {"contactId": bob["id"]}):

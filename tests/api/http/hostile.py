@@ -91,7 +91,7 @@ QUERIES = (
 def variants(
     example: Any, path: tuple[str | int, ...] = ()
 ) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    """(where, what) of every member of an example, however deep, with each of VALUES in its place."""
+    """(path, body): each member of an example, however deep, with each of VALUES in its place."""
     members = (
         example.items()
         if isinstance(example, dict)

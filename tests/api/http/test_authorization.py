@@ -68,12 +68,17 @@ async def things(client: httpx.AsyncClient) -> dict[str, str]:
 async def _snapshot(rest: Rest) -> Mapping[str, str]:
     """Every row of the tenant acme, by table."""
     tables = await sql(rest.world.pool).fetch(
-        "SELECT c.table_name FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)"
-        " WHERE c.column_name = 'tenant_id' AND c.table_schema = 'public' AND t.table_type = 'BASE TABLE' ORDER BY 1"
+        "SELECT c.table_name FROM information_schema.columns c"
+        " JOIN information_schema.tables t USING (table_schema, table_name)"
+        " WHERE c.column_name = 'tenant_id' AND c.table_schema = 'public'"
+        " AND t.table_type = 'BASE TABLE' ORDER BY 1"
     )
     found = {}
     for table in (row["table_name"] for row in tables):
-        statement = f"SELECT coalesce(string_agg(t::text, '\n' ORDER BY t::text), '') FROM {table} t WHERE tenant_id = 'acme'"
+        statement = (
+            "SELECT coalesce(string_agg(t::text, '\n' ORDER BY t::text), '')"
+            f" FROM {table} t WHERE tenant_id = 'acme'"
+        )
         found[table] = str(await sql(rest.world.pool).fetchval(statement))
     return found
 
@@ -158,7 +163,7 @@ async def test_everything_of_another_tenant_is_unknown_on_every_route_and_stays_
     assert await _snapshot(rest) == before
 
 
-async def test_a_path_with_one_id_of_ours_and_one_of_another_tenant_shows_and_changes_nothing_of_theirs(
+async def test_a_path_of_one_id_of_ours_and_one_of_theirs_shows_and_changes_nothing_of_theirs(
     rest: Rest,
 ) -> None:
     theirs, ours = await things(rest.admin), await things(rest.stranger)

@@ -29,7 +29,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 _MESSAGE = """
 INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id, status, sent_at)
-SELECT recipient_id(number, 7), tenant_id, id, $2, 'sent', now() - $3 * interval '1 hour' FROM campaigns WHERE id = $1 RETURNING id
+SELECT recipient_id(number, 7), tenant_id, id, $2, 'sent', now() - $3 * interval '1 hour'
+  FROM campaigns WHERE id = $1 RETURNING id
 """
 
 

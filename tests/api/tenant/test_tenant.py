@@ -193,7 +193,7 @@ async def test_a_secret_is_not_kept_for_a_repeat_which_names_the_key_instead(res
 
 
 async def test_a_tenant_keeps_a_way_in(rest: Rest) -> None:
-    """The last admin key cannot be revoked, not even when two revoke each other at the same moment."""
+    """The last admin key cannot be revoked, even when two revoke each other at the same moment."""
     other = await created(rest, "/api-keys", {"role": "admin"})
     mine = rest.keys["admin"].split("_")[2]
     async with client(rest, other["apiKey"]) as second:

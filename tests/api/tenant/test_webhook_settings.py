@@ -42,7 +42,9 @@ async def test_settings_of_another_tenant_cannot_be_copied_and_removed_ones_are_
     hooks = quiet_hooks
     pool = hooks.rest.world.pool
     await sql(pool).execute(
-        "INSERT INTO webhook_secrets SELECT 'globex', provider, fields, sealed, updated_at FROM webhook_secrets WHERE tenant_id = 'acme'"
+        "INSERT INTO webhook_secrets"
+        " SELECT 'globex', provider, fields, sealed, updated_at"
+        " FROM webhook_secrets WHERE tenant_id = 'acme'"
     )
     signed = signing.standard([])
     assert await hooks.post("standard", signed) == 204

@@ -1,4 +1,4 @@
-"""The limits of campaigns and tenants, in worlds in which everything happens at the worst moment."""
+"""The limits of campaigns and tenants, while everything happens at the worst moment."""
 
 from __future__ import annotations
 
