@@ -1,4 +1,4 @@
-"""The settings of Kafka in the words of the other client library, which tests read and write with."""
+"""The settings of Kafka in the words of confluent-kafka, which tests read and write with."""
 
 from __future__ import annotations
 

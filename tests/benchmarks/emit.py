@@ -127,7 +127,7 @@ async def _sent(
 
 
 def _messages(settings: Settings, campaign: Campaign) -> list[list[tuple[bytes, bytes]]]:
-    """Key and value of every message of the campaign, per partition; each recipient's exactly once."""
+    """Key and value of every message of the campaign by partition: one for each recipient."""
     topic, mine = (
         Topics(settings).name(Name.MESSAGES),
         MessageIds.of(settings).make(campaign.number, 0, campaign.tenant, 0)[:13].encode(),

@@ -68,7 +68,8 @@ def _events(settings: Settings, count: int, truth: dict[str, bytearray]) -> Iter
         ordinal = chance.randrange(recipients)
         truth[kind][ordinal] = 1
         text = ids.make(_NUMBER, ordinal, _TENANT, settings.key_epoch)
-        yield f'{{"type":"{kind}","messageId":"{text}","tenantId":"{_TENANT}","timestamp":"{now}"}}'.encode()
+        report = f'"type":"{kind}","messageId":"{text}","tenantId":"{_TENANT}","timestamp":"{now}"'
+        yield f"{{{report}}}".encode()
 
 
 async def _produce(settings: Settings, events: int) -> dict[str, int]:

@@ -19,7 +19,8 @@ from tests.eventually import eventually
 from tests.postgres import connect as connect_client
 
 _COUNTS = """
-SELECT count(*) FILTER (WHERE sent_at IS NOT NULL AND message_id IS NOT NULL), count(delivered_at), count(opened_at)
+SELECT count(*) FILTER (WHERE sent_at IS NOT NULL AND message_id IS NOT NULL),
+       count(delivered_at), count(opened_at)
   FROM campaign_recipients WHERE campaign_id = $1
 """
 

@@ -54,12 +54,16 @@ async def _campaign(connection: Client, recipients: int) -> Stage:
         "INSERT INTO segments (tenant_id, name) VALUES ('bench', 'everybody') RETURNING id"
     )
     await connection.execute(
-        "INSERT INTO segment_members (segment_id, contact_id, tenant_id) SELECT $1, id, tenant_id FROM contacts ORDER BY id",
+        "INSERT INTO segment_members (segment_id, contact_id, tenant_id)"
+        " SELECT $1, id, tenant_id FROM contacts ORDER BY id",
         segment,
     )
     row = await connection.fetchrow(
-        "INSERT INTO campaigns (tenant_id, name, channel, segment_ids, created_by, status, key_epoch, started_at)"
-        " VALUES ('bench', 'Sale', 'email', ARRAY[$1::uuid], gen_random_uuid(), 'running', 0, now()) RETURNING id, number",
+        "INSERT INTO campaigns"
+        " (tenant_id, name, channel, segment_ids, created_by, status, key_epoch, started_at)"
+        " VALUES ('bench', 'Sale', 'email', ARRAY[$1::uuid],"
+        " gen_random_uuid(), 'running', 0, now())"
+        " RETURNING id, number",
         segment,
     )
     assert row is not None
@@ -85,7 +89,8 @@ async def _snapshot(database: Database, settings: Settings, wanted: Stage) -> fl
 
 async def _check(connection: Client, number: int, recipients: int) -> None:
     found = await connection.fetchrow(
-        "SELECT count(*), count(DISTINCT contact_id), count(*) FILTER (WHERE id BETWEEN recipient_id($1, 0) AND recipient_id($1, $2 - 1))"
+        "SELECT count(*), count(DISTINCT contact_id), count(*) FILTER"
+        " (WHERE id BETWEEN recipient_id($1, 0) AND recipient_id($1, $2 - 1))"
         " FROM campaign_recipients",
         *(number, recipients),
     )

@@ -1,5 +1,5 @@
-"""Texts that once took minutes, made to choke a regular expression: each must be read in a time that
-grows with its length and not with the square of it.
+"""Texts that once took minutes, made to choke a regular expression: the time to read each grows
+with its length and not with the square of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST = 8.0  # the time may grow by; 4 is in proportion, 16 is its square
 
 
 def _grows(work: Callable[[int], object], short: int) -> float:
-    """How many times as long four times the length takes; 0 for what is too short to be measured."""
+    """How many times as long four times the length takes; 0 when it is too short to be measured."""
     times = [
         min(thread_seconds(partial(work, length)) for _ in range(3))
         for length in (short, _TIMES * short)

@@ -1,4 +1,4 @@
-"""A reader at a terminal: runs the `sh` blocks of a page as they stand, and copies what they print."""
+"""A reader at a terminal: runs the `sh` blocks of a page as they are, and copies their output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The drawing of docs/folders.md shows the folders that exist and the direction of their imports."""
+"""The drawing of docs/folders.md shows all folders and the direction of their imports."""
 
 from __future__ import annotations
 

@@ -100,7 +100,8 @@ def assert_each_recipient_once(
         assert not repeated, f"{campaign}: {len(repeated)} recipients got more than one message"
         contacts = {message.contact_id for message in sent}
         assert contacts == audience, (
-            f"{campaign}: {len(audience - contacts)} people are missing, {len(contacts - audience)} should not have got it"
+            f"{campaign}: {len(audience - contacts)} people are missing,"
+            f" {len(contacts - audience)} should not have got it"
         )
         assert sorted(message.ordinal for message in sent) == list(range(len(audience)))
         assert len({message.message_id for message in sent}) == len(sent)

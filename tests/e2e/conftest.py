@@ -19,7 +19,7 @@ from tests.eventually import eventually_sync
 
 @dataclass(frozen=True)
 class Running:
-    """A whole installation: its settings, its processes, the API's address and the simulator's log."""
+    """An installation: its settings, its processes, the API's address and the simulator's log."""
 
     settings: Settings
     processes: Installation

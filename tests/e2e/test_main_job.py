@@ -199,7 +199,8 @@ async def test_three_campaigns_of_two_tenants_survive_kill_9_of_every_worker(
             if subject == "sent":
                 expected = {(message.message_id, False) for message in messages}
             assert set(found) == expected, (
-                f"{subject}: {len(expected - set(found))} missing, {len(set(found) - expected)} too many"
+                f"{subject}: {len(expected - set(found))} missing,"
+                f" {len(set(found) - expected)} too many"
             )
         for subject in ("campaign.created", "campaign.started", "campaign.completed"):
             assert sorted(event["data"]["campaignId"] for event in seen[subject]) == sorted(

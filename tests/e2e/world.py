@@ -19,7 +19,8 @@ from tests.postgres import connect as connect_client
 
 EMAIL: Mapping[str, str] = {
     "subject": "{{ firstName }}, the sale starts",
-    "html": '<html><body><p>Hi {{ firstName }}, <a href="https://shop.example/sale">to the sale</a>, '
+    "html": "<html><body><p>Hi {{ firstName }}, "
+    '<a href="https://shop.example/sale">to the sale</a>, '
     '<a href="{{ unsubscribeUrl }}">unsubscribe</a></p></body></html>',
 }
 TEXT: Mapping[str, str] = {"text": "Hi {{ firstName }}, the sale starts: https://shop.example/sale"}
@@ -58,9 +59,11 @@ async def people(connection: Client, of: Tenant, segment: str, size: int) -> Non
     )
     rows = await connection.fetch(
         "WITH people AS (INSERT INTO contacts (id, tenant_id, email, phone, push_token, first_name)"
-        " SELECT gen_random_uuid(), $1, $2 || i || '@example.com', '+49151' || lpad((i + abs(hashtext($2)) % 1000 * 10000)::text, 8, '0'),"
+        " SELECT gen_random_uuid(), $1, $2 || i || '@example.com',"
+        " '+49151' || lpad((i + abs(hashtext($2)) % 1000 * 10000)::text, 8, '0'),"
         " $2 || '-token-' || i, 'Ana' || i FROM generate_series(1, $3::int) i RETURNING id)"
-        " INSERT INTO segment_members (segment_id, contact_id, tenant_id) SELECT $4, id, $1 FROM people RETURNING contact_id",
+        " INSERT INTO segment_members (segment_id, contact_id, tenant_id)"
+        " SELECT $4, id, $1 FROM people RETURNING contact_id",
         *(of.id, segment, size, segment_id),
     )
     of.segments[segment], of.people[segment] = segment_id, {str(row["contact_id"]) for row in rows}
@@ -68,7 +71,8 @@ async def people(connection: Client, of: Tenant, segment: str, size: int) -> Non
 
 async def template(connection: Client, of: Tenant, channel: str = "email") -> UUID:
     made: UUID = await connection.fetchval(
-        "INSERT INTO templates (tenant_id, name, channel, content) VALUES ($1, 'sale', $2, $3) RETURNING id",
+        "INSERT INTO templates (tenant_id, name, channel, content)"
+        " VALUES ($1, 'sale', $2, $3) RETURNING id",
         *(of.id, channel, EMAIL if channel == "email" else TEXT),
     )
     return made

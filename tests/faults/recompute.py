@@ -69,7 +69,8 @@ def differences(servers: str, prefix: str, partitions: int) -> list[str]:
                     min(len(got), len(should)),
                 )
                 found.append(
-                    f"{topic}-{partition}: {len(got)} records instead of {len(should)}, differing from the {first}th on"
+                    f"{topic}-{partition}: {len(got)} records instead of {len(should)},"
+                    f" differing from the {first}th on"
                 )
     for role, table, key in (
         ("limit", b"total", b'"%s"'),

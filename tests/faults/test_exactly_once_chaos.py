@@ -83,7 +83,7 @@ def crash_points(dice: random.Random) -> list[str]:
 
 
 @pytest.mark.timeout(1800)
-async def test_two_roles_in_a_loop_do_everything_once_and_in_order_whatever_is_killed_frozen_or_rebalanced(
+async def test_two_roles_in_a_loop_do_all_once_and_in_order_through_kills_freezes_and_rebalances(
     broker: RunningEngine, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     seed = int(os.environ.get("CHAOS_SEED", random.randrange(1 << 32)))
@@ -286,8 +286,8 @@ async def test_a_worker_that_is_told_to_end_while_it_takes_partitions_over_ends_
 async def test_another_worker_takes_over(
     how: signal.Signals, session: str, kafka: str, tmp_path: Path
 ) -> None:
-    """One that is told to end leaves its group: its partitions move at once and not when its session
-    expires. The benchmark `failover` measures how long it takes.
+    """A worker that is told to end leaves its group: its partitions move at once and not when its
+    session expires. The benchmark `failover` measures how long it takes.
     """
     prefix = installation(kafka)
     environment = {

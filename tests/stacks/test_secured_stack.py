@@ -1,5 +1,5 @@
-"""The whole pipeline on servers that let in only who has TLS and credentials, and what its processes
-say when those are wrong.
+"""The whole pipeline on servers that let in only clients with TLS and credentials, and what its
+processes say when those are wrong.
 """
 
 from __future__ import annotations

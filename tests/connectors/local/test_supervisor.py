@@ -40,7 +40,8 @@ _SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
 _DEAF = [
     sys.executable,
     "-c",
-    "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)",
+    "import signal, time; signal.signal(15, signal.SIG_IGN);"
+    " print('deaf', flush=True); time.sleep(600)",
 ]
 
 
@@ -127,8 +128,10 @@ async def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
 
 def test_a_process_dies_with_its_parent_even_by_kill_9(tmp_path: Path) -> None:
     program = (
-        "import sys, time\nfrom pathlib import Path\nfrom connectors.local.engines.process import Process\n"
-        f"child = Process({_SLEEPS!r}, Path({str(tmp_path / 'log')!r}))\nprint(child.pid, flush=True)\ntime.sleep(600)"
+        "import sys, time\nfrom pathlib import Path\n"
+        "from connectors.local.engines.process import Process\n"
+        f"child = Process({_SLEEPS!r}, Path({str(tmp_path / 'log')!r}))\n"
+        "print(child.pid, flush=True)\ntime.sleep(600)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""The configuration of a local NATS that asks for TLS or an identity, with nkeys and `.creds` files:
+"""The configuration of a local NATS that asks for TLS or an identity, and nkeys and `.creds` files:
 `Nats(folder, port, configuration=tls(authority) + password("bridge", "secret"))`.
 """
 

@@ -54,9 +54,9 @@ async def test_a_wrong_partition_count_and_a_wrong_setting_are_named(empty: Sett
 
     found = await topics.differences(empty.model_copy(update={"partitions": 3}))
     assert (
-        f"{empty.topic_prefix}campaigns.events.v1 has 2 partitions instead of 3; a topic's partitions never change live"
-        in found
-    )
+        f"{empty.topic_prefix}campaigns.events.v1 has 2 partitions instead of 3;"
+        " a topic's partitions never change live"
+    ) in found
     assert len(found) == len(
         TOPICS
     )  # dead letters have one partition whatever the setting, so theirs is not among them

@@ -185,7 +185,8 @@ async def test_a_mirrored_segment_has_the_members_and_details_of_the_moment(
 
     async def members() -> set[str]:
         rows = await sql(pool).fetch(
-            "SELECT c.email FROM segment_members m JOIN contacts c ON c.id = m.contact_id WHERE segment_id = $1",
+            "SELECT c.email FROM segment_members m"
+            " JOIN contacts c ON c.id = m.contact_id WHERE segment_id = $1",
             UUID(segment),
         )
         return {row["email"] for row in rows}

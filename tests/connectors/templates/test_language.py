@@ -29,8 +29,10 @@ def sms(text: str) -> Template:
 @pytest.mark.parametrize(
     "text",
     [
-        "{% for a in range(99) %}{% for b in range(99) %}{% for c in range(99) %}x{% endfor %}{% endfor %}{% endfor %}",
-        "{{ firstName|replace('', firstName)|replace('', firstName)|replace('', contact.attributes.long) }}",
+        "{% for a in range(99) %}{% for b in range(99) %}{% for c in range(99) %}"
+        "x{% endfor %}{% endfor %}{% endfor %}",
+        "{{ firstName|replace('', firstName)|replace('', firstName)"
+        "|replace('', contact.attributes.long) }}",
         "{{ contact.attributes.tags|join(contact.attributes.long) }}",
         "{{ 'x'|indent(100000000) }}",
         "{{ '%099999999d'|format(1) }}",
@@ -154,30 +156,36 @@ def test_what_fuel_does_not_bound_does_not_compile(text: str, says: str) -> None
     [
         ("{{ contact.attributes.tags|join(', ') }} {{ contact.attributes.tags[0] }}", "b, a b"),
         (
-            "{% for k, v in contact.attributes.x|items %}{{ loop.index + 1 }}{{ k }}={{ v }}{% endfor %}",
+            "{% for k, v in contact.attributes.x|items %}"
+            "{{ loop.index + 1 }}{{ k }}={{ v }}{% endfor %}",
             "2y=1",
         ),
         (
-            "{% if 'b' in contact.attributes.tags and firstName not in ['x', 'y'] %}y{% elif 1 %}z{% else %}w{% endif %}",
+            "{% if 'b' in contact.attributes.tags and firstName not in ['x', 'y'] %}y"
+            "{% elif 1 %}z{% else %}w{% endif %}",
             "y",
         ),
         ("{{ {'de': 'Hallo', 'en': 'Hi'}[contact.attributes.language]|default('Hey') }}", "Hallo"),
         (
-            "{{ contact.attributes.price * 1.19 }} {{ contact.attributes.price / 0.01 }} {{ contact.attributes.price - -1 }}",
+            "{{ contact.attributes.price * 1.19 }} {{ contact.attributes.price / 0.01 }}"
+            " {{ contact.attributes.price - -1 }}",
             "2.38 200.0 3.0",
         ),
         ("{% for i in range(3) %}{{ loop.cycle('a', 'b') }}{% endfor %}", "aba"),
         (
-            "{{ contact.attributes.goods|map(attribute='p')|sum }} {{ contact.attributes.goods|selectattr('p', 'eq', 2)|list }}",
+            "{{ contact.attributes.goods|map(attribute='p')|sum }}"
+            " {{ contact.attributes.goods|selectattr('p', 'eq', 2)|list }}",
             "3 [{'p': 2}]",
         ),
         (
-            "{% set n = firstName|upper %}{% with a = n %}{{ a ~ '!' }}{% endwith %}{% filter lower %}ABC{% endfilter %}",
+            "{% set n = firstName|upper %}{% with a = n %}{{ a ~ '!' }}{% endwith %}"
+            "{% filter lower %}ABC{% endfilter %}",
             "ANA!abc",
         ),
         ("{% raw %}{{ x.y() }}{% endraw %}{# x.y() #}", "{{ x.y() }}"),
         (
-            "{{ (contact.attributes.price is not divisibleby(2)) or firstName is startingwith('B') }}",
+            "{{ (contact.attributes.price is not divisibleby(2))"
+            " or firstName is startingwith('B') }}",
             "False",
         ),
         (

@@ -41,7 +41,10 @@ def sms(text: str) -> Template:
 
 
 def test_a_contact_is_known_by_its_fields_bare_and_below_contact() -> None:
-    text = "{{ firstName }} {{ contact.firstName }} {{ contact.attributes.plan }} {{ contact.attributes.a.b[1] }} {{ campaign.name }}"
+    text = (
+        "{{ firstName }} {{ contact.firstName }} {{ contact.attributes.plan }}"
+        " {{ contact.attributes.a.b[1] }} {{ campaign.name }}"
+    )
     rendered = sms(text).render(
         {"firstName": "Ana", "attributes": {"plan": "pro", "a": {"b": [1, 2]}}}, ID
     )
@@ -121,13 +124,19 @@ def test_only_the_fields_that_are_used_are_asked_for() -> None:
 
 def test_links_are_numbered_by_first_occurrence_and_rewritten() -> None:
     links = Links()
-    html = '<a href="https://a.example/?x=1&amp;y=2">1</a><A class="b" HREF=\'http://b.example\'>2</A><a href="https://a.example/?x=1&amp;y=2">3</a>'
+    html = (
+        '<a href="https://a.example/?x=1&amp;y=2">1</a>'
+        "<A class=\"b\" HREF='http://b.example'>2</A>"
+        '<a href="https://a.example/?x=1&amp;y=2">3</a>'
+    )
     template = Template(
         "email", {"subject": "s", "html": html}, "c", Tracking(BASE, clicks=True), links
     )
     assert links.urls == ("https://a.example/?x=1&y=2", "http://b.example")
     assert template.render({}, ID)["html"] == (
-        f'<a href="{BASE}/t/c/{ID}/0">1</a><A class="b" HREF=\'{BASE}/t/c/{ID}/1\'>2</A><a href="{BASE}/t/c/{ID}/0">3</a>'
+        f'<a href="{BASE}/t/c/{ID}/0">1</a>'
+        f"<A class=\"b\" HREF='{BASE}/t/c/{ID}/1'>2</A>"
+        f'<a href="{BASE}/t/c/{ID}/0">3</a>'
     )
     again = Template(
         "email",
