@@ -1,7 +1,7 @@
-"""Which user agents and address ranges are machines: scanners, proxies and prefetching. One table,
-each line with its source.
+"""The user agents and address ranges of machines that open and click: scanners, proxies and
+prefetching. One table, each line with its source.
 
-They are counted apart from people, never dropped.
+Their opens and clicks are counted apart from those of people, never dropped.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 
 # Parts of user agents, lower case.
 _AGENTS = (
-    # Gmail's image proxy fetches for everybody, also when a person opens:
+    # Gmail's image proxy fetches the pixel for every reader, so a person may be behind it:
     # github.com/browscap/browscap/issues/1108
     "googleimageproxy",
     "via ggpht.com",  # its older name: github.com/browscap/browscap/issues/367
@@ -20,9 +20,9 @@ _AGENTS = (
     "edge/12.246 mozilla/5.0",
     # link previews of Microsoft: bing.com/webmasters/help/which-crawlers-does-bing-use-8c184ec0
     "bingpreview",
-    "skypeuripreview",  # the same of Skype and Teams, as it names itself
+    "skypeuripreview",  # link previews of Skype and Teams: the name in their own user agent
 )
-# the whole of what Mail Privacy Protection says of itself: mailgun.com/blog/product/bot-detection
+# The whole user agent of Apple's Mail Privacy Protection: mailgun.com/blog/product/bot-detection
 _APPLE = "mozilla/5.0"
 _RANGES = tuple(
     ip_network(network)
@@ -46,13 +46,13 @@ _RANGES = tuple(
 
 
 def is_machine_agent(agent: str) -> bool:
-    """Whether this user agent is a machine's. Most scanners say that they are browsers: the ranges
-    and the time tell those.
+    """Whether this user agent is a machine's. Most scanners claim to be browsers: only their
+    address and the time since sending tell them from people.
     """
     agent = agent.strip().lower()
     return agent == _APPLE or any(part in agent for part in _AGENTS)
 
 
 def is_machine_address(address: IPv4Address | IPv6Address) -> bool:
-    """Whether requests from this address come from no person."""
+    """Whether this address belongs to machines only."""
     return any(address in network for network in _RANGES)

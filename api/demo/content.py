@@ -49,7 +49,7 @@ _PLANS = ("free", "plus", "pro")
 
 @dataclass(frozen=True)
 class DemoSegment:
-    """Every `every`th contact below `stop`."""
+    """A segment of the contacts at positions 0, `every`, 2 * `every` and so on, below `stop`."""
 
     name: str
     stop: int
@@ -77,8 +77,8 @@ class DemoCampaign:
 
 @dataclass(frozen=True)
 class DemoTenant:
-    """An invented company. `contacts` is how many it has; those below `phones` have a telephone,
-    those below `tokens` the app.
+    """An invented company with this number of contacts. Contacts at positions below `phones` have a
+    telephone, those below `tokens` have the app; `hourly` limits its messages per hour.
     """
 
     id: str
@@ -91,8 +91,8 @@ class DemoTenant:
     hourly: int | None = None
 
     def rows(self, segment: DemoSegment) -> Iterator[ContactRow]:
-        """The contacts of a segment; the same ones every time. Telephones are of the range that no
-        one can have (555-0100 to 555-0199).
+        """Yield the contacts of a segment, the same ones every time. Telephone numbers are from the
+        range that is reserved for fiction (555-0100 to 555-0199).
         """
         for position in range(self.contacts):
             if position not in segment:

@@ -33,8 +33,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DemoResult:
-    """`api_key` is the first tenant's; `keys` has one per tenant; `started` are the ids of
-    campaigns started by this run, maybe none.
+    """The outcome of a run: `keys` has an API key per tenant, `api_key` is the first tenant's, and
+    `started` has the ids of the campaigns that this run started, perhaps none.
     """
 
     api_key: str
@@ -63,7 +63,7 @@ async def run(settings: Settings, api_url: str) -> DemoResult:
 
 
 async def _tenant(database: Database, tenant: DemoTenant) -> str:
-    """The tenant with its contacts, and a fresh key of it."""
+    """Make the tenant and its contacts, and return a new key of it."""
     async with database.transaction() as connection:
         try:
             await get_tenant(connection, tenant.id)
@@ -90,7 +90,7 @@ async def _segment(database: Database, tenant: DemoTenant, segment: DemoSegment)
 
 
 async def _round(database: Database, api: httpx.AsyncClient, tenant: DemoTenant) -> list[str]:
-    """The ids of the campaigns started."""
+    """Start a round of campaigns unless one is running, and return the ids of those started."""
     present = (await _call(api, "GET", "/campaigns?pageSize=100"))["data"]
     names = {campaign.name for campaign in tenant.campaigns}
     ours = [campaign for campaign in present if campaign["name"].partition(" (")[0] in names]
@@ -100,7 +100,7 @@ async def _round(database: Database, api: httpx.AsyncClient, tenant: DemoTenant)
     started = []
     for campaign in tenant.campaigns:
         body = await _body(database, tenant, campaign, campaign.name + suffix)
-        # a demo that was interrupted finds its campaign again
+        # the Idempotency-Key lets a demo that was interrupted find its campaign again
         created = await _call(api, "POST", "/campaigns", body, f"demo-create-{body['name']}")
         try:
             await _call(
@@ -117,7 +117,7 @@ async def _round(database: Database, api: httpx.AsyncClient, tenant: DemoTenant)
 
 
 def _rounds(ours: list[dict[str, Any]]) -> int:
-    """How many rounds there have been, counting only campaigns that were started."""
+    """Count the rounds of the past, by the campaigns that were started in them."""
     numbers = [
         campaign["name"].partition(" (")[2].rstrip(")") or "1"
         for campaign in ours

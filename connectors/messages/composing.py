@@ -36,8 +36,8 @@ _UNRENDERABLE = (RenderError, msgspec.MsgspecError, RecursionError)
 
 @dataclass
 class Composed:
-    """A transaction's messages of one campaign. `records` are as a transaction's outbox has them,
-    `sent` are ordinals by variant, `skipped` ordinals by reason.
+    """The messages of one campaign in one transaction. A record is key, value and headers, as a
+    transaction takes them; `sent` has ordinals by variant, `skipped` ordinals by reason.
     """
 
     records: list[tuple[bytes, bytes, list[tuple[str, bytes]]]] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Composed:
 
 
 def headers(channel: str, tracking: Tracking, message_id: str) -> dict[str, str] | None:
-    """The headers of a message: only an email has any, those of RFC 8058."""
+    """Return the headers of a message: those of RFC 8058 for an email, None on other channels."""
     return _list_headers(f"<{tracking.unsubscribe(message_id)}>") if channel == "email" else None
 
 
@@ -55,7 +55,7 @@ def _list_headers(url: str) -> dict[str, str]:
 
 
 def aligned(rows: Sequence[Any], start: int, stop: int) -> Sequence[Any]:
-    """One row of `read_chunk`, or None, for each ordinal of [start, stop)."""
+    """Return a row of `read_chunk` for each ordinal of [start, stop), None where there is none."""
     if len(rows) == stop - start:
         return rows
     by_ordinal = {ordinal_of(row[RECIPIENT_ID]): row for row in rows}
@@ -67,12 +67,12 @@ class SkippedError(Exception):
 
 
 class Composer:
-    """Composes the messages of one campaign. `variant` holds for all recipients; when it is None,
-    each has the one in its row.
+    """Composes the messages of one campaign. All recipients get `variant`; when it is None, each
+    gets the variant in its row.
 
-    A row is one of `aligned`, read with the content's fields. Skip reasons: `erased` (no row or no
-    contact), `suppressed`, `no-address`, `render-error`, `too-long` (an SMS of more segments than
-    the campaign allows). About 8 us a message.
+    Rows come from `aligned` and were read with the content's fields. Skip reasons: `erased` (no row
+    or no contact), `suppressed`, `no-address`, `render-error`, `too-long` (an SMS of more segments
+    than the campaign allows). About 8 us a message.
     """
 
     __slots__ = (
@@ -123,8 +123,8 @@ class Composer:
                 sent(ordinal)
 
     def skip_reason(self, row: Any) -> str | None:
-        """The reason that is known before anything is rendered; None for a row that can be written
-        to.
+        """Return the reason to skip this row that is known before anything is rendered. None: the
+        contact exists, is not suppressed and has an address.
         """
         if row is None or row[CONTACT_ID] is None:
             return "erased"
@@ -133,7 +133,7 @@ class Composer:
         return None if row[ADDRESS] else "no-address"
 
     def message(self, ordinal: int, message_id: str, row: Any, created_at: str) -> bytes:
-        """The encoded message for a row without a `skip_reason`. Raises SkippedError."""
+        """Return the encoded message for a row without a `skip_reason`. Raises SkippedError."""
         content, variant, template = self._content, self._variant, self._template
         if self._by_variant:
             variant = row[VARIANT_ID]

@@ -44,11 +44,11 @@ class Broken:
 class Content:
     """Everything about a campaign that its messages have in common.
 
-    `templates` by variant; None is the campaign's own, also for recipients without a variant.
-    `links` by number. `fields` are the contact fields that any of the templates uses. `total`
-    recipients when they were known at the time of reading and cannot become more. `sender` and
-    `options` are the message's `from` and `options`; an SMS of more than `max_segments` is not
-    sent.
+    `templates` has a template per variant; under None is the campaign's own, which recipients
+    without a variant get. `links` has the address of each numbered link. `fields` are the contact
+    fields that any of the templates uses. `total` is the number of recipients, or None while it is
+    unknown or can grow. `sender` and `options` are the `from` and `options` of a message. An SMS of
+    more than `max_segments` is not sent.
     """
 
     id: UUID
@@ -66,17 +66,18 @@ class Content:
     max_segments: int | None = None
 
     def template(self, variant: str | None) -> Template | Broken:
+        """Return the template of a variant; the campaign's own when the variant has none."""
         return self.templates.get(variant) or self.templates[None]
 
 
 async def load(
     session: Session, tenant: str, number: int, public_url: str, *, is_tracked: bool = True
 ) -> Content | None:
-    """A campaign's content, fixed if it has started, compiled (about 1 ms); None when this tenant
-    has no such campaign.
+    """Read and compile the content of a campaign (about 1 ms). None when this tenant has no such
+    campaign. A campaign that has started keeps the content that it started with.
 
-    A template that does not compile is `Broken`, it does not raise. Not `is_tracked`: links as they
-    are written, and no pixel.
+    A template that does not compile becomes `Broken` and raises nothing here. Without `is_tracked`
+    links stay as they are written, and an email has no pixel.
     """
     campaign = await numbered_campaign(session, tenant, number)
     if campaign is None:
@@ -120,8 +121,8 @@ class Contents:
         self._kept: OrderedDict[int, Content] = OrderedDict()
 
     async def get(self, tenant: str, number: int) -> Content | None:
-        """None when this tenant has no such campaign. Waits for the database as long as it is
-        down.
+        """Return the content of a campaign, None when this tenant has no such campaign. Waits as
+        long as the database is down.
         """
         content = self._kept.get(number)
         if content is None:
@@ -133,7 +134,7 @@ class Contents:
             for variant, template in content.templates.items():
                 if isinstance(template, Broken) and (
                     variant is not None or len(content.templates) == 1
-                ):  # a test sends its variants only
+                ):  # an A/B test sends its variants only, never the campaign's own template
                     _log.warning(
                         "template is broken, its recipients are skipped",
                         extra={"campaignId": str(content.id), "variant": variant},
@@ -145,7 +146,7 @@ class Contents:
         return content if content.tenant_id == tenant else None
 
     def forget(self, number: int) -> None:
-        """The campaign is over."""
+        """Drop the content of a campaign that is over."""
         self._kept.pop(number, None)
 
 

@@ -27,8 +27,8 @@ class Rendered:
 
 
 def variants_of(content: Content, wanted: str | None = None) -> tuple[str | None, ...]:
-    """The variants that are sent: those of the A/B test or, without one, the campaign itself.
-    Raises CampaignError for an unknown one.
+    """Return the variants that are sent: those of the A/B test or, without a test, the campaign
+    itself. `wanted` picks one; raises CampaignError when there is no such variant.
     """
     known = tuple(variant for variant in content.templates if variant is not None)
     if wanted is None:
@@ -44,12 +44,12 @@ def variants_of(content: Content, wanted: str | None = None) -> tuple[str | None
 
 
 def fields_of(contact: Contact) -> dict[str, Any]:
-    """A contact as templates see it."""
+    """Return the fields of a contact under the names that templates use."""
     return {name: getattr(contact, column) for name, column in FIELDS.items()}
 
 
 def address_of(contact: Mapping[str, Any], channel: str) -> str | None:
-    """Where the contact gets messages of this channel."""
+    """Return the address at which the contact gets messages of this channel, None without one."""
     column = CHANNELS[channel].column
     found: str | None = contact.get(next(name for name, one in FIELDS.items() if one == column))
     return found
@@ -58,8 +58,8 @@ def address_of(contact: Mapping[str, Any], channel: str) -> str | None:
 def rendered(
     content: Content, variants: Iterable[str | None], contact: Mapping[str, Any], message_id: str
 ) -> list[Rendered]:
-    """Every variant for this contact (`fields_of`). Raises CampaignError that names for each wrong
-    one its part, line and variable.
+    """Render every variant for this contact (`fields_of`). Raises CampaignError that names part,
+    line and variable of each variant that cannot be rendered.
     """
     own = {field: contact.get(field) for field in content.fields}
     done, errors = list[Rendered](), list[FieldError]()
@@ -90,8 +90,8 @@ def _located(content: Content, variant: str | None, error: RenderError) -> Field
 def preview(
     shown: Content, sent: Content, contact: Mapping[str, Any], message_id: str
 ) -> list[dict[str, Any]]:
-    """The API's `variants`. `shown` has links as they are written, so that looking counts nothing;
-    `hints` are those of what is `sent`.
+    """Return the `variants` of the API's answer. `shown` has links as they are written, so that a
+    click in a preview counts nothing; `hints` measure `sent`, with its tracking links.
     """
     variants = variants_of(shown)
     tracked = {one.variant_id: one.content for one in rendered(sent, variants, contact, message_id)}
@@ -121,8 +121,8 @@ def _hints(content: Content, sent: Mapping[str, str]) -> dict[str, Any]:
 def segments_per_message(
     sent: Content, contacts: Sequence[Contact], ids: MessageIds
 ) -> float | None:
-    """How many segments an SMS of the campaign takes on average, from these contacts; None when it
-    can be rendered for none of them.
+    """Estimate from these contacts how many segments an SMS of the campaign takes on average. None
+    when it can be rendered for none of them.
     """
     counts = []
     message_id = ids.make(0, 0, sent.tenant_id, 0)

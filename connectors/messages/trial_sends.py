@@ -1,10 +1,10 @@
 """Trial sends: a campaign's messages to addresses that a person names, which are never counted.
 
-Identity: a message id of campaign number 0 with a random ordinal, so it verifies like any other,
-and ingest drops its reports. Order of effects: one SQL transaction has the count against
-the limit, the answer to repeat and the messages in the outbox; the relay carries them to
-`pipeline.messages.v1`. A kill -9 before the commit leaves nothing; between Kafka's commit and the
-relay's it is the same message under the same id once more.
+Identity: a message id of campaign number 0 with a random ordinal. It verifies like any other id,
+and ingest drops the reports about it. Order of effects: one SQL transaction counts the send against
+the limit, remembers the answer and puts the messages into the outbox; the relay carries them to
+`pipeline.messages.v1`. A kill -9 before the commit leaves nothing; a kill between Kafka's commit
+and the relay's sends the same message under the same id once more.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from streams.records.messages import Message, encode_message
 from tables.channels import CHANNELS
 
 _MARK = "[Test] "
-NOBODY = UUID(int=0)  # the contact of a test with sample data
-# The fields of a template when no contact is named and the audience is empty.
+NOBODY = UUID(int=0)  # the contact id of a message made from SAMPLE
+# The contact fields of a trial send that names no contact, for an audience that is empty.
 SAMPLE: Mapping[str, Any] = {
     "externalId": "sample-1",
     "firstName": "Ana",
@@ -38,8 +38,8 @@ SAMPLE: Mapping[str, Any] = {
 
 
 def spelled(channel: str, addresses: Iterable[str]) -> list[str]:
-    """The addresses in their one spelling. Raises CampaignError that names every one that is
-    none.
+    """Return the addresses as this channel normalises them. Raises CampaignError that names every
+    text that is no address.
     """
     found, errors = list[str](), list[FieldError]()
     for place, address in enumerate(addresses):
@@ -63,11 +63,10 @@ def messages(
     at: str,
     draw: Callable[[int], int],
 ) -> list[Message]:
-    """One message per address and variant, rendered for the contact (its id and fields). `content`
-    is not tracked.
+    """Make one message per address and variant, rendered for the contact (its id and fields).
+    `content` was loaded without tracking; `draw(n)` returns a random number below n.
 
-    `draw(n)` is a random number below n. Raises CampaignError as `rendered` does, and for a message
-    that is too large.
+    Raises CampaignError as `rendered` does, and when a message is too large.
     """
     contact_id, fields = contact
     made = []
@@ -79,9 +78,8 @@ def messages(
             message = _message(
                 content, one.content, message_id, ordinal, address, variant, contact_id, at
             )
-            if (
-                size := len(encode_message(message))
-            ) > MAX_MESSAGE:  # the relay must not meet what Kafka does not take
+            size = len(encode_message(message))
+            if size > MAX_MESSAGE:  # Kafka would refuse it, and the relay stand still behind it
                 raise broken(
                     FieldError(
                         "content", f"the message has {size:,} bytes, the limit is {MAX_MESSAGE:,}"
@@ -93,7 +91,7 @@ def messages(
 
 def _message(
     content: Content,
-    said: Mapping[str, str],
+    parts: Mapping[str, str],
     message_id: str,
     ordinal: int,
     address: str,
@@ -109,7 +107,7 @@ def _message(
         recipient_number=ordinal,
         channel=content.channel,
         to=address,
-        content={part: _MARK + text if part == "subject" else text for part, text in said.items()},
+        content={part: _MARK + text if part == "subject" else text for part, text in parts.items()},
         created_at=at,
         variant_id=variant,
         sender=dict(content.sender) if content.sender else None,
