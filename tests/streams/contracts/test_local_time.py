@@ -4,7 +4,7 @@ expect.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -120,3 +120,43 @@ def test_a_time_with_an_offset_does_not_depend_on_the_zone(time: datetime, zone:
 def test_a_time_outside_the_calendar_is_refused(text: str, zone: str) -> None:
     with pytest.raises(ValueError, match="years 1 and 9999"):
         resolved(datetime.fromisoformat(text), zone)
+
+
+def test_every_second_that_clocks_skip_is_the_first_instant_after_the_gap() -> None:
+    gap, after = datetime(2026, 3, 29, 2), instant("2026-03-29T01:00:00")
+    skipped = (gap + timedelta(seconds=second) for second in range(3600))
+    assert {resolved(time, "Europe/Berlin") for time in skipped} == {after}
+
+
+@pytest.mark.parametrize(
+    ("local", "zone", "expected"),
+    [
+        ("2026-03-29T02:30:00", "Europe/Berlin", "2026-03-29T01:00:00"),
+        ("2026-10-25T02:30:00", "Europe/Berlin", "2026-10-25T00:30:00"),
+        ("2026-10-04T02:10:00", "Australia/Lord_Howe", "2026-10-03T15:30:00"),
+    ],
+)
+def test_a_time_that_is_marked_as_the_later_of_two_readings_is_read_like_any_other(
+    local: str, zone: str, expected: str
+) -> None:
+    assert resolved(datetime.fromisoformat(local).replace(fold=1), zone) == instant(expected)
+
+
+@pytest.mark.parametrize(
+    ("time", "zone", "text"),
+    [
+        ("2026-01-28T08:00:59.999", "Europe/Berlin", "2026-01-28 09:00"),
+        ("2026-10-25T00:30:00", "Europe/Berlin", "2026-10-25 02:30"),
+        ("2026-10-25T01:30:00", "Europe/Berlin", "2026-10-25 02:30"),  # the same clock, twice
+        ("2026-01-28T23:59:00", "UTC", "2026-01-28 23:59"),
+    ],
+)
+def test_an_instant_is_shown_as_clocks_show_it_to_the_minute(
+    time: str, zone: str, text: str
+) -> None:
+    assert shown(instant(time), zone) == text
+
+
+def test_the_refusal_of_a_time_outside_the_calendar_says_what_would_do() -> None:
+    with pytest.raises(ValueError, match=r"^must lie between the years 1 and 9999 in UTC$"):
+        resolved(datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1))), "UTC")

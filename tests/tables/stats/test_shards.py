@@ -196,6 +196,32 @@ def test_the_hour_of_an_open_is_that_of_the_first_report() -> None:
     assert stats(shard).hours == {str((BASE + 2 * 3600) // 3600): (1, 0)}
 
 
+@pytest.mark.parametrize("kind", [Kind.OPENED, Kind.CLICKED])
+@pytest.mark.parametrize("into_the_hour", [0, 3500, 3599])
+def test_people_of_one_batch_on_both_sides_of_an_hour_are_each_counted_in_their_own(
+    kind: Kind, into_the_hour: int
+) -> None:
+    hour = BASE // 3600
+    left = 3600 - into_the_hour
+    times = {1: 0, 2: left - 1, 3: left, 4: left + 1, 5: left + 3600}
+    shard = Shard("acme", 42, 3)
+    group = Group(kind, pack(times), pack(times.values()))
+    shard.fold(Batch("acme", 42, 3, hour * 3600 + into_the_hour, (group,)))
+    clicks = 1 if kind is Kind.CLICKED else 0
+    assert stats(shard).hours == {
+        str(hour): (2, 2 * clicks),
+        str(hour + 1): (2, 2 * clicks),
+        str(hour + 2): (1, clicks),
+    }
+
+
+def test_a_skip_without_a_reason_has_the_reason_unknown() -> None:
+    shard = Shard("acme", 42, 3)
+    shard.fold(Batch("acme", 42, 3, BASE, (Group(Kind.SKIPPED, pack([1, 2]), pack([0, 0])),)))
+    assert stats(shard).skipped == {"unknown": 2}
+    assert stats(Shard.restore(shard.store())).skipped == {"unknown": 2}
+
+
 def test_an_outcome_carries_the_variant_that_was_sent() -> None:
     shard = Shard("acme", 42, 3)
     shard.fold(batch([Happened(Kind.SENT, ordinal, 0) for ordinal in range(6)]))
