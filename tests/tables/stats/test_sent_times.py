@@ -174,3 +174,89 @@ def test_sent_times_that_are_stored_and_restored_are_the_same() -> None:
         == times.stored()
         == ({BASE: BitMap([1]).serialize(), BASE + 5: BitMap([2, 3]).serialize()}, -1)
     )
+
+
+def test_a_second_in_which_a_whole_shard_was_sent_to_takes_a_few_bytes() -> None:
+    times, everybody = SentTimes(), range(65_536)
+    times.note(Group(Kind.SENT, pack(everybody), bytes(4 * 65_536)), BitMap(everybody), BASE)
+    kept, _ = times.stored()
+    assert sum(map(len, kept.values())) < 40
+    assert BitMap.deserialize(kept[BASE]) == BitMap(everybody)
+
+
+def test_sent_times_are_true_once_something_was_sent() -> None:
+    times = SentTimes()
+    assert not times
+    times.note(Group(Kind.SENT, pack([1]), pack([0])), BitMap([1]), BASE)
+    assert times and SentTimes(*times.stored())
+
+
+def test_a_send_time_older_than_all_that_were_dropped_is_not_taken_up_again() -> None:
+    times = SentTimes({}, forgotten=BASE + 10)
+    for second in (9, 10, 11):
+        times.note(Group(Kind.SENT, pack([second]), pack([second])), BitMap([second]), BASE)
+    kept, forgotten = times.stored()
+    assert (list(kept), forgotten) == ([BASE + 11], BASE + 10)
+
+
+@pytest.mark.parametrize(
+    ("second", "is_machine"), [(11, True), (12, True), (13, False), (60, False)]
+)
+def test_a_repeat_stays_a_machines_only_near_the_seconds_that_were_dropped(
+    second: int, is_machine: bool
+) -> None:
+    """The send time was at second 10 at the latest; the window is two seconds."""
+    times, group = SentTimes({}, forgotten=BASE + 10), Group(Kind.OPENED, pack([1]), pack([second]))
+    people, machines = times.split(group, BitMap([1]), BASE, WINDOW, known=BitMap([1]))
+    assert (people, machines) == ((None, group) if is_machine else (group, None))
+
+
+def test_a_recipient_without_an_earlier_report_is_a_person_after_the_time_was_dropped() -> None:
+    times, group = SentTimes({}, forgotten=BASE + 10), Group(Kind.OPENED, pack([1]), pack([11]))
+    assert times.split(group, BitMap([1]), BASE, WINDOW, known=BitMap([2])) == (group, None)
+
+
+def test_a_known_send_time_counts_more_than_an_earlier_report() -> None:
+    """The send time of a recipient is known, so it was not dropped: the report at second 12 is
+    compared with second 40, although a machine has opened the message before.
+    """
+    times = SentTimes({BASE + 40: BitMap([1]).serialize()}, forgotten=BASE + 10)
+    group = Group(Kind.OPENED, pack([1]), pack([12]))
+    assert times.split(group, BitMap([1]), BASE, WINDOW, known=BitMap([1])) == (group, None)
+
+
+def test_a_report_before_the_base_of_its_send_time_is_compared_like_any_other() -> None:
+    times = SentTimes({BASE + 5: BitMap([1, 2]).serialize()})
+    group = Group(Kind.CLICKED, pack([1, 2]), pack([0, 4]))
+    later = BASE + 3  # the reports came at seconds 3 and 7 after BASE
+    people, machines = times.split(group, BitMap([1, 2]), later, WINDOW, BitMap())
+    assert (people, machines) == (None, group)
+    apart = Group(Kind.CLICKED, pack([1, 2]), pack([0, 5]))
+    people, machines = times.split(apart, BitMap([1, 2]), later, WINDOW, BitMap())
+    assert people == Group(Kind.CLICKED, pack([2]), pack([5]))
+    assert machines == Group(Kind.CLICKED, pack([1]), pack([0]))
+
+
+def test_recipients_of_one_second_that_are_noted_in_two_batches_are_all_kept() -> None:
+    times = SentTimes()
+    for ordinal in (1, 2):
+        times.note(Group(Kind.SENT, pack([ordinal]), pack([5])), BitMap([ordinal]), BASE)
+        times.stored()  # what was stored between the two is not what is stored after them
+    assert times.stored()[0] == {BASE + 5: BitMap([1, 2]).serialize()}
+
+
+def test_reports_that_are_far_apart_are_each_compared_with_their_own_send_time() -> None:
+    sent = {BASE: BitMap([1]).serialize(), BASE + 1000: BitMap([2]).serialize()}
+    near = Group(Kind.OPENED, pack([1, 2]), pack([1, 1001]))
+    assert SentTimes(sent).split(near, BitMap([1, 2]), BASE, WINDOW, BitMap()) == (None, near)
+    far = Group(Kind.OPENED, pack([1, 2]), pack([1001, 1]))
+    assert SentTimes(sent).split(far, BitMap([1, 2]), BASE, WINDOW, BitMap()) == (far, None)
+
+
+def test_of_reports_after_the_times_were_dropped_only_early_repeats_are_a_machines() -> None:
+    times = SentTimes({}, forgotten=BASE + 10)
+    ordinals, seconds, known = [1, 2, 3], [11, 60, 11], BitMap([1, 2])
+    group = Group(Kind.OPENED, pack(ordinals), pack(seconds))
+    people, machines = times.split(group, BitMap(ordinals), BASE, WINDOW, known)
+    assert people == Group(Kind.OPENED, pack([2, 3]), pack([60, 11]))
+    assert machines == Group(Kind.OPENED, pack([1]), pack([11]))
