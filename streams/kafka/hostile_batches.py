@@ -24,6 +24,7 @@ import cramjam
 from aiokafka.codec import snappy_decode
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+
 # the fast one reads beyond the end of its buffer
 from aiokafka.record.util import decode_varint_py as decode_varint
 

@@ -54,7 +54,7 @@ STORED: Mapping[str, tuple[bytes, Mapping[str, int]]] = MappingProxyType(
     }
 )
 
-# What a broker refuses: should one store it all the same, tests/streams/kafka shows that it is read.
+# What a broker refuses. tests/streams/kafka shows what is read if one stores it all the same.
 REFUSED: Mapping[str, bytes] = MappingProxyType(
     {
         "a wrong checksum": batch(ONE)[:17] + b"\0\0\0\0" + batch(ONE)[21:],

@@ -25,7 +25,7 @@ class Shown(Schema):
     name: str
 
     @classmethod
-    def of_row(cls, row: object) -> Shown:
+    def of_row(cls, row: object, **more: object) -> Shown:
         assert isinstance(row, Row)
         return cls(name=str(row.id))
 

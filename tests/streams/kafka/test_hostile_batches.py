@@ -70,9 +70,7 @@ def test_only_the_record_with_a_name_that_is_not_utf_8_is_unreadable(
 def test_whatever_the_records_are_reading_ends_at_the_end_of_the_batch_and_goes_forward(
     codec: int, each: list[Raw], data: st.DataObject
 ) -> None:
-    """The bytes of the records are changed before they are packed and sealed: a broker that does not
-    unpack them would store them.
-    """
+    """The bytes of the records are changed before they are packed and sealed."""
     at, junk = data.draw(st.integers(61, 200)), data.draw(st.binary(min_size=1, max_size=12))
     hostile = batch(each, codec=codec, spoil=(at, junk))
     got = read(hostile, batch([Raw(b"next", b"", [])], base=len(each)))
