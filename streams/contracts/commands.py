@@ -22,6 +22,7 @@ from streams.contracts.bodies import (
     Explanation,
     validated,
 )
+from streams.contracts.events import Cause
 from streams.contracts.fields import Extra
 from streams.contracts.triggers import CampaignTrigger
 from streams.errors import CampaignError, FieldError, broken
@@ -90,6 +91,11 @@ class Command:
     extra: Extra = "forbid"
     may_cancel: bool = True
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def cause(self) -> Cause:
+        """What the command's events follow from."""
+        return Cause(self.correlation_id, self.at)
 
     def content(self) -> dict[str, Any]:
         """The fields that two equal commands have in common: not the time, not the correlation."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 import msgspec
@@ -160,6 +161,15 @@ TYPES: Mapping[type[LifecycleEvent], str] = {
 }
 
 
+class Cause(NamedTuple):
+    """The request, or the engine's own step, that an event follows from: its correlationId, and its
+    instant.
+    """
+
+    correlation_id: str
+    at: datetime
+
+
 def event_id(campaign_id: UUID, version: int, kind: str) -> UUID:
     """The id of the event of this version of the campaign: the same however often it is
     published.
@@ -167,14 +177,14 @@ def event_id(campaign_id: UUID, version: int, kind: str) -> UUID:
     return uuid5(_IDS, f"{campaign_id}:{version}:{kind}")
 
 
-def enveloped(event: LifecycleEvent, tenant_id: str, correlation_id: str, at: datetime) -> bytes:
+def enveloped(event: LifecycleEvent, tenant_id: str, cause: Cause) -> bytes:
     """The record's value."""
     data = msgspec.to_builtins(event)
     return encode(
         Envelope(
             tenant_id=tenant_id,
-            correlation_id=correlation_id,
-            timestamp=rfc3339(at),
+            correlation_id=cause.correlation_id,
+            timestamp=rfc3339(cause.at),
             data=data,
             type=TYPES[type(event)],
         )

@@ -33,10 +33,10 @@ from streams.settings import Settings
 from tables.audience.recipients import recipient_id
 from tables.campaigns.ab_tests import test_of
 from tables.campaigns.campaign import change_campaign
-from tables.campaigns.changes import Change
+from tables.campaigns.changes import Change, publish
 from tables.channels import CHANNELS
-from tables.database import outbox
 from tables.database.connection import Session
+from tables.database.outbox import to_throttle
 from tables.models import Campaign, CampaignRecipient
 from tables.tenants.tenants import get_tenant
 
@@ -193,17 +193,12 @@ async def announce(
     if campaign.total_recipients is None:
         campaign = await change_campaign(session, campaign, at, total_recipients=total)
         started = events.Started(
-            str(campaign.id),
-            campaign.name,
-            campaign.channel,
+            *campaign.head,
             total,
             rfc3339(campaign.started_at or at),
             rfc3339(campaign.scheduled_at) if campaign.scheduled_at else None,
         )
-        record = outbox.lifecycle(
-            started, campaign.tenant_id, campaign.id, campaign.version, wanted.correlation_id, at
-        )
-        await outbox.append(session, [record])
+        await publish(session, campaign, started, events.Cause(wanted.correlation_id, at))
     if total == 0:
         await session.script(f"DROP TABLE IF EXISTS {_table(campaign.number)}")
     return Audience(campaign, total, (await get_tenant(session, campaign.tenant_id)).limits)
@@ -219,15 +214,13 @@ async def fail(session: Session, wanted: Stage, reason: str, at: datetime) -> Ch
     after = await change_campaign(
         session, campaign, at, status=Status.CANCELLED, status_reason=reason[:200]
     )
-    named = (str(after.id), after.name, after.channel, rfc3339(at), 0, reason)
-    records = [
-        outbox.lifecycle(event, after.tenant_id, after.id, after.version, wanted.correlation_id, at)
-        for event in (events.Cancelled(*named), events.Failed(*named))
-    ]
+    cause, fields = events.Cause(wanted.correlation_id, at), (*after.head, rfc3339(at), 0, reason)
     closed = Closed(tenant_id=after.tenant_id, number=after.number)
-    await outbox.append(session, [*records, outbox.to_throttle(closed, after.id, after.version)])
+    await publish(session, after, events.Cancelled(*fields), cause)
+    internal = to_throttle(closed, after.id, after.version)
+    await publish(session, after, events.Failed(*fields), cause, internal)
     await session.script(f"DROP TABLE IF EXISTS {_table(after.number)}")
-    return Change(after.tenant_id, wanted.correlation_id, after.id, campaign.status, after.status)
+    return Change.of(after, campaign.status, cause)
 
 
 async def write_page(session: Session, page: Page, stop: int) -> bool:

@@ -8,7 +8,6 @@ evaluator and a person, one decides, and a crash leaves all of it or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, assert_never
 from uuid import UUID
@@ -25,9 +24,10 @@ from streams.errors import ConflictError, FieldError, broken
 from streams.records.sending import SpansReleased
 from tables.campaigns.ab_test_statistics import Decision, decide
 from tables.campaigns.campaign import change_campaign, lock_campaign
+from tables.campaigns.changes import publish
 from tables.campaigns.times import RECURRING
 from tables.database.connection import Session
-from tables.database.outbox import Outgoing, append, lifecycle, to_throttle
+from tables.database.outbox import to_throttle
 from tables.models import AbTestDecision, Campaign, CampaignVariant
 
 UNDECIDED = "ab-test-undecided"  # reason of the alert
@@ -114,8 +114,7 @@ async def declare(
     campaign: Campaign,
     variant_id: str,
     actor: UUID | None,
-    correlation_id: str,
-    at: datetime,
+    cause: events.Cause,
 ) -> Campaign:
     """A person decides, whenever the campaign is being sent or has been without a decision. The
     same winner again changes nothing.
@@ -143,9 +142,10 @@ async def declare(
             f"{campaign.winner_variant_id} is the winner of this test already,"
             f" {variant_id} cannot become it."
         )
-    await _record(session, campaign, at, "declared", variant_id, actor)
-    event = _won(campaign, variant_id, at, declared_by=str(actor) if actor else None, by="person")
-    return await _release(session, campaign, event, correlation_id, at)
+    await _record(session, campaign, cause.at, "declared", variant_id, actor)
+    declared_by = str(actor) if actor else None
+    event = _won(campaign, variant_id, cause.at, declared_by=declared_by, by="person")
+    return await _release(session, campaign, event, cause)
 
 
 async def conclude(
@@ -167,41 +167,32 @@ async def conclude(
     decision = decide(test, evaluation.outcome, is_extended=is_extended)
     winner = evaluation.best if decision is Decision.WINNER else None
     await _record(session, campaign, at, decision, winner, None, evaluation)
-    correlation_id = campaign.correlation_id or str(campaign.id)
+    cause = events.Cause(campaign.origin, at)
     match decision:
         case Decision.WINNER:
             event = _won(campaign, evaluation.best, at, by="evaluator", evaluation=evaluation)
-            await _release(session, campaign, event, correlation_id, at)
+            await _release(session, campaign, event, cause)
         case Decision.EXTEND:
             after = await change_campaign(
                 session, campaign, at, ab_test_until=campaign.ab_test_until + test.duration
             )
-            updated = events.Updated(str(after.id), after.name, after.channel, ("abTestUntil",))
-            await append(session, [_public(updated, after, correlation_id, at)])
+            await publish(session, after, events.Updated(*after.head, ("abTestUntil",)), cause)
         case Decision.ASK:
             after = await change_campaign(session, campaign, at, ab_test_until=None)
             said = "The A/B test has no clear winner and waits for somebody to declare one."
-            alert = events.Alert(
-                str(after.id), after.name, after.channel, rfc3339(at), UNDECIDED, said
-            )
-            await append(session, [_public(alert, after, correlation_id, at)])
+            alert = events.Alert(*after.head, rfc3339(at), UNDECIDED, said)
+            await publish(session, after, alert, cause)
         case _:
             assert_never(decision)
     return decision
 
 
 def _won(campaign: Campaign, variant_id: str, at: datetime, **more: Any) -> events.WinnerDeclared:
-    return events.WinnerDeclared(
-        str(campaign.id), campaign.name, campaign.channel, variant_id, rfc3339(at), **more
-    )
+    return events.WinnerDeclared(*campaign.head, variant_id, rfc3339(at), **more)
 
 
 async def _release(
-    session: Session,
-    campaign: Campaign,
-    event: events.WinnerDeclared,
-    correlation_id: str,
-    at: datetime,
+    session: Session, campaign: Campaign, event: events.WinnerDeclared, cause: events.Cause
 ) -> Campaign:
     """The rest of the audience gets the winner, throttled as any other recipients."""
     winner = event.variant_id
@@ -211,20 +202,14 @@ async def _release(
         .values(is_winner=True)
     )
     after = await change_campaign(
-        session, campaign, at, winner_variant_id=winner, ab_test_until=None
+        session, campaign, cause.at, winner_variant_id=winner, ab_test_until=None
     )
-    records: Sequence[Outgoing] = [_public(event, after, correlation_id, at)]
+    internal = []
     if after.status in ACTIVE:
         release = SpansReleased(tenant_id=after.tenant_id, number=after.number, variant_id=winner)
-        records = [*records, to_throttle(release, after.id, after.version)]
-    await append(session, records)
+        internal.append(to_throttle(release, after.id, after.version))
+    await publish(session, after, event, cause, *internal)
     return after
-
-
-def _public(
-    event: events.LifecycleEvent, campaign: Campaign, correlation_id: str, at: datetime
-) -> Outgoing:
-    return lifecycle(event, campaign.tenant_id, campaign.id, campaign.version, correlation_id, at)
 
 
 async def _record(

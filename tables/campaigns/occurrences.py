@@ -23,10 +23,9 @@ from streams.contracts.recurrence import Recurrence, plan
 from streams.settings import Settings
 from tables.campaigns.ab_tests import copy_variants
 from tables.campaigns.campaign import amend_campaign, change_campaign, insert_child
-from tables.campaigns.changes import Change
+from tables.campaigns.changes import Change, publish
 from tables.campaigns.times import max_lateness
 from tables.database.connection import Session
-from tables.database.outbox import append, lifecycle
 from tables.models import Campaign
 
 MARGIN = timedelta(
@@ -170,14 +169,10 @@ async def complete(
         status_reason=None,
         **counts,
     )
-    correlation_id, started = _origin(after), rfc3339(after.started_at or at)
-    event = events.Completed(
-        str(after.id), after.name, after.channel, total, sent, skipped, started, rfc3339(at)
-    )
-    await append(
-        session, [lifecycle(event, after.tenant_id, after.id, after.version, correlation_id, at)]
-    )
-    return Change(after.tenant_id, correlation_id, after.id, series.status, after.status)
+    cause, started = events.Cause(after.origin, at), rfc3339(after.started_at or at)
+    event = events.Completed(*after.head, total, sent, skipped, started, rfc3339(at))
+    await publish(session, after, event, cause)
+    return Change.of(after, series.status, cause)
 
 
 async def _made(session: Session, series: Campaign) -> tuple[int, datetime | None]:
@@ -225,15 +220,12 @@ async def _add_child(
         return None
     if child.ab_test_config is not None:
         await copy_variants(session, series.id, child.id)
-    correlation_id, named = _origin(series), (str(child.id), child.name, child.channel)
-    created = events.Created(*named, child.type, str(child.created_by))
-    scheduled = events.Scheduled(*named, rfc3339(occurrence), recurrence.zone)
-    records = [
-        lifecycle(event, child.tenant_id, child.id, child.version, correlation_id, at)
-        for event in (created, scheduled)
-    ]
-    await append(session, records)
-    return Change(child.tenant_id, correlation_id, child.id, Status.DRAFT, child.status)
+    cause = events.Cause(series.origin, at)
+    created = events.Created(*child.head, child.type, str(child.created_by))
+    scheduled = events.Scheduled(*child.head, rfc3339(occurrence), recurrence.zone)
+    await publish(session, child, created, cause)
+    await publish(session, child, scheduled, cause)
+    return Change.of(child, Status.DRAFT, cause)
 
 
 async def point_to(session: Session, series: Campaign, occurrence: datetime | None) -> Campaign:
@@ -241,7 +233,3 @@ async def point_to(session: Session, series: Campaign, occurrence: datetime | No
     if occurrence == series.next_occurrence_at:
         return series
     return await amend_campaign(session, series, next_occurrence_at=occurrence)
-
-
-def _origin(series: Campaign) -> str:
-    return series.correlation_id or str(series.id)

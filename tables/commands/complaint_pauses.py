@@ -20,10 +20,10 @@ from streams.contracts.fields import Status
 from streams.exactly_once.crash_points import crash_point
 from streams.settings import Settings
 from tables.campaigns.campaign import lock_campaign
+from tables.campaigns.changes import publish
 from tables.commands.answers import Answer
 from tables.commands.execute import execute
 from tables.database.connection import Session
-from tables.database.outbox import append, lifecycle
 from tables.models import Campaign, ComplaintPause
 
 REASON = "complaint-rate"
@@ -106,15 +106,8 @@ async def pause(
             .values(campaign_id=watched.id, tenant_id=watched.tenant_id, **counts)
             .on_conflict_do_update(index_elements=[ComplaintPause.campaign_id], set_=counts)
         )
-        alert = lifecycle(
-            _alert(campaign, now.since(watched.before), settings, at),
-            watched.tenant_id,
-            watched.id,
-            campaign.version,
-            correlation_id,
-            at,
-        )
-        await append(session, [alert])
+        alert = _alert(campaign, now.since(watched.before), settings, at)
+        await publish(session, campaign, alert, command.cause)
     crash_point("before-commit", "complaints")
     return answer
 
@@ -125,4 +118,4 @@ def _alert(campaign: Campaign, counted: Counted, settings: Settings, at: datetim
         f"{counted.complained:,} of {counted.delivered:,} delivered complained ({rate});"
         f" the limit is {settings.complaint_rate_limit:g} %."
     )
-    return Alert(str(campaign.id), campaign.name, campaign.channel, rfc3339(at), REASON, detail)
+    return Alert(*campaign.head, rfc3339(at), REASON, detail)

@@ -19,13 +19,12 @@ from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import CampaignType, Status
 from streams.settings import Settings
 from tables.campaigns.campaign import amend_campaign, count_running, lock_campaign
-from tables.campaigns.changes import Change
+from tables.campaigns.changes import Change, publish
 from tables.campaigns.occurrences import advance
 from tables.campaigns.times import RECURRING, max_lateness
 from tables.commands.execute import execute
 from tables.commands.verbs import SentSoFar
 from tables.database.connection import Session
-from tables.database.outbox import append, lifecycle
 from tables.models import Campaign
 from tables.tenants.tenants import lock_tenant
 
@@ -163,11 +162,10 @@ async def _give_up(
     reason = "".join(character if character.isprintable() else " " for character in reason)[
         :_LONGEST_REASON
     ]
-    correlation_id = _correlation_id(campaign)
     command = Command(
         Verb.CANCEL,
         campaign.tenant_id,
-        correlation_id,
+        _correlation_id(campaign),
         campaign.id,
         Explanation(reason=reason),
         at=at,
@@ -175,21 +173,18 @@ async def _give_up(
     answer = await execute(session, settings, command, scope="command", sent=sent)
     answer.result()  # it is scheduled and locked, so nothing can refuse this
     after = await lock_campaign(session, campaign.tenant_id, campaign.id)
-    named = (str(after.id), after.name, after.channel, rfc3339(at))
     event: events.Alert | events.Failed
     if reason == "missed-schedule":
         detail = (
             f"It was due at {rfc3339(after.scheduled_at or at)} and nothing could start it until"
             " now; nobody will get it."
         )
-        event = events.Alert(*named, reason, detail)
+        event = events.Alert(*after.head, rfc3339(at), reason, detail)
     elif reason == "missed-occurrence":
         return Settled("superseded", answer.changes)
     else:
-        event = events.Failed(*named, 0, reason)
-    await append(
-        session, [lifecycle(event, after.tenant_id, after.id, after.version, correlation_id, at)]
-    )
+        event = events.Failed(*after.head, rfc3339(at), 0, reason)
+    await publish(session, after, event, command.cause)
     return Settled("missed" if reason == "missed-schedule" else "failed", answer.changes)
 
 

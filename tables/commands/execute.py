@@ -102,9 +102,7 @@ async def _carry_out(task: Task) -> Answer:
         return await trigger(task.connection, task.settings, command, before)
     changing = series_verbs.CHANGES if before.type == RECURRING else verbs.CHANGES
     after = await changing[command.verb](task, before, transition(before.status, command.verb))
-    change = Change(
-        command.tenant_id, command.correlation_id, after.id, before.status, after.status
-    )
+    change = Change.of(after, before.status, command.cause)
     changes = (*((change,) if before.status is not after.status else ()), *task.changes)
     if command.verb is Verb.DELETE:
         return Answer(204, after.id, after.number, changes=changes)

@@ -16,9 +16,8 @@ from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import Status
 from tables.campaigns.ab_tests import clock
 from tables.campaigns.campaign import change_campaign, lock_campaign
-from tables.campaigns.changes import Change
+from tables.campaigns.changes import Change, publish
 from tables.database.connection import Session
-from tables.database.outbox import append, lifecycle
 from tables.models import Campaign
 
 _SENDING = (Status.RUNNING, Status.PAUSED)
@@ -60,20 +59,10 @@ async def finished(
     ):  # nobody was held back, or they were released early
         columns |= clock(before, at)
     after = await change_campaign(session, before, at, **columns)
-    correlation_id = after.correlation_id or str(after.id)
-    started = rfc3339(after.started_at or at)
-    event = events.Completed(
-        str(after.id),
-        after.name,
-        after.channel,
-        sent + skipped,
-        sent,
-        skipped,
-        started,
-        rfc3339(at),
-    )
-    await append(session, [lifecycle(event, tenant, after.id, after.version, correlation_id, at)])
-    return Reported(after, Change(tenant, correlation_id, after.id, before.status, after.status))
+    cause, started = events.Cause(after.origin, at), rfc3339(after.started_at or at)
+    event = events.Completed(*after.head, sent + skipped, sent, skipped, started, rfc3339(at))
+    await publish(session, after, event, cause)
+    return Reported(after, Change.of(after, before.status, cause))
 
 
 async def sample_sent(session: Session, tenant: str, campaign_id: UUID, at: datetime) -> Reported:

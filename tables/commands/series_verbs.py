@@ -56,9 +56,7 @@ async def _start(task: Task, before: Campaign, target: Status) -> Campaign:
         task.connection, before, at, **columns, correlation_id=task.command.correlation_id
     )
     scheduled = rfc3339(after.scheduled_at) if is_due and after.scheduled_at else None
-    await task.publish(
-        after, events.Started(str(after.id), after.name, after.channel, 0, rfc3339(at), scheduled)
-    )
+    await task.publish(after, events.Started(*after.head, 0, rfc3339(at), scheduled))
     return await _go_on(task, after)
 
 
@@ -149,9 +147,7 @@ async def _to_child(task: Task, verb: Verb, child: Campaign, reason: str | None)
     after = await verbs.CHANGES[verb](
         replace(task, command=command), child, transition(child.status, verb)
     )
-    task.changes.append(
-        Change(after.tenant_id, command.correlation_id, after.id, child.status, after.status)
-    )
+    task.changes.append(Change.of(after, child.status, command.cause))
     return after
 
 

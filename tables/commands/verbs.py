@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
+from msgspec import UNSET
 from pydantic.alias_generators import to_camel
 
 from streams.contracts import events
@@ -23,7 +24,7 @@ from streams.records.sending import Cancelled, LimitsChanged, Paused, Resumed
 from streams.settings import Settings
 from tables.campaigns import ab_tests
 from tables.campaigns.campaign import change_campaign, insert_campaign
-from tables.campaigns.changes import Change
+from tables.campaigns.changes import Change, publish
 from tables.campaigns.contents import fix_contents
 from tables.campaigns.lifecycle import check_editable
 from tables.campaigns.times import RECURRING, check_recurrence, instant_of
@@ -38,7 +39,7 @@ from tables.commands.rules import (
 )
 from tables.commands.triggers import TRIGGERED, opened
 from tables.database.connection import Session
-from tables.database.outbox import Outgoing, append, lifecycle, to_expand, to_throttle
+from tables.database.outbox import Outgoing, append, to_expand, to_throttle
 from tables.models import Campaign
 from tables.tenants.tenants import get_tenant, lock_tenant
 
@@ -63,15 +64,7 @@ class Task:
     async def publish(
         self, campaign: Campaign, event: events.LifecycleEvent, *internal: Outgoing
     ) -> None:
-        public = lifecycle(
-            event,
-            campaign.tenant_id,
-            campaign.id,
-            campaign.version,
-            self.command.correlation_id,
-            self.command.at,
-        )
-        await append(self.connection, [public, *internal])
+        await publish(self.connection, campaign, event, self.command.cause, *internal)
 
     async def moved(self, before: Campaign, target: Status) -> Campaign:
         """The campaign in its new status, with the caller's reason."""
@@ -80,13 +73,7 @@ class Task:
 
     def event(self, kind: type[M], campaign: Campaign) -> M:
         sent = self.sent(campaign.tenant_id, campaign.number)
-        at = rfc3339(self.command.at)
-        event = kind(str(campaign.id), campaign.name, campaign.channel, at, sent)
-        return (
-            kind(str(campaign.id), campaign.name, campaign.channel, at, sent, self._reason)
-            if self._reason
-            else event
-        )
+        return kind(*campaign.head, rfc3339(self.command.at), sent, self._reason or UNSET)
 
     @property
     def _reason(self) -> str | None:
@@ -113,9 +100,7 @@ async def create(task: Task) -> Campaign:
         task.connection, **columns, **owner, created_at=command.at, updated_at=command.at
     )
     await ab_tests.write_variants(task.connection, campaign)
-    event = events.Created(
-        str(campaign.id), campaign.name, campaign.channel, campaign.type, str(campaign.created_by)
-    )
+    event = events.Created(*campaign.head, campaign.type, str(campaign.created_by))
     await task.publish(campaign, event)
     return campaign
 
@@ -162,8 +147,7 @@ async def _change(task: Task, before: Campaign, columns: Mapping[str, Any]) -> C
         limits = LimitsChanged(tenant_id=after.tenant_id, number=after.number, limits=after.limits)
         internal.append(to_throttle(limits, after.id, after.version))
     fields = tuple(sorted(to_camel(name) for name in columns if name != "waits_below"))
-    event = events.Updated(str(after.id), after.name, after.channel, fields)
-    await task.publish(after, event, *internal)
+    await task.publish(after, events.Updated(*after.head, fields), *internal)
     return after
 
 
@@ -188,7 +172,7 @@ async def _declare(task: Task, before: Campaign, target: Status) -> Campaign:
     command, body = task.command, task.command.body
     assert isinstance(body, Winner)
     return await ab_tests.declare(
-        task.connection, before, body.variant_id, command.actor, command.correlation_id, command.at
+        task.connection, before, body.variant_id, command.actor, command.cause
     )
 
 
@@ -207,8 +191,7 @@ async def _schedule(task: Task, before: Campaign, target: Status) -> Campaign:
         "waits_below": None,
     }
     after = await change_campaign(task.connection, before, command.at, **columns)
-    event = events.Scheduled(str(after.id), after.name, after.channel, rfc3339(scheduled_at), zone)
-    await task.publish(after, event)
+    await task.publish(after, events.Scheduled(*after.head, rfc3339(scheduled_at), zone))
     return after
 
 
@@ -253,9 +236,7 @@ async def _open(task: Task, after: Campaign) -> Campaign:
     """Open a triggered campaign at once: it has no audience to be made, triggers add to it."""
     tenant = await get_tenant(task.connection, after.tenant_id)
     scheduled = rfc3339(after.scheduled_at) if after.scheduled_at else None
-    event = events.Started(
-        str(after.id), after.name, after.channel, 0, rfc3339(task.command.at), scheduled
-    )
+    event = events.Started(*after.head, 0, rfc3339(task.command.at), scheduled)
     await task.publish(
         after, event, to_throttle(opened(after, tenant.limits), after.id, after.version)
     )
@@ -299,9 +280,7 @@ async def _delete(task: Task, before: Campaign, target: Status) -> Campaign:
             )
         before = await _cancel(task, before, target)
     after = await change_campaign(task.connection, before, command.at, deleted_at=command.at)
-    await task.publish(
-        after, events.Deleted(str(after.id), after.name, after.channel, rfc3339(command.at))
-    )
+    await task.publish(after, events.Deleted(*after.head, rfc3339(command.at)))
     return after
 
 

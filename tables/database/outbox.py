@@ -6,13 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from psycopg.rows import class_row
 
 from streams.contracts.envelope import encode
-from streams.contracts.events import TYPES, LifecycleEvent, enveloped, event_id
+from streams.contracts.events import event_id
 from streams.records.expansions import Stage
 from streams.records.sending import (
     Cancelled,
@@ -59,21 +58,6 @@ class Outgoing:
     type: str
     id: UUID
     payload: bytes
-
-
-def lifecycle(
-    event: LifecycleEvent,
-    tenant_id: str,
-    campaign_id: UUID,
-    version: int,
-    correlation_id: str,
-    at: datetime,
-) -> Outgoing:
-    """The public record of something that happened when the campaign became `version`."""
-    kind, payload = TYPES[type(event)], enveloped(event, tenant_id, correlation_id, at)
-    return Outgoing(
-        Name.EVENTS, str(campaign_id), kind, event_id(campaign_id, version, kind), payload
-    )
 
 
 _ToThrottle = (

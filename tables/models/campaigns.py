@@ -142,6 +142,16 @@ class Campaign(Base):
     winner_variant_id: Mapped[str | None] = mapped_column(String(50))
 
     @property
+    def head(self) -> tuple[str, str, str]:
+        """The fields that every event of the campaign begins with."""
+        return str(self.id), self.name, self.channel
+
+    @property
+    def origin(self) -> str:
+        """The correlationId of the events that the engine publishes by itself: the start's."""
+        return self.correlation_id or str(self.id)
+
+    @property
     def limits(self) -> Limits:
         """Of this campaign alone."""
         config = self.throttle_config or {}
