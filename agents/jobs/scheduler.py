@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from agents.jobs.for_each import for_each
 from agents.jobs.job import Job, JobContext
 from connectors.sources.sources import Sources
-from streams.contracts.commands import Command, Verb
+from streams.contracts.commands import Start
 from streams.errors import CampaignError
 from streams.exactly_once.crash_points import crash_point
 from tables.commands.due import Due, Settled, due_campaigns, next_due, settle
@@ -69,7 +69,7 @@ async def _start(context: JobContext, sources: Sources, due: Due) -> str:
         crash_point("before-commit", "scheduler")
         return settled
 
-    command = Command(Verb.START, due.tenant_id, str(due.id), due.id, at=context.at)
+    command = Start(tenant_id=due.tenant_id, correlation_id=str(due.id), campaign_id=due.id)
     try:
         await sources.prepare(context.database.until_up, command)
     except CampaignError as error:

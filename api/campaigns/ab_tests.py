@@ -26,7 +26,7 @@ from api.http.dependencies import Provided
 from api.http.envelope import Success, answers, asks, success
 from api.http.json_bodies import JsonRoute
 from streams.contracts.ab_tests import AbTest, Winner, sample
-from streams.contracts.commands import Verb
+from streams.contracts.commands import CreateAbTest, DeclareWinner
 from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import Status
 from streams.errors import NotFoundError
@@ -48,7 +48,7 @@ async def create_ab_test(command: Editing, body: AbTest) -> Success[CampaignAnsw
     """Give the campaign an A/B test, in place of the one it had; until it starts. The answer is the
     campaign with its `abTestConfig`.
     """
-    return success(await command.campaign(Verb.AB_TEST, body))
+    return success(await command.campaign(CreateAbTest, body))
 
 
 @router.get("/{campaignId}/ab-test")
@@ -72,7 +72,7 @@ async def declare_winner(command: Sending, body: Winner) -> Success[CampaignAnsw
     """Declare the winner, at any time while the campaign is sent: all recipients held back get it.
     Another one afterwards is 409.
     """
-    return success(await command.campaign(Verb.WINNER, body))
+    return success(await command.campaign(DeclareWinner, body))
 
 
 def _shown(

@@ -20,7 +20,8 @@ from api.http.dependencies import Provided, Services
 from api.http.idempotency import IdempotencyKey
 from api.http.problems import correlation_id
 from connectors.templates.subject_checks import check_subjects
-from streams.contracts.commands import Command, Commanded, Verb
+from streams.contracts.bodies import Explanation
+from streams.contracts.commands import Command, Commanded, Trigger
 from streams.errors import MalformedError
 from tables.campaigns.occurrences import numbers_of
 from tables.campaigns.times import RECURRING
@@ -56,22 +57,22 @@ class CommandRequest:
     key: str | None = None
     version: int | None = None
 
-    async def campaign(self, verb: Verb, body: Commanded) -> Campaign:
-        """The campaign after the verb; its ETag goes into the headers. Raises the refusal."""
-        answer = await self.carry_out(verb, body)
+    async def campaign(self, kind: type[Command], body: Commanded | None) -> Campaign:
+        """The campaign after the command; its ETag goes into the headers. Raises the refusal."""
+        answer = await self.carry_out(kind, body)
         return self._tagged(Campaign.model_validate(answer.result()))
 
-    async def stopped(self, verb: Verb, body: Commanded) -> StoppedCampaign:
+    async def stopped(self, kind: type[Command], body: Commanded | None) -> StoppedCampaign:
         """The campaign after pause or cancel, and how many of its messages still go out."""
-        answer = await self.carry_out(verb, body)
+        answer = await self.carry_out(kind, body)
         in_flight = await self._in_flight(answer)
         shown = {**(answer.result() or {}), "inFlight": in_flight}
         return self._tagged(StoppedCampaign.model_validate(shown))
 
-    async def carry_out(self, verb: Verb, body: Commanded) -> Answer:
-        """The answer to the verb. Raises the refusal, and DependencyDownError."""
-        command = self._command(verb, body)
-        check_subjects(body)
+    async def carry_out(self, kind: type[Command], body: Commanded | None = None) -> Answer:
+        """The answer to the command. Raises the refusal, and DependencyDownError."""
+        command = self._command(kind, body)
+        check_subjects(command.body)
         sources = self.services.sources
         if sources.are_used and not await self._is_repeat(command):
             await sources.prepare(self.services.database.once, command)
@@ -86,19 +87,17 @@ class CommandRequest:
         answer.result()
         return answer
 
-    def _command(self, verb: Verb, body: Commanded) -> Command:
+    def _command(self, kind: type[Command], body: Commanded | None) -> Command:
         # the key identifies a trigger, and its messages carry it
-        origin = self.key if verb is Verb.TRIGGER and self.key else self.correlation_id
-        who = self.who
-        return Command(
-            verb,
-            who.tenant_id,
-            origin,
-            self.campaign_id,
-            body,
-            who.user_id,
-            self.version,
-            may_cancel=is_at_least(who, "sender"),
+        origin = self.key if kind is Trigger and self.key else self.correlation_id
+        return kind(
+            tenant_id=self.who.tenant_id,
+            correlation_id=origin,
+            campaign_id=self.campaign_id,
+            body=Explanation() if body is None else body,
+            actor=self.who.user_id,
+            if_match=self.version,
+            may_cancel=is_at_least(self.who, "sender"),
         )
 
     async def _is_repeat(self, command: Command) -> bool:

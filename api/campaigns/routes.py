@@ -27,7 +27,7 @@ from api.http.dependencies import Provided, Services
 from api.http.envelope import Page, Success, answers, asks, page_of, success
 from api.http.json_bodies import JsonRoute
 from streams.contracts.bodies import CampaignCreate, CampaignUpdate, Explanation
-from streams.contracts.commands import Verb
+from streams.contracts.commands import Cancel, Create, Delete, Pause, Resume, Start, Trigger, Update
 from streams.contracts.triggers import CampaignTrigger
 from tables.campaigns.campaign import get_campaign, list_campaigns
 from tables.campaigns.series import Family, families
@@ -60,7 +60,7 @@ async def family_of(services: Services, campaign: Campaign) -> Family | None:
 @router.post("", status_code=201, openapi_extra=asks(CREATE))
 async def create(command: Creating, body: CampaignCreate) -> Success[CampaignAnswer]:
     """Create a draft. `scheduledAt` is kept but schedules nothing until the schedule verb."""
-    return success(await command.campaign(Verb.CREATE, body))
+    return success(await command.campaign(Create, body))
 
 
 @router.get("")
@@ -110,7 +110,7 @@ async def update(command: Editing, body: CampaignUpdate) -> Success[CampaignAnsw
     """Change what is given. While it runs only `throttleConfig`, `name` and `description` may
     change; the rest is 409.
     """
-    return success(await command.campaign(Verb.UPDATE, body))
+    return success(await command.campaign(Update, body))
 
 
 @router.delete("/{campaignId}", status_code=204, response_class=Response)
@@ -118,31 +118,31 @@ async def delete(command: Deleting) -> None:
     """Hide a campaign that is not being sent; a scheduled one is cancelled first, which needs the
     role sender.
     """
-    await command.carry_out(Verb.DELETE, Explanation())
+    await command.carry_out(Delete)
 
 
 @router.post("/{campaignId}/start", responses=answers(200, RUNNING))
 async def start(command: Sending, body: Why = None) -> Success[CampaignAnswer]:
     """Start now: the audience is fixed and sending begins within seconds."""
-    return success(await command.campaign(Verb.START, body or Explanation()))
+    return success(await command.campaign(Start, body))
 
 
 @router.post("/{campaignId}/pause", openapi_extra=asks(REASON))
 async def pause(command: Sending, body: Why = None) -> Success[StoppedCampaign]:
     """Pause: nothing more is granted; `inFlight` says how many still go out."""
-    return success(await command.stopped(Verb.PAUSE, body or Explanation()))
+    return success(await command.stopped(Pause, body))
 
 
 @router.post("/{campaignId}/resume", responses=answers(200, {**RUNNING, "version": 4}))
 async def resume(command: Sending, body: Why = None) -> Success[CampaignAnswer]:
     """Resume: goes on with the next recipient; none is lost or repeated."""
-    return success(await command.campaign(Verb.RESUME, body or Explanation()))
+    return success(await command.campaign(Resume, body))
 
 
 @router.post("/{campaignId}/cancel", openapi_extra=asks(REASON), responses=answers(200, CANCELLED))
 async def cancel(command: Sending, body: Why = None) -> Success[StoppedCampaign]:
     """Cancel for good: `inFlight` says how many still go out."""
-    return success(await command.stopped(Verb.CANCEL, body or Explanation()))
+    return success(await command.stopped(Cancel, body))
 
 
 @router.post("/{campaignId}/trigger", status_code=202, openapi_extra=asks(TRIGGER))
@@ -153,5 +153,5 @@ async def trigger(command: Triggering, body: CampaignTrigger) -> Success[Trigger
     A repeat of the trigger, known by its `Idempotency-Key` or `X-Correlation-Id`, gets the first
     answer and sends nothing.
     """
-    answer = await command.carry_out(Verb.TRIGGER, body)
+    answer = await command.carry_out(Trigger, body)
     return success(Triggered.model_validate(answer.outcome))

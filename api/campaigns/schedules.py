@@ -14,7 +14,7 @@ from api.http.dependencies import Transaction
 from api.http.envelope import Success, answers, asks, success
 from api.http.json_bodies import JsonRoute
 from streams.contracts.bodies import CampaignSchedule
-from streams.contracts.commands import Verb
+from streams.contracts.commands import Schedule
 from streams.contracts.local_time import shown
 from streams.errors import ConflictError
 from tables.campaigns.series import newest_children, outlook
@@ -36,7 +36,7 @@ async def schedule(command: Sending, body: CampaignSchedule) -> Success[Campaign
     that clocks skip is the first instant after the gap, of one that exists twice the earlier. The
     past is refused.
     """
-    return success(await command.campaign(Verb.SCHEDULE, body))
+    return success(await command.campaign(Schedule, body))
 
 
 @router.get("/{campaignId}/series", responses={409: {"description": "It is no recurring campaign"}})

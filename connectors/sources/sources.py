@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from connectors.sources.service import DirectoryService, SourceDownError
-from streams.contracts.commands import Command, Verb
+from streams.contracts.commands import Command, Schedule, Start
 from streams.settings import Settings
 from tables.contacts import store
 from tables.contacts.fields import ContactRow
@@ -201,11 +201,7 @@ class Sources:
     async def _prepare(self, run: Run, command: Command) -> None:
         named = command.body.references
         templates = list(named.templates)
-        if (
-            command.verb in (Verb.SCHEDULE, Verb.START)
-            and command.campaign_id is not None
-            and self.templates is not None
-        ):
+        if isinstance(command, Schedule | Start) and self.templates is not None:
             templates += await run(
                 partial(
                     mirror.templates_of, tenant=command.tenant_id, campaign_id=command.campaign_id

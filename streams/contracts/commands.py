@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -56,36 +56,21 @@ class Verb(StrEnum):
     WINNER = "ab-test.declare-winner"
 
 
-BODIES: Mapping[Verb, type[Commanded]] = {
-    Verb.CREATE: CampaignCreate,
-    Verb.UPDATE: CampaignUpdate,
-    Verb.SCHEDULE: CampaignSchedule,
-    Verb.START: Explanation,
-    Verb.PAUSE: Explanation,
-    Verb.RESUME: Explanation,
-    Verb.CANCEL: Explanation,
-    Verb.DELETE: Explanation,
-    Verb.TRIGGER: CampaignTrigger,
-    Verb.AB_TEST: AbTest,
-    Verb.WINNER: Winner,
-}
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Command:
-    """One request, of a person, a service or a job. `campaign_id` is None for create only, `actor`
-    (a user) is needed by create only.
+    """One request, of a person, a service or a job; a class for each verb. `actor`, a user, is needed
+    by Create only.
 
     `if_match`: the version that the campaign must still have. `extra`: whether unknown settings are
     refused or ignored. `may_cancel`: whether the caller's role allows what deleting a scheduled
     campaign does.
     """
 
-    verb: Verb
+    verb: ClassVar[Verb]
     tenant_id: str
     correlation_id: str
     campaign_id: UUID | None = None
-    body: Commanded = field(default_factory=Explanation)
+    body: Commanded
     actor: UUID | None = None
     if_match: int | None = None
     extra: Extra = "forbid"
@@ -108,6 +93,95 @@ class Command:
             "actor": actor,
             "ifMatch": self.if_match,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Create(Command):
+    verb = Verb.CREATE
+    body: CampaignCreate
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToCampaign(Command):
+    """A command to a campaign that exists."""
+
+    campaign_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained(ToCampaign):
+    """A command that needs no more than the campaign, and may come with a reason."""
+
+    body: Explanation = field(default_factory=Explanation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update(ToCampaign):
+    verb = Verb.UPDATE
+    body: CampaignUpdate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule(ToCampaign):
+    verb = Verb.SCHEDULE
+    body: CampaignSchedule
+
+
+class Start(Explained):
+    verb = Verb.START
+
+
+class Pause(Explained):
+    verb = Verb.PAUSE
+
+
+class Resume(Explained):
+    verb = Verb.RESUME
+
+
+class Cancel(Explained):
+    verb = Verb.CANCEL
+
+
+class Delete(Explained):
+    verb = Verb.DELETE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trigger(ToCampaign):
+    verb = Verb.TRIGGER
+    body: CampaignTrigger
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateAbTest(ToCampaign):
+    verb = Verb.AB_TEST
+    body: AbTest
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeclareWinner(ToCampaign):
+    verb = Verb.WINNER
+    body: Winner
+
+
+_CLASSES = (
+    Create,
+    Update,
+    Schedule,
+    Start,
+    Pause,
+    Resume,
+    Cancel,
+    Delete,
+    Trigger,
+    CreateAbTest,
+    DeclareWinner,
+)
+COMMANDS: Mapping[Verb, type[Command]] = {kind.verb: kind for kind in _CLASSES}
+BODIES: Mapping[Verb, type[Commanded]] = {
+    verb: get_type_hints(kind)["body"] for verb, kind in COMMANDS.items()
+}
 
 
 class Incoming(msgspec.Struct, rename="camel", frozen=True):
@@ -181,13 +255,11 @@ def _command(envelope: Incoming, kind: str) -> Command:
     data = dict(envelope.data)
     identity = "createdBy" if verb is Verb.CREATE else "campaignId"
     subject = _uuid(data.pop(identity, None), identity)
-    body = validated(BODIES[verb], data, "ignore")
-    return Command(
-        verb=verb,
+    return COMMANDS[verb](
         tenant_id=envelope.tenant_id,
         correlation_id=envelope.correlation_id,
         campaign_id=None if verb is Verb.CREATE else subject,
-        body=body,
+        body=validated(BODIES[verb], data, "ignore"),
         actor=subject if verb is Verb.CREATE else None,
         extra="ignore",
     )

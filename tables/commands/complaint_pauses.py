@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from streams.contracts.bodies import Explanation
-from streams.contracts.commands import Command, Verb
+from streams.contracts.commands import Pause
 from streams.contracts.envelope import rfc3339
 from streams.contracts.events import Alert
 from streams.contracts.fields import Status
@@ -91,9 +91,12 @@ async def pause(
     Safe twice at once: the second one waits for the row, finds the campaign paused, and is refused.
     `sent`: messages so far, by number.
     """
-    correlation_id = f"{REASON}:{watched.number}:{now.complained}"
-    command = Command(
-        Verb.PAUSE, watched.tenant_id, correlation_id, watched.id, Explanation(reason=REASON), at=at
+    command = Pause(
+        tenant_id=watched.tenant_id,
+        correlation_id=f"{REASON}:{watched.number}:{now.complained}",
+        campaign_id=watched.id,
+        body=Explanation(reason=REASON),
+        at=at,
     )
     answer = await execute(
         session, settings, command, scope="command", sent=lambda _, number: sent.get(number, 0)

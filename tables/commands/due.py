@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 
 from streams.contracts import events
 from streams.contracts.bodies import Explanation
-from streams.contracts.commands import Command, Verb
+from streams.contracts.commands import Cancel, Start
 from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import CampaignType, Status
 from streams.settings import Settings
@@ -141,7 +141,12 @@ async def _settled(
         if await count_running(session, campaign.tenant_id) >= settings.max_running:
             await amend_campaign(session, campaign, waits_below=settings.max_running)
             return Settled("waiting")
-    command = Command(Verb.START, campaign.tenant_id, _correlation_id(campaign), campaign.id, at=at)
+    command = Start(
+        tenant_id=campaign.tenant_id,
+        correlation_id=_correlation_id(campaign),
+        campaign_id=campaign.id,
+        at=at,
+    )
     answer = await execute(session, settings, command, scope="command", sent=sent)
     if answer.refusal is None:
         return Settled("started", answer.changes)
@@ -162,12 +167,11 @@ async def _give_up(
     reason = "".join(character if character.isprintable() else " " for character in reason)[
         :_LONGEST_REASON
     ]
-    command = Command(
-        Verb.CANCEL,
-        campaign.tenant_id,
-        _correlation_id(campaign),
-        campaign.id,
-        Explanation(reason=reason),
+    command = Cancel(
+        tenant_id=campaign.tenant_id,
+        correlation_id=_correlation_id(campaign),
+        campaign_id=campaign.id,
+        body=Explanation(reason=reason),
         at=at,
     )
     answer = await execute(session, settings, command, scope="command", sent=sent)

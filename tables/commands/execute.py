@@ -4,8 +4,19 @@ the change, its events and its answer.
 
 from __future__ import annotations
 
-from streams.contracts.commands import Command, Verb
-from streams.errors import CampaignError, ConflictError, FieldError, PreconditionFailedError, broken
+from collections.abc import Awaitable, Callable, Mapping
+
+from streams.contracts.commands import (
+    Command,
+    Create,
+    CreateAbTest,
+    Delete,
+    Resume,
+    Start,
+    ToCampaign,
+    Trigger,
+)
+from streams.errors import CampaignError, ConflictError, PreconditionFailedError
 from streams.settings import Settings
 from tables.campaigns.campaign import lock_campaign, presented
 from tables.campaigns.changes import Change
@@ -16,6 +27,7 @@ from tables.commands.answers import Answer, Identity, Refusal, Scope
 from tables.commands.triggers import trigger
 from tables.commands.verbs import SentSoFar, Task
 from tables.database.connection import Database, Session
+from tables.models import Campaign
 from tables.tenants.tenants import lock_tenant
 
 
@@ -46,17 +58,17 @@ async def run(
 
 
 async def known_answer(
-    connection: Session, command: Command, *, scope: Scope, key: str
+    session: Session, command: Command, *, scope: Scope, key: str
 ) -> Answer | None:
     """What a repeat of the command gets; None for one that is new. Nothing is carried out."""
     try:
-        return await answers.recall(connection, _identity(command, scope, key), command.at)
+        return await answers.recall(session, _identity(command, scope, key), command.at)
     except ConflictError as error:
         return _refused(command, error)
 
 
 async def execute(
-    connection: Session,
+    session: Session,
     settings: Settings,
     command: Command,
     *,
@@ -69,45 +81,61 @@ async def execute(
 
     Nothing of a refused command stays but the answer.
     """
-    if key and (known := await known_answer(connection, command, scope=scope, key=key)):
+    if key and (known := await known_answer(session, command, scope=scope, key=key)):
         return known
     try:
-        async with connection.begin_nested():
-            answer = await _carry_out(Task(connection, settings, command, sent))
+        async with session.begin_nested():
+            answer = await _ANSWERING[type(command)](Task(session, settings, command, sent))
     except CampaignError as error:
         answer = _refused(command, error)
     if key:
-        await answers.remember(connection, _identity(command, scope, key), answer, command.at)
+        await answers.remember(session, _identity(command, scope, key), answer, command.at)
     return answer
 
 
-async def _carry_out(task: Task) -> Answer:
+async def _create(task: Task[Create]) -> Answer:
+    campaign = await verbs.create(task)
+    return Answer(201, campaign.id, campaign.number, presented(campaign))
+
+
+async def _trigger(task: Task[Trigger]) -> Answer:
+    before = await _locked(task)
+    return await trigger(task.session, task.settings, task.command, before)
+
+
+async def _change(task: Task[ToCampaign]) -> Answer:
     command = task.command
-    if command.verb is Verb.CREATE:
-        campaign = await verbs.create(task)
-        return Answer(201, campaign.id, campaign.number, presented(campaign))
-    if command.campaign_id is None:
-        raise broken(FieldError("campaignId", "is needed"))
-    if command.verb in (
-        Verb.START,
-        Verb.RESUME,
-    ):  # the tenant's row before the campaign's, or two starts could deadlock
-        await lock_tenant(task.connection, command.tenant_id)
-    before = await lock_campaign(task.connection, command.tenant_id, command.campaign_id)
-    if command.if_match is not None and command.if_match != before.version:
-        raise PreconditionFailedError(
-            f"The campaign is at version {before.version}, If-Match names {command.if_match}."
-        )
-    if command.verb is Verb.TRIGGER:
-        return await trigger(task.connection, task.settings, command, before)
-    changing = series_verbs.CHANGES if before.type == RECURRING else verbs.CHANGES
-    after = await changing[command.verb](task, before, transition(before.status, command.verb))
+    if isinstance(command, Start | Resume):
+        # the tenant's row before the campaign's, or two starts could deadlock
+        await lock_tenant(task.session, command.tenant_id)
+    before = await _locked(task)
+    handlers = series_verbs.HANDLERS if before.type == RECURRING else verbs.HANDLERS
+    target = transition(before.status, command.verb)
+    after = await handlers[type(command)](task, before, target)
     change = Change.of(after, before.status, command.cause)
     changes = (*((change,) if before.status is not after.status else ()), *task.changes)
-    if command.verb is Verb.DELETE:
+    if isinstance(command, Delete):
         return Answer(204, after.id, after.number, changes=changes)
-    status = 201 if command.verb is Verb.AB_TEST else 200
+    status = 201 if isinstance(command, CreateAbTest) else 200
     return Answer(status, after.id, after.number, presented(after), changes=changes)
+
+
+async def _locked(task: Task[ToCampaign]) -> Campaign:
+    command = task.command
+    campaign = await lock_campaign(task.session, command.tenant_id, command.campaign_id)
+    if command.if_match is not None and command.if_match != campaign.version:
+        raise PreconditionFailedError(
+            f"The campaign is at version {campaign.version}, If-Match names {command.if_match}."
+        )
+    return campaign
+
+
+#: How each command comes to its answer; the handlers of changes are in `verbs`, `series_verbs`.
+_ANSWERING: Mapping[type[Command], Callable[..., Awaitable[Answer]]] = {
+    Create: _create,
+    Trigger: _trigger,
+    **dict.fromkeys(verbs.HANDLERS, _change),
+}
 
 
 def _identity(command: Command, scope: Scope, key: str) -> Identity:

@@ -20,8 +20,8 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from streams.contracts.commands import Command, Verb
-from streams.contracts.triggers import CampaignTrigger, Reentry
+from streams.contracts.commands import Command, Trigger
+from streams.contracts.triggers import Reentry
 from streams.errors import ConflictError, IllegalTransitionError
 from streams.records.sending import Limits, PlanOpened, RowsReady, Span, SpansAdded
 from streams.settings import Settings
@@ -66,7 +66,7 @@ async def mirrored_segments(
 
 
 async def trigger(
-    session: Session, settings: Settings, command: Command, campaign: Campaign
+    session: Session, settings: Settings, command: Trigger, campaign: Campaign
 ) -> Answer:
     """Take in the contacts that may enter; the answer counts them, and the others by reason. The
     caller has locked the campaign's row.
@@ -77,17 +77,16 @@ async def trigger(
     then. Raises IllegalTransitionError for a campaign that is not triggered or not running,
     ConflictError when the correlationId named others.
     """
-    body = command.body
-    assert isinstance(body, CampaignTrigger)
-    digest = sha256(b"".join(contact.bytes for contact in body.contact_ids)).digest()
+    contacts = command.body.contact_ids
+    digest = sha256(b"".join(contact.bytes for contact in contacts)).digest()
     if (known := await _recall(session, campaign.id, command, digest)) is not None:
         return _answer(campaign, known)
     if campaign.type != TRIGGERED:
         raise IllegalTransitionError(
             f"The campaign's type is {campaign.type}: only a {TRIGGERED} campaign can be triggered."
         )
-    transition(campaign.status, Verb.TRIGGER)
-    outcome = await _enter(session, settings, command, campaign, body.contact_ids)
+    transition(campaign.status, command.verb)
+    outcome = await _enter(session, settings, command, campaign, contacts)
     if outcome["accepted"]:
         await _announce(session, campaign, outcome["accepted"])
     made = {"request_sha256": digest, "answer": outcome, "triggered_at": command.at}

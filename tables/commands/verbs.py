@@ -7,15 +7,26 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import UNSET
 from pydantic.alias_generators import to_camel
 
 from streams.contracts import events
-from streams.contracts.ab_tests import AbTest, Winner
-from streams.contracts.bodies import CampaignCreate, CampaignSchedule, CampaignUpdate, Explanation
-from streams.contracts.commands import Command, Verb
+from streams.contracts.commands import (
+    Cancel,
+    Command,
+    Create,
+    CreateAbTest,
+    DeclareWinner,
+    Delete,
+    Explained,
+    Pause,
+    Resume,
+    Schedule,
+    Start,
+    Update,
+)
 from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import Status
 from streams.errors import CampaignError, FieldError, ForbiddenError, broken
@@ -46,50 +57,47 @@ from tables.tenants.tenants import get_tenant, lock_tenant
 SentSoFar = Callable[
     [str, int], int
 ]  # (tenant, campaign number) -> messages sent, from a live view
+C_co = TypeVar("C_co", bound=Command, covariant=True)
 M = TypeVar("M", events.Paused, events.Resumed, events.Cancelled)
 
 
 @dataclass(frozen=True)
-class Task:
-    """One command, and what is needed to carry it out."""
+class Task(Generic[C_co]):
+    """One command, and what is needed to carry it out. `changes` of other campaigns on the way are
+    logged after the commit.
+    """
 
-    connection: Session
+    session: Session
     settings: Settings
-    command: Command
+    command: C_co
     sent: SentSoFar
-    changes: list[Change] = field(
-        default_factory=list
-    )  # of other campaigns on the way, to be logged after the commit
+    changes: list[Change] = field(default_factory=list)
 
     async def publish(
         self, campaign: Campaign, event: events.LifecycleEvent, *internal: Outgoing
     ) -> None:
-        await publish(self.connection, campaign, event, self.command.cause, *internal)
+        await publish(self.session, campaign, event, self.command.cause, *internal)
 
-    async def moved(self, before: Campaign, target: Status) -> Campaign:
+    async def moved(self: Task[Explained], before: Campaign, target: Status) -> Campaign:
         """The campaign in its new status, with the caller's reason."""
-        columns = {"status": target, "status_reason": self._reason, "is_paused_by_series": False}
-        return await change_campaign(self.connection, before, self.command.at, **columns)
+        reason = self.command.body.reason
+        columns = {"status": target, "status_reason": reason, "is_paused_by_series": False}
+        return await change_campaign(self.session, before, self.command.at, **columns)
 
-    def event(self, kind: type[M], campaign: Campaign) -> M:
-        sent = self.sent(campaign.tenant_id, campaign.number)
-        return kind(*campaign.head, rfc3339(self.command.at), sent, self._reason or UNSET)
-
-    @property
-    def _reason(self) -> str | None:
-        body = self.command.body
-        return body.reason if isinstance(body, Explanation) else None
+    def event(self: Task[Explained], kind: type[M], campaign: Campaign) -> M:
+        """The event of a campaign that has moved, with the caller's reason if there is one."""
+        sent, reason = self.sent(campaign.tenant_id, campaign.number), self.command.body.reason
+        return kind(*campaign.head, rfc3339(self.command.at), sent, reason or UNSET)
 
 
-async def create(task: Task) -> Campaign:
+async def create(task: Task[Create]) -> Campaign:
     """A draft. Raises CampaignError and, for an unknown tenant, NotFoundError."""
     command, body = task.command, task.command.body
-    assert isinstance(body, CampaignCreate)
     if command.actor is None:
         raise broken(FieldError("createdBy", "is needed"))
-    await lock_tenant(task.connection, command.tenant_id)
+    await lock_tenant(task.session, command.tenant_id)
     columns = await check_columns(
-        task.connection,
+        task.session,
         command.tenant_id,
         body.channel,
         columns_of(body, command.at),
@@ -97,21 +105,20 @@ async def create(task: Task) -> Campaign:
     )
     owner = {"tenant_id": command.tenant_id, "created_by": command.actor}
     campaign = await insert_campaign(
-        task.connection, **columns, **owner, created_at=command.at, updated_at=command.at
+        task.session, **columns, **owner, created_at=command.at, updated_at=command.at
     )
-    await ab_tests.write_variants(task.connection, campaign)
+    await ab_tests.write_variants(task.session, campaign)
     event = events.Created(*campaign.head, campaign.type, str(campaign.created_by))
     await task.publish(campaign, event)
     return campaign
 
 
-async def _update(task: Task, before: Campaign, target: Status) -> Campaign:
-    command, body = task.command, task.command.body
-    assert isinstance(body, CampaignUpdate)
-    return await _change(task, before, columns_of(body, command.at, before.timezone))
+async def _update(task: Task[Update], before: Campaign, target: Status) -> Campaign:
+    columns = columns_of(task.command.body, task.command.at, before.timezone)
+    return await _change(task, before, columns)
 
 
-async def _change(task: Task, before: Campaign, columns: Mapping[str, Any]) -> Campaign:
+async def _change(task: Task[Command], before: Campaign, columns: Mapping[str, Any]) -> Campaign:
     """Store what differs, if it may be and the campaign's status allows it."""
     command = task.command
     channel = str(columns.get("channel", before.channel))
@@ -122,16 +129,16 @@ async def _change(task: Task, before: Campaign, columns: Mapping[str, Any]) -> C
     columns = {**of_type(before, columns), **columns}
     columns = changed_columns(
         before,
-        await check_columns(task.connection, command.tenant_id, channel, columns, command.extra),
+        await check_columns(task.session, command.tenant_id, channel, columns, command.extra),
     )
     if not columns:
         return before
     if before.status is Status.SCHEDULED and columns.get("scheduled_at"):
         _check_future(columns["scheduled_at"], command.at)
         columns["waits_below"] = None
-    after = await change_campaign(task.connection, before, command.at, **columns)
+    after = await change_campaign(task.session, before, command.at, **columns)
     if columns.keys() & {"template_id", "ab_test_config"}:
-        await ab_tests.write_variants(task.connection, after)
+        await ab_tests.write_variants(task.session, after)
     if after.status is Status.SCHEDULED:
         check_complete(after)
         if after.scheduled_at is None:
@@ -151,12 +158,10 @@ async def _change(task: Task, before: Campaign, columns: Mapping[str, Any]) -> C
     return after
 
 
-async def _test(task: Task, before: Campaign, target: Status) -> Campaign:
-    """An A/B test, the one it had is replaced. The errors of variants are named as in this body."""
-    body = task.command.body
-    assert isinstance(body, AbTest)
+async def _create_ab_test(task: Task[CreateAbTest], before: Campaign, target: Status) -> Campaign:
+    """Replaces the test that it had. The errors of variants are named as in the command's body."""
     try:
-        return await _change(task, before, {"ab_test_config": body.stored()})
+        return await _change(task, before, {"ab_test_config": task.command.body.stored()})
     except CampaignError as error:
         if not error.errors:
             raise
@@ -168,17 +173,14 @@ async def _test(task: Task, before: Campaign, target: Status) -> Campaign:
         ) from error
 
 
-async def _declare(task: Task, before: Campaign, target: Status) -> Campaign:
-    command, body = task.command, task.command.body
-    assert isinstance(body, Winner)
-    return await ab_tests.declare(
-        task.connection, before, body.variant_id, command.actor, command.cause
-    )
+async def _declare_winner(task: Task[DeclareWinner], before: Campaign, target: Status) -> Campaign:
+    variant, actor = task.command.body.variant_id, task.command.actor
+    return await ab_tests.declare(task.session, before, variant, actor, task.command.cause)
 
 
-async def _schedule(task: Task, before: Campaign, target: Status) -> Campaign:
+async def schedule(task: Task[Schedule], before: Campaign, target: Status) -> Campaign:
+    """The campaign with its time. Raises CampaignError for one in the past."""
     command, body = task.command, task.command.body
-    assert isinstance(body, CampaignSchedule)
     zone = body.timezone or before.timezone or "UTC"
     scheduled_at = instant_of(body.scheduled_at, zone, "scheduledAt")
     _check_future(scheduled_at, command.at)
@@ -190,7 +192,7 @@ async def _schedule(task: Task, before: Campaign, target: Status) -> Campaign:
         "status_reason": None,
         "waits_below": None,
     }
-    after = await change_campaign(task.connection, before, command.at, **columns)
+    after = await change_campaign(task.session, before, command.at, **columns)
     await task.publish(after, events.Scheduled(*after.head, rfc3339(scheduled_at), zone))
     return after
 
@@ -202,39 +204,37 @@ def _check_future(scheduled_at: datetime, at: datetime) -> None:
         )
 
 
-async def _start(task: Task, before: Campaign, target: Status) -> Campaign:
+async def _start(task: Task[Start], before: Campaign, target: Status) -> Campaign:
     """`campaign.started` follows when the audience is known (tables/audience/staging.py)."""
     command = task.command
     check_complete(before)
-    await check_directory(task.connection, before)
-    await check_room(task.connection, task.settings, before.tenant_id)
-    await task.connection.run(
-        "SELECT ensure_recipient_partitions(%(number)s)", number=before.number
-    )
-    await fix_contents(task.connection, before.id)
+    await check_directory(task.session, before)
+    await check_room(task.session, task.settings, before.tenant_id)
+    await task.session.run("SELECT ensure_recipient_partitions(%(number)s)", number=before.number)
+    await fix_contents(task.session, before.id)
     started = {"status": target, "started_at": command.at, "key_epoch": task.settings.key_epoch}
     origin = {"correlation_id": command.correlation_id, "status_reason": None, "waits_below": None}
     if before.type == TRIGGERED:
         return await _open(
             task,
             await change_campaign(
-                task.connection, before, command.at, **started, **origin, total_recipients=0
+                task.session, before, command.at, **started, **origin, total_recipients=0
             ),
         )
-    after = await change_campaign(task.connection, before, command.at, **started, **origin)
+    after = await change_campaign(task.session, before, command.at, **started, **origin)
     stage = Stage(
         tenant_id=after.tenant_id,
         campaign_id=str(after.id),
         number=after.number,
         correlation_id=command.correlation_id,
     )
-    await append(task.connection, [to_expand(stage, after.version)])
+    await append(task.session, [to_expand(stage, after.version)])
     return after
 
 
-async def _open(task: Task, after: Campaign) -> Campaign:
-    """Open a triggered campaign at once: it has no audience to be made, triggers add to it."""
-    tenant = await get_tenant(task.connection, after.tenant_id)
+async def _open(task: Task[Start], after: Campaign) -> Campaign:
+    """A triggered campaign has no audience to be made: it is open at once, and triggers add to it."""
+    tenant = await get_tenant(task.session, after.tenant_id)
     scheduled = rfc3339(after.scheduled_at) if after.scheduled_at else None
     event = events.Started(*after.head, 0, rfc3339(task.command.at), scheduled)
     await task.publish(
@@ -243,35 +243,33 @@ async def _open(task: Task, after: Campaign) -> Campaign:
     return after
 
 
-async def _pause(task: Task, before: Campaign, target: Status) -> Campaign:
+async def _pause(task: Task[Pause], before: Campaign, target: Status) -> Campaign:
     after = await task.moved(before, target)
-    record = Paused(tenant_id=after.tenant_id, campaign_id=str(after.id), number=after.number)
-    await task.publish(
-        after, task.event(events.Paused, after), to_throttle(record, after.id, after.version)
-    )
+    await task.publish(after, task.event(events.Paused, after), _record(Paused, after))
     return after
 
 
-async def _resume(task: Task, before: Campaign, target: Status) -> Campaign:
-    await check_room(task.connection, task.settings, before.tenant_id)
+async def _resume(task: Task[Resume], before: Campaign, target: Status) -> Campaign:
+    await check_room(task.session, task.settings, before.tenant_id)
     after = await task.moved(before, target)
-    record = Resumed(tenant_id=after.tenant_id, campaign_id=str(after.id), number=after.number)
-    await task.publish(
-        after, task.event(events.Resumed, after), to_throttle(record, after.id, after.version)
-    )
+    await task.publish(after, task.event(events.Resumed, after), _record(Resumed, after))
     return after
 
 
-async def _cancel(task: Task, before: Campaign, target: Status) -> Campaign:
+async def _cancel(task: Task[Cancel | Delete], before: Campaign, target: Status) -> Campaign:
     after = await task.moved(before, target)
-    record = Cancelled(tenant_id=after.tenant_id, campaign_id=str(after.id), number=after.number)
     has_started = before.status is not Status.SCHEDULED  # else the throttle has never heard of it
-    internal = [to_throttle(record, after.id, after.version)] if has_started else []
+    internal = [_record(Cancelled, after)] if has_started else []
     await task.publish(after, task.event(events.Cancelled, after), *internal)
     return after
 
 
-async def _delete(task: Task, before: Campaign, target: Status) -> Campaign:
+def _record(kind: type[Paused | Resumed | Cancelled], after: Campaign) -> Outgoing:
+    record = kind(tenant_id=after.tenant_id, campaign_id=str(after.id), number=after.number)
+    return to_throttle(record, after.id, after.version)
+
+
+async def _delete(task: Task[Delete], before: Campaign, target: Status) -> Campaign:
     command = task.command
     if target is not before.status:
         if not command.may_cancel:
@@ -279,19 +277,21 @@ async def _delete(task: Task, before: Campaign, target: Status) -> Campaign:
                 "Deleting a scheduled campaign cancels it, and cancelling needs the role sender."
             )
         before = await _cancel(task, before, target)
-    after = await change_campaign(task.connection, before, command.at, deleted_at=command.at)
+    after = await change_campaign(task.session, before, command.at, deleted_at=command.at)
     await task.publish(after, events.Deleted(*after.head, rfc3339(command.at)))
     return after
 
 
-CHANGES: Mapping[Verb, Callable[[Task, Campaign, Status], Awaitable[Campaign]]] = {
-    Verb.UPDATE: _update,
-    Verb.SCHEDULE: _schedule,
-    Verb.START: _start,
-    Verb.PAUSE: _pause,
-    Verb.RESUME: _resume,
-    Verb.CANCEL: _cancel,
-    Verb.DELETE: _delete,
-    Verb.AB_TEST: _test,
-    Verb.WINNER: _declare,
+#: A handler takes the command's task, the locked campaign, and its status afterwards.
+Handlers = Mapping[type[Command], Callable[..., Awaitable[Campaign]]]
+HANDLERS: Handlers = {
+    Update: _update,
+    Schedule: schedule,
+    Start: _start,
+    Pause: _pause,
+    Resume: _resume,
+    Cancel: _cancel,
+    Delete: _delete,
+    CreateAbTest: _create_ab_test,
+    DeclareWinner: _declare_winner,
 }

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from streams.contracts.bodies import validated
-from streams.contracts.commands import BODIES, Command, Verb
+from streams.contracts.commands import BODIES, COMMANDS, Command, Verb
 from streams.settings import Settings
 from tables.commands.answers import Answer
 from tables.commands.execute import run
@@ -45,13 +45,12 @@ class World:
         self, verb: Verb, campaign_id: UUID | None = None, body: object = None, **more: Any
     ) -> Command:
         content = validated(BODIES[verb], body or {}, "forbid")
-        return Command(
-            verb,
-            self.tenant,
-            more.pop("correlation_id", str(uuid4())),
-            campaign_id,
-            content,
-            self.user,
+        return COMMANDS[verb](
+            tenant_id=self.tenant,
+            correlation_id=more.pop("correlation_id", str(uuid4())),
+            campaign_id=campaign_id,
+            body=content,
+            actor=self.user,
             **more,
         )
 

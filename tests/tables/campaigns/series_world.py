@@ -12,7 +12,7 @@ from uuid import UUID
 from agents.jobs.job import JobContext
 from agents.jobs.recurring import RECURRING
 from agents.jobs.scheduler import SCHEDULER
-from streams.contracts.commands import Command, Verb
+from streams.contracts.commands import Verb
 from tables.campaigns.occurrences import next_due
 from tables.commands import milestones
 from tables.commands.execute import run
@@ -34,16 +34,7 @@ async def act(
     world: World, verb: Verb, campaign_id: UUID, at: datetime, **body: Any
 ) -> dict[str, Any]:
     """A verb at a time of the test's."""
-    command = world.command(verb, campaign_id, body)
-    command = Command(
-        verb,
-        command.tenant_id,
-        command.correlation_id,
-        campaign_id,
-        command.body,
-        world.user,
-        at=at,
-    )
+    command = world.command(verb, campaign_id, body, at=at)
     return (await run(world.pool, world.settings, command, scope="rest")).result() or {}
 
 
