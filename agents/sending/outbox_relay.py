@@ -30,7 +30,7 @@ from streams.kafka import clients
 from streams.kafka.refusals import reason
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.commands import answers, triggers
+from tables.commands.answers import forget_expired
 from tables.database.connection import Database, Session
 from tables.database.driver import DriverConnection
 from tables.database.failures import translated
@@ -155,10 +155,9 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
 
 async def _tidy(session: Session) -> None:
     """Housekeeping that one process does for all."""
-    for forget_expired in (answers.forget_expired, triggers.forget_expired):
-        for _ in range(_STATEMENTS):
-            if await forget_expired(session, datetime.now(UTC), _EXPIRED) < _EXPIRED:
-                break
+    for _ in range(_STATEMENTS):
+        if await forget_expired(session, datetime.now(UTC), _EXPIRED) < _EXPIRED:
+            break
     await session.run(_AHEAD)
 
 

@@ -73,17 +73,17 @@ class CommandRequest:
         """The answer to the command. Raises the refusal, and DependencyDownError."""
         command = self._command(kind, body)
         check_subjects(command.body)
-        sources = self.services.sources
-        if sources.are_used and not await self._is_repeat(command):
-            await sources.prepare(self.services.database.once, command)
-        answer = await run(
-            self.services.database,
-            self.services.settings,
-            command,
-            scope="rest",
-            key=self.key or "",
-            sent=self.live.sent,
-        )
+        services, key = self.services, self.key or ""
+        if (answer := await self._first_answer(command)) is None:
+            await services.sources.prepare(services.database.once, command)
+            answer = await run(
+                services.database,
+                services.settings,
+                command,
+                scope="rest",
+                key=key,
+                sent=self.live.sent,
+            )
         answer.result()
         return answer
 
@@ -100,12 +100,14 @@ class CommandRequest:
             may_cancel=is_at_least(self.who, "sender"),
         )
 
-    async def _is_repeat(self, command: Command) -> bool:
-        """A repeat must get its answer although a directory service is down."""
-        if not self.key:
-            return False
+    async def _first_answer(self, command: Command) -> Answer | None:
+        """What a repeat gets although a directory service is down; without services `run` sees to
+        it.
+        """
+        if not self.key or not self.services.sources.are_used:
+            return None
         recall = partial(known_answer, command=command, scope="rest", key=self.key)
-        return await self.services.database.once(recall) is not None
+        return await self.services.database.once(recall)
 
     async def _in_flight(self, answer: Answer) -> int | None:
         if not self.live.sending.ready.is_set():

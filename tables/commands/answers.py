@@ -21,8 +21,15 @@ from tables.campaigns.changes import Change
 from tables.database.connection import Session
 from tables.models import RememberedAnswer
 
-Scope = Literal["command", "rest"]
-KEPT = {"command": timedelta(days=7), "rest": timedelta(hours=24)}
+Scope = Literal["command", "rest", "trigger"]
+_KEPT = {"command": timedelta(days=7), "rest": timedelta(hours=24), "trigger": timedelta(days=7)}
+_ANOTHER_REQUEST = "This {} was used for another request before; a new request needs a new one."
+_REUSED = {
+    "command": _ANOTHER_REQUEST.format("correlationId"),
+    "rest": _ANOTHER_REQUEST.format("Idempotency-Key"),
+    "trigger": "This correlationId was used for a trigger with other contacts;"
+    " a new trigger needs a new one.",
+}
 
 
 class Wrong(Record, frozen=True):
@@ -123,6 +130,11 @@ async def recall(session: Session, identity: Identity, at: datetime) -> Answer |
     """
     name = f"answer\n{identity.tenant_id}\n{identity.scope}\n{identity.key}"
     await session.run("SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0))", name=name)
+    return await look_up(session, identity, at)
+
+
+async def look_up(session: Session, identity: Identity, at: datetime) -> Answer | None:
+    """`recall` for a caller that holds a lock which keeps others with the same identity away."""
     row = await session.first(
         select(RememberedAnswer).where(
             RememberedAnswer.tenant_id == identity.tenant_id,
@@ -134,16 +146,13 @@ async def recall(session: Session, identity: Identity, at: datetime) -> Answer |
     if row is None:
         return None
     if row.request_sha256 != identity.digest:
-        name = "correlationId" if identity.scope == "command" else "Idempotency-Key"
-        raise ConflictError(
-            f"This {name} was used for another request before; a new request needs a new one."
-        )
+        raise ConflictError(_REUSED[identity.scope])
     return msgspec.convert({"status": row.status, **row.answer}, Answer)
 
 
 async def remember(session: Session, identity: Identity, answer: Answer, at: datetime) -> None:
-    """Keep the answer for 7 days (commands) or 24 hours (REST). An expired one under the same key
-    is replaced.
+    """Keep the answer for 7 days (commands, triggers) or 24 hours (REST). An expired one under the
+    same key is replaced.
     """
     stored = msgspec.to_builtins(answer)
     made = insert(RememberedAnswer).values(
@@ -153,7 +162,7 @@ async def remember(session: Session, identity: Identity, answer: Answer, at: dat
         request_sha256=identity.digest,
         status=stored.pop("status"),
         answer={name: value for name, value in stored.items() if name != "changes"},
-        expires_at=at + KEPT[identity.scope],
+        expires_at=at + _KEPT[identity.scope],
     )
     fresh = ("request_sha256", "status", "answer", "expires_at")
     await session.execute(

@@ -10,28 +10,27 @@ nothing; after it, a repeat finds the answer and adds nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from datetime import datetime
+from collections.abc import Collection
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 
-from streams.contracts.commands import Command, Trigger
+from streams.contracts.commands import Trigger
 from streams.contracts.triggers import Reentry
-from streams.errors import ConflictError, IllegalTransitionError
+from streams.errors import IllegalTransitionError
 from streams.records.sending import Limits, PlanOpened, RowsReady, Span, SpansAdded
 from streams.settings import Settings
 from tables.campaigns.campaign import amend_campaign
 from tables.campaigns.lifecycle import transition
 from tables.channels import CHANNELS
-from tables.commands.answers import KEPT, Answer
+from tables.commands import answers
+from tables.commands.answers import Answer, Identity
 from tables.database import outbox
 from tables.database.connection import Session
-from tables.models import Campaign, Segment, TriggerAnswer
+from tables.models import Campaign, Segment
 
 TRIGGERED = "triggered"
 
@@ -77,74 +76,37 @@ async def trigger(
     then. Raises IllegalTransitionError for a campaign that is not triggered or not running,
     ConflictError when the correlationId named others.
     """
-    contacts = command.body.contact_ids
-    digest = sha256(b"".join(contact.bytes for contact in contacts)).digest()
-    if (known := await _recall(session, campaign.id, command, digest)) is not None:
-        return _answer(campaign, known)
+    identity = _identity(command)
+    # the row's lock lets one trigger of the campaign look at a time
+    if (known := await answers.look_up(session, identity, command.at)) is not None:
+        return known
     if campaign.type != TRIGGERED:
         raise IllegalTransitionError(
             f"The campaign's type is {campaign.type}: only a {TRIGGERED} campaign can be triggered."
         )
     transition(campaign.status, command.verb)
-    outcome = await _enter(session, settings, command, campaign, contacts)
+    outcome = await _enter(session, settings, command, campaign)
     if outcome["accepted"]:
         await _announce(session, campaign, outcome["accepted"])
-    made = {"request_sha256": digest, "answer": outcome, "triggered_at": command.at}
-    await session.execute(
-        insert(TriggerAnswer)
-        .values(campaign_id=campaign.id, correlation_id=command.correlation_id, **made)
-        .on_conflict_do_update(  # of an expired answer; no other is still there
-            index_elements=[TriggerAnswer.campaign_id, TriggerAnswer.correlation_id],
-            set_=made,
-        )
-    )
-    return _answer(campaign, outcome)
+    answer = Answer(202, campaign.id, campaign.number, outcome=outcome)
+    await answers.remember(session, identity, answer, command.at)
+    return answer
 
 
-def _answer(campaign: Campaign, outcome: Mapping[str, Any]) -> Answer:
-    return Answer(202, campaign.id, campaign.number, outcome=dict(outcome))
-
-
-async def forget_expired(session: Session, at: datetime, limit: int = 10_000) -> int:
-    """Remove the answers of triggers that are over 7 days old; answers how many went."""
-    return await session.run(
-        "DELETE FROM campaign_triggers WHERE ctid IN"
-        " (SELECT ctid FROM campaign_triggers WHERE triggered_at <= %(before)s LIMIT %(limit)s)",
-        before=at - KEPT["command"],
-        limit=limit,
-    )
-
-
-async def _recall(
-    session: Session, campaign_id: UUID, command: Command, digest: bytes
-) -> Mapping[str, Any] | None:
-    known = await session.first(
-        select(TriggerAnswer).where(
-            TriggerAnswer.campaign_id == campaign_id,
-            TriggerAnswer.correlation_id == command.correlation_id,
-            TriggerAnswer.triggered_at > command.at - KEPT["command"],
-        )
-    )
-    if known is None:
-        return None
-    if known.request_sha256 != digest:
-        raise ConflictError(
-            "This correlationId was used for a trigger with other contacts;"
-            " a new trigger needs a new one."
-        )
-    return known.answer
+def _identity(command: Trigger) -> Identity:
+    """A trigger is known by its correlationId within its campaign, whichever way it comes."""
+    contacts = sha256(b"".join(contact.bytes for contact in command.body.contact_ids))
+    key = f"{command.campaign_id}:{command.correlation_id}"
+    return Identity(command.tenant_id, "trigger", key, {"contacts": contacts.hexdigest()})
 
 
 async def _enter(
-    session: Session,
-    settings: Settings,
-    command: Command,
-    campaign: Campaign,
-    contacts: list[UUID],
+    session: Session, settings: Settings, command: Trigger, campaign: Campaign
 ) -> dict[str, Any]:
     """Judge the contacts and write the rows of those who may enter, with the ordinals that follow
     the total.
     """
+    contacts = command.body.contact_ids
     reentry = Reentry.model_validate(campaign.settings.get("reentry", {}))
     total = campaign.total_recipients or 0
     judged = await session.rows(

@@ -13,7 +13,6 @@ from tables.models.campaigns import (
     CampaignEntry,
     CampaignVariant,
     ComplaintPause,
-    TriggerAnswer,
 )
 from tables.models.commands import OutboxRecord, RememberedAnswer
 from tables.models.contacts import Contact
@@ -58,7 +57,6 @@ __all__ = [
     "Template",
     "Tenant",
     "TestSend",
-    "TriggerAnswer",
     "WebhookSecret",
     "WebhookSubscription",
     "WebhookToken",

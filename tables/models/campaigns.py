@@ -236,19 +236,6 @@ class CampaignEntry(Base):
     entered_at: Mapped[datetime]
 
 
-class TriggerAnswer(Base):
-    """The answer to a trigger: the same trigger again gets it, and sends nothing."""
-
-    __tablename__ = "campaign_triggers"
-    __table_args__ = (Index("idx_campaign_triggers_triggered", "triggered_at"),)
-
-    campaign_id: Mapped[UUID] = mapped_column(ForeignKey("campaigns.id"), primary_key=True)
-    correlation_id: Mapped[str] = mapped_column(String(128), primary_key=True)
-    request_sha256: Mapped[bytes]
-    answer: Mapped[dict[str, Any]]
-    triggered_at: Mapped[datetime]
-
-
 class ComplaintPause(Base):
     """The counts at which a campaign was last paused for its complaints: what comes after them
     decides whether it is paused again.

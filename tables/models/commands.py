@@ -40,18 +40,21 @@ class OutboxRecord(Base):
 
 
 class RememberedAnswer(Base):
-    """The first answer to a command or an idempotent request, given again to every repeat."""
+    """The first answer to a command, an idempotent request or a trigger, given again to every
+    repeat.
+    """
 
     __tablename__ = "answers"
     __table_args__ = (
-        CheckConstraint("scope IN ('command', 'rest')", name="answers_scope_check"),
+        CheckConstraint("scope IN ('command', 'rest', 'trigger')", name="answers_scope_check"),
         Index("idx_answers_expires", "expires_at"),
     )
 
     tenant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     scope: Mapped[str] = mapped_column(String(10), primary_key=True)
-    #: A command's correlationId, or a request's Idempotency-Key.
-    correlation_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    #: A command's correlationId, a request's Idempotency-Key, or a trigger's campaign and
+    #: correlationId.
+    correlation_id: Mapped[str] = mapped_column(String(165), primary_key=True)
     #: Of what was asked: the same key with another request is refused.
     request_sha256: Mapped[bytes]
     #: HTTP's.

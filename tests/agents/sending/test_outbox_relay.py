@@ -95,27 +95,20 @@ async def test_the_relay_forgets_answers_that_have_expired_and_keeps_the_others(
     for key in ("old", "new"):
         body = {"contactIds": [str(uuid4())]}
         await world.answer(Verb.TRIGGER, campaign_id, body, key, correlation_id=key)
-    await sql(pool).execute(
-        "UPDATE campaign_triggers SET triggered_at = triggered_at - interval '7 days 1 minute'"
-        " WHERE correlation_id = 'old'"
-    )
-    await sql(pool).execute(
-        "UPDATE answers SET expires_at = now() - interval '1 minute' WHERE correlation_id = 'old'"
-    )
+    expired = "UPDATE answers SET expires_at = now() - interval '1 minute'"
+    await sql(pool).execute(f"{expired} WHERE correlation_id LIKE '%old'")
 
-    async def left() -> list[list[str]]:
-        return [
-            [row["correlation_id"] for row in await sql(pool).fetch(statement)]
-            for statement in (
-                "SELECT correlation_id FROM answers ORDER BY 1",
-                "SELECT correlation_id FROM campaign_triggers ORDER BY 1",
-            )
-        ]
+    async def left() -> list[tuple[str, str]]:
+        rows = await sql(pool).fetch("SELECT scope, correlation_id FROM answers ORDER BY 1, 2")
+        return [tuple(row) for row in rows]
+
+    new = [("rest", "new"), ("trigger", f"{campaign_id}:new")]
+    old = [("rest", "old"), ("trigger", f"{campaign_id}:old")]
 
     async def only_the_new() -> bool:
-        return await left() == [["new"], ["new"]]
+        return await left() == new
 
-    assert await left() == [["new", "old"], ["new", "old"]]
+    assert await left() == sorted(new + old)
     async with process(settings, "relay", tmp_path):
         await eventually(only_the_new, within=120)
 

@@ -148,7 +148,8 @@ async def test_a_campaign_names_segments_and_templates_of_the_services(
             "templateId": template["id"],
             "segmentIds": [segment],
         }
-        created = await rest.admin.post("/campaigns", json=body)
+        key = {"Idempotency-Key": "k-1"}
+        created = await rest.admin.post("/campaigns", json=body, headers=key)
         assert created.status_code == 201, created.text
         unknown = await rest.admin.post("/campaigns", json={**body, "segmentIds": [str(uuid4())]})
         assert (unknown.status_code, unknown.json()["errors"][0]["field"]) == (422, "segmentIds")
@@ -170,6 +171,10 @@ async def test_a_campaign_names_segments_and_templates_of_the_services(
             503,
             "urn:campaigns:problem:dependency-down",
         )
+        repeat = await rest.admin.post("/campaigns", json=body, headers=key)
+        assert (repeat.status_code, repeat.json()) == (201, created.json())
+        another = await rest.admin.post("/campaigns", json={**body, "name": "z"}, headers=key)
+        assert another.status_code == 409
 
 
 async def test_a_mirrored_segment_has_the_members_and_details_of_the_moment(

@@ -17,7 +17,7 @@ from streams.contracts.commands import Verb
 from streams.errors import CampaignError, ConflictError, IllegalTransitionError, NotFoundError
 from streams.records.sending import Limits, PlanOpened, RowsReady, Span, SpansAdded, decode_sending
 from streams.topics import Name
-from tables.commands.triggers import forget_expired
+from tables.commands.answers import forget_expired
 from tables.directory.suppressions import put_suppression
 from tests.postgres import sql
 from tests.tables.audience.audience_world import Directory, ledger, segment
@@ -190,7 +190,8 @@ async def test_the_same_correlation_id_gets_the_first_answer_and_takes_nobody_in
         await triggered(world, campaign_id, two, correlation_id="order-17")
     await world.do(Verb.PAUSE, campaign_id)
     again = await sql(world.pool).fetchval(
-        "SELECT answer FROM campaign_triggers WHERE correlation_id = 'order-17'"
+        "SELECT answer -> 'outcome' FROM answers WHERE scope = 'trigger' AND correlation_id = $1",
+        f"{campaign_id}:order-17",
     )
     assert again == first
     repeat = await world.answer(
@@ -227,8 +228,8 @@ async def test_a_trigger_is_remembered_for_a_week_and_then_forgotten(directory: 
     with pytest.raises(ConflictError, match="other contacts"):  # the new one is remembered instead
         await triggered(world, campaign_id, one, correlation_id="order-0", at=now + week)
     assert [await forgotten(week, limit=1) for _ in range(3)] == [1, 1, 0]
-    left = await sql(world.pool).fetch("SELECT correlation_id FROM campaign_triggers")
-    assert [row["correlation_id"] for row in left] == ["order-0"]
+    left = await sql(world.pool).fetch("SELECT scope, correlation_id FROM answers")
+    assert [tuple(row) for row in left] == [("trigger", f"{campaign_id}:order-0")]
 
 
 @pytest.mark.parametrize(

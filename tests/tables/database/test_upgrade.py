@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import UUID, uuid4
 
+import pytest
+from pydantic import SecretStr
 from sqlalchemy import select
 
+from streams.contracts.bodies import validated
+from streams.contracts.commands import Trigger
 from streams.contracts.fields import Status
-from tables.database.connection import Database
+from streams.contracts.triggers import CampaignTrigger
+from streams.errors import ConflictError, IllegalTransitionError
+from streams.settings import Settings
+from tables.commands.answers import Answer
+from tables.commands.execute import execute
+from tables.database.connection import Database, Session
 from tables.database.migrate import upgrade
 from tables.models import Campaign
 from tests.postgres import connect as connect_client
@@ -23,6 +33,13 @@ _ROWS = (
     "INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id, status)"
     " SELECT recipient_id(number, 0), 'acme', id, uuidv7(), 'clicked' FROM campaigns",
     "INSERT INTO outbox (topic, key, payload) VALUES ('campaigns.events.v1', 'k', 'p')",
+    "INSERT INTO campaign_triggers"
+    " SELECT id, 'order-1', sha256(uuid_send(created_by)),"
+    """        '{"accepted": 1, "refused": {"unknown": 2}}', now() - interval '6 days'"""
+    "   FROM campaigns",
+    "INSERT INTO campaign_triggers"
+    " SELECT id, 'order-0', sha256(uuid_send(created_by)), '{}', now() - interval '8 days'"
+    "   FROM campaigns",
 )
 
 
@@ -41,6 +58,7 @@ async def test_rows_of_the_version_before_are_what_the_models_read(postgres: str
         async with Database(dsn) as database, database.transaction() as session:
             assert await session.run_sync(lambda it: differences(it.connection())) == []
             [campaign] = await session.every(select(Campaign))
+            await _triggers_are_remembered(session, campaign, dsn)
         assert (campaign.name, campaign.channel, campaign.status) == ("Sale", "sms", Status.DRAFT)
         assert (len(campaign.segment_ids), campaign.settings) == (1, {"senderId": "Acme"})
         client = await connect_client(dsn)
@@ -50,3 +68,28 @@ async def test_rows_of_the_version_before_are_what_the_models_read(postgres: str
     finally:
         await admin.execute("DROP DATABASE upgraded WITH (FORCE)")
         await admin.close()
+
+
+async def _triggers_are_remembered(session: Session, campaign: Campaign, dsn: str) -> None:
+    """A trigger of the version before gets its first answer, if it is not older than 7 days."""
+    nowhere, keys = "127.0.0.1:1", (SecretStr("00" * 32),)
+    settings = Settings(kafka=nowhere, nats=f"nats://{nowhere}", postgres=dsn, message_keys=keys)
+
+    async def again(correlation_id: str, contact: UUID) -> Answer:
+        body = validated(CampaignTrigger, {"contactIds": [str(contact)]}, "forbid")
+        command = Trigger(
+            tenant_id="acme", correlation_id=correlation_id, campaign_id=campaign.id, body=body
+        )
+        return await execute(session, settings, command, scope="rest")
+
+    repeat = await again("order-1", campaign.created_by)
+    assert (repeat.status, repeat.campaign_id, repeat.number, repeat.outcome) == (
+        202,
+        campaign.id,
+        campaign.number,
+        {"accepted": 1, "refused": {"unknown": 2}},
+    )
+    with pytest.raises(ConflictError, match="other contacts"):
+        (await again("order-1", uuid4())).result()
+    with pytest.raises(IllegalTransitionError):  # forgotten: the campaign is judged as it is
+        (await again("order-0", campaign.created_by)).result()
