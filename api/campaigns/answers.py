@@ -12,17 +12,14 @@ from fastapi import Depends
 from api.campaigns.figure_schemas import Stats, VariantStats
 from api.campaigns.schemas import Progress, ShownCampaign, Waiting
 from api.http.dependencies import Provided
-from streams.contracts.fields import Status
+from streams.contracts.fields import ACTIVE, CampaignType, Status
 from streams.errors import DependencyDownError
 from streams.records.stats import Counts
 from tables.campaigns.series import Family
-from tables.campaigns.times import RECURRING
 from tables.models import Campaign
 from tables.stats.rates import Rates
 from tables.stats.totals import CampaignStats, rates
 from tables.stats.views import SendingView, StatsView
-
-_BEING_SENT = (Status.RUNNING, Status.PAUSED)
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class Live:
         nothing has happened to it yet.
         """
         return (
-            campaign.type == RECURRING
+            campaign.type == CampaignType.RECURRING
             or not self.counts.ready.is_set()
             or self.counts.knows(campaign.number)
         )
@@ -112,7 +109,7 @@ class Live:
             return None
         numbers = _numbers(campaign, family)
         total = self.counts.campaign(*numbers).total
-        rate = sum(map(self.rates.of, numbers)) if campaign.status in _BEING_SENT else 0.0
+        rate = sum(map(self.rates.of, numbers)) if campaign.status in ACTIVE else 0.0
         left = max(0, (_total(campaign, family) or 0) - total.sent - total.skipped)
         eta = datetime.now(UTC) + timedelta(seconds=left / rate) if rate >= 0.1 and left else None
         return Progress(
@@ -131,7 +128,7 @@ class Live:
             return Waiting(reason="running-limit", until=None)
         if campaign.status is not Status.RUNNING:
             return None
-        if campaign.type == RECURRING:
+        if campaign.type == CampaignType.RECURRING:
             next_at = family.next_at if family else campaign.next_occurrence_at
             return Waiting(reason="not-before", until=next_at) if next_at else None
         if campaign.total_recipients is None:

@@ -22,9 +22,9 @@ from api.http.problems import correlation_id
 from connectors.templates.subject_checks import check_subjects
 from streams.contracts.bodies import Explanation
 from streams.contracts.commands import Command, Commanded, Trigger
+from streams.contracts.fields import CampaignType
 from streams.errors import MalformedError
 from tables.campaigns.occurrences import numbers_of
-from tables.campaigns.times import RECURRING
 from tables.commands.answers import Answer
 from tables.commands.execute import known_answer, run
 from tables.tenants.api_keys import Caller
@@ -117,7 +117,7 @@ class CommandRequest:
     async def _numbers(self, answer: Answer) -> Sequence[int | None]:
         """The campaign's number; of a series those of its children."""
         campaign, series = answer.result() or {}, answer.campaign_id
-        if campaign.get("type") != RECURRING:
+        if campaign.get("type") != CampaignType.RECURRING:
             return [answer.number]
         if series is None:
             return ()

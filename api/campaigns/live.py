@@ -18,10 +18,10 @@ from api.campaigns.routes import Existing
 from api.http.auth import Viewer, caller
 from api.http.dependencies import Provided, Services
 from api.http.envelope import Schema
+from streams.contracts.fields import CampaignType
 from streams.errors import DependencyDownError, NotFoundError, UnauthorizedError
 from tables.campaigns.campaign import get_campaign, list_campaigns
 from tables.campaigns.series import Family, families
-from tables.campaigns.times import RECURRING
 from tables.database.connection import Session
 from tables.models import Campaign
 
@@ -99,7 +99,7 @@ def _with_stats(live: Live, campaign: Campaign, family: Family | None) -> Campai
 
 def _overview(campaigns: list[CampaignWithStats]) -> Overview:
     # a series is the sum of campaigns that are there, too
-    counted = [one for one in campaigns if one.type != RECURRING]
+    counted = [one for one in campaigns if one.type != CampaignType.RECURRING]
     stats = [one.stats for one in counted]
     rate = sum(one.progress.rate for one in counted if one.progress)
     totals = Totals(

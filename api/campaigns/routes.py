@@ -28,10 +28,10 @@ from api.http.envelope import Page, Success, answers, asks, page_of, success
 from api.http.json_bodies import JsonRoute
 from streams.contracts.bodies import CampaignCreate, CampaignUpdate, Explanation
 from streams.contracts.commands import Cancel, Create, Delete, Pause, Resume, Start, Trigger, Update
+from streams.contracts.fields import CampaignType
 from streams.contracts.triggers import CampaignTrigger
 from tables.campaigns.campaign import get_campaign, list_campaigns
 from tables.campaigns.series import Family, families
-from tables.campaigns.times import RECURRING
 from tables.models import Campaign
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
@@ -51,7 +51,7 @@ Existing = Annotated[Campaign, Depends(_existing)]
 
 async def family_of(services: Services, campaign: Campaign) -> Family | None:
     """The children of a series in sum; None for any other campaign, without asking the database."""
-    if campaign.type != RECURRING:
+    if campaign.type != CampaignType.RECURRING:
         return None
     async with services.database.transaction() as connection:
         return (await families(connection, campaign.tenant_id, [campaign]))[campaign.id]

@@ -7,7 +7,7 @@ REST refuses unknown fields; Kafka ignores them (`validated(…, extra="ignore")
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, Field, ValidationError
@@ -16,6 +16,7 @@ from streams.contracts.ab_tests import AbTest
 from streams.contracts.channel_settings import SETTINGS
 from streams.contracts.fields import (
     Body,
+    CampaignType,
     Channel,
     Description,
     Extra,
@@ -49,7 +50,7 @@ class CampaignCreate(Body):
     name: Name
     description: Description | None = None
     channel: Channel
-    type: Literal["one_time", "recurring", "triggered"] = "one_time"
+    type: CampaignType = CampaignType.ONE_TIME
     template_id: UUID | None = None
     segment_ids: Segments = Field(default_factory=list)
     exclude_segment_ids: Segments = Field(default_factory=list)
@@ -73,7 +74,7 @@ class CampaignUpdate(Body):
     name: Name | None = None
     description: Description | None = None
     channel: Channel | None = None
-    type: Literal["one_time", "recurring", "triggered"] | None = None
+    type: CampaignType | None = None
     template_id: UUID | None = None
     segment_ids: Segments | None = None
     exclude_segment_ids: Segments | None = None

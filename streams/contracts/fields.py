@@ -56,7 +56,7 @@ class Status(StrEnum):
 #: A campaign whose messages may still go out.
 ACTIVE = (Status.RUNNING, Status.PAUSED)
 MIN_PER_HOUR = 100  # specification, section 9: slower campaigns would look stalled
-_MAX_COUNT = 2**31 - 1  # integer columns
+MAX_INTEGER = 2**31 - 1  # of PostgreSQL's type `integer`
 _MAX_SEGMENTS = 1000
 _MAX_DEPTH = 10
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}", re.ASCII)
@@ -160,7 +160,7 @@ Label = Annotated[str, StringConstraints(max_length=255), AfterValidator(one_lin
 Address = Annotated[str, StringConstraints(max_length=320), AfterValidator(_address)]
 Duration = Annotated[str, StringConstraints(max_length=50), AfterValidator(_duration)]
 Switch = Annotated[bool, Field(strict=True)]
-Limit = Annotated[int, Field(strict=True, ge=MIN_PER_HOUR, le=_MAX_COUNT)]
+Limit = Annotated[int, Field(strict=True, ge=MIN_PER_HOUR, le=MAX_INTEGER)]
 Json = Annotated[dict[str, Any], AfterValidator(_shallow)]
 Segments = Annotated[list[UUID], Field(max_length=_MAX_SEGMENTS), AfterValidator(_distinct)]
 

@@ -19,13 +19,12 @@ from streams.contracts import events
 from streams.contracts.ab_tests import AbTest
 from streams.contracts.envelope import rfc3339
 from streams.contracts.evaluations import Evaluation
-from streams.contracts.fields import ACTIVE, Status
+from streams.contracts.fields import ACTIVE, CampaignType, Status
 from streams.errors import ConflictError, FieldError, broken
 from streams.records.sending import SpansReleased
 from tables.campaigns.ab_test_statistics import Decision, decide
 from tables.campaigns.campaign import change_campaign, lock_campaign
 from tables.campaigns.changes import publish
-from tables.campaigns.times import RECURRING
 from tables.database.connection import Session
 from tables.database.outbox import to_throttle
 from tables.models import AbTestDecision, Campaign, CampaignVariant
@@ -122,7 +121,7 @@ async def declare(
     Raises CampaignError for a variant that the campaign does not have, ConflictError when another
     one has won. The row is locked.
     """
-    if campaign.type == RECURRING:
+    if campaign.type == CampaignType.RECURRING:
         raise broken(
             FieldError("variantId", "a series has no winner, each of its campaigns has its own")
         )

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from pydantic.alias_generators import to_camel
 
 from streams.contracts.commands import Verb
-from streams.contracts.fields import Status
+from streams.contracts.fields import ACTIVE, Status
 from streams.errors import IllegalTransitionError
 
 # What an update may change, by status; the rest of the fields is fixed once recipients depend on
 # it.
 _ALWAYS = frozenset({"name", "description"})
 _EDITABLE: Mapping[Status, frozenset[str]] = {
-    Status.RUNNING: _ALWAYS | {"throttle_config"},
-    Status.PAUSED: _ALWAYS | {"throttle_config"},
+    **dict.fromkeys(ACTIVE, _ALWAYS | {"throttle_config"}),
     Status.COMPLETED: _ALWAYS,
     Status.CANCELLED: _ALWAYS,
 }
@@ -25,13 +24,13 @@ _MOVES: Mapping[Verb, tuple[frozenset[Status], Status]] = {
     Verb.START: (frozenset({Status.DRAFT, Status.SCHEDULED}), Status.RUNNING),
     Verb.PAUSE: (frozenset({Status.RUNNING}), Status.PAUSED),
     Verb.RESUME: (frozenset({Status.PAUSED}), Status.RUNNING),
-    Verb.CANCEL: (frozenset({Status.SCHEDULED, Status.RUNNING, Status.PAUSED}), Status.CANCELLED),
+    Verb.CANCEL: (frozenset({Status.SCHEDULED, *ACTIVE}), Status.CANCELLED),
 }
 # Verbs that leave the status as it is.
 _STAYS: Mapping[Verb, frozenset[Status]] = {
     Verb.TRIGGER: frozenset({Status.RUNNING}),
     Verb.AB_TEST: frozenset({Status.DRAFT, Status.SCHEDULED}),
-    Verb.WINNER: frozenset({Status.RUNNING, Status.PAUSED, Status.COMPLETED}),
+    Verb.WINNER: frozenset({*ACTIVE, Status.COMPLETED}),
 }
 _DELETABLE = frozenset({Status.DRAFT, Status.SCHEDULED, Status.COMPLETED, Status.CANCELLED})
 

@@ -17,7 +17,7 @@ from sqlalchemy.orm import aliased
 
 from streams.contracts import events
 from streams.contracts.envelope import rfc3339
-from streams.contracts.fields import CampaignType, Status
+from streams.contracts.fields import ACTIVE, MAX_INTEGER, CampaignType, Status
 from streams.contracts.local_time import shown
 from streams.contracts.recurrence import Recurrence, plan
 from streams.settings import Settings
@@ -31,14 +31,13 @@ from tables.models import Campaign
 MARGIN = timedelta(
     minutes=5
 )  # a child is there so long before its instant, and the next hourly run may be so late
-UNFINISHED = (Status.SCHEDULED, Status.RUNNING, Status.PAUSED)
+UNFINISHED = (Status.SCHEDULED, *ACTIVE)
 _LONGEST_NAME = 255
 # What the children take over; the rest of a child is its own.
 _COPIED = (
     *("tenant_id", "description", "channel", "template_id", "segment_ids", "exclude_segment_ids"),
     *("settings", "ab_test_config", "throttle_config", "created_by"),
 )
-_MOST = 2**31 - 1
 _RUNNING = (
     Campaign.type == CampaignType.RECURRING,
     Campaign.status == Status.RUNNING,
@@ -156,9 +155,9 @@ async def complete(
     skipped = max(skipped, skipped_by_children or 0)
     # the columns are the specification's integers; the event and the API's sums are exact
     counts = {
-        "total_recipients": min(total, _MOST),
-        "sent_count": min(sent, _MOST),
-        "skipped_count": min(skipped, _MOST),
+        "total_recipients": min(total, MAX_INTEGER),
+        "sent_count": min(sent, MAX_INTEGER),
+        "skipped_count": min(skipped, MAX_INTEGER),
     }
     after = await change_campaign(
         session,

@@ -13,9 +13,8 @@ from uuid import UUID
 from sqlalchemy import and_, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from streams.contracts.fields import Status
+from streams.contracts.fields import CampaignType, Status
 from streams.contracts.recurrence import Recurrence
-from tables.campaigns.times import RECURRING
 from tables.database.connection import Session
 from tables.models import Campaign
 
@@ -40,7 +39,9 @@ async def families(
     """The family of each of these campaigns that is a series; one query for all, none when there is
     no series.
     """
-    series = {campaign.id: campaign for campaign in campaigns if campaign.type == RECURRING}
+    series = {
+        campaign.id: campaign for campaign in campaigns if campaign.type == CampaignType.RECURRING
+    }
     if not series:
         return {}
     is_coming = and_(Campaign.status == Status.SCHEDULED, Campaign.deleted_at.is_(None))

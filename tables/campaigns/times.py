@@ -15,7 +15,6 @@ from streams.contracts.recurrence import Recurrence, check_spacing
 from streams.errors import FieldError, broken
 from tables.models import Campaign
 
-RECURRING = "recurring"
 _LATEST = timedelta(days=3650)  # what is longer would only overflow
 _DEFAULT_LATENESS = timedelta(days=1)
 _duration = TypeAdapter(timedelta).validate_python

@@ -21,7 +21,7 @@ from streams.settings import Settings
 from tables.campaigns.campaign import amend_campaign, count_running, lock_campaign
 from tables.campaigns.changes import Change, publish
 from tables.campaigns.occurrences import advance
-from tables.campaigns.times import RECURRING, max_lateness
+from tables.campaigns.times import max_lateness
 from tables.commands.execute import execute
 from tables.commands.verbs import SentSoFar
 from tables.database.connection import Session
@@ -132,7 +132,9 @@ async def settle(
 async def _settled(
     session: Session, settings: Settings, campaign: Campaign, at: datetime, sent: SentSoFar
 ) -> Settled:
-    if campaign.type != RECURRING:  # the occurrences of a series are judged, not its beginning
+    if (
+        campaign.type != CampaignType.RECURRING
+    ):  # the occurrences of a series are judged, not its beginning
         if await _is_superseded(session, campaign, at):
             return await _give_up(session, settings, campaign, "missed-occurrence", at, sent)
         assert campaign.scheduled_at is not None

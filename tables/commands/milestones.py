@@ -13,14 +13,12 @@ from uuid import UUID
 
 from streams.contracts import events
 from streams.contracts.envelope import rfc3339
-from streams.contracts.fields import Status
+from streams.contracts.fields import ACTIVE, Status
 from tables.campaigns.ab_tests import clock
 from tables.campaigns.campaign import change_campaign, lock_campaign
 from tables.campaigns.changes import Change, publish
 from tables.database.connection import Session
 from tables.models import Campaign
-
-_SENDING = (Status.RUNNING, Status.PAUSED)
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ async def finished(
     Raises NotFoundError.
     """
     before = await lock_campaign(session, tenant, campaign_id)
-    if before.status not in _SENDING:
+    if before.status not in ACTIVE:
         return Reported(before)
     columns = {
         "status": Status.COMPLETED,
@@ -68,6 +66,6 @@ async def finished(
 async def sample_sent(session: Session, tenant: str, campaign_id: UUID, at: datetime) -> Reported:
     """Everything that is not held has been sent; the first time counts. Raises NotFoundError."""
     before = await lock_campaign(session, tenant, campaign_id)
-    if before.status not in _SENDING or before.sample_sent_at is not None:
+    if before.status not in ACTIVE or before.sample_sent_at is not None:
         return Reported(before)
     return Reported(await change_campaign(session, before, at, **clock(before, at)))

@@ -19,13 +19,13 @@ from streams.contracts.bodies import (
     ThrottleConfig,
     checked_settings,
 )
-from streams.contracts.fields import Extra
+from streams.contracts.fields import CampaignType, Extra
 from streams.errors import CampaignError, ConflictError, FieldError, broken
 from streams.settings import Settings
 from tables.campaigns import ab_test_rules
 from tables.campaigns.campaign import count_running
-from tables.campaigns.times import RECURRING, times_of
-from tables.commands.triggers import TRIGGERED, mirrored_segments
+from tables.campaigns.times import times_of
+from tables.commands.triggers import mirrored_segments
 from tables.database.connection import Session
 from tables.directory.segments import unknown_segments
 from tables.models import Campaign, Template
@@ -67,20 +67,24 @@ async def check_columns(
             checked["settings"] = checked_settings(channel, columns["settings"], extra)
         except CampaignError as error:
             errors += error.errors
-    if "segment_ids" in columns and not columns["segment_ids"] and columns.get("type") != TRIGGERED:
+    if (
+        "segment_ids" in columns
+        and not columns["segment_ids"]
+        and columns.get("type") != CampaignType.TRIGGERED
+    ):
         errors.append(
             FieldError(
                 "segmentIds", "needs at least 1 segment; only a triggered campaign may have none"
             )
         )
-    if columns.get("type") != TRIGGERED and checked.get("settings", {}).get("reentry"):
+    if columns.get("type") != CampaignType.TRIGGERED and checked.get("settings", {}).get("reentry"):
         errors.append(FieldError("settings.reentry", "only a triggered campaign has it"))
     for name in ("segment_ids", "exclude_segment_ids"):
         if unknown := await unknown_segments(session, tenant, columns.get(name, ())):
             errors.append(
                 FieldError(to_camel(name), f"there is no segment {', '.join(map(str, unknown))}")
             )
-        if columns.get("type") == TRIGGERED and (
+        if columns.get("type") == CampaignType.TRIGGERED and (
             mirrored := await mirrored_segments(session, tenant, columns.get(name, ()))
         ):
             errors.append(
@@ -101,7 +105,11 @@ async def check_columns(
 
 def check_complete(campaign: Campaign) -> None:
     """Raises CampaignError when something is missing without which it cannot be sent."""
-    needed = ("template_id",) if campaign.type == TRIGGERED else ("template_id", "segment_ids")
+    needed = (
+        ("template_id",)
+        if campaign.type == CampaignType.TRIGGERED
+        else ("template_id", "segment_ids")
+    )
     missing = [
         name
         for name in needed
@@ -153,16 +161,16 @@ def changed_columns(before: Campaign, columns: Mapping[str, Any]) -> dict[str, A
 
 
 def _unsupported(columns: Mapping[str, Any]) -> Iterable[FieldError]:
-    kind, schedule = columns.get("type", "one_time"), columns.get("recurring_schedule")
-    if kind == RECURRING and schedule is None and "recurring_schedule" in columns:
+    kind, schedule = columns.get("type", CampaignType.ONE_TIME), columns.get("recurring_schedule")
+    if kind == CampaignType.RECURRING and schedule is None and "recurring_schedule" in columns:
         yield FieldError(
             "recurringSchedule",
             "a recurring campaign needs it, such as"
             ' {"cron": "0 9 * * 1", "timezone": "Europe/Berlin"}',
         )
-    if kind != RECURRING and schedule is not None:
+    if kind != CampaignType.RECURRING and schedule is not None:
         yield FieldError("recurringSchedule", f"a {kind} campaign has none, only a recurring one")
-    if columns.get("ab_test_config") is not None and kind == TRIGGERED:
+    if columns.get("ab_test_config") is not None and kind == CampaignType.TRIGGERED:
         yield FieldError(
             "abTestConfig", "a triggered campaign has none: it has no audience to take a sample of"
         )

@@ -19,6 +19,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from streams.contracts.commands import Trigger
+from streams.contracts.fields import CampaignType
 from streams.contracts.triggers import Reentry
 from streams.errors import IllegalTransitionError
 from streams.records.sending import Limits, PlanOpened, RowsReady, Span, SpansAdded
@@ -31,8 +32,6 @@ from tables.commands.answers import Answer, Identity
 from tables.database import outbox
 from tables.database.connection import Session
 from tables.models import Campaign, Segment
-
-TRIGGERED = "triggered"
 
 
 def opened(campaign: Campaign, tenant_limits: Limits) -> PlanOpened:
@@ -80,9 +79,9 @@ async def trigger(
     # the row's lock lets one trigger of the campaign look at a time
     if (known := await answers.look_up(session, identity, command.at)) is not None:
         return known
-    if campaign.type != TRIGGERED:
+    if campaign.type != CampaignType.TRIGGERED:
         raise IllegalTransitionError(
-            f"The campaign's type is {campaign.type}: only a {TRIGGERED} campaign can be triggered."
+            f"The campaign's type is {campaign.type}: only a triggered campaign can be triggered."
         )
     transition(campaign.status, command.verb)
     outcome = await _enter(session, settings, command, campaign)

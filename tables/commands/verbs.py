@@ -28,7 +28,7 @@ from streams.contracts.commands import (
     Update,
 )
 from streams.contracts.envelope import rfc3339
-from streams.contracts.fields import Status
+from streams.contracts.fields import ACTIVE, CampaignType, Status
 from streams.errors import CampaignError, FieldError, ForbiddenError, broken
 from streams.records.expansions import Stage
 from streams.records.sending import Cancelled, LimitsChanged, Paused, Resumed
@@ -38,7 +38,7 @@ from tables.campaigns.campaign import change_campaign, insert_campaign
 from tables.campaigns.changes import Change, publish
 from tables.campaigns.contents import fix_contents
 from tables.campaigns.lifecycle import check_editable
-from tables.campaigns.times import RECURRING, check_recurrence, instant_of
+from tables.campaigns.times import check_recurrence, instant_of
 from tables.commands.rules import (
     changed_columns,
     check_columns,
@@ -48,7 +48,7 @@ from tables.commands.rules import (
     columns_of,
     of_type,
 )
-from tables.commands.triggers import TRIGGERED, opened
+from tables.commands.triggers import opened
 from tables.database.connection import Session
 from tables.database.outbox import Outgoing, append, to_expand, to_throttle
 from tables.models import Campaign
@@ -143,13 +143,13 @@ async def _change(task: Task[Command], before: Campaign, columns: Mapping[str, A
         check_complete(after)
         if after.scheduled_at is None:
             raise broken(FieldError("scheduledAt", "a scheduled campaign needs it"))
-        if after.type == RECURRING and after.recurring_schedule is not None:
+        if after.type == CampaignType.RECURRING and after.recurring_schedule is not None:
             check_recurrence(after.recurring_schedule, after.scheduled_at)
     internal = []
     if (
         "throttle_config" in columns
-        and after.status in (Status.RUNNING, Status.PAUSED)
-        and after.type != RECURRING
+        and after.status in ACTIVE
+        and after.type != CampaignType.RECURRING
     ):
         limits = LimitsChanged(tenant_id=after.tenant_id, number=after.number, limits=after.limits)
         internal.append(to_throttle(limits, after.id, after.version))
@@ -214,7 +214,7 @@ async def _start(task: Task[Start], before: Campaign, target: Status) -> Campaig
     await fix_contents(task.session, before.id)
     started = {"status": target, "started_at": command.at, "key_epoch": task.settings.key_epoch}
     origin = {"correlation_id": command.correlation_id, "status_reason": None, "waits_below": None}
-    if before.type == TRIGGERED:
+    if before.type == CampaignType.TRIGGERED:
         return await _open(
             task,
             await change_campaign(

@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.sql.dml import ReturningInsert
 
 from streams.contracts.envelope import rfc3339
+from streams.contracts.fields import MAX_INTEGER
 from streams.records.analytics import TYPE, Performance, enveloped, record_id
 from streams.records.stats import Counts
 from streams.topics import Name
@@ -71,7 +72,6 @@ SELECT c.id, c.tenant_id, c.name, c.channel::text, c.type::text, c.status::text,
               sum(o.total_recipients) AS total, sum(o.sent_count + o.skipped_count) AS done
          FROM campaigns o WHERE o.parent_id = c.id) parts ON c.type = 'recurring'
  WHERE c.id = ANY(%(ids)s::uuid[]) ORDER BY c.number"""
-_MOST = 2**31 - 1  # the columns are the specification's integers
 # The columns of the aggregate's row that a newer one replaces, beside the counts.
 _AGGREGATE = (
     "total_recipients",
@@ -174,7 +174,7 @@ def _replacing(calculated: Calculated) -> ReturningInsert[int]:
     subject, stats = calculated.subject, calculated.stats
     made = insert(StoredStats).values(
         campaign_id=subject.id,
-        total_recipients=min(subject.total_recipients, _MOST),
+        total_recipients=min(subject.total_recipients, MAX_INTEGER),
         live_version=stats.version,
         winner=subject.winner,
         is_complete=calculated.is_complete,
@@ -207,7 +207,7 @@ def _variants(calculated: Calculated) -> Insert:
             {
                 "campaign_id": calculated.subject.id,
                 "variant_id": variant_id,
-                "total_recipients": min(counts.sent + counts.skipped, _MOST),
+                "total_recipients": min(counts.sent + counts.skipped, MAX_INTEGER),
                 "live_version": calculated.stats.version,
                 "updated_at": calculated.at,
                 **_fitting(counts),
@@ -246,7 +246,7 @@ def _fitting(counts: Counts) -> dict[str, int]:
     """The counts by column, as the columns can hold them: a series that is sent to a million every
     hour has more after three months. The facts are exact.
     """
-    return {column: min(getattr(counts, name), _MOST) for name, column in COLUMNS.items()}
+    return {column: min(getattr(counts, name), MAX_INTEGER) for name, column in COLUMNS.items()}
 
 
 def _facts(calculated: Calculated, revision: int) -> list[Outgoing]:

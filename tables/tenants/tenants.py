@@ -8,11 +8,10 @@ from sqlalchemy import exists, select
 from sqlalchemy.dialects import postgresql
 
 from streams.contracts.commands import TENANT_ID
+from streams.contracts.fields import MAX_INTEGER
 from streams.errors import CampaignError, ConflictError, FieldError, NotFoundError
 from tables.database.connection import Session
 from tables.models import Tenant
-
-_HIGHEST_LIMIT = 2**31 - 1
 
 
 async def create_tenant(
@@ -33,8 +32,8 @@ def _mistakes(tenant_id: str, hourly: int | None, daily: int | None) -> Iterator
         rule = "a tenant's name is 1 to 63 of a-z, 0-9 and -, and does not start with -"
         yield FieldError("tenantId", rule)
     for name, limit in (("hourly", hourly), ("daily", daily)):
-        if limit is not None and not 1 <= limit <= _HIGHEST_LIMIT:
-            rule = f"is at least 1 and at most {_HIGHEST_LIMIT:,}; leave it out for none"
+        if limit is not None and not 1 <= limit <= MAX_INTEGER:
+            rule = f"is at least 1 and at most {MAX_INTEGER:,}; leave it out for none"
             yield FieldError(name, f"the {name} limit {rule}")
 
 
