@@ -19,7 +19,7 @@ from streams import metrics
 from streams.process.mover import TurnByTurn
 from streams.settings import Settings
 from tables.commands.answers import Answer
-from tables.commands.complaint_pauses import Counted, Watched, pause, running
+from tables.commands.complaint_pauses import ComplaintCounts, WatchedCampaign, pause, running
 from tables.database.connection import Database, Session
 from tables.stats.views import StatsView
 
@@ -54,7 +54,7 @@ class Complaints(TurnByTurn):
         paused = 0
         for watched in await self._database.until_up(running):
             total = self._stats.campaign(watched.number).total
-            now = Counted(total.delivered, total.complained)
+            now = ComplaintCounts(total.delivered, total.complained)
             if not self._is_too_many(now.since(watched.before)):
                 continue
             try:
@@ -66,12 +66,12 @@ class Complaints(TurnByTurn):
                 )
         return paused
 
-    def _is_too_many(self, counted: Counted) -> bool:
+    def _is_too_many(self, counted: ComplaintCounts) -> bool:
         return counted.is_too_many(
             self._settings.complaint_rate_limit, self._settings.complaint_min_delivered
         )
 
-    async def _pause(self, watched: Watched, now: Counted, sent: int) -> bool:
+    async def _pause(self, watched: WatchedCampaign, now: ComplaintCounts, sent: int) -> bool:
         """Whether this call has paused it: a person or another worker may have come first."""
         at = datetime.now(UTC)
 

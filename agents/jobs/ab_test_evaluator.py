@@ -47,7 +47,7 @@ async def _run(context: JobContext) -> Mapping[str, int]:
             done[_DONE[decision]] += 1
 
     await for_each(
-        await context.database.until_up(lambda connection: ab_tests.due(connection, context.at)),
+        await context.database.until_up(lambda session: ab_tests.due(session, context.at)),
         evaluate_one,
         campaign_id=lambda campaign: campaign.id,
         failure="an A/B test could not be evaluated because of a bug",
@@ -65,9 +65,9 @@ async def _evaluate(context: JobContext, campaign: Campaign) -> Decision | None:
         return None
     evaluation = evaluate(test, stats.variants, rfc3339(context.at))
 
-    async def work(connection: Session) -> Decision | None:
+    async def work(session: Session) -> Decision | None:
         try:
-            decision = await ab_tests.conclude(connection, campaign, evaluation, context.at)
+            decision = await ab_tests.conclude(session, campaign, evaluation, context.at)
         except NotFoundError:  # deleted since the look
             return None
         crash_point("before-commit", "evaluator")

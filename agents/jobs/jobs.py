@@ -109,28 +109,28 @@ class Jobs(Service):  # type: ignore[misc]  # mode is untyped
         finally:
             del self._running[name]
 
-    async def _look(self, connection: Session) -> tuple[datetime, dict[str, Turn]]:
+    async def _look(self, session: Session) -> tuple[datetime, dict[str, Turn]]:
         """The time, and when each job is to run."""
-        now, runs = await job_runs.last_runs(connection, self._jobs)
+        now, runs = await job_runs.last_runs(session, self._jobs)
         turns = {}
         for name, job in self._jobs.items():
             last = runs.get(name)
             turns[name] = next_turn(
-                last, job.every(self._settings), await self._due(connection, name, job), now
+                last, job.every(self._settings), await self._due(session, name, job), now
             )
             if last is not None and last.next_at != turns[name].at:
-                await job_runs.expect(connection, name, turns[name].at)
+                await job_runs.expect(session, name, turns[name].at)
             if last is not None and last.succeeded_at is not None:
                 metrics.JOB_SUCCEEDED.labels(name).set(last.succeeded_at.timestamp())
         return now, turns
 
-    async def _due(self, connection: Session, name: str, job: Job) -> datetime | None:
+    async def _due(self, session: Session, name: str, job: Job) -> datetime | None:
         if job.due is None:
             return None
         try:
             with translated():
-                async with connection.begin_nested():  # its failure is that of no other job
-                    answer = await job.due(connection)
+                async with session.begin_nested():  # its failure is that of no other job
+                    answer = await job.due(session)
         except DependencyDownError:
             raise
         # a job that cannot say when it is due still has its turns

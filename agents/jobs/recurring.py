@@ -38,7 +38,7 @@ async def trigger(context: JobContext) -> Mapping[str, int]:
 
     await for_each(
         await context.database.until_up(
-            lambda connection: due_series(connection, context.settings, context.at)
+            lambda session: due_series(session, context.settings, context.at)
         ),
         advance_one,
         campaign_id=lambda series: series[1],
@@ -48,13 +48,13 @@ async def trigger(context: JobContext) -> Mapping[str, int]:
 
 
 async def _advance(context: JobContext, tenant: str, series_id: UUID) -> Mapping[str, int]:
-    async def work(connection: Session) -> tuple[tuple[Change, ...], Change | None]:
-        if (series := await running_series(connection, tenant, series_id)) is None:
+    async def work(session: Session) -> tuple[tuple[Change, ...], Change | None]:
+        if (series := await running_series(session, tenant, series_id)) is None:
             return (), None
-        advanced = await advance(connection, context.settings, series, context.at)
-        counted = context.stats.campaign(*await numbers_of(connection, tenant, series_id)).total
+        advanced = await advance(session, context.settings, series, context.at)
+        counted = context.stats.campaign(*await numbers_of(session, tenant, series_id)).total
         completed = await complete(
-            connection, advanced.series, context.at, counted.sent, counted.skipped
+            session, advanced.series, context.at, counted.sent, counted.skipped
         )
         crash_point("before-commit", "recurring")
         return advanced.changes, completed

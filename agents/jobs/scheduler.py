@@ -21,7 +21,7 @@ from connectors.sources.sources import Sources
 from streams.contracts.commands import Start
 from streams.errors import CampaignError
 from streams.exactly_once.crash_points import crash_point
-from tables.commands.due import Due, Settled, due_campaigns, next_due, settle
+from tables.commands.due import DueCampaign, StartOutcome, due_campaigns, next_due, settle
 from tables.database.connection import Session
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ async def start_due(context: JobContext) -> Mapping[str, int]:
     done, full = Counter[str]({"started": 0}), set[str]()
     sources = Sources(context.settings)
 
-    async def start(due: Due) -> None:
+    async def start(due: DueCampaign) -> None:
         if due.is_waiting and due.tenant_id in full:
             return
         outcome = await _start(context, sources, due)
@@ -45,7 +45,7 @@ async def start_due(context: JobContext) -> Mapping[str, int]:
     try:
         await for_each(
             await context.database.until_up(
-                lambda connection: due_campaigns(connection, context.settings, context.at)
+                lambda session: due_campaigns(session, context.settings, context.at)
             ),
             start,
             campaign_id=lambda due: due.id,
@@ -56,7 +56,7 @@ async def start_due(context: JobContext) -> Mapping[str, int]:
     return done
 
 
-async def _start(context: JobContext, sources: Sources, due: Due) -> str:
+async def _start(context: JobContext, sources: Sources, due: DueCampaign) -> str:
     """ "delayed": a directory service that it needs is down, or its template there cannot be
     used.
     """
@@ -64,8 +64,8 @@ async def _start(context: JobContext, sources: Sources, due: Due) -> str:
     def sent(tenant: str, number: int) -> int:
         return context.stats.campaign(number).total.sent
 
-    async def work(connection: Session) -> Settled:
-        settled = await settle(connection, context.settings, due, context.at, sent)
+    async def work(session: Session) -> StartOutcome:
+        settled = await settle(session, context.settings, due, context.at, sent)
         crash_point("before-commit", "scheduler")
         return settled
 

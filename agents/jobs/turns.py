@@ -85,7 +85,7 @@ async def carry_out(name: str, job: Job, context: JobContext) -> Carried:
     """
     began = time.monotonic()
     run_id = await context.database.until_up(
-        lambda connection: job_runs.begin(connection, name, context.at)
+        lambda session: job_runs.begin(session, name, context.at)
     )
     crash_point("begun", "jobs")
     try:
@@ -100,20 +100,18 @@ async def carry_out(name: str, job: Job, context: JobContext) -> Carried:
         )
     crash_point("ran", "jobs")
     carried = Carried(name, timedelta(seconds=time.monotonic() - began), counts, error)
-    await context.database.until_up(
-        lambda connection: _record(connection, carried, run_id, context)
-    )
+    await context.database.until_up(lambda session: _record(session, carried, run_id, context))
     _count(carried)
     return carried
 
 
-async def _record(connection: Session, carried: Carried, run_id: UUID, context: JobContext) -> None:
+async def _record(session: Session, carried: Carried, run_id: UUID, context: JobContext) -> None:
     ended = context.at + carried.took
     if carried.error:
-        await job_runs.failed(connection, carried.job, run_id, ended, carried.error)
+        await job_runs.failed(session, carried.job, run_id, ended, carried.error)
     else:
         await job_runs.succeeded(
-            connection, carried.job, run_id, ended, carried.counts, is_early=context.is_early
+            session, carried.job, run_id, ended, carried.counts, is_early=context.is_early
         )
 
 

@@ -117,12 +117,12 @@ class Commands:
             # a command that was carried out before a crash, or before the service went down, keeps
             # its answer
             known = await database.until_up(
-                lambda connection: known_answer(connection, command, scope="command", key=key)
+                lambda session: known_answer(session, command, scope="command", key=key)
             )
             return known or Answer(error.status, command.campaign_id, refusal=Refusal.of(error))
         answer = await database.until_up(
-            lambda connection: execute(
-                connection, self._settings, command, scope="command", key=key, sent=self._sent
+            lambda session: execute(
+                session, self._settings, command, scope="command", key=key, sent=self._sent
             )
         )
         for change in answer.changes:

@@ -26,16 +26,16 @@ from tables.database.connection import Database, Session
 _log = logging.getLogger(__name__)
 
 
-async def record(connection: Session, milestone: Finished | SampleSent) -> store.Reported:
+async def record(session: Session, milestone: Finished | SampleSent) -> store.MilestoneOutcome:
     """Write one milestone. Raises NotFoundError."""
     campaign_id = UUID(milestone.campaign_id)
     match milestone:
         case Finished(sent=sent, skipped=skipped, at=at):
             return await store.finished(
-                connection, milestone.tenant_id, campaign_id, sent=sent, skipped=skipped, at=at
+                session, milestone.tenant_id, campaign_id, sent=sent, skipped=skipped, at=at
             )
         case SampleSent(at=at):
-            return await store.sample_sent(connection, milestone.tenant_id, campaign_id, at)
+            return await store.sample_sent(session, milestone.tenant_id, campaign_id, at)
         case _:
             assert_never(milestone)
 
@@ -47,7 +47,7 @@ def milestones(app: App, settings: Settings) -> Body:
     async def one(tx: Transaction, event: Any) -> None:
         try:
             milestone = decode_milestone(event.value or b"")
-            reported = await database.until_up(lambda connection: record(connection, milestone))
+            reported = await database.until_up(lambda session: record(session, milestone))
         except (msgspec.DecodeError, ValueError) as error:
             tx.dead_letter(event, f"not a milestone: {type(error).__name__}", "milestone")
         except NotFoundError as error:

@@ -58,8 +58,8 @@ async def ab_test(services: Provided, campaign: Existing) -> Success[AbTestShown
     """
     if (test := test_of(campaign)) is None:
         raise NotFoundError("The campaign has no A/B test.")
-    async with services.database.transaction() as connection:
-        decided = await decisions(connection, campaign)
+    async with services.database.transaction() as session:
+        decided = await decisions(session, campaign)
     return success(_shown(campaign, test, decided, services.stats))
 
 

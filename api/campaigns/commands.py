@@ -101,8 +101,8 @@ class CommandRequest:
         )
 
     async def _first_answer(self, command: Command) -> Answer | None:
-        """What a repeat gets although a directory service is down; without services `run` sees to
-        it.
+        """The answer to a repeat, which must get it although a directory service is down. Without
+        such a service `run` looks it up.
         """
         if not self.key or not self.services.sources.are_used:
             return None
@@ -121,8 +121,8 @@ class CommandRequest:
             return [answer.number]
         if series is None:
             return ()
-        async with self.services.database.transaction() as connection:
-            return await numbers_of(connection, self.who.tenant_id, series)
+        async with self.services.database.transaction() as session:
+            return await numbers_of(session, self.who.tenant_id, series)
 
     def _tagged(self, shown: C) -> C:
         self.response.headers["ETag"] = f'"{shown.version}"'

@@ -27,8 +27,8 @@ async def stats(services: Provided, live: LiveSide, campaign: Existing) -> Succe
     """
     if live.knows(campaign):
         return success(live.stats(campaign, family=await family_of(services, campaign)))
-    async with services.database.transaction() as connection:
-        return success(live.stats(campaign, await materialised.stored(connection, campaign.id)))
+    async with services.database.transaction() as session:
+        return success(live.stats(campaign, await materialised.stored(session, campaign.id)))
 
 
 @router.get("/{campaignId}/recipients")

@@ -43,9 +43,9 @@ async def overview(
     """
     live = live_of(services)
 
-    async def look(connection: Session) -> Overview:
-        found, _ = await list_campaigns(connection, who.tenant_id, page_size=_SHOWN)
-        series = await families(connection, who.tenant_id, found)
+    async def look(session: Session) -> Overview:
+        found, _ = await list_campaigns(session, who.tenant_id, page_size=_SHOWN)
+        series = await families(session, who.tenant_id, found)
         return _overview([_with_stats(live, one, series.get(one.id)) for one in found])
 
     async for seen in _changes(request, services, look):
@@ -61,9 +61,9 @@ async def one(
     """
     live = live_of(services)
 
-    async def look(connection: Session) -> CampaignWithStats:
-        current = await get_campaign(connection, who.tenant_id, campaign.id)
-        series = await families(connection, who.tenant_id, [current])
+    async def look(session: Session) -> CampaignWithStats:
+        current = await get_campaign(session, who.tenant_id, campaign.id)
+        series = await families(session, who.tenant_id, [current])
         return _with_stats(live, current, series.get(current.id))
 
     async for seen in _changes(request, services, look):
@@ -80,8 +80,8 @@ async def _changes(request: Request, services: Services, look: Look[S]) -> Async
         try:
             if looks % _CHECKED == 0:
                 await caller(request, services)
-            async with services.database.transaction() as connection:
-                current = await look(connection) if live.is_ready else last
+            async with services.database.transaction() as session:
+                current = await look(session) if live.is_ready else last
         except DependencyDownError:
             current = last
         except (UnauthorizedError, NotFoundError):

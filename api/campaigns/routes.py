@@ -42,8 +42,8 @@ _CHILDREN_ONLY = "only the children of this recurring campaign"
 
 async def _existing(services: Provided, who: Viewer, campaign_id: CampaignId) -> Campaign:
     """The campaign of the path. Raises NotFoundError, also when it is another tenant's."""
-    async with services.database.transaction() as connection:
-        return await get_campaign(connection, who.tenant_id, campaign_id)
+    async with services.database.transaction() as session:
+        return await get_campaign(session, who.tenant_id, campaign_id)
 
 
 Existing = Annotated[Campaign, Depends(_existing)]
@@ -53,8 +53,8 @@ async def family_of(services: Services, campaign: Campaign) -> Family | None:
     """The children of a series in sum; None for any other campaign, without asking the database."""
     if campaign.type != CampaignType.RECURRING:
         return None
-    async with services.database.transaction() as connection:
-        return (await families(connection, campaign.tenant_id, [campaign]))[campaign.id]
+    async with services.database.transaction() as session:
+        return (await families(session, campaign.tenant_id, [campaign]))[campaign.id]
 
 
 @router.post("", status_code=201, openapi_extra=asks(CREATE))
@@ -76,9 +76,9 @@ async def page(
     parent_id: Annotated[UUID | None, Query(alias="parentId", description=_CHILDREN_ONLY)] = None,
 ) -> Page[ShownCampaign]:
     """The tenant's campaigns, newest first, with live progress."""
-    async with services.database.transaction() as connection:
+    async with services.database.transaction() as session:
         found, total = await list_campaigns(
-            connection,
+            session,
             who.tenant_id,
             page=page,
             page_size=page_size,
@@ -87,7 +87,7 @@ async def page(
             search=search,
             parent_id=parent_id,
         )
-        series = await families(connection, who.tenant_id, found)
+        series = await families(session, who.tenant_id, found)
     shown = [live.campaign(campaign, series.get(campaign.id)) for campaign in found]
     return page_of(shown, page, page_size, total)
 

@@ -58,8 +58,8 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One request, of a person, a service or a job; a class for each verb. `actor`, a user, is needed
-    by Create only.
+    """One request, of a person, a service or a job; a class for each verb. Only Create needs an
+    `actor`, a user.
 
     `if_match`: the version that the campaign must still have. `extra`: whether unknown settings are
     refused or ignored. `may_cancel`: whether the caller's role allows what deleting a scheduled
@@ -79,7 +79,7 @@ class Command:
 
     @property
     def cause(self) -> Cause:
-        """What the command's events follow from."""
+        """The request, for the events that follow from it."""
         return Cause(self.correlation_id, self.at)
 
     def content(self) -> dict[str, Any]:

@@ -18,8 +18,8 @@ _FIELD = "abTestConfig.variants"
 async def refusals(
     session: Session, tenant: str, channel: str, config: Mapping[str, Any]
 ) -> list[FieldError]:
-    """What of a stored test cannot be: a template that this tenant lacks or that is another
-    channel's, a subject where there is none.
+    """The mistakes of a stored test: a template that this tenant lacks or that is another
+    channel's, a subject where the channel has none.
     """
     variants = config["variants"]
     wanted = [UUID(variant["templateId"]) for variant in variants if "templateId" in variant]

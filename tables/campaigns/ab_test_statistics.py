@@ -1,5 +1,5 @@
-"""What an A/B test has shown, and what follows from it: rates with their intervals, a p-value, and
-the policy. Pure.
+"""The results of an A/B test, and the decision that follows from them: rates with their intervals,
+a p-value, and the policy. Pure.
 
 Interval: Wilson's score interval (Wilson, "Probable inference, the law of succession, and
 statistical inference", JASA 22, 1927), which stays within 0 and 1 and is honest for small numbers.
@@ -7,8 +7,8 @@ p-value: two-sided, of the z-test for two proportions with pooled variance (NIST
 of Statistical Methods, 7.3.3), of the best variant against the second best. With three and more
 variants every pair is compared and the p-value is corrected for the number of pairs (Holm, "A
 simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979):
-which variants are the best two is only known from the same data. The test is looked at once, at its
-end (twice when it is extended).
+the best two variants are only known from the same data. The test is looked at once, at its end
+(twice when it is extended).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NONE = Counts()
 
 
 class Decision(StrEnum):
-    """What is done about it."""
+    """The end of a test, or its extension."""
 
     WINNER = "winner"
     EXTEND = "extend"
@@ -41,7 +41,7 @@ def evaluate(test: AbTest, counts: Mapping[str, Counts], at: str) -> Evaluation:
     """The variants that the sample got, as they are now. Of equal rates the variant with more
     deliveries is the better, then the first id.
 
-    A person counts once, however late or often the report; somebody counted above the line only (an
+    A person counts once, however late or often the report; a person counted above the line only (an
     unsubscription without a report of the delivery) cannot push a rate over 100 percent.
     """
     arms = sorted(
@@ -94,8 +94,8 @@ def interval(count: int, of: int, confidence: float) -> tuple[float, float]:
 
 
 def p_value_of(count: int, of: int, other: int, other_of: int) -> float:
-    """How likely a difference at least this large is, if there is none. 1 when nobody or everybody
-    is counted; both `of` are positive.
+    """How likely a difference at least this large is, if there is none. 1 when none or all are
+    counted; both `of` are positive.
     """
     pooled = (count + other) / (of + other_of)
     variance = pooled * (1 - pooled) * (1 / of + 1 / other_of)
@@ -132,8 +132,8 @@ def _arm(test: AbTest, variant: str, counts: Counts) -> Arm:
 
 
 def _order(test: AbTest) -> Callable[[Arm], tuple[bool, Fraction, int, str]]:
-    """Sorts the best first; whoever has nobody to count comes last, also where the lowest rate
-    wins.
+    """Sorts the best first; a variant without recipients to count comes last, also where the lowest
+    rate wins.
     """
     sign = 1 if test.criteria.best == "lowest" else -1
 

@@ -1,5 +1,5 @@
-"""A/B tests at rest: their variants, when they are due, what was decided, and the release of those
-who were held back.
+"""A/B tests at rest: their variants, when they are due, the decisions about them, and the release
+of the recipients that were held back.
 
 Everything happens in the transaction of the caller. A decision, the winner, the event and the
 release are one transaction on the locked row of the campaign, so of two evaluators, or of an
@@ -103,7 +103,7 @@ async def due(session: Session, at: datetime) -> list[Campaign]:
 
 
 async def decisions(session: Session, campaign: Campaign) -> list[AbTestDecision]:
-    """What was decided about the campaign's test, in order."""
+    """The decisions about the campaign's test, in order."""
     found = select(AbTestDecision).where(AbTestDecision.campaign_id == campaign.id)
     return await session.every(found.order_by(AbTestDecision.seq))
 

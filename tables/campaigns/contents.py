@@ -1,5 +1,5 @@
-"""What a campaign says: its template's content and its variants', as they are until it starts, and
-as they were then ever after.
+"""The contents of a campaign and of its variants: until it starts those of their templates as they
+are, ever after those of the templates as they were at the start.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ SELECT v.variant_id, c.name AS campaign_name,
         UNION ALL
        SELECT variant_id, template_id, subject
          FROM campaign_variants WHERE campaign_id = c.id) AS v
-  LEFT JOIN templates t ON t.id = v.template_id
-                       AND t.tenant_id = c.tenant_id AND t.channel = c.channel
+  LEFT JOIN templates t
+         ON t.id = v.template_id AND t.tenant_id = c.tenant_id AND t.channel = c.channel
  WHERE c.id = %(campaign)s"""
 _FIXED = """
-SELECT variant_id, campaign_name, content
-  FROM campaign_contents WHERE campaign_id = %(campaign)s"""
+SELECT variant_id, campaign_name, content FROM campaign_contents
+ WHERE campaign_id = %(campaign)s"""
 
 
-class Said(Record, frozen=True):
-    """What is sent under a variant; None is the campaign itself. `content` is None where there is
-    no such template.
+class VariantContent(Record, frozen=True):
+    """The content that recipients of a variant get, or those of the campaign itself (`variant_id`
+    None). `content` is None where there is no such template.
     """
 
     variant_id: str | None
@@ -41,7 +41,7 @@ class Said(Record, frozen=True):
 
 
 async def fix_contents(session: Session, campaign_id: UUID) -> None:
-    """From this transaction's commit on the campaign says what it says now. A repeat changes
+    """Fix the contents as they are now, from this transaction's commit on. A repeat changes
     nothing.
     """
     await session.run(
@@ -52,10 +52,10 @@ async def fix_contents(session: Session, campaign_id: UUID) -> None:
     )
 
 
-async def contents(session: Session, campaign_id: UUID) -> Sequence[Said]:
+async def contents(session: Session, campaign_id: UUID) -> Sequence[VariantContent]:
     """The campaign's own first, then its variants by id: the fixed ones, and before it has started
     the present ones.
     """
     order = 'ORDER BY variant_id COLLATE "C" NULLS FIRST'
-    fixed = await session.rows(Said, f"{_FIXED} {order}", campaign=campaign_id)
-    return fixed or await session.rows(Said, f"{_PRESENT} {order}", campaign=campaign_id)
+    fixed = await session.rows(VariantContent, f"{_FIXED} {order}", campaign=campaign_id)
+    return fixed or await session.rows(VariantContent, f"{_PRESENT} {order}", campaign=campaign_id)

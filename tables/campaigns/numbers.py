@@ -1,6 +1,4 @@
-"""What a campaign number stands for: the fields that never change once a campaign has started, kept
-in memory.
-"""
+"""Campaigns by number: the fields that never change once a campaign has started, kept in memory."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The occurrences of a series: each becomes a child, a campaign with its own audience, counts and
 message ids; then the series is complete.
 
-While a series runs, its row's `next_occurrence_at` is the first occurrence without a child. Whoever
-holds the row's lock makes children; the unique index on (parent_id, occurrence_at) is the second
+While a series runs, its row's `next_occurrence_at` is the first occurrence without a child.
+Children are made under the row's lock; the unique index on (parent_id, occurrence_at) is the second
 lock.
 """
 
@@ -46,14 +46,16 @@ _RUNNING = (
 
 
 @dataclass(frozen=True)
-class Advanced:
-    """The series afterwards, and the children that were made: log them after the commit."""
+class AdvancedSeries:
+    """The series afterwards, and its new children, to be logged once that is committed."""
 
     series: Campaign
     changes: tuple[Change, ...] = ()
 
 
-async def advance(session: Session, settings: Settings, series: Campaign, at: datetime) -> Advanced:
+async def advance(
+    session: Session, settings: Settings, series: Campaign, at: datetime
+) -> AdvancedSeries:
     """Make the children due until the next run of the job and a margin, given the lock of a running
     series' row. A repeat makes none.
     """
@@ -64,14 +66,14 @@ async def advance(session: Session, settings: Settings, series: Campaign, at: da
     # exhausted by count, but a child was cancelled before it started: another one takes its place
     start = series.next_occurrence_at or recurrence.next(max(at, last or at))
     if start is None or (left is not None and left <= 0):
-        return Advanced(await point_to(session, series, None))
+        return AdvancedSeries(await point_to(session, series, None))
     planned = plan(
         recurrence, start, at, at + settings.recurring_interval + MARGIN, left, max_lateness(series)
     )
     added = [
         await _add_child(session, series, recurrence, occurrence, at) for occurrence in planned.due
     ]
-    return Advanced(
+    return AdvancedSeries(
         await point_to(session, series, planned.next),
         tuple(change for change in added if change),
     )

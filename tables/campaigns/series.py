@@ -1,6 +1,4 @@
-"""What a series looks like from outside: the sum of its children, which of them there are, and what
-comes next.
-"""
+"""A series as seen from outside: its children, their sum, and the next occurrences."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _REUSED = {
 }
 
 
-class Wrong(Record, frozen=True):
+class RefusedField(Record, frozen=True):
     """A `FieldError` at rest."""
 
     field: str
@@ -40,19 +40,19 @@ class Wrong(Record, frozen=True):
 
 
 class Refusal(Record, frozen=True, omit_defaults=False):
-    """A `CampaignError` at rest: the members of its problem document that do not depend on who
-    asks.
+    """A `CampaignError` at rest: the members of its problem document that are the same for every
+    caller.
     """
 
     code: str
     title: str
     status: int
     detail: str
-    errors: tuple[Wrong, ...] = ()
+    errors: tuple[RefusedField, ...] = ()
 
     @classmethod
     def of(cls, error: CampaignError) -> Refusal:
-        wrong = tuple(Wrong(field=e.field, message=e.message) for e in error.errors)
+        wrong = tuple(RefusedField(field=e.field, message=e.message) for e in error.errors)
         return cls(
             code=error.code,
             title=error.title,
@@ -80,8 +80,8 @@ class Refusal(Record, frozen=True, omit_defaults=False):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command came to: the campaign as the API spells it (None when it is deleted), or a
-    refusal. Exactly what is repeated.
+    """The answer to a command: the campaign as the API spells it (None when it is deleted), or a
+    refusal. A repeat gets exactly this.
 
     `number` finds the campaign in the live views, `outcome` is what a trigger answers instead of
     the campaign, `changes` are empty in a repeat.
@@ -106,8 +106,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes a repeat: the same key in the same tenant and scope. `content` tells a repeat from
-    another request under the same key.
+    """A repeat has the same key in the same tenant and scope, and the same `content`; another
+    content under that key is another request.
     """
 
     tenant_id: str

@@ -30,14 +30,16 @@ REASON = "complaint-rate"
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """Messages delivered, and the people among them who complained."""
+class ComplaintCounts:
+    """Messages delivered, and complaints about them."""
 
     delivered: int
     complained: int
 
-    def since(self, before: Counted) -> Counted:
-        return Counted(self.delivered - before.delivered, self.complained - before.complained)
+    def since(self, before: ComplaintCounts) -> ComplaintCounts:
+        return ComplaintCounts(
+            self.delivered - before.delivered, self.complained - before.complained
+        )
 
     def is_too_many(self, percent: float, min_delivered: int) -> bool:
         """More than `percent` of the delivered, once there are `min_delivered`; exactly as many is
@@ -47,18 +49,18 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """A running campaign, and the counts at which it was last paused: it is judged by what came
-    after them, since somebody resumed it.
+class WatchedCampaign:
+    """A running campaign, and the counts at which it was last paused and then resumed: only what
+    came after them is judged.
     """
 
     id: UUID
     tenant_id: str
     number: int
-    before: Counted
+    before: ComplaintCounts
 
 
-async def running(session: Session) -> list[Watched]:
+async def running(session: Session) -> list[WatchedCampaign]:
     """Every running campaign of every tenant."""
     found = await session.execute(
         select(
@@ -73,7 +75,7 @@ async def running(session: Session) -> list[Watched]:
         .order_by(Campaign.number)
     )
     return [
-        Watched(campaign_id, tenant, number, Counted(delivered, complained))
+        WatchedCampaign(campaign_id, tenant, number, ComplaintCounts(delivered, complained))
         for campaign_id, tenant, number, delivered, complained in found
     ]
 
@@ -81,8 +83,8 @@ async def running(session: Session) -> list[Watched]:
 async def pause(
     session: Session,
     settings: Settings,
-    watched: Watched,
-    now: Counted,
+    watched: WatchedCampaign,
+    now: ComplaintCounts,
     at: datetime,
     sent: Mapping[int, int],
 ) -> Answer:
@@ -115,7 +117,7 @@ async def pause(
     return answer
 
 
-def _alert(campaign: Campaign, counted: Counted, settings: Settings, at: datetime) -> Alert:
+def _alert(campaign: Campaign, counted: ComplaintCounts, settings: Settings, at: datetime) -> Alert:
     rate = f"{counted.complained * 100 / counted.delivered:.2f} %"
     detail = (
         f"{counted.complained:,} of {counted.delivered:,} delivered complained ({rate});"

@@ -1,5 +1,5 @@
-"""Starting what is due: each campaign in a transaction on locked rows (tenant, series, campaign),
-so that two schedulers start it once.
+"""Starts the campaigns that are due, each in a transaction on locked rows (tenant, series,
+campaign), so that two schedulers start it once.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _RUNNING = (
 
 
 @dataclass(frozen=True)
-class Due:
+class DueCampaign:
     """A campaign whose time has come. `is_waiting`: it has been met before, when too many campaigns
     of its tenant were running.
     """
@@ -64,8 +64,8 @@ class Due:
 
 
 @dataclass(frozen=True)
-class Settled:
-    """What became of it, and what is to be logged once that is committed."""
+class StartOutcome:
+    """The end of a due campaign's turn, and the changes to be logged once it is committed."""
 
     outcome: Outcome
     changes: tuple[Change, ...] = ()
@@ -77,7 +77,7 @@ class Settled:
 
 async def due_campaigns(
     session: Session, settings: Settings, at: datetime, limit: int = 10_000
-) -> list[Due]:
+) -> list[DueCampaign]:
     """The longest due first. One that waits for room is among them only if there is some."""
     has_room = or_(Campaign.waits_below.is_(None), settings.max_running > _RUNNING)
     found = await session.execute(
@@ -92,7 +92,7 @@ async def due_campaigns(
         .order_by(Campaign.scheduled_at, Campaign.id)
         .limit(limit)
     )
-    return [Due(*row) for row in found]
+    return [DueCampaign(*row) for row in found]
 
 
 async def next_due(session: Session) -> datetime | None:
@@ -110,28 +110,28 @@ async def next_due(session: Session) -> datetime | None:
 
 
 async def settle(
-    session: Session, settings: Settings, due: Due, at: datetime, sent: SentSoFar
-) -> Settled:
-    """Start it, or say why not: no room (it waits), missed by more than `maxLateness`, superseded
-    by a later occurrence, or impossible.
+    session: Session, settings: Settings, due: DueCampaign, at: datetime, sent: SentSoFar
+) -> StartOutcome:
+    """Start the campaign, or let it wait for room, or cancel it: missed by more than `maxLateness`,
+    superseded by a later occurrence, or impossible to start.
 
-    "gone": somebody else has settled or holds it.
+    The outcome "gone": another scheduler has the campaign or is done with it.
     """
     await lock_tenant(session, due.tenant_id)
     made: tuple[Change, ...] = ()
     if due.parent_id is not None:
         if (series := await _running_series(session, due)) is None:
-            return Settled("gone")
+            return StartOutcome("gone")
         made = (await advance(session, settings, series, at)).changes
     if (campaign := await _claimed(session, due, at)) is None:
-        return Settled("gone", made)
+        return StartOutcome("gone", made)
     settled = await _settled(session, settings, campaign, at, sent)
-    return Settled(settled.outcome, (*made, *settled.changes))
+    return StartOutcome(settled.outcome, (*made, *settled.changes))
 
 
 async def _settled(
     session: Session, settings: Settings, campaign: Campaign, at: datetime, sent: SentSoFar
-) -> Settled:
+) -> StartOutcome:
     if (
         campaign.type != CampaignType.RECURRING
     ):  # the occurrences of a series are judged, not its beginning
@@ -142,7 +142,7 @@ async def _settled(
             return await _give_up(session, settings, campaign, "missed-schedule", at, sent)
         if await count_running(session, campaign.tenant_id) >= settings.max_running:
             await amend_campaign(session, campaign, waits_below=settings.max_running)
-            return Settled("waiting")
+            return StartOutcome("waiting")
     command = Start(
         tenant_id=campaign.tenant_id,
         correlation_id=_correlation_id(campaign),
@@ -151,7 +151,7 @@ async def _settled(
     )
     answer = await execute(session, settings, command, scope="command", sent=sent)
     if answer.refusal is None:
-        return Settled("started", answer.changes)
+        return StartOutcome("started", answer.changes)
     return await _give_up(
         session, settings, campaign, f"cannot-start: {answer.refusal.detail}", at, sent
     )
@@ -164,7 +164,7 @@ async def _give_up(
     reason: str,
     at: datetime,
     sent: SentSoFar,
-) -> Settled:
+) -> StartOutcome:
     """Cancel it, and beside the event of that say that the engine, not a person, did."""
     reason = "".join(character if character.isprintable() else " " for character in reason)[
         :_LONGEST_REASON
@@ -187,14 +187,14 @@ async def _give_up(
         )
         event = events.Alert(*after.head, rfc3339(at), reason, detail)
     elif reason == "missed-occurrence":
-        return Settled("superseded", answer.changes)
+        return StartOutcome("superseded", answer.changes)
     else:
         event = events.Failed(*after.head, rfc3339(at), 0, reason)
     await publish(session, after, event, command.cause)
-    return Settled("missed" if reason == "missed-schedule" else "failed", answer.changes)
+    return StartOutcome("missed" if reason == "missed-schedule" else "failed", answer.changes)
 
 
-async def _running_series(session: Session, due: Due) -> Campaign | None:
+async def _running_series(session: Session, due: DueCampaign) -> Campaign | None:
     series = select(Campaign).where(
         Campaign.tenant_id == due.tenant_id,
         Campaign.id == due.parent_id,
@@ -203,7 +203,7 @@ async def _running_series(session: Session, due: Due) -> Campaign | None:
     return await session.first(series.with_for_update(key_share=True))
 
 
-async def _claimed(session: Session, due: Due, at: datetime) -> Campaign | None:
+async def _claimed(session: Session, due: DueCampaign, at: datetime) -> Campaign | None:
     """Lock the campaign if it is still scheduled and due. Returns None while another scheduler
     holds the lock; that one starts it, or the next run finds it still due.
     """

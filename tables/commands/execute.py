@@ -60,7 +60,7 @@ async def run(
 async def known_answer(
     session: Session, command: Command, *, scope: Scope, key: str
 ) -> Answer | None:
-    """What a repeat of the command gets; None for one that is new. Nothing is carried out."""
+    """The answer to a repeat of a command; None for one that is new. Nothing is carried out."""
     try:
         return await answers.recall(session, _identity(command, scope, key), command.at)
     except ConflictError as error:

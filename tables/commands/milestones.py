@@ -1,5 +1,4 @@
-"""What the throttle reports of a campaign that is being sent: the sample is out, everything is
-sent.
+"""The milestones of a campaign, as the throttle reports them: its sample is sent, all is sent.
 
 Each is a row change with its outbox records in the transaction of the caller, idempotent by the
 campaign's state.
@@ -22,7 +21,7 @@ from tables.models import Campaign
 
 
 @dataclass(frozen=True)
-class Reported:
+class MilestoneOutcome:
     """The campaign afterwards, and what is to be logged once that is committed."""
 
     campaign: Campaign
@@ -35,15 +34,15 @@ class Reported:
 
 async def finished(
     session: Session, tenant: str, campaign_id: UUID, *, sent: int, skipped: int, at: datetime
-) -> Reported:
-    """Every recipient has been sent to or skipped: complete the campaign, running or paused. A
+) -> MilestoneOutcome:
+    """Complete the campaign, running or paused: every recipient has been sent to or skipped. A
     repeat changes nothing.
 
     Raises NotFoundError.
     """
     before = await lock_campaign(session, tenant, campaign_id)
     if before.status not in ACTIVE:
-        return Reported(before)
+        return MilestoneOutcome(before)
     columns = {
         "status": Status.COMPLETED,
         "completed_at": at,
@@ -52,20 +51,21 @@ async def finished(
         "status_reason": None,
     }
     is_tested = before.ab_test_config is not None and sent + skipped > 0
-    if (
-        is_tested and before.sample_sent_at is None
-    ):  # nobody was held back, or they were released early
+    # no recipient was held back, or all were released early
+    if is_tested and before.sample_sent_at is None:
         columns |= clock(before, at)
     after = await change_campaign(session, before, at, **columns)
     cause, started = events.Cause(after.origin, at), rfc3339(after.started_at or at)
     event = events.Completed(*after.head, sent + skipped, sent, skipped, started, rfc3339(at))
     await publish(session, after, event, cause)
-    return Reported(after, Change.of(after, before.status, cause))
+    return MilestoneOutcome(after, Change.of(after, before.status, cause))
 
 
-async def sample_sent(session: Session, tenant: str, campaign_id: UUID, at: datetime) -> Reported:
+async def sample_sent(
+    session: Session, tenant: str, campaign_id: UUID, at: datetime
+) -> MilestoneOutcome:
     """Everything that is not held has been sent; the first time counts. Raises NotFoundError."""
     before = await lock_campaign(session, tenant, campaign_id)
     if before.status not in ACTIVE or before.sample_sent_at is not None:
-        return Reported(before)
-    return Reported(await change_campaign(session, before, at, **clock(before, at)))
+        return MilestoneOutcome(before)
+    return MilestoneOutcome(await change_campaign(session, before, at, **clock(before, at)))

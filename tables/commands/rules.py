@@ -124,7 +124,7 @@ def check_complete(campaign: Campaign) -> None:
 
 
 async def check_directory(session: Session, campaign: Campaign) -> None:
-    """Raises CampaignError when a template or segment of the campaign has been deleted since."""
+    """Raises CampaignError when a template or segment of the campaign has gone since."""
     columns = {
         name: getattr(campaign, name)
         for name in ("type", "template_id", "segment_ids", "exclude_segment_ids", "ab_test_config")
@@ -144,8 +144,8 @@ async def check_room(session: Session, settings: Settings, tenant: str) -> None:
 
 
 def of_type(before: Campaign, columns: Mapping[str, Any]) -> dict[str, Any]:
-    """What the rules of a type look at beside the columns of an update: the type itself, and when
-    it changes, what depends on it.
+    """The columns that the rules of a type look at beside those of an update: the type itself and,
+    when it changes, the columns that depend on it.
     """
     if columns.get("type", before.type) == before.type:
         return {"type": before.type}

@@ -1,7 +1,7 @@
 """The verbs on a recurring campaign, the series: they act on it and on its children. Rows are
 locked in the order tenant, series, child.
 
-The series itself sends nothing and nobody expands it; tables/campaigns/occurrences.py makes its
+The series itself sends nothing and has no audience; tables/campaigns/occurrences.py makes its
 children.
 """
 
@@ -91,9 +91,8 @@ async def _resume(task: Task[Resume], before: Campaign, target: Status) -> Campa
         and (count := await count_running(task.session, before.tenant_id)) + len(children) > limit
     ):
         raise ConflictError(
-            f"{count} campaigns of this tenant are running"
-            f" and {len(children)} of this series would go on;"
-            f" the limit is {limit} running campaigns per tenant."
+            f"{count} campaigns of this tenant are running and {len(children)} of this series would"
+            f" go on; the limit is {limit} running campaigns per tenant."
         )
     after = await task.moved(before, target)
     await task.publish(after, (await _of_all(task, after)).event(events.Resumed, after))

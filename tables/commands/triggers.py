@@ -35,7 +35,7 @@ from tables.models import Campaign, Segment
 
 
 def opened(campaign: Campaign, tenant_limits: Limits) -> PlanOpened:
-    """The plan that a triggered campaign starts with: nobody yet, and no end."""
+    """The plan that a triggered campaign starts with: no recipients yet, and no end."""
     return PlanOpened(
         tenant_id=campaign.tenant_id,
         campaign_id=str(campaign.id),
@@ -52,8 +52,8 @@ def opened(campaign: Campaign, tenant_limits: Limits) -> PlanOpened:
 async def mirrored_segments(
     session: Session, tenant: str, segments: Collection[UUID]
 ) -> list[UUID]:
-    """Those that are copied from another service when an audience is made, so that nobody knows
-    their members when a trigger comes.
+    """The segments among these whose members belong to another service: they are copied only when
+    an audience is made, so a trigger cannot look into them.
     """
     if not segments:
         return []
@@ -72,7 +72,7 @@ async def trigger(
     The first reason of these that applies: duplicate (of one in the same trigger), unknown,
     not-in-segment, excluded, no-address, suppressed, re-entry, recipient-limit. The same
     correlationId again within 7 days gets the first answer, whatever the campaign's status is by
-    then. Raises IllegalTransitionError for a campaign that is not triggered or not running,
+    then. Raises IllegalTransitionError for a campaign that is not triggered or not running, and
     ConflictError when the correlationId named others.
     """
     identity = _identity(command)
@@ -102,8 +102,8 @@ def _identity(command: Trigger) -> Identity:
 async def _enter(
     session: Session, settings: Settings, command: Trigger, campaign: Campaign
 ) -> dict[str, Any]:
-    """Judge the contacts and write the rows of those who may enter, with the ordinals that follow
-    the total.
+    """Judge the contacts and write a row for each that may enter, with the ordinals that follow the
+    total.
     """
     contacts = command.body.contact_ids
     reentry = Reentry.model_validate(campaign.settings.get("reentry", {}))
@@ -130,8 +130,8 @@ async def _enter(
 
 
 async def _announce(session: Session, campaign: Campaign, accepted: int) -> None:
-    # The version stays: it guards what people edit, and at ten triggers a second nobody could edit
-    # anything.
+    # The version stays: it guards what people edit, and at ten triggers a second every edit would
+    # be refused.
     before = campaign.total_recipients or 0
     total, number, tenant = before + accepted, campaign.number, campaign.tenant_id
     await amend_campaign(session, campaign, total_recipients=total)
@@ -153,7 +153,7 @@ class _Judged(NamedTuple):
 
 @lru_cache
 def _sql(channel: str) -> str:
-    """Judge the contacts and write those who may enter.
+    """Judge the contacts and write those that may enter.
 
     LATERAL with LIMIT cannot be flattened, so each contact costs six index look-ups whatever the
     statistics say.

@@ -233,7 +233,7 @@ async def _start(task: Task[Start], before: Campaign, target: Status) -> Campaig
 
 
 async def _open(task: Task[Start], after: Campaign) -> Campaign:
-    """A triggered campaign has no audience to be made: it is open at once, and triggers add to it."""
+    """A triggered campaign is open at once: it has no audience to be made, triggers add to it."""
     tenant = await get_tenant(task.session, after.tenant_id)
     scheduled = rfc3339(after.scheduled_at) if after.scheduled_at else None
     event = events.Started(*after.head, 0, rfc3339(task.command.at), scheduled)

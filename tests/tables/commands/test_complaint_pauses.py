@@ -17,18 +17,18 @@ from agents.counting.complaints import Complaints
 from streams.contracts.commands import Verb
 from streams.records.stats import Counts, ShardStats, encode_stats
 from streams.settings import Settings
-from tables.commands.complaint_pauses import Counted, Watched, pause
+from tables.commands.complaint_pauses import ComplaintCounts, WatchedCampaign, pause
 from tests.environment import environment
 from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World
 
 
 def test_the_limit_is_of_the_delivered_and_needs_enough_of_them() -> None:
-    assert not Counted(1000, 3).is_too_many(0.3, 1000)  # exactly the limit
-    assert Counted(1000, 4).is_too_many(0.3, 1000)
-    assert not Counted(999, 999).is_too_many(0.3, 1000)
-    assert not Counted(0, 0).is_too_many(0.3, 1)
-    assert Counted(3000, 13).since(Counted(2000, 9)) == Counted(1000, 4)
+    assert not ComplaintCounts(1000, 3).is_too_many(0.3, 1000)  # exactly the limit
+    assert ComplaintCounts(1000, 4).is_too_many(0.3, 1000)
+    assert not ComplaintCounts(999, 999).is_too_many(0.3, 1000)
+    assert not ComplaintCounts(0, 0).is_too_many(0.3, 1)
+    assert ComplaintCounts(3000, 13).since(ComplaintCounts(2000, 9)) == ComplaintCounts(1000, 4)
 
 
 @pytest.fixture
@@ -122,8 +122,8 @@ async def test_two_at_once_pause_it_once(world: World, sql_settings: Settings) -
     campaign = await world.started()
     number = await sql(world.pool).fetchval("SELECT number FROM campaigns WHERE id = $1", campaign)
     watched, now, at = (
-        Watched(campaign, "acme", number, Counted(0, 0)),
-        Counted(1000, 50),
+        WatchedCampaign(campaign, "acme", number, ComplaintCounts(0, 0)),
+        ComplaintCounts(1000, 50),
         datetime.now(UTC),
     )
 
@@ -140,14 +140,14 @@ import asyncio, sys
 from datetime import UTC, datetime
 from uuid import UUID
 from streams.settings import from_environment
-from tables.commands.complaint_pauses import Counted, Watched, pause
+from tables.commands.complaint_pauses import ComplaintCounts, WatchedCampaign, pause
 from tables.database.connection import Database
 from tests.postgres import sql
 async def main():
-    settings, now, counted = from_environment(), datetime.now(UTC), Counted(1000, 50)
-    watched = Watched(UUID(sys.argv[1]), "acme", int(sys.argv[2]), Counted(0, 0))
-    database = Database(settings, "t")
-    await database.until_up(lambda c: pause(c, settings, watched, counted, now, {}))
+    settings, before, now = from_environment(), ComplaintCounts(0, 0), ComplaintCounts(1000, 50)
+    watched = WatchedCampaign(UUID(sys.argv[1]), "acme", int(sys.argv[2]), before)
+    at = datetime.now(UTC)
+    await Database(settings, "t").until_up(lambda c: pause(c, settings, watched, now, at, {}))
 asyncio.run(main())
 """
 
