@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, get_args
 
 import msgspec
 from aiokafka.structs import ConsumerRecord
@@ -20,7 +20,7 @@ from streams.records.message_id import (
     MessageIds,
     recipient,
 )
-from streams.records.reported_events import Incoming, decode_incoming
+from streams.records.reported_events import Incoming, IncomingType, decode_incoming
 
 MAX_BYTES = 64 << 10  # of one event
 # of one fact record; a batch of producer or transaction takes 900 kB
@@ -30,19 +30,7 @@ _EARLIEST = 1_577_836_800  # 2020-01-01, before the first campaign: an unset clo
 _LONGEST_TIME = 40
 # how far the clock of a reporter may be ahead of ours
 _SKEW = timedelta(minutes=15).total_seconds()
-_PEOPLE = {
-    name: Kind[name.upper()]
-    for name in (
-        "delivered",
-        "opened",
-        "clicked",
-        "bounced",
-        "failed",
-        "unsubscribed",
-        "complained",
-        "replied",
-    )
-}
+_PEOPLE = {name: Kind[name.upper()] for name in get_args(IncomingType)}
 _PLAIN = {name: (kind, None) for name, kind in _PEOPLE.items()}
 _MACHINES = {"opened": Kind.MACHINE_OPENED, "clicked": Kind.MACHINE_CLICKED}
 _SENTENCES = {

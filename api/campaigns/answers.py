@@ -12,7 +12,7 @@ from fastapi import Depends
 from api.campaigns.figure_schemas import Stats, VariantStats
 from api.campaigns.schemas import Progress, ShownCampaign, Waiting
 from api.http.dependencies import Provided
-from streams.contracts.fields import ACTIVE, CampaignType, Status
+from streams.contracts.fields import ACTIVE, Status
 from streams.errors import DependencyDownError
 from streams.records.stats import Counts
 from tables.campaigns.series import Family
@@ -64,7 +64,7 @@ class Live:
         nothing has happened to it yet.
         """
         return (
-            campaign.type == CampaignType.RECURRING
+            campaign.is_series
             or not self.counts.ready.is_set()
             or self.counts.knows(campaign.number)
         )
@@ -128,7 +128,7 @@ class Live:
             return Waiting(reason="running-limit", until=None)
         if campaign.status is not Status.RUNNING:
             return None
-        if campaign.type == CampaignType.RECURRING:
+        if campaign.is_series:
             next_at = family.next_at if family else campaign.next_occurrence_at
             return Waiting(reason="not-before", until=next_at) if next_at else None
         if campaign.total_recipients is None:

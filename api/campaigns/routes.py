@@ -28,7 +28,6 @@ from api.http.envelope import Page, Success, answers, asks, page_of, success
 from api.http.json_bodies import JsonRoute
 from streams.contracts.bodies import CampaignCreate, CampaignUpdate, Explanation
 from streams.contracts.commands import Cancel, Create, Delete, Pause, Resume, Start, Trigger, Update
-from streams.contracts.fields import CampaignType
 from streams.contracts.triggers import CampaignTrigger
 from tables.campaigns.campaign import get_campaign, list_campaigns
 from tables.campaigns.series import Family, families
@@ -51,7 +50,7 @@ Existing = Annotated[Campaign, Depends(_existing)]
 
 async def family_of(services: Services, campaign: Campaign) -> Family | None:
     """The children of a series in sum; None for any other campaign, without asking the database."""
-    if campaign.type != CampaignType.RECURRING:
+    if not campaign.is_series:
         return None
     async with services.database.transaction() as session:
         return (await families(session, campaign.tenant_id, [campaign]))[campaign.id]

@@ -15,7 +15,6 @@ from api.http.envelope import Success, answers, asks, success
 from api.http.json_bodies import JsonRoute
 from streams.contracts.bodies import CampaignSchedule
 from streams.contracts.commands import Schedule
-from streams.contracts.fields import CampaignType
 from streams.contracts.local_time import shown
 from streams.errors import ConflictError
 from tables.campaigns.series import newest_children, outlook
@@ -45,7 +44,7 @@ async def series(campaign: Existing, live: LiveSide, transaction: Transaction) -
     pages through all of them.
     """
     schedule = campaign.recurring_schedule
-    if campaign.type != CampaignType.RECURRING or schedule is None:
+    if not campaign.is_series or schedule is None:
         raise ConflictError(
             f"The campaign is {campaign.type}: only a recurring campaign is a series."
         )

@@ -12,7 +12,6 @@ from api.http.json_bodies import JsonRoute
 from api.previews.schemas import AudienceCount, AudienceOf, SmsSegments
 from api.previews.subjects import content_of, learn
 from connectors.messages.preview import segments_per_message
-from streams.contracts.fields import CampaignType
 from streams.errors import FieldError, broken
 from streams.records.message_id import MessageIds
 from tables.audience.dry_run import Counted, count_audience, some_of_audience
@@ -38,7 +37,7 @@ async def count(services: Provided, campaign: Existing) -> Success[AudienceCount
             campaign.channel,
             campaign.segment_ids,
             campaign.exclude_segment_ids,
-            is_triggered=campaign.type == CampaignType.TRIGGERED,
+            is_triggered=campaign.is_triggered,
         )
         segments = None
         if campaign.channel == "sms":

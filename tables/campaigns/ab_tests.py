@@ -19,7 +19,7 @@ from streams.contracts import events
 from streams.contracts.ab_tests import AbTest
 from streams.contracts.envelope import rfc3339
 from streams.contracts.evaluations import Evaluation
-from streams.contracts.fields import ACTIVE, CampaignType, Status
+from streams.contracts.fields import ACTIVE, Status
 from streams.errors import ConflictError, FieldError, broken
 from streams.records.sending import SpansReleased
 from tables.campaigns.ab_test_statistics import Decision, decide
@@ -121,7 +121,7 @@ async def declare(
     Raises CampaignError for a variant that the campaign does not have, ConflictError when another
     one has won. The row is locked.
     """
-    if campaign.type == CampaignType.RECURRING:
+    if campaign.is_series:
         raise broken(
             FieldError("variantId", "a series has no winner, each of its campaigns has its own")
         )

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import and_, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from streams.contracts.fields import CampaignType, Status
+from streams.contracts.fields import Status
 from streams.contracts.recurrence import Recurrence
 from tables.database.connection import Session
 from tables.models import Campaign
@@ -37,9 +37,7 @@ async def families(
     """The family of each of these campaigns that is a series; one query for all, none when there is
     no series.
     """
-    series = {
-        campaign.id: campaign for campaign in campaigns if campaign.type == CampaignType.RECURRING
-    }
+    series = {campaign.id: campaign for campaign in campaigns if campaign.is_series}
     if not series:
         return {}
     is_coming = and_(Campaign.status == Status.SCHEDULED, Campaign.deleted_at.is_(None))

@@ -31,7 +31,7 @@ REASON = "complaint-rate"
 
 @dataclass(frozen=True, slots=True)
 class ComplaintCounts:
-    """Messages delivered, and complaints about them."""
+    """Messages delivered, and the people among their recipients that complained."""
 
     delivered: int
     complained: int

@@ -132,9 +132,7 @@ async def settle(
 async def _settled(
     session: Session, settings: Settings, campaign: Campaign, at: datetime, sent: SentSoFar
 ) -> StartOutcome:
-    if (
-        campaign.type != CampaignType.RECURRING
-    ):  # the occurrences of a series are judged, not its beginning
+    if not campaign.is_series:  # the occurrences of a series are judged, not its beginning
         if await _is_superseded(session, campaign, at):
             return await _give_up(session, settings, campaign, "missed-occurrence", at, sent)
         assert campaign.scheduled_at is not None

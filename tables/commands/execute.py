@@ -16,7 +16,6 @@ from streams.contracts.commands import (
     ToCampaign,
     Trigger,
 )
-from streams.contracts.fields import CampaignType
 from streams.errors import CampaignError, ConflictError, PreconditionFailedError
 from streams.settings import Settings
 from tables.campaigns.campaign import lock_campaign, presented
@@ -109,7 +108,7 @@ async def _change(task: Task[ToCampaign]) -> Answer:
         # the tenant's row before the campaign's, or two starts could deadlock
         await lock_tenant(task.session, command.tenant_id)
     before = await _locked(task)
-    handlers = series_verbs.HANDLERS if before.type == CampaignType.RECURRING else verbs.HANDLERS
+    handlers = series_verbs.HANDLERS if before.is_series else verbs.HANDLERS
     target = transition(before.status, command.verb)
     after = await handlers[type(command)](task, before, target)
     change = Change.of(after, before.status, command.cause)

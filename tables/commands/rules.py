@@ -67,24 +67,21 @@ async def check_columns(
             checked["settings"] = checked_settings(channel, columns["settings"], extra)
         except CampaignError as error:
             errors += error.errors
-    if (
-        "segment_ids" in columns
-        and not columns["segment_ids"]
-        and columns.get("type") != CampaignType.TRIGGERED
-    ):
+    is_triggered = columns.get("type") == CampaignType.TRIGGERED
+    if "segment_ids" in columns and not columns["segment_ids"] and not is_triggered:
         errors.append(
             FieldError(
                 "segmentIds", "needs at least 1 segment; only a triggered campaign may have none"
             )
         )
-    if columns.get("type") != CampaignType.TRIGGERED and checked.get("settings", {}).get("reentry"):
+    if not is_triggered and checked.get("settings", {}).get("reentry"):
         errors.append(FieldError("settings.reentry", "only a triggered campaign has it"))
     for name in ("segment_ids", "exclude_segment_ids"):
         if unknown := await unknown_segments(session, tenant, columns.get(name, ())):
             errors.append(
                 FieldError(to_camel(name), f"there is no segment {', '.join(map(str, unknown))}")
             )
-        if columns.get("type") == CampaignType.TRIGGERED and (
+        if is_triggered and (
             mirrored := await mirrored_segments(session, tenant, columns.get(name, ()))
         ):
             errors.append(
@@ -105,11 +102,7 @@ async def check_columns(
 
 def check_complete(campaign: Campaign) -> None:
     """Raises CampaignError when something is missing without which it cannot be sent."""
-    needed = (
-        ("template_id",)
-        if campaign.type == CampaignType.TRIGGERED
-        else ("template_id", "segment_ids")
-    )
+    needed = ("template_id",) if campaign.is_triggered else ("template_id", "segment_ids")
     missing = [
         name
         for name in needed
@@ -124,7 +117,7 @@ def check_complete(campaign: Campaign) -> None:
 
 
 async def check_directory(session: Session, campaign: Campaign) -> None:
-    """Raises CampaignError when a template or segment of the campaign has gone since."""
+    """Raises CampaignError when a template or segment of the campaign has been deleted since."""
     columns = {
         name: getattr(campaign, name)
         for name in ("type", "template_id", "segment_ids", "exclude_segment_ids", "ab_test_config")

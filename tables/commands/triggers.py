@@ -19,7 +19,6 @@ from uuid import UUID
 from sqlalchemy import select
 
 from streams.contracts.commands import Trigger
-from streams.contracts.fields import CampaignType
 from streams.contracts.triggers import Reentry
 from streams.errors import IllegalTransitionError
 from streams.records.sending import Limits, PlanOpened, RowsReady, Span, SpansAdded
@@ -79,7 +78,7 @@ async def trigger(
     # the row's lock lets one trigger of the campaign look at a time
     if (known := await answers.look_up(session, identity, command.at)) is not None:
         return known
-    if campaign.type != CampaignType.TRIGGERED:
+    if not campaign.is_triggered:
         raise IllegalTransitionError(
             f"The campaign's type is {campaign.type}: only a triggered campaign can be triggered."
         )

@@ -28,7 +28,7 @@ from streams.contracts.commands import (
     Update,
 )
 from streams.contracts.envelope import rfc3339
-from streams.contracts.fields import ACTIVE, CampaignType, Status
+from streams.contracts.fields import ACTIVE, Status
 from streams.errors import CampaignError, FieldError, ForbiddenError, broken
 from streams.records.expansions import Stage
 from streams.records.sending import Cancelled, LimitsChanged, Paused, Resumed
@@ -143,14 +143,10 @@ async def _change(task: Task[Command], before: Campaign, columns: Mapping[str, A
         check_complete(after)
         if after.scheduled_at is None:
             raise broken(FieldError("scheduledAt", "a scheduled campaign needs it"))
-        if after.type == CampaignType.RECURRING and after.recurring_schedule is not None:
+        if after.is_series and after.recurring_schedule is not None:
             check_recurrence(after.recurring_schedule, after.scheduled_at)
     internal = []
-    if (
-        "throttle_config" in columns
-        and after.status in ACTIVE
-        and after.type != CampaignType.RECURRING
-    ):
+    if "throttle_config" in columns and after.status in ACTIVE and not after.is_series:
         limits = LimitsChanged(tenant_id=after.tenant_id, number=after.number, limits=after.limits)
         internal.append(to_throttle(limits, after.id, after.version))
     fields = tuple(sorted(to_camel(name) for name in columns if name != "waits_below"))
@@ -214,7 +210,7 @@ async def _start(task: Task[Start], before: Campaign, target: Status) -> Campaig
     await fix_contents(task.session, before.id)
     started = {"status": target, "started_at": command.at, "key_epoch": task.settings.key_epoch}
     origin = {"correlation_id": command.correlation_id, "status_reason": None, "waits_below": None}
-    if before.type == CampaignType.TRIGGERED:
+    if before.is_triggered:
         return await _open(
             task,
             await change_campaign(

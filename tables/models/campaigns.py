@@ -147,6 +147,14 @@ class Campaign(Base):
         return str(self.id), self.name, self.channel
 
     @property
+    def is_series(self) -> bool:
+        return self.type is CampaignType.RECURRING
+
+    @property
+    def is_triggered(self) -> bool:
+        return self.type is CampaignType.TRIGGERED
+
+    @property
     def origin(self) -> str:
         """The correlationId of the events that the engine publishes by itself: the start's."""
         return self.correlation_id or str(self.id)
