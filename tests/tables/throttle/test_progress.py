@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.records.sending import CHUNK, lane
-from tables.throttle.progress import Progress, decode_progress, encode_progress, is_grantable
+from tables.throttle.progress import (
+    Progress,
+    decode_progress,
+    encode_progress,
+    is_grantable,
+    progress_key,
+)
 
 lanes_ = st.integers(1, 9)
 
@@ -86,3 +93,73 @@ def test_what_is_empty_or_crosses_a_chunk_or_is_in_another_lane_is_not_grantable
     assert not is_grantable(1000, 2000, 0, 4)
     assert not is_grantable(-1, 1, 0, 4)
     assert not is_grantable((1 << 24) - 16, (1 << 24) + 1, 1, 4)
+
+
+def test_counts_add_up_over_transactions() -> None:
+    assert Progress().counted(3, 1).counted(2, 0) == Progress((), 5, 1, 2)
+
+
+def test_a_row_has_ranges_then_messages_skips_and_transactions() -> None:
+    """The order of a row that is stored: it stands in the state topic of running campaigns."""
+    progress = Progress().with_done(5, 7, 4).counted(2, 1)
+    assert encode_progress(progress) == b"[[[5,7]],2,1,1]"
+    assert decode_progress(b"[]") == Progress()
+    assert progress_key(42) == b"42"
+
+
+def test_a_grant_may_begin_with_the_first_ordinal_and_end_with_the_last() -> None:
+    last = (1 << 24) // CHUNK
+    assert is_grantable(0, CHUNK, 0, 4)
+    assert is_grantable(0, 1, 0, 4)
+    assert is_grantable(last * CHUNK, 1 << 24, last % 4, 4)
+    assert is_grantable((1 << 24) - 1, 1 << 24, last % 4, 4)
+    assert not is_grantable(0, CHUNK + 1, 0, 4)
+    assert not is_grantable(5, 4, 0, 4)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "done"),
+    [
+        (30, 40, ((10, 20), (30, 40), (50, 60))),
+        (20, 30, ((10, 30), (50, 60))),
+        (40, 50, ((10, 20), (40, 60))),
+        (20, 50, ((10, 60),)),
+        (0, 100, ((0, 100),)),
+        (12, 18, ((10, 20), (50, 60))),
+        (15, 55, ((10, 60),)),
+        (0, 9, ((0, 9), (10, 20), (50, 60))),
+        (61, 70, ((10, 20), (50, 60), (61, 70))),
+        (0, 10, ((0, 20), (50, 60))),
+        (60, 70, ((10, 20), (50, 70))),
+    ],
+)
+def test_what_touches_becomes_one_range_and_what_does_not_stays_apart(
+    start: int, stop: int, done: tuple[tuple[int, int], ...]
+) -> None:
+    progress = Progress(((10, 20), (50, 60)))
+    assert progress.with_done(start, stop, 1).done == done
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "missing"),
+    [
+        (0, 10, ((0, 10),)),
+        (10, 20, ()),
+        (12, 18, ()),
+        (0, 70, ((0, 10), (20, 50), (60, 70))),
+        (15, 55, ((20, 50),)),
+        (20, 50, ((20, 50),)),
+        (19, 51, ((20, 50),)),
+        (60, 61, ((60, 61),)),
+        (9, 11, ((9, 10),)),
+    ],
+)
+@pytest.mark.parametrize("chunk", [0, 1, 5])
+def test_what_is_missing_of_a_grant_lies_between_the_ranges_that_are_done(
+    start: int, stop: int, missing: tuple[tuple[int, int], ...], chunk: int
+) -> None:
+    """Positions are those of the lane: with 4 lanes its n-th chunk is the campaign's 4n-th."""
+    local, first = chunk * CHUNK, 4 * chunk * CHUNK
+    progress = Progress(((local + 10, local + 20), (local + 50, local + 60)))
+    found = progress.missing(first + start, first + stop, 4)
+    assert [(a - first, b - first) for a, b in found] == list(missing)
