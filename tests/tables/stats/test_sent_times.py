@@ -177,7 +177,7 @@ def test_sent_times_that_are_stored_and_restored_are_the_same() -> None:
 
 
 def test_a_second_in_which_a_whole_shard_was_sent_to_takes_a_few_bytes() -> None:
-    times, everybody = SentTimes(), range(65_536)
+    times, everybody = SentTimes(), list(range(65_536))
     times.note(Group(Kind.SENT, pack(everybody), bytes(4 * 65_536)), BitMap(everybody), BASE)
     kept, _ = times.stored()
     assert sum(map(len, kept.values())) < 40

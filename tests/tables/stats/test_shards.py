@@ -215,6 +215,13 @@ def test_people_of_one_batch_on_both_sides_of_an_hour_are_each_counted_in_their_
     }
 
 
+def test_two_people_a_moment_before_and_after_the_full_hour_are_in_two_hours() -> None:
+    hour, shard = BASE // 3600, Shard("acme", 42, 3)
+    group = Group(Kind.OPENED, pack([1, 2]), pack([0, 200]))
+    shard.fold(Batch("acme", 42, 3, hour * 3600 + 3500, (group,)))
+    assert stats(shard).hours == {str(hour): (1, 0), str(hour + 1): (1, 0)}
+
+
 def test_a_skip_without_a_reason_has_the_reason_unknown() -> None:
     shard = Shard("acme", 42, 3)
     shard.fold(Batch("acme", 42, 3, BASE, (Group(Kind.SKIPPED, pack([1, 2]), pack([0, 0])),)))
