@@ -256,3 +256,21 @@ def test_a_message_is_bounded() -> None:
         sms("{{ a }}{{ firstName }}".replace("{{ a }}", "y" * 1000)).render(
             {"firstName": "x" * MAX_RENDERED}, ID
         )
+
+
+@pytest.mark.parametrize("text", ["a\n", "a\n\n", "\n", " {{ firstName }} \n"])
+def test_white_space_at_the_end_of_a_part_is_sent_as_it_was_written(text: str) -> None:
+    sent = sms(text).render({"firstName": "Ana"}, ID)["text"]
+    assert sent == text.replace("{{ firstName }}", "Ana")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{{ unsubscribeUrl|upper }}", f"{BASE}/u/{ID}".upper()),
+        ("{% if unsubscribeUrl %}{{ unsubscribeUrl }}{% endif %}", f"{BASE}/u/{ID}"),
+        ("{% set u = unsubscribeUrl %}{{ u }} {{ firstName }}", f"{BASE}/u/{ID} Ana"),
+    ],
+)
+def test_the_address_to_unsubscribe_is_a_value_like_any_other(text: str, expected: str) -> None:
+    assert sms(text).render({"firstName": "Ana"}, ID) == {"text": expected}
