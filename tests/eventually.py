@@ -18,7 +18,7 @@ async def eventually(predicate: Callable[[], Awaitable[T]], within: float = ...)
 async def eventually(predicate: Callable[[], T], within: float = ...) -> T: ...
 
 
-async def eventually(predicate: Callable[[], object], within: float = 60) -> object:
+async def eventually(predicate: Callable[[], object], within: float = 300) -> object:
     """The first truthy answer of `predicate`, plain or async; an AssertionError inside it counts as
     "not yet".
 
@@ -37,7 +37,7 @@ async def eventually(predicate: Callable[[], object], within: float = 60) -> obj
         await asyncio.sleep(_PAUSE)
 
 
-def eventually_sync(predicate: Callable[[], T], within: float = 60) -> T:
+def eventually_sync(predicate: Callable[[], T], within: float = 300) -> T:
     """`eventually` for tests without an event loop."""
     deadline = time.monotonic() + within
     while True:

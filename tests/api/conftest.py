@@ -32,7 +32,7 @@ async def live(settings: Settings) -> AsyncIterator[Rest]:
     async with resting(settings) as rest:
         await eventually(
             lambda: rest.services.stats.ready.is_set() and rest.services.sending.ready.is_set(),
-            60,
+            300,
         )
         yield rest
 
@@ -40,7 +40,7 @@ async def live(settings: Settings) -> AsyncIterator[Rest]:
 @pytest.fixture
 async def hooks(live: Rest) -> AsyncIterator[Hooks]:
     """Every provider is set up; Kafka takes events."""
-    await eventually(lambda: live.services.reports.is_ready, 60)
+    await eventually(lambda: live.services.reports.is_ready, 300)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(live.app), base_url="http://internal"
     ) as provider:

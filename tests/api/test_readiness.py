@@ -33,7 +33,7 @@ async def test_readyz_shows_the_last_run_of_each_job_when_asked(
                 else None
             )
 
-        shown = await eventually(both, 60)
+        shown = await eventually(both, 300)
     assert set(shown) == set(job_runs.JOBS)
     done, failed = shown[REFRESH], shown["campaign-scheduler"]
     assert (done["outcome"], done["counts"], done["failures"], done["error"]) == (

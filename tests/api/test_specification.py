@@ -188,7 +188,7 @@ async def test_campaign_stats_are_the_specifications_json(live: Rest) -> None:
         assert (stats["campaignId"], found) == (campaign["id"], STATS)
         return True
 
-    await eventually(shown, 60)
+    await eventually(shown, 300)
 
 
 async def test_campaign_recipients_have_every_column(acme: Rest) -> None:

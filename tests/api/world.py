@@ -114,7 +114,7 @@ async def serving(settings: Settings, log: Path, **more: str) -> AsyncIterator[s
     url = f"http://127.0.0.1:{port}"
     try:
         async with httpx.AsyncClient() as client:
-            await eventually(lambda: _is_ready(client, url), 60)
+            await eventually(lambda: _is_ready(client, url), 300)
         yield url
     finally:
         with suppress(ProcessLookupError):  # a test has killed it

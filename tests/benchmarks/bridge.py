@@ -71,7 +71,7 @@ async def _bridge(settings: Settings, expected: int) -> float:
     stream = f"{settings.topic_prefix}CAMPAIGNS"
     bridge = Bridge(None, settings)
     async with bridge:
-        await eventually(lambda: bridge.publisher.published > 0, 30)
+        await eventually(lambda: bridge.publisher.published > 0, 300)
         started, before = time.monotonic(), bridge.publisher.published
         await eventually(lambda: bridge.publisher.published >= expected, 300)
         seconds = time.monotonic() - started

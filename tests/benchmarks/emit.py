@@ -66,7 +66,7 @@ async def _emit(settings: Settings, campaign: Campaign) -> tuple[float, float, i
         await worker.start(CAMPAIGNS_READY_FILE=str(ready))
         try:
             await eventually(
-                lambda: ready.exists() and json.loads(ready.read_text())["ready"], within=30
+                lambda: ready.exists() and json.loads(ready.read_text())["ready"], within=300
             )
             grants = Producer({"bootstrap.servers": settings.kafka, "linger.ms": 0})
             await _sent(

@@ -63,7 +63,7 @@ async def _longest_gap(
             )
             return written > 1000 and all("restored" in log.read_text() for log in logs)
 
-        await eventually(both_work, 120)
+        await eventually(both_work, 300)
         signalled = int(time.time() * 1000)
         first.signal(how)
         await asyncio.sleep(within + _SETTLED)  # what is measured goes on meanwhile

@@ -46,9 +46,9 @@ async def measure(settings: Settings, recipients: int) -> dict[str, Any]:
         await connection.execute("CHECKPOINT")  # what came before is not part of the time
         template = await world.template(connection, tenant)
         await connection.close()
-        await eventually(processes.all_ready, within=120)
+        await eventually(processes.all_ready, within=300)
         url = f"http://127.0.0.1:{settings.api_port}"
-        await eventually(lambda: _is_up(url), within=60)
+        await eventually(lambda: _is_up(url), within=300)
         rest = world.Rest(url, tenant.key)
         started = time.time()
         campaign = await rest.started(template, [tenant.segments["everybody"]], settings=_SENDER)

@@ -35,7 +35,7 @@ async def measure(settings: Settings, limit: int) -> dict[str, Any]:
             )
             await emission.write(plan, RowsReady("bench", 1, total))
             await eventually(
-                lambda: sum(each.messages for each in emission.emitted) == total, within=200
+                lambda: sum(each.messages for each in emission.emitted) == total, within=300
             )
     sent = sorted(emission.emitted)
     hours = (sent[-1].at - sent[0].at) / (settings.hour / timedelta(milliseconds=1))

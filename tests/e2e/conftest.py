@@ -56,8 +56,8 @@ def running(settings: Settings, tmp_path: Path) -> Iterator[Running]:
     }
     with Installation(settings, tmp_path, extra=more, environment=simulate) as processes:
         url = f"http://127.0.0.1:{port}"
-        eventually_sync(lambda: _is_ready(url), within=60)
-        eventually_sync(processes.all_ready, within=60)
+        eventually_sync(lambda: _is_ready(url), within=300)
+        eventually_sync(processes.all_ready, within=300)
         yield Running(settings, processes, url, tmp_path / "truth")
 
 

@@ -72,7 +72,7 @@ def send(servers: str, topic: str, partition: int, raw: bytes) -> int:
         code = _send(servers, topic, partition, raw)
         return None if code in _NO_LEADER else (code,)
 
-    [code] = eventually_sync(answered, within=60) or (-1,)
+    [code] = eventually_sync(answered, within=300) or (-1,)
     return code
 
 

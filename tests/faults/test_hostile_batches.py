@@ -90,7 +90,7 @@ async def test_what_a_broker_stores_becomes_dead_letters_and_the_stream_goes_on(
         assert send(kafka, f"{prefix}campaigns-limit-state", partition, STORED["a bomb"][0]) == 0
     produce(kafka, prefix + COMMANDS, 10)
     await worker.start()
-    await arrived(kafka, prefix + GRANTS, lambda n: n == 10 * PARTITIONS, within=120)
+    await arrived(kafka, prefix + GRANTS, lambda n: n == 10 * PARTITIONS, within=300)
     assert worker.peak_memory() < 400 << 20, "the bombs are 960 MB"
     assert await worker.stop() == 0
     [letters] = raw_kafka.read_all(kafka, prefix + Name.DEAD_LETTERS, 1)

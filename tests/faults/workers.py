@@ -67,7 +67,7 @@ class Worker:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) << 10
 
-    async def stop(self, within: float = 60) -> int:
+    async def stop(self, within: float = 300) -> int:
         """SIGTERM, then SIGKILL; answers the exit code."""
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)

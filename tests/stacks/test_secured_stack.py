@@ -84,7 +84,7 @@ async def test_a_campaign_is_sent_over_tls_alone(running: Running) -> None:
         assert stats["deliveredCount"] > 400  # the simulator has read and reported
         return True
 
-    await eventually(is_counted, within=180)
+    await eventually(is_counted, within=300)
     assert_each_recipient_once(sent_messages(running.settings), {campaign: acme.people["all"]})
     published = await published_on_nats(running.settings)
     assert len(published["campaign.completed"]) == 1

@@ -146,7 +146,7 @@ def test_up_detached_repairs_itself_and_down_leaves_no_process(stack: Stack) -> 
         pid = stack.pid(role)
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        eventually_sync(partial(stack.is_replaced, role, pid), within=120)
+        eventually_sync(partial(stack.is_replaced, role, pid), within=300)
     # seconds on a machine of its own; a busy one needs patience
     eventually_sync(stack.is_ready, within=_PATIENCE)
 

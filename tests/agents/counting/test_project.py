@@ -171,7 +171,7 @@ async def test_facts_become_rows_with_the_message_id_and_a_reason_for_every_fail
             )
             return rows
 
-        rows = await eventually(is_there, 60)
+        rows = await eventually(is_there, 300)
     assert [row["status"] for row in rows[:3]] == ["sent"] * 3
     assert rows[3]["failure_reason"] == "hard:no such user"
     assert rows[4]["opened_at"] is None
@@ -205,7 +205,7 @@ async def test_killed_before_the_commit_does_it_again_and_poison_stops_nothing(
         doomed = await asyncio.create_subprocess_exec(
             *command, env=environment(settings, CAMPAIGNS_CRASH="project:before-commit:1")
         )
-        assert await asyncio.wait_for(doomed.wait(), 60) == -signal.SIGKILL
+        assert await asyncio.wait_for(doomed.wait(), 300) == -signal.SIGKILL
 
         async def sent() -> int:
             return int(
@@ -218,10 +218,10 @@ async def test_killed_before_the_commit_does_it_again_and_poison_stops_nothing(
 
         assert await sent() == 0
         async with Project(None, settings):
-            await eventually(lambda: equals(sent, 3000), 60)
+            await eventually(lambda: equals(sent, 3000), 300)
         await send_facts(kafka, settings, number, 0, [group(Kind.DELIVERED, range(10))])
         async with Project(None, settings):  # begins at the stored position
-            await eventually(lambda: equals(sent, 2990), 60)
+            await eventually(lambda: equals(sent, 2990), 300)
 
 
 async def test_lost_connections_lose_nothing(settings: Settings) -> None:
@@ -244,7 +244,7 @@ async def test_lost_connections_lose_nothing(settings: Settings) -> None:
             )
             return bool(await connection.fetchval(_COUNT, campaign) == 20_000)
 
-        await eventually(all_sent, 60)
+        await eventually(all_sent, 300)
 
 
 async def equals(question: Any, answer: int) -> bool:

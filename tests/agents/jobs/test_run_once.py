@@ -113,8 +113,8 @@ async def test_a_control_worker_runs_all_four(
     await worker.start()
     try:
         for name in job_runs.JOBS:
-            await eventually(lambda name=name: _is_expected_again(world, name), 60)  # type: ignore[misc]
-        await eventually(lambda: ready.exists() and json.loads(ready.read_text())["ready"], 60)
+            await eventually(lambda name=name: _is_expected_again(world, name), 300)  # type: ignore[misc]
+        await eventually(lambda: ready.exists() and json.loads(ready.read_text())["ready"], 300)
     finally:
         code = await worker.stop()
     assert code == 0

@@ -94,17 +94,17 @@ async def test_kill_9_in_either_job_starts_and_creates_everything_once(
                 Verb.SCHEDULE, campaign_id, {"scheduledAt": (datetime.now(UTC) + SOON).isoformat()}
             )
             for one in (campaign_id, series):
-                await eventually(partial(started, world, one), 90)
+                await eventually(partial(started, world, one), 300)
                 await world.do(Verb.PAUSE, one)  # there is room for five
             everything += [campaign_id, series]
         # and now by a command, once the worker is back from its last death and reads commands
         produce(settings, Name.COMMANDS, [schedule(uuid4(), datetime.now(UTC))])
-        await eventually(lambda: asyncio.to_thread(read, settings, Name.COMMAND_RESULTS), 90)
+        await eventually(lambda: asyncio.to_thread(read, settings, Name.COMMAND_RESULTS), 300)
         campaign_id = await world.created()
         produce(settings, Name.COMMANDS, [schedule(campaign_id, datetime.now(UTC) + 5 * SOON)])
-        await eventually(partial(started, world, campaign_id), 90)
+        await eventually(partial(started, world, campaign_id), 300)
         assert slot.role.met.total() == len(POINTS)
-        await eventually(lambda: sql(pool).fetchval("SELECT count(*) = 0 FROM outbox"), 60)
+        await eventually(lambda: sql(pool).fetchval("SELECT count(*) = 0 FROM outbox"), 300)
         due = await sql(pool).fetchval(
             "SELECT max(started_at - scheduled_at) FROM campaigns WHERE id = $1", campaign_id
         )

@@ -161,7 +161,7 @@ def read_feedback(settings: Settings, log: Log) -> None:
             log.feedback[sent.number].update(sent=sent.sent, skipped=sent.skipped)
 
 
-async def complete(settings: Settings, *campaigns: Campaign, within: float = 60) -> Log:
+async def complete(settings: Settings, *campaigns: Campaign, within: float = 300) -> Log:
     """The log, once every ordinal of these campaigns is reported to the throttle."""
 
     async def is_reported() -> bool:
@@ -180,7 +180,7 @@ async def dead_letters(settings: Settings, count: int) -> Log:
         log = await asyncio.to_thread(read, settings)
         return log if len(log.dead) >= count else None
 
-    log = await eventually(ask, within=60)
+    log = await eventually(ask, within=300)
     assert log is not None
     return log
 

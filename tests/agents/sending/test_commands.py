@@ -118,7 +118,7 @@ async def test_kill_9_at_every_point_does_each_command_once_and_repeats_get_the_
                 for i in range(20)
             ]  # everything twice
             produce(settings, Name.COMMANDS, batch)
-            found = await results(settings, 20 * (n + 1), within=120)
+            found = await results(settings, 20 * (n + 1), within=300)
         assert slot.role.met.total() == len(POINTS)
     assert len(found) == 20 * len(POINTS)
     by_correlation = {record.value["correlationId"]: record.value["data"] for record in found}
@@ -197,9 +197,9 @@ async def test_commands_wait_for_a_database_that_is_away(
         await results(settings, 1)
         postgres_engine.kill()
         produce(settings, Name.COMMANDS, [command("create", create(world), "during")])
-        await eventually(lambda: has_said(tmp_path, "commands", "does not answer"), within=120)
+        await eventually(lambda: has_said(tmp_path, "commands", "does not answer"), within=300)
         postgres_engine.start()  # not on a thread: the engine ends with the thread that started it
-        found = await results(settings, 2, within=120)
+        found = await results(settings, 2, within=300)
         assert not slot.exits
     assert [record.value["data"]["accepted"] for record in found] == [True, True]
     assert "answers again" in (tmp_path / "commands.log").read_text()
@@ -227,7 +227,7 @@ async def test_a_finished_campaign_is_completed_once_and_what_is_no_milestone_is
         async def letters() -> bool:
             return len(await asyncio.to_thread(read, settings, Name.DEAD_LETTERS)) == 3
 
-        await eventually(letters, within=120)
+        await eventually(letters, within=300)
         assert slot.role.met.total() == 2
     row = await sql(world.pool).fetchrow(
         "SELECT status, sent_count, skipped_count, sample_sent_at FROM campaigns WHERE number = $1",

@@ -106,7 +106,7 @@ async def test_a_test_arrives_whole_and_once_more_after_a_kill_and_nothing_count
     async with pool.transaction() as connection:
         await send_tests(connection, world.tenant, made, at)
     async with process(settings, "relay", tmp_path, "outbox:before-commit:1", "outbox:published:1"):
-        await eventually(lambda: is_empty(pool), within=120)
+        await eventually(lambda: is_empty(pool), within=300)
     found = read(settings, Name.MESSAGES)
     expected = {one.message_id: one for one in made}
     assert {record.key for record in found} == set(expected)
@@ -122,11 +122,11 @@ async def test_a_test_arrives_whole_and_once_more_after_a_kill_and_nothing_count
         None, settings, Behaviour(delivery=0, opening=0, clicking=0, opens=1), tmp_path
     )
     async with simulator, Ingest(None, settings):
-        await eventually(lambda: is_read(settings, "campaigns-simulate"), 60)
-        await eventually(lambda: simulator.pending == 0, 60)
+        await eventually(lambda: is_read(settings, "campaigns-simulate"), 300)
+        await eventually(lambda: simulator.pending == 0, 300)
         events = len(await reported(settings))
         assert events >= len(made)
-        await eventually(lambda: metrics.OF_TESTS._value.get() == before + events, 60)
+        await eventually(lambda: metrics.OF_TESTS._value.get() == before + events, 300)
     assert recipients(tmp_path) == {}
     assert read(settings, Name.FACTS) == []
     assert read(settings, Name.DEAD_LETTERS) == []

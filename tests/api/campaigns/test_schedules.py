@@ -200,7 +200,7 @@ async def test_the_stats_of_a_series_are_the_sum_of_its_children(live: Rest) -> 
     )
     await eventually(
         lambda: live.services.stats.campaign(*(row["number"] for row in rows)).total.sent == 180,
-        60,
+        300,
     )
     stats = (await ask(live.admin, "GET", f"{path}/stats", 200))["data"]
     assert (

@@ -38,7 +38,7 @@ async def api_server(settings: Settings) -> AsyncIterator[str]:
             return False
 
     try:
-        await eventually(answers, 60)
+        await eventually(answers, 300)
         yield url
     finally:
         server.terminate()

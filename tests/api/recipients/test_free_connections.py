@@ -31,7 +31,7 @@ async def test_without_a_free_connection_providers_and_recipients_are_answered_a
         for _ in range(10):  # all that there are (api/app.py)
             session = await stack.enter_async_context(database.transaction())
             await session.connection()
-        async with asyncio.timeout(60):  # without a limit they would wait for ever
+        async with asyncio.timeout(300):  # without a limit they would wait for ever
             report, challenge, picture, click, unsubscribe = await asyncio.gather(
                 client.post("/webhooks/standard/acme", content=body, headers=headers),
                 client.get("/webhooks/whatsapp/acme"),

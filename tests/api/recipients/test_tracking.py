@@ -80,7 +80,7 @@ async def _mail(rest: Rest) -> AsyncIterator[Mail]:
 
 @pytest.fixture
 async def mail(live: Rest) -> AsyncIterator[Mail]:
-    await eventually(lambda: live.services.reports.is_ready, 60)
+    await eventually(lambda: live.services.reports.is_ready, 300)
     async for mail in _mail(live):
         yield mail
 
@@ -184,6 +184,6 @@ async def test_an_application_without_kafka_can_be_stopped_at_any_moment() -> No
         message_keys=(SecretStr("00" * 32),),
     )
     for rounds in range(30):
-        async with asyncio.timeout(60), Reports(settings):
+        async with asyncio.timeout(300), Reports(settings):
             for _ in range(rounds):  # of the event loop
                 await asyncio.sleep(0)

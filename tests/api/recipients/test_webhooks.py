@@ -194,10 +194,17 @@ async def test_without_kafka_nothing_is_answered_as_kept(quiet_hooks: Hooks) -> 
 
 async def test_many_at_once_lose_nothing(hooks: Hooks) -> None:
     messages = [await hooks.message() for _ in range(3)]
-    answers = await asyncio.gather(
+
+    async def reported(name: str, message: str) -> None:
+        """As providers do, again after a 503: no connection was free for two seconds."""
+        while (answer := await hooks.reported(name, message)) == 503:
+            pass
+        assert answer == 204
+
+    await asyncio.gather(
         *(
-            hooks.reported(name, messages[n % 3])
+            reported(name, messages[n % 3])
             for n, name in enumerate(["standard", "mailgun", "sendgrid"] * 20)
         )
     )
-    assert answers == [204] * 60 and len(await hooks.events()) == 60
+    assert len(await hooks.events()) == 60

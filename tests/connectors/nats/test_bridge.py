@@ -97,7 +97,7 @@ def stream(settings: Settings) -> str:
     return f"{settings.topic_prefix}CAMPAIGNS"
 
 
-async def all_stored(settings: Settings, expected: int, within: float = 60) -> list[Stored]:
+async def all_stored(settings: Settings, expected: int, within: float = 300) -> list[Stored]:
     async def arrived() -> bool:
         return await count(settings.nats, stream(settings)) >= expected
 
@@ -210,7 +210,7 @@ async def test_a_second_bridge_goes_on_where_the_first_stopped(settings: Setting
         async with Bridge(None, settings):
             await send_outcomes(producer, settings, number, 0, [delivered(range(100))])
             await all_stored(settings, 100)
-            await eventually(lambda: is_committed(settings), 60)
+            await eventually(lambda: is_committed(settings), 300)
         await send_outcomes(producer, settings, number, 0, [delivered(range(100, 150))])
         second = Bridge(None, settings)
         async with second:
@@ -282,7 +282,7 @@ async def test_killed_nats_gets_everything_once(
                 )
             own_nats.kill()
             own_nats.start()
-        messages = await all_stored(settings, 4 * 4 * 3000, within=60)
+        messages = await all_stored(settings, 4 * 4 * 3000, within=300)
     assert len({message.message_id for message in messages}) == len(messages) == 48_000
 
 
@@ -300,7 +300,7 @@ async def test_wiped_storage_is_filled_again_from_kafka(
         shutil.rmtree(tmp_path / "nats")
         own_nats.start()
         await send_outcomes(producer, settings, number, 0, [delivered(range(2000, 2500))])
-        messages = await all_stored(settings, 2501, within=60)
+        messages = await all_stored(settings, 2501, within=300)
         assert bridge.publisher.identity != first
     assert len({message.message_id for message in messages}) == len(messages) == 2501
 
@@ -314,7 +314,7 @@ async def test_storage_wiped_while_the_bridge_was_away_is_filled_again(
         async with Bridge(None, settings):
             await send_outcomes(producer, settings, number, 0, [delivered(range(500))])
             await all_stored(settings, 500)
-            await eventually(lambda: is_committed(settings), 60)
+            await eventually(lambda: is_committed(settings), 300)
         own_nats.kill()
         shutil.rmtree(tmp_path / "nats")
         own_nats.start()
@@ -333,7 +333,7 @@ async def test_killed_bridge_repeats_nothing_within_the_duplicate_window(
         assert await count(settings.nats, stream(settings)) == 5000
         with bridge_process(settings, tmp_path):
             await send_outcomes(producer, settings, number, 1, [delivered(range(10))])
-            messages = await all_stored(settings, 5010, within=120)
+            messages = await all_stored(settings, 5010, within=300)
     assert len({message.message_id for message in messages}) == len(messages) == 5010
 
 

@@ -234,7 +234,7 @@ async def test_a_lost_connection_fails_its_batches_and_moves_to_another_server(
         engines[0].kill()
         for each in unlucky:
             with pytest.raises(NatsDownError):
-                await asyncio.wait_for(each, 60)
+                await asyncio.wait_for(each, 300)
         assert await connection.is_back(10) and connection.session > 0
         await ensure_stream(connection, its)
         await (await connection.publish([large]))

@@ -90,7 +90,7 @@ async def test_tls_and_an_identity_survive_a_kill_and_a_dead_server_of_the_list(
             await send_outcomes(producer, its, number, 0, [delivered(range(first, first + 3000))])
             engine.kill()
             engine.start()
-        await eventually(lambda: bridge.publisher.published >= 9000, 60)
+        await eventually(lambda: bridge.publisher.published >= 9000, 300)
         assert await messages_in(its) == 9000
 
 
@@ -102,7 +102,7 @@ async def test_the_second_server_of_the_list_gets_everything_when_the_first_is_k
     number, _ = await make_campaign(its)
     async with kafka_producer(its) as producer, Bridge(None, its) as bridge:
         await send_outcomes(producer, its, number, 0, [delivered(range(2000))])
-        await eventually(lambda: bridge.publisher.published >= 2000, 60)
+        await eventually(lambda: bridge.publisher.published >= 2000, 300)
         alive = [second, first]
         counts = {
             engine.address: await messages_in(its.model_copy(update={"nats": engine.address}))
@@ -113,7 +113,7 @@ async def test_the_second_server_of_the_list_gets_everything_when_the_first_is_k
         used.kill()
         await send_outcomes(producer, its, number, 0, [delivered(range(2000, 2500))])
         left = its.model_copy(update={"nats": alive[0].address})
-        assert len(await all_stored(left, 2500, within=60)) == 2500
+        assert len(await all_stored(left, 2500, within=300)) == 2500
 
 
 async def test_positions_of_an_older_version_are_known(settings: Settings) -> None:
@@ -122,7 +122,7 @@ async def test_positions_of_an_older_version_are_known(settings: Settings) -> No
         async with Bridge(None, settings):
             await send_outcomes(producer, settings, number, 0, [delivered(range(100))])
             await all_stored(settings, 100)
-            await eventually(lambda: is_committed(settings), 60)
+            await eventually(lambda: is_committed(settings), 300)
         await commit_again_as_older_versions_did(settings)
         await send_outcomes(producer, settings, number, 0, [delivered(range(100, 150))])
         async with Bridge(None, settings) as second:
@@ -177,7 +177,7 @@ async def test_the_process_ends_with_one_sentence(
         env=environment(its),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == EXIT_CODE

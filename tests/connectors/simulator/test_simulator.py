@@ -120,7 +120,7 @@ async def test_what_is_reported_is_what_the_truth_log_says(
     behaviour = Behaviour(delivery=0, opening=0, clicking=0, duplicates=3, disorder=1)
     simulator = Simulator(None, settings, behaviour, tmp_path)
     async with simulator:
-        await eventually(lambda: is_read(settings, GROUP), 60)
+        await eventually(lambda: is_read(settings, GROUP), 300)
         assert simulator.pending == 0
     found = await reported(settings)
     counted = events_of(found)
@@ -138,7 +138,7 @@ async def test_event_times_follow_the_message_and_reports_leave_in_their_time(
     await send_messages(settings, 300)
     behaviour = Behaviour(delivery=0.3, opening=0.3, clicking=0.2, opens=1, clicks=1)
     async with Simulator(None, settings, behaviour, tmp_path):
-        await eventually(lambda: is_read(settings, GROUP), 60)
+        await eventually(lambda: is_read(settings, GROUP), 300)
     times: dict[str, dict[str, datetime]] = {}
     for event in await reported(settings):
         if not event.get("data", {}).get("isMachine"):
@@ -167,13 +167,13 @@ async def test_killed_simulator_loses_no_event_and_decides_the_same_again(
         sys.executable, "-m", "connectors.simulator", env=variables
     )
     try:
-        await eventually(lambda: has_reported(settings), 60)
+        await eventually(lambda: has_reported(settings), 300)
     finally:
         process.kill()
         await process.wait()
     second = await send_messages(settings, 500, first=2000)
     async with Simulator(None, settings, behaviour, tmp_path):
-        await eventually(lambda: is_read(settings, GROUP), 60)
+        await eventually(lambda: is_read(settings, GROUP), 300)
     expected = {
         (event.kind, message_id)
         for message_id in first + second

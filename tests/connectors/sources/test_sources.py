@@ -273,7 +273,7 @@ async def test_an_audience_waits_for_its_service_and_holds_up_nobody_else(
         expansions = Expansions(settings)
         async with expanding(mine, tmp_path) as slot:
             await expansions.relay(world)
-            await eventually(is_down, 60)
+            await eventually(is_down, 300)
             assert "waits for a directory service" in (tmp_path / "expand.log").read_text()
             other = await world.started()
             await expansions.relay(world)
@@ -285,13 +285,13 @@ async def test_an_audience_waits_for_its_service_and_holds_up_nobody_else(
                 found = await asyncio.to_thread(read, settings)  # the service answers meanwhile
                 return number in found.opened and max(found.stops[number], default=0) == recipients
 
-            await eventually(lambda: announced(other_number, 0), 60)
+            await eventually(lambda: announced(other_number, 0), 300)
             assert number not in read(settings).opened
             assert not slot.exits
         assert await is_down()  # while no worker is there, too
         async with expanding(mine, tmp_path) as slot:
             async with server.up():
-                await eventually(lambda: announced(number, 250), 60)
+                await eventually(lambda: announced(number, 250), 300)
             assert not slot.exits
         assert await reason() is None
         assert not await sql(pool).fetchval(

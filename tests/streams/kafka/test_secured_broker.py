@@ -126,11 +126,11 @@ async def _works(settings: Settings) -> None:
     )
     reading.subscribe([topic])
     async with reading as consumer:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             assert (await consumer.getone()).value == b"committed"
         await consumer.commit()
         end = (await consumer.end_offsets([TopicPartition(topic, 0)])).popitem()[1]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while await consumer.position(TopicPartition(topic, 0)) < end:
                 assert not await consumer.getmany(timeout_ms=100)
 

@@ -97,22 +97,22 @@ async def test_two_movers_share_the_partitions_and_a_successor_repeats_nothing(
     produce(settings, *numbered(40))
     first, second = Copying(settings), Copying(settings)
     async with first:
-        await eventually(lambda: first.moved == 40, within=60)
+        await eventually(lambda: first.moved == 40, within=300)
         async with second:
-            await eventually(lambda: second.assignments.generation > 0, within=60)
+            await eventually(lambda: second.assignments.generation > 0, within=300)
             await eventually(
                 lambda: len(first.consumer.assignment()) == len(second.consumer.assignment()) == 2,
-                within=60,
+                within=300,
             )
             produce(settings, *numbered(8))
-            await eventually(lambda: first.moved + second.moved == 48, within=60)
+            await eventually(lambda: first.moved + second.moved == 48, within=300)
             standing = await second.standing()
             assert standing.ready and not standing.waits
         assert second.is_finished
     async with Copying(settings) as third:
-        await eventually(lambda: third.assignments.generation > 0, within=60)
+        await eventually(lambda: third.assignments.generation > 0, within=300)
         produce(settings, b"last")
-        await eventually(lambda: third.moved == 1, within=60)
+        await eventually(lambda: third.moved == 1, within=300)
     assert sorted(await copied(settings)) == sorted([*numbered(40), *numbered(8), b"last"])
 
 
@@ -120,7 +120,7 @@ async def test_positions_of_partitions_that_moved_away_are_not_stored(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Copying(settings) as mover:
-        await eventually(lambda: mover.assignments.is_joined, within=60)
+        await eventually(lambda: mover.assignments.is_joined, within=300)
         with caplog.at_level(logging.WARNING):
             await mover.commit({TopicPartition(mover.topics.name(Name.FACTS), 0): 7})
     assert "the positions of copying are not stored" in caplog.text
@@ -133,7 +133,7 @@ async def test_killed_before_its_commit_it_copies_again_and_loses_nothing(
     killed = await worker(settings, tmp_path).start(CAMPAIGNS_CRASH="copying:copied:7")
     assert await killed.ended() == -signal.SIGKILL
     async with Copying(settings) as mover:
-        await eventually(lambda: mover.moved == 20, within=60)
+        await eventually(lambda: mover.moved == 20, within=300)
     found = await copied(settings)
     assert set(found) == set(numbered(20)) and len(found) == 27
 

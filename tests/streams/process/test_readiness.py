@@ -132,7 +132,7 @@ async def test_ingest_and_project_say_how_far_they_are(settings: Settings) -> No
         assert isinstance(service, Reporting)
         assert await service.standing() == Standing(False)
         async with service:
-            await eventually(lambda service=service, end=end: _is_at(service, end), within=60)  # type: ignore[misc]
+            await eventually(lambda service=service, end=end: _is_at(service, end), within=300)  # type: ignore[misc]
 
 
 async def _is_at(service: Reporting, end: int) -> bool:

@@ -51,7 +51,7 @@ async def test_work_waits_for_a_database_that_is_killed_and_is_done_once_it_is_b
         await eventually(lambda: gauge._value.get() == 1)
     finally:
         postgres_engine.start()  # not on a thread: the engine ends with the thread that started it
-    assert await asyncio.wait_for(waiting, 60) == 1
+    assert await asyncio.wait_for(waiting, 300) == 1
     assert gauge._value.get() == 0
     assert [record.message for record in caplog.records if "answer" in record.message].count(
         "PostgreSQL answers again"
