@@ -54,7 +54,7 @@ def command(
     return tenant, json.dumps(value).encode(), {"type": f"campaign.{verb}"}
 
 
-async def results(settings: Settings, count: int, within: float = 120) -> list[Written]:
+async def results(settings: Settings, count: int, within: float = 300) -> list[Written]:
     """The first `count` results."""
 
     async def enough() -> list[Written] | None:
