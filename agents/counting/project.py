@@ -99,7 +99,7 @@ class Project(Mover):
 
     async def _begin(self, fresh: Collection[TopicPartition]) -> None:
         stored: Mapping[int, int] = await self._database.until_up(
-            lambda connection: positions(connection, NAME, self._topic)
+            lambda session: positions(session, NAME, self._topic)
         )
         for partition in fresh:
             if partition not in self.consumer.assignment():
@@ -115,7 +115,7 @@ class Project(Mover):
             batch: Batch = decode_batch(record.value or b"")
             if (campaign := self._numbers.get(batch.number)) is None:
                 await self._database.until_up(
-                    lambda connection: self._numbers.load(connection, [batch.number])
+                    lambda session: self._numbers.load(session, [batch.number])
                 )
                 campaign = self._numbers.get(batch.number)
             if campaign is not None and campaign.tenant_id == batch.tenant_id:
@@ -131,9 +131,9 @@ class Project(Mover):
         )
 
     async def _merge(self, updates: RecipientUpdates, reached: Mapping[int, int]) -> None:
-        async def work(connection: Session) -> int:
+        async def work(session: Session) -> int:
             changed = await merge(
-                connection, updates, NAME, self._topic, reached, Rules.of(self.settings)
+                session, updates, NAME, self._topic, reached, Rules.of(self.settings)
             )
             crash_point("before-commit", "project")
             return changed

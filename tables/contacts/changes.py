@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from streams.errors import CampaignError, ConflictError, FieldError, NotFoundError, broken
@@ -19,17 +19,17 @@ from tables.models import Contact, SegmentMember, Suppression
 
 # The reason that a provider gives for a failure may quote the address: a push token, an email
 # address, a phone number. Names of people do not occur in it.
-_SCRUB = text(r"""
+_SCRUB = r"""
 UPDATE campaign_recipients
    SET failure_reason = regexp_replace(
          regexp_replace(
-           replace(failure_reason, coalesce(:push_token, '(erased)'), '(erased)'),
+           replace(failure_reason, coalesce(%(push_token)s, '(erased)'), '(erased)'),
            '[^\s<>]+@[^\s<>]+', '(erased)', 'g'),
          '\+?[0-9][0-9 ()./-]{5,}[0-9]', '(erased)', 'g')
- WHERE contact_id = :contact
-   AND tenant_id = :tenant
+ WHERE contact_id = %(contact)s
+   AND tenant_id = %(tenant)s
    AND failure_reason IS NOT NULL
-   AND failure_reason NOT LIKE 'skipped:%'""")
+   AND failure_reason NOT LIKE 'skipped:%%'"""
 
 
 async def change_contact(
@@ -79,8 +79,7 @@ async def erase_contact(session: Session, tenant: str, contact_id: UUID) -> None
         await session.execute(
             delete(table).where(table.contact_id == contact_id, table.tenant_id == tenant)
         )
-    whose = {"contact": contact_id, "tenant": tenant, "push_token": erased.push_token}
-    await session.execute(_SCRUB, whose)
+    await session.run(_SCRUB, contact=contact_id, tenant=tenant, push_token=erased.push_token)
 
 
 def _merged(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

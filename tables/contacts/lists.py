@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, SQLColumnExpression, String, func, select, text
-from sqlalchemy.sql.selectable import TextualSelect
+from sqlalchemy import Select, SQLColumnExpression, String, func, select
 
 from streams.errors import FieldError, broken
 from tables.contacts import store
+from tables.database.arrays import among
 from tables.database.connection import Session
 from tables.database.search import beginning
 from tables.models import Contact, SegmentMember
@@ -25,23 +25,29 @@ _PHONE = re.compile(r"\+?[0-9][0-9 ()./-]*")
 # The columns of a search, each with an index of prefixes, and the parameter that it is compared
 # with; pg_c_utf8 as in the indexes.
 _SEARCHED = (
-    ("email", ":lower"),
-    ("external_id", ":exact"),
-    ("phone", ":phone"),
-    ("lower(first_name COLLATE pg_c_utf8)", "lower(:exact COLLATE pg_c_utf8)"),
-    ("lower(last_name COLLATE pg_c_utf8)", "lower(:exact COLLATE pg_c_utf8)"),
+    ("email", "%(lower)s"),
+    ("external_id", "%(exact)s"),
+    ("phone", "%(phone)s"),
+    ("lower(first_name COLLATE pg_c_utf8)", "lower(%(exact)s COLLATE pg_c_utf8)"),
+    ("lower(last_name COLLATE pg_c_utf8)", "lower(%(exact)s COLLATE pg_c_utf8)"),
 )
-_FOUND = text(
-    " UNION ALL ".join(
-        f"""
-(SELECT id
-   FROM contacts
-  WHERE tenant_id = :tenant AND {column} LIKE {pattern}
-  ORDER BY {column} USING ~<~
-  LIMIT {MOST_FOUND})"""
-        for column, pattern in _SEARCHED
-    )
+_BY_COLUMN = "UNION ALL".join(
+    f"""
+       (SELECT id
+          FROM contacts
+         WHERE tenant_id = %(tenant)s AND {column} LIKE {pattern}
+         ORDER BY {column} USING ~<~
+         LIMIT {MOST_FOUND})
+       """
+    for column, pattern in _SEARCHED
 )
+_FOUND = f"""
+SELECT id
+  FROM ({_BY_COLUMN}) AS found
+ WHERE %(after)s::uuid IS NULL OR id > %(after)s
+ GROUP BY id
+ ORDER BY id
+ LIMIT %(limit)s"""
 # The planner must see the words, for a plan made for any words cannot use the indexes.
 _PLAN = """
 SET LOCAL plan_cache_mode = force_custom_plan;
@@ -63,24 +69,28 @@ async def list_contacts(
     """
     search = (search or "").replace("\0", "").strip()
     if search:
-        await session.script(_PLAN)
-        found = _found(tenant, search).subquery("found")
-        page = _page(select(found.c.id).group_by(found.c.id), found.c.id, after, limit)
-        wanted = select(Contact).where(Contact.tenant_id == tenant, Contact.id.in_(page))
+        found = await _found(session, tenant, search, after, limit)
+        wanted = select(Contact).where(Contact.tenant_id == tenant, among(Contact.id, found))
         return await session.every(wanted.order_by(Contact.id))
     # lower: of idx_contacts_tenant, the names of tenants are lower case
     mine = (Contact.tenant_id == tenant) & (func.lower(Contact.tenant_id) == tenant)
     return await session.every(_page(select(Contact).where(mine), Contact.id, after, limit))
 
 
-def _found(tenant: str, search: str) -> TextualSelect:
+async def _found(
+    session: Session, tenant: str, search: str, after: UUID | None, limit: int
+) -> list[UUID]:
     phone = "+" + re.sub(r"[^0-9]", "", search) if _PHONE.fullmatch(search) else None
-    patterns = {
-        "exact": beginning(search),
-        "lower": beginning(search.lower()),
-        "phone": beginning(phone),
-    }
-    return _FOUND.bindparams(tenant=tenant, **patterns).columns(Contact.id)
+    await session.script(_PLAN)
+    return await session.values(
+        _FOUND,
+        tenant=tenant,
+        exact=beginning(search),
+        lower=beginning(search.lower()),
+        phone=beginning(phone),
+        after=after,
+        limit=limit,
+    )
 
 
 def _page(

@@ -5,10 +5,9 @@ and in its order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 from uuid import UUID
-
-from sqlalchemy import text
 
 from tables.contacts.fields import ADDRESSES, ContactRow
 from tables.database.connection import Session
@@ -27,8 +26,8 @@ CREATE TEMP TABLE IF NOT EXISTS import_targets
 SET LOCAL enable_seqscan = off;
 SET LOCAL plan_cache_mode = force_custom_plan;
 SET LOCAL jit = off"""
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('contacts of ' || :tenant, 0))")
-_EMPTY = text("TRUNCATE import_rows, import_targets")
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('contacts of ' || %(tenant)s, 0))"
+_EMPTY = "TRUNCATE import_rows, import_targets"
 _COPY = f"COPY import_rows ({', '.join(ContactRow._fields)}) FROM STDIN"
 
 # The first identifier that a row has identifies it: id, externalId, address. A new externalId goes
@@ -38,24 +37,24 @@ _BY_ADDRESS = " ".join(
                     WHEN r.{column} IS NOT NULL
                     THEN (SELECT c.id
                             FROM contacts c
-                           WHERE c.tenant_id = :tenant
+                           WHERE c.tenant_id = %(tenant)s
                              AND c.{column} = r.{column}
                              AND (r.external_id IS NULL OR c.external_id IS NULL)
                            ORDER BY c.id
                            LIMIT 1)"""
     for column in ADDRESSES
 )
-_RESOLVE = text(f"""
+_RESOLVE = f"""
 INSERT INTO import_targets (line, contact_id, is_new, reason)
 SELECT line, coalesce(found, id, uuidv7()), found IS NULL,
        CASE WHEN id IS NOT NULL
-             AND EXISTS (SELECT FROM contacts c WHERE c.id = m.id AND c.tenant_id <> :tenant)
+             AND EXISTS (SELECT FROM contacts c WHERE c.id = m.id AND c.tenant_id <> %(tenant)s)
             THEN 'id: taken'
             WHEN id IS NOT NULL
              AND external_id IS NOT NULL
              AND EXISTS (SELECT
                            FROM contacts c
-                          WHERE c.tenant_id = :tenant
+                          WHERE c.tenant_id = %(tenant)s
                             AND c.external_id = m.external_id
                             AND c.id <> m.id)
             THEN 'externalId: belongs to another contact' END
@@ -65,57 +64,65 @@ SELECT line, coalesce(found, id, uuidv7()), found IS NULL,
                     ELSE coalesce(
                       (SELECT c.id
                          FROM contacts c
-                        WHERE c.tenant_id = :tenant AND c.external_id = r.external_id),
+                        WHERE c.tenant_id = %(tenant)s AND c.external_id = r.external_id),
                       CASE {_BY_ADDRESS} END) END AS found
-          FROM import_rows r) m""")
+          FROM import_rows r) m"""
 
 # Whether the order of rows matters: two of them mean one contact, or one is refused for an
 # externalId that another may be about to free. LIMIT 1, or a plan could begin with all contacts of
 # the tenant and compare each with every row.
-_CONFLICT = text("""
+_CONFLICT = """
 SELECT EXISTS (SELECT FROM import_targets GROUP BY contact_id HAVING count(*) > 1)
     OR EXISTS (SELECT
                  FROM import_targets t
                  JOIN import_rows r USING (line)
                 CROSS JOIN LATERAL (SELECT c.id
                                       FROM contacts c
-                                     WHERE c.tenant_id = :tenant
+                                     WHERE c.tenant_id = %(tenant)s
                                        AND c.external_id = r.external_id
                                      LIMIT 1) c
                  JOIN import_targets other ON other.contact_id = c.id
-                WHERE t.reason IS NOT NULL AND other.line <> t.line)""")
+                WHERE t.reason IS NOT NULL AND other.line <> t.line)"""
 
-_COUNT = text("""
+_COUNT = """
 SELECT count(*) FILTER (WHERE is_new) AS imported,
        count(*) FILTER (WHERE NOT is_new) AS updated
   FROM import_targets
- WHERE reason IS NULL""")
+ WHERE reason IS NULL"""
 
-_INSERT = text(f"""
+_INSERT = f"""
 INSERT INTO contacts (tenant_id, id, attributes, {_COLUMNS})
-SELECT :tenant, t.contact_id, CAST(r.attributes AS jsonb), {_COLUMNS}
+SELECT %(tenant)s, t.contact_id, r.attributes::jsonb, {_COLUMNS}
   FROM import_targets t
   JOIN import_rows r USING (line)
  WHERE t.is_new AND t.reason IS NULL
- ORDER BY t.line""")
+ ORDER BY t.line"""
 
-_UPDATE = text(f"""
+_UPDATE = f"""
 UPDATE contacts c
    SET {", ".join(f"{name} = coalesce(r.{name}, c.{name})" for name in _FIELDS)},
-       attributes = c.attributes || CAST(r.attributes AS jsonb),
+       attributes = c.attributes || r.attributes::jsonb,
        updated_at = now()
   FROM import_targets t
   JOIN import_rows r USING (line)
- WHERE NOT t.is_new AND t.reason IS NULL AND c.id = t.contact_id AND c.tenant_id = :tenant""")
+ WHERE NOT t.is_new AND t.reason IS NULL AND c.id = t.contact_id AND c.tenant_id = %(tenant)s"""
 
-_JOIN_SEGMENT = text("""
+_JOIN_SEGMENT = """
 INSERT INTO segment_members (segment_id, contact_id, tenant_id)
-SELECT :segment, contact_id, :tenant
+SELECT %(segment)s, contact_id, %(tenant)s
   FROM import_targets
  WHERE reason IS NULL
-    ON CONFLICT DO NOTHING""")
+    ON CONFLICT DO NOTHING"""
 
-_REFUSED = text("SELECT line, reason FROM import_targets WHERE reason IS NOT NULL ORDER BY line")
+_REFUSED = "SELECT line, reason FROM import_targets WHERE reason IS NOT NULL ORDER BY line"
+
+
+class RefusedRow(NamedTuple):
+    """A line of an import that is not written, and why: `externalId: belongs to another contact`.
+    """
+
+    line: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +133,7 @@ class Written:
 
     imported: int
     updated: int
-    refused: tuple[tuple[int, str], ...]
+    refused: tuple[RefusedRow, ...] = ()
 
     def __add__(self, other: Written) -> Written:
         return Written(
@@ -153,31 +160,30 @@ async def write_rows(
 
 async def lock_contacts(session: Session, tenant: str) -> None:
     """Make other imports and erasures of the tenant's contacts wait until this transaction ends."""
-    await session.execute(_LOCK, {"tenant": tenant})
+    await session.run(_LOCK, tenant=tenant)
 
 
 async def _write_set(
     session: Session, tenant: str, rows: Sequence[ContactRow], segment_id: UUID | None
 ) -> Written:
-    await session.execute(_EMPTY)
+    await session.run(_EMPTY)
     driver = await session.driver()
     async with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
         for row in rows:
             await copy.write_row(row)
-    await session.execute(_RESOLVE, {"tenant": tenant})
-    if (middle := len(rows) // 2) and await session.scalar(_CONFLICT, {"tenant": tenant}):
+    await session.run(_RESOLVE, tenant=tenant)
+    if (middle := len(rows) // 2) and await session.value(_CONFLICT, tenant=tenant):
         first = await _write_set(session, tenant, rows[:middle], segment_id)
         return first + await _write_set(session, tenant, rows[middle:], segment_id)
     return await _apply(session, tenant, segment_id)
 
 
 async def _apply(session: Session, tenant: str, segment_id: UUID | None) -> Written:
-    imported, updated = (await session.execute(_COUNT)).one()
-    if imported:
-        await session.execute(_INSERT, {"tenant": tenant})
-    if updated:
-        await session.execute(_UPDATE, {"tenant": tenant})
+    [written] = await session.rows(Written, _COUNT)
+    if written.imported:
+        await session.run(_INSERT, tenant=tenant)
+    if written.updated:
+        await session.run(_UPDATE, tenant=tenant)
     if segment_id is not None:
-        await session.execute(_JOIN_SEGMENT, {"tenant": tenant, "segment": segment_id})
-    refused = (await session.execute(_REFUSED)).all()
-    return Written(imported, updated, tuple((line, reason) for line, reason in refused))
+        await session.run(_JOIN_SEGMENT, tenant=tenant, segment=segment_id)
+    return replace(written, refused=tuple(await session.rows(RefusedRow, _REFUSED)))

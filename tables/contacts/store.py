@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from streams.errors import FieldError, NotFoundError, broken
 from tables.contacts.fields import ContactRow
@@ -14,7 +14,7 @@ from tables.database.arrays import among
 from tables.database.connection import Session
 from tables.models import Contact
 
-_TARGET = text("SELECT contact_id FROM import_targets")
+_TARGET = "SELECT contact_id FROM import_targets"
 
 
 async def put_contact(
@@ -29,7 +29,7 @@ async def put_contact(
     if written.refused:
         field, _, rule = written.refused[0][1].partition(": ")
         raise broken(FieldError(field, rule))
-    contact = await get_contact(session, tenant, await session.scalar(_TARGET))
+    contact = await get_contact(session, tenant, await session.value(_TARGET))
     return contact, written.imported == 1
 
 

@@ -43,7 +43,8 @@ class Session(AsyncSession):
     """What stores take: one unit of work, whose changes are committed together by its opener.
 
     Rows are values. They are read with `first` and `every`, which keep none of them in the session,
-    and written with statements of insert, update and delete.
+    and written with statements of insert, update and delete. SQL that these cannot express, or that
+    works on sets, is a text for `rows`, `values`, `value` and `run`.
     """
 
     async def first(
@@ -71,11 +72,9 @@ class Session(AsyncSession):
         found = await self.every(statement.limit(limit).offset(offset))
         return found, await self.scalar(count) or 0
 
-    async def changed(
-        self, statement: Executable, parameters: Mapping[str, Any] | None = None
-    ) -> int:
+    async def changed(self, statement: Executable) -> int:
         """Execute a statement of insert, update or delete: how many rows it wrote."""
-        result = cast("CursorResult[Any]", await self.execute(statement, parameters))
+        result = cast("CursorResult[Any]", await self.execute(statement))
         return result.rowcount
 
     async def driver(self) -> psycopg.AsyncConnection[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
 
 from tables.database.connection import Session
 from tables.directory.segments import segment_named
@@ -22,13 +22,13 @@ _CONTENT = {
     "subject": "January at Acme",
     "html": "<p>Hello {{ firstName | default('there') }}, this is our news.</p>",
 }
-_FILL = text("""
+_FILL = """
 INSERT INTO segment_members (segment_id, contact_id, tenant_id)
-SELECT :segment, id, tenant_id
+SELECT %(segment)s, id, tenant_id
   FROM contacts
- WHERE tenant_id = :tenant AND email IS NOT NULL
+ WHERE tenant_id = %(tenant)s AND email IS NOT NULL
  ORDER BY id
- LIMIT 500""")
+ LIMIT 500"""
 
 
 async def install_examples(session: Session, tenant: str) -> None:
@@ -45,4 +45,4 @@ async def install_examples(session: Session, tenant: str) -> None:
     for segment_id, name in _NAMES.items():
         segment = await segment_named(session, tenant, name)
         await session.execute(update(Segment).where(Segment.id == segment.id).values(id=segment_id))
-    await session.execute(_FILL, {"segment": SEGMENT, "tenant": tenant})
+    await session.run(_FILL, segment=SEGMENT, tenant=tenant)

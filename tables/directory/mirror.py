@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CompoundSelect, any_, delete, func, or_, select, text, union_all
+from sqlalchemy import CompoundSelect, any_, delete, func, or_, select, union_all
 
 from streams.contracts.fields import ACTIVE
 from streams.errors import CampaignError
@@ -21,47 +21,47 @@ from tables.directory.templates import check_content
 from tables.models import Campaign, CampaignVariant, MirroredMember, Segment, Template
 
 _LONGEST_READING = timedelta(days=1)
-_KEEP_SEGMENT = text("""
+_KEEP_SEGMENT = """
 INSERT INTO segments (id, tenant_id, name, is_mirrored)
-SELECT :id, CAST(:tenant AS varchar),
+SELECT %(id)s, %(tenant)s::varchar,
        CASE WHEN EXISTS (SELECT FROM segments
-                          WHERE tenant_id = CAST(:tenant AS varchar)
-                            AND name = CAST(:name AS text)
-                            AND id <> :id)
-            THEN left(CAST(:name AS text), 218) || ' ' || CAST(:id AS text)
-            ELSE left(CAST(:name AS text), 255) END,
+                          WHERE tenant_id = %(tenant)s::varchar
+                            AND name = %(name)s::text
+                            AND id <> %(id)s)
+            THEN left(%(name)s::text, 218) || ' ' || %(id)s::text
+            ELSE left(%(name)s::text, 255) END,
        true
     ON CONFLICT (id) DO UPDATE SET name = excluded.name
  WHERE segments.tenant_id = excluded.tenant_id
-   AND segments.is_mirrored""")
-_KEEP_TEMPLATE = text("""
+   AND segments.is_mirrored"""
+_KEEP_TEMPLATE = """
 INSERT INTO templates (id, tenant_id, name, channel, content, is_mirrored)
-VALUES (:id, :tenant, left(CAST(:name AS text), 255), :channel, :content, true)
+VALUES (%(id)s, %(tenant)s, left(%(name)s::text, 255), %(channel)s, %(content)s, true)
     ON CONFLICT (id) DO UPDATE
    SET name = excluded.name, channel = excluded.channel, content = excluded.content,
        updated_at = now()
  WHERE templates.tenant_id = excluded.tenant_id
    AND templates.is_mirrored
    AND (templates.name, templates.channel, templates.content)
-       IS DISTINCT FROM (excluded.name, excluded.channel, excluded.content)""")
-_LOCK_MEMBERS = text("SELECT pg_advisory_xact_lock(hashtextextended('members of ' || :segment, 0))")
-_LEAVE = text("""
+       IS DISTINCT FROM (excluded.name, excluded.channel, excluded.content)"""
+_LOCK_MEMBERS = "SELECT pg_advisory_xact_lock(hashtextextended('members of ' || %(segment)s, 0))"
+_LEAVE = """
 DELETE FROM segment_members m
- WHERE m.segment_id = :segment
-   AND m.tenant_id = :tenant
+ WHERE m.segment_id = %(segment)s
+   AND m.tenant_id = %(tenant)s
    AND NOT EXISTS (SELECT FROM mirrored_members n
-                    WHERE n.reading = :reading AND n.contact_id = m.contact_id)""")
-_JOIN = text("""
+                    WHERE n.reading = %(reading)s AND n.contact_id = m.contact_id)"""
+_JOIN = """
 INSERT INTO segment_members (segment_id, contact_id, tenant_id)
-SELECT :segment, c.id, c.tenant_id
+SELECT %(segment)s, c.id, c.tenant_id
   FROM mirrored_members n
-  JOIN contacts c ON c.id = n.contact_id AND c.tenant_id = :tenant
- WHERE n.reading = :reading
-    ON CONFLICT DO NOTHING""")
-_NOTE_MEMBERS = text("""
+  JOIN contacts c ON c.id = n.contact_id AND c.tenant_id = %(tenant)s
+ WHERE n.reading = %(reading)s
+    ON CONFLICT DO NOTHING"""
+_NOTE_MEMBERS = """
 INSERT INTO mirrored_members (reading, contact_id)
-SELECT :reading, unnest(CAST(:contacts AS uuid[]))
-    ON CONFLICT DO NOTHING""")
+SELECT %(reading)s, unnest(%(contacts)s::uuid[])
+    ON CONFLICT DO NOTHING"""
 
 
 async def keep_segment(session: Session, tenant: str, segment_id: UUID, name: str) -> None:
@@ -69,7 +69,7 @@ async def keep_segment(session: Session, tenant: str, segment_id: UUID, name: st
     of another tenant, or of a segment of the tenant's own, is left alone.
     """
     spelled = name.replace("\0", "").strip() or str(segment_id)
-    await session.execute(_KEEP_SEGMENT, {"id": segment_id, "tenant": tenant, "name": spelled})
+    await session.run(_KEEP_SEGMENT, id=segment_id, tenant=tenant, name=spelled)
 
 
 async def keep_template(
@@ -90,15 +90,13 @@ async def keep_template(
             f"The templates service has a template that cannot be used: {error.detail}",
             errors=error.errors,
         ) from error
-    await session.execute(
+    await session.run(
         _KEEP_TEMPLATE,
-        {
-            "id": template_id,
-            "tenant": tenant,
-            "name": name.replace("\0", "").strip() or str(template_id),
-            "channel": channel,
-            "content": checked,
-        },
+        id=template_id,
+        tenant=tenant,
+        name=name.replace("\0", "").strip() or str(template_id),
+        channel=channel,
+        content=checked,
     )
 
 
@@ -144,7 +142,7 @@ async def segments_of(session: Session, tenant: str, number: int) -> list[UUID]:
 
 async def add_members(session: Session, reading: UUID, contact_ids: Sequence[UUID]) -> None:
     """Note members of the segment that is being read. They count from `replace_members` on."""
-    await session.execute(_NOTE_MEMBERS, {"reading": reading, "contacts": list(contact_ids)})
+    await session.run(_NOTE_MEMBERS, reading=reading, contacts=list(contact_ids))
 
 
 async def replace_members(session: Session, tenant: str, segment_id: UUID, reading: UUID) -> None:
@@ -153,10 +151,9 @@ async def replace_members(session: Session, tenant: str, segment_id: UUID, readi
 
     Two replacements of one segment follow each other: each would wait for rows of the other.
     """
-    await session.execute(_LOCK_MEMBERS, {"segment": str(segment_id)})
-    read = {"segment": segment_id, "tenant": tenant, "reading": reading}
-    await session.execute(_LEAVE, read)
-    await session.execute(_JOIN, read)
+    await session.run(_LOCK_MEMBERS, segment=str(segment_id))
+    await session.run(_LEAVE, segment=segment_id, tenant=tenant, reading=reading)
+    await session.run(_JOIN, segment=segment_id, tenant=tenant, reading=reading)
     is_over = or_(
         MirroredMember.reading == reading, MirroredMember.at < func.now() - _LONGEST_READING
     )

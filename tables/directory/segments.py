@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from sqlalchemy import any_, delete, func, literal, or_, select, text, update
+from sqlalchemy import any_, delete, func, literal, or_, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 
@@ -19,16 +19,16 @@ from tables.database.search import has_text
 from tables.directory.refusals import checked_name, refuse_copy, refuse_while_needed
 from tables.models import Campaign, Segment, SegmentMember
 
-_ADD_MEMBERS = text("""
+_ADD_MEMBERS = """
 INSERT INTO segment_members (segment_id, contact_id, tenant_id)
 SELECT s.id, c.id, c.tenant_id
   FROM contacts c, segments s
- WHERE c.tenant_id = :tenant
-   AND s.tenant_id = :tenant
-   AND s.id = :segment
-   AND c.id = ANY (:contacts)
+ WHERE c.tenant_id = %(tenant)s
+   AND s.tenant_id = %(tenant)s
+   AND s.id = %(segment)s
+   AND c.id = ANY (%(contacts)s)
    FOR KEY SHARE
-    ON CONFLICT DO NOTHING""")
+    ON CONFLICT DO NOTHING"""
 
 
 async def segment_named(session: Session, tenant: str, name_or_id: str) -> Segment:
@@ -148,8 +148,9 @@ async def add_members(
     """Put contacts of the tenant into a segment; unknown contacts and those of other tenants are
     left out. Returns how many are new in it.
     """
-    members = {"tenant": tenant, "segment": segment_id, "contacts": list(contact_ids)}
-    return await session.changed(_ADD_MEMBERS, members)
+    return await session.run(
+        _ADD_MEMBERS, tenant=tenant, segment=segment_id, contacts=list(contact_ids)
+    )
 
 
 async def remove_members(

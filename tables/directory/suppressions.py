@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, text
+from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.dialects import postgresql
 
 from streams.errors import ConflictError, FieldError, NotFoundError, broken
@@ -20,19 +20,19 @@ from tables.models import Contact, Suppression
 _OF_PEOPLE = ["unsubscribed", "complained"]
 _ADDRESS = " ".join(f"WHEN '{name}' THEN p.{channel.column}" for name, channel in CHANNELS.items())
 # In one order, so that two of these wait for each other instead of meeting in a deadlock.
-_SUPPRESS_RECIPIENTS = text(f"""
+_SUPPRESS_RECIPIENTS = f"""
 INSERT INTO suppressions (tenant_id, channel, contact_id, address, reason)
 SELECT r.tenant_id, c.channel, t.contact_id, t.address, w.reason
-  FROM unnest(CAST(:recipients AS uuid[]), CAST(:reasons AS text[])) AS w (id, reason)
+  FROM unnest(%(recipients)s::uuid[], %(reasons)s::text[]) AS w (id, reason)
   JOIN campaign_recipients r ON r.id = w.id
   JOIN campaigns c ON c.id = r.campaign_id
   LEFT JOIN contacts p ON p.id = r.contact_id AND p.tenant_id = r.tenant_id
  CROSS JOIN LATERAL (SELECT CASE c.channel {_ADDRESS} END) AS a (address)
  CROSS JOIN LATERAL (VALUES (NULL, a.address), (r.contact_id, NULL)) AS t (contact_id, address)
  WHERE t.address IS NOT NULL
-    OR (t.contact_id IS NOT NULL AND w.reason = ANY (:of_people))
+    OR (t.contact_id IS NOT NULL AND w.reason = ANY (%(of_people)s))
  ORDER BY r.tenant_id, c.channel, t.address, t.contact_id
-    ON CONFLICT DO NOTHING""")
+    ON CONFLICT DO NOTHING"""
 
 
 async def put_suppression(
@@ -70,13 +70,11 @@ async def suppress_recipients(session: Session, reasons: Mapping[UUID, str]) -> 
     the reasons of people (unsubscribed, complained) the contact is suppressed, too, which holds for
     every address that it will have.
     """
-    await session.execute(
+    await session.run(
         _SUPPRESS_RECIPIENTS,
-        {
-            "recipients": list(reasons),
-            "reasons": list(reasons.values()),
-            "of_people": _OF_PEOPLE,
-        },
+        recipients=list(reasons),
+        reasons=list(reasons.values()),
+        of_people=_OF_PEOPLE,
     )
 
 

@@ -8,21 +8,19 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
-
 from streams.errors import CampaignError, FieldError, broken
 from tables.channels import CHANNELS
 from tables.contacts import store
 from tables.database.connection import Session
 
-_INSERT = text("""
+_INSERT = """
 INSERT INTO suppressions (tenant_id, channel, address, contact_id, reason)
-SELECT :tenant, CAST(w.channel AS campaign_channel), w.address, w.contact_id, w.reason
-  FROM unnest(CAST(:channels AS text[]), CAST(:addresses AS text[]),
-              CAST(:contacts AS uuid[]), CAST(:reasons AS text[]))
+SELECT %(tenant)s, w.channel::campaign_channel, w.address, w.contact_id, w.reason
+  FROM unnest(%(channels)s::text[], %(addresses)s::text[],
+              %(contacts)s::uuid[], %(reasons)s::text[])
        WITH ORDINALITY AS w (channel, address, contact_id, reason, place)
  ORDER BY w.channel, w.address, w.contact_id, w.place
-    ON CONFLICT DO NOTHING""")
+    ON CONFLICT DO NOTHING"""
 
 
 class Wanted(NamedTuple):
@@ -56,13 +54,14 @@ async def suppress_all(session: Session, tenant: str, wanted: Sequence[Wanted]) 
             good.append(_checked(one, unknown))
         except CampaignError as error:
             refused.append((one.line, error.detail))
-    columns = {
-        "channels": [one.channel for one in good],
-        "addresses": [one.address for one in good],
-        "contacts": [one.contact_id for one in good],
-        "reasons": [one.reason for one in good],
-    }
-    added = await session.changed(_INSERT, {"tenant": tenant} | columns)
+    added = await session.run(
+        _INSERT,
+        tenant=tenant,
+        channels=[one.channel for one in good],
+        addresses=[one.address for one in good],
+        contacts=[one.contact_id for one in good],
+        reasons=[one.reason for one in good],
+    )
     return Suppressed(added, len(good) - added, tuple(refused))
 
 

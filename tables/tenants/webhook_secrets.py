@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import delete, func, inspect, select, text
+from sqlalchemy import delete, func, inspect, select
 from sqlalchemy.dialects import postgresql
 
 from streams.errors import CampaignError, Fate, NotFoundError
@@ -32,15 +32,15 @@ _PURPOSE = b"campaigns: webhook secrets"
 _NONCE = 12  # bytes
 _ASKED = timedelta(days=3)  # SNS takes a confirmation for so long
 _SWEPT = 100  # expired tokens that each new one takes with it
-_SWEEP = text("""
+_SWEEP = """
 DELETE FROM webhook_tokens
  WHERE ctid = ANY (ARRAY(
        SELECT ctid
          FROM webhook_tokens
         WHERE expires_at < now()
         ORDER BY expires_at
-        LIMIT :most
-          FOR UPDATE SKIP LOCKED))""")
+        LIMIT %(most)s
+          FOR UPDATE SKIP LOCKED))"""
 
 
 class SealError(CampaignError):
@@ -223,7 +223,7 @@ async def first_meaning(
     `token` has at most 200 characters, `meaning` at most 64. Every new token deletes some that are
     expired.
     """
-    await session.execute(_SWEEP, {"most": _SWEPT})
+    await session.run(_SWEEP, most=_SWEPT)
     new = postgresql.insert(WebhookToken).values(
         tenant_id=tenant,
         provider=provider,

@@ -38,13 +38,13 @@ async def test_work_waits_for_a_database_that_is_killed_and_is_done_once_it_is_b
 ) -> None:
     database, gauge = Database(sql_settings, "test"), metrics.DEPENDENCY_DOWN.labels("postgres")
 
-    async def add(connection: Session) -> int:
-        await sql(connection).execute(
+    async def add(session: Session) -> int:
+        await sql(session).execute(
             "INSERT INTO tenants (id) VALUES ('acme') ON CONFLICT DO NOTHING"
         )
-        return int(await sql(connection).fetchval("SELECT count(*) FROM tenants"))
+        return int(await sql(session).fetchval("SELECT count(*) FROM tenants"))
 
-    assert await database.until_up(lambda connection: sql(connection).fetchval("SELECT 1")) == 1
+    assert await database.until_up(lambda session: sql(session).fetchval("SELECT 1")) == 1
     postgres_engine.kill()
     try:
         waiting = asyncio.create_task(database.until_up(add))
@@ -65,18 +65,18 @@ async def test_a_deadlock_is_resolved_by_trying_again(pool: Database) -> None:
     both = asyncio.Barrier(2)
     attempts = 0
 
-    async def lock(connection: Session, first: str, second: str) -> str:
+    async def lock(session: Session, first: str, second: str) -> str:
         nonlocal attempts
         attempts += 1
-        await sql(connection).execute("UPDATE tenants SET hourly_limit = 1 WHERE id = $1", first)
+        await sql(session).execute("UPDATE tenants SET hourly_limit = 1 WHERE id = $1", first)
         if attempts <= 2:
             await both.wait()
-        await sql(connection).execute("UPDATE tenants SET hourly_limit = 1 WHERE id = $1", second)
+        await sql(session).execute("UPDATE tenants SET hourly_limit = 1 WHERE id = $1", second)
         return first
 
     done = await asyncio.gather(
-        pool.until_up(lambda connection: lock(connection, "a", "b")),
-        pool.until_up(lambda connection: lock(connection, "b", "a")),
+        pool.until_up(lambda session: lock(session, "a", "b")),
+        pool.until_up(lambda session: lock(session, "b", "a")),
     )
     assert list(done) == ["a", "b"]
     assert attempts == 3
@@ -91,10 +91,10 @@ async def test_work_that_is_always_too_slow_is_given_up_after_three_attempts(
     )
     attempts = 0
 
-    async def sleep(connection: Session) -> None:
+    async def sleep(session: Session) -> None:
         nonlocal attempts
         attempts += 1
-        await sql(connection).execute("SELECT pg_sleep(5)")
+        await sql(session).execute("SELECT pg_sleep(5)")
 
     with pytest.raises(psycopg.errors.QueryCanceled):
         await database.until_up(sleep)
@@ -118,7 +118,7 @@ async def test_work_that_is_too_slow_twice_is_done_at_the_third_attempt(
     seconds = iter((60, 60, 0))
     assert (
         await database.until_up(
-            lambda connection: sql(connection).fetchval("SELECT 7 FROM pg_sleep($1)", next(seconds))
+            lambda session: sql(session).fetchval("SELECT 7 FROM pg_sleep($1)", next(seconds))
         )
         == 7
     )

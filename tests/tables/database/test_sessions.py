@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import delete, event, func, insert, select, text, update
+from sqlalchemy import delete, event, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 
 from tables.database.connection import Database, Session
@@ -47,10 +47,8 @@ async def test_without_a_row_there_is_none(session: Session) -> None:
 async def test_written_rows_are_counted(session: Session) -> None:
     assert await session.changed(update(Tenant).values(daily_limit=9)) == 2
     assert await session.changed(delete(Tenant).where(Tenant.id == "nobody")) == 0
-    added = text(
-        "INSERT INTO tenants (id) SELECT unnest(CAST(:names AS text[])) ON CONFLICT DO NOTHING"
-    )
-    assert await session.changed(added, {"names": ["acme", "b", "c"]}) == 2
+    added = "INSERT INTO tenants (id) SELECT unnest(%(names)s::text[]) ON CONFLICT DO NOTHING"
+    assert await session.run(added, names=["acme", "b", "c"]) == 2
 
 
 async def test_nothing_is_asked_back_of_rows_that_are_only_changed(
