@@ -7,23 +7,16 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
-from threading import Lock
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection as SyncConnection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tables.database.connection import Session
 from tables.database.driver import DriverConnection
 from tables.database.failures import translated
+from tables.database.migrations import revisions
 
-_MIGRATIONS = Path(__file__).with_name("migrations")
-# Alembic keeps its context in module globals; between processes an advisory lock does the same
-_one_at_a_time = Lock()
+_LOCK = "SELECT pg_advisory_xact_lock(hashtext('campaigns.migrate'))"
 
 
 def upgrade(dsn: str, revision: str = "head") -> None:
@@ -32,13 +25,8 @@ def upgrade(dsn: str, revision: str = "head") -> None:
 
     Raises DependencyDownError when PostgreSQL does not answer.
     """
-    with _one_at_a_time, ThreadPoolExecutor(1) as thread:
+    with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, _upgrade(dsn, revision)).result()
-
-
-def newest() -> str:
-    """The revision that this code needs."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
 
 
 async def current(session: Session) -> str:
@@ -58,20 +46,10 @@ async def _upgrade(dsn: str, revision: str) -> None:
     )
     try:
         with translated():
-            async with engine.connect() as connection:
-                await connection.run_sync(_run, revision)
+            async with engine.begin() as connection:
+                # Several processes of a starting stack migrate at once: the second waits here and
+                # then finds nothing to do.
+                await connection.exec_driver_sql(_LOCK)
+                await connection.run_sync(revisions.run, revision)
     finally:
         await engine.dispose()
-
-
-def _run(connection: SyncConnection, revision: str) -> None:
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config

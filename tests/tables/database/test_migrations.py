@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 import pytest
 
 from streams.errors import DependencyDownError
 from tables.database import migrate
 from tables.database.connection import Database
+from tables.database.migrations import revisions
 from tests.postgres import Client
 from tests.postgres import connect as connect_client
 
@@ -190,9 +192,16 @@ async def test_migrating_again_and_at_once_changes_nothing(postgres: str) -> Non
     )
     assert [await process.wait() for process in processes] == [0, 0]
     async with Database(dsn) as database:
-        assert await database.once(migrate.current) == migrate.newest() != ""
+        assert await database.once(migrate.current) == revisions.newest() != ""
     await admin.execute("DROP DATABASE migrate_twice")
     await admin.close()
+
+
+def test_revisions_are_numbered_without_a_gap_and_the_newest_file_is_the_head() -> None:
+    files = sorted(Path(revisions.__file__).with_name("versions").glob("*"))
+    numbers = [f"{place:04d}" for place in range(1, len(files) + 1)]
+    assert [file.name.partition("_")[0] for file in files] == numbers
+    assert revisions.newest() == numbers[-1]
 
 
 def test_a_database_that_does_not_answer_is_a_dependency_that_is_down() -> None:

@@ -1,3 +1,4 @@
+-- The four entities of the specification, the directory, and the outbox.
 -- Statements are separated by one empty line. Spec names are camelCase, columns snake_case.
 -- Physical design and its measurements: docs/decisions, design of PostgreSQL.
 
