@@ -29,7 +29,8 @@ from streams.records.facts import Batch, decode_batch
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name
-from tables.audience.projection import RecipientUpdates, Rules, merge, positions
+from tables.audience.projection import Rules, merge, positions
+from tables.audience.recipient_updates import RecipientUpdates
 from tables.campaigns.numbers import CampaignNumbers
 from tables.database.connection import Database, Session
 

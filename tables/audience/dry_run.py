@@ -1,5 +1,5 @@
-"""Who would get a campaign if it started now: counted, with everybody else by reason; nothing is
-written.
+"""The audience that a campaign would have if it started now, and the contacts that are left out,
+counted by reason; nothing is written.
 
 The counts are those of `audience.stage`: of the contacts in the segments the first reason that
 applies is counted, `excluded-segment`, `suppressed`, `no-address`, `duplicate-address` (another
@@ -22,7 +22,7 @@ from tables.database.connection import Session
 from tables.models import Contact
 
 REASONS = ("excluded-segment", "suppressed", "no-address", "duplicate-address")
-_PATIENCE = "20s"  # of PostgreSQL, for a count that somebody waits for
+_PATIENCE = "20s"  # of PostgreSQL, for a count that a person waits for
 # A million rows pass from the workers to the leader all the same. A hash table that they share
 # would not fit into a container's 64 MB of shared memory.
 _PARALLEL = (

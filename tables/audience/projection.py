@@ -3,30 +3,24 @@ with one guarded update.
 
 The update is order-independent and idempotent: the status is the highest reached, a time the
 earliest reported, the failure reason that of the earliest failure. So batches may come twice, late
-and in any order (design: postgres.md, "Projection of outcomes"). Opened and clicked are people's:
-what comes within the machine window of sending only proves receipt, as in the counts. Whoever
-unsubscribed, complained or bounced for good, or softly several times in a row, is suppressed in the
-same transaction, every time that it is reported: who was let in again and unsubscribes once more
-means it.
+and in any order. Opened and clicked are people's: an event within the machine window of sending
+only proves receipt, as in the counts. Recipients that unsubscribed, complained or bounced for good,
+or softly several times in a row, are suppressed in the same transaction, every time that it is
+reported: a person who was let in again and unsubscribes once more means it.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from streams.records.facts import Batch, Group, Kind, unpack
-from streams.records.message_id import SHARD_BITS, MessageIds
 from streams.settings import Settings
-from tables.audience.recipients import recipient_id
+from tables.audience.recipient_updates import RecipientUpdates
 from tables.audience.soft_bounces import suppress_soft_bounced
-from tables.campaigns.numbers import NumberedCampaign
 from tables.database.connection import Session
 from tables.directory.suppressions import suppress_recipients
 from tables.models import Projection
@@ -35,6 +29,8 @@ _TABLE = """
 CREATE TEMPORARY TABLE IF NOT EXISTS outcomes
   (id uuid, kind smallint, at bigint, message_id uuid, detail text) ON COMMIT DELETE ROWS
 """
+
+_COPY = "COPY outcomes FROM STDIN (FORMAT binary)"
 
 # Only the index path is right: a hash join would read every recipient there is, and the planner
 # knows nothing about a temporary table.
@@ -104,138 +100,6 @@ UPDATE campaign_recipients r
      OR e.complained_at < coalesce(r.complained_at, 'infinity'))
 """
 
-# PostgreSQL's binary COPY format: a count of fields, then length and content of each, -1 = NULL.
-# The id is laid out as `recipient_id`.
-_HEADER, _TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
-_ROW = struct.Struct(">hi IHHHIH ihiq")
-_NULL = struct.pack(">i", -1)
-_NEITHER = _NULL + _NULL
-_LENGTH = struct.Struct(">i")
-_UUID_LENGTH = _LENGTH.pack(16)
-_FAILURES = {
-    Kind.BOUNCED: "",
-    Kind.FAILED: "",
-    Kind.SKIPPED: "skipped:",
-}  # the prefix of the stored reason
-_SUPPRESSING = {Kind.UNSUBSCRIBED: "unsubscribed", Kind.COMPLAINED: "complained"}
-
-
-class RecipientUpdates:
-    """Rows of the temporary table, collected from facts. `rows` says how many; `has_sent`, whether
-    messages are going out just now.
-    """
-
-    def __init__(self, ids: MessageIds) -> None:
-        self.rows, self.has_sent = 0, False
-        self._ids = ids
-        self._copied: list[bytes] = []
-        self._failures: dict[
-            tuple[int, int], dict[Kind, tuple[int, str]]
-        ] = {}  # earliest of each kind
-        self._suppressed: dict[tuple[int, int], str] = {}
-        self._soft_bounced: set[tuple[int, int]] = set()
-
-    def add(self, batch: Batch, campaign: NumberedCampaign) -> None:
-        """What a batch says. Raises ValueError or struct.error at a malformed group, having added
-        those before it.
-        """
-        for group in batch.groups:
-            if group.kind in _FAILURES:
-                self._fail(batch, group)
-            elif group.kind is not Kind.REPLIED:
-                self._copied.append(b"".join(self._rows(batch, group, campaign)))
-                self.has_sent |= group.kind is Kind.SENT
-            if reason := _reason_to_suppress(group):
-                first = batch.shard << SHARD_BITS
-                self._suppressed |= {
-                    (batch.number, first + low): reason for low in unpack(group.ordinals)
-                }
-            if group.kind is Kind.BOUNCED and (group.detail or "").partition(":")[0] == "soft":
-                self._soft_bounced |= {
-                    (batch.number, (batch.shard << SHARD_BITS) + low)
-                    for low in unpack(group.ordinals)
-                }
-            self.rows += len(group.ordinals) // 4
-
-    def soft_bounced(self) -> list[UUID]:
-        """Recipients whose message came back this time, by row id."""
-        return [recipient_id(number, ordinal) for number, ordinal in sorted(self._soft_bounced)]
-
-    def suppressed(self) -> dict[UUID, str]:
-        """Recipients to whom nothing more may go on this channel, by row id, and why."""
-        return {
-            recipient_id(number, ordinal): reason
-            for (number, ordinal), reason in self._suppressed.items()
-        }
-
-    def _rows(self, batch: Batch, group: Group, campaign: NumberedCampaign) -> list[bytes]:
-        number, kind, first, base = batch.number, group.kind, batch.shard << SHARD_BITS, batch.base
-        pairs = zip(unpack(group.ordinals), unpack(group.seconds), strict=True)
-        if kind is not Kind.SENT:
-            return [
-                _row(number, first + low, kind, base + seconds) + _NEITHER for low, seconds in pairs
-            ]
-        make, tenant, epoch = self._ids.make, batch.tenant_id, campaign.key_epoch
-        variant = _text(
-            group.variant_id
-        )  # of who was held back until it had won; the others have it in their row
-        return [
-            _row(number, first + low, kind, base + seconds)
-            + _UUID_LENGTH
-            + bytes.fromhex(make(number, first + low, tenant, epoch).replace("-", ""))
-            + variant
-            for low, seconds in pairs
-        ]
-
-    def _fail(self, batch: Batch, group: Group) -> None:
-        reason = _FAILURES[group.kind] + (
-            (group.detail or "").removeprefix(":").rstrip(":") or group.kind.name.lower()
-        )
-        first = batch.shard << SHARD_BITS
-        for low, seconds in zip(unpack(group.ordinals), unpack(group.seconds), strict=True):
-            failures, failure = (
-                self._failures.setdefault((batch.number, first + low), {}),
-                (batch.base + seconds, reason),
-            )
-            failures[group.kind] = min(failures.get(group.kind, failure), failure)
-
-    def content(self) -> Iterator[bytes]:
-        """The whole COPY, in pieces."""
-        yield _HEADER
-        yield from self._copied
-        for (number, ordinal), failures in self._failures.items():
-            earliest = min(failures.values())
-            for kind, failure in failures.items():
-                # the reason stands only beside the earliest time, so that the merge finds the two
-                # that belong together
-                yield (
-                    _row(number, ordinal, kind, failure[0])
-                    + _NULL
-                    + _text(failure[1] if failure == earliest else None)
-                )
-        yield _TRAILER
-
-
-def _reason_to_suppress(group: Group) -> str | None:
-    """A soft bounce, such as a full mailbox, is no reason; neither is a bounce of which nobody said
-    that it is hard.
-    """
-    if group.kind is Kind.BOUNCED:
-        return "hard-bounce" if (group.detail or "").startswith("hard:") else None
-    return _SUPPRESSING.get(group.kind)
-
-
-def _text(value: str | None) -> bytes:
-    if value is None:
-        return _NULL
-    encoded = value.encode()
-    return _LENGTH.pack(len(encoded)) + encoded
-
-
-def _row(number: int, ordinal: int, kind: int, at: int) -> bytes:
-    high, low = 0x8000 | ordinal >> 12, 0x8000 | ordinal & 0xFFF
-    return _ROW.pack(5, 16, number >> 16, number & 0xFFFF, high, low, 0, 0, 2, kind, 8, at)
-
 
 async def positions(session: Session, name: str, topic: str) -> dict[int, int]:
     """Partition -> offset of the next record."""
@@ -266,16 +130,13 @@ async def merge(
     reached: Mapping[int, int],
     rules: Rules = Rules(),
 ) -> int:
-    """Apply the updates and move the positions; answers the number of rows changed. Within the
-    caller's transaction.
+    """Apply the updates and move the positions, in the caller's transaction. Returns the number of
+    rows changed.
     """
     await session.script(_TABLE)
     await session.script(_PLAN)
     driver = await session.driver()
-    async with (
-        driver.cursor() as cursor,
-        cursor.copy("COPY outcomes FROM STDIN (FORMAT binary)") as copy,
-    ):
+    async with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
         for piece in updates.content():
             await copy.write(piece)
     changed = await session.run(_MERGE, window=timedelta(seconds=rules.machine_window or -1))

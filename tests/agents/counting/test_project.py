@@ -21,7 +21,8 @@ from streams.records.facts import Batch, Group, Kind, pack
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.audience.projection import RecipientUpdates, merge
+from tables.audience.projection import merge
+from tables.audience.recipient_updates import RecipientUpdates
 from tables.campaigns.numbers import CampaignNumbers
 from tables.database.connection import Database
 from tests.agents.counting.recipient_rows import BASE, TENANT, group, make_recipients, send_facts

@@ -10,7 +10,8 @@ import pytest
 from streams.records.facts import Batch, Group, Kind
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
-from tables.audience.projection import RecipientUpdates, merge
+from tables.audience.projection import merge
+from tables.audience.recipient_updates import RecipientUpdates
 from tables.campaigns.numbers import CampaignNumbers
 from tables.database.connection import Database
 from tests.agents.counting.recipient_rows import BASE, group

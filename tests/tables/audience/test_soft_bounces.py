@@ -14,7 +14,8 @@ import pytest
 
 from streams.records.facts import Batch, Group, Kind
 from streams.records.message_id import MessageIds
-from tables.audience.projection import RecipientUpdates, Rules, merge
+from tables.audience.projection import Rules, merge
+from tables.audience.recipient_updates import RecipientUpdates
 from tables.campaigns.numbers import CampaignNumbers
 from tests.agents.counting.recipient_rows import BASE, group
 from tests.postgres import sql
