@@ -22,8 +22,7 @@ from connectors.nats.failures import (
     explained,
     lacks_permission,
 )
-from streams import nats_access
-from streams.settings import Settings
+from streams.settings import Settings, nats_access
 
 _STEP = 2  # seconds for each step of connecting to a server, and for closing
 # A lost connection is tried again so often on every server of the cluster; then nats-py gives up,

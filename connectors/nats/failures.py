@@ -9,10 +9,9 @@ from collections.abc import Collection, Iterable
 
 from nats.errors import Error, SecureConnWantedError, UnexpectedEOF
 
-from streams import nats_access
 from streams.errors import DependencyDownError
 from streams.exactly_once.fatal import RefusedError
-from streams.settings import Settings
+from streams.settings import Settings, nats_access
 
 _IDENTITIES = " or ".join(
     (

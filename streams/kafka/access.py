@@ -7,8 +7,8 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
-from streams.kafka_access import CA_FILE, CERTIFICATE_FILE, KEY_FILE, KEY_PASSWORD
 from streams.settings import Settings
+from streams.settings.kafka_access import CA_FILE, CERTIFICATE_FILE, KEY_FILE, KEY_PASSWORD
 
 
 class AccessRefusedError(KafkaError):  # type: ignore[misc]  # aiokafka is untyped

@@ -25,7 +25,8 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.kafka.access import AccessRefusedError
 from streams.kafka.clients import access
-from streams.kafka_access import (
+from streams.settings import Settings
+from streams.settings.kafka_access import (
     CA_FILE,
     CERTIFICATE_FILE,
     KEY_FILE,
@@ -34,7 +35,6 @@ from streams.kafka_access import (
     SECURITY,
     USER,
 )
-from streams.settings import Settings
 
 _PATIENCE = 5.0  # seconds for a server that does not answer
 _WRONG_NAME = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH

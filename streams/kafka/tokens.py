@@ -20,8 +20,8 @@ from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed
 from pydantic import SecretStr
 
 from streams.kafka.access import AccessRefusedError
-from streams.kafka_access import TOKEN_CLIENT, TOKEN_FILE, TOKEN_SECRET, TOKEN_URL
 from streams.settings import Settings
+from streams.settings.kafka_access import TOKEN_CLIENT, TOKEN_FILE, TOKEN_SECRET, TOKEN_URL
 
 _TIMEOUT = 10.0  # seconds for one request
 _EARLY = 0.2  # of its life: a token with less than this left is replaced before it is used

@@ -13,9 +13,9 @@ from tables.campaigns.numbers import NumberedCampaign
 
 # PostgreSQL's binary COPY format: a count of fields, then length and content of each, -1 = NULL.
 # The id is laid out as `recipient_id`. It is packed by hand because an event then costs the process
-# 1.4 us of CPU, from the record of facts to the merge. With psycopg's `write_row` and `set_types` it
-# would cost 4.7 us (each id must become a UUID first), with `write_row` of text 2.1 us, with lines
-# of text 1.6 us and PostgreSQL more: medians of 7 to 11 interleaved rounds of 46,867 events.
+# 1.4 us of CPU, from the record of facts to the merge. With psycopg's `write_row` and `set_types`
+# it would cost 4.7 us (each id must become a UUID first), with `write_row` of text 2.1 us, with
+# lines of text 1.6 us and PostgreSQL more: medians of 7 to 11 interleaved rounds of 46,867 events.
 # https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
 _HEADER, _TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 _ROW = struct.Struct(">hi IHHHIH ihiq")

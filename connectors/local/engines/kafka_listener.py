@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 from aiokafka.protocol.metadata import MetadataRequest
 
-from streams.kafka_access import Mechanism, Security
+from streams.settings.kafka_access import Mechanism, Security
 
 _MODULES: Mapping[str, str] = {
     "PLAIN": "plain.PlainLoginModule",

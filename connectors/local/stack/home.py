@@ -13,8 +13,8 @@ from connectors.local.engines.engine import Engine
 from connectors.local.engines.kafka import Kafka
 from connectors.local.engines.nats import Nats
 from connectors.local.engines.postgres import Postgres
-from streams.kafka_access import SECURITY
 from streams.settings import Settings
+from streams.settings.kafka_access import SECURITY
 
 DEFAULT_HOME = ".run"
 DEFAULT_PORT_BASE = 19_090

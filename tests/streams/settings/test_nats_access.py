@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from streams.nats_access import Servers, servers
 from streams.settings import Settings
+from streams.settings.nats_access import Servers, servers
 
 
 def made(nats: str = "nats://n", **values: Any) -> Settings:

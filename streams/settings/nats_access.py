@@ -1,16 +1,54 @@
-"""The servers that CAMPAIGNS_NATS names, and which of NATS's settings belong together."""
+"""How NATS lets a process in: the settings of that, the servers that CAMPAIGNS_NATS names, and
+which of the settings belong together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass
+from typing import Self
 from urllib.parse import unquote, urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from streams.settings.addresses import Addresses, CertificateFile, KeyFile, Password
 
 CREDENTIALS_FILE, NKEY_FILE = "CAMPAIGNS_NATS_CREDENTIALS_FILE", "CAMPAIGNS_NATS_NKEY_FILE"
 USER, PASSWORD = "CAMPAIGNS_NATS_USER", "CAMPAIGNS_NATS_PASSWORD"
 TOKEN = "CAMPAIGNS_NATS_TOKEN"
 CA_FILE = "CAMPAIGNS_NATS_CA_FILE"
 CERTIFICATE_FILE, KEY_FILE = "CAMPAIGNS_NATS_CERTIFICATE_FILE", "CAMPAIGNS_NATS_KEY_FILE"
+
+
+class NatsAccess(Addresses):
+    """At most one identity: a credentials file, an nkey, a user or a token."""
+
+    nats_credentials_file: str = Field(
+        "", description="`.creds` file with a user's JWT and seed (docs/operate/connections.md)"
+    )
+    nats_nkey_file: str = Field("", description="or a file with the seed of a user's nkey")
+    nats_user: str = Field("", description="or a user, who may also stand in the URL")
+    nats_password: Password = SecretStr("")
+    nats_token: SecretStr = Field(SecretStr(""), description="or a token")
+    nats_ca_file: str = Field(
+        "",
+        description="PEM file of the authority of the servers' certificates; empty = the system's",
+    )
+    nats_certificate_file: CertificateFile = ""
+    nats_key_file: KeyFile = ""
+
+    @field_validator("nats")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        if value:
+            servers(value)
+        return value
+
+    @model_validator(mode="after")
+    def _nats_agrees(self) -> Self:
+        if wrong := contradiction(self.nats, self.given()):
+            raise ValueError(wrong)
+        return self
 
 
 @dataclass(frozen=True)

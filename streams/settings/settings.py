@@ -1,87 +1,30 @@
-"""Every setting of every process, read from `CAMPAIGNS_*` environment variables."""
+"""The settings of every process."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import NoDecode
 
-from streams import nats_access
-from streams.kafka_access import SECURITY, Mechanism, Security, contradiction
+from streams.settings.checks import is_private, listed, networks, strong
+from streams.settings.kafka_access import KafkaAccess
+from streams.settings.nats_access import NatsAccess
 
-KEY_EPOCHS = 4  # two bits of the message id
+MessageKeys = Annotated[
+    tuple[SecretStr, ...], NoDecode, BeforeValidator(listed), AfterValidator(strong)
+]
 
 
-class Settings(BaseSettings):
+class Settings(KafkaAccess, NatsAccess):
     """Durations are ISO 8601 (`PT1H`). Secrets have no defaults: a process that needs one and lacks
     it does not start.
 
     Raises `pydantic.ValidationError`, which names the variable, when a value is missing or out of
     range.
     """
-
-    model_config = SettingsConfigDict(
-        env_prefix="CAMPAIGNS_", frozen=True, extra="ignore", hide_input_in_errors=True
-    )
-
-    kafka: str = Field(description="bootstrap servers, host:port[,host:port]")
-    postgres: str = Field(description="DSN, postgresql://user@host:port/database")
-    nats: str = Field(
-        description="servers of one cluster, nats://host:port or tls://host:port, comma-separated"
-    )
-
-    nats_credentials_file: str = Field(
-        "", description="`.creds` file with a user's JWT and seed (docs/operate/connections.md)"
-    )
-    nats_nkey_file: str = Field("", description="or a file with the seed of a user's nkey")
-    nats_user: str = Field("", description="or a user, who may also stand in the URL")
-    nats_password: SecretStr = Field(SecretStr(""), description="of this user")
-    nats_token: SecretStr = Field(SecretStr(""), description="or a token")
-    nats_ca_file: str = Field(
-        "",
-        description="PEM file of the authority of the servers' certificates; empty = the system's",
-    )
-    nats_certificate_file: str = Field(
-        "", description="PEM file of the client's own certificate; empty = none"
-    )
-    nats_key_file: str = Field(
-        "", description="PEM file of its private key; empty = in the certificate's file"
-    )
-
-    kafka_security: Security = Field(
-        "PLAINTEXT",
-        description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL (docs/operate/connections.md)",
-    )
-    kafka_mechanism: Mechanism = Field(
-        "", description="of SASL: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
-    )
-    kafka_user: str = Field("", description="of PLAIN and SCRAM; for Confluent Cloud the API key")
-    kafka_password: SecretStr = Field(SecretStr(""), description="of this user")
-    kafka_ca_file: str = Field(
-        "",
-        description="PEM file of the authority of the brokers' certificates; empty = the system's",
-    )
-    kafka_certificate_file: str = Field(
-        "", description="PEM file of the client's own certificate; empty = none"
-    )
-    kafka_key_file: str = Field(
-        "", description="PEM file of its private key; empty = in the certificate's file"
-    )
-    kafka_key_password: SecretStr = Field(SecretStr(""), description="of an encrypted key file")
-    kafka_token_file: str = Field(
-        "", description="file with the token of OAUTHBEARER, read at every connection"
-    )
-    kafka_token_url: str = Field(
-        "", description="or the token endpoint that gives it (OAuth 2.0 client credentials, https)"
-    )
-    kafka_token_client: str = Field("", description="client id at the token endpoint")
-    kafka_token_secret: SecretStr = Field(SecretStr(""), description="of this client")
-    kafka_token_scope: str = Field("", description="asked of the token endpoint; empty = none")
 
     topic_prefix: str = Field(
         "", description="put before every topic, application id, group and NATS subject (tests)"
@@ -93,7 +36,7 @@ class Settings(BaseSettings):
         1, ge=1, description="of every topic when it is created; 3 on a real cluster"
     )
 
-    message_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    message_keys: MessageKeys = Field(
         description="comma-separated MAC keys of message ids, hexadecimal, oldest first; "
         "position = epoch, newest signs"
     )
@@ -185,7 +128,7 @@ class Settings(BaseSettings):
         description="how long a webhook, open, click or unsubscribe waits for a database"
         " connection",
     )
-    trusted_proxies: str = Field(
+    trusted_proxies: Annotated[str, AfterValidator(networks)] = Field(
         "",
         description="comma-separated networks whose `X-Forwarded-For` is believed, "
         "such as 10.0.0.0/8; empty = nobody's",
@@ -242,54 +185,8 @@ class Settings(BaseSettings):
         "INFO", description="DEBUG, INFO, WARNING or ERROR; DEBUG also shows what libraries say"
     )
 
-    @field_validator("message_keys", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return (
-            tuple(part.strip() for part in value.split(",") if part.strip())
-            if isinstance(value, str)
-            else value
-        )
-
-    @field_validator("message_keys")
-    @classmethod
-    def _strong(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if not 1 <= len(keys) <= KEY_EPOCHS:
-            raise ValueError(f"1 to {KEY_EPOCHS} keys, got {len(keys)}")
-        for key in keys:
-            if not 16 <= len(bytes.fromhex(key.get_secret_value())) <= 64:
-                raise ValueError("each key is 16 to 64 bytes in hexadecimal")
-        return keys
-
-    @field_validator("nats")
-    @classmethod
-    def _servers(cls, value: str) -> str:
-        if value:
-            nats_access.servers(value)
-        return value
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _networks(cls, value: str) -> str:
-        for network in value.split(",") if value else ():
-            ip_network(network.strip())  # a ValueError names it
-        return value
-
-    @field_validator("kafka_token_url")
-    @classmethod
-    def _confidential(cls, value: str) -> str:
-        if value and not _is_private(value):
-            raise ValueError("a secret is sent there: it must be an https:// URL")
-        return value
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        given = self._given()
-        of_kafka = {each for each in given if each.startswith("CAMPAIGNS_KAFKA_")} - {SECURITY}
-        if wrong := nats_access.contradiction(self.nats, given) or contradiction(
-            self.kafka_security, self.kafka_mechanism, of_kafka
-        ):
-            raise ValueError(wrong)
         if not timedelta(0) < self.hour <= self.day:
             raise ValueError("CAMPAIGNS_HOUR must be positive and not longer than CAMPAIGNS_DAY")
         if self.jwt_issuer and not (
@@ -299,29 +196,12 @@ class Settings(BaseSettings):
                 "CAMPAIGNS_JWT_ISSUER needs CAMPAIGNS_JWT_AUDIENCE "
                 "and the URL CAMPAIGNS_JWT_JWKS_URL"
             )
-        if self.jwt_issuer and not _is_private(self.jwt_jwks_url):
+        if self.jwt_issuer and not is_private(self.jwt_jwks_url):
             raise ValueError(
                 "CAMPAIGNS_JWT_JWKS_URL must begin with https://; plain http is taken on loopback"
                 " only, because over it anybody on the way could slip in a key of their own"
             )
         return self
-
-    def _given(self) -> set[str]:
-        return {variable for variable, value in self.environment().items() if value}
-
-    def environment(self) -> dict[str, str]:
-        """The variables that recreate these settings in another process. It holds secrets: never
-        print it.
-        """
-        values = {
-            name: str(value)
-            for name, value in self.model_dump(mode="json", exclude={"message_keys"}).items()
-        }
-        values |= {
-            name: value.get_secret_value() for name, value in self if isinstance(value, SecretStr)
-        }
-        values["message_keys"] = ",".join(key.get_secret_value() for key in self.message_keys)
-        return {f"CAMPAIGNS_{name.upper()}": value for name, value in values.items()}
 
     def shortened(self) -> str:
         """A warning when a quota's hour or day is not one, else empty: such an installation sends
@@ -355,26 +235,6 @@ class Settings(BaseSettings):
     def key_epoch(self) -> int:
         """The epoch that new campaigns sign with: the newest key."""
         return len(self.message_keys) - 1
-
-
-def sentences(wrong: ValidationError) -> list[str]:
-    """What is wrong, one sentence a setting, without the values that were given."""
-    found = []
-    for error in wrong.errors(include_input=False):
-        variable = "".join(f"CAMPAIGNS_{str(part).upper()}: " for part in error["loc"][:1])
-        found.append(variable + error["msg"].removeprefix("Value error, "))
-    return found
-
-
-def _is_private(url: str) -> bool:
-    """Whether no other machine can read or change what the URL answers: TLS, or loopback."""
-    parts = urlsplit(url)
-    if parts.scheme == "https" or parts.hostname == "localhost":
-        return True
-    try:
-        return ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False
 
 
 @lru_cache(maxsize=1)

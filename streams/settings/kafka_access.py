@@ -1,9 +1,16 @@
-"""The rules of Kafka's settings: each protocol and each mechanism needs some and uses no other."""
+"""How Kafka lets a process in: the settings of that, of which each protocol and each mechanism
+needs some and uses no other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Set
-from typing import Literal
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from streams.settings.addresses import Addresses, CertificateFile, KeyFile, Password
+from streams.settings.checks import confidential
 
 Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
@@ -16,6 +23,44 @@ KEY_FILE, KEY_PASSWORD = "CAMPAIGNS_KAFKA_KEY_FILE", "CAMPAIGNS_KAFKA_KEY_PASSWO
 TOKEN_FILE, TOKEN_URL = "CAMPAIGNS_KAFKA_TOKEN_FILE", "CAMPAIGNS_KAFKA_TOKEN_URL"
 TOKEN_CLIENT, TOKEN_SECRET = "CAMPAIGNS_KAFKA_TOKEN_CLIENT", "CAMPAIGNS_KAFKA_TOKEN_SECRET"
 TOKEN_SCOPE = "CAMPAIGNS_KAFKA_TOKEN_SCOPE"
+
+
+class KafkaAccess(Addresses):
+    """None of these on a trusted network, which is the default."""
+
+    kafka_security: Security = Field(
+        "PLAINTEXT",
+        description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL (docs/operate/connections.md)",
+    )
+    kafka_mechanism: Mechanism = Field(
+        "", description="of SASL: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
+    )
+    kafka_user: str = Field("", description="of PLAIN and SCRAM; for Confluent Cloud the API key")
+    kafka_password: Password = SecretStr("")
+    kafka_ca_file: str = Field(
+        "",
+        description="PEM file of the authority of the brokers' certificates; empty = the system's",
+    )
+    kafka_certificate_file: CertificateFile = ""
+    kafka_key_file: KeyFile = ""
+    kafka_key_password: SecretStr = Field(SecretStr(""), description="of an encrypted key file")
+    kafka_token_file: str = Field(
+        "", description="file with the token of OAUTHBEARER, read at every connection"
+    )
+    kafka_token_url: Annotated[str, AfterValidator(confidential)] = Field(
+        "", description="or the token endpoint that gives it (OAuth 2.0 client credentials, https)"
+    )
+    kafka_token_client: str = Field("", description="client id at the token endpoint")
+    kafka_token_secret: SecretStr = Field(SecretStr(""), description="of this client")
+    kafka_token_scope: str = Field("", description="asked of the token endpoint; empty = none")
+
+    @model_validator(mode="after")
+    def _kafka_agrees(self) -> Self:
+        of_kafka = {name for name in self.given() if name.startswith("CAMPAIGNS_KAFKA_")}
+        of_kafka.discard(SECURITY)
+        if wrong := contradiction(self.kafka_security, self.kafka_mechanism, of_kafka):
+            raise ValueError(wrong)
+        return self
 
 
 def contradiction(security: Security, mechanism: Mechanism, given: Set[str]) -> str:

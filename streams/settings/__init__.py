@@ -1,0 +1,9 @@
+"""Every setting of every process, read from `CAMPAIGNS_*` environment variables: `settings` has the
+fields, `kafka_access` and `nats_access` those with which a process is let in by its servers, and
+`checks` the rules of single values. Imports nothing else of ours.
+"""
+
+from streams.settings.checks import KEY_EPOCHS, sentences
+from streams.settings.settings import Settings, from_environment
+
+__all__ = ["KEY_EPOCHS", "Settings", "from_environment", "sentences"]

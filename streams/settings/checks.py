@@ -1,0 +1,61 @@
+"""The rules of single values, and the sentences in which an operator reads what is wrong."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, ValidationError
+
+KEY_EPOCHS = 4  # two bits of the message id
+
+
+def sentences(wrong: ValidationError) -> list[str]:
+    """What is wrong, one sentence a setting, without the values that were given."""
+    found = []
+    for error in wrong.errors(include_input=False):
+        variable = "".join(f"CAMPAIGNS_{str(part).upper()}: " for part in error["loc"][:1])
+        found.append(variable + error["msg"].removeprefix("Value error, "))
+    return found
+
+
+def listed(value: object) -> object:
+    """The parts of a text with commas; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def strong(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    """The keys when message ids can be signed with them. Raises ValueError."""
+    if not 1 <= len(keys) <= KEY_EPOCHS:
+        raise ValueError(f"1 to {KEY_EPOCHS} keys, got {len(keys)}")
+    for key in keys:
+        if not 16 <= len(bytes.fromhex(key.get_secret_value())) <= 64:
+            raise ValueError("each key is 16 to 64 bytes in hexadecimal")
+    return keys
+
+
+def networks(value: str) -> str:
+    """The text when it is empty or names networks, with commas. Raises ValueError."""
+    for network in value.split(",") if value else ():
+        ip_network(network.strip())  # a ValueError names it
+    return value
+
+
+def confidential(url: str) -> str:
+    """The URL when it is empty or a secret may be sent there. Raises ValueError."""
+    if url and not is_private(url):
+        raise ValueError("a secret is sent there: it must be an https:// URL")
+    return url
+
+
+def is_private(url: str) -> bool:
+    """Whether no other machine can read or change what the URL answers: TLS, or loopback."""
+    parts = urlsplit(url)
+    if parts.scheme == "https" or parts.hostname == "localhost":
+        return True
+    try:
+        return ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return False
