@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from api.http.dependencies import Services
 from tables.contacts.fields import SPELLINGS
-from tables.contacts.lists import list_members
-from tables.models import Contact
+from tables.contacts.lists import member_columns
 
 _PAGE = 2_000  # contacts read at once
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP, "CSV Injection"
@@ -31,11 +31,11 @@ async def exported(
     yield _lines([fields + [f"attributes.{name}" for name in attributes]])
     after: UUID | None = None
     while True:
-        async with services.database.transaction() as connection:
-            found = await list_members(connection, tenant, segment_id, after=after, limit=_PAGE)
+        async with services.database.transaction() as session:
+            found = await member_columns(session, tenant, segment_id, after=after, limit=_PAGE)
         if found:
             yield _lines([_cells(contact, attributes) for contact in found])
-            after = found[-1].id
+            after = found[-1][0]
         if len(found) < _PAGE:
             return
 
@@ -45,16 +45,17 @@ def neutral(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
-def _cells(contact: Contact, attributes: Sequence[str]) -> list[str]:
-    return [_text(getattr(contact, column)) for column in SPELLINGS] + [
-        _text(contact.attributes.get(name)) for name in attributes
-    ]
+def _cells(contact: Sequence[Any], attributes: Sequence[str]) -> list[str]:
+    *columns, given = contact
+    return [_text(value) for value in (*columns, *map(given.get, attributes))]
 
 
 def _text(value: object) -> str:
     if value is None:
         return ""
-    return str(value) if isinstance(value, str | UUID) else msgspec.json.encode(value).decode()
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, UUID) else msgspec.json.encode(value).decode()
 
 
 def _lines(rows: Sequence[Sequence[str]]) -> str:

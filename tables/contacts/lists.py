@@ -6,19 +6,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Select, SQLColumnExpression, String, func, select
 
 from streams.errors import FieldError, broken
 from tables.contacts import store
+from tables.contacts.fields import SPELLINGS
 from tables.database.arrays import among
 from tables.database.connection import Session
 from tables.database.search import beginning
 from tables.models import Contact, SegmentMember
 
 E = TypeVar("E")
+_EXPORTED = (*(getattr(Contact, column) for column in SPELLINGS), Contact.attributes)
 # contacts that a search finds per column; what it costs does not grow with the directory
 MOST_FOUND = 10_000
 _PHONE = re.compile(r"\+?[0-9][0-9 ()./-]*")
@@ -112,6 +114,18 @@ async def list_members(
     """The contacts of a segment by id, those after `after`."""
     members = _members(select(Contact), tenant, segment_id)
     return await session.every(_page(members, SegmentMember.contact_id, after, limit))
+
+
+async def member_columns(
+    session: Session, tenant: str, segment_id: UUID, *, after: UUID | None, limit: int
+) -> list[tuple[Any, ...]]:
+    """The contacts that `list_members` finds as tuples: the columns of `SPELLINGS` in their order,
+    the id first, then the attributes. For many of them: as whole contacts they cost three times
+    the CPU.
+    """
+    members = _members(select(*_EXPORTED), tenant, segment_id)
+    page = _page(members, SegmentMember.contact_id, after, limit)
+    return [tuple(row) for row in await session.execute(page)]
 
 
 async def attribute_names(session: Session, tenant: str, segment_id: UUID) -> list[str]:
