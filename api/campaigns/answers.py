@@ -151,7 +151,7 @@ class Live:
         return Waiting.model_validate({"reason": waiting.reason, "until": until})
 
 
-def live_of(services: Provided) -> Live:
+async def live_of(services: Provided) -> Live:
     """The live side of this process."""
     return Live(services.stats, services.sending, services.rates)
 

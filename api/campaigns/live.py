@@ -41,7 +41,7 @@ async def overview(
     """`campaigns`: the tenant's newest 50 campaigns with stats, progress and reasons for waiting,
     and totals over them.
     """
-    live = live_of(services)
+    live = await live_of(services)
 
     async def look(session: Session) -> Overview:
         found, _ = await list_campaigns(session, who.tenant_id, page_size=_SHOWN)
@@ -59,7 +59,7 @@ async def one(
     """`campaign`: the campaign with stats, progress, ETA and the reason for waiting. Ends when the
     campaign is deleted.
     """
-    live = live_of(services)
+    live = await live_of(services)
 
     async def look(session: Session) -> CampaignWithStats:
         current = await get_campaign(session, who.tenant_id, campaign.id)
@@ -75,7 +75,7 @@ async def _changes(request: Request, services: Services, look: Look[S]) -> Async
 
     A database that is away is waited for: the reader keeps what it has, and its stream.
     """
-    live, last = live_of(services), None
+    live, last = await live_of(services), None
     for looks in itertools.count():
         try:
             if looks % _CHECKED == 0:

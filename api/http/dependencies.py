@@ -53,8 +53,11 @@ class Services:
     certificates: Certificates = field(default_factory=Certificates)
 
 
-def services_of(request: Request) -> Services:
-    """The services of the application that answers the request."""
+async def services_of(request: Request) -> Services:
+    """The services of the application that answers the request.
+
+    A coroutine without a wait, as every dependency here: FastAPI would run a function on a thread.
+    """
     return cast("Services", request.app.state.services)
 
 

@@ -86,7 +86,9 @@ def _whole(made: Schema) -> dict[str, Any]:
     return made.model_dump(mode="json", by_alias=True)
 
 
-def _first_answers(services: Provided, idempotency_key: IdempotencyKey = None) -> FirstAnswers:
+async def _first_answers(
+    services: Provided, idempotency_key: IdempotencyKey = None
+) -> FirstAnswers:
     return FirstAnswers(services, idempotency_key)
 
 

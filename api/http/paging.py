@@ -36,7 +36,7 @@ class PageRequest:
         return page_of(found, self.number, self.size, total)
 
 
-def _page_request(page: PageNumber = 1, page_size: PageSize = 20) -> PageRequest:
+async def _page_request(page: PageNumber = 1, page_size: PageSize = 20) -> PageRequest:
     return PageRequest(page, page_size)
 
 
@@ -63,7 +63,7 @@ class CursorRequest:
         return Slice(data=[kind.of_row(row) for row in kept], meta=meta)
 
 
-def _cursor_request(cursor: Cursor = None, limit: Limit = 100) -> CursorRequest:
+async def _cursor_request(cursor: Cursor = None, limit: Limit = 100) -> CursorRequest:
     return CursorRequest(cursor, limit)
 
 

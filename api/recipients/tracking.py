@@ -60,7 +60,7 @@ class Tracking:
 
     async def opened(self, request: Request) -> Response:
         """The pixel, whatever the id; only a GET with a good one counts."""
-        services, message_id = services_of(request), request.path_params["message_id"]
+        services, message_id = await services_of(request), request.path_params["message_id"]
         if request.method == "GET":
             try:
                 campaign = await self._campaign(services, message_id)
@@ -76,7 +76,7 @@ class Tracking:
         """302 to the link's destination; only a GET counts. 404 for a wrong id or link, 503 while
         the destination cannot be read.
         """
-        services, message_id = services_of(request), request.path_params["message_id"]
+        services, message_id = await services_of(request), request.path_params["message_id"]
         try:
             campaign = await self._campaign(services, message_id)
             url = await self._destination(services, campaign, request.path_params["link"])
@@ -101,7 +101,7 @@ class Tracking:
         the same. 404 for a wrong id, 503 when it could not be kept. Test messages belong to no
         recipient, so they unsubscribe none.
         """
-        services, message_id = services_of(request), request.path_params["message_id"]
+        services, message_id = await services_of(request), request.path_params["message_id"]
         if is_test(message_id):
             return pages.only_a_test()
         try:

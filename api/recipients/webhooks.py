@@ -49,7 +49,7 @@ class Webhooks:
 
         Raises NotFoundError, SignatureError, UnparsableError, DependencyDownError.
         """
-        services, body = services_of(request), await request.body()
+        services, body = await services_of(request), await request.body()
         tenant, provider = request.path_params["tenant_id"], request.path_params["provider"]
         if len(body) > MAX_WEBHOOK:
             raise HTTPException(413, f"The body is larger than {MAX_WEBHOOK:,} bytes, the limit.")
@@ -65,7 +65,7 @@ class Webhooks:
     async def challenge(self, request: Request) -> Response:
         """Answers Meta's challenge when the verify token is right, else 401."""
         tenant = request.path_params["tenant_id"]
-        secret = await self._secret(services_of(request), tenant, "whatsapp")
+        secret = await self._secret(await services_of(request), tenant, "whatsapp")
         return PlainTextResponse(
             whatsapp.challenge(request.query_params, secret.verify_token),
             headers={**_QUIET, "X-Content-Type-Options": "nosniff"},
