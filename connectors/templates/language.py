@@ -33,6 +33,9 @@ _LOOP_METHODS = ("cycle", "changed")
 _KEYWORDS = frozenset(
     ["if", "elif", "else", "for", "in", "and", "or", "not", "is", "set", "with", "filter"]
 )
+# what a message's own addresses are made of
+_GIVEN = frozenset(["messageId", "unsubscribeUrl"])
+_ASSIGNING = frozenset(["set", "for", "with"])
 _CONSTANTS = frozenset(["true", "True", "false", "False", "none", "None"])
 _OPENING, _CLOSING = "([{", ")]}"
 _TOKEN = re.compile(
@@ -87,6 +90,8 @@ class _Tag:
                 self._check_literal(kind, text)
             if kind == "name":
                 kind = self._kind_of_name(text, end)
+                if text in _GIVEN and kind == "name" and self._is_target():
+                    raise _RefusedError(f"`{text}` is given and cannot be set")
                 if self._before and kind == "keyword" and text == "in":
                     self._in_targets = False
             elif kind == "sign":
@@ -98,6 +103,16 @@ class _Tag:
                 if text in ("raw", "endraw"):
                     return
                 self._in_targets = text == "for"
+
+    def _is_target(self) -> bool:
+        """Whether a name here is one that the tag sets."""
+        ends = (("keyword", "in"), ("sign", "="))
+        return (
+            self._is_block
+            and bool(self._before)
+            and self._before[0][1] in _ASSIGNING
+            and not any(token in ends for token in self._before)
+        )
 
     def _tokens(self) -> Iterator[tuple[str, str, int]]:
         position, text = 0, self._text.rstrip()

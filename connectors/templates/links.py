@@ -4,16 +4,27 @@ that reports an open.
 
 from __future__ import annotations
 
-import html
 import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
+from html import escape
 
-from connectors.templates.nesting import tags, too_nested
+from connectors.templates.markup.instrument import (
+    UNSUBSCRIBE,
+    Edit,
+    Rewriting,
+    edited,
+    image_edits,
+    link_edits,
+)
+from connectors.templates.markup.reading import read_template
+from connectors.templates.nesting import tags
 
-_ANCHOR = re.compile(r"""(<a\b[^<>]*?\bhref\s*=\s*)(["'])(https?://[^"'<>]*)\2""", re.IGNORECASE)
-_UNSUBSCRIBE = re.compile(r"\{\{\s*unsubscribeUrl\s*\}\}")
+_UNSUBSCRIBE = re.compile(rf"\{{\{{\s*{UNSUBSCRIBE}\s*\}}\}}")
 _EXPRESSION = re.compile(r"\{[{%#]")
-_PLAIN_URL = re.compile(r"\bhttps?://[^\s<>\"]+", re.IGNORECASE)
+_PLAIN_URL = re.compile(r"(?<![A-Za-z0-9_])https?://[^\s<>\"]+", re.IGNORECASE)
 _OPENED_BY = {")": "(", "]": "[", "}": "{"}
 _PLAIN_TEXT = frozenset([("email", "text"), ("sms", "text"), ("whatsapp", "text")])
 
@@ -33,6 +44,14 @@ class Links:
         return tuple(self._numbers)
 
 
+@dataclass(frozen=True)
+class Instrumented:
+    """A part's source. `marker` stands where the pixel may be (`image_edits`)."""
+
+    source: str
+    marker: str | None = None
+
+
 class Tracking:
     """The public addresses of a campaign's recipients: pixel, clicks and unsubscribe
     below one URL.
@@ -44,70 +63,77 @@ class Tracking:
     def unsubscribe(self, message_id: str) -> str:
         return f"{self.base}/u/{message_id}"
 
-    def instrument(self, channel: str, part: str, source: str, links: Links) -> str:
-        """Returns the source with tracked links and pixel.
+    def instrument(self, channel: str, part: str, source: str, links: Links) -> Instrumented:
+        """Returns the source with tracked links and pixel, for a part that the engine compiles.
 
-        Rewritten are anchors of `html`, URLs in the texts of emails, SMS and WhatsApp, and a push
-        message's `link`, when they are absolute http(s) and constant. A URL that holds an
-        expression or touches a tag stays as it is, because its destination is not known before it
-        is rendered. So does a URL in a text that is not ASCII, because its end is ambiguous.
+        Rewritten are links of `html`, URLs in the texts of emails, SMS and WhatsApp, and a push
+        message's `link`, when they are absolute http(s) and constant. Only text of the template is
+        changed: nothing in raw blocks, comments, strings and blocks whose text a filter changes. In
+        texts, a URL that touches a tag stays as it is, because its end is not known.
         """
-        # in place of the expression: a look-up less, and html would spell every slash of the URL as
-        # an entity
+        edits, marker = list(self._unsubscribe_edits(part, source)), None
+        if part == "html" and (self.clicks or self.opens):
+            reading = read_template(source)
+            if self.clicks:
+                edits += link_edits(source, reading, Rewriting(partial(self._click, links)))
+            if self.opens:
+                more, marker = image_edits(source, reading, self.pixel("{{ messageId }}"))
+                edits += more
+        elif self.clicks and (channel, part) in _PLAIN_TEXT:
+            edits += self._text_edits(source, links)
+        elif self.clicks and (channel, part) == ("push", "link"):
+            edits += self._whole(source, links)
+        return Instrumented(edited(source, edits), marker)
+
+    def pixel(self, message_id: str) -> str:
+        address = f"{escape(self.base)}/t/o/{message_id}.gif"
+        return f'<img src="{address}" width="1" height="1" alt="">'
+
+    def _click(self, links: Links, url: str) -> str:
+        return f"{self.base}/t/c/{{{{ messageId }}}}/{links.number(url)}"
+
+    def _unsubscribe_edits(self, part: str, source: str) -> Iterator[Edit]:
+        """Writes the URL in place of the expression: a look-up less, and html would spell every
+        slash of the URL as an entity.
+        """
         url = self.unsubscribe("{{ messageId }}")
-        source = _UNSUBSCRIBE.sub(lambda _: html.escape(url) if part == "html" else url, source)
-        if part == "html":
-            return self._instrument_html(source, links)
-        if (
-            self.clicks and (channel, part) in _PLAIN_TEXT and not too_nested(source)
-        ):  # else it is refused in a moment
-            return self._instrument_text(source, links)
-        if (
-            channel == "push"
-            and part == "link"
-            and self.clicks
-            and source.startswith(("http://", "https://"))
-        ):
-            return source if _EXPRESSION.search(source) else self._click(links.number(source))
-        return source
+        for start, tag in tags(source):
+            if _UNSUBSCRIBE.fullmatch(tag):
+                yield start, start + len(tag), escape(url) if part == "html" else url
 
-    def _click(self, number: int) -> str:
-        return f"{self.base}/t/c/{{{{ messageId }}}}/{number}"
-
-    def _instrument_html(self, source: str, links: Links) -> str:
-        if self.clicks:
-            source = _ANCHOR.sub(lambda found: self._rewrite(found, links), source)
-        if self.opens:
-            address = f"{html.escape(self.base)}/t/o/{{{{ messageId }}}}.gif"
-            pixel = f'<img src="{address}" width="1" height="1" alt="">'
-            head, body, tail = source.rpartition("</body>")
-            source = f"{head}{pixel}{body}{tail}" if body else source + pixel
-        return source
-
-    def _instrument_text(self, source: str, links: Links) -> str:
-        made, position = list[str](), 0
+    def _text_edits(self, source: str, links: Links) -> Iterator[Edit]:
+        position = 0
         for start, tag in (*tags(source), (len(source), "")):
             text = source[position:start]
             # `{{-` takes the space before it away
-            ends = len(text.rstrip() if tag[2:3] == "-" else text) if tag else None
-            made += [_PLAIN_URL.sub(partial(self._rewrite_plain, links, ends), text), tag]
+            touching = len(text.rstrip() if tag[2:3] == "-" else text) if tag else None
+            for found in _PLAIN_URL.finditer(text):
+                url = _url_in(found.group())
+                # a URL that touches the tag behind it is not over
+                if url is not None and found.end() != touching:
+                    at = position + found.start()
+                    yield at, at + len(url), self._click(links, url)
             position = start + len(tag)
-        return "".join(made)
 
-    def _rewrite_plain(self, links: Links, touching: int | None, found: re.Match[str]) -> str:
-        """Rewrites the URLs of a text. `touching` is where a URL ends that touches the tag behind
-        it.
-        """
-        url = _without_punctuation(found.group())
-        if found.end() == touching or not url.isascii() or url.endswith("//"):
-            return found.group()
-        return self._click(links.number(url)) + found.group()[len(url) :]
+    def _whole(self, source: str, links: Links) -> Iterator[Edit]:
+        if source.startswith(("http://", "https://")) and not _EXPRESSION.search(source):
+            yield 0, len(source), self._click(links, source)
 
-    def _rewrite(self, found: re.Match[str], links: Links) -> str:
-        before, quote, url = found.groups()
-        if _EXPRESSION.search(url):
-            return found.group()
-        return f"{before}{quote}{html.escape(self._click(links.number(html.unescape(url))))}{quote}"
+
+def _url_in(found: str) -> str | None:
+    """Returns the URL at the start of a text without spaces; None when its end is not certain.
+
+    Punctuation that is not ASCII ends it (`，`, `。`), a letter that is not ASCII may belong to it.
+    """
+    slash = found.find("/", found.index("//") + 2)
+    for place, character in enumerate(found):
+        if not character.isascii() and unicodedata.category(character)[0] not in "LMN":
+            if slash < 0 or place < slash:
+                return None  # in a host name, `。` is a dot (UTS 46)
+            found = found[:place]
+            break
+    url = _without_punctuation(found)
+    return url if url.isascii() and not url.endswith("//") else None
 
 
 def _without_punctuation(url: str) -> str:

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 MAX_TAG = 1000  # characters
 MAX_BLOCK_TAGS = 1000
 _OPENING = re.compile(r"\{[{%#]")
-_RAW = re.compile(r"\{%[-+]?\s*raw\s*[-+]?%\}")
-_END_RAW = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
+RAW = re.compile(r"\{%[-+]?\s*raw\s*[-+]?%\}")
+END_RAW = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
 _INSIDE = re.compile(
     r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|["']|[-+]?(?:%\}|\}\})|[(\[{]|[)\]}]""", re.DOTALL
 )
@@ -33,7 +33,7 @@ def too_nested(source: str) -> str | None:
         if (
             opening.group() != "{#"
             and end - opening.start() > MAX_TAG
-            and not _RAW.match(source, opening.start())
+            and not RAW.match(source, opening.start())
         ):
             length = end - opening.start()
             return f"line {line}: a tag has {length:,} characters, the limit is {MAX_TAG:,}"
@@ -62,8 +62,8 @@ def _end(source: str, start: int, opening: str) -> int:
     if opening == "{#":
         comment = source.find("#}", start + 2)
         return comment + 2 if comment >= 0 else -1
-    if raw := _RAW.match(source, start):
-        found = _END_RAW.search(source, raw.end())
+    if raw := RAW.match(source, start):
+        found = END_RAW.search(source, raw.end())
         return found.end() if found else -1
     return _end_of_tag(source, start + 2, "}}" if opening == "{{" else "%}")
 

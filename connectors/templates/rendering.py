@@ -63,9 +63,6 @@ class Template:
     ) -> None:
         self.channel, self._tracking = channel, tracking
         self._parts = _parts(channel, content)
-        sources = {
-            part: tracking.instrument(channel, part, content[part], links) for part in self._parts
-        }
         self._engine = Environment(
             undefined_behavior="strict",
             fuel=_FUEL,
@@ -74,7 +71,9 @@ class Template:
             keep_trailing_newline=True,
         )
         self._engine.add_global("campaign", without_methods({"name": campaign_name}))
-        used = self._compile(sources)
+        self._check({part: content[part] for part in self._parts})
+        self._marker: str | None = None
+        used = self._compile(content, tracking, links)
         self.fields = _fields(used)
         self._render = partial(self._engine.render_template, "message")
         self._make: type[dict[str, Any]] = Hiding if needs_hiding(used) else dict
@@ -114,25 +113,38 @@ class Template:
             raise RenderError("a template may not make NUL characters")
         if self._parts[0] == "subject":
             texts[0] = one_line(texts[0])
+            if self._marker is not None:
+                texts[1] = self._with_pixel(texts[1], self._marker, message_id)
         return dict(
             zip(self._parts, texts, strict=False)
         )  # strict costs more than the comparison above
 
-    def _compile(self, sources: Mapping[str, str]) -> set[str]:
-        whole = []
+    def _with_pixel(self, html: str, marker: str, message_id: str) -> str:
+        before, found, behind = html.rpartition(marker)
+        pixel = self._tracking.pixel(message_id)
+        return f"{before.replace(marker, '')}{pixel}{behind}" if found else f"{behind}{pixel}"
+
+    def _check(self, sources: Mapping[str, str]) -> None:
+        """Compiles each part as it is written: a part is a complete template by itself, and what
+        tracking adds makes no difference.
+        """
         for part, source in sources.items():
             if problem := too_nested(source) or refused(source):
                 raise RenderError(f"{part}, {problem}")
             try:
-                self._engine.add_template(
-                    part, source
-                )  # alone first: it must be a complete template by itself
+                self._engine.add_template(part, source)
             except TemplateError as error:
                 raise RenderError(
                     f"{part}, line {error.line}: {error.detail or error.message}"
                 ) from error
+
+    def _compile(self, content: Mapping[str, str], tracking: Tracking, links: Links) -> set[str]:
+        whole = []
+        for part in self._parts:
+            made = tracking.instrument(self.channel, part, content[part], links)
+            self._marker = self._marker or made.marker
             escaping = "true" if part == "html" else "false"
-            whole.append(f"{{% autoescape {escaping} %}}{source}{{% endautoescape %}}")
+            whole.append(f"{{% autoescape {escaping} %}}{made.source}{{% endautoescape %}}")
         self._engine.add_template("message", _BETWEEN.join(whole))
         return self._engine.undeclared_variables_in_template("message", nested=True)
 

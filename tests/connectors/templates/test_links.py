@@ -38,6 +38,10 @@ def sms(text: str, links: Links | None = None, *, clicks: bool = True, channel: 
         ("{% if firstName %}", "HTTPS://SHOP.example/a", " {% endif %}"),
         ('"', "https://shop.example/a", '"'),
         ("<", "https://shop.example/a", ">"),
+        ("点击", "https://shop.example/a", "，领取"),
+        ("", "https://shop.example/a", "。次"),
+        ("«", "https://shop.example/a", "»"),
+        ("สวัสดี ", "https://shop.example/a", " ครับ"),
     ],
 )
 def test_a_constant_url_leads_through_the_click_page(before: str, url: str, after: str) -> None:
@@ -61,7 +65,7 @@ def test_a_constant_url_leads_through_the_click_page(before: str, url: str, afte
         "{% raw %}https://shop.example/{{ a }}{% endraw %}",
         "{{ unsubscribeUrl }}",
         "https://shop.example/möbel",
-        "https://shop.example/a。次",
+        "https://shop。example/a",
         "http:// nothing",
         "ftp://shop.example/ mailto:a@shop.example shop.example",
         "xhttps://shop.example/",

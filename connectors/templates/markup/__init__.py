@@ -1,0 +1,7 @@
+"""The HTML of a template as a browser reads it, with template tags between its pieces.
+
+`sources` cuts a template into text and tags, `tokens` reads text as HTML and can be interrupted by
+a tag, `reading` follows a document through its branches and loops, `instrument` changes what was
+found, and `destinations` says where an attribute leads. Imports nothing but
+`connectors.templates.nesting`.
+"""
