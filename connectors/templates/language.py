@@ -38,7 +38,7 @@ _GIVEN = frozenset(["messageId", "unsubscribeUrl"])
 _ASSIGNING = frozenset(["set", "for", "with"])
 _CONSTANTS = frozenset(["true", "True", "false", "False", "none", "None"])
 _OPENING, _CLOSING = "([{", ")]}"
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"""\s*(?:(?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
     r"""|(?P<number>0[xXoObB]\w+|\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?)"""
     r"""|(?P<name>[^\W\d]\w*)|(?P<sign>\*\*|//|[=!<>]=|[-+*/%~|.,:=<>()\[\]{}]))""",
@@ -117,7 +117,7 @@ class _Tag:
     def _tokens(self) -> Iterator[tuple[str, str, int]]:
         position, text = 0, self._text.rstrip()
         while position < len(text):
-            found = _TOKEN.match(text, position)
+            found = TOKEN.match(text, position)
             if found is None or found.lastgroup is None:
                 raise _RefusedError(f"unexpected `{text[position:].lstrip()[:1]}`")
             position = found.end()
@@ -208,7 +208,7 @@ class _Tag:
         """Refuses a right operand that is no constant number, because lists could be added or
         multiplied.
         """
-        found = _TOKEN.match(self._text, end)
+        found = TOKEN.match(self._text, end)
         number = found["number"] if found else None
         following = self._text[found.end() :].lstrip()[:1] if found else ""
         if number is None or following in tuple("|.[("):

@@ -4,7 +4,7 @@ the same in preview and sending.
 The engine is MiniJinja (a Rust implementation of Jinja's language). Its fuel bounds the steps of a
 message, and three modules bound the cost of one step: `nesting` (how deep), `language` (no calls,
 no sequence that grows) and `values` (data without methods, 1,000 elements). A missing variable is
-an error. All parts of a message are one compiled template, because a call costs more than the
+an error where it is printed, and false in a condition (`expressions`). All parts of a message are one compiled template, because a call costs more than the
 rendering (subject, html and text: 3.3 us together, 5 us apart).
 """
 
@@ -16,6 +16,8 @@ from typing import Any, ClassVar
 
 from minijinja import Environment, TemplateError
 
+from connectors.templates.comparisons import NotComparableError, filters, tests
+from connectors.templates.expressions import forgiving
 from connectors.templates.language import refused
 from connectors.templates.links import Links, Tracking
 from connectors.templates.nesting import too_nested
@@ -34,6 +36,7 @@ MAX_SOURCE = 512_000  # characters of all parts of a template
 # characters of all parts of a message: what Kafka takes in one record, with room for JSON's escapes
 MAX_RENDERED = 256_000
 _FUEL = 20_000  # steps
+_SEMI_STRICT: Any = "semi_strict"  # the engine's stubs do not list it
 # PostgreSQL stores no NUL in text or jsonb, so neither a template nor a contact can contain one.
 _BETWEEN = "\0"
 _NOTHING: dict[str, Any] = {}
@@ -64,16 +67,20 @@ class Template:
         self.channel, self._tracking = channel, tracking
         self._parts = _parts(channel, content)
         self._engine = Environment(
-            undefined_behavior="strict",
+            undefined_behavior=_SEMI_STRICT,
             fuel=_FUEL,
             debug=True,
             pycompat=False,
             keep_trailing_newline=True,
         )
+        for name, made in filters().items():
+            self._engine.add_filter(name, made)
+        for name, test in tests().items():
+            self._engine.add_test(name, test)
         self._engine.add_global("campaign", without_methods({"name": campaign_name}))
-        self._check({part: content[part] for part in self._parts})
+        sources = self._checked({part: content[part] for part in self._parts})
         self._marker: str | None = None
-        used = self._compile(content, tracking, links)
+        used = self._compile(sources, tracking, links)
         self.fields = _fields(used)
         self._render = partial(self._engine.render_template, "message")
         self._make: type[dict[str, Any]] = Hiding if needs_hiding(used) else dict
@@ -124,29 +131,37 @@ class Template:
         pixel = self._tracking.pixel(message_id)
         return f"{before.replace(marker, '')}{pixel}{behind}" if found else f"{behind}{pixel}"
 
-    def _check(self, sources: Mapping[str, str]) -> None:
-        """Compiles each part as it is written: a part is a complete template by itself, and what
-        tracking adds makes no difference.
+    def _checked(self, sources: Mapping[str, str]) -> dict[str, str]:
+        """Compiles each part as it is written, because a part is a complete template by itself and
+        what tracking adds makes no difference. Returns them with forgiving conditions.
         """
+        checked = {}
         for part, source in sources.items():
             if problem := too_nested(source) or refused(source):
                 raise RenderError(f"{part}, {problem}")
-            try:
-                self._engine.add_template(part, source)
-            except TemplateError as error:
-                raise RenderError(
-                    f"{part}, line {error.line}: {error.detail or error.message}"
-                ) from error
+            self._add(part, source)
+            checked[part] = forgiving(source)
+            self._add(part, checked[part])
+        return checked
 
-    def _compile(self, content: Mapping[str, str], tracking: Tracking, links: Links) -> set[str]:
+    def _add(self, part: str, source: str) -> None:
+        try:
+            self._engine.add_template(part, source)
+        except TemplateError as error:
+            raise RenderError(
+                f"{part}, line {error.line}: {error.detail or error.message}"
+            ) from error
+
+    def _compile(self, sources: Mapping[str, str], tracking: Tracking, links: Links) -> set[str]:
         whole = []
         for part in self._parts:
-            made = tracking.instrument(self.channel, part, content[part], links)
+            made = tracking.instrument(self.channel, part, sources[part], links)
             self._marker = self._marker or made.marker
             escaping = "true" if part == "html" else "false"
             whole.append(f"{{% autoescape {escaping} %}}{made.source}{{% endautoescape %}}")
         self._engine.add_template("message", _BETWEEN.join(whole))
-        return self._engine.undeclared_variables_in_template("message", nested=True)
+        used: set[str] = self._engine.undeclared_variables_in_template("message", nested=True)
+        return used
 
     def _explained(self, error: BaseException, context: Mapping[str, Any]) -> RenderError:
         """Returns the error with the part in which it happens: the parts are rendered
@@ -158,6 +173,9 @@ class Template:
             except TemplateError as found:
                 why = found.detail or found.message.partition(" (in ")[0]
                 return RenderError(f"{part}, line {found.line}: {why}")
+            except NotComparableError as found:
+                place = part if found.line is None else f"{part}, line {found.line}"
+                return RenderError(f"{place}: {found}")
             except BaseException as found:
                 if not _is_template_fault(found):
                     raise

@@ -62,7 +62,9 @@ def test_a_contact_is_known_by_its_fields_bare_and_below_contact() -> None:
             "contact.attributes.plan",
         ),
         ("{{ nosuch }}", {}, "nosuch"),
-        ("{% if vip %}x{% endif %}", {}, "vip"),
+        ("{% if vip %}x{% endif %}{{ vip }}", {}, "vip"),
+        ("{{ 'Dear ' ~ firstName }}", {}, "firstName"),
+        ("{{ firstName|upper }}", {}, "firstName"),
         ("{{ campaign.budget }}", {}, "campaign.budget"),
     ],
 )
