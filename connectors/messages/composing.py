@@ -13,7 +13,7 @@ import msgspec
 
 from connectors.messages.content import Content
 from connectors.templates.links import Tracking
-from connectors.templates.rendering import RenderError
+from connectors.templates.rendering import MAX_MESSAGE, RenderError
 from streams.exactly_once.batches import NO_HEADERS
 from streams.records.message_id import MessageIds
 from streams.records.messages import Message, encode_message
@@ -28,7 +28,6 @@ from tables.audience.chunks import (
 from tables.audience.recipients import ordinal_of
 from tables.sms_segments import segments
 
-MAX_MESSAGE = 800_000  # bytes; a Kafka batch, which must hold the largest record, has 900,000
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 # the last two: attributes that are not an object, or nested 1,000 deep
 _UNRENDERABLE = (RenderError, msgspec.MsgspecError, RecursionError)

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from connectors.messages.composing import MAX_MESSAGE, headers
+from connectors.messages.composing import headers
 from connectors.messages.content import Content
 from connectors.messages.preview import rendered
+from connectors.templates.rendering import MAX_MESSAGE
 from streams.errors import FieldError, broken
 from streams.records.message_id import MAX_ORDINAL, TESTS, MessageIds
 from streams.records.messages import Message, encode_message

@@ -4,12 +4,16 @@ is skipped for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from connectors.templates.links import Links, Tracking
+from connectors.templates.markup.sources import Text, parse
+from connectors.templates.names import unknown_name
 from connectors.templates.nesting import tags, too_nested
-from connectors.templates.rendering import RenderError, Template
+from connectors.templates.rendering import MAX_MESSAGE, MAX_RENDERED, RenderError, Template
 from streams.errors import FieldError, broken
 from tables.channels import hints
 from tables.directory.templates import check_content
@@ -32,10 +36,16 @@ def template_hints(channel: str, content: Mapping[str, str]) -> dict[str, Any]:
 
 
 def check_template(channel: str, content: Mapping[str, Any]) -> None:
-    """Raises CampaignError that names part, line and rule."""
+    """Raises CampaignError that names part, line and rule. What no recipient could get is refused,
+    too: a name that no contact can have, a message that is always too large.
+    """
     checked = check_content(channel, content)
     try:
-        Template(channel, checked, "", _TRACKING, Links())
+        template = Template(channel, checked, "", _TRACKING, Links())
+        for part in template.parts:
+            if unknown := unknown_name(checked[part], template.undeclared(part)):
+                raise RenderError(f"{part}, {unknown}")
+        _check_size(checked, template.parts)
     except RenderError as error:
         part, _, rule = error.detail.partition(", ")
         wrong = (
@@ -44,3 +54,21 @@ def check_template(channel: str, content: Mapping[str, Any]) -> None:
             else FieldError("content", error.detail)
         )
         raise broken(wrong) from error
+
+
+def _check_size(content: Mapping[str, str], parts: Iterable[str]) -> None:
+    """Refuses a template whose text outside of its blocks is too much for one message already."""
+    texts = [
+        content[part][node.start : node.stop]
+        for part in parts
+        for node in parse(content[part])
+        if isinstance(node, Text)
+    ]
+    characters = sum(map(len, texts))
+    if characters > MAX_RENDERED:
+        raise RenderError(
+            f"every message has {characters:,} characters or more, the limit is {MAX_RENDERED:,}"
+        )
+    size = sum(len(msgspec.json.encode(text)) - 2 for text in texts)
+    if size > MAX_MESSAGE:
+        raise RenderError(f"every message has {size:,} bytes or more, the limit is {MAX_MESSAGE:,}")

@@ -55,12 +55,13 @@ def forgiving(source: str) -> str:
     """Returns the source with conditions that miss nothing. For one that the engine compiles; every
     line keeps its number.
     """
-    made, position = list[str](), 0
+    made, position, line = list[str](), 0, 1
     for start, tag in tags(source):
         if not tag.startswith("{#") and not RAW.match(tag):
-            line = source.count("\n", 0, start) + 1
+            line += source.count("\n", position, start)
             made += [source[position:start], _Expression(tag, line).rewritten()]
             position = start + len(tag)
+            line += tag.count("\n")
     return "".join([*made, source[position:]])
 
 

@@ -35,6 +35,7 @@ from tables.channels import CHANNELS
 MAX_SOURCE = 512_000  # characters of all parts of a template
 # characters of all parts of a message: what Kafka takes in one record, with room for JSON's escapes
 MAX_RENDERED = 256_000
+MAX_MESSAGE = 800_000  # bytes; a Kafka batch, which must hold the largest record, has 900,000
 _FUEL = 20_000  # steps
 _SEMI_STRICT: Any = "semi_strict"  # the engine's stubs do not list it
 # PostgreSQL stores no NUL in text or jsonb, so neither a template nor a contact can contain one.
@@ -65,7 +66,7 @@ class Template:
         links: Links,
     ) -> None:
         self.channel, self._tracking = channel, tracking
-        self._parts = _parts(channel, content)
+        self.parts = _parts(channel, content)
         self._engine = Environment(
             undefined_behavior=_SEMI_STRICT,
             fuel=_FUEL,
@@ -78,7 +79,7 @@ class Template:
         for name, test in tests().items():
             self._engine.add_test(name, test)
         self._engine.add_global("campaign", without_methods({"name": campaign_name}))
-        sources = self._checked({part: content[part] for part in self._parts})
+        sources = self._checked({part: content[part] for part in self.parts})
         self._marker: str | None = None
         used = self._compile(sources, tracking, links)
         self.fields = _fields(used)
@@ -86,6 +87,11 @@ class Template:
         self._make: type[dict[str, Any]] = Hiding if needs_hiding(used) else dict
         self._uses_bare_names = not used.isdisjoint(FIELDS)
         self._uses_unsubscribe_url = "unsubscribeUrl" in used
+
+    def undeclared(self, part: str) -> set[str]:
+        """Returns the names that a part uses and does not set."""
+        found: set[str] = self._engine.undeclared_variables_in_template(part)
+        return found
 
     def render(self, contact: Mapping[str, Any], message_id: str) -> dict[str, str]:
         """Returns the parts by name. `contact` holds at least `fields`; a value that is None or
@@ -116,14 +122,14 @@ class Template:
             raise RenderError(
                 f"the message has {len(rendered):,} characters, the limit is {MAX_RENDERED:,}"
             )
-        if len(texts) != len(self._parts):
+        if len(texts) != len(self.parts):
             raise RenderError("a template may not make NUL characters")
-        if self._parts[0] == "subject":
+        if self.parts[0] == "subject":
             texts[0] = one_line(texts[0])
             if self._marker is not None:
                 texts[1] = self._with_pixel(texts[1], self._marker, message_id)
         return dict(
-            zip(self._parts, texts, strict=False)
+            zip(self.parts, texts, strict=False)
         )  # strict costs more than the comparison above
 
     def _with_pixel(self, html: str, marker: str, message_id: str) -> str:
@@ -154,7 +160,7 @@ class Template:
 
     def _compile(self, sources: Mapping[str, str], tracking: Tracking, links: Links) -> set[str]:
         whole = []
-        for part in self._parts:
+        for part in self.parts:
             made = tracking.instrument(self.channel, part, sources[part], links)
             self._marker = self._marker or made.marker
             escaping = "true" if part == "html" else "false"
@@ -167,7 +173,7 @@ class Template:
         """Returns the error with the part in which it happens: the parts are rendered
         one by one.
         """
-        for part in self._parts:
+        for part in self.parts:
             try:
                 self._engine.render_template(part, **context)
             except TemplateError as found:

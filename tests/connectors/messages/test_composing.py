@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.sending.work import facts
-from connectors.messages.composing import MAX_MESSAGE, Composed, Composer, aligned
+from connectors.messages.composing import Composed, Composer, aligned
 from connectors.messages.content import Broken, Content
 from connectors.templates.links import Links, Tracking
-from connectors.templates.rendering import RenderError, Template
+from connectors.templates.rendering import MAX_MESSAGE, RenderError, Template
 from streams.records.facts import Kind, unpack
 from streams.records.message_id import SHARD_SIZE, MessageIds
 from streams.records.messages import decode_message
