@@ -57,7 +57,8 @@ class TemplateUpdate(Body):
 
 class Template(Schema):
     """The content of messages on one channel. `hints` are the cost of one: of an SMS encoding,
-    units, segments, unitsLeft. Not `isExact`: without its variables.
+    units, segments, unitsLeft. Not `isExact`: without its variables. `warnings` name what is
+    probably not meant, such as placeholders of other systems.
     """
 
     model_config = shown_as(
@@ -67,6 +68,7 @@ class Template(Schema):
             "createdAt": _AT,
             "updatedAt": _AT,
             "hints": {"bytes": 32, "limit": 102000, "isExact": False},
+            "warnings": [],
         }
     )
 
@@ -77,6 +79,7 @@ class Template(Schema):
     created_at: Instant
     updated_at: Instant
     hints: dict[str, str | int | bool]
+    warnings: list[str] = Field(default_factory=list)
 
 
 class SegmentName(Body):

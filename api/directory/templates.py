@@ -16,7 +16,7 @@ from api.http.envelope import Page, Success, success
 from api.http.idempotency import Once
 from api.http.json_bodies import JsonRoute
 from api.http.paging import ByPage, Search
-from connectors.templates.checks import check_template, template_hints
+from connectors.templates.checks import check_template, template_hints, template_warnings
 from streams.contracts.fields import Channel
 from tables import models
 from tables.database.connection import Session
@@ -34,7 +34,9 @@ TemplateId = Annotated[UUID, Path(alias="templateId")]
 
 @router.post("", status_code=201)
 async def create(who: Editor, body: TemplateCreate, once: Once) -> Success[Template]:
-    """Create a template. A part that is no template is 422 with its line and the reason."""
+    """Create a template. A part that is no template is 422 with its line and the reason, and so is
+    a name that no contact can have.
+    """
     check_template(body.channel, body.content)
 
     async def work(connection: Session) -> Template:
@@ -97,4 +99,8 @@ async def delete(who: Editor, transaction: Transaction, template_id: TemplateId)
 
 
 def _shown(template: models.Template) -> Template:
-    return Template.of_row(template, hints=template_hints(template.channel, template.content))
+    return Template.of_row(
+        template,
+        hints=template_hints(template.channel, template.content),
+        warnings=template_warnings(template.content),
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from connectors.templates.foreign import foreign_placeholders
 from connectors.templates.links import Links, Tracking
 from connectors.templates.markup.sources import Text, parse
 from connectors.templates.names import unknown_name
@@ -33,6 +34,17 @@ def template_hints(channel: str, content: Mapping[str, str]) -> dict[str, Any]:
             text, position, is_exact = text + source[position:start], start + len(tag), False
         texts[part] = text + source[position:]
     return {**hints(channel, texts), "isExact": is_exact}
+
+
+def template_warnings(content: Mapping[str, str]) -> list[str]:
+    """Returns what is probably not meant, as `html, line 3: …`: placeholders of other systems, which
+    would be sent as they are.
+    """
+    return [
+        f"{part}, {warning}"
+        for part, source in content.items()
+        for warning in foreign_placeholders(source)
+    ]
 
 
 def check_template(channel: str, content: Mapping[str, Any]) -> None:

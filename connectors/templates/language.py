@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from connectors.templates.foreign import hint
 from connectors.templates.nesting import tags
 
 TAGS = frozenset(
@@ -60,9 +61,11 @@ def refused(source: str) -> str | None:
         if text.startswith("{#"):
             continue
         try:
+            if text.startswith(("{{/", "{{>")):
+                raise _RefusedError(f"unexpected `{text[2]}`")
             _Tag(text).check()
         except _RefusedError as error:
-            return f"line {source.count(chr(10), 0, start) + 1}: {error}"
+            return f"line {source.count(chr(10), 0, start) + 1}: {error}{hint(text)}"
     return None
 
 

@@ -29,7 +29,7 @@ def too_nested(source: str) -> str | None:
         end = _end(source, opening.start(), opening.group())
         line += source.count("\n", position, opening.start())
         if end < 0:
-            return f"line {line}: a tag or comment is not closed"
+            return f"line {line}: a tag or comment is not closed{_hint(source, opening)}"
         if (
             opening.group() != "{#"
             and end - opening.start() > MAX_TAG
@@ -43,6 +43,15 @@ def too_nested(source: str) -> str | None:
         line += source.count("\n", opening.start(), end)
         position = end
     return None
+
+
+def _hint(source: str, opening: re.Match[str]) -> str:
+    following = source[opening.end() : opening.end() + 1]
+    if opening.group() == "{#" and (following.isalpha() or following in "-_"):
+        return ": `{#` begins a comment; where it is CSS, write `{ #`"
+    if following == "{":
+        return ": `{{{ … }}}` of Handlebars is `{{ … | safe }}` here"
+    return ""
 
 
 def tags(source: str) -> Iterator[tuple[int, str]]:

@@ -18,7 +18,7 @@ from rich.table import Table
 from api.command_line.client import key_or_default
 from api.command_line.terminal import out
 from api.command_line.work.campaigns import Key
-from connectors.templates.checks import check_template
+from connectors.templates.checks import check_template, template_warnings
 from streams.contracts.bodies import validated
 from streams.contracts.fields import Channel, Name
 from streams.errors import ForbiddenError, MalformedError, UnauthorizedError
@@ -83,6 +83,8 @@ def create(
         )
 
     made = asyncio.run(_as_tenant(key, "editor", work))
+    for warning in template_warnings(made.content):
+        typer.echo(f"warning: {warning}", err=True)
     if as_json:
         typer.echo(json.dumps({"id": str(made.id), "name": made.name, "channel": made.channel}))
     else:
