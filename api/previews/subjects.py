@@ -13,6 +13,7 @@ from api.directory.contact_schemas import ContactUpdate
 from api.http.dependencies import Services
 from connectors.messages.content import Content, load
 from connectors.messages.preview import fields_of
+from connectors.templates.seals import LinkSeals
 from tables.contacts.store import get_contact
 from tables.database.connection import Session
 from tables.directory.mirror import templates_of
@@ -57,9 +58,14 @@ async def content_of(
     services: Services, connection: Session, campaign: Campaign, *, is_tracked: bool
 ) -> Content:
     """The campaign's content (connectors/messages/content.py)."""
-    public_url = services.settings.public_url
+    settings = services.settings
     content = await load(
-        connection, campaign.tenant_id, campaign.number, public_url, is_tracked=is_tracked
+        connection,
+        campaign.tenant_id,
+        campaign.number,
+        settings.public_url,
+        is_tracked=is_tracked,
+        seals=LinkSeals.of(settings),
     )
     # the campaign has been read in this request, and rows of campaigns stay
     assert content is not None

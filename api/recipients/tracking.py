@@ -18,6 +18,7 @@ from api.recipients import pages
 from api.recipients.callers import Machines
 from api.recipients.inbound import row_of
 from connectors.messages import content as templates
+from connectors.templates.seals import LinkSeals
 from streams import metrics
 from streams.contracts.envelope import rfc3339
 from streams.errors import DependencyDownError, NotFoundError
@@ -45,6 +46,7 @@ class Tracking:
     def __init__(self, settings: Settings) -> None:
         self._public_url = settings.public_url
         self._ids, self._machines = MessageIds.of(settings), Machines(settings)
+        self._seals = LinkSeals.of(settings)
         self._numbers = CampaignNumbers()
         self._links: OrderedDict[int, tuple[str, ...]] = OrderedDict()
 
@@ -55,6 +57,7 @@ class Tracking:
         return (
             Route("/t/o/{message_id}.gif", self.opened),
             Route("/t/c/{message_id}/{link}", self.clicked),
+            Route("/t/d/{message_id}/{seal}", self.followed),
             Route("/u/{message_id}", self.unsubscribe, methods=["GET", "POST"]),
         )
 
@@ -89,6 +92,31 @@ class Tracking:
             details = Details(url=url, is_machine=self._is_machine(request))
             try:
                 await _report(services, "clicked", message_id, campaign, details)
+            except DependencyDownError as error:
+                _lost("clicked", error)
+        return pages.redirect(url)
+
+    async def followed(self, request: Request) -> Response:
+        """302 to the destination that was rendered for this recipient; only a GET counts. 404
+        without the seal that it was sent with, so the page leads nowhere else.
+
+        The destination needs no look-up: it is found when a dependency is down, the recipient
+        erased or the contact changed.
+        """
+        services, message_id = services_of(request), request.path_params["message_id"]
+        url = request.query_params.get("u", "")
+        is_id = _MESSAGE_ID.fullmatch(message_id) is not None
+        if not is_id or not self._seals.fits(request.path_params["seal"], message_id, url):
+            metrics.TRACKING_REFUSED.inc()
+            return pages.unknown()
+        if request.method == "GET":
+            try:
+                campaign = await self._campaign(services, message_id)
+                details = Details(url=url, is_machine=self._is_machine(request))
+                await _report(services, "clicked", message_id, campaign, details)
+            except NotFoundError:
+                metrics.TRACKING_REFUSED.inc()
+                return pages.unknown()
             except DependencyDownError as error:
                 _lost("clicked", error)
         return pages.redirect(url)

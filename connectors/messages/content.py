@@ -13,6 +13,7 @@ from uuid import UUID
 
 from connectors.templates.links import Links, Tracking
 from connectors.templates.rendering import RenderError, Template, one_line
+from connectors.templates.seals import LinkSeals
 from streams.contracts.fields import CampaignType
 from streams.settings import Settings
 from tables.audience.recipients import FIELDS
@@ -71,13 +72,20 @@ class Content:
 
 
 async def load(
-    session: Session, tenant: str, number: int, public_url: str, *, is_tracked: bool = True
+    session: Session,
+    tenant: str,
+    number: int,
+    public_url: str,
+    *,
+    is_tracked: bool = True,
+    seals: LinkSeals | None = None,
 ) -> Content | None:
     """Read and compile the content of a campaign (about 1 ms). None when this tenant has no such
     campaign. A campaign that has started keeps the content that it started with.
 
     A template that does not compile becomes `Broken` and raises nothing here. Without `is_tracked`
-    links stay as they are written, and an email has no pixel.
+    links stay as they are written, and an email has no pixel. Without `seals`, links that hold
+    variables are not tracked.
     """
     campaign = await numbered_campaign(session, tenant, number)
     if campaign is None:
@@ -86,7 +94,7 @@ async def load(
     opens, clicks = (
         is_tracked and bool(settings.get(name)) for name in ("trackOpens", "trackClicks")
     )
-    tracking, links = Tracking(public_url, opens=opens, clicks=clicks), Links()
+    tracking, links = Tracking(public_url, opens=opens, clicks=clicks, seals=seals), Links()
     templates = {
         said.variant_id: _compiled(channel, said.content, said.campaign_name, tracking, links)
         for said in await contents(session, campaign.id)
@@ -118,6 +126,7 @@ class Contents:
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database, self._public_url = database, settings.public_url
+        self._seals = LinkSeals.of(settings)
         self._kept: OrderedDict[int, Content] = OrderedDict()
 
     async def get(self, tenant: str, number: int) -> Content | None:
@@ -127,7 +136,9 @@ class Contents:
         content = self._kept.get(number)
         if content is None:
             content = await self._database.until_up(
-                lambda connection: load(connection, tenant, number, self._public_url)
+                lambda connection: load(
+                    connection, tenant, number, self._public_url, seals=self._seals
+                )
             )
             if content is None:
                 return None

@@ -6,11 +6,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from html import escape
+from urllib.parse import quote
 
+from minijinja import safe
+
+from connectors.templates.markup.destinations import absolute, attribute_value
 from connectors.templates.markup.instrument import (
     UNSUBSCRIBE,
     Edit,
@@ -18,14 +22,18 @@ from connectors.templates.markup.instrument import (
     edited,
     image_edits,
     link_edits,
+    may_be_url,
 )
 from connectors.templates.markup.reading import read_template
 from connectors.templates.nesting import tags
+from connectors.templates.seals import LinkSeals
 
 _UNSUBSCRIBE = re.compile(rf"\{{\{{\s*{UNSUBSCRIBE}\s*\}}\}}")
 _EXPRESSION = re.compile(r"\{[{%#]")
 _PLAIN_URL = re.compile(r"(?<![A-Za-z0-9_])https?://[^\s<>\"]+", re.IGNORECASE)
 _OPENED_BY = {")": "(", "]": "[", "}": "{"}
+_LONGEST = 2_000  # characters of a URL that is rendered; a longer one stays as it is
+_WHITE = re.compile(r"[\t\n\f\r ]")
 _PLAIN_TEXT = frozenset([("email", "text"), ("sms", "text"), ("whatsapp", "text")])
 
 
@@ -57,8 +65,27 @@ class Tracking:
     below one URL.
     """
 
-    def __init__(self, public_url: str, *, opens: bool = False, clicks: bool = False) -> None:
+    def __init__(
+        self,
+        public_url: str,
+        *,
+        opens: bool = False,
+        clicks: bool = False,
+        seals: LinkSeals | None = None,
+    ) -> None:
+        """Without `seals`, links that hold variables are not tracked."""
         self.base, self.opens, self.clicks = public_url.rstrip("/"), opens, clicks
+        self._seals = seals if clicks else None
+
+    def filters(self) -> dict[str, Callable[..., str]]:
+        """The filters that instrumented sources use; no author can name them."""
+        if self._seals is None:
+            return {}
+        return {"_in_html": self._in_html, "_in_html_bare": self._bare, "_in_text": self._in_text}
+
+    def constant_only(self) -> Tracking:
+        """The same, but links that hold variables are not tracked."""
+        return Tracking(self.base, opens=self.opens, clicks=self.clicks)
 
     def unsubscribe(self, message_id: str) -> str:
         return f"{self.base}/u/{message_id}"
@@ -67,7 +94,8 @@ class Tracking:
         """Returns the source with tracked links and pixel, for a part that the engine compiles.
 
         Rewritten are links of `html`, URLs in the texts of emails, SMS and WhatsApp, and a push
-        message's `link`, when they are absolute http(s) and constant. Only text of the template is
+        message's `link`, when they are absolute http(s). A destination that holds variables is
+        rendered, sealed for the recipient and carried in the link. Only text of the template is
         changed: nothing in raw blocks, comments, strings and blocks whose text a filter changes. In
         texts, a URL that touches a tag stays as it is, because its end is not known.
         """
@@ -75,7 +103,9 @@ class Tracking:
         if part == "html" and (self.clicks or self.opens):
             reading = read_template(source)
             if self.clicks:
-                edits += link_edits(source, reading, Rewriting(partial(self._click, links)))
+                variable = None if self._seals is None else _in_html
+                rewriting = Rewriting(partial(self._click, links), variable)
+                edits += link_edits(source, reading, rewriting)
             if self.opens:
                 more, marker = image_edits(source, reading, self.pixel("{{ messageId }}"))
                 edits += more
@@ -116,8 +146,38 @@ class Tracking:
             position = start + len(tag)
 
     def _whole(self, source: str, links: Links) -> Iterator[Edit]:
-        if source.startswith(("http://", "https://")) and not _EXPRESSION.search(source):
-            yield 0, len(source), self._click(links, source)
+        if not _EXPRESSION.search(source):
+            if source.startswith(("http://", "https://")):
+                yield 0, len(source), self._click(links, source)
+        elif self._seals is not None and may_be_url(source):
+            filtered = f"{{% filter _in_text(messageId) %}}{source}{{% endfilter %}}"
+            yield 0, len(source), filtered
+
+    def _in_html(self, value: str, message_id: str) -> str:
+        """The tracked link in place of a rendered value of an attribute."""
+        written = "".join(
+            [value]
+        )  # the engine's own kind of text would escape what is joined to it
+        url = self._sealed(absolute(attribute_value(written)), message_id)
+        return safe(written if url is None else escape(url))
+
+    def _bare(self, value: str, message_id: str) -> str:
+        """The same for a value without quotes, which white space would have ended."""
+        return self._in_html(_WHITE.split("".join([value]).lstrip(), maxsplit=1)[0], message_id)
+
+    def _in_text(self, value: str, message_id: str) -> str:
+        return self._sealed(absolute(value), message_id) or value
+
+    def _sealed(self, url: str | None, message_id: str) -> str | None:
+        if self._seals is None or url is None or len(url) > _LONGEST or url.startswith(self.base):
+            return None
+        seal = self._seals.seal(message_id, url)
+        return f"{self.base}/t/d/{message_id}/{seal}?u={quote(url, safe=':/?,;@!$*()')}"
+
+
+def _in_html(source: str, is_quoted: bool) -> str:
+    name = "_in_html" if is_quoted else "_in_html_bare"
+    return f"{{% filter {name}(messageId) %}}{source}{{% endfilter %}}"
 
 
 def _url_in(found: str) -> str | None:

@@ -74,7 +74,7 @@ class Template:
             pycompat=False,
             keep_trailing_newline=True,
         )
-        for name, made in filters().items():
+        for name, made in (filters() | tracking.filters()).items():
             self._engine.add_filter(name, made)
         for name, test in tests().items():
             self._engine.add_test(name, test)
@@ -159,15 +159,25 @@ class Template:
             ) from error
 
     def _compile(self, sources: Mapping[str, str], tracking: Tracking, links: Links) -> set[str]:
+        try:
+            self._engine.add_template("message", self._whole(sources, tracking, links))
+        except TemplateError:  # the filters of links would be the one block too many in each other
+            whole = self._whole(sources, tracking.constant_only(), links)
+            try:
+                self._engine.add_template("message", whole)
+            except TemplateError as error:  # escaping is one block more than each part has
+                raise RenderError(error.detail or error.message) from error
+        used: set[str] = self._engine.undeclared_variables_in_template("message", nested=True)
+        return used
+
+    def _whole(self, sources: Mapping[str, str], tracking: Tracking, links: Links) -> str:
         whole = []
         for part in self.parts:
             made = tracking.instrument(self.channel, part, sources[part], links)
             self._marker = self._marker or made.marker
             escaping = "true" if part == "html" else "false"
             whole.append(f"{{% autoescape {escaping} %}}{made.source}{{% endautoescape %}}")
-        self._engine.add_template("message", _BETWEEN.join(whole))
-        used: set[str] = self._engine.undeclared_variables_in_template("message", nested=True)
-        return used
+        return _BETWEEN.join(whole)
 
     def _explained(self, error: BaseException, context: Mapping[str, Any]) -> RenderError:
         """Returns the error with the part in which it happens: the parts are rendered

@@ -23,13 +23,13 @@ _NO = frozenset(["false", "off", "no", "0"])
 
 @dataclass(frozen=True)
 class Rewriting:
-    """The new addresses of links. `constant` makes one of a URL, None to leave it; `before` and
-    `behind` surround the source of one that holds a tag, None to leave all of these.
+    """The new sources of links. `constant` makes one of a URL, None to leave it; `variable` one of
+    the source of a value that holds a tag, and of whether it stands in quotes; None to leave all of
+    these.
     """
 
     constant: Callable[[str], str | None]
-    before: str | None = None
-    behind: str = ""
+    variable: Callable[[str, bool], str] | None = None
 
 
 def edited(source: str, edits: Iterable[Edit]) -> str:
@@ -56,7 +56,7 @@ def link_edits(source: str, reading: Reading, rewriting: Rewriting) -> list[Edit
         if value.attribute == "href" and _is_link(value.tag) and opted_out.isdisjoint(places):
             inside = bisect_left(starts, value.start)
             has_tag = inside < len(starts) and starts[inside] < value.stop
-            new = (_surrounded if has_tag else _constant)(source, value, rewriting)
+            new = (_variable if has_tag else _constant)(source, value, rewriting)
             if new is not None:
                 edits.append((value.start, value.stop, new))
     return edits
@@ -72,15 +72,20 @@ def _constant(source: str, value: Value, rewriting: Rewriting) -> str | None:
     return None if new is None else _quoted(value, escape(new))
 
 
-def _surrounded(source: str, value: Value, rewriting: Rewriting) -> str | None:
-    """Surrounds a value that begins with `http:`, `https:` or with what a tag prints."""
+def _variable(source: str, value: Value, rewriting: Rewriting) -> str | None:
+    """Rewrites a value that begins with `http:`, `https:` or with what a tag prints."""
     inner = source[value.start : value.stop]
-    if UNSUBSCRIBE in inner:
+    if rewriting.variable is None or not may_be_url(inner):
         return None
-    is_known = inner.lstrip().startswith("{{") or absolute(inner.partition("{")[0] + "-")
-    if rewriting.before is None or not is_known:
-        return None
-    return _quoted(value, f"{rewriting.before}{inner}{rewriting.behind}")
+    return _quoted(value, rewriting.variable(inner, bool(value.quote)))
+
+
+def may_be_url(source: str) -> bool:
+    """Whether a source that holds a tag can become an http(s) URL that is not our own."""
+    if UNSUBSCRIBE in source:
+        return False
+    begins = source.lstrip().partition("{")[0]
+    return not begins or absolute(f"{begins}-") is not None
 
 
 def _quoted(value: Value, text: str) -> str:

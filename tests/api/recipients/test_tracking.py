@@ -14,6 +14,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from connectors.templates.seals import LinkSeals
 from streams.process.reports import Reports
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
@@ -164,6 +165,40 @@ async def test_an_unknown_link_is_404_and_leads_nowhere(mail: Mail, link: str) -
     )
     assert answer.status_code == 404 and "location" not in answer.headers
     assert await mail.events() == []
+
+
+async def test_a_sealed_destination_is_followed_and_nothing_else_is(mail: Mail) -> None:
+    url = "https://shop.example/?e=a+b@c.example&x=ü#y"
+    seal = LinkSeals.of(mail.rest.world.settings).seal(mail.id, url)
+    page, program = f"/t/d/{mail.id}/{seal}", mail.program
+    followed = await program.get(page, params={"u": url})
+    location = "https://shop.example/?e=a+b@c.example&x=%C3%BC#y"
+    assert (followed.status_code, followed.headers["location"]) == (302, location)
+    assert (await program.head(page, params={"u": url})).status_code == 302
+    assert await mail.events() == [mail.event("clicked", url=url)]
+    other = MessageIds.of(mail.rest.world.settings).make(mail.number, 8, "acme", 0)
+    for path, wrong in [
+        (page, url + "x"),
+        (page, "https://evil.example/"),
+        (page, ""),
+        (f"/t/d/{mail.forged}/{seal}", url),
+        (f"/t/d/{other}/{seal}", url),
+        (f"/t/d/{mail.id}/{'A' * 16}", url),
+        (f"/t/d/{mail.id}/x", url),
+        ("/t/d/x/x", url),
+    ]:
+        refused = await program.get(path, params={"u": wrong})
+        assert (refused.status_code, "location" in refused.headers) == (404, False)
+    assert len(await mail.events()) == 1
+
+
+async def test_a_sealed_destination_is_followed_while_kafka_is_down(
+    mail_without_kafka: Mail,
+) -> None:
+    mail, url = mail_without_kafka, "https://shop.example/"
+    seal = LinkSeals.of(mail.rest.world.settings).seal(mail.id, url)
+    followed = await mail.program.get(f"/t/d/{mail.id}/{seal}", params={"u": url})
+    assert (followed.status_code, followed.headers["location"]) == (302, url)
 
 
 async def test_without_kafka_the_reader_gets_its_picture_and_page_but_an_unsubscribe_is_not_claimed(

@@ -30,7 +30,7 @@ def in_browser(source: str) -> str | None:
     return anchor.attributes["href"]
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=400)
 @given(st.lists(PIECES, max_size=8).map("".join))
 def test_an_attribute_has_the_value_that_an_html5_parser_gives_it(source: str) -> None:
     assert attribute_value(source) == (in_browser(source) or "")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -15,29 +16,42 @@ from selectolax.lexbor import LexborHTMLParser
 from connectors.templates.links import Links, Tracking
 from connectors.templates.markup.destinations import absolute
 from connectors.templates.rendering import RenderError, Template
+from connectors.templates.seals import LinkSeals
 
 ID = "00000000-002a-8000-84d2-9f31c05be7a4"
 BASE = "https://mail.example"
 CLICK = re.compile(re.escape(f"{BASE}/t/c/{ID}/") + r"(\d+)")
+SEALS = LinkSeals([b"k" * 32])
 PIXEL = f"{BASE}/t/o/{ID}.gif"
 
 
 def rendered(
     html: str, contact: dict[str, Any], links: Links, *, opens: bool = False, clicks: bool = False
 ) -> str:
-    tracking = Tracking(BASE, opens=opens, clicks=clicks)
+    tracking = Tracking(BASE, opens=opens, clicks=clicks, seals=SEALS)
     made = Template("email", {"subject": "s", "html": html}, "Sale", tracking, links)
     return made.render(contact, ID)["html"]
 
 
 def destinations(html: str, links: tuple[str, ...] = ()) -> list[str | None]:
     """Where the links of a document lead in the end; None for what is no absolute URL."""
-    found = []
+    found = list[str | None]()
     for node in LexborHTMLParser(html).css("a[href], area[href]"):
         url = absolute(node.attributes["href"] or "")
+        if url is not None and url.startswith(f"{BASE}/t/d/{ID}/"):
+            found.append(sealed(url))
+            continue
         tracked = CLICK.fullmatch(url or "")
         found.append(links[int(tracked[1])] if tracked else url)
     return found
+
+
+def sealed(url: str) -> str:
+    """The destination that a link carries, as the click page reads it."""
+    split = urlsplit(url)
+    [destination] = parse_qs(split.query)["u"]
+    assert SEALS.fits(split.path.rpartition("/")[2], ID, destination)
+    return destination
 
 
 def pixels(html: str) -> int:
@@ -56,6 +70,7 @@ def same(html: str, contact: dict[str, Any], *, opens: bool = True) -> None:
     links = Links()
     tracked = rendered(html, contact, links, opens=opens, clicks=True)
     assert "messageId" not in tracked
+    assert "_in_html" not in tracked
     assert destinations(tracked, links.urls) == destinations(plain)
     assert pixels(tracked) == opens
 
@@ -88,6 +103,15 @@ PRINTS = [
     *(
         "{% raw %}<a href='https://j.example'>{{ x }}{% endraw %}",
         "{%- raw -%} </body> {%- endraw -%}",
+    ),
+    *(
+        "<a href='https://k.example/?e={{ firstName }}&amp;x={{ lastName }}'>",
+        "<a href={{ firstName }}>",
+    ),
+    *(
+        '<a href="{{ lastName }}">',
+        "<a href='{{ url }}'>",
+        "<a href={{ url }}/{{ lastName }} id=x>",
     ),
     *("{{ lastName|safe }}", "{{ firstName|tojson }}", "{{ kept|default('') }}", "{{ kept }}"),
     *("{% set x = lastName|default('')|safe %}", "{{ x|default('') }}", "{{ unsubscribeUrl }}"),
@@ -131,10 +155,21 @@ SOURCES = st.recursive(
 VALUES = st.none() | st.sampled_from(
     ["", "Ana", "a b", "<!--", "-->", '"', "'", ">", "=", "</body>", "<textarea>", "--", "!--"]
 )
-CONTACTS = st.fixed_dictionaries({"firstName": VALUES, "lastName": VALUES})
+URLS = st.sampled_from(
+    [
+        "https://u.example/?a=1&b=2",
+        " http://u.example",
+        "mailto:a",
+        "/x",
+        "HTTPS:u.example/é#'\"<",
+        "",
+        f"{BASE}/u/x",
+    ]
+)
+CONTACTS = st.fixed_dictionaries({"firstName": VALUES, "lastName": VALUES, "url": URLS})
 
 
-@settings(deadline=None, max_examples=600)
+@settings(deadline=None, max_examples=300)
 @given(SOURCES, CONTACTS, st.booleans())
 def test_any_template_becomes_documents_with_the_same_links_and_one_pixel(
     html: str, contact: dict[str, Any], opens: bool
@@ -281,3 +316,71 @@ def test_a_raw_block_keeps_what_it_holds(part: str) -> None:
     content = {"subject": "s", "html": "x", "text": "x", part: text}
     made = Template("email", content, "c", Tracking(BASE, opens=True, clicks=True), Links())
     assert made.render({}, ID)[part].startswith("{{ unsubscribeUrl }}{{ unsubscribeUrl }}")
+
+
+@pytest.mark.parametrize(
+    ("html", "url"),
+    [
+        ('<a href="https://shop.example/?e={{ email }}">', "https://shop.example/?e=a+b@c.example"),
+        ('<a href="{{ contact.attributes.u }}">', "https://u.example/?a=1&b=%20#c"),
+        ("<a href={{ contact.attributes.u }}>", "https://u.example/?a=1&b=%20#c"),
+        ("<a href='  {{- contact.attributes.u -}}  '>", "https://u.example/?a=1&b=%20#c"),
+        ("<area href=https://{{ contact.attributes.host }}/x>", "https://h.example/x"),
+        (
+            '<a href="https://x.example/{% if email %}a{% else %}b{% endif %}">',
+            "https://x.example/a",
+        ),
+        ('<a href="https://x.example/{# c #}a">', "https://x.example/a"),
+        ('<a href="https://x.example/{% raw %}{{ a }}{% endraw %}">', "https://x.example/{{ a }}"),
+        (
+            '<a href="https://x.example/?q={{ firstName|urlencode }}">',
+            "https://x.example/?q=%22A%20%26%20B%22",
+        ),
+        ('<a href="https://x.example/?q={{ firstName }}">', 'https://x.example/?q="A & B"'),
+    ],
+)
+def test_a_link_with_variables_carries_its_sealed_destination(html: str, url: str) -> None:
+    contact = {
+        "email": "a+b@c.example",
+        "firstName": '"A & B"',
+        "attributes": {"u": "https://u.example/?a=1&b=%20#c", "host": "h.example"},
+    }
+    links = Links()
+    tracked = rendered(html, contact, links, clicks=True)
+    assert f"{BASE}/t/d/{ID}/" in tracked
+    assert destinations(tracked.replace("<area", "<map><area"), links.urls) == [url]
+    assert links.urls == ()
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<a href="{{ unsubscribeUrl }}">',
+        '<a href="{{ contact.attributes.own }}">',
+        '<a href="{{ contact.attributes.mail }}">',
+        '<a href="mailto:{{ contact.attributes.mail }}">',
+        '<a href="#{{ contact.attributes.mail }}">',
+        '<a href="/{{ contact.attributes.mail }}">',
+        '<a href="https://x.example/{{ contact.attributes.mail }}" data-track="false">',
+        '<a href="https://x.example/{{ contact.attributes.long }}">',
+        '<a title="{{ contact.attributes.mail }}">',
+    ],
+)
+def test_other_links_with_variables_lead_where_they_led(html: str) -> None:
+    attributes = {"own": f"{BASE}/u/{ID}", "mail": "mailto:a@b.example", "long": "x" * 2_000}
+    contact = {"attributes": attributes}
+    assert rendered(html, contact, Links(), clicks=True) == rendered(html, contact, Links())
+
+
+def test_a_template_that_is_nested_as_deep_as_can_be_compiles_with_tracking() -> None:
+    link = '<a href="https://shop.example/{{ firstName }}">'
+    deepest = 0
+    for depth in range(1, 400):
+        html = "{% if 1 %}" * depth + link + "{% endif %}" * depth
+        try:
+            rendered(html, CONTACT, Links())
+        except RenderError:
+            break
+        deepest = depth
+        same(html, CONTACT)
+    assert 10 < deepest < 399
