@@ -141,7 +141,7 @@ class Composer:
         try:
             if self._has_attributes:
                 contact["attributes"] = _decode(contact["attributes"])
-            parts = template.render(contact, message_id)
+            parts = template.render(contact, message_id, created_at)
         except _UNRENDERABLE:
             raise SkippedError("render-error") from None
         most = content.max_segments

@@ -36,7 +36,7 @@ class Broken:
     error: RenderError
     fields: tuple[str, ...] = ()
 
-    def render(self, contact: Mapping[str, Any], message_id: str) -> NoReturn:
+    def render(self, contact: Mapping[str, Any], message_id: str, at: str = "") -> NoReturn:
         """Raises RenderError, always."""
         raise RenderError(self.error.detail)
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from connectors.messages.composing import headers
 from connectors.messages.content import Broken, Content
 from connectors.templates.rendering import RenderError
+from streams.contracts.envelope import rfc3339
 from streams.errors import CampaignError, FieldError, broken
 from streams.records.message_id import MessageIds
 from tables.audience.recipients import FIELDS
@@ -56,16 +58,22 @@ def address_of(contact: Mapping[str, Any], channel: str) -> str | None:
 
 
 def rendered(
-    content: Content, variants: Iterable[str | None], contact: Mapping[str, Any], message_id: str
+    content: Content,
+    variants: Iterable[str | None],
+    contact: Mapping[str, Any],
+    message_id: str,
+    at: str | None = None,
 ) -> list[Rendered]:
-    """Render every variant for this contact (`fields_of`). Raises CampaignError that names part,
-    line and variable of each variant that cannot be rendered.
+    """Render every variant for this contact (`fields_of`), at an instant (RFC 3339) or now. Raises
+    CampaignError that names part, line and variable of each variant that cannot be rendered.
     """
+    at = at or rfc3339(datetime.now(UTC))
     own = {field: contact.get(field) for field in content.fields}
     done, errors = list[Rendered](), list[FieldError]()
     for variant in variants:
         try:
-            done.append(Rendered(variant, content.template(variant).render(own, message_id)))
+            parts = content.template(variant).render(own, message_id, at)
+            done.append(Rendered(variant, parts))
         except RenderError as error:
             errors.append(_located(content, variant, error))
     if errors:

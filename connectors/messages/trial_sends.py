@@ -75,7 +75,7 @@ def messages(
         for variant in variants:
             ordinal = draw(MAX_ORDINAL + 1)
             message_id = ids.make(TESTS, ordinal, content.tenant_id, epoch)
-            [one] = rendered(content, [variant], fields, message_id)
+            [one] = rendered(content, [variant], fields, message_id, at)
             message = _message(
                 content, one.content, message_id, ordinal, address, variant, contact_id, at
             )

@@ -11,7 +11,9 @@ from connectors.templates.language import TOKEN
 from connectors.templates.nesting import RAW, tags
 from tables.audience.recipients import FIELDS
 
-_GIVEN = frozenset([*FIELDS, "contact", "campaign", "unsubscribeUrl", "messageId", "range"])
+_GIVEN = frozenset(
+    [*FIELDS, "contact", "campaign", "unsubscribeUrl", "messageId", "range", "today"]
+)
 _PARTS = {"contact": frozenset(FIELDS), "campaign": frozenset(["name"])}
 _MEMBER = re.compile(r"""\s*(?:\.\s*([^\W\d]\w*)|\[\s*(?:"([^"\\]*)"|'([^'\\]*)')\s*\])""")
 

@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 
 from minijinja import Environment, TemplateError
 
-from connectors.templates.comparisons import NotComparableError, filters, tests
-from connectors.templates.expressions import forgiving
+from connectors.templates.conditions.comparisons import filters, tests
+from connectors.templates.conditions.expressions import forgiving
+from connectors.templates.formats import UnusableValueError, formats
 from connectors.templates.language import refused
 from connectors.templates.links import Links, Tracking
 from connectors.templates.nesting import too_nested
@@ -74,7 +75,7 @@ class Template:
             pycompat=False,
             keep_trailing_newline=True,
         )
-        for name, made in (filters() | tracking.filters()).items():
+        for name, made in {**formats(), **filters(), **tracking.filters()}.items():
             self._engine.add_filter(name, made)
         for name, test in tests().items():
             self._engine.add_test(name, test)
@@ -87,15 +88,17 @@ class Template:
         self._make: type[dict[str, Any]] = Hiding if needs_hiding(used) else dict
         self._uses_bare_names = not used.isdisjoint(FIELDS)
         self._uses_unsubscribe_url = "unsubscribeUrl" in used
+        self._uses_today = "today" in used
 
     def undeclared(self, part: str) -> set[str]:
         """Returns the names that a part uses and does not set."""
         found: set[str] = self._engine.undeclared_variables_in_template(part)
         return found
 
-    def render(self, contact: Mapping[str, Any], message_id: str) -> dict[str, str]:
+    def render(self, contact: Mapping[str, Any], message_id: str, at: str = "") -> dict[str, str]:
         """Returns the parts by name. `contact` holds at least `fields`; a value that is None or
-        absent is a missing variable.
+        absent is a missing variable. `at` is the instant (RFC 3339, UTC) whose day is `today`,
+        which is missing without it.
 
         Raises RenderError, which names the variable. It may quote a calculated value, so it is
         shown to the author and never logged.
@@ -109,6 +112,8 @@ class Template:
         bare = contact if self._uses_bare_names else _NOTHING
         if self._uses_unsubscribe_url:
             bare = {**bare, "unsubscribeUrl": self._tracking.unsubscribe(message_id)}
+        if self._uses_today and at:
+            bare = {**bare, "today": at[:10]}
         try:
             rendered = self._render(contact=contact, messageId=message_id, **bare)
         except BaseException as error:
@@ -189,7 +194,7 @@ class Template:
             except TemplateError as found:
                 why = found.detail or found.message.partition(" (in ")[0]
                 return RenderError(f"{part}, line {found.line}: {why}")
-            except NotComparableError as found:
+            except UnusableValueError as found:
                 place = part if found.line is None else f"{part}, line {found.line}"
                 return RenderError(f"{place}: {found}")
             except BaseException as found:

@@ -18,7 +18,7 @@ def test_every_filter_that_is_offered_may_be_used(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["batch", "slice", "groupby", "chain", "zip", "pprint", "attr", "truncate", "Upper", "safe2"],
+    ["batch", "slice", "groupby", "chain", "zip", "pprint", "attr", "striptags", "Upper", "safe2"],
 )
 def test_a_filter_that_is_not_offered_is_named(name: str) -> None:
     expected = f"line 2: there is no filter `{name}` here"

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from connectors.templates.formats import UnusableValueError
+
 _DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _ORDERS: Mapping[str, tuple[Callable[[Any, Any], bool], tuple[str, ...]]] = {
     "_lt": (operator.lt, ("lt", "lessthan", "<")),
@@ -18,14 +20,8 @@ _ORDERS: Mapping[str, tuple[Callable[[Any, Any], bool], tuple[str, ...]]] = {
 }
 
 
-class NotComparableError(ValueError):
-    """Two values that have no order: a text that is no number, and a number. `line` of the
-    template, when it is known.
-    """
-
-    def __init__(self, message: str, line: int | None = None) -> None:
-        super().__init__(message)
-        self.line = line
+class NotComparableError(UnusableValueError):
+    """Two values that have no order: a text that is no number, and a number."""
 
 
 def filters() -> dict[str, Callable[..., Any]]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from minijinja import Environment
 
-from connectors.templates.expressions import forgiving
+from connectors.templates.conditions.expressions import forgiving
 from connectors.templates.links import Links, Tracking
 from connectors.templates.rendering import RenderError, Template
 
