@@ -37,8 +37,8 @@ def template_hints(channel: str, content: Mapping[str, str]) -> dict[str, Any]:
 
 
 def template_warnings(content: Mapping[str, str]) -> list[str]:
-    """Returns what is probably not meant, as `html, line 3: …`: placeholders of other systems, which
-    would be sent as they are.
+    """Returns what is probably not meant, as `html, line 3: …`: placeholders of other systems,
+    which would be sent as they are.
     """
     return [
         f"{part}, {warning}"

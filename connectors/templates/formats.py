@@ -1,4 +1,4 @@
-"""Filters that write a value for readers: dates, numbers and shortened texts. English names and UTC;
+"""Filters that write a value for readers: dates, numbers and shortened texts. English names, UTC;
 their results are never longer than a line.
 """
 

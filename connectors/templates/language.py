@@ -25,9 +25,10 @@ TAGS = frozenset(
 FILTERS = frozenset(
     re.findall(
         r"\w+",
-        "abs bool capitalize d date default dictsort e escape first float format indent int items join "
-        "last length count lines list lower map max min number reject rejectattr replace reverse round "
-        "safe select selectattr sort split string sum title tojson trim truncate unique upper urlencode",
+        "abs bool capitalize d date default dictsort e escape first float format indent int items "
+        "join last length count lines list lower map max min number reject rejectattr replace "
+        "reverse round safe select selectattr sort split string sum title tojson trim truncate "
+        "unique upper urlencode",
     )
 )
 _LOOP_METHODS = ("cycle", "changed")

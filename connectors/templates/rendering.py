@@ -4,8 +4,9 @@ the same in preview and sending.
 The engine is MiniJinja (a Rust implementation of Jinja's language). Its fuel bounds the steps of a
 message, and three modules bound the cost of one step: `nesting` (how deep), `language` (no calls,
 no sequence that grows) and `values` (data without methods, 1,000 elements). A missing variable is
-an error where it is printed, and false in a condition (`expressions`). All parts of a message are one compiled template, because a call costs more than the
-rendering (subject, html and text: 3.3 us together, 5 us apart).
+an error where it is printed, and false in a condition (`conditions`). All parts of a message are
+one compiled template, because a call costs more than the rendering (subject, html and text: 3.3 us
+together, 5 us apart).
 """
 
 from __future__ import annotations
