@@ -13,13 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 from itertools import pairwise
 
+from connectors.templates.conditions.operands import SIGNS, Kind, Operand, comparison
 from connectors.templates.language import TOKEN
 from connectors.templates.nesting import RAW, tags
 
-_ORDERED = {"<": "_lt", "<=": "_le", ">": "_gt", ">=": "_ge"}
 _OPENING, _CLOSING = ("(", "[", "{"), (")", "]", "}")
 _WORDS = frozenset(["if", "else", "and", "or", "not", "in", "is"])
 _CONSTANTS = frozenset(["true", "True", "false", "False", "none", "None"])
@@ -27,20 +26,6 @@ _DECIMAL = re.compile(r"""["']-?[0-9]+(\.[0-9]+)?["']""")
 # mappings that every contact has
 _PRESENT = frozenset(["contact", "contact.attributes", "attributes", "campaign", "loop"])
 _SORTING = frozenset(["sort", "min", "max"])
-
-
-class _Kind(Enum):
-    NUMBER = "a number, as it is written"
-    CONSTANT = "a text that is no number, a list or a word for a value, as they are written"
-    PATH = "a variable, or a part of one"
-    OTHER = "anything else"
-
-
-@dataclass(frozen=True)
-class _Operand:
-    text: str
-    kind: _Kind
-    has_number: bool = False  # in a list
 
 
 @dataclass(frozen=True)
@@ -153,7 +138,7 @@ class _Expression:
         return self._compared(start, stop, is_asked)
 
     def _compared(self, start: int, stop: int, is_asked: bool) -> str:
-        signs = set(self._signs(start, stop, ("==", "!=", *_ORDERED)))
+        signs = set(self._signs(start, stop, SIGNS))
         places = sorted(signs | set(self._words(start, stop, "in")))
         if not places:
             return self._operand(start, stop, is_asked).text
@@ -171,34 +156,34 @@ class _Expression:
             breaks = "\n" * self._tag.count(
                 "\n", self._tokens[place - 1].end, self._tokens[place + 1].start
             )
-            left = _Operand(breaks + _comparison(left, word, right, line), _Kind.OTHER)
+            left = Operand(breaks + comparison(left, word, right, line), Kind.OTHER)
         assert left is not None
         return left.text
 
-    def _operand(self, start: int, stop: int, is_asked: bool) -> _Operand:
+    def _operand(self, start: int, stop: int, is_asked: bool) -> Operand:
         """Rewrites what stands on one side of a comparison: paths, filters, sums."""
         first, tokens = self._tokens[start], self._tokens[start:stop]
-        kind, texts = _Kind.OTHER, [token.text for token in tokens]
+        kind, texts = Kind.OTHER, [token.text for token in tokens]
         if len(tokens) == 1 and first.kind == "string":
-            kind = _Kind.OTHER if _DECIMAL.fullmatch(first.text) else _Kind.CONSTANT
+            kind = Kind.OTHER if _DECIMAL.fullmatch(first.text) else Kind.CONSTANT
         elif len(tokens) == 1 and first.text in _CONSTANTS:
-            kind = _Kind.CONSTANT
+            kind = Kind.CONSTANT
         elif tokens[-1].kind == "number" and texts[:-1] in ([], ["-"]):
-            kind = _Kind.NUMBER
+            kind = Kind.NUMBER
         elif first.text in ("[", "{") and self._ends.get(start) == stop - 1:
             has_number = any(
                 token.kind == "number" or _DECIMAL.fullmatch(token.text) for token in tokens
             )
-            return _Operand(self._plain(start, stop), _Kind.CONSTANT, has_number)
+            return Operand(self._plain(start, stop), Kind.CONSTANT, has_number)
         elif self._is_path(start, stop):
-            kind = _Kind.PATH
+            kind = Kind.PATH
         made, guards = self._run(start, stop, is_asked)
-        if is_asked and kind is _Kind.OTHER:
+        if is_asked and kind is Kind.OTHER:
             is_negated = ("is", "not") in pairwise(texts)
             for guard in reversed(guards):
                 missing = "true" if is_negated else guard
                 made = f"({missing} if {guard} is undefined else {made})"
-        return _Operand(made, kind)
+        return Operand(made, kind)
 
     def _run(self, start: int, stop: int, is_asked: bool) -> tuple[str, list[str]]:
         """The new text, and the paths in it that must not be missing."""
@@ -380,25 +365,3 @@ def _tokens(tag: str) -> Iterator[_Token]:
         kind = found.lastgroup
         yield _Token(kind, found[kind], found.start(kind), found.end(kind))
         position = found.end()
-
-
-def _comparison(left: _Operand, word: str, right: _Operand, line: int) -> str:
-    a, b = left.text, right.text
-    if word in ("not in", "!="):
-        return f"(not {_comparison(left, 'in' if word == 'not in' else '==', right, line)})"
-    if word == "in":
-        if right.has_number:
-            return f"(({a})|_in({b}))"
-        return f"(({a}) is in({b if right.kind is _Kind.CONSTANT else f'({b})|default([])'}))"
-    if word == "==":
-        if left.kind is _Kind.CONSTANT or left.kind is _Kind.NUMBER:
-            left, right, a, b = right, left, b, a
-        if right.kind is _Kind.CONSTANT:
-            return f"(({a}) is equalto({b}))"
-        if right.kind is _Kind.NUMBER and left.kind is _Kind.PATH:
-            return f"({a} is equalto({b}) or {a} is string and {a}|_eq({b}))"
-        return f"(({a})|_eq(({b})|default(none)))"
-    compare = _ORDERED[word]
-    if right.kind is _Kind.NUMBER and left.kind is _Kind.PATH:
-        return f"({a} {word} {b} if {a} is number else {a}|{compare}({b}, {line}))"
-    return f"(({a})|{compare}(({b})|default(none), {line}))"

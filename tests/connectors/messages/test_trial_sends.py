@@ -12,11 +12,10 @@ from uuid import UUID
 
 import pytest
 
-from connectors.messages.composing import MAX_MESSAGE
 from connectors.messages.content import Broken, Content
 from connectors.messages.trial_sends import SAMPLE, messages, spelled
 from connectors.templates.links import Links, Tracking
-from connectors.templates.rendering import RenderError, Template
+from connectors.templates.rendering import MAX_MESSAGE, RenderError, Template
 from streams.errors import CampaignError
 from streams.records.message_id import MAX_ORDINAL, TESTS, MessageIds, is_test
 from streams.records.messages import Message, encode_message
