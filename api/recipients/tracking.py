@@ -103,7 +103,7 @@ class Tracking:
         The destination needs no look-up: it is found when a dependency is down, the recipient
         erased or the contact changed.
         """
-        services, message_id = services_of(request), request.path_params["message_id"]
+        services, message_id = await services_of(request), request.path_params["message_id"]
         url = request.query_params.get("u", "")
         is_id = _MESSAGE_ID.fullmatch(message_id) is not None
         if not is_id or not self._seals.fits(request.path_params["seal"], message_id, url):
