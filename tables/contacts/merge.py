@@ -118,7 +118,7 @@ _REFUSED = "SELECT line, reason FROM import_targets WHERE reason IS NOT NULL ORD
 
 
 class RefusedRow(NamedTuple):
-    """A line of an import that is not written, and why: `externalId: belongs to another contact`."""
+    """A line of an import that is not written, and why: `externalId: belongs to somebody else`."""
 
     line: int
     reason: str
