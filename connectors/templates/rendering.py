@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from minijinja import Environment, TemplateError
 
 from connectors.templates.conditions.comparisons import filters, tests
-from connectors.templates.conditions.expressions import forgiving
+from connectors.templates.conditions.expressions import TooIntricateError, forgiving
 from connectors.templates.formats import UnusableValueError, formats
 from connectors.templates.language import refused
 from connectors.templates.links import Links, Tracking
@@ -152,7 +152,10 @@ class Template:
             if problem := too_nested(source) or refused(source):
                 raise RenderError(f"{part}, {problem}")
             self._add(part, source)
-            checked[part] = forgiving(source)
+            try:
+                checked[part] = forgiving(source)
+            except TooIntricateError as error:
+                raise RenderError(f"{part}, {error}") from None
             self._add(part, checked[part])
         return checked
 

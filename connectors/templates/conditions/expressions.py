@@ -26,6 +26,12 @@ _DECIMAL = re.compile(r"""["']-?[0-9]+(\.[0-9]+)?["']""")
 # mappings that every contact has
 _PRESENT = frozenset(["contact", "contact.attributes", "attributes", "campaign", "loop"])
 _SORTING = frozenset(["sort", "min", "max"])
+# characters; an index is written up to five times, so indexes in each other grow exponentially
+_LONGEST = 32_000
+
+
+class TooIntricateError(ValueError):
+    """A condition whose brackets in each other make it too long; the message has its line."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class _Token:
 
 def forgiving(source: str) -> str:
     """Returns the source with conditions that miss nothing. For one that the engine compiles; every
-    line keeps its number.
+    line keeps its number. Raises TooIntricateError.
     """
     made, position, line = list[str](), 0, 1
     for start, tag in tags(source):
@@ -96,6 +102,13 @@ class _Expression:
         return over + self._around(condition) + self._conditional(condition + 1, stop, True)
 
     def _conditional(self, start: int, stop: int, is_asked: bool) -> str:
+        made = self._chosen(start, stop, is_asked)
+        if len(made) > _LONGEST:
+            raise TooIntricateError(f"line {self._line}: too many brackets in each other")
+        return made
+
+    def _chosen(self, start: int, stop: int, is_asked: bool) -> str:
+        """The same, with `… if … else …`."""
         condition = next(self._words(start, stop, "if"), None)
         if condition is None:
             return self._either(start, stop, is_asked)

@@ -18,7 +18,8 @@ from connectors.templates.markup.sources import Block, Nodes, Tag, Text, parse
 from connectors.templates.markup.tokens import Found, Mode, State, Value, printed, read
 from connectors.templates.nesting import RAW, tags
 
-_MAX_READS = 20_000  # of pieces; nested loops that never settle would take 8^150
+_MAX_STEPS = 200_000  # pieces followed; nested loops that never settle would take 8^150
+_MAX_READ = 800_000  # characters, a piece once for each state in which it is reached
 _MAX_STATES = 24
 _MAX_ROUNDS = 8
 _SAFE = re.compile(r"\|\s*safe\b|\bfilter\s+safe\b")
@@ -71,7 +72,9 @@ class _Walk:
         self._source, self._nodes = source, parse(source)
         self._reached = defaultdict[Text, set[State]](set)
         self._texts = dict[Text, _Path]()
-        self._reads = 0
+        self._steps = self._characters = 0
+        self._runs = dict[tuple[Text, State], tuple[State, Found]]()
+        self._followed = dict[tuple[int, frozenset[State], int], set[State]]()
         captured = list(_captured(self._nodes))
         self._captured = re.compile(rf"\b(?:{'|'.join({str(one.name) for one in captured})})\b")
         self._has_captured = bool(captured)
@@ -88,21 +91,23 @@ class _Walk:
                 limits[self._texts[text]].append(text)
         for path, texts in limits.items():
             for text in texts:
-                piece = self._source[text.start : text.stop]
-                runs = [read(state, piece, text.start)[1] for state in self._reached[text]]
+                runs = [self._run(text, state)[1] for state in self._reached[text]]
                 _add(made, runs, texts, is_certain=not path)
         made.clear.sort()
         return made
 
     def _through(self, nodes: Nodes, states: set[State], path: _Path) -> set[State]:
         for node in nodes:
+            self._steps += len(states)
+            if self._steps > _MAX_STEPS:
+                raise TooBranchedError
             match node:
                 case Text():
                     states = self._read(node, states, path)
                 case Tag():
                     states = self._print(node, states)
                 case Block():
-                    states = self._block(node, states, path)
+                    states = self._followed_once(node, states, path)
             if len(states) > _MAX_STATES:
                 raise TooBranchedError
         return states
@@ -111,13 +116,19 @@ class _Walk:
         return self._through(nodes, states, (*path, id(nodes)))
 
     def _read(self, text: Text, states: set[State], path: _Path) -> set[State]:
-        self._reads += len(states)
-        if self._reads > _MAX_READS:
-            raise TooBranchedError
         self._texts[text] = path
         self._reached[text] |= states
-        piece = self._source[text.start : text.stop]
-        return {read(state, piece, text.start)[0] for state in states}
+        return {self._run(text, state)[0] for state in states}
+
+    def _run(self, text: Text, state: State) -> tuple[State, Found]:
+        """Reads a text from a state, once."""
+        if (run := self._runs.get((text, state))) is None:
+            self._characters += text.stop - text.start + len(state.pending)
+            if self._characters > _MAX_READ:
+                raise TooBranchedError
+            piece = self._source[text.start : text.stop]
+            run = self._runs[text, state] = read(state, piece, text.start)
+        return run
 
     def _print(self, tag: Tag, states: set[State]) -> set[State]:
         text = self._source[tag.start : tag.stop]
@@ -133,6 +144,15 @@ class _Walk:
             unknown = captured is not None and not (is_neutral and state.mode is Mode.TEXT)
             made.add(printed(state, tag.start, is_wild=is_wild or quoted or unknown))
         return made
+
+    def _followed_once(self, block: Block, states: set[State], path: _Path) -> set[State]:
+        """Follows a block, unless it was followed from the same states: loops in loops would take
+        twice as long for each level.
+        """
+        key = id(block), frozenset(states), len(self._neutral)
+        if (after := self._followed.get(key)) is None:
+            after = self._followed[key] = self._block(block, states, path)
+        return after
 
     def _block(self, block: Block, states: set[State], path: _Path) -> set[State]:
         match block.word:

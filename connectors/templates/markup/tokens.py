@@ -334,9 +334,10 @@ class _Reader:
         if state.tag == "plaintext":
             self.at = len(self.buffer)
             return True
-        if state.tag == "script" and "<!--" in self.buffer[self.at :]:
-            state = self.state = state._replace(is_wild=True)  # `</script>` may be text there
         found = _END_OF_RAW[state.tag].search(self.buffer, self.at)
+        end = found.start() if found else len(self.buffer)
+        if state.tag == "script" and self.buffer.find("<!--", self.at, end) >= 0:
+            state = self.state = state._replace(is_wild=True)  # `</script>` may be text there
         if found is not None:
             place = self.base + found.start()
             self.state = state._replace(mode=Mode.TAG, is_end=True, tag_at=place)
