@@ -12,6 +12,7 @@ from typing import Any
 
 _LONGEST = 10_000  # characters that a text may be shortened to
 _MOST_DECIMALS = 10
+_SHOWN = 80  # characters of a value in an error
 _NUMBER = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,30})?", re.ASCII)
 _DIRECTIVE = re.compile(r"%(.?)", re.DOTALL)
 _MONTHS = [
@@ -54,6 +55,12 @@ class UnusableValueError(ValueError):
         self.line = line
 
 
+def shown(value: Any) -> str:
+    """A value as an error names it: a part of one that is long."""
+    written = repr(value[:_SHOWN] if isinstance(value, str) else value)
+    return written if len(written) <= _SHOWN else f"{written[:_SHOWN]}…"
+
+
 def formats() -> dict[str, Callable[..., str]]:
     """The filters by name."""
     return {"date": written_date, "number": written_number, "truncate": shortened}
@@ -65,8 +72,8 @@ def written_date(value: Any, form: str = "%Y-%m-%d") -> str:
     """
     try:
         at = _instant(str(value).strip())
-    except ValueError:
-        raise UnusableValueError(f"{value!r} is no date such as 2026-01-28") from None
+    except (ValueError, OverflowError):  # in UTC, it may be in a year that does not exist
+        raise UnusableValueError(f"{shown(value)} is no date such as 2026-01-28") from None
     if len(form) > 100:
         raise UnusableValueError("the form of a date has at most 100 characters")
 
@@ -93,7 +100,7 @@ def written_number(
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number and not (isinstance(value, str) and _NUMBER.fullmatch(value)):
-        raise UnusableValueError(f"{value!r} is no number")
+        raise UnusableValueError(f"{shown(value)} is no number")
     if decimals is not None and not 0 <= decimals <= _MOST_DECIMALS:
         raise UnusableValueError(f"a number has 0 to {_MOST_DECIMALS} decimals")
     if max(len(point), len(group)) > 3:
@@ -104,7 +111,7 @@ def written_number(
             exact = exact.quantize(Decimal(1).scaleb(-decimals), rounding="ROUND_HALF_UP")
         text = f"{exact:,f}"
     except (InvalidOperation, ValueError):  # not finite, or more digits than are exact
-        raise UnusableValueError(f"{value!r} is no number that can be written") from None
+        raise UnusableValueError(f"{shown(value)} is no number that can be written") from None
     whole, dot, fraction = text.partition(".")
     return whole.replace(",", group) + (point + fraction if dot else "")
 

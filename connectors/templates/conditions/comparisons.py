@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from connectors.templates.formats import UnusableValueError
+from connectors.templates.formats import UnusableValueError, shown
 
 _DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _ORDERS: Mapping[str, tuple[Callable[[Any, Any], bool], tuple[str, ...]]] = {
@@ -50,7 +50,7 @@ def _ordering(order: Callable[[Any, Any], bool]) -> Callable[..., bool]:
                 return order(a, b)
         except TypeError:
             pass
-        raise NotComparableError(f"{left!r} cannot be compared with {right!r}", line)
+        raise NotComparableError(f"{shown(left)} cannot be compared with {shown(right)}", line)
 
     return compare
 
@@ -103,7 +103,7 @@ def sortable(values: Any, attribute: str | None = None) -> Any:
     made = [_number(key) if isinstance(key, str) else key for key in keys]
     for key in made:
         if isinstance(key, str):
-            raise NotComparableError(f"{key!r} cannot be compared with {numbers[0]!r}")
+            raise NotComparableError(f"{shown(key)} cannot be compared with {shown(numbers[0])}")
     if attribute is not None and any(isinstance(key, str) for key in keys):
         raise NotComparableError(f"{attribute} is a text in some elements, a number in others")
     return made if attribute is None else values

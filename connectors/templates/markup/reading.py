@@ -20,6 +20,7 @@ from connectors.templates.nesting import RAW, tags
 
 _MAX_STEPS = 200_000  # pieces followed; nested loops that never settle would take 8^150
 _MAX_READ = 800_000  # characters, a piece once for each state in which it is reached
+_MAX_DEPTH = 64  # blocks in each other; each takes five calls of Python's stack, which has 1,000
 _MAX_STATES = 24
 _MAX_ROUNDS = 8
 _SAFE = re.compile(r"\|\s*safe\b|\bfilter\s+safe\b")
@@ -113,6 +114,8 @@ class _Walk:
         return states
 
     def _branch(self, nodes: Nodes, states: set[State], path: _Path) -> set[State]:
+        if len(path) == _MAX_DEPTH:
+            raise TooBranchedError
         return self._through(nodes, states, (*path, id(nodes)))
 
     def _read(self, text: Text, states: set[State], path: _Path) -> set[State]:

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.templates.formats import shortened, written_number
+from connectors.templates.formats import (
+    UnusableValueError,
+    shortened,
+    written_date,
+    written_number,
+)
 from connectors.templates.links import Links, Tracking
 from connectors.templates.rendering import RenderError, Template
 
@@ -106,3 +111,12 @@ def test_a_shortened_text_has_at_most_its_length(text: str, length: int, killwor
 def test_the_digits_of_a_number_stay(number: int) -> None:
     assert int(written_number(number).replace(",", "")) == number
     assert int(written_number(str(number), 0, group="").replace(",", "")) == number
+
+
+@pytest.mark.parametrize(
+    "at", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "x" * 200_000]
+)
+def test_what_is_no_date_is_named_in_a_line(at: str) -> None:
+    with pytest.raises(UnusableValueError, match="is no date") as raised:
+        written_date(at)
+    assert len(str(raised.value)) < 200

@@ -8,7 +8,7 @@ import pytest
 
 from connectors.templates.checks import check_template
 from connectors.templates.conditions.expressions import TooIntricateError, forgiving
-from connectors.templates.markup import reading
+from connectors.templates.markup import reading, tokens
 from connectors.templates.markup.reading import read_template
 from connectors.templates.markup.tokens import Found, State
 from streams.errors import CampaignError
@@ -60,12 +60,12 @@ LOOP, END = "{% for x in [1] %}", "{% endfor %}"
 def test_loops_in_each_other_are_followed_so_far_and_no_further(
     html: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    characters, read = 0, reading.read
+    characters = 0
 
     def counted(state: State, text: str, position: int) -> tuple[State, Found]:
         nonlocal characters
         characters += len(text)
-        return read(state, text, position)
+        return tokens.read(state, text, position)
 
     monkeypatch.setattr(reading, "read", counted)
     read_template(html)
@@ -73,10 +73,26 @@ def test_loops_in_each_other_are_followed_so_far_and_no_further(
 
 
 def test_a_text_in_loops_in_each_other_is_read_once_for_each_state() -> None:
-    """So its links are tracked at any depth."""
-    html = f"{LOOP * 100}<a href='https://a.example/'>x</a>{END * 100}"
+    """So its links are tracked at a depth where 2^60 ways lead to it."""
+    html = f"{LOOP * 60}<a href='https://a.example/'>x</a>{END * 60}"
     [value] = read_template(html).values
     assert html[value.start : value.stop] == "https://a.example/"
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [("{% if email %}", "{% endif %}"), (LOOP, END), ("{% set a %}", "{% endset %}")],
+)
+def test_blocks_in_each_other_do_not_exhaust_the_stack_of_a_caller_that_is_deep_itself(
+    begin: str, end: str
+) -> None:
+    def called(depth: int, html: str) -> None:
+        if depth:
+            called(depth - 1, html)
+        else:
+            check_template("email", {"subject": "s", "html": html})
+
+    called(300, f"{begin * 145}<a href='https://a.example/'>x</a>{end * 145}")
 
 
 def test_a_comment_behind_a_script_is_none_of_it() -> None:
