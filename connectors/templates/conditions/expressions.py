@@ -25,6 +25,8 @@ _CONSTANTS = frozenset(["true", "True", "false", "False", "none", "None"])
 _DECIMAL = re.compile(r"""["']-?[0-9]+(\.[0-9]+)?["']""")
 # mappings that every contact has
 _PRESENT = frozenset(["contact", "contact.attributes", "attributes", "campaign", "loop"])
+_OPERATORS = frozenset("+-*/%~") | {"//"}
+_DEFAULTS = ("default", "d")
 _SORTING = frozenset(["sort", "min", "max"])
 # characters; an index is written up to five times, so indexes in each other grow exponentially
 _LONGEST = 32_000
@@ -200,10 +202,12 @@ class _Expression:
 
     def _run(self, start: int, stop: int, is_asked: bool) -> tuple[str, list[str]]:
         """The new text, and the paths in it that must not be missing."""
-        made, guards, place = "", list[str](), start
+        made, guards, place, begun = "", list[str](), start, 0
         while place < stop:
             if place > start:
                 made += self._before(place)
+                if self._tokens[place - 1].text in _OPERATORS:
+                    begun = len(made)
             token = self._tokens[place]
             if self._begins_path(place, start):
                 end = self._end_of_path(place, stop)
@@ -216,8 +220,15 @@ class _Expression:
                 end = self._ends[place]
                 made += token.text + self._elements(place + 1, end, is_asked)
                 made += self._before(end) + self._tokens[end].text
-                if token.text == "(" and place > start and self._tokens[place - 1].kind == "name":
-                    guards += self._given(place + 1, end)
+                name = self._tokens[place - 1] if token.text == "(" and place > start else None
+                if name is not None and name.kind == "name":
+                    given = self._given(place + 1, end)
+                    # missing is only what has no default either
+                    is_default = name.text in _DEFAULTS and self._tokens[place - 2].text == "|"
+                    if not is_default:
+                        guards += given
+                    elif given and not self._is_guarded(end + 1, stop):
+                        guards.append(made[begun:])
                 place = end + 1
             else:
                 if token.text == "|" and self._tokens[place + 1].text in _SORTING:
@@ -291,7 +302,7 @@ class _Expression:
         """Whether what follows a path can do with a missing value: a default, a test for one."""
         following = [token.text for token in self._tokens[place : min(place + 3, stop)]]
         match following:
-            case ["|", "default" | "d", *_]:
+            case ["|", name, *_] if name in _DEFAULTS:
                 return True
             case ["is", "defined" | "undefined", *_] | ["is", "not", "defined" | "undefined"]:
                 return True

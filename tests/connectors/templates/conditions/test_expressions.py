@@ -79,6 +79,18 @@ def test_the_denial_of_a_missing_value_holds(condition: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "condition",
+    [
+        *("@here|default(@b) == 'x'", "@here|d(@b)|upper == 'X'", "'x' == @here|default(@b, true)"),
+        *("@here|default(@b)", "'a' ~ @here|default(@b.c) == 'ax'", "@a|default(@here) == 'x'"),
+        *("@a|default(@b)|default(@here) == 'x'", "not (@a|default(@b)|upper == 'X')"),
+    ],
+)
+def test_a_missing_default_counts_only_where_it_is_needed(condition: str) -> None:
+    assert holds(condition, here="x")
+
+
+@pytest.mark.parametrize(
     "over",
     [
         "@a",
