@@ -169,8 +169,10 @@ class Tracking:
         return self._sealed(absolute(value), message_id) or value
 
     def _sealed(self, url: str | None, message_id: str) -> str | None:
-        if self._seals is None or url is None or len(url) > _LONGEST or url.startswith(self.base):
+        if self._seals is None or url is None or len(url) > _LONGEST:
             return None
+        if url.startswith(f"{self.base}/"):
+            return None  # our own
         seal = self._seals.seal(message_id, url)
         return f"{self.base}/t/d/{message_id}/{seal}?u={quote(url, safe=':/?,;@!$*()')}"
 

@@ -73,7 +73,7 @@ def _constant(source: str, value: Value, rewriting: Rewriting) -> str | None:
 
 
 def _variable(source: str, value: Value, rewriting: Rewriting) -> str | None:
-    """Rewrites a value that begins with `http:`, `https:` or with what a tag prints."""
+    """Rewrites a value that begins with `http:` or `https:`, or may when its tags are printed."""
     inner = source[value.start : value.stop]
     if rewriting.variable is None or not may_be_url(inner):
         return None
@@ -84,8 +84,8 @@ def may_be_url(source: str) -> bool:
     """Whether a source that holds a tag can become an http(s) URL that is not our own."""
     if UNSUBSCRIBE in source:
         return False
-    begins = source.lstrip().partition("{")[0]
-    return not begins or absolute(f"{begins}-") is not None
+    begins = attribute_value(source.partition("{")[0])
+    return "https:".startswith(begins.strip().lower()) or absolute(f"{begins}-") is not None
 
 
 def _quoted(value: Value, text: str) -> str:

@@ -337,13 +337,17 @@ def test_a_raw_block_keeps_what_it_holds(part: str) -> None:
             "https://x.example/?q=%22A%20%26%20B%22",
         ),
         ('<a href="https://x.example/?q={{ firstName }}">', 'https://x.example/?q="A & B"'),
+        ('<a href="&#104;ttps&colon;//x.example/{{ email }}">', "https://x.example/a+b@c.example"),
+        ('<a href=" http{{ contact.attributes.s }}://x.example/">', "https://x.example/"),
+        ("<a href='HTTP{% if email %}s{% endif %}://x.example/'>", "HTTPs://x.example/"),
+        (f'<a href="{BASE}.evil.example/{{{{ email }}}}">', f"{BASE}.evil.example/a+b@c.example"),
     ],
 )
 def test_a_link_with_variables_carries_its_sealed_destination(html: str, url: str) -> None:
     contact = {
         "email": "a+b@c.example",
         "firstName": '"A & B"',
-        "attributes": {"u": "https://u.example/?a=1&b=%20#c", "host": "h.example"},
+        "attributes": {"u": "https://u.example/?a=1&b=%20#c", "host": "h.example", "s": "s"},
     }
     links = Links()
     tracked = rendered(html, contact, links, clicks=True)
