@@ -419,6 +419,16 @@ def test_a_tenant_is_looked_at_again_when_the_first_of_its_times_comes(
     assert after.wake == wake
 
 
+@pytest.mark.parametrize("opened", [NOW, NOW - timedelta(minutes=1)])
+def test_a_span_that_is_open_already_is_no_time_to_look_again(opened: datetime) -> None:
+    """Else a tenant whose open span waits for rows or quota would be looked at without a pause."""
+    span = Span(0, 10, not_before=opened)
+    for_rows, _ = filling("acme", tenant(campaign(10, ready=0, spans=(span,)))).result()
+    assert for_rows.wake is None
+    for_quota, _ = filling("acme", tenant(campaign(10, spans=(span,)), per_hour=0)).result()
+    assert for_quota.wake == LATER
+
+
 def test_a_tenant_that_could_send_more_is_hungry_and_no_other() -> None:
     def is_hungry(sending: TenantSending, cap: int) -> bool:
         one = filling("acme", sending)
