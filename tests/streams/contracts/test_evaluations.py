@@ -76,3 +76,11 @@ def test_an_evaluation_that_was_stored_without_a_correction_can_be_read() -> Non
 
 def test_the_best_variant_is_the_first() -> None:
     assert (evaluation(B, A).best, evaluation(A, B).best) == ("B", "A")
+
+
+@pytest.mark.parametrize(("value", "field"), [(evaluation(B, A), "outcome"), (B, "count")])
+def test_an_evaluation_and_its_variants_cannot_be_changed_once_made(
+    value: Evaluation | Arm, field: str
+) -> None:
+    with pytest.raises(AttributeError, match="immutable"):
+        setattr(value, field, getattr(value, field))
