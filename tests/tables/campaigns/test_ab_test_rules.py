@@ -11,7 +11,9 @@ import pytest
 from streams.contracts.commands import Verb
 from streams.errors import CampaignError, IllegalTransitionError
 from tables.campaigns import ab_tests
+from tables.campaigns.ab_test_rules import without_template
 from tables.directory.templates import create_template
+from tables.models import Campaign
 from tables.tenants.tenants import create_tenant
 from tests.postgres import sql
 from tests.streams.contracts.test_ab_tests import ab_test, body
@@ -135,6 +137,27 @@ async def test_every_variant_needs_a_template_before_the_start_its_own_or_the_ca
     await world.do(Verb.AB_TEST, campaign_id, config)
     assert (await world.do(Verb.START, campaign_id))["status"] == "running"
     assert len(await variants(world, campaign_id)) == 2
+
+
+def test_without_a_template_of_the_campaign_each_variant_without_its_own_is_named() -> None:
+    config = body(40, 30, 30)
+    config["variants"][1]["templateId"] = str(UUID(int=1))
+    campaign = Campaign(template_id=None, ab_test_config=config)
+    missing = without_template(campaign)
+    assert [error.field for error in missing] == [
+        "abTestConfig.variants.0.templateId",
+        "abTestConfig.variants.2.templateId",
+    ]
+    assert {error.message for error in missing} == {
+        "is needed before the campaign can be scheduled or started, "
+        "because the campaign has no template either"
+    }
+
+
+def test_a_template_of_the_campaign_is_enough_and_without_a_test_no_variant_needs_one() -> None:
+    with_template = Campaign(template_id=UUID(int=2), ab_test_config=body(50, 50))
+    assert without_template(with_template) == []
+    assert without_template(Campaign(template_id=None, ab_test_config=None)) == []
 
 
 async def test_a_deleted_template_of_a_variant_refuses_the_start(world: World) -> None:
