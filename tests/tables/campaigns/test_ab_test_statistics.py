@@ -189,6 +189,18 @@ def test_nobody_to_count_never_wins_where_the_lowest_rate_does() -> None:
     assert evaluate(test, {"B": Counts(delivered=100, complained=3)}, AT).best == "B"
 
 
+def test_variants_that_cannot_be_compared_are_a_tie() -> None:
+    """One variant has no openings, so no share of them; both have deliveries enough."""
+    clicks = {"numerator": "clicked", "denominator": "opened"}
+    test = ab_test(50, 50, winnerCriteria="custom", customCriteria=clicks)
+    counts = {
+        "A": Counts(delivered=100),
+        "B": Counts(delivered=100, opened=40, clicked=4),
+    }
+    found = evaluate(test, counts, AT)
+    assert (found.outcome, found.p_value, found.best) == (Outcome.TIE, None, "B")
+
+
 def test_a_variant_without_weight_takes_no_part() -> None:
     found = shown(ab_test(100, 0), A=(50, 200))
     assert ([arm.variant_id for arm in found.variants], found.p_value, found.outcome) == (
@@ -252,3 +264,11 @@ def test_a_p_value_of_exactly_what_the_confidence_leaves_is_significant() -> Non
     assert 1 - (1 - p_value) == p_value  # no rounding hides the boundary
     found = shown(ab_test(50, 50, confidence=1 - p_value), A=(53, 200), B=(70, 200))
     assert found.outcome is Outcome.SIGNIFICANT
+
+
+def test_a_decision_is_stored_in_the_words_of_the_database() -> None:
+    assert [str(one) for one in (Decision.WINNER, Decision.EXTEND, Decision.ASK)] == [
+        "winner",
+        "extend",
+        "ask",
+    ]
