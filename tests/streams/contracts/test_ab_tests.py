@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -116,6 +117,43 @@ def test_the_sample_is_rounded_half_up_and_holds_every_variant(
     assert sample(ab_test(50, 50, percent=percent), total).cut == cut
 
 
+def test_what_is_left_over_after_whole_blocks_is_split_by_itself() -> None:
+    """Two of 102 are left over: one for each variant, whichever would begin another block."""
+    assert Counter(assigned(sample(ab_test(49, 51, percent=100), 102))) == {"A": 50, "B": 52}
+
+
+@given(weights(), st.integers(0, 3000), st.integers(1, 100))
+def test_the_rest_of_a_sample_holds_as_many_places_as_whole_blocks_leave(
+    shares: tuple[int, ...], total: int, percent: int
+) -> None:
+    split = sample(ab_test(*shares, percent=percent), total)
+    assert (len(split.block), len(split.rest)) == (BLOCK, split.cut % BLOCK)
+
+
+@pytest.mark.parametrize(
+    ("shares", "left_over", "split"),
+    [
+        ((60, 30, 10), 7, {"A": 4, "B": 2, "C": 1}),  # 4.2, 2.1 and 0.7
+        ((34, 66), 3, {"A": 1, "B": 2}),  # 1.02 and 1.98
+        ((45, 45, 10), 3, {"A": 2, "B": 1}),  # 1.35, 1.35 and 0.3
+        ((50, 50), 0, {}),
+        ((50, 50), 1, {"A": 1}),
+        ((20, 80), 1, {"B": 1}),
+    ],
+)
+def test_what_is_left_over_goes_to_the_largest_remainder_then_to_the_first_variant(
+    shares: tuple[int, ...], left_over: int, split: dict[str, int]
+) -> None:
+    assert Counter(sample(ab_test(*shares, percent=100), BLOCK + left_over).rest) == split
+
+
+@pytest.mark.parametrize(("total", "split"), [(3, "ABC"), (4, "AABC")])
+def test_a_place_for_each_variant_is_taken_from_the_one_with_the_most(
+    total: int, split: str
+) -> None:
+    assert Counter(sample(ab_test(98, 1, 1, percent=100), total).rest) == Counter(split)
+
+
 def test_a_small_sample_has_one_of_each_however_small_the_weight() -> None:
     assert Counter(assigned(sample(ab_test(98, 1, 1), 20))) == {"A": 2, "B": 1, "C": 1}
 
@@ -166,6 +204,40 @@ def test_a_broken_rule_is_named_with_its_field_and_limit(
     assert says in refused.value.detail
 
 
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (
+            {
+                "winnerCriteria": "custom",
+                "customCriteria": {"numerator": "opened", "denominator": "opened"},
+            },
+            "must not be the numerator: the rate would always be 100 percent",
+        ),
+        ({"variants": body(50)["variants"] * 2}, "every variantId must occur once"),
+        (
+            {"winnerCriteria": "custom"},
+            'customCriteria are needed for "custom", and for nothing else',
+        ),
+    ],
+    ids=["numerator", "variantId", "customCriteria"],
+)
+def test_a_rule_of_a_test_alone_is_told_in_one_sentence(
+    wrong: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(CampaignError) as refused:
+        validated(AbTest, body(50, 50) | wrong, "forbid")
+    assert [error.message for error in refused.value.errors] == [sentence]
+
+
+def test_a_stored_test_is_json_with_its_templates_as_text() -> None:
+    given = body(50, 50)
+    given["variants"][1]["templateId"] = "550e8400-e29b-41d4-a716-446655440000"
+    stored = validated(AbTest, given, "forbid").stored()
+    assert json.loads(json.dumps(stored)) == stored
+    assert stored["variants"] == given["variants"]
+
+
 def test_the_specifications_body_is_stored_as_it_came_with_the_defaults() -> None:
     specified = {
         "variants": [
@@ -186,6 +258,34 @@ def test_the_specifications_body_is_stored_as_it_came_with_the_defaults() -> Non
     assert stored == specified | policies
     assert str(stored["testDurationHours"]) == "4"
     assert validated(AbTest, stored, "forbid").stored() == stored
+
+
+@pytest.mark.parametrize("denominator", ["sent", "delivered", "opened"])
+def test_the_criteria_of_a_custom_test_are_those_that_it_names(denominator: str) -> None:
+    named = {"numerator": "clicked", "denominator": denominator, "best": "lowest"}
+    test = ab_test(50, 50, winnerCriteria="custom", customCriteria=named)
+    assert test.criteria.model_dump() == named
+    assert test.stored()["customCriteria"] == named
+
+
+@pytest.mark.parametrize(
+    ("criteria", "numerator"), [("open_rate", "opened"), ("click_rate", "clicked")]
+)
+def test_a_rate_with_a_name_is_the_highest_share_of_the_deliveries(
+    criteria: str, numerator: str
+) -> None:
+    assert ab_test(50, 50, winnerCriteria=criteria).criteria.model_dump() == {
+        "numerator": numerator,
+        "denominator": "delivered",
+        "best": "highest",
+    }
+
+
+@pytest.mark.parametrize("hours", [0.25, 4, 168])
+def test_a_test_lasts_as_many_hours_as_it_says(hours: float) -> None:
+    test = ab_test(50, 50, testDurationHours=hours)
+    assert test.duration == timedelta(hours=hours)
+    assert test.stored()["testDurationHours"] == hours
 
 
 def test_both_kafka_commands_are_read_as_rest_reads_its_bodies() -> None:
