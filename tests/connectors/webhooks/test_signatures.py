@@ -147,6 +147,28 @@ def test_a_webhook_without_its_signature_or_with_another_one_is_refused(name: st
                 verify(delivery(signing.mailgun({"event": "opened"}, secret=wrong_secret)))
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("sendgrid", "The signature does not fit the body."),
+        ("mailgun", "The signature does not fit the timestamp and the token."),
+        (
+            "twilio",
+            "The signature does not fit address and fields."
+            " Is CAMPAIGNS_PUBLIC_URL the address that Twilio calls?",
+        ),
+        ("whatsapp", "The signature does not fit the body."),
+        ("standard", "No signature fits id, timestamp and body."),
+    ],
+)
+def test_a_refusal_says_what_the_signature_should_fit(name: str, sentence: str) -> None:
+    """The operator who sets a provider up reads it in the provider's list of failed calls."""
+    body = signing.mailgun({}, secret="another")[1] if name == "mailgun" else b""
+    with pytest.raises(SignatureError) as refused:
+        _SIGNED[name][1](delivery(({}, body)))
+    assert refused.value.detail == sentence
+
+
 @pytest.mark.parametrize("seconds", [-301, 302, 10**11])
 @pytest.mark.parametrize("name", ["sendgrid", "mailgun", "standard"])
 def test_a_signed_time_further_than_the_tolerance_is_refused(name: str, seconds: int) -> None:

@@ -169,3 +169,8 @@ def test_an_empty_field_is_a_field_of_what_is_signed() -> None:
     twilio.verify(Delivery(lowered, body, url), signing.SECRET)
     with pytest.raises(SignatureError, match="CAMPAIGNS_PUBLIC_URL"):
         twilio.verify(Delivery(lowered, body.replace(b"a=&", b""), url + "/"), signing.SECRET)
+
+
+def test_an_address_that_is_no_unicode_is_refused_like_any_other_wrong_one() -> None:
+    with pytest.raises(SignatureError):
+        twilio.verify(Delivery({}, b"a=1", "https://campaigns.example/\udc80"), signing.SECRET)

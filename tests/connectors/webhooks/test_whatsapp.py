@@ -110,6 +110,17 @@ def test_every_error_of_a_failure_is_in_its_reason_and_the_hard_one_counts() -> 
     assert _read(statuses=[{**status, "status": "deleted"}]).ignored == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "why"), [({"title": "t"}, "0 t"), ({"code": 5}, "5"), ({}, "0")], ids=str
+)
+def test_an_error_without_code_or_title_is_told_by_what_it_has(
+    error: dict[str, Any], why: str
+) -> None:
+    status = {"status": "failed", "timestamp": SECONDS, "biz_opaque_callback_data": ID}
+    (found,) = _read(statuses=[{**status, "errors": [error]}]).reported
+    assert shown(found) == ("failed", {"reason": why})
+
+
 def test_the_text_of_a_message_comes_before_the_button_under_it() -> None:
     message = {"from": "49151", "id": "w", "timestamp": SECONDS}
     both = {**message, "text": {"body": "hello"}, "button": {"text": "STOP"}}
