@@ -219,3 +219,15 @@ def test_a_request_to_confirm_without_an_address_asks_for_nothing_that_can_be_op
     fields = {name: value for name, value in json.loads(body).items() if name != "SubscribeURL"}
     asked = ses.read(Delivery(headers, json.dumps(fields).encode())).asked
     assert asked is not None and asked.subscribe_url == ""
+
+
+@pytest.mark.parametrize("kind", ["UnsubscribeConfirmation", "SubscriptionConfirmation"])
+def test_what_sns_says_about_a_subscription_is_never_read_as_a_report(kind: str) -> None:
+    """Even when its text is one: SES speaks in notifications only."""
+    mail = {"timestamp": AT, "tags": {"messageId": [ID]}}
+    report = {"eventType": "Complaint", "mail": mail, "complaint": {"timestamp": AT}}
+    found = ses.read(Delivery({}, signing.sns(report, kind)[1]))
+    assert (found.reported, found.unusable) == ([], 0)
+    assert (found.asked is not None, found.ignored) == (
+        (False, 1) if kind == "UnsubscribeConfirmation" else (True, 0)
+    )

@@ -98,6 +98,7 @@ def test_one_of_several_signatures_is_enough_while_a_key_is_changed() -> None:
         {"signature": ""},
         {"id": "msg_2"},
         {"id": None},
+        {"id": "\udc80"},  # no Unicode, and no error of ours
         {"timestamp": None},
         {"timestamp": "1"},
     ],

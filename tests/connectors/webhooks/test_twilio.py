@@ -158,7 +158,7 @@ def test_a_body_is_a_form_of_at_most_500_fields(body: bytes, is_form: bool) -> N
     if is_form:
         assert twilio.fields(body)[0] == ("a", "1")
     else:
-        with pytest.raises(UnparsableError, match="no form"):
+        with pytest.raises(UnparsableError, match=r"^The body is no form\.$"):
             twilio.fields(body)
 
 
@@ -174,3 +174,14 @@ def test_an_empty_field_is_a_field_of_what_is_signed() -> None:
 def test_an_address_that_is_no_unicode_is_refused_like_any_other_wrong_one() -> None:
     with pytest.raises(SignatureError):
         twilio.verify(Delivery({}, b"a=1", "https://campaigns.example/\udc80"), signing.SECRET)
+
+
+@pytest.mark.parametrize("status", ["failed", "undelivered"])
+def test_a_failure_without_a_code_has_no_reason(status: str) -> None:
+    (found,) = _read(f"MessageStatus={status}").reported
+    assert found.details is not None and found.details.reason is None
+
+
+def test_a_message_without_a_sender_is_an_sms_of_no_address() -> None:
+    (said,) = _read("Body=x").said
+    assert (said.channel, said.address) == ("sms", "")

@@ -76,6 +76,7 @@ def test_whatsapp_messages_and_preferences() -> None:
     assert {said.address for said in found.said} == {"+4915112345678"} and {
         said.at for said in found.said
     } == {NOW}
+    assert {said.channel for said in found.said} == {"whatsapp"}
     assert found.unusable == 1
 
 
@@ -154,5 +155,5 @@ def test_only_a_subscription_with_our_token_reads_its_challenge_back(
     if answer is not None:
         assert whatsapp.challenge(query, "t") == answer
     else:
-        with pytest.raises(SignatureError, match="verify token is wrong"):
+        with pytest.raises(SignatureError, match=r"^The verify token is wrong\.$"):
             whatsapp.challenge(query, "t")
