@@ -11,15 +11,13 @@ constant stays in the engine, because a call of Python costs 2 us.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from itertools import pairwise
 
 from connectors.templates.conditions.operands import SIGNS, Kind, Operand, comparison
-from connectors.templates.language import TOKEN
+from connectors.templates.conditions.tokens import Tokens
 from connectors.templates.nesting import RAW, tags
 
-_OPENING, _CLOSING = ("(", "[", "{"), (")", "]", "}")
 _WORDS = frozenset(["if", "else", "and", "or", "not", "in", "is"])
 _CONSTANTS = frozenset(["true", "True", "false", "False", "none", "None"])
 _DECIMAL = re.compile(r"""["']-?[0-9]+(\.[0-9]+)?["']""")
@@ -36,14 +34,6 @@ class TooIntricateError(ValueError):
     """A condition whose brackets in each other make it too long; the message has its line."""
 
 
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    start: int
-    end: int
-
-
 def forgiving(source: str) -> str:
     """Returns the source with conditions that miss nothing. For one that the engine compiles; every
     line keeps its number. Raises TooIntricateError.
@@ -58,15 +48,14 @@ def forgiving(source: str) -> str:
     return "".join([*made, source[position:]])
 
 
-class _Expression:
+class _Expression(Tokens):
     """One tag. Methods return the new text of the tokens `[start, stop)`, without the space around
     them. `is_asked`: whether they are part of a condition, where a missing value is no error.
     """
 
     def __init__(self, tag: str, line: int) -> None:
-        self._tag, self._line = tag, line
-        self._tokens = list(_tokens(tag))
-        self._ends = self._matching()
+        super().__init__(tag)
+        self._line = line
 
     def rewritten(self) -> str:
         tokens = self._tokens
@@ -326,66 +315,3 @@ class _Expression:
                 made += self._before(end) + "]"
                 name, place = "", end + 1
         return made
-
-    def _words(self, start: int, stop: int, word: str) -> Iterator[int]:
-        """Yields the places of a word outside brackets where it is none of a test or attribute."""
-        for place in self._outside(start, stop):
-            before = self._tokens[place - 1].text if place else ""
-            is_test = before == "is" or (
-                before == "not" and place > 1 and self._tokens[place - 2].text == "is"
-            )
-            if self._tokens[place].text == word and before not in (".", "|") and not is_test:
-                yield place
-
-    def _signs(self, start: int, stop: int, signs: tuple[str, ...]) -> Iterator[int]:
-        for place in self._outside(start, stop):
-            if self._tokens[place].kind == "sign" and self._tokens[place].text in signs:
-                yield place
-
-    def _outside(self, start: int, stop: int) -> Iterator[int]:
-        place = start
-        while place < stop:
-            if place in self._ends:
-                place = self._ends[place]
-            else:
-                yield place
-            place += 1
-
-    def _matching(self) -> dict[int, int]:
-        """The place of the bracket that closes each one that opens."""
-        ends, opened = dict[int, int](), list[int]()
-        for place, token in enumerate(self._tokens):
-            if token.kind == "sign" and token.text in _OPENING:
-                opened.append(place)
-            elif token.kind == "sign" and token.text in _CLOSING:
-                ends[opened.pop()] = place
-        return ends
-
-    def _before(self, place: int) -> str:
-        """The space before a token."""
-        return self._tag[self._tokens[place - 1].end : self._tokens[place].start] if place else ""
-
-    def _around(self, place: int) -> str:
-        """The token with the space on both sides."""
-        return self._tag[self._tokens[place - 1].end : self._tokens[place + 1].start]
-
-    def _from(self, start: int, stop: int) -> str:
-        """These tokens as they are written, with the space before them."""
-        return self._before(start) + self._plain(start, stop)
-
-    def _plain(self, start: int, stop: int) -> str:
-        """These tokens as they are written."""
-        if start == stop:
-            return ""
-        return self._tag[self._tokens[start].start : self._tokens[stop - 1].end]
-
-
-def _tokens(tag: str) -> Iterator[_Token]:
-    position, stop = 2, len(tag) - 2
-    position += tag[position] in "-+"
-    stop -= tag[stop - 1] in "-+"
-    while found := TOKEN.match(tag, position, stop):
-        assert found.lastgroup is not None
-        kind = found.lastgroup
-        yield _Token(kind, found[kind], found.start(kind), found.end(kind))
-        position = found.end()
