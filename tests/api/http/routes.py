@@ -33,6 +33,7 @@ PUBLIC = {
     ("DELETE", "/session"),
     ("GET", "/t/o/{message_id}.gif"),
     ("GET", "/t/c/{message_id}/{link}"),
+    ("GET", "/t/d/{message_id}/{seal}"),
     ("GET", "/u/{message_id}"),
     ("POST", "/u/{message_id}"),
     ("GET", "/webhooks/whatsapp/{tenant_id}"),

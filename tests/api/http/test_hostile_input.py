@@ -275,6 +275,8 @@ async def test_garbage_for_what_needs_no_key_answers_a_problem_or_nothing(rest: 
             f"/t/o/{bad}.gif",
             f"/t/c/{bad}/0",
             f"/t/c/{uuid4()}/{bad}",
+            f"/t/d/{bad}/{uuid4()}",
+            f"/t/d/{uuid4()}/{bad}?u={bad}",
             f"/u/{bad}",
             f"/webhooks/ses/{bad}",
             f"/dashboard/{bad}",
