@@ -50,10 +50,10 @@ async def identify(services: Services, credential: str) -> Caller:
     """
     tokens = services.tokens
     named = await tokens.verify(credential) if tokens and is_jwt(credential) else None
-    async with services.database.reading(_PATIENCE) as session:
+    async with services.database.transaction(_PATIENCE) as connection:
         if named is None:
-            named = await verify(session, credential)
-        elif not await tenant_exists(session, named.tenant_id):
+            named = await verify(connection, credential)
+        elif not await tenant_exists(connection, named.tenant_id):
             raise ForbiddenError("There is no tenant of the name that the token names.")
     if named is None:
         raise UnauthorizedError("The API key is unknown, expired or revoked.")

@@ -21,12 +21,7 @@ import psycopg
 from psycopg.rows import class_row, scalar_row
 from sqlalchemy import CursorResult, Executable, Select, event, func
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import (
-    AsyncEngine,
-    AsyncSession,
-    async_sessionmaker,
-    create_async_engine,
-)
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from streams import metrics
@@ -131,14 +126,23 @@ class Database:
         max_size: int = 10,
         statement_timeout: timedelta = timedelta(seconds=30),
     ) -> None:
-        opened = partial(
+        self._open = partial(
             DriverConnection.open,
             settings if isinstance(settings, str) else settings.postgres,
             application_name=application_name,
             statement_timeout=statement_timeout,
         )
-        self._engine = _engine(opened, max_size)
-        self._readers = _engine(partial(opened, autocommit=True), max_size)
+        self._engine = create_async_engine(
+            "postgresql+psycopg://",
+            async_creator=self._open,
+            pool_size=max_size,
+            max_overflow=0,
+            hide_parameters=True,  # they are addresses and names, and errors are logged
+            json_deserializer=msgspec.json.decode,
+            json_serializer=msgspec.json.encode,
+            use_native_hstore=False,
+        )
+        event.listen(self._engine.sync_engine, "checkout", _check_alive)
         self._sessions = async_sessionmaker(
             self._engine,
             class_=Session,
@@ -158,17 +162,6 @@ class Database:
         """
         with translated():
             async with self._sessions() as session, session.begin():
-                if within is not None:
-                    await _connected(session, within)
-                yield session
-
-    @asynccontextmanager
-    async def reading(self, within: timedelta | None = None) -> AsyncIterator[Session]:
-        """A session for single statements that read, each of which sees what is committed when it
-        begins: without the two round trips of BEGIN and COMMIT. Raises as `transaction` does.
-        """
-        with translated():
-            async with self._sessions(bind=self._readers) as session:
                 if within is not None:
                     await _connected(session, within)
                 yield session
@@ -219,28 +212,12 @@ class Database:
     async def close(self) -> None:
         """Harmless when nothing was opened."""
         await self._engine.dispose()
-        await self._readers.dispose()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-def _engine(opened: Callable[[], Awaitable[DriverConnection]], max_size: int) -> AsyncEngine:
-    engine = create_async_engine(
-        "postgresql+psycopg://",
-        async_creator=opened,
-        pool_size=max_size,
-        max_overflow=0,
-        hide_parameters=True,  # they are addresses and names, and errors are logged
-        json_deserializer=msgspec.json.decode,
-        json_serializer=msgspec.json.encode,
-        use_native_hstore=False,
-    )
-    event.listen(engine.sync_engine, "checkout", _check_alive)
-    return engine
 
 
 async def _connected(session: Session, within: timedelta) -> None:

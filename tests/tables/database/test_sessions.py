@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import delete, event, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 
-from streams.errors import DependencyDownError
 from tables.database.connection import Database, Session
 from tables.models import Segment, Tenant
 
@@ -66,21 +65,3 @@ async def test_nothing_is_asked_back_of_rows_that_are_only_changed(
     assert await session.changed(update(Tenant).where(named).values(daily_limit=9)) == 1
     assert statements
     assert not any("RETURNING" in statement for statement in statements)
-
-
-async def test_a_reading_sees_what_is_committed_when_each_statement_begins(pool: Database) -> None:
-    async with pool.reading() as session:
-        assert await session.every(select(Tenant)) == []
-        async with pool.transaction() as other:
-            await other.execute(insert(Tenant), [{"id": "acme"}])
-        [found] = await session.every(select(Tenant))
-        assert found.id == "acme"
-        begun = "SELECT xact_start = query_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
-        assert await session.value(begun) is True
-
-
-async def test_a_reading_of_a_database_that_is_away_is_a_dependency_that_is_down() -> None:
-    async with Database("postgresql://postgres@127.0.0.1:1/none") as nowhere:
-        with pytest.raises(DependencyDownError):
-            async with nowhere.reading() as session:
-                await session.every(select(Tenant))
