@@ -36,9 +36,11 @@ _LENGTH, _OVERHEAD, _MAGIC, _ATTRIBUTES, _RECORDS = slice(8, 12), 12, 16, slice(
 _FORMAT, _CODEC = 2, 0x07
 _GZIP, _SNAPPY = 1, 2
 _INTO = {3: cramjam.lz4.decompress_into, 4: cramjam.zstd.decompress_into}
-# What one fetch answer of one partition unpacks to at most: this many bytes, or this many times its
-# size. Reports hold random message ids, which no codec makes 32 times shorter.
-_LEAST, _TIMES = 16 << 20, 32
+# What a batch unpacks to at most; producers limit theirs to about a megabyte before they pack it.
+_MOST = 16 << 20
+# What one fetch answer of one partition unpacks to at most: as much as one batch, or this many
+# times its size. lz4, which this engine packs with, makes nothing longer than that.
+_TIMES = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class FetchedRecords:
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
-        self.budget = max(_LEAST, _TIMES * len(data))  # bytes it may still unpack to
+        self.budget = max(_MOST, _TIMES * len(data))  # bytes it may still unpack to
 
     def size_in_bytes(self) -> int:
         """Of the whole answer."""
@@ -126,7 +128,8 @@ class GuardedBatch:
     def _unpacked(self) -> bytes:
         """This batch without compression; unchanged if it has none."""
         codec = self._batch.attributes & _CODEC
-        plain = _unpack(self._raw, codec, self._answer.budget) if codec else self._raw
+        most = min(_MOST, self._answer.budget)
+        plain = _unpack(self._raw, codec, most) if codec else self._raw
         self._answer.budget -= len(plain)
         return plain
 
@@ -226,7 +229,7 @@ class _Scratch(threading.local):
     def of(self, size: int) -> memoryview:
         """Exactly `size` bytes, whatever is in them. Release it before the next call."""
         if self.memory is None or len(self.memory) < size:
-            self.memory = mmap.mmap(-1, max(size, _LEAST))
+            self.memory = mmap.mmap(-1, max(size, _MOST))
         return memoryview(self.memory)[:size]
 
 
