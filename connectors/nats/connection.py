@@ -8,12 +8,19 @@ import asyncio
 import re
 import ssl
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nkeys
 from nats.aio.client import Client
-from nats.errors import Error, SecureConnWantedError, UnexpectedEOF
+from nats.errors import (
+    ConnectionClosedError,
+    Error,
+    OutboundBufferLimitError,
+    SecureConnWantedError,
+    UnexpectedEOF,
+)
 
 from connectors.nats.failures import (
     CertificateWantedError,
@@ -35,7 +42,8 @@ _CREDENTIALS = re.compile(
 
 
 class NatsClient(Client):
-    """nats-py's client with three corrections, each checked by a test on a real server.
+    """nats-py's client with three corrections, each checked by a test on a real server, and a short
+    way for many messages and for their answers.
 
     Where TLS is asked for, a server without it is refused before anything is sent: nats-py would go
     on in clear and send the password. After a failed handshake nats-py would wait for ever for the
@@ -50,6 +58,8 @@ class NatsClient(Client):
         self._needs_tls = bool(asked or settings.nats_ca_file or self._has_certificate)
         self.is_encrypted = self.asks_for_certificate = False
         self.faults = deque[Exception](maxlen=20)  # the latest that nats-py has met
+        self._answers_to: Callable[[bytes, bytes], None] | None = None
+        self._answers_id = -1  # of the subscription
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         if initial_connection:
@@ -69,6 +79,34 @@ class NatsClient(Client):
         if not self.is_connected and self._transport is not None:
             self._transport.close()  # type: ignore[no-untyped-call]
             self._transport = None
+
+    async def hear(self, subject: str, answered: Callable[[bytes, bytes], None]) -> None:
+        """Call back with subject and payload of every message to the subject, at once: nats-py
+        would make a message object, a queue and a task's turn of each, 8 us of CPU.
+        """
+        subscription = await self.subscribe(subject)
+        self._answers_to, self._answers_id = answered, subscription._id
+
+    async def publish_many(self, commands: bytes) -> None:
+        """Give the commands of many messages (`HPUB …`) to the socket as one piece of bytes.
+
+        Raises what `publish` raises. The caller has checked subjects, headers and sizes.
+        """
+        if self.is_closed:
+            raise ConnectionClosedError
+        if not self.is_connected:
+            raise OutboundBufferLimitError
+        await self._send_command(commands)
+        if self._flush_queue is not None and self._flush_queue.empty():
+            await self._flush_pending()
+
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
+    ) -> None:
+        if sid == self._answers_id and self._answers_to is not None:
+            self._answers_to(subject, data)
+        else:
+            await super()._process_msg(sid, subject, reply, data, headers)
 
     def forget_unwritten(self) -> None:
         """Drop what has been published and not yet given to the socket."""

@@ -1,8 +1,8 @@
 """A connection that publishes whole batches to JetStream and counts their acknowledgements.
 
-One reply subject for a batch instead of one for every message, and a counter instead of futures:
-12-14 us of CPU a message where nats-py's `publish_async` takes 44-52 (benchmark P6b, 3.4 times as
-fast). All else is nats-py's own.
+One piece of bytes and one reply subject for a batch, and a counter instead of futures: 6 us of CPU
+a message where nats-py's `publish_async` takes 43 (benchmark P6b, 4.4 times as fast). All else is
+nats-py's own.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from nats.aio.msg import Msg
-from nats.errors import Error
+from nats.errors import Error, MaxPayloadError
 from nats.js import JetStreamManager
 
 from connectors.nats.connection import NatsClient, connect
@@ -59,7 +58,7 @@ class JetStreamConnection:
         self.session = 0
         self._client: NatsClient
         self._inbox = ""
-        self._pending: dict[str, _Batch] = {}
+        self._pending: dict[bytes, _Batch] = {}
         self._count = 0
         self._settled = asyncio.Event()  # connected, or given up
 
@@ -75,7 +74,7 @@ class JetStreamConnection:
         )
         connection._inbox = client.new_inbox()
         try:
-            await client.subscribe(f"{connection._inbox}.*", cb=connection._acknowledged)
+            await client.hear(f"{connection._inbox}.*", connection._acknowledged)
         except Error as error:
             await client.end()
             raise NatsDownError(f"NATS ended the connection: {error}") from error
@@ -113,14 +112,11 @@ class JetStreamConnection:
             pending.done.set_result(None)
             return pending.done
         self._count += 1
-        token = f"{self._count:x}"
-        reply = f"{self._inbox}.{token}"
+        token = b"%x" % self._count
+        reply = b"%b.%b" % (self._inbox.encode(), token)
         self._pending[token] = pending
-        publish = self._client.publish
         try:
-            for subject, message_id, tenant_id, payload in batch:
-                headers = {"Nats-Msg-Id": message_id, "tenantId": tenant_id}
-                await publish(subject, payload, reply, headers)
+            await self._client.publish_many(_commands(batch, reply, self._client.max_payload))
         except Error as error:
             self._fail(NatsDownError(f"A message cannot be published: {error}"))
         await asyncio.sleep(0)  # nats-py writes it while the next batch is made
@@ -149,12 +145,11 @@ class JetStreamConnection:
         for batch in pending.values():
             batch.fail(error)
 
-    async def _acknowledged(self, message: Msg) -> None:
-        token = message.subject.rpartition(".")[2]
+    def _acknowledged(self, subject: bytes, answer: bytes) -> None:
+        token = subject.rpartition(b".")[2]
         batch = self._pending.get(token)
         if batch is None:
             return  # it has failed
-        answer = message.data
         if b'"error"' in answer or b'"stream"' not in answer:  # empty: no stream has the subject
             batch.refused = answer or b"no stream takes it"
         elif b'"duplicate"' in answer:
@@ -168,3 +163,23 @@ class JetStreamConnection:
             batch.fail(NatsDownError(f"NATS refused a message: {reason}"))
         else:
             batch.done.set_result(None)
+
+
+def _commands(batch: Sequence[Publication], reply: bytes, most: int) -> bytes:
+    """The batch in NATS' client protocol: one `HPUB` for each message.
+    https://docs.nats.io/reference/reference-protocols/nats-protocol#hpub
+
+    Subjects and ids are made by `connectors/nats/messages`, which lets no space or line end in.
+    Raises MaxPayloadError when a message is longer than the server takes.
+    """
+    commands = []
+    for subject, message_id, tenant_id, payload in batch:
+        header = f"NATS/1.0\r\nNats-Msg-Id: {message_id}\r\ntenantId: {tenant_id}\r\n\r\n".encode()
+        size = len(header) + len(payload)
+        if size > most:
+            raise MaxPayloadError
+        commands.append(
+            b"HPUB %b %b %d %d\r\n%b%b\r\n"
+            % (subject.encode(), reply, len(header), size, header, payload)
+        )
+    return b"".join(commands)

@@ -10,6 +10,7 @@ from aiokafka.structs import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.kafka import hostile_batches
 from streams.kafka.hostile_batches import DAMAGED, FetchedRecords, unreadable_because
 from tests.faults.raw_batches import CODECS, Raw, batch, sealed
 
@@ -36,6 +37,18 @@ def test_good_batches_are_read_as_aiokafka_reads_them(found: list[tuple[int, lis
         batches.append(batch(each, codec=codec, base=offset))
         offset += len(each)
     assert read(*batches) == read(*batches, by=MemoryRecords)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_good_batch_of_any_length_is_read_by_the_fast_reader_alone(
+    codec: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hostile_batches, "_DefaultRecordBatchPy", None)
+    for count in (1, 63, 64, 65, 128, 1_000):
+        each = [Raw(b"k", b"%d" % number) for number in range(count)]
+        assert [found.value for found in read(batch(each, codec=codec))] == [
+            sent.value for sent in each
+        ]
 
 
 @given(records, st.integers(1, 99))
