@@ -27,7 +27,7 @@ async def stats(services: Provided, live: LiveSide, campaign: Existing) -> Succe
     """
     if live.knows(campaign):
         return success(live.stats(campaign, family=await family_of(services, campaign)))
-    async with services.database.transaction() as session:
+    async with services.database.reading() as session:
         return success(live.stats(campaign, await materialised.stored(session, campaign.id)))
 
 

@@ -41,7 +41,7 @@ _CHILDREN_ONLY = "only the children of this recurring campaign"
 
 async def _existing(services: Provided, who: Viewer, campaign_id: CampaignId) -> Campaign:
     """The campaign of the path. Raises NotFoundError, also when it is another tenant's."""
-    async with services.database.transaction() as session:
+    async with services.database.reading() as session:
         return await get_campaign(session, who.tenant_id, campaign_id)
 
 

@@ -50,7 +50,7 @@ async def identify(services: Services, credential: str) -> Caller:
     """
     tokens = services.tokens
     named = await tokens.verify(credential) if tokens and is_jwt(credential) else None
-    async with services.database.transaction(_PATIENCE) as connection:
+    async with services.database.reading(_PATIENCE) as connection:
         if named is None:
             named = await verify(connection, credential)
         elif not await tenant_exists(connection, named.tenant_id):

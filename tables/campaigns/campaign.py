@@ -20,6 +20,7 @@ from streams.contracts.fields import CampaignType, Channel, Status
 from streams.errors import CampaignError, FieldError, NotFoundError
 from tables.database.connection import Session
 from tables.database.search import has_text
+from tables.database.statements import Reading
 from tables.models import Campaign
 
 INTERNAL = frozenset(
@@ -69,7 +70,7 @@ _EXISTING = select(Campaign).where(
 _LOCKED = _EXISTING.with_for_update(key_share=True)
 
 
-async def get_campaign(session: Session, tenant: str, campaign_id: UUID) -> Campaign:
+async def get_campaign(session: Session | Reading, tenant: str, campaign_id: UUID) -> Campaign:
     """Raises NotFoundError when it does not exist, is deleted, or belongs to another tenant."""
     return await _found(session, _EXISTING, tenant, campaign_id)
 
@@ -89,7 +90,7 @@ async def lock_campaign(session: Session, tenant: str, campaign_id: UUID) -> Cam
 
 
 async def _found(
-    session: Session, statement: Select[Campaign], tenant: str, campaign_id: UUID
+    session: Session | Reading, statement: Select[Campaign], tenant: str, campaign_id: UUID
 ) -> Campaign:
     parameters = {"tenant": tenant, "campaign_id": campaign_id}
     campaign = await session.first(statement, parameters)

@@ -14,32 +14,31 @@ from collections.abc import (
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, cast
 
 import msgspec
 import psycopg
-from psycopg.rows import class_row, scalar_row
+from psycopg.pq import TransactionStatus
 from sqlalchemy import CursorResult, Executable, Select, event, func
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.sql.selectable import TypedReturnsRows
+from sqlalchemy.util.concurrency import greenlet_spawn
 
 from streams import metrics
 from streams.errors import DependencyDownError
 from streams.settings import Settings
 from tables.database.driver import DriverConnection
 from tables.database.failures import QUERY_CANCELED, sqlstate, translated
-from tables.models import Base
+from tables.database.statements import E, Reading, Statements, T
 
-T = TypeVar("T")
-E = TypeVar("E", bound=Base)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between two attempts
 # A busy database may need a second and a third attempt; after that the statement is too slow.
 _TIMEOUTS_REPEATED = 2
 _log = logging.getLogger(__name__)
 
 
-class Session(AsyncSession):
+class Session(AsyncSession, Statements):
     """What stores take: one unit of work, whose changes are committed together by its opener.
 
     Rows are values. They are read with `first` and `every`, which keep none of them in the session,
@@ -58,9 +57,11 @@ class Session(AsyncSession):
         self.expunge_all()
         return found
 
-    async def every(self, statement: TypedReturnsRows[E]) -> list[E]:
+    async def every(
+        self, statement: TypedReturnsRows[E], parameters: Mapping[str, Any] | None = None
+    ) -> list[E]:
         """All rows that the statement finds, inserts, changes or deletes, in its order."""
-        found = list((await self.scalars(statement)).all())
+        found = list((await self.scalars(statement, parameters)).all())
         self.expunge_all()
         return found
 
@@ -78,35 +79,10 @@ class Session(AsyncSession):
         return result.rowcount
 
     async def driver(self) -> psycopg.AsyncConnection[Any]:
-        """The driver's connection in this transaction, for statements where microseconds count."""
+        """The driver's connection in this transaction."""
         connection = await (await self.connection()).get_raw_connection()
         found: psycopg.AsyncConnection[Any] = connection.driver_connection  # type: ignore[assignment]
         return found
-
-    async def rows(self, kind: type[T], sql: str, **parameters: Any) -> list[T]:
-        """The rows of a set-based statement, each made into a `kind`, whose fields have the names
-        of the columns. Parameters are `%(name)s`; a percent sign in the text is `%%`.
-        """
-        cursor = (await self.driver()).cursor(row_factory=class_row(kind))
-        return await (await cursor.execute(sql, parameters)).fetchall()
-
-    async def values(self, sql: str, **parameters: Any) -> list[Any]:
-        """The only column of such a statement."""
-        cursor = (await self.driver()).cursor(row_factory=scalar_row)
-        return await (await cursor.execute(sql, parameters)).fetchall()
-
-    async def value(self, sql: str, **parameters: Any) -> Any:
-        """The first column of its first row; None when there is no row."""
-        cursor = (await self.driver()).cursor(row_factory=scalar_row)
-        return await (await cursor.execute(sql, parameters)).fetchone()
-
-    async def run(self, sql: str, **parameters: Any) -> int:
-        """How many rows such a statement changed."""
-        return (await (await self.driver()).execute(sql, parameters)).rowcount
-
-    async def script(self, sql: str) -> None:
-        """Run several statements without parameters, such as settings of the transaction."""
-        await (await self.driver()).execute(sql)
 
 
 Work = Callable[[Session], Awaitable[T]]
@@ -163,8 +139,29 @@ class Database:
         with translated():
             async with self._sessions() as session, session.begin():
                 if within is not None:
-                    await _connected(session, within)
+                    async with _patience(within):
+                        await session.connection()
                 yield session
+
+    @asynccontextmanager
+    async def reading(self, within: timedelta | None = None) -> AsyncIterator[Reading]:
+        """A connection without a transaction, for statements that read.
+
+        Raises DependencyDownError as `transaction` does.
+        """
+        with translated():
+            async with _patience(within):
+                pooled = await self._engine.raw_connection()
+            driver = cast("psycopg.AsyncConnection[Any]", pooled.driver_connection)
+            try:
+                await driver.set_autocommit(True)
+                yield Reading(driver)
+            finally:
+                if driver.pgconn.transaction_status == TransactionStatus.IDLE:
+                    await driver.set_autocommit(False)
+                    await greenlet_spawn(pooled.close)
+                else:  # cut off in the middle of a statement
+                    await greenlet_spawn(pooled.invalidate)
 
     async def once(self, work: Work[T]) -> T:
         """Run `work` in one transaction and commit. Raises DependencyDownError: a caller that waits
@@ -220,11 +217,15 @@ class Database:
         await self.close()
 
 
-async def _connected(session: Session, within: timedelta) -> None:
+@asynccontextmanager
+async def _patience(within: timedelta | None) -> AsyncIterator[None]:
+    """Raises DependencyDownError when taking a connection lasts longer."""
     try:
-        async with asyncio.timeout(within.total_seconds()):
-            await session.connection()
+        async with asyncio.timeout(within.total_seconds() if within else None):
+            yield
     except TimeoutError as error:
+        if within is None:
+            raise
         raise DependencyDownError(
             f"PostgreSQL had no free connection within {within.total_seconds():g} s."
             " Nothing was changed; try again."

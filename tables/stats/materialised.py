@@ -14,7 +14,7 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import and_, or_, select, tuple_
+from sqlalchemy import and_, bindparam, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -25,6 +25,7 @@ from streams.records.stats import Counts
 from streams.topics import Name
 from tables.database.connection import Session
 from tables.database.outbox import Outgoing, append
+from tables.database.statements import Reading
 from tables.models import CampaignStats as StoredStats
 from tables.stats.totals import CampaignStats, rates
 
@@ -222,9 +223,12 @@ def _variants(calculated: Calculated) -> Insert:
     )
 
 
-async def stored(session: Session, campaign_id: UUID) -> CampaignStats | None:
+_STORED = select(StoredStats).where(StoredStats.campaign_id == bindparam("campaign_id"))
+
+
+async def stored(session: Session | Reading, campaign_id: UUID) -> CampaignStats | None:
     """What was materialised of a campaign of the caller's tenant, None when nothing was."""
-    found = await session.every(select(StoredStats).where(StoredStats.campaign_id == campaign_id))
+    found = await session.every(_STORED, {"campaign_id": campaign_id})
     rows = {row.variant_id: row for row in found}
     if (total := rows.get(None)) is None:
         return None

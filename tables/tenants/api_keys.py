@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Select, case, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from streams.contracts.envelope import Record
 from streams.errors import CampaignError, ConflictError, FieldError, NotFoundError
 from tables.database.connection import Session
 from tables.database.failures import FOREIGN_KEY_VIOLATION, sqlstate
+from tables.database.statements import Statements
 from tables.models import ApiKey
 from tables.tenants.tenants import lock_tenant
 
@@ -30,14 +31,12 @@ _IS_GOOD = ApiKey.revoked_at.is_(None) & or_(
     ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()
 )
 _IS_IN_GRACE = ApiKey.previous_expires_at > func.now()
-# Made once: every request verifies its key, and making the statement costs as much as running it.
-_KNOWN = select(
-    ApiKey.tenant_id,
-    ApiKey.user_id,
-    ApiKey.role,
-    ApiKey.secret_sha256,
-    case((_IS_IN_GRACE, ApiKey.previous_sha256)).label("before_rotation"),
-).where(ApiKey.id == bindparam("key_id"), _IS_GOOD)
+_KNOWN = """
+SELECT tenant_id, user_id, role, secret_sha256,
+       CASE WHEN previous_expires_at > now() THEN previous_sha256 END AS before_rotation
+FROM api_keys
+WHERE id = %(key_id)s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,15 @@ class Caller:
     user_id: UUID
     role: str
     key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    tenant_id: str
+    user_id: UUID
+    role: str
+    secret_sha256: bytes
+    before_rotation: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +124,13 @@ def _text_of(key_id: str, secret: str, is_live: bool = True) -> str:
     return f"ce_{'live' if is_live else 'test'}_{key_id}_{secret}"
 
 
-async def verify(session: Session, text: str) -> Caller | None:
+async def verify(session: Statements, text: str) -> Caller | None:
     """The tenant, user and role that the key names; None when it is malformed, unknown, expired or
     revoked. The secret is compared in constant time.
     """
     if (parts := _KEY.fullmatch(text)) is None:
         return None
-    row = (await session.execute(_KNOWN, {"key_id": parts[1]})).first()
+    row = next(iter(await session.rows(_Known, _KNOWN, key_id=parts[1])), None)
     given, stored = _digest(parts[2]), row.secret_sha256 if row else _NO_SECRET
     is_right = hmac.compare_digest(given, stored)
     is_right |= hmac.compare_digest(given, (row and row.before_rotation) or _NO_SECRET)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import exists, select
+from sqlalchemy import select
 from sqlalchemy.dialects import postgresql
 
 from streams.contracts.commands import TENANT_ID
 from streams.contracts.fields import MAX_INTEGER
 from streams.errors import CampaignError, ConflictError, FieldError, NotFoundError
 from tables.database.connection import Session
+from tables.database.statements import Statements
 from tables.models import Tenant
 
 
@@ -45,9 +46,10 @@ async def get_tenant(session: Session, tenant_id: str) -> Tenant:
     return found
 
 
-async def tenant_exists(session: Session, tenant_id: str) -> bool:
+async def tenant_exists(session: Statements, tenant_id: str) -> bool:
     """Whether there is a tenant of this name."""
-    return bool(await session.scalar(select(exists().where(Tenant.id == tenant_id))))
+    sql = "SELECT EXISTS (SELECT FROM tenants WHERE id = %(tenant)s)"
+    return bool(await session.value(sql, tenant=tenant_id))
 
 
 async def lock_tenant(session: Session, tenant_id: str) -> None:
