@@ -13,6 +13,7 @@ from typing import Any
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
+from tables.numbers import canonical, number_key
 from tables.sms_segments import segments
 
 _PLAIN_EMAIL = re.compile(
@@ -22,6 +23,7 @@ _PLAIN_US_PHONE = re.compile(r"\+1[2-9][0-9]{9}", re.ASCII)
 _RESERVED = frozenset(
     {"arpa", "invalid", "local", "localhost", "onion", "alt"}
 )  # the library refuses these top-level domains
+_LONGEST_NUMBER = 15  # digits (ITU-T E.164, section 6.2.1)
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
 _SHORT = 63  # characters; up to here no part of an address can be too long (RFC 1035, RFC 5321)
 
@@ -53,8 +55,8 @@ def email(text: str) -> str:
 
 
 def phone(text: str) -> str:
-    """A phone number in E.164. Needs the country code; any number of a possible length passes.
-    Raises ValueError.
+    """A phone number in E.164, in the spelling that its country uses today (`canonical`). Needs the
+    country code; any number of a possible length passes. Raises ValueError.
     """
     if _PLAIN_US_PHONE.fullmatch(text):
         return text
@@ -64,9 +66,15 @@ def phone(text: str) -> str:
         raise ValueError(
             "phone: not a number with a country code, such as +49 30 123456"
         ) from error
+    written = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    spelled = canonical(written)
+    if len(spelled) > len("+") + _LONGEST_NUMBER:
+        raise ValueError(f"phone: more than {_LONGEST_NUMBER} digits, the limit of E.164")
+    if spelled != written:  # the library knows neither Mexico's old spelling nor Brazil's
+        number = phonenumbers.parse(spelled, None)
     if not phonenumbers.is_possible_number(number):
         raise ValueError("phone: no number of that country has this length")
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return spelled
 
 
 def push_token(text: str) -> str:
@@ -91,6 +99,25 @@ class Channel:
     required: tuple[str, ...]
     sender: Mapping[str, str]
     options: tuple[str, ...] = ()
+
+    def compared(self, text: str) -> str:
+        """The spelling in which two addresses are compared and suppressed. Raises ValueError."""
+        address = self.normalise(text)
+        return number_key(address) if self.column == "phone" else address
+
+    def compared_in(self, contact: str) -> str:
+        """The SQL expression of that spelling of a contact's address; `contact` is its alias."""
+        column = f"{contact}.{self.column}"
+        return f"number_key({column})" if self.column == "phone" else column
+
+    def found_by(self, contact: str, address: str) -> str:
+        """The SQL condition that a contact has the address of an SQL expression, in any spelling;
+        an index finds it.
+        """
+        column = f"{contact}.{self.column}"
+        if self.column == "phone":
+            return f"{column} = ANY (number_spellings({address}))"
+        return f"{column} = {address}"
 
 
 # A message is one Kafka record and every recipient's copy is written out, so bodies are bounded far

@@ -4,7 +4,7 @@ the facts about them. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from connectors.messages.composing import Composed
@@ -66,7 +66,11 @@ def facts(content: Content, composed: Composed, seconds: int) -> Iterator[Batch]
     """
     shards: dict[int, list[Group]] = {}
     parts: list[tuple[Kind, str | None, str | None, list[int]]] = [
-        *((Kind.SENT, variant, None, ordinals) for variant, ordinals in composed.sent.items()),
+        *(
+            (Kind.SENT, variant, version, some)
+            for variant, ordinals in composed.sent.items()
+            for version, some in _by_version(ordinals, composed.readdressed).items()
+        ),
         *((Kind.SKIPPED, None, reason, ordinals) for reason, ordinals in composed.skipped.items()),
     ]
     for kind, variant, detail, ordinals in parts:
@@ -76,6 +80,20 @@ def facts(content: Content, composed: Composed, seconds: int) -> Iterator[Batch]
     campaign = content.tenant_id, content.number
     for shard, groups in shards.items():
         yield Batch(*campaign, shard, seconds, tuple(groups), str(content.id))
+
+
+def _by_version(
+    ordinals: list[int], readdressed: Mapping[int, int]
+) -> Mapping[str | None, list[int]]:
+    """The ordinals by the detail that a fact about their sending has."""
+    if not readdressed:
+        return {None: ordinals}
+    found: dict[str | None, list[int]] = {}
+    for ordinal in ordinals:
+        version = readdressed.get(ordinal)
+        detail = None if version is None else str(version)
+        found.setdefault(detail, []).append(ordinal)
+    return found
 
 
 def _by_shard(ordinals: list[int]) -> Iterator[tuple[int, list[int]]]:

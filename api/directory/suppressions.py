@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api.directory.contact_schemas import Rejected
 from api.directory.schemas import Suppressed, Suppression, SuppressionRows, SuppressionWrite
-from api.http.auth import Editor, Viewer
+from api.http.auth import Admin, Editor, Viewer
 from api.http.dependencies import Transaction
 from api.http.envelope import Page, Success, success
 from api.http.json_bodies import JsonRoute
@@ -20,9 +20,9 @@ from streams.contracts.fields import Channel
 from streams.errors import CampaignError
 from tables.directory.suppressions import (
     get_suppression,
+    lift_suppression,
     list_suppressions,
     put_suppression,
-    remove_suppression,
 )
 from tables.directory.suppressions_in_bulk import Wanted, suppress_all
 
@@ -32,6 +32,15 @@ Exactly = Annotated[
     str | None, Query(max_length=512, description="the whole address, in any spelling")
 ]
 OfContact = Annotated[UUID | None, Query(alias="contactId")]
+LiftedFor = Annotated[
+    str,
+    Query(
+        min_length=1,
+        max_length=500,
+        pattern=r"\S",
+        description="why, for the audit log: who asked, and how; no address",
+    ),
+]
 _THERE: Mapping[int | str, dict[str, Any]] = {
     200: {
         "model": Success[Suppression],
@@ -116,6 +125,12 @@ async def one(
 
 
 @router.delete("/{suppressionId}", status_code=204, response_class=Response)
-async def remove(who: Editor, transaction: Transaction, suppression_id: SuppressionId) -> None:
-    """Let in again. Where one event suppressed a contact and the address that it has, both go."""
-    await remove_suppression(transaction, who.tenant_id, suppression_id)
+async def lift(
+    who: Admin, transaction: Transaction, suppression_id: SuppressionId, reason: LiftedFor
+) -> None:
+    """Let in again, which the audit log keeps with the reason. Where one event suppressed a contact
+    and the address that it has, both go.
+    """
+    await lift_suppression(
+        transaction, who.tenant_id, suppression_id, actor=str(who.user_id), reason=reason
+    )

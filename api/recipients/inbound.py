@@ -33,7 +33,8 @@ from tables.audience.recipients import recipient_id
 from tables.audience.replies import answered
 from tables.channels import CHANNELS
 from tables.database.connection import Session
-from tables.directory.suppressions import put_suppression, suppress_recipients
+from tables.directory.reported import suppress_recipients
+from tables.directory.suppressions import put_suppression
 from tables.tenants import webhook_secrets
 
 _REPLIES_KNOWN = timedelta(days=7)  # providers repeat a webhook for up to three days

@@ -32,7 +32,7 @@ from streams.records.message_id import (
 from streams.records.reported_events import Details, Incoming, IncomingType
 from streams.settings import Settings
 from tables.campaigns.numbers import CampaignNumbers, NumberedCampaign
-from tables.directory.suppressions import suppress_recipients
+from tables.directory.reported import suppress_recipients
 
 _MESSAGE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _LINK = re.compile(r"[0-9]{1,6}")

@@ -19,6 +19,7 @@ from streams.records.message_id import MessageIds
 from streams.records.messages import Message, encode_message
 from tables.audience.chunks import (
     ADDRESS,
+    ADDRESS_VERSION,
     CONTACT_ID,
     FIRST_FIELD,
     IS_SUPPRESSED,
@@ -37,11 +38,14 @@ _UNRENDERABLE = (RenderError, msgspec.MsgspecError, RecursionError)
 class Composed:
     """The messages of one campaign in one transaction. A record is key, value and headers, as a
     transaction takes them; `sent` has ordinals by variant, `skipped` ordinals by reason.
+    `readdressed` has the address versions of those whose address is not the one in the ledger any
+    more.
     """
 
     records: list[tuple[bytes, bytes, list[tuple[str, bytes]]]] = field(default_factory=list)
     sent: defaultdict[str | None, list[int]] = field(default_factory=lambda: defaultdict(list))
     skipped: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    readdressed: dict[int, int] = field(default_factory=dict)
 
 
 def headers(channel: str, tracking: Tracking, message_id: str) -> dict[str, str] | None:
@@ -116,6 +120,8 @@ class Composer:
                 skipped[str(error)].append(ordinal)
                 continue
             keep((message_id.encode(), message, NO_HEADERS))
+            if row[ADDRESS_VERSION] is not None:
+                into.readdressed[ordinal] = row[ADDRESS_VERSION]
             if self._by_variant:
                 into.sent[row[VARIANT_ID]].append(ordinal)
             else:

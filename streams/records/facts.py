@@ -36,7 +36,8 @@ class Kind(IntEnum):
 class Group(msgspec.Struct, array_like=True, frozen=True):
     """Ordinals of one kind with their times, equally many. `detail` holds for all of them: url,
     reason, skip reason, or `hard:reason` of a bounce, of which either may be empty: `:550 5.1.1: no
-    such user`.
+    such user`. Of sent ones it is the version of the contact's address, in decimal, where that is
+    not the one in the ledger.
     """
 
     kind: Kind

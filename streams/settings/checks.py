@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationError
 
+_LENGTHS = "each key is 16 to 64 bytes in hexadecimal"
 KEY_EPOCHS = 4  # two bits of the message id
 
 
@@ -31,9 +32,18 @@ def strong(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     if not 1 <= len(keys) <= KEY_EPOCHS:
         raise ValueError(f"1 to {KEY_EPOCHS} keys, got {len(keys)}")
     for key in keys:
-        if not 16 <= len(bytes.fromhex(key.get_secret_value())) <= 64:
-            raise ValueError("each key is 16 to 64 bytes in hexadecimal")
+        strong_or_none(key)
+        if not key.get_secret_value():
+            raise ValueError(_LENGTHS)
     return keys
+
+
+def strong_or_none(key: SecretStr) -> SecretStr:
+    """The key when it is long enough, or empty. Raises ValueError."""
+    text = key.get_secret_value()
+    if text and not 16 <= len(bytes.fromhex(text)) <= 64:
+        raise ValueError(_LENGTHS)
+    return key
 
 
 def networks(value: str) -> str:

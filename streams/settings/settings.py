@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
-from streams.settings.checks import is_private, listed, networks, strong
+from streams.settings.checks import is_private, listed, networks, strong, strong_or_none
 from streams.settings.kafka_access import KafkaAccess
 from streams.settings.nats_access import NatsAccess
 
@@ -39,6 +39,11 @@ class Settings(KafkaAccess, NatsAccess):
     message_keys: MessageKeys = Field(
         description="comma-separated MAC keys of message ids, hexadecimal, oldest first; "
         "position = epoch, newest signs"
+    )
+    address_key: Annotated[SecretStr, AfterValidator(strong_or_none)] = Field(
+        SecretStr(""),
+        description="secret behind the hashes of addresses that were changed or erased, "
+        "hexadecimal; must never change; empty = the oldest message key",
     )
 
     hour: timedelta = Field(

@@ -22,12 +22,13 @@ from streams.settings import Settings
 from tables.audience.recipient_updates import RecipientUpdates
 from tables.audience.soft_bounces import suppress_soft_bounced
 from tables.database.connection import Session
-from tables.directory.suppressions import suppress_recipients
+from tables.directory.reported import suppress_recipients
 from tables.models import Projection
 
 _TABLE = """
 CREATE TEMPORARY TABLE IF NOT EXISTS outcomes
-  (id uuid, kind smallint, at bigint, message_id uuid, detail text) ON COMMIT DELETE ROWS
+  (id uuid, kind smallint, at bigint, message_id uuid, detail text, address_version integer)
+    ON COMMIT DELETE ROWS
 """
 
 _COPY = "COPY outcomes FROM STDIN (FORMAT binary)"
@@ -68,6 +69,7 @@ WITH reported AS (
          to_timestamp(min(at) FILTER (WHERE kind = 7)) AS complained_at,
          any_value(message_id) AS message_id,  -- of a recipient there is only one
          any_value(detail) FILTER (WHERE kind = 0) AS variant_id,
+         any_value(address_version) AS address_version,
          min(detail) FILTER (WHERE kind <> 0) AS reason
     FROM outcomes GROUP BY id ORDER BY id
 )
@@ -86,7 +88,8 @@ UPDATE campaign_recipients r
        unsubscribed_at = least(r.unsubscribed_at, e.unsubscribed_at),
        complained_at = least(r.complained_at, e.complained_at),
        message_id = coalesce(r.message_id, e.message_id),
-       variant_id = coalesce(r.variant_id, e.variant_id)
+       variant_id = coalesce(r.variant_id, e.variant_id),
+       address_version = coalesce(e.address_version, r.address_version)
   FROM reported e
  WHERE r.id = e.id
    AND (e.status > r.status

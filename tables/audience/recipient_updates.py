@@ -20,7 +20,8 @@ from tables.campaigns.numbers import NumberedCampaign
 _HEADER, _TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 _ROW = struct.Struct(">hi IHHHIH ihiq")
 _NULL = struct.pack(">i", -1)
-_NEITHER = _NULL + _NULL
+_NOTHING_MORE = _NULL + _NULL + _NULL
+_VERSION = struct.Struct(">ii")
 _LENGTH = struct.Struct(">i")
 _UUID_LENGTH = _LENGTH.pack(16)
 
@@ -29,8 +30,9 @@ _SUPPRESSING = {Kind.UNSUBSCRIBED: "unsubscribed", Kind.COMPLAINED: "complained"
 
 
 class RecipientUpdates:
-    """Rows of (id uuid, kind smallint, at bigint, message_id uuid, detail text), collected from
-    facts. `rows` says how many; `has_sent`, whether messages are going out just now.
+    """Rows of (id uuid, kind smallint, at bigint, message_id uuid, detail text, address_version
+    integer), collected from facts. `rows` says how many; `has_sent`, whether messages are going out
+    just now.
     """
 
     def __init__(self, ids: MessageIds) -> None:
@@ -79,7 +81,7 @@ class RecipientUpdates:
                 # the reason stands only beside the earliest time, so that the merge finds the two
                 # that belong together
                 reason = _text(failure[1] if failure == earliest else None)
-                yield _row(number, ordinal, kind, failure[0]) + _NULL + reason
+                yield _row(number, ordinal, kind, failure[0]) + _NULL + reason + _NULL
         yield _TRAILER
 
     def _fail(self, batch: Batch, group: Group) -> None:
@@ -101,14 +103,17 @@ def _rows(
     seconds = unpack(group.seconds)
     if kind is not Kind.SENT:
         for ordinal, second in zip(ordinals, seconds, strict=True):
-            yield _row(number, ordinal, kind, base + second) + _NEITHER
+            yield _row(number, ordinal, kind, base + second) + _NOTHING_MORE
         return
     messages = ids.make_many(number, ordinals, batch.tenant_id, campaign.key_epoch)
     # of recipients that were held back until the variant had won; the others have it in their row
-    variant = _text(group.variant_id)
+    version = _VERSION.pack(4, int(group.detail)) if group.detail else _NULL
+    variant_and_version = _text(group.variant_id) + version
     for ordinal, second, message in zip(ordinals, seconds, messages, strict=True):
         message_id = bytes.fromhex(message.replace("-", ""))
-        yield _row(number, ordinal, kind, base + second) + _UUID_LENGTH + message_id + variant
+        yield _row(number, ordinal, kind, base + second) + (
+            _UUID_LENGTH + message_id + variant_and_version
+        )
 
 
 def _recipients(batch: Batch, group: Group) -> Iterator[tuple[int, int]]:
@@ -135,4 +140,4 @@ def _text(value: str | None) -> bytes:
 
 def _row(number: int, ordinal: int, kind: int, at: int) -> bytes:
     high, low = 0x8000 | ordinal >> 12, 0x8000 | ordinal & 0xFFF
-    return _ROW.pack(5, 16, number >> 16, number & 0xFFFF, high, low, 0, 0, 2, kind, 8, at)
+    return _ROW.pack(6, 16, number >> 16, number & 0xFFFF, high, low, 0, 0, 2, kind, 8, at)

@@ -15,15 +15,15 @@ from tables.database.connection import Session
 
 _WITHIN = timedelta(days=30)
 _SKEW = timedelta(minutes=1)  # between the clocks of provider and sender
-# Two index look-ups: the contacts with the address, and their rows in the ledger, a few for each
-# partition.
+# Two index look-ups: the contacts with the address in any spelling, and their rows in the ledger, a
+# few for each partition.
 _LAST: Mapping[str, str] = {
     name: f"""
 SELECT r.id AS row_id, c.number, coalesce(c.key_epoch, 0) AS key_epoch
   FROM contacts p
   JOIN campaign_recipients r ON r.contact_id = p.id AND r.tenant_id = p.tenant_id
   JOIN campaigns c ON c.id = r.campaign_id
- WHERE p.tenant_id = %(tenant)s AND p.{channel.column} = %(address)s
+ WHERE p.tenant_id = %(tenant)s AND {channel.found_by("p", "%(address)s")}
    AND c.channel = '{name}' AND r.sent_at > %(after)s AND r.sent_at <= %(until)s
  ORDER BY r.sent_at DESC, r.id DESC LIMIT 1"""
     for name, channel in CHANNELS.items()

@@ -1,9 +1,10 @@
 """Soft bounces in a row: an address that fails again and again is suppressed like one that does not
 exist.
 
-The streak is not counted but read: the contact's last messages on the channel, in the order they
-were sent, as the ledger has them. Its rows do not depend on order and repeats of what was reported,
-so neither does this: the same message reported twice is one row, and asking again answers the same.
+The streak is not counted but read: the contact's last messages on the channel to the address that
+bounced now, in the order they were sent, as the ledger has them. Its rows do not depend on order
+and repeats of what was reported, so neither does this: the same message reported twice is one row,
+and asking again answers the same.
 Messages of which nothing is known yet, or which the provider never tried, are passed over; any
 delivery, open or click ends the streak, since a row that shows one is no soft bounce.
 """
@@ -14,7 +15,7 @@ from collections.abc import Collection
 from uuid import UUID
 
 from tables.database.connection import Session
-from tables.directory.suppressions import suppress_recipients
+from tables.directory.reported import suppress_recipients
 
 REASON = "soft-bounces"
 _INDEXES = "SET LOCAL enable_seqscan = off"  # a table without statistics looks small
@@ -24,7 +25,7 @@ _FAILING = """
 SELECT r.id
   FROM unnest(%(bounced)s::uuid[]) AS w (id)
  CROSS JOIN LATERAL (
-       SELECT id, tenant_id, contact_id, campaign_id
+       SELECT id, tenant_id, contact_id, campaign_id, coalesce(address_version, 0) AS version
          FROM campaign_recipients WHERE id = w.id OFFSET 0) r
   JOIN campaigns c ON c.id = r.campaign_id
  CROSS JOIN LATERAL (
@@ -35,14 +36,15 @@ SELECT r.id
                         WHERE contact_id = r.contact_id OFFSET 0) x
                  JOIN campaigns d ON d.id = x.campaign_id AND d.channel = c.channel
                 WHERE x.tenant_id = r.tenant_id AND x.status NOT IN ('pending', 'sent', 'failed')
+                  AND coalesce(x.address_version, 0) = r.version
                 ORDER BY x.sent_at DESC NULLS LAST, x.id DESC LIMIT %(limit)s) l) AS last
  WHERE last.known = %(limit)s AND last.all_soft
 """
 
 
 async def suppress_soft_bounced(session: Session, bounced: Collection[UUID], limit: int) -> None:
-    """Suppress the addresses behind those of these rows whose contact's last `limit` messages all
-    bounced softly.
+    """Suppress the addresses that those of these rows went to of which the contact's last `limit`
+    messages to that address all bounced softly.
 
     To be called in the transaction that wrote the bounces. A message costs one look-up among its
     contact's messages.

@@ -37,14 +37,16 @@ from tables.campaigns.changes import Change, publish
 from tables.channels import CHANNELS
 from tables.database.connection import Session
 from tables.database.outbox import to_throttle
+from tables.directory.barring import has_hashes, is_free
 from tables.models import Campaign, CampaignRecipient
 from tables.tenants.tenants import get_tenant
 
 _FEW = 50_000  # members; up to here three index look-ups each beat reading all contacts
 # The variant is `Sample.variant` in SQL.
 _WRITE = f"""
-INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id, variant_id)
-SELECT recipient_id(%(number)s, ordinal), %(tenant)s, %(campaign)s, contact_id,
+INSERT INTO campaign_recipients
+       (id, tenant_id, campaign_id, contact_id, address_version, variant_id)
+SELECT recipient_id(%(number)s, ordinal), %(tenant)s, %(campaign)s, contact_id, address_version,
        CASE WHEN ordinal < %(cut)s::int - cardinality(%(rest)s::text[])
             THEN (%(block)s::text[])[ordinal %% {BLOCK} + 1]
             WHEN ordinal < %(cut)s
@@ -89,9 +91,10 @@ async def stage(session: Session, wanted: Stage) -> int | None:
     if await _exists(session, table):
         return int(await session.value(f"SELECT count(*) FROM {table}"))
     await choose_joins(session, campaign.segment_ids)
+    hashes = await has_hashes(session, campaign.tenant_id, campaign.channel)
     made = await session.run(
         f"CREATE TABLE {table} WITH (autovacuum_enabled = off)"
-        f" AS {audience_query(campaign.channel, campaign.number)}",
+        f" AS {audience_query(campaign.channel, campaign.number, hashes=hashes)}",
         tenant=campaign.tenant_id,
         segments=list(campaign.segment_ids),
         excluded=list(campaign.exclude_segment_ids),
@@ -122,17 +125,19 @@ async def note_directory(session: Session, wanted: Stage, *, is_down: bool) -> N
     )
 
 
-def audience_query(channel: str, number: int) -> str:
-    """SELECT of (contact_id, ordinal), with the parameters tenant, segments and excluded."""
-    address = f"c.{CHANNELS[channel].column}"
-    suppressed = (
-        f"SELECT FROM suppressions s WHERE s.tenant_id = %(tenant)s AND s.channel = '{channel}'"
-    )
+def audience_query(channel: str, number: int, *, hashes: bool = True) -> str:
+    """SELECT of (contact_id, address_version, ordinal), with the parameters tenant, segments and
+    excluded. Without `hashes` the tenant has no suppressed ones.
+    """
+    address = CHANNELS[channel].compared_in("c")
+    version = f"nullif(c.{CHANNELS[channel].column}_version, 0)"
     place = f"hashtextextended({address}, {number})"
     return f"""
-        SELECT contact_id, (row_number() OVER (ORDER BY place, address) - 1)::int AS ordinal
+        SELECT contact_id, address_version,
+               (row_number() OVER (ORDER BY place, address) - 1)::int AS ordinal
           FROM (SELECT DISTINCT ON ({place}, {address})
-                       {place} AS place, {address} AS address, c.id AS contact_id
+                       {place} AS place, {address} AS address, c.id AS contact_id,
+                       {version} AS address_version
                   FROM contacts c
                  WHERE c.tenant_id = %(tenant)s AND {address} IS NOT NULL
                    AND c.id IN (
@@ -141,8 +146,7 @@ def audience_query(channel: str, number: int) -> str:
                    AND NOT EXISTS (
                        SELECT FROM segment_members x
                         WHERE x.segment_id = ANY(%(excluded)s::uuid[]) AND x.contact_id = c.id)
-                   AND NOT EXISTS ({suppressed} AND s.contact_id = c.id)
-                   AND NOT EXISTS ({suppressed} AND s.address = {address})
+                   AND {is_free(channel, "c", hashes=hashes)}
                  ORDER BY {place}, {address}, uuid_hash_extended(c.id, {number}), c.id) once"""
 
 

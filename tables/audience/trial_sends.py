@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy import delete, insert, select
 
 from streams.errors import RateLimitedError
 from streams.records.messages import Message, encode_message
@@ -18,7 +18,8 @@ from streams.topics import Name
 from tables.channels import CHANNELS
 from tables.database.connection import Session
 from tables.database.outbox import Outgoing, append
-from tables.models import Contact, Suppression, TestSend
+from tables.directory.barring import suppressions
+from tables.models import TestSend
 from tables.tenants.tenants import lock_tenant
 
 PER_HOUR = 100  # test messages of a tenant
@@ -31,16 +32,17 @@ async def suppressed_among(
     """Those of the addresses that nothing may be sent to: suppressed themselves, or a suppressed
     contact's.
     """
-    address: ColumnElement[str | None] = getattr(Contact, CHANNELS[channel].column)
-    mine = (Suppression.tenant_id == tenant, Suppression.channel == channel)
-    of_contacts = (
-        select(address)
-        .join(Suppression, Suppression.contact_id == Contact.id)
-        .where(Contact.tenant_id == tenant, *mine, address.in_(addresses))
-    )
-    themselves = select(Suppression.address).where(*mine, Suppression.address.in_(addresses))
-    found = await session.scalars(themselves.union(of_contacts))
-    return {each for each in found if each is not None}
+    rules, mine = CHANNELS[channel], suppressions(channel)
+    compared = "number_key(a.address)" if rules.column == "phone" else "a.address"
+    barred = f"""
+        SELECT a.address
+          FROM unnest(%(addresses)s::text[]) AS a (address)
+         WHERE EXISTS (SELECT {mine} AND s.address = {compared})
+            OR EXISTS (SELECT {mine} AND s.address_hash = address_hash({compared}))
+            OR EXISTS (SELECT FROM contacts c
+                        WHERE c.tenant_id = %(tenant)s AND {rules.found_by("c", "a.address")}
+                          AND EXISTS (SELECT {mine} AND s.contact_id = c.id))"""
+    return set(await session.values(barred, tenant=tenant, addresses=list(addresses)))
 
 
 async def check_room(session: Session, tenant: str, count: int, at: datetime) -> None:

@@ -9,19 +9,23 @@ from uuid import UUID
 from tables.database.connection import Session
 
 _SQL = """
-SELECT number, id, tenant_id, channel::text, coalesce(key_epoch, 0) AS key_epoch
+SELECT number, id, tenant_id, channel::text, coalesce(key_epoch, 0) AS key_epoch,
+       has_link_tokens OR started_at IS NULL AS has_link_tokens
   FROM campaigns WHERE number = ANY(%(numbers)s::bigint[])"""
 
 
 @dataclass(frozen=True, slots=True)
 class NumberedCampaign:
-    """`key_epoch` is the one that its message ids are signed with."""
+    """`key_epoch` is the one that its message ids are signed with. `has_link_tokens`: the links of
+    its messages take no message ids.
+    """
 
     number: int
     id: UUID
     tenant_id: str
     channel: str
     key_epoch: int
+    has_link_tokens: bool = True
 
 
 class CampaignNumbers:

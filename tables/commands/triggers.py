@@ -30,6 +30,7 @@ from tables.commands import answers
 from tables.commands.answers import Answer, Identity
 from tables.database import outbox
 from tables.database.connection import Session
+from tables.directory.barring import look_ups
 from tables.models import Campaign, Segment
 
 
@@ -161,46 +162,41 @@ def _sql(channel: str) -> str:
         "SELECT true AS found FROM segment_members m"
         " WHERE m.contact_id = a.contact_id AND m.tenant_id = %(tenant)s AND m.segment_id"
     )
-    suppressed = (
-        "SELECT true AS found FROM suppressions s"
-        f" WHERE s.tenant_id = %(tenant)s AND s.channel = '{channel}'"
-    )
+    address = CHANNELS[channel].column
     return f"""
         WITH asked AS (
           SELECT contact_id, min(place) AS place
             FROM unnest(%(contacts)s::uuid[]) WITH ORDINALITY AS t (contact_id, place)
            GROUP BY contact_id
         ), judged AS MATERIALIZED (
-          SELECT a.contact_id, a.place, CASE
+          SELECT a.contact_id, a.place, nullif(c.{address}_version, 0) AS address_version, CASE
                    WHEN c.id IS NULL THEN 'unknown'
                    WHEN cardinality(%(segments)s::uuid[]) > 0 AND within.found IS NULL
                    THEN 'not-in-segment'
                    WHEN without.found THEN 'excluded'
-                   WHEN c.address IS NULL THEN 'no-address'
-                   WHEN by_contact.found OR by_address.found THEN 'suppressed'
+                   WHEN c.{address} IS NULL THEN 'no-address'
+                   WHEN barred.found THEN 'suppressed'
                    WHEN e.entered_at > %(barred_since)s::timestamptz THEN 're-entry'
                  END AS refusal
             FROM asked a
             LEFT JOIN LATERAL (
-                 SELECT id, {CHANNELS[channel].column} AS address FROM contacts
+                 SELECT * FROM contacts
                   WHERE id = a.contact_id AND tenant_id = %(tenant)s LIMIT 1) AS c ON true
             LEFT JOIN LATERAL ({member} = ANY(%(segments)s::uuid[]) LIMIT 1) AS within ON true
             LEFT JOIN LATERAL ({member} = ANY(%(excluded)s::uuid[]) LIMIT 1) AS without ON true
-            LEFT JOIN LATERAL ({suppressed} AND s.contact_id = a.contact_id LIMIT 1)
-                      AS by_contact ON true
-            LEFT JOIN LATERAL ({suppressed} AND s.address = c.address LIMIT 1)
-                      AS by_address ON true
+            {look_ups(channel, "c")}
             LEFT JOIN LATERAL (
                  SELECT entered_at FROM campaign_entries
                   WHERE campaign_id = %(campaign)s AND contact_id = a.contact_id LIMIT 1)
                       AS e ON true
         ), taken AS MATERIALIZED (
-          SELECT contact_id, row_number() OVER (ORDER BY place) - 1 AS ahead
+          SELECT contact_id, address_version, row_number() OVER (ORDER BY place) - 1 AS ahead
             FROM judged WHERE refusal IS NULL
         ), written AS (
-          INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id)
+          INSERT INTO campaign_recipients
+                 (id, tenant_id, campaign_id, contact_id, address_version)
           SELECT recipient_id(%(number)s, (%(total)s + ahead)::int), %(tenant)s, %(campaign)s,
-                 contact_id
+                 contact_id, address_version
             FROM taken WHERE ahead < %(room)s ORDER BY ahead
         ), entered AS (
           INSERT INTO campaign_entries (campaign_id, contact_id, entered_at)

@@ -208,7 +208,12 @@ async def _start(task: Task[Start], before: Campaign, target: Status) -> Campaig
     await check_room(task.session, task.settings, before.tenant_id)
     await task.session.run("SELECT ensure_recipient_partitions(%(number)s)", number=before.number)
     await fix_contents(task.session, before.id)
-    started = {"status": target, "started_at": command.at, "key_epoch": task.settings.key_epoch}
+    started = {
+        "status": target,
+        "started_at": command.at,
+        "key_epoch": task.settings.key_epoch,
+        "has_link_tokens": True,
+    }
     origin = {"correlation_id": command.correlation_id, "status_reason": None, "waits_below": None}
     if before.is_triggered:
         return await _open(

@@ -14,6 +14,7 @@ from zoneinfo import available_timezones
 import msgspec
 
 from tables.channels import email, phone, push_token
+from tables.numbers import number_key
 
 #: The columns of addresses, in the order in which they identify a contact.
 ADDRESSES = ("email", "phone", "push_token")
@@ -48,7 +49,7 @@ class ContactRow(NamedTuple):
         if self.email is not None:
             return "email", self.email
         if self.phone is not None:
-            return "phone", self.phone
+            return "phone", number_key(self.phone)
         return ("push_token", self.push_token) if self.push_token is not None else None
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from tables.database.arrays import among
 from tables.database.connection import Session
 from tables.database.search import beginning
 from tables.models import Contact, SegmentMember
+from tables.numbers import MOST_BEGINNINGS, beginnings
 
 E = TypeVar("E")
 _EXPORTED = (*(getattr(Contact, column) for column in SPELLINGS), Contact.attributes)
@@ -29,7 +31,7 @@ _PHONE = re.compile(r"\+?[0-9][0-9 ()./-]*")
 _SEARCHED = (
     ("email", "%(lower)s"),
     ("external_id", "%(exact)s"),
-    ("phone", "%(phone)s"),
+    *(("phone", f"%(phone{place})s") for place in range(MOST_BEGINNINGS)),
     ("lower(first_name COLLATE pg_c_utf8)", "lower(%(exact)s COLLATE pg_c_utf8)"),
     ("lower(last_name COLLATE pg_c_utf8)", "lower(%(exact)s COLLATE pg_c_utf8)"),
 )
@@ -82,14 +84,18 @@ async def list_contacts(
 async def _found(
     session: Session, tenant: str, search: str, after: UUID | None, limit: int
 ) -> list[UUID]:
-    phone = "+" + re.sub(r"[^0-9]", "", search) if _PHONE.fullmatch(search) else None
+    is_number = _PHONE.fullmatch(search) is not None
+    phones = beginnings("+" + re.sub(r"[^0-9]", "", search)) if is_number else ()
     await session.script(_PLAN)
     return await session.values(
         _FOUND,
         tenant=tenant,
         exact=beginning(search),
         lower=beginning(search.lower()),
-        phone=beginning(phone),
+        **{
+            f"phone{place}": beginning(phone)
+            for place, phone in zip_longest(range(MOST_BEGINNINGS), phones)
+        },
         after=after,
         limit=limit,
     )

@@ -14,6 +14,7 @@ from tables.database.connection import Session
 
 _FIELDS = [name for name in ContactRow._fields if name not in ("line", "id", "attributes")]
 _COLUMNS = ", ".join(_FIELDS)
+_VERSIONS = ", ".join(f"{column}_version" for column in ADDRESSES)
 _STAGING = f"""
 CREATE TEMP TABLE IF NOT EXISTS import_rows
   (line bigint, id uuid, attributes text, {", ".join(f"{name} text" for name in _FIELDS)})
@@ -30,6 +31,14 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('contacts of ' || %(tenan
 _EMPTY = "TRUNCATE import_rows, import_targets"
 _COPY = f"COPY import_rows ({', '.join(ContactRow._fields)}) FROM STDIN"
 
+
+def _same(column: str) -> str:
+    """The condition that contact and row have the same address, numbers in any spelling."""
+    if column == "phone":
+        return "c.phone = ANY (number_spellings(r.phone))"
+    return f"c.{column} = r.{column}"
+
+
 # The first identifier that a row has identifies it: id, externalId, address. A new externalId goes
 # to the contact of that address which has none.
 _BY_ADDRESS = " ".join(
@@ -38,7 +47,7 @@ _BY_ADDRESS = " ".join(
                     THEN (SELECT c.id
                             FROM contacts c
                            WHERE c.tenant_id = %(tenant)s
-                             AND c.{column} = r.{column}
+                             AND {_same(column)}
                              AND (r.external_id IS NULL OR c.external_id IS NULL)
                            ORDER BY c.id
                            LIMIT 1)"""
@@ -90,17 +99,41 @@ SELECT count(*) FILTER (WHERE is_new) AS imported,
   FROM import_targets
  WHERE reason IS NULL"""
 
+
+def _next_version(column: str) -> str:
+    """The version of a new contact's address. An id that an erased contact had goes on counting,
+    so that what was sent to that one is told apart.
+    """
+    return f"""CASE WHEN r.id IS NULL THEN 0
+            ELSE (SELECT coalesce(max(f.version) + 1, 0)
+                    FROM former_addresses f
+                   WHERE f.contact_id = r.id AND f.field = '{column}') END"""
+
+
 _INSERT = f"""
-INSERT INTO contacts (tenant_id, id, attributes, {_COLUMNS})
-SELECT %(tenant)s, t.contact_id, r.attributes::jsonb, {_COLUMNS}
+INSERT INTO contacts (tenant_id, id, attributes, {_COLUMNS}, {_VERSIONS})
+SELECT %(tenant)s, t.contact_id, r.attributes::jsonb, {_COLUMNS},
+       {", ".join(_next_version(column) for column in ADDRESSES)}
   FROM import_targets t
   JOIN import_rows r USING (line)
  WHERE t.is_new AND t.reason IS NULL
  ORDER BY t.line"""
 
+
+def _kept_or_new(column: str) -> str:
+    """Argentina's 9 is not lost to a spelling without it: with it a mobile phone can be reached
+    from abroad.
+    """
+    value = f"coalesce(r.{column}, c.{column})"
+    if column != "phone":
+        return value
+    is_kept = "c.phone LIKE '+549%%' AND number_key(c.phone) = number_key(r.phone)"
+    return f"CASE WHEN {is_kept} THEN c.phone ELSE {value} END"
+
+
 _UPDATE = f"""
 UPDATE contacts c
-   SET {", ".join(f"{name} = coalesce(r.{name}, c.{name})" for name in _FIELDS)},
+   SET {", ".join(f"{name} = {_kept_or_new(name)}" for name in _FIELDS)},
        attributes = c.attributes || r.attributes::jsonb,
        updated_at = now()
   FROM import_targets t

@@ -28,6 +28,7 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 from streams import metrics
 from streams.errors import DependencyDownError
 from streams.settings import Settings
+from tables.database.address_key import ADDRESS_KEY, address_key
 from tables.database.driver import DriverConnection
 from tables.database.failures import QUERY_CANCELED, sqlstate, translated
 from tables.database.statements import E, Reading, Statements, T
@@ -91,7 +92,7 @@ Work = Callable[[Session], Awaitable[T]]
 class Database:
     """One engine, opened at first use; at most `max_size` connections, found to be alive when they
     are taken. `statement_timeout` holds for each statement, on the server and, a little later,
-    here.
+    here. A database that is opened by its DSN alone knows no key of addresses (`address_key`).
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Database:
             settings if isinstance(settings, str) else settings.postgres,
             application_name=application_name,
             statement_timeout=statement_timeout,
+            session={} if isinstance(settings, str) else {ADDRESS_KEY: address_key(settings)},
         )
         self._engine = create_async_engine(
             "postgresql+psycopg://",

@@ -3,8 +3,9 @@ A record that a campaign still needs cannot be deleted, and a mirrored one chang
 owned. Imports `tables.contacts`, `tables.models` and `tables.database`.
 """
 
+from tables.directory.reported import suppress_recipients
 from tables.directory.segments import list_segments, segment_named
-from tables.directory.suppressions import put_suppression, suppress_recipients
+from tables.directory.suppressions import put_suppression
 from tables.directory.templates import create_template, list_templates
 
 __all__ = [

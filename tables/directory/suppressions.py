@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy import ColumnElement, any_, delete, false, func, or_, select
 from sqlalchemy.dialects import postgresql
 
 from streams.errors import ConflictError, FieldError, NotFoundError, broken
@@ -16,23 +16,8 @@ from tables.database.arrays import among
 from tables.database.connection import Session
 from tables.database.search import beginning
 from tables.models import Contact, Suppression
-
-_OF_PEOPLE = ["unsubscribed", "complained"]
-_ADDRESS = " ".join(f"WHEN '{name}' THEN p.{channel.column}" for name, channel in CHANNELS.items())
-# In one order, so that two of these wait for each other instead of meeting in a deadlock.
-_SUPPRESS_RECIPIENTS = f"""
-INSERT INTO suppressions (tenant_id, channel, contact_id, address, reason)
-SELECT r.tenant_id, c.channel, t.contact_id, t.address, w.reason
-  FROM unnest(%(recipients)s::uuid[], %(reasons)s::text[]) AS w (id, reason)
-  JOIN campaign_recipients r ON r.id = w.id
-  JOIN campaigns c ON c.id = r.campaign_id
-  LEFT JOIN contacts p ON p.id = r.contact_id AND p.tenant_id = r.tenant_id
- CROSS JOIN LATERAL (SELECT CASE c.channel {_ADDRESS} END) AS a (address)
- CROSS JOIN LATERAL (VALUES (NULL, a.address), (r.contact_id, NULL)) AS t (contact_id, address)
- WHERE t.address IS NOT NULL
-    OR (t.contact_id IS NOT NULL AND w.reason = ANY (%(of_people)s))
- ORDER BY r.tenant_id, c.channel, t.address, t.contact_id
-    ON CONFLICT DO NOTHING"""
+from tables.numbers import beginnings
+from tables.tenants import audit
 
 
 async def put_suppression(
@@ -62,22 +47,6 @@ async def put_suppression(
     return found, False
 
 
-async def suppress_recipients(session: Session, reasons: Mapping[UUID, str]) -> None:
-    """Suppress the contacts behind rows of `campaign_recipients` on their campaign's channel, each
-    for its reason. Those suppressed already keep their first reason.
-
-    Suppressed is the address that they have now, which holds for every contact that shares it. For
-    the reasons of people (unsubscribed, complained) the contact is suppressed, too, which holds for
-    every address that it will have.
-    """
-    await session.run(
-        _SUPPRESS_RECIPIENTS,
-        recipients=list(reasons),
-        reasons=list(reasons.values()),
-        of_people=_OF_PEOPLE,
-    )
-
-
 async def unsuppress(
     session: Session,
     tenant: str,
@@ -85,15 +54,21 @@ async def unsuppress(
     *,
     address: str | None = None,
     contact_id: UUID | None = None,
+    actor: str,
+    reason: str,
 ) -> None:
-    """`remove_suppression` for an address or a contact. Raises NotFoundError when it was not
+    """`lift_suppression` for an address or a contact. Raises NotFoundError when it was not
     suppressed, and CampaignError as `put_suppression`.
     """
     target = await _target(session, tenant, channel, address, contact_id)
-    found = await session.scalar(select(Suppression.id).where(_of(tenant, channel, target)))
+    is_it = _of(tenant, channel, target)
+    if address is not None:
+        mine = (Suppression.tenant_id == tenant) & (Suppression.channel == channel)
+        is_it |= mine & (Suppression.address_hash == func.address_hash(target["address"]))
+    found = await session.scalar(select(Suppression.id).where(is_it).limit(1))
     if found is None:
         raise NotFoundError("This is not suppressed.")
-    await remove_suppression(session, tenant, found)
+    await lift_suppression(session, tenant, found, actor=actor, reason=reason)
 
 
 async def get_suppression(session: Session, tenant: str, suppression_id: UUID) -> Suppression:
@@ -106,30 +81,53 @@ async def get_suppression(session: Session, tenant: str, suppression_id: UUID) -
     return found
 
 
-async def remove_suppression(session: Session, tenant: str, suppression_id: UUID) -> None:
-    """Let a contact or an address get messages again. Where one event suppressed a contact and the
-    address that it has, both suppressions go. Raises NotFoundError.
+async def lift_suppression(
+    session: Session, tenant: str, suppression_id: UUID, *, actor: str, reason: str
+) -> None:
+    """Let a contact or an address get messages again, and note in the audit log who lets it in and
+    why. Where one event suppressed a contact and the address that it has, both suppressions go; so
+    does the one of the address's hash. Raises NotFoundError.
     """
     one = await get_suppression(session, tenant, suppression_id)
+    address_hash = one.address_hash
+    if one.address is not None:
+        address_hash = await session.scalar(select(func.address_hash(one.address)))
     # rows of one event are of one transaction, so they have the same time
     is_of_its_event = (
         (Suppression.channel == one.channel)
         & (Suppression.reason == one.reason)
         & (Suppression.created_at == one.created_at)
     )
-    is_removed = or_(Suppression.id == one.id, is_of_its_event & _is_counterpart(one))
-    await session.execute(delete(Suppression).where(Suppression.tenant_id == tenant, is_removed))
+    is_its_hash = (Suppression.channel == one.channel) & (Suppression.address_hash == address_hash)
+    is_lifted = or_(Suppression.id == one.id, is_of_its_event & _is_counterpart(one), is_its_hash)
+    await session.execute(delete(Suppression).where(Suppression.tenant_id == tenant, is_lifted))
+    subject = (
+        f"contact {one.contact_id}" if address_hash is None else f"address {address_hash.hex()}"
+    )
+    await audit.note(
+        session,
+        tenant,
+        actor=actor,
+        action="suppression.lifted",
+        subject=f"{one.channel} {subject}",
+        reason=reason,
+    )
 
 
 def _is_counterpart(one: Suppression) -> ColumnElement[bool]:
     """The condition that a row suppresses the contacts that have the address of `one`, or the
-    address of its contact.
+    address of its contact; never for an address of which only the hash is kept.
     """
-    address = getattr(Contact, CHANNELS[one.channel].column)
-    mine = Contact.tenant_id == one.tenant_id
+    if one.address_hash is not None:
+        return false()
+    column = CHANNELS[one.channel].column
+    address, mine = getattr(Contact, column), Contact.tenant_id == one.tenant_id
     if one.address is not None:
-        return Suppression.contact_id.in_(select(Contact.id).where(mine, address == one.address))
-    of_contact = select(address).where(mine, Contact.id == one.contact_id).scalar_subquery()
+        spellings = func.number_spellings(one.address)
+        has_it = address == any_(spellings) if column == "phone" else address == one.address
+        return Suppression.contact_id.in_(select(Contact.id).where(mine, has_it))
+    compared = func.number_key(address) if column == "phone" else address
+    of_contact = select(compared).where(mine, Contact.id == one.contact_id).scalar_subquery()
     return Suppression.address == of_contact
 
 
@@ -145,7 +143,8 @@ async def list_suppressions(
     offset: int = 0,
 ) -> tuple[list[Suppression], int]:
     """A page, newest first, and how many there are. `search` is the beginning of an address,
-    `address` the whole of it in any spelling.
+    `address` the whole of it in any spelling; only the latter finds an address of which the hash is
+    kept.
     """
     # lower: of idx_suppressions_list, the names of tenants are lower case
     statement = (
@@ -156,22 +155,26 @@ async def list_suppressions(
     if channel is not None:
         statement = statement.where(Suppression.channel == channel)
     if search:
-        spellings = (search, search.lower())  # tokens of devices keep their case
-        begins = [Suppression.address.like(beginning(spelling)) for spelling in spellings]
-        statement = statement.where(or_(*begins))
+        # tokens of devices keep their case, and a number may be searched in another spelling
+        begins = {search, search.lower(), *beginnings(search)}
+        found = [Suppression.address.like(beginning(spelling)) for spelling in sorted(begins)]
+        statement = statement.where(or_(*found))
     if address is not None:
-        statement = statement.where(among(Suppression.address, _spellings(address)))
+        spellings = _spellings(address)
+        hashes = (func.address_hash(spelling) for spelling in spellings)
+        is_it = among(Suppression.address, spellings)
+        statement = statement.where(or_(is_it, Suppression.address_hash.in_(hashes)))
     if contact_id is not None:
         statement = statement.where(Suppression.contact_id == contact_id)
     return await session.page(statement, limit, offset)
 
 
 def _spellings(address: str) -> list[str]:
-    """The address as it is spelled on each channel that has such addresses."""
+    """The address as it is compared on each channel that has such addresses."""
     found = set()
     for rules in CHANNELS.values():
         with contextlib.suppress(ValueError):
-            found.add(rules.normalise(address))
+            found.add(rules.compared(address))
     return sorted(found)
 
 
@@ -200,7 +203,7 @@ async def _target(
         raise broken(FieldError("reason", "at most 100 characters, without NUL"))
     if address is not None:
         try:
-            return {"address": rules.normalise(address)}
+            return {"address": rules.compared(address)}
         except ValueError as error:
             raise broken(FieldError("address", str(error))) from error
     assert contact_id is not None

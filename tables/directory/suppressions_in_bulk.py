@@ -73,6 +73,6 @@ def _checked(one: Wanted, unknown: AbstractSet[UUID]) -> Wanted:
             raise broken(FieldError("contactId", "there is no such contact"))
         return one
     try:
-        return one._replace(address=CHANNELS[one.channel].normalise(one.address))
+        return one._replace(address=CHANNELS[one.channel].compared(one.address))
     except ValueError as error:
         raise broken(FieldError("address", str(error))) from error

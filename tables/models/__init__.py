@@ -15,7 +15,7 @@ from tables.models.campaigns import (
     ComplaintPause,
 )
 from tables.models.commands import OutboxRecord, RememberedAnswer
-from tables.models.contacts import Contact
+from tables.models.contacts import Contact, FormerAddress
 from tables.models.declarative import Base
 from tables.models.directory import (
     MirroredMember,
@@ -28,6 +28,7 @@ from tables.models.jobs import JobRun
 from tables.models.stats import CampaignStats
 from tables.models.tenants import (
     ApiKey,
+    AuditEntry,
     Tenant,
     WebhookSecret,
     WebhookSubscription,
@@ -37,6 +38,7 @@ from tables.models.tenants import (
 __all__ = [
     "AbTestDecision",
     "ApiKey",
+    "AuditEntry",
     "Base",
     "Campaign",
     "CampaignContent",
@@ -46,6 +48,7 @@ __all__ = [
     "CampaignVariant",
     "ComplaintPause",
     "Contact",
+    "FormerAddress",
     "JobRun",
     "MirroredMember",
     "OutboxRecord",

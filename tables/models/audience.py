@@ -61,6 +61,9 @@ class CampaignRecipient(Base):
     #: Of the earliest failure.
     failure_reason: Mapped[str | None] = mapped_column(Text)
     message_id: Mapped[UUID | None]
+    #: The contact's version of the address that the message went to; null means 0. Before it is
+    #: sent, that of the address when the audience was made.
+    address_version: Mapped[int | None]
     unsubscribed_at: Mapped[datetime | None]
     complained_at: Mapped[datetime | None]
 

@@ -121,6 +121,9 @@ class Campaign(Base):
     sample_sent_at: Mapped[datetime | None]
     #: Which message key signs its message ids.
     key_epoch: Mapped[SmallInt | None]
+    #: Whether its links take only their own tokens. Those of campaigns that started before there
+    #: were any take message ids, too.
+    has_link_tokens: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Why it was cancelled or paused by the engine.
     status_reason: Mapped[str | None] = mapped_column(String(200))
     #: Of the start, for the events that the engine publishes by itself later.

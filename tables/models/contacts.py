@@ -65,7 +65,7 @@ class Contact(Base):
     external_id: Mapped[str | None] = mapped_column(String(255))
     #: Case-folded.
     email: Mapped[str | None] = mapped_column(String(320))
-    #: E.164.
+    #: E.164, in the spelling that its country uses today; older rows also in others.
     phone: Mapped[str | None] = mapped_column(String(20))
     push_token: Mapped[str | None] = mapped_column(String(512))
     first_name: Mapped[str | None] = mapped_column(String(255))
@@ -78,3 +78,26 @@ class Contact(Base):
     attributes: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: How often each address has changed; a trigger counts.
+    email_version: Mapped[int] = mapped_column(server_default=text("0"))
+    phone_version: Mapped[int] = mapped_column(server_default=text("0"))
+    push_token_version: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class FormerAddress(Base):
+    """An address that a contact had before it was changed or erased, as a keyed hash; a trigger
+    writes it.
+    """
+
+    __tablename__ = "former_addresses"
+
+    contact_id: Mapped[UUID] = mapped_column(primary_key=True)
+    #: The column of contacts.
+    field: Mapped[str] = mapped_column(String(10), primary_key=True)
+    #: The contact's version of this address as long as it had it.
+    version: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(64))
+    #: `address_hash` of the spelling that is compared; null when a session without the key changed
+    #: the address.
+    hash: Mapped[bytes | None]
+    until: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -58,7 +58,9 @@ class Suppression(Base):
 
     __tablename__ = "suppressions"
     __table_args__ = (
-        CheckConstraint("num_nonnulls(contact_id, address) = 1", name="suppressions_check"),
+        CheckConstraint(
+            "num_nonnulls(contact_id, address, address_hash) = 1", name="suppressions_check"
+        ),
         UniqueConstraint("id"),
         Index(
             "uq_suppressions_contact",
@@ -73,6 +75,12 @@ class Suppression(Base):
             postgresql_ops={"address": "text_pattern_ops"},
             postgresql_where=text("address IS NOT NULL"),
         ),
+        Index(
+            "uq_suppressions_address_hash",
+            *("tenant_id", "channel", "address_hash"),
+            unique=True,
+            postgresql_where=text("address_hash IS NOT NULL"),
+        ),
         # As idx_contacts_tenant, or a chunk of recipients could be looked up in all suppressions of
         # the tenant.
         Index("idx_suppressions_list", text("lower(tenant_id)"), text("seq DESC")),
@@ -83,11 +91,13 @@ class Suppression(Base):
     tenant_id: Mapped[str] = mapped_column(String(64))
     channel: Mapped[Channel]
     contact_id: Mapped[UUID | None]
-    #: In the canonical spelling of its channel.
+    #: In the spelling in which addresses of its channel are compared.
     address: Mapped[str | None] = mapped_column(String(512))
     reason: Mapped[str] = mapped_column(String(100), server_default="manual")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     id: Mapped[UUID] = mapped_column(server_default=func.uuidv7())
+    #: Of an address that its contact has no longer, `address_hash` of that spelling.
+    address_hash: Mapped[bytes | None]
 
 
 class Template(Base):

@@ -62,6 +62,24 @@ class ApiKey(Base):
     previous_expires_at: Mapped[datetime | None]
 
 
+class AuditEntry(Base):
+    """An action that a tenant may have to account for. Rows are only ever added."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index("idx_audit_log_tenant", "tenant_id", text("id DESC")),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.uuidv7())
+    tenant_id: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: The user's id, or the name of a part of the engine.
+    actor: Mapped[str] = mapped_column(String(100))
+    #: A verb and its object, such as `suppression.lift`.
+    action: Mapped[str] = mapped_column(String(60))
+    #: An id or a keyed hash, never an address or a name.
+    subject: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(String(500))
+
+
 class WebhookSecret(Base):
     """What a tenant's provider signs webhooks with, sealed under a key derived from the message
     keys.

@@ -10,7 +10,9 @@ import pytest
 from tests.api.campaigns.test_routes import problem
 from tests.api.directory.test_templates_and_segments import created, fields
 from tests.api.world import Rest
-from tests.postgres import sql
+from tests.postgres import DatabaseError, sql
+
+ASKED = {"reason": "asked by phone"}
 
 
 async def put(rest: Rest, status: int, **body: Any) -> dict[str, Any]:
@@ -239,9 +241,19 @@ async def test_a_suppression_is_made_once_found_by_address_and_let_go(rest: Rest
     )
     path = f"/suppressions/{made['id']}"
     assert (await rest.of["viewer"].get(path)).json()["data"] == made
-    assert (await rest.admin.delete(path)).status_code == 204
+    problem(await rest.of["sender"].delete(path, params=ASKED), 403)
+    for reason in ({}, {"reason": ""}, {"reason": " "}, {"reason": "x" * 501}):
+        problem(await rest.admin.delete(path, params=reason), 422)
+    assert (await rest.admin.delete(path, params=ASKED)).status_code == 204
     problem(await rest.admin.get(path), 404)
-    problem(await rest.admin.delete(path), 404)
+    problem(await rest.admin.delete(path, params=ASKED), 404)
+    [entry] = await sql(rest.world.pool).fetch("SELECT * FROM audit_log")
+    assert (entry["tenant_id"], entry["actor"]) == ("acme", str(rest.world.user))
+    assert (entry["action"], entry["reason"]) == ("suppression.lifted", ASKED["reason"])
+    assert entry["subject"].startswith("email address ") and "ana" not in entry["subject"]
+    for change in ("UPDATE audit_log SET reason = ''", "DELETE FROM audit_log"):
+        with pytest.raises(DatabaseError, match="only added"):
+            await sql(rest.world.pool).execute(change)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +295,9 @@ async def test_letting_somebody_in_again_takes_back_all_that_one_event_did(rest:
         )
     for query in ({"address": "ana@example.com"}, {"contactId": bob["id"]}):
         one = (await rest.admin.get("/suppressions", params=query)).json()["data"][0]
-        assert (await rest.admin.delete(f"/suppressions/{one['id']}")).status_code == 204
+        assert (
+            await rest.admin.delete(f"/suppressions/{one['id']}", params=ASKED)
+        ).status_code == 204
         assert (await rest.admin.get("/suppressions")).json()["meta"]["total"] == (
             2 if "address" in query else 0
         )

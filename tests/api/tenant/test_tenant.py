@@ -265,7 +265,7 @@ async def _key(rest: Rest) -> str:
         (_contact, "PATCH", "", {"firstName": "x"}),
         (_contact, "DELETE", "", None),
         (_suppression, "GET", "", None),
-        (_suppression, "DELETE", "", None),
+        (_suppression, "DELETE", "?reason=asked", None),
         (_key, "DELETE", "", None),
         (_key, "POST", "/rotate", {}),
     ],

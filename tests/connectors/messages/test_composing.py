@@ -56,7 +56,15 @@ def row(
     suppressed: bool | None = None,
     address: str | None = "+49",
 ) -> tuple[Any, ...]:
-    return recipient_id(NUMBER, ordinal), contact, variant, suppressed, address, f"Ana{ordinal}"
+    return (
+        recipient_id(NUMBER, ordinal),
+        contact,
+        variant,
+        suppressed,
+        address,
+        None,
+        f"Ana{ordinal}",
+    )
 
 
 def composed(

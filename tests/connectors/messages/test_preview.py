@@ -58,7 +58,7 @@ def content(
 
 def sent(made: Content, name: str = "Ana") -> tuple[list[Message], dict[str, list[int]]]:
     into = Composed()
-    row = (recipient_id(42, 5), SOMEBODY, None, None, "to", name)
+    row = (recipient_id(42, 5), SOMEBODY, None, None, "to", None, name)
     Composer(made, IDS, None).compose(5, aligned([row], 5, 6), AT, into)
     return [decode_message(value) for _, value, _ in into.records], dict(into.skipped)
 

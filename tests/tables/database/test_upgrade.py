@@ -64,7 +64,7 @@ async def test_rows_of_the_version_before_are_what_the_models_read(postgres: str
         client = await connect_client(dsn)
         after = [tuple(row) for row in await client.fetch("SELECT * FROM campaign_recipients")]
         await client.close()
-        assert after == before
+        assert after == [(*row, None) for row in before]  # nobody's address has changed
     finally:
         await admin.execute("DROP DATABASE upgraded WITH (FORCE)")
         await admin.close()

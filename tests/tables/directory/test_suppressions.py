@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,6 +12,8 @@ from tables.database.connection import Session
 from tables.directory import suppressions
 from tables.directory.suppressions_in_bulk import Wanted, suppress_all
 from tests.tables.contacts.contact_world import contact
+
+BY: Any = {"actor": "an admin", "reason": "asked by phone"}
 
 
 async def test_an_address_is_suppressed_in_its_one_spelling_and_can_be_released(
@@ -27,8 +30,8 @@ async def test_an_address_is_suppressed_in_its_one_spelling_and_can_be_released(
     assert await suppressions.list_suppressions(session, "acme", channel="sms") == ([], 0)
     assert await suppressions.list_suppressions(session, "other") == ([], 0)
     with pytest.raises(NotFoundError):
-        await suppressions.unsuppress(session, "other", "email", address="ana@example.com")
-    await suppressions.unsuppress(session, "acme", "email", address="ANA@example.com")
+        await suppressions.unsuppress(session, "other", "email", address="ana@example.com", **BY)
+    await suppressions.unsuppress(session, "acme", "email", address="ANA@example.com", **BY)
     assert await suppressions.list_suppressions(session, "acme") == ([], 0)
 
 
@@ -62,13 +65,13 @@ async def test_one_event_suppresses_and_lets_in_again_both_the_contact_and_its_a
         await suppressions.put_suppression(
             session, "acme", "email", contact_id=target, reason=reason
         )
-    await suppressions.remove_suppression(session, "acme", by_address.id)
+    await suppressions.lift_suppression(session, "acme", by_address.id, **BY)
     left, _ = await suppressions.list_suppressions(session, "acme")
     assert [one.contact_id for one in left] == [ben]
     await suppressions.put_suppression(
         session, "acme", "email", address="ben@example.com", reason="complained"
     )
-    await suppressions.unsuppress(session, "acme", "email", contact_id=ben)
+    await suppressions.unsuppress(session, "acme", "email", contact_id=ben, **BY)
     assert await suppressions.list_suppressions(session, "acme") == ([], 0)
 
 
