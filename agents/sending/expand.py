@@ -38,6 +38,7 @@ from connectors.sources.service import SourceDownError
 from connectors.sources.sources import Sources
 from streams.contracts.ab_tests import sample
 from streams.contracts.envelope import encode
+from streams.contracts.fields import Status
 from streams.exactly_once.agents import Body
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.transactions import Transaction
@@ -72,8 +73,9 @@ def parse(value: bytes | None) -> Stage | Page:
 
 
 def plan(audience: Audience) -> PlanOpened:
-    """The plan of a whole audience, under the limits of campaign and tenant. Recipients outside the
-    sample of an A/B test are held back.
+    """The plan of a whole audience, under the limits of campaign and tenant, with the status and
+    the winner of the row as `announce` has read it. Recipients outside the sample of an A/B test
+    are held back.
     """
     campaign, total = audience.campaign, audience.total
     test = test_of(campaign)
@@ -91,6 +93,9 @@ def plan(audience: Audience) -> PlanOpened:
         ),
         limits=campaign.limits,
         tenant_limits=audience.tenant_limits,
+        is_paused=campaign.status is Status.PAUSED,
+        winner=campaign.winner_variant_id,
+        version=campaign.version,
     )
 
 

@@ -43,6 +43,9 @@ class Span(Record, frozen=True):
 class PlanOpened(Record, frozen=True, tag="opened", tag_field="type"):
     """The plan of a campaign is known; none of its recipient rows is written yet. A repeat changes
     nothing. An endless campaign is added to until it is cancelled.
+
+    `is_paused` and `winner` (of an A/B test) are those of the campaign's row in its `version`, read
+    under the row's lock: whatever came before may have been forgotten by the throttle.
     """
 
     tenant_id: str
@@ -54,6 +57,9 @@ class PlanOpened(Record, frozen=True, tag="opened", tag_field="type"):
     limits: Limits = Limits()
     tenant_limits: Limits = Limits()
     is_endless: bool = False
+    is_paused: bool = False
+    winner: str | None = None
+    version: int = 0
 
 
 class RowsReady(Record, frozen=True, tag="rows-ready", tag_field="type"):
@@ -74,21 +80,30 @@ class Closed(Record, frozen=True, tag="closed", tag_field="type"):
 
 
 class Paused(Record, frozen=True, tag="paused", tag_field="type"):
+    """`version` is the campaign's row after it; 0 in records of older processes."""
+
     tenant_id: str
     campaign_id: str
     number: int
+    version: int = 0
 
 
 class Resumed(Record, frozen=True, tag="resumed", tag_field="type"):
+    """`version` is the campaign's row after it; 0 in records of older processes."""
+
     tenant_id: str
     campaign_id: str
     number: int
+    version: int = 0
 
 
 class Cancelled(Record, frozen=True, tag="cancelled", tag_field="type"):
+    """`version` is the campaign's row after it; nothing can come after it."""
+
     tenant_id: str
     campaign_id: str
     number: int
+    version: int = 0
 
 
 class SpansReleased(Record, frozen=True, tag="spans-released", tag_field="type"):
@@ -111,11 +126,14 @@ class SpansAdded(Record, frozen=True, tag="spans-added", tag_field="type"):
 
 
 class LimitsChanged(Record, frozen=True, tag="limits-changed", tag_field="type"):
-    """New limits of a campaign, or of the tenant when `number` is None."""
+    """New limits of a campaign, or of the tenant when `number` is None. `version` is the campaign's
+    row after it; 0 for a tenant, and in records of older processes.
+    """
 
     tenant_id: str
     limits: Limits
     number: int | None = None
+    version: int = 0
 
 
 class BatchSent(Record, frozen=True, tag="batch-sent", tag_field="type"):

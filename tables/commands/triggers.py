@@ -46,6 +46,7 @@ def opened(campaign: Campaign, tenant_limits: Limits) -> PlanOpened:
         limits=campaign.limits,
         tenant_limits=tenant_limits,
         is_endless=True,
+        version=campaign.version,
     )
 
 

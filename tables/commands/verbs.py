@@ -147,7 +147,12 @@ async def _change(task: Task[Command], before: Campaign, columns: Mapping[str, A
             check_recurrence(after.recurring_schedule, after.scheduled_at)
     internal = []
     if "throttle_config" in columns and after.status in ACTIVE and not after.is_series:
-        limits = LimitsChanged(tenant_id=after.tenant_id, number=after.number, limits=after.limits)
+        limits = LimitsChanged(
+            tenant_id=after.tenant_id,
+            number=after.number,
+            limits=after.limits,
+            version=after.version,
+        )
         internal.append(to_throttle(limits, after.id, after.version))
     fields = tuple(sorted(to_camel(name) for name in columns if name != "waits_below"))
     await task.publish(after, events.Updated(*after.head, fields), *internal)
@@ -266,7 +271,12 @@ async def _cancel(task: Task[Cancel | Delete], before: Campaign, target: Status)
 
 
 def _record(kind: type[Paused | Resumed | Cancelled], after: Campaign) -> Outgoing:
-    record = kind(tenant_id=after.tenant_id, campaign_id=str(after.id), number=after.number)
+    record = kind(
+        tenant_id=after.tenant_id,
+        campaign_id=str(after.id),
+        number=after.number,
+        version=after.version,
+    )
     return to_throttle(record, after.id, after.version)
 
 

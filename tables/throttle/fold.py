@@ -79,16 +79,14 @@ def _fold(
             return campaign if campaign.is_open else _opened(campaign, event)
         case RowsReady():
             return campaign if event.stop <= campaign.ready else replace(campaign, ready=event.stop)
-        case Paused():
-            return replace(campaign, is_paused=True)
-        case Resumed():
-            return replace(campaign, is_paused=False)
+        case Paused() | Resumed():
+            return _moved(campaign, event.version, is_paused=isinstance(event, Paused))
         case Closed() if not campaign.is_open:
             return None
         case Cancelled() | Closed():
             return replace(campaign, is_cancelled=True, spans=())
         case LimitsChanged():
-            return replace(campaign, limits=event.limits)
+            return replace(campaign, limits=event.limits, limits_version=event.version)
         case SpansReleased() if not campaign.is_open:
             return replace(campaign, released=campaign.released or event.variant_id)
         case SpansReleased():
@@ -113,6 +111,8 @@ def _stub(event: _OfCampaign, at: datetime) -> CampaignSending | None:
     """
     match event:
         case PlanOpened() | Paused() | Cancelled():
+            return CampaignSending(event.campaign_id, since=at)
+        case Resumed() if event.version:  # newer, perhaps, than a plan that says paused
             return CampaignSending(event.campaign_id, since=at)
         case LimitsChanged() | SpansReleased():
             return CampaignSending(since=at)
@@ -147,15 +147,32 @@ def _continues(before: Span, span: Span) -> bool:
     return is_alike and before.stop == span.start
 
 
+def _moved(campaign: CampaignSending, version: int, *, is_paused: bool) -> CampaignSending:
+    """Paused or resumed, unless the plan, which overtook the event, knew more already."""
+    if 0 < version <= campaign.version:
+        return campaign
+    return replace(campaign, is_paused=is_paused, version=version)
+
+
 def _opened(stub: CampaignSending, plan: PlanOpened) -> CampaignSending:
+    """The newer of plan and stub counts: records on their way from the outbox may be older than the
+    row that the plan was made of. A stub without versions is an older process's, and is kept.
+    """
     spans = tuple(span for span in plan.spans if span.start < span.stop)
+    is_newer = stub.version > plan.version or (stub.is_paused and not stub.version)
+    keeps_limits = stub.limits is not None and (
+        stub.limits_version > plan.version or not stub.limits_version
+    )
     return replace(
         stub,
         campaign_id=plan.campaign_id,
         is_open=True,
         total=plan.total,
-        spans=() if stub.is_cancelled else _released(spans, stub.released),
-        limits=stub.limits or plan.limits,
+        spans=() if stub.is_cancelled else _released(spans, stub.released or plan.winner),
+        limits=stub.limits if keeps_limits else plan.limits,
+        limits_version=stub.limits_version if keeps_limits else plan.version,
+        is_paused=stub.is_paused if is_newer else plan.is_paused,
+        version=max(stub.version, plan.version),
         since=None,
         is_endless=plan.is_endless,
         released=None,

@@ -19,9 +19,10 @@ from streams.records.sending import Limits, Span
 # A plan takes less than this from its reading in SQL to its arrival here; until then limits that
 # were changed by a record of their own are newer than those in the plan.
 PLAN_TRAVELS = timedelta(minutes=10)
-# The stub of a campaign that never opens (cancelled while scheduled, edited as a draft) is
-# forgotten after this.
-STUB_LASTS = timedelta(days=1)
+# The stub of a campaign that never opens (cancelled while its audience was made) is forgotten after
+# this. A plan says what its campaign's row said, so only what happened after that reading has to be
+# remembered: while the plan travels, which can be as long as `campaigns.sending.v1` keeps it.
+STUB_LASTS = timedelta(days=4)
 
 Reason = Literal["audience", "quota", "not-before", "ab-test", "paused", "dependency-down"]
 
@@ -42,7 +43,8 @@ class CampaignSending(Record, frozen=True):
     A campaign that is not open is a *stub*: its plan has not arrived, and the stub keeps the events
     that came before it (paused, cancelled, new limits, a winner). `tag` is the campaign's place in
     the fair queue: the virtual time at which its last grant ends, where a message is one unit.
-    `since`: when the stub was made.
+    `since`: when the stub was made. `version` and `limits_version`: the versions of the campaign's
+    row that `is_paused` and `limits` are of; 0 when they are unknown.
     """
 
     campaign_id: str = ""
@@ -62,6 +64,8 @@ class CampaignSending(Record, frozen=True):
     since: datetime | None = None
     is_endless: bool = False
     released: str | None = None  # of a stub: the variant for the recipients held back
+    version: int = 0
+    limits_version: int = 0
 
     @property
     def in_flight(self) -> int:

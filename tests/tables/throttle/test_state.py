@@ -163,12 +163,12 @@ def test_limits_of_the_tenant_that_were_heard_directly_are_newer_than_those_of_a
     assert after(plan).limits == Limits(per_hour=5)
 
 
-def test_a_stub_is_forgotten_after_a_day_and_says_when() -> None:
+def test_a_stub_is_forgotten_after_four_days_and_says_when() -> None:
     tenant = after(Paused(*CAMPAIGN))
-    assert list(tenant.forgets()) == [NOW + timedelta(days=1)]
-    almost = Clock(NOW + timedelta(days=1) - timedelta(microseconds=1))
+    assert list(tenant.forgets()) == [NOW + timedelta(days=4)]
+    almost = Clock(NOW + timedelta(days=4) - timedelta(microseconds=1))
     assert settle(TENANT, tenant, almost).tenant == tenant
-    assert settle(TENANT, tenant, Clock(NOW + timedelta(days=1))).tenant is None
+    assert settle(TENANT, tenant, Clock(NOW + timedelta(days=4))).tenant is None
     assert list(after(opened()).forgets()) == []
 
 
