@@ -14,6 +14,7 @@ from agents.counting.complaints import Complaints
 from agents.counting.fold import fold
 from agents.counting.ingest import Ingest
 from agents.counting.project import Project
+from agents.jobs.housekeeping import Housekeeping
 from agents.jobs.jobs import Jobs
 from agents.sending.commands import commands
 from agents.sending.emit import emit
@@ -28,6 +29,7 @@ from streams.process.app import App, create_app, raw_topic
 from streams.process.readiness import Reporting
 from streams.settings import Settings
 from streams.topics import Name
+from tables.database.settings_watch import SettingsWatch
 from tables.stats.views import StatsView
 
 
@@ -65,7 +67,7 @@ ROLES: Mapping[str, Role] = {
             Agent("throttle", Name.SENDING, throttle, max_events=300, within=0.01),
             Agent("milestones", Name.MILESTONES, milestones, max_events=100, within=0.02),
         ),
-        services=(OutboxRelay, Ticker),
+        services=(OutboxRelay, Ticker, Housekeeping),
         watching=(Jobs, Complaints),
     ),
     "expand": Role(agents=(Agent("expand", Name.EXPANSIONS, expand, max_events=1, within=0.01),)),
@@ -80,7 +82,9 @@ ROLES: Mapping[str, Role] = {
 
 
 def build(role: str, settings: Settings) -> tuple[App | None, list[Service]]:
-    """The Faust app of a role, None when it has no agents, and its services. Nothing is started."""
+    """The Faust app of a role, None when it has no agents, and its services; every process watches
+    its settings beside them. Nothing is started.
+    """
     plan = ROLES[role]
     app = create_app(role, settings) if plan.agents else None
     for agent in plan.agents:
@@ -92,6 +96,7 @@ def build(role: str, settings: Settings) -> tuple[App | None, list[Service]]:
     stats = StatsView(settings)
     services = [service(app, settings) for service in plan.services]
     services += [service(app, settings, stats=stats) for service in plan.watching]
+    services.append(SettingsWatch(app, settings))
     if app is not None:
         app.reporting = tuple(service for service in services if isinstance(service, Reporting))
     return app, services

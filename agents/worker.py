@@ -10,7 +10,7 @@ from agents.topology import ROLES, build
 from streams.metrics import serve
 from streams.process.app import run
 from streams.process.start import start
-from tables.database import probe
+from tables.database import installation, probe
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("role", choices=sorted(ROLES))
     role = parser.parse_args().role
     os.nice(ROLES[role].niceness)
-    settings = start(role, probe.refusal)
+    settings = start(role, probe.refusal, installation.refusal)
     if role == "control" and (warning := settings.shortened()):
         logging.getLogger(__name__).warning(warning)
     serve(settings.metrics_port)

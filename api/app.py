@@ -34,6 +34,7 @@ from connectors.sources.sources import Sources
 from streams.process.reports import Reports
 from streams.settings import Settings
 from tables.database.connection import Database
+from tables.database.settings_watch import SettingsWatch
 from tables.stats.rates import Rates
 from tables.stats.views import SendingView, StatsView
 
@@ -101,6 +102,7 @@ async def _services(settings: Settings) -> AsyncIterator[Services]:
         SendingView(settings) as sending,
         Rates(stats, sending) as rates,
         Reports(settings) as reports,
+        SettingsWatch(None, settings),
     ):
         yield Services(
             settings=settings,

@@ -14,13 +14,14 @@ from api.http.dependencies import Provided, Services
 from api.http.envelope import Instant, Schema, shown_as
 from api.http.security_headers import HEADERS
 from streams.errors import DependencyDownError
-from tables.database import job_runs, probe
+from streams.settings.agreement import Agreement, refusals
+from tables.database import installation, job_runs, probe
 
 router = APIRouter(tags=["health"])
 
 _PAGE = Path(__file__).with_name("dashboard") / "index.html"
 _PATIENCE = timedelta(seconds=2)
-_PARTS = {"postgres": True, "stats": True, "sending": True, "reports": True}
+_PARTS = {"postgres": True, "stats": True, "sending": True, "reports": True, "settings": True}
 
 
 class Alive(Schema):
@@ -88,8 +89,8 @@ async def ready(
     services: Provided,
     verbose: Annotated[str | None, Query(description="also show the background jobs")] = None,
 ) -> ReadyWithJobs | Ready:
-    """200 when PostgreSQL answers, the live counts are read and Kafka takes events; else 503. The
-    body says which part is missing.
+    """200 when PostgreSQL answers, the live counts are read, Kafka takes events and the settings
+    are those of the installation; else 503. The body says which part is missing.
 
     With `verbose` (no value is needed) `jobs` shows the last run of each background job and when
     the next is due; null while PostgreSQL is away, and for a job that never ran.
@@ -99,12 +100,19 @@ async def ready(
         "stats": services.stats.ready.is_set(),
         "sending": services.sending.ready.is_set(),
         "reports": services.reports.is_ready,
+        "settings": await _agree(services),
     }
     is_ready = all(parts.values())
     response.status_code = 200 if is_ready else 503
     if verbose is None or verbose == "false":
         return Ready(ready=is_ready, parts=parts)
     return ReadyWithJobs(ready=is_ready, parts=parts, jobs=await _jobs(services))
+
+
+async def _agree(services: Services) -> bool:
+    """Whether the settings are those that `campaigns prepare` had, as far as can be known now."""
+    agreed = await installation.present(services.database)
+    return agreed is None or not refusals(Agreement.of(services.settings), agreed)
 
 
 async def _jobs(services: Services) -> dict[str, Run | None] | None:

@@ -7,12 +7,12 @@ import uvicorn
 from api.app import create_app
 from streams.metrics import serve
 from streams.process.start import start
-from tables.database import probe
+from tables.database import installation, probe
 
 
 def main() -> None:
     """Serve until SIGTERM."""
-    settings = start("api", probe.refusal)
+    settings = start("api", probe.refusal, installation.refusal)
     serve(settings.metrics_port)
     config = uvicorn.Config(
         create_app(settings),

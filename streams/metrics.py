@@ -109,7 +109,8 @@ GRANTED = Counter("campaigns_granted_messages_total", "Messages granted for send
 EMITTED = Counter("campaigns_emitted_messages_total", "Messages committed to the pipeline", [])
 SKIPPED = Counter(
     "campaigns_skipped_recipients_total",
-    "Recipients without a message: erased, suppressed, no-address, render-error, too-long",
+    "Recipients without a message: erased, suppressed, no-address, render-error, too-long,"
+    " key-withdrawn",
     ["reason"],
 )
 
@@ -133,6 +134,15 @@ JOB_SUCCEEDED = Gauge(
 # Outbox: the records that SQL transactions left for Kafka.
 OUTBOX_RELAYED = Counter(
     "campaigns_outbox_relayed_total", "Records carried from the outbox to Kafka"
+)
+OUTBOX_REFUSED = Counter(
+    "campaigns_outbox_refused_total",
+    "Records of the outbox that Kafka does not take; they are in the table outbox_refused",
+)
+
+# Housekeeping of PostgreSQL.
+REMOVED_ROWS = Counter(
+    "campaigns_removed_rows_total", "Rows removed because their time is over", ["table"]
 )
 
 

@@ -14,6 +14,11 @@ A kill -9 in 1-4 or before the commit leaves no trace: the next owner reads the 
 same progress, and makes messages with the same ids. After the commit everything is there, and a
 grant that comes again meets progress that covers it. A contact suppressed between two attempts is
 skipped by the second attempt, and only the second leaves a trace.
+
+A grant of a campaign whose key is newer than all of ours goes to the end of its lane, again and
+again, until this process is started with that key; other campaigns pass it. Where the key was
+withdrawn or taken off the list, its recipients are skipped (`key-withdrawn`): an id that nobody
+believes would make a message that nobody can unsubscribe from.
 """
 
 from __future__ import annotations
@@ -48,6 +53,7 @@ from tables.throttle.progress import Progress, decode_progress, encode_progress,
 # Messages made in one go, 1.5 ms: between two goes the reads and commits of other partitions, a
 # dozen round trips each, are carried on.
 _SLICE = 200
+_AGAIN = 0.5  # seconds between two looks at a lane of which no grant can be signed
 _log = logging.getLogger(__name__)
 
 
@@ -66,10 +72,13 @@ class Emitter:
         # campaign number -> partition -> progress as committed; the table also shows the changes of
         # running transactions
         self._committed: defaultdict[int, dict[int, Progress]] = defaultdict(dict)
+        self._awaited = set[int]()  # epochs
 
     async def body(self, transaction: Transaction) -> None:
         """See the module's docstring for the order of effects."""
-        works, retired = await self._decide(transaction)
+        works, retired, put_off = await self._decide(transaction)
+        if put_off and not works:
+            await asyncio.sleep(_AGAIN)
         if works:
             rows = await self._database.until_up(lambda connection: _read(connection, works))
             crash_point("read", "emit")
@@ -82,11 +91,11 @@ class Emitter:
                 del self._progress[progress_key(number)]
             transaction.on_commit(partial(self._forget, number))
 
-    async def _decide(self, transaction: Transaction) -> tuple[list[Work], list[int]]:
-        """The work of the transaction by campaign, and the numbers of the campaigns that are
-        over.
+    async def _decide(self, transaction: Transaction) -> tuple[list[Work], list[int], bool]:
+        """The work of the transaction by campaign, the numbers of the campaigns that are over, and
+        whether a grant was put off.
         """
-        works, retired = dict[int, Work](), list[int]()
+        works, retired, put_off = dict[int, Work](), list[int](), False
         for event in transaction.events:
             try:
                 record = decode_grant(event.value or b"")
@@ -97,29 +106,49 @@ class Emitter:
                 case Retire():
                     retired.append(record.number)
                 case Grant():
-                    await self._add(transaction, event, record, works)
+                    put_off |= not await self._add(transaction, event, record, works)
                 case _:
                     assert_never(record)
-        return [work for work in works.values() if work.pieces], retired
+        return [work for work in works.values() if work.pieces], retired, put_off
 
     async def _add(
         self, transaction: Transaction, event: Any, grant: Grant, works: dict[int, Work]
-    ) -> None:
+    ) -> bool:
+        """False when the grant was put off."""
         number, partition, lanes = grant.number, transaction.partition, self._topics.partitions
         if not is_usable(grant, partition, lanes):
             what = f"[{grant.start}, {grant.stop}) of campaign {number}"
             reason = f"{what} is not within one chunk of this lane"
             transaction.dead_letter(event, reason, "not-grantable")
-            return
+            return True
         content = await self._contents.get(grant.tenant_id, number)
         if content is None:
             reason = "this tenant has no such campaign"
             transaction.dead_letter(event, reason, "unknown-campaign")
-            return
+            return True
+        if self._is_to_come(content):
+            lane = self._topics.name(Name.GRANTS)
+            transaction.send(lane, partition, None, event.value)
+            return False
         if number not in works:
             works[number] = Work(content, self._row(number))
             self._committed[number][partition] = works[number].progress
         works[number].add(grant, lanes)
+        return True
+
+    def _is_to_come(self, content: Content) -> bool:
+        """Whether the campaign's key is newer than all of ours; that is logged once."""
+        epoch = content.key_epoch
+        if not self._ids.is_to_come(epoch):
+            return False
+        if epoch not in self._awaited:
+            self._awaited.add(epoch)
+            metrics.DEPENDENCY_DOWN.labels("message-key").set(1)
+            _log.error(
+                "campaigns wait: CAMPAIGNS_MESSAGE_KEYS of this process lacks the key of an epoch",
+                extra={"epoch": epoch, "campaignId": str(content.id)},
+            )
+        return True
 
     def _row(self, number: int) -> Progress:
         row = self._progress.get(progress_key(number))
@@ -129,6 +158,10 @@ class Emitter:
         self, work: Work, chunks: list[list[RecipientRow]], now: datetime
     ) -> Composed:
         composed = Composed()
+        if not self._ids.may_sign(work.content.key_epoch):
+            for piece in work.pieces:
+                composed.skipped["key-withdrawn"].extend(range(piece.start, piece.stop))
+            return composed
         created_at = rfc3339(now)
         for piece, found in zip(work.pieces, chunks, strict=True):
             rows = aligned(found, piece.start, piece.stop)

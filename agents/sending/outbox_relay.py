@@ -1,10 +1,21 @@
 """The outbox relay: carries records from the table `outbox` to Kafka, in order, at least once, with
 an id that every repeat shares.
 
-One relay works at a time (advisory lock); the others stand by. Each round takes the oldest rows out
-of the table, writes them in one Kafka transaction and only then commits the deletion: killed in
-between, the next relay writes the same rows again before anything newer. A relay that was frozen
-and wakes up is fenced by Kafka, so nothing old can follow something newer.
+One relay works at a time (advisory lock); the others stand by. Identity of an effect: the row's
+event id. Order of effects in a round:
+
+1. take the oldest rows out of the table, as many as are 8 MB, in an SQL transaction that stays open
+2. write them in one Kafka transaction and commit it
+3. commit the deletion
+
+Killed before 2 has committed, nothing has happened: PostgreSQL rolls the deletion back, and the
+next relay fences the Kafka transaction. Killed between 2 and 3, the next relay writes the same rows
+again, before anything newer. A relay that was frozen and wakes up is fenced by Kafka, so nothing
+old can follow something newer.
+
+A round that Kafka refuses (a record too large for its topic, a topic that this version does not
+know) is written again row by row; the row that fails alone goes into the table `outbox_refused` in
+the transaction that takes it out of `outbox`, and those behind it go on.
 """
 
 from __future__ import annotations
@@ -15,35 +26,37 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 from mode import Service
+from psycopg import Rollback
 
 from streams import metrics
 from streams.errors import DependencyDownError
 from streams.exactly_once.batches import COMPRESSION, MOST_BYTES, Record, send_batches
 from streams.exactly_once.crash_points import crash_point
+from streams.exactly_once.fatal import RecordTooLargeError
 from streams.kafka import clients
 from streams.kafka.refusals import reason
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.commands.answers import forget_expired
-from tables.database.connection import Database, Session
 from tables.database.driver import DriverConnection
 from tables.database.failures import translated
-from tables.database.outbox import CHANNEL, Outgoing, claim
+from tables.database.outbox import CHANNEL, Outgoing, claim, refuse
 
 _LOCK = "SELECT pg_try_advisory_lock(hashtext('campaigns.outbox-relay'))"
-_AHEAD = "SELECT ensure_recipient_partitions(coalesce(max(number), 0) + 1000) FROM campaigns"
-_ROWS = 2000  # a round; 168k rows/s when they are claimed like this
-_EXPIRED = 10_000  # answers removed by one statement
-_STATEMENTS = 20  # of them in a round of housekeeping, which the outbox waits for
+_ROWS = 2000  # a round at most; 168k rows/s when they are claimed like this
+_BYTES = 8 << 20  # a round, or one row: what a slow broker takes within _PUBLISH
 _POLL = 0.5  # seconds without a notification, which a failing connection can swallow
 _STAND_BY = 1.0  # seconds between two attempts to become the relay
-_TIDY = 60.0  # seconds between two rounds of housekeeping
 _LONGEST_PAUSE = 2.0  # seconds after a failure
 # A relay that polls twice a second is never idle for long: one that is has been frozen, and must
 # not keep the lock.
@@ -52,6 +65,14 @@ _SESSION = {
     "idle_in_transaction_session_timeout": "15s",
 }
 _PUBLISH = 10.0  # seconds; shorter than an idle transaction may last
+# A ValueError: a topic that a newer version has named, or a key that is none.
+_REFUSED = (
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    RecordTooLargeError,
+    InvalidTopicError,
+    ValueError,
+)
 _log = logging.getLogger(__name__)
 
 
@@ -65,8 +86,8 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
     def __init__(self, app: Any, settings: Settings, **options: Any) -> None:
         super().__init__(**options)
         self._settings, self._topics = settings, Topics(settings)
-        self._database = Database(settings, "campaigns-outbox-tidy", max_size=1)
         self._pause = 0.0  # seconds, after a failure
+        self._singly = 0  # rows still to be written one by one
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _run(self) -> None:
@@ -98,15 +119,11 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
             await connection.execute(f"LISTEN {CHANNEL}")
         producer = await self._open(stack)
         _log.info("this process is the outbox relay")
-        tidied = 0.0
         while not self.should_stop:
             with translated():
-                count = await self._round(connection, producer)
-                if time.monotonic() - tidied > _TIDY:
-                    await self._database.once(_tidy)
-                    tidied = time.monotonic()
+                has_more = await self._round(connection, producer)
                 self._pause = 0.0
-                if count < _ROWS:
+                if not has_more:
                     await _notified(connection)
 
     async def _open(self, stack: AsyncExitStack) -> AIOKafkaProducer:
@@ -123,42 +140,67 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
         await producer.start()  # fences a frozen predecessor and ends its open transaction
         return producer
 
-    async def _round(self, connection: DriverConnection, producer: AIOKafkaProducer) -> int:
+    async def _round(self, connection: DriverConnection, producer: AIOKafkaProducer) -> bool:
+        """Whether more may be left in the outbox."""
         async with connection.transaction():
-            rows = await claim(connection, _ROWS)
-            if rows:
-                try:
-                    await asyncio.wait_for(self._publish(producer, rows), _PUBLISH)
-                except TimeoutError as error:
-                    raise KafkaTimeoutError from error
-                crash_point("published", "outbox")
-        metrics.OUTBOX_RELAYED.inc(len(rows))
-        return len(rows)
+            rows = await claim(connection, 1 if self._singly else _ROWS, _BYTES)
+            refused = await self._attempt(producer, rows) if rows else None
+            self._singly = max(0, self._singly - 1)
+            if refused is not None and len(rows) > 1:
+                self._singly = len(rows)
+                raise Rollback  # leaves the block quietly: the rows stay, to be taken one by one
+            if refused is not None:
+                await self._set_aside(connection, rows[0], refused)
+            crash_point("published", "outbox")
+        metrics.OUTBOX_RELAYED.inc(0 if refused is not None else len(rows))
+        size = sum(len(row.payload) for row in rows)
+        return bool(self._singly) or len(rows) == _ROWS or size >= _BYTES
+
+    async def _attempt(
+        self, producer: AIOKafkaProducer, rows: Sequence[Outgoing]
+    ) -> Exception | None:
+        """None when Kafka has committed the rows; its refusal, with nothing written, when trying
+        again would meet it again. Raises KafkaError for whatever passes.
+        """
+        try:
+            await asyncio.wait_for(self._publish(producer, rows), _PUBLISH)
+        except TimeoutError as error:
+            raise KafkaTimeoutError from error
+        except _REFUSED as error:
+            await producer.abort_transaction()
+            return error
+        return None
 
     async def _publish(self, producer: AIOKafkaProducer, rows: Sequence[Outgoing]) -> None:
+        await producer.begin_transaction()
         records = defaultdict[tuple[str, int], list[Record]](list)
         for row in rows:
             topic = Name(row.topic)
             place = self._topics.name(topic), self._topics.place(topic, row.key)
             records[place].append(_record(row))
-        await producer.begin_transaction()
         now = int(time.time() * 1000)
-        sending = (
-            send_batches(producer, *place, pile, timestamp_ms=now)
+        sending = [
+            asyncio.ensure_future(send_batches(producer, *place, pile, timestamp_ms=now))
             for place, pile in records.items()
-        )
-        # every one has to be awaited: aiokafka commits although a batch failed
-        await asyncio.gather(*sending)
+        ]
+        # every one has to be awaited: aiokafka commits although a batch failed, and aborts only
+        # what nobody is sending any more
+        await asyncio.wait(sending)
+        for each in sending:
+            each.result()
         crash_point("before-commit", "outbox")
         await producer.commit_transaction()
 
-
-async def _tidy(session: Session) -> None:
-    """Housekeeping that one process does for all."""
-    for _ in range(_STATEMENTS):
-        if await forget_expired(session, datetime.now(UTC), _EXPIRED) < _EXPIRED:
-            break
-    await session.run(_AHEAD)
+    async def _set_aside(
+        self, connection: DriverConnection, row: Outgoing, error: Exception
+    ) -> None:
+        why = f"{type(error).__name__}: {error}"[:300]
+        await refuse(connection, row, why)
+        metrics.OUTBOX_REFUSED.inc()
+        _log.error(
+            "Kafka refuses a record of the outbox; it was put into the table outbox_refused",
+            extra={"topic": row.topic, "eventId": str(row.id), "error": why},
+        )
 
 
 async def _notified(connection: DriverConnection) -> None:

@@ -33,7 +33,8 @@ async def show(services: Provided, campaign: Existing, body: PreviewOf) -> Succe
         fields = await read_fields(connection, tenant, body.contact_id, body.contact)
         shown = await content_of(services, connection, campaign, is_tracked=False)
         sent = await content_of(services, connection, campaign, is_tracked=True)
-    message_id = MessageIds.of(services.settings).make(TESTS, 0, tenant, 0)
+    ids = MessageIds.of(services.settings)
+    message_id = ids.make(TESTS, 0, tenant, ids.signing)
     variants = preview(shown, sent, fields, message_id)
     return success(
         Preview(

@@ -134,7 +134,7 @@ class Inbound:
             taken.leave("unusable")
             return
         found = await answered(connection, tenant, said.channel, address, said.at)
-        if found is None:
+        if found is None or not self._ids.may_sign(found.key_epoch):
             taken.leave("unmatched")
             return
         message_id = self._ids.make(found.number, found.ordinal, tenant, found.key_epoch)

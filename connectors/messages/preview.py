@@ -133,7 +133,7 @@ def segments_per_message(
     when it can be rendered for none of them.
     """
     counts = []
-    message_id = ids.make(0, 0, sent.tenant_id, 0)
+    message_id = ids.make(0, 0, sent.tenant_id, ids.signing)
     for contact in contacts:
         try:
             for one in rendered(sent, variants_of(sent), fields_of(contact), message_id):

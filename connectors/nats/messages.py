@@ -103,12 +103,17 @@ def of_message_events(
     batch: Batch, campaign: NumberedCampaign, ids: MessageIds, prefix: str
 ) -> Iterator[Publication]:
     """One message per first occurrence, in the order of the batch. Raises UnusableError when the
-    batch is not the campaign's.
+    batch is not the campaign's, or the key of its message ids is gone, and UnknownKeyError when
+    that key is newer than all of ours.
     """
     if batch.tenant_id != campaign.tenant_id:
         raise UnusableError("tenant", "the batch and the campaign belong to different tenants")
     if not 0 <= batch.shard <= MAX_ORDINAL >> SHARD_BITS:
         raise UnusableError("shard", f"there is no shard {batch.shard}")
+    if ids.is_gone(campaign.key_epoch):
+        raise UnusableError(
+            "unknown-key", f"the key of epoch {campaign.key_epoch} is not in use any more"
+        )
     for group in batch.groups:
         yield from _of_group(batch, group, campaign, ids, prefix)
 

@@ -1,5 +1,9 @@
-"""Makes PostgreSQL and Kafka ready for the processes: creates and migrates the database and creates
-the topics. Repeating it is harmless.
+"""Makes PostgreSQL and Kafka ready for the processes: creates and migrates the database, creates
+the topics, and writes down the settings that every process must have.
+
+Order of effects: database and topics, then the row of settings. Killed in between, or repeated, it
+finds what is there. Settings that contradict those of the installation are refused at the end, when
+nothing but missing tables and topics has been made.
 """
 
 from __future__ import annotations
@@ -16,20 +20,35 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from connectors.setup import topics
 from streams.errors import CampaignError
 from streams.kafka.access import AccessRefusedError
+from streams.kafka.partition_counts import wrong_counts
 from streams.process.start import read_settings
 from streams.settings import Settings
+from tables.database import installation
+from tables.database.connection import Database, Session
 from tables.database.driver import DriverConnection
 from tables.database.failures import is_missing_database, is_refused
+from tables.database.installation import SettingsDifferError
 from tables.database.migrate import upgrade
+from tables.tenants import webhook_secrets
 
 _PATIENCE = 30.0  # seconds for a server that is just starting
 
 
 async def prepare(settings: Settings) -> None:
     """Raises `OSError`, `DependencyDownError`, `psycopg.Error` or aiokafka's `KafkaError`
-    when a server is away or refuses.
+    when a server is away or refuses, and `SettingsDifferError` when the settings are not those
+    of the installation and must not become them.
     """
     await asyncio.gather(_prepare_database(settings.postgres), topics.create(settings))
+    if wrong := await wrong_counts(settings):
+        raise SettingsDifferError("; ".join(wrong))
+    async with Database(settings, "campaigns-prepare", max_size=1) as database:
+        await database.once(lambda session: _agree(session, settings))
+
+
+async def _agree(session: Session, settings: Settings) -> None:
+    await installation.write(session, settings)
+    await webhook_secrets.reseal(session, webhook_secrets.Seal(settings))
 
 
 async def _prepare_database(dsn: str) -> None:
@@ -72,6 +91,8 @@ if __name__ == "__main__":
         asyncio.run(prepare(read_settings()))
     except AccessRefusedError as refused:
         sys.exit(str(refused))
+    except SettingsDifferError as differ:
+        sys.exit(f"nothing was changed: {differ}")
     except (OSError, psycopg.Error, KafkaError, CampaignError) as failure:
         sys.exit(
             f"the database or the topics could not be prepared: {type(failure).__name__}: {failure}"

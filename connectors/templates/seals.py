@@ -8,8 +8,10 @@ import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from hashlib import blake2b
+from typing import Any
 
 from streams.settings import Settings
+from streams.settings.message_keys import MessageKey, Use
 
 _EPOCHS = "89ab"  # as in a message id
 _PURPOSE = b"link destination"  # 16 bytes: a message id's own MAC is no seal
@@ -17,27 +19,42 @@ _SIZE = 12  # bytes
 
 
 class LinkSeals:
-    """Keyed MACs (BLAKE2b, RFC 7693, 96 bits) over a message id and a URL. The key is that of the
-    message id's epoch.
+    """Keyed MACs (BLAKE2b, RFC 7693, 96 bits) over a message id and a URL. The key is one whose
+    epoch has the two bits that the message id has: any of them fits, the newest that signs seals.
     """
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
-        self._keyed = [blake2b(key=key, person=_PURPOSE, digest_size=_SIZE) for key in keys]
+    def __init__(self, keys: Sequence[bytes | MessageKey]) -> None:
+        """The epoch of a key without one is its position."""
+        known = [
+            key if isinstance(key, MessageKey) else MessageKey(position, key)
+            for position, key in enumerate(keys)
+        ]
+        known.sort(key=lambda key: (key.use is Use.SIGN, key.epoch), reverse=True)
+        self._keyed: list[list[Any]] = [[] for _ in _EPOCHS]
+        for key in known:
+            if key.use is not Use.WITHDRAWN:
+                keyed = blake2b(key=key.secret, person=_PURPOSE, digest_size=_SIZE)
+                self._keyed[key.slot].append(keyed)
 
     @classmethod
     def of(cls, settings: Settings) -> LinkSeals:
-        return cls([bytes.fromhex(key.get_secret_value()) for key in settings.message_keys])
+        return cls(settings.keys)
 
     def seal(self, message_id: str, url: str) -> str:
         """Returns 16 characters that can stand in a URL. The id has its canonical length of 36, so
         the two texts cannot be divided in another way.
         """
-        mac = self._keyed[_EPOCHS.index(message_id[19])].copy()
-        mac.update((message_id + url).encode("utf-8", "surrogatepass"))
-        return urlsafe_b64encode(mac.digest()).decode()
+        return _sealed(self._keyed[_EPOCHS.index(message_id[19])][0], message_id, url)
 
     def fits(self, seal: str, message_id: str, url: str) -> bool:
         """Whether we made this seal for this message and URL."""
-        if _EPOCHS.find(message_id[19]) >= len(self._keyed):
-            return False
-        return seal.isascii() and hmac.compare_digest(seal, self.seal(message_id, url))
+        return seal.isascii() and any(
+            hmac.compare_digest(seal, _sealed(keyed, message_id, url))
+            for keyed in self._keyed[_EPOCHS.find(message_id[19])]
+        )
+
+
+def _sealed(keyed: Any, message_id: str, url: str) -> str:
+    mac = keyed.copy()
+    mac.update((message_id + url).encode("utf-8", "surrogatepass"))
+    return urlsafe_b64encode(mac.digest()).decode()

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from streams.errors import CampaignError, Fate
 from streams.kafka.access import AccessRefusedError
+from streams.records.message_id import UnknownKeyError
 
 EXIT_CODE = 70
 _log = logging.getLogger(__name__)
@@ -50,7 +51,9 @@ class RecreatedTopicError(FatalError):
 
 
 class UnevenTopicsError(FatalError):
-    """The sources and the state topic of a role need the same number of partitions."""
+    """The sources and the state topic of a role need the same number of partitions, that of
+    CAMPAIGNS_PARTITIONS.
+    """
 
 
 class ForeignTopicError(FatalError):
@@ -85,7 +88,7 @@ def end_process(error: BaseException) -> NoReturn:
     """Log the reason and exit with code 70, without any clean-up that could let a half-done batch
     be acknowledged.
     """
-    if isinstance(error, (RefusedError, AccessRefusedError)):
+    if isinstance(error, (RefusedError, AccessRefusedError, UnknownKeyError, UnevenTopicsError)):
         _log.critical("worker ends: %s", error)
     else:
         sentence = (

@@ -55,7 +55,8 @@ async def restore(
         max_partition_fetch_bytes=4 << 20,
     )
     async with committed, plain:
-        await _check_even(states[0].producer, state_topic, {tp.topic for tp in inputs})
+        topics = {state_topic, *(tp.topic for tp in inputs)}
+        await _check_even(states[0].producer, topics, settings.partitions)
         ends = await plain.end_offsets([*todo, *inputs])  # high watermarks, not last stable offsets
         beginnings = await plain.beginning_offsets(inputs)
         count = await _scan(committed, todo, ends, timeout)
@@ -106,13 +107,10 @@ def _is_ours(tp: TopicPartition, record: Any) -> bool:
     return True
 
 
-async def _check_even(producer: AIOKafkaProducer, state_topic: str, sources: set[str]) -> None:
-    counts = {
-        topic: len(await producer.partitions_for(topic))
-        for topic in (state_topic, *sorted(sources))
-    }
-    if len(set(counts.values())) != 1:
-        raise UnevenTopicsError(f"partitions: {counts}")
+async def _check_even(producer: AIOKafkaProducer, topics: Iterable[str], expected: int) -> None:
+    counts = {topic: len(await producer.partitions_for(topic)) for topic in sorted(topics)}
+    if set(counts.values()) != {expected}:
+        raise UnevenTopicsError(f"CAMPAIGNS_PARTITIONS is {expected}, partitions: {counts}")
 
 
 def _check_position(tp: TopicPartition, position: int, beginning: int, end: int) -> None:

@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from mode import Service
 
-from streams.exactly_once.fatal import end_process
+from streams.exactly_once.fatal import UnevenTopicsError, end_process
 from streams.process.consumers import group_consumer
 from streams.process.readiness import Follower, Standing
 from streams.settings import Settings
@@ -96,10 +96,17 @@ class Mover(TurnByTurn):
         await self.subscribe(stack)
 
     async def subscribe(self, stack: AsyncExitStack) -> None:
-        """Join the group. Partitions are assigned later, during the turns."""
+        """Join the group. Partitions are assigned later, during the turns. Raises
+        UnevenTopicsError.
+        """
         consumer = group_consumer(self.settings, self.name, **self.options)
         consumer.subscribe(list(map(self.topics.name, self.reads)), listener=self.assignments)
         self.consumer = await stack.enter_async_context(consumer)
+        for name in self.reads:
+            topic, expected = self.topics.name(name), self.topics.count(name)
+            found = len(consumer.partitions_for_topic(topic) or ())
+            if found not in (0, expected):  # 0: its broker has just started
+                raise UnevenTopicsError(f"CAMPAIGNS_PARTITIONS is {expected}, {topic} has {found}")
 
     async def commit(self, offsets: Mapping[TopicPartition, Offset]) -> None:
         """Store the positions of the next records, by partition. After a rebalance that took one

@@ -2,18 +2,20 @@
 it.
 
 `cccccccc-cccc-8ooo-Kooo-mmmmmmmmmmmm` (RFC 9562, section 5.8): 48 bits campaign number, 24 bits
-recipient ordinal, K = variant bits `10` + 2-bit key epoch, 48-bit MAC = BLAKE2b (RFC 7693, keyed, 6
-bytes) over the first 23 characters and the tenant id. A replay makes the same id, and a forged or
-foreign one does not verify. The first eight bits of an ordinal are its shard.
+recipient ordinal, K = variant bits `10` + the last 2 bits of the key's epoch, 48-bit MAC = BLAKE2b
+(RFC 7693, keyed, 6 bytes) over the first 23 characters and the tenant id. A replay makes the same
+id, and a forged or foreign one does not verify. The first eight bits of an ordinal are its shard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from streams.errors import CampaignError, Fate
 from streams.settings import Settings
+from streams.settings.message_keys import SLOTS, MessageKey, Use
 
 SHARD_BITS = 16
 SHARD_SIZE = 1 << SHARD_BITS  # ordinals per shard
@@ -37,6 +39,18 @@ class InvalidMessageIdError(ValueError):
         self.code = code
 
 
+class UnknownKeyError(CampaignError):
+    """CAMPAIGNS_MESSAGE_KEYS of this process lacks the key that a campaign is signed with."""
+
+    fate, status, code = Fate.STOP, 500, "unknown-key"
+    title = "The campaign's key is not known here"
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(
+            f"CAMPAIGNS_MESSAGE_KEYS has no key of epoch {epoch}, which a campaign is signed with"
+        )
+
+
 class Recipient(NamedTuple):
     """The campaign's number and the recipient's ordinal in it."""
 
@@ -45,32 +59,65 @@ class Recipient(NamedTuple):
 
 
 class MessageIds:
-    """Makes and verifies message ids with up to four keys; the position of a key is its epoch."""
+    """Makes message ids with any of its keys, and verifies those of the keys that are believed."""
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
-        self._keyed = tuple(
-            blake2b(digest_size=6, key=key).copy for key in keys
-        )  # the key is absorbed once
+    def __init__(self, keys: Sequence[bytes | MessageKey]) -> None:
+        """The epoch of a key without one is its position."""
+        known = [
+            key if isinstance(key, MessageKey) else MessageKey(position, key)
+            for position, key in enumerate(keys)
+        ]
+        # the key is absorbed once
+        self._keyed: dict[int, Callable[[], Any]] = {
+            key.epoch: blake2b(digest_size=6, key=key.secret).copy for key in known
+        }
+        self._withdrawn = {key.epoch for key in known if key.use is Use.WITHDRAWN}
+        self._newest = max(self._keyed)
+        #: The epoch that new campaigns sign with.
+        self.signing = max(key.epoch for key in known if key.use is Use.SIGN)
+        # by the two bits in an id, the newest first
+        self._believed = tuple(
+            tuple(
+                self._keyed[key.epoch]
+                for key in sorted(known, key=lambda key: -key.epoch)
+                if key.slot == slot and key.use is not Use.WITHDRAWN
+            )
+            for slot in range(SLOTS)
+        )
 
     @classmethod
     def of(cls, settings: Settings) -> MessageIds:
-        return cls([bytes.fromhex(key.get_secret_value()) for key in settings.message_keys])
+        return cls(settings.keys)
+
+    def may_sign(self, epoch: int) -> bool:
+        """Whether new messages may carry ids of this epoch: its key is here and has not leaked."""
+        return epoch in self._keyed and epoch not in self._withdrawn
+
+    def is_gone(self, epoch: int) -> bool:
+        """Whether the key was taken off the list: its ids cannot be made again."""
+        return epoch not in self._keyed and not self.is_to_come(epoch)
+
+    def is_to_come(self, epoch: int) -> bool:
+        """Whether the key is newer than all of ours: this process was started with an old list."""
+        return epoch > self._newest
 
     def make(self, number: int, ordinal: int, tenant: str, epoch: int) -> str:
-        """Deterministic: the same four arguments make the same id."""
+        """Deterministic: the same four arguments make the same id. Raises UnknownKeyError."""
+        keyed = self._of(epoch)
         campaign, position = f"{number:012x}", f"{ordinal:06x}"
-        head = f"{campaign[:8]}-{campaign[8:]}-8{position[:3]}-{_EPOCHS[epoch]}{position[3:]}"
-        mac = self._keyed[epoch]()
+        slot = _EPOCHS[epoch % SLOTS]
+        head = f"{campaign[:8]}-{campaign[8:]}-8{position[:3]}-{slot}{position[3:]}"
+        mac = keyed()
         mac.update((head + tenant).encode())
         return f"{head}-{mac.hexdigest()}"
 
     def make_many(self, number: int, ordinals: Iterable[int], tenant: str, epoch: int) -> list[str]:
         """`make` for many recipients of one campaign: 1.0 us each instead of 1.6, because the key
-        is absorbed once.
+        is absorbed once. Raises UnknownKeyError.
         """
         campaign = f"{number:012x}"
-        before, between = f"{campaign[:8]}-{campaign[8:]}-8", f"-{_EPOCHS[epoch]}"
-        keyed, ids = self._keyed[epoch], list[str]()
+        before, between = f"{campaign[:8]}-{campaign[8:]}-8", f"-{_EPOCHS[epoch % SLOTS]}"
+        keyed, ids = self._of(epoch), list[str]()
         for ordinal in ordinals:
             position = f"{ordinal:06x}"
             head = f"{before}{position[:3]}{between}{position[3:]}"
@@ -88,15 +135,21 @@ class MessageIds:
         """Raises InvalidMessageIdError. Only the canonical lower-case spelling passes: the MAC is
         over the text.
         """
-        epoch = _EPOCHS.find(text[19]) if len(text) == 36 and text[14] == "8" else -1
-        if epoch < 0:
+        slot = _EPOCHS.find(text[19]) if len(text) == 36 and text[14] == "8" else -1
+        if slot < 0:
             raise InvalidMessageIdError("id-format")
-        if epoch >= len(self._keyed):
-            raise InvalidMessageIdError("id-forged")
-        mac = self._keyed[epoch]()
-        mac.update((text[:23] + tenant).encode())
-        if "-" + mac.hexdigest() != text[23:]:
-            raise InvalidMessageIdError("id-forged")
+        signed = (text[:23] + tenant).encode()
+        for keyed in self._believed[slot]:
+            mac = keyed()
+            mac.update(signed)
+            if "-" + mac.hexdigest() == text[23:]:
+                return
+        raise InvalidMessageIdError("id-forged")
+
+    def _of(self, epoch: int) -> Callable[[], Any]:
+        if (keyed := self._keyed.get(epoch)) is None:
+            raise UnknownKeyError(epoch)
+        return keyed
 
 
 def recipient(text: str) -> Recipient:

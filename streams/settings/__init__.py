@@ -3,7 +3,7 @@ fields, `kafka_access` and `nats_access` those with which a process is let in by
 `checks` the rules of single values. Imports nothing else of ours.
 """
 
-from streams.settings.checks import KEY_EPOCHS, sentences
+from streams.settings.checks import sentences
 from streams.settings.settings import Settings, from_environment
 
-__all__ = ["KEY_EPOCHS", "Settings", "from_environment", "sentences"]
+__all__ = ["Settings", "from_environment", "sentences"]

@@ -7,9 +7,6 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationError
 
-_LENGTHS = "each key is 16 to 64 bytes in hexadecimal"
-KEY_EPOCHS = 4  # two bits of the message id
-
 
 def sentences(wrong: ValidationError) -> list[str]:
     """What is wrong, one sentence a setting, without the values that were given."""
@@ -27,22 +24,11 @@ def listed(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-def strong(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-    """The keys when message ids can be signed with them. Raises ValueError."""
-    if not 1 <= len(keys) <= KEY_EPOCHS:
-        raise ValueError(f"1 to {KEY_EPOCHS} keys, got {len(keys)}")
-    for key in keys:
-        strong_or_none(key)
-        if not key.get_secret_value():
-            raise ValueError(_LENGTHS)
-    return keys
-
-
 def strong_or_none(key: SecretStr) -> SecretStr:
     """The key when it is long enough, or empty. Raises ValueError."""
     text = key.get_secret_value()
     if text and not 16 <= len(bytes.fromhex(text)) <= 64:
-        raise ValueError(_LENGTHS)
+        raise ValueError("a key is 16 to 64 bytes in hexadecimal")
     return key
 
 

@@ -9,12 +9,19 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
-from streams.settings.checks import is_private, listed, networks, strong, strong_or_none
+from streams.settings.checks import is_private, listed, networks, strong_or_none
 from streams.settings.kafka_access import KafkaAccess
+from streams.settings.message_keys import MessageKey, message_keys, signing
 from streams.settings.nats_access import NatsAccess
 
+
+def _usable(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    message_keys(keys)
+    return keys
+
+
 MessageKeys = Annotated[
-    tuple[SecretStr, ...], NoDecode, BeforeValidator(listed), AfterValidator(strong)
+    tuple[SecretStr, ...], NoDecode, BeforeValidator(listed), AfterValidator(_usable)
 ]
 
 
@@ -37,8 +44,9 @@ class Settings(KafkaAccess, NatsAccess):
     )
 
     message_keys: MessageKeys = Field(
-        description="comma-separated MAC keys of message ids, hexadecimal, oldest first; "
-        "position = epoch, newest signs"
+        description="comma-separated MAC keys of message ids, each `epoch:hex`, and `:verify` or "
+        "`:withdrawn` behind it when it must not sign; the newest other signs "
+        "(docs/operate/keys.md)"
     )
     address_key: Annotated[SecretStr, AfterValidator(strong_or_none)] = Field(
         SecretStr(""),
@@ -150,6 +158,13 @@ class Settings(KafkaAccess, NatsAccess):
         description="without an event for so long, the counts of a finished campaign become final",
     )
 
+    ledger_retention: timedelta = Field(
+        timedelta(0),
+        ge=timedelta(0),
+        description="how long recipients' rows are kept after the campaigns of their block of 1,000"
+        " have ended; 0 = for ever (docs/operate/retention.md)",
+    )
+
     public_url: str = Field("http://127.0.0.1:8080", description="base of every public link")
     api_host: str = Field("127.0.0.1", description="address that the API listens on")
     import_max_bytes: int = Field(
@@ -237,9 +252,14 @@ class Settings(KafkaAccess, NatsAccess):
         return min(self.session_timeout / 6, timedelta(seconds=3))
 
     @property
+    def keys(self) -> tuple[MessageKey, ...]:
+        """The message keys, the oldest first."""
+        return message_keys(self.message_keys)
+
+    @property
     def key_epoch(self) -> int:
-        """The epoch that new campaigns sign with: the newest key."""
-        return len(self.message_keys) - 1
+        """The epoch that new campaigns sign with: the newest key that may sign."""
+        return signing(self.keys).epoch
 
 
 @lru_cache(maxsize=1)

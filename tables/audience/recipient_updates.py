@@ -105,10 +105,14 @@ def _rows(
         for ordinal, second in zip(ordinals, seconds, strict=True):
             yield _row(number, ordinal, kind, base + second) + _NOTHING_MORE
         return
-    messages = ids.make_many(number, ordinals, batch.tenant_id, campaign.key_epoch)
     # of recipients that were held back until the variant had won; the others have it in their row
     version = _VERSION.pack(4, int(group.detail)) if group.detail else _NULL
     variant_and_version = _text(group.variant_id) + version
+    if ids.is_gone(campaign.key_epoch):  # the ids that it made are known to nobody any more
+        for ordinal, second in zip(ordinals, seconds, strict=True):
+            yield _row(number, ordinal, kind, base + second) + _NULL + variant_and_version
+        return
+    messages = ids.make_many(number, ordinals, batch.tenant_id, campaign.key_epoch)
     for ordinal, second, message in zip(ordinals, seconds, messages, strict=True):
         message_id = bytes.fromhex(message.replace("-", ""))
         yield _row(number, ordinal, kind, base + second) + (

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from streams.settings import Settings
+from streams.settings.message_keys import message_keys
 
 #: The setting of a session that the SQL function reads.
 ADDRESS_KEY = "campaigns.address_key"
@@ -25,6 +26,7 @@ def address_key(settings: Settings) -> str:
     """The value of `ADDRESS_KEY`: the key as the inner and the outer block of HMAC, in
     hexadecimal.
     """
-    secret = settings.address_key.get_secret_value() or settings.message_keys[0].get_secret_value()
-    key = HKDF(SHA256(), _BLOCK, salt=None, info=_PURPOSE).derive(bytes.fromhex(secret))
+    own = bytes.fromhex(settings.address_key.get_secret_value())
+    secret = own or message_keys(settings.message_keys)[0].secret
+    key = HKDF(SHA256(), _BLOCK, salt=None, info=_PURPOSE).derive(secret)
     return bytes(byte ^ pad for pad in (_INNER, _OUTER) for byte in key).hex()

@@ -21,6 +21,7 @@ QUERY_CANCELED = "57014"
 # failures (40) are among them, because trying again is the answer to them, too.
 _DOWN = ("08", "40", "53", "57")
 _DOWN_CODES = (
+    "55P03",  # lock_timeout: somebody holds what is needed
     "25006",  # a standby answers while the primary fails over: read-only transaction
     "25P03",  # the session was ended because this process was frozen in a transaction
 )

@@ -5,7 +5,7 @@ change.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -38,19 +38,30 @@ WITH added AS (
          WITH ORDINALITY AS t(topic, key, type, event_id, payload, at)
    ORDER BY at)
 SELECT pg_notify('{CHANNEL}', '')"""
-# A plain DELETE … RETURNING comes back unordered.
+# A plain DELETE … RETURNING comes back unordered. The first row is taken whatever its size.
 _CLAIM = """
-WITH claimed AS (
+WITH oldest AS (
+  SELECT seq, sum(octet_length(payload)) OVER (ORDER BY seq) - octet_length(payload) AS before
+    FROM (SELECT seq, payload FROM outbox ORDER BY seq LIMIT %(limit)s) AS first),
+claimed AS (
   DELETE FROM outbox
-   WHERE seq IN (SELECT seq FROM outbox ORDER BY seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+   WHERE seq IN (
+         SELECT seq
+           FROM outbox
+          WHERE seq IN (SELECT seq FROM oldest WHERE before < %(bytes)s)
+          ORDER BY seq
+            FOR UPDATE SKIP LOCKED)
   RETURNING *)
-SELECT topic, key, type, event_id AS id, payload FROM claimed ORDER BY seq"""
+SELECT seq, topic, key, type, event_id AS id, payload FROM claimed ORDER BY seq"""
+_REFUSE = """
+INSERT INTO outbox_refused (seq, event_id, topic, key, type, payload, error)
+VALUES (%(seq)s, %(id)s, %(topic)s, %(key)s, %(type)s, %(payload)s, %(error)s)"""
 
 
 @dataclass(frozen=True)
 class Outgoing:
     """One record: its topic without the prefix, its key, and its headers `type` (none when empty)
-    and `id`, which a repeat shares.
+    and `id`, which a repeat shares. `seq` is its place in the outbox, once it has one.
     """
 
     topic: str
@@ -58,6 +69,7 @@ class Outgoing:
     type: str
     id: UUID
     payload: bytes
+    seq: int = 0
 
 
 _ToThrottle = (
@@ -110,8 +122,15 @@ async def append(session: Session, records: Sequence[Outgoing]) -> None:
         )
 
 
-async def claim(connection: DriverConnection, limit: int) -> list[Outgoing]:
-    """Take the oldest records out of the outbox, in order; a rollback puts them back."""
+async def claim(connection: DriverConnection, limit: int, size: int) -> list[Outgoing]:
+    """Take the oldest records out of the outbox, in order: at most `limit` of them, and no more
+    once their payloads have `size` bytes. A rollback puts them back.
+    """
     async with connection.cursor(row_factory=class_row(Outgoing), binary=True) as cursor:
-        await cursor.execute(_CLAIM, {"limit": limit})
+        await cursor.execute(_CLAIM, {"limit": limit, "bytes": size})
         return await cursor.fetchall()
+
+
+async def refuse(connection: DriverConnection, row: Outgoing, error: str) -> None:
+    """Keep a claimed record that Kafka does not take, for a person to look at."""
+    await connection.execute(_REFUSE, {**asdict(row), "error": error})

@@ -14,7 +14,7 @@ from tables.models.campaigns import (
     CampaignVariant,
     ComplaintPause,
 )
-from tables.models.commands import OutboxRecord, RememberedAnswer
+from tables.models.commands import OutboxRecord, RefusedRecord, RememberedAnswer
 from tables.models.contacts import Contact, FormerAddress
 from tables.models.declarative import Base
 from tables.models.directory import (
@@ -24,6 +24,7 @@ from tables.models.directory import (
     Suppression,
     Template,
 )
+from tables.models.installation import Installation
 from tables.models.jobs import JobRun
 from tables.models.stats import CampaignStats
 from tables.models.tenants import (
@@ -49,10 +50,12 @@ __all__ = [
     "ComplaintPause",
     "Contact",
     "FormerAddress",
+    "Installation",
     "JobRun",
     "MirroredMember",
     "OutboxRecord",
     "Projection",
+    "RefusedRecord",
     "RememberedAnswer",
     "Segment",
     "SegmentMember",

@@ -39,6 +39,26 @@ class OutboxRecord(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class RefusedRecord(Base):
+    """A record of the outbox that Kafka does not take, such as one that is too large. It is kept
+    for a person, for 30 days.
+    """
+
+    __tablename__ = "outbox_refused"
+    __table_args__ = (Index("idx_outbox_refused_at", "refused_at"),)
+
+    #: Its place in the outbox.
+    seq: Mapped[BigInt] = mapped_column(primary_key=True, autoincrement=False)
+    event_id: Mapped[UUID]
+    topic: Mapped[str] = mapped_column(String(100))
+    key: Mapped[str] = mapped_column(String(100))
+    type: Mapped[str] = mapped_column(String(60))
+    payload: Mapped[bytes]
+    #: The class and the text of Kafka's refusal.
+    error: Mapped[str] = mapped_column(String(300))
+    refused_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class RememberedAnswer(Base):
     """The first answer to a command, an idempotent request or a trigger, given again to every
     repeat.

@@ -5,12 +5,13 @@ Sealed means AES-256-GCM (NIST SP 800-38D) under a key derived with HKDF-SHA-256
 message key, for this purpose alone. Tenant and provider are authenticated with it, so that a row
 copied to another tenant does not open. There is no further secret to keep: `CAMPAIGNS_MESSAGE_KEYS`
 opens these rows, a dump of the database alone does not. The first byte is the epoch of the key. The
-newest key seals; all of them open, since keys are only ever appended.
+key that signs seals; all of them open. `reseal` closes the rows again before an old key goes.
 """
 
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,7 +20,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import delete, func, inspect, select
+from sqlalchemy import delete, func, inspect, select, update
 from sqlalchemy.dialects import postgresql
 
 from streams.errors import CampaignError, Fate, NotFoundError
@@ -87,20 +88,20 @@ class Seal:
     """Closes and opens secrets with the installation's message keys."""
 
     def __init__(self, settings: Settings) -> None:
-        keys = (bytes.fromhex(key.get_secret_value()) for key in settings.message_keys)
-        self._ciphers = [
-            AESGCM(HKDF(SHA256(), 32, salt=None, info=_PURPOSE).derive(key)) for key in keys
-        ]
+        self._epoch = settings.key_epoch
+        self._ciphers = {
+            key.epoch: AESGCM(HKDF(SHA256(), 32, salt=None, info=_PURPOSE).derive(key.secret))
+            for key in settings.keys
+        }
 
     def close(self, secret: WebhookSecret, tenant: str, provider: str) -> bytes:
-        epoch, nonce = len(self._ciphers) - 1, secrets.token_bytes(_NONCE)
-        return (
-            bytes([epoch])
-            + nonce
-            + self._ciphers[epoch].encrypt(
-                nonce, msgspec.json.encode(secret), _bound(tenant, provider)
-            )
-        )
+        nonce, cipher = secrets.token_bytes(_NONCE), self._ciphers[self._epoch]
+        content = cipher.encrypt(nonce, msgspec.json.encode(secret), _bound(tenant, provider))
+        return bytes([self._epoch]) + nonce + content
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether the key that signs now has sealed it."""
+        return sealed[:1] == bytes([self._epoch])
 
     def open(self, sealed: bytes, tenant: str, provider: str) -> WebhookSecret:
         """Raises SealError."""
@@ -110,12 +111,40 @@ class Seal:
                 self._ciphers[sealed[0]].decrypt(nonce, content, _bound(tenant, provider)),
                 type=WebhookSecret,
             )
-        except (InvalidTag, IndexError, ValueError) as error:
+        except (InvalidTag, IndexError, KeyError, ValueError) as error:
             raise SealError(f"The secret of {provider} cannot be opened. Set it again.") from error
 
 
 def _bound(tenant: str, provider: str) -> bytes:
     return f"{tenant}/{provider}".encode()
+
+
+async def reseal(session: Session, seal: Seal) -> int:
+    """Close every secret with the key that signs now, and answer how many were sealed with another;
+    a secret that cannot be opened stays as it is. The rows are locked meanwhile; there are a few
+    for each tenant.
+    """
+    rows = await session.every(
+        select(models.WebhookSecret)
+        .order_by(models.WebhookSecret.tenant_id, models.WebhookSecret.provider)
+        .with_for_update()
+    )
+    count = 0
+    for row in rows:
+        if seal.is_current(row.sealed):
+            continue
+        with suppress(SealError):
+            secret = seal.open(row.sealed, row.tenant_id, row.provider)
+            await session.execute(
+                update(models.WebhookSecret)
+                .where(
+                    models.WebhookSecret.tenant_id == row.tenant_id,
+                    models.WebhookSecret.provider == row.provider,
+                )
+                .values(sealed=seal.close(secret, row.tenant_id, row.provider))
+            )
+            count += 1
+    return count
 
 
 async def put(

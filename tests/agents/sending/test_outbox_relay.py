@@ -4,10 +4,12 @@ every repeat shares.
 
 from __future__ import annotations
 
+import secrets
 import signal
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,7 +19,8 @@ from streams.contracts.commands import Verb
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.database.connection import Database
-from tables.database.outbox import Outgoing, append
+from tables.database.driver import DriverConnection
+from tables.database.outbox import Outgoing, append, claim
 from tests.agents.processes.control_workers import Written, control_worker, has_said, process, read
 from tests.eventually import eventually
 from tests.postgres import sql
@@ -87,32 +90,6 @@ async def test_a_started_campaign_reaches_the_engine_at_once_and_in_the_right_pa
     assert [record.value["type"] for record in expansions] == ["stage"]
 
 
-async def test_the_relay_forgets_answers_that_have_expired_and_keeps_the_others(
-    settings: Settings, pool: Database, tmp_path: Path
-) -> None:
-    world = await make_world(pool, settings)
-    campaign_id = await world.started(type="triggered", segmentIds=[])
-    for key in ("old", "new"):
-        body = {"contactIds": [str(uuid4())]}
-        await world.answer(Verb.TRIGGER, campaign_id, body, key, correlation_id=key)
-    expired = "UPDATE answers SET expires_at = now() - interval '1 minute'"
-    await sql(pool).execute(f"{expired} WHERE correlation_id LIKE '%old'")
-
-    async def left() -> list[tuple[str, str]]:
-        rows = await sql(pool).fetch("SELECT scope, correlation_id FROM answers ORDER BY 1, 2")
-        return [tuple(row) for row in rows]
-
-    new = [("rest", "new"), ("trigger", f"{campaign_id}:new")]
-    old = [("rest", "old"), ("trigger", f"{campaign_id}:old")]
-
-    async def only_the_new() -> bool:
-        return await left() == new
-
-    assert await left() == sorted(new + old)
-    async with process(settings, "relay", tmp_path):
-        await eventually(only_the_new, within=300)
-
-
 async def test_kill_9_at_every_point_loses_nothing_and_keeps_ids_and_order(
     settings: Settings, pool: Database, tmp_path: Path
 ) -> None:
@@ -177,3 +154,47 @@ async def test_the_relay_waits_for_a_database_that_is_away(
         await eventually(lambda: is_empty(pool), within=300)
         assert not slot.exits
     assert firsts(read(settings, Name.EVENTS)) == written
+
+
+async def test_a_record_that_kafka_never_takes_is_put_aside_and_those_around_it_go_on(
+    settings: Settings, pool: Database, tmp_path: Path
+) -> None:
+    """Too large for a batch, too large for the broker's topic, of a topic of a newer version, with
+    a key that is none.
+    """
+    poison = [
+        Outgoing(Name.EVENTS, "big", "campaign.updated", uuid4(), secrets.token_bytes(1_200_000)),
+        Outgoing("campaigns.events.v9", "k", "campaign.updated", uuid4(), b"{}"),
+        Outgoing(Name.FACTS, "no-number", "", uuid4(), b"{}"),
+    ]
+    written: dict[str, list[str]] = {}
+    for record in poison:
+        written |= await fill(pool, campaigns=3, each=4)
+        async with pool.transaction() as session:
+            await append(session, [record])
+    written |= await fill(pool, campaigns=3, each=4)
+    async with process(settings, "relay", tmp_path, "outbox:published:3") as slot:
+        await eventually(lambda: is_empty(pool), within=300)
+    rows = await sql(pool).fetch("SELECT event_id, error FROM outbox_refused ORDER BY seq")
+    assert [row["event_id"] for row in rows] == [record.id for record in poison]
+    assert [row["error"].partition(":")[0] for row in rows] == [
+        "RecordTooLargeError",
+        "ValueError",
+        "ValueError",
+    ]
+    assert firsts(read(settings, Name.EVENTS)) == written
+    assert slot.role.met.total() == 1 and has_said(tmp_path, "relay", "Kafka refuses a record")
+
+
+async def test_a_round_takes_no_more_bytes_than_kafka_takes_in_its_time(pool: Database) -> None:
+    sizes = [500, 3_000, 10, 9_000, 10, 10]
+    rows = [Outgoing(Name.EVENTS, "k", "", uuid4(), bytes(size)) for size in sizes]
+    async with pool.transaction() as session:
+        await append(session, rows)
+    async with pool.transaction() as session:
+        connection = cast("DriverConnection", await session.driver())
+        taken = [
+            [len(row.payload) for row in await claim(connection, limit, size)]
+            for limit, size in ((9, 3_500), (1, 9_999), (9, 1), (9, 1 << 20), (9, 1 << 20))
+        ]
+    assert taken == [[500, 3_000], [10], [9_000], [10, 10], []]

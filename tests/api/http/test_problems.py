@@ -167,7 +167,7 @@ async def test_counts_that_were_not_read_yet_are_not_claimed_to_be_zero(rest: Re
     ready = await rest.nobody.get("http://api/readyz")
     assert (ready.status_code, ready.json()["parts"]) == (
         503,
-        {"postgres": True, "stats": False, "sending": False, "reports": False},
+        {"postgres": True, "stats": False, "sending": False, "reports": False, "settings": True},
     )
 
 

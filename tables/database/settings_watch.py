@@ -1,0 +1,53 @@
+"""A service of every process: it compares the process's settings with those of the installation
+while the process runs.
+
+It reads one row every ten seconds and writes nothing. A difference is logged once; one that would
+do harm, the lack of a key that campaigns are signed with, ends the process.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AsyncExitStack
+from typing import Any
+
+from streams.exactly_once.fatal import RefusedError
+from streams.process.mover import TurnByTurn
+from streams.settings import Settings
+from streams.settings.agreement import Agreement, lacking, refusals
+from tables.database import installation
+from tables.database.connection import Database
+
+_EVERY = 10.0  # seconds
+_log = logging.getLogger(__name__)
+
+
+class SettingsWatch(TurnByTurn):
+    """PostgreSQL may be away when the process starts; then this is the first comparison."""
+
+    abstract = False
+
+    def __init__(self, app: Any, settings: Settings) -> None:
+        super().__init__()
+        self._own = Agreement.of(settings)
+        self._database = Database(settings, "campaigns-settings", max_size=1)
+        self._said: list[str] = []
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        stack.push_async_callback(self._database.close)
+
+    async def turn(self) -> None:
+        """One comparison. Raises RefusedError."""
+        agreed = await installation.present(self._database)
+        if agreed is not None:
+            if missing := lacking(self._own, agreed):
+                raise RefusedError("; ".join(missing))
+            found = refusals(self._own, agreed)
+            if found and found != self._said:
+                _log.error(
+                    "the settings are not those of the installation: restart this process with"
+                    " those that `campaigns prepare` had",
+                    extra={"differences": found},
+                )
+            self._said = found
+        await self.sleep(_EVERY)

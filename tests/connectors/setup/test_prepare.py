@@ -1,0 +1,79 @@
+"""`campaigns prepare` writes down what processes must share; those that have something else end
+with a sentence before they touch anything.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from connectors.setup.prepare import prepare
+from streams.kafka.partition_counts import refused, wrong_counts
+from streams.settings import Settings
+from tables.database.connection import Database
+from tables.database.installation import SettingsDifferError
+from tables.tenants import webhook_secrets
+from tables.tenants.webhook_secrets import SealError, WebhookSecret
+from tests.faults.workers import Worker
+from tests.postgres import connect as connect_client
+
+SEALED = WebhookSecret(secret="s3cret")
+
+
+async def _opened(settings: Settings) -> WebhookSecret:
+    async with Database(settings) as database, database.transaction() as session:
+        row = await webhook_secrets._stored(session, "acme", "mailgun")
+        assert row is not None
+        return webhook_secrets.Seal(settings).open(row.sealed, "acme", "mailgun")
+
+
+async def test_a_new_key_takes_the_webhook_secrets_over_before_the_old_one_goes(
+    settings: Settings,
+) -> None:
+    old, new = (secrets.token_hex(32) for _ in range(2))
+    first, both, last = (
+        settings.model_copy(update={"message_keys": tuple(map(SecretStr, keys))})
+        for keys in ((f"0:{old}",), (f"0:{old}", f"1:{new}"), (f"1:{new}",))
+    )
+    await prepare(first)
+    client = await connect_client(settings.postgres)
+    await client.execute("INSERT INTO tenants (id) VALUES ('acme')")
+    await client.close()
+    async with Database(settings) as database, database.transaction() as session:
+        seal = webhook_secrets.Seal(first)
+        await webhook_secrets.put(session, seal, "acme", "mailgun", SEALED)
+    with pytest.raises(SealError):
+        await _opened(last)
+    await prepare(both)
+    await prepare(both)
+    assert await _opened(both) == await _opened(last) == SEALED
+    await prepare(last)
+    assert await _opened(last) == SEALED
+
+
+async def test_other_partitions_than_the_topics_have_are_refused_everywhere(
+    settings: Settings, tmp_path: Path
+) -> None:
+    await prepare(settings)
+    assert await wrong_counts(settings) == [] and await refused(settings) == ""
+    for wrong in (1, settings.partitions + 1):
+        other = settings.model_copy(update={"partitions": wrong})
+        with pytest.raises(SettingsDifferError, match=f"has 4 partitions instead of {wrong}"):
+            await prepare(other)
+        assert f"instead of {wrong} (CAMPAIGNS_PARTITIONS)" in await refused(other)
+    variables = settings.environment() | {"CAMPAIGNS_PARTITIONS": "1"}
+    for role in ("emit", "bridge"):
+        log = tmp_path / f"{role}.log"
+        worker = await Worker(role, log, variables, module="agents.worker").start()
+        assert await worker.ended() == 70
+        said = log.read_text()
+        assert "has 4 partitions instead of 1 (CAMPAIGNS_PARTITIONS)" in said
+        assert "CAMPAIGNS_PARTITIONS is 1 in this process and 4 in the installation" in said
+        assert "Traceback" not in said
+
+
+async def test_a_kafka_that_is_away_refuses_nobody(settings: Settings) -> None:
+    assert await refused(settings.model_copy(update={"kafka": "127.0.0.1:1"})) == ""
