@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from api.http.envelope import Instant, Schema, shown_as
-from streams.contracts.fields import Body, Limit, Time, one_line
+from streams.contracts.fields import Body, Limit, Time
+from streams.contracts.one_line import one_line
 
 Role = Literal["viewer", "editor", "sender", "admin"]
 _LONGEST_GRACE = timedelta(days=30)

@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from connectors.templates.links import Links, Tracking
-from connectors.templates.rendering import RenderError, Template, one_line
+from connectors.templates.rendering import RenderError, Template
 from connectors.templates.seals import LinkSeals
-from streams.contracts.fields import CampaignType
+from streams.contracts.fields import CampaignType, mailable
+from streams.contracts.one_line import folded
 from streams.settings import Settings
 from tables.audience.recipients import FIELDS
 from tables.campaigns.campaign import numbered_campaign
@@ -25,6 +26,7 @@ from tables.database.connection import Database, Session
 _log = logging.getLogger(__name__)
 
 _CACHED = 200  # campaigns; one is 10-100 kB
+_ADDRESSES = frozenset({"email", "replyTo"})  # members of `from` that hold an email address
 
 
 @dataclass(frozen=True)
@@ -175,5 +177,7 @@ def _compiled(
 def _sender(channel: str, settings: Mapping[str, Any]) -> Mapping[str, str] | None:
     names = CHANNELS[channel].sender.items()
     return {
-        name: one_line(str(settings[setting])) for name, setting in names if settings.get(setting)
+        name: folded(mailable(value) if name in _ADDRESSES else value)
+        for name, setting in names
+        if (value := str(settings.get(setting) or ""))
     } or None

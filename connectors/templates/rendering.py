@@ -30,6 +30,7 @@ from connectors.templates.values import (
     needs_hiding,
     without_methods,
 )
+from streams.contracts.one_line import folded
 from streams.errors import CampaignError
 from tables.audience.recipients import FIELDS
 from tables.channels import CHANNELS
@@ -131,7 +132,8 @@ class Template:
         if len(texts) != len(self.parts):
             raise RenderError("a template may not make NUL characters")
         if self.parts[0] == "subject":
-            texts[0] = one_line(texts[0])
+            # a header with a line end could be continued by headers of the author's own
+            texts[0] = folded(texts[0])
             if self._marker is not None:
                 texts[1] = self._with_pixel(texts[1], self._marker, message_id)
         return dict(
@@ -213,11 +215,6 @@ def _is_template_fault(error: BaseException) -> bool:
     Python, and a panic of the engine derives from BaseException.
     """
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
-
-
-def one_line(text: str) -> str:
-    """Removes line ends: a header with one could be continued by headers of the author's own."""
-    return " ".join(text.replace("\r", "\n").split("\n")) if "\n" in text or "\r" in text else text
 
 
 def _parts(channel: str, content: Mapping[str, Any]) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from streams.contracts.fields import Address, Body, Duration, Label, Switch, one_line
+from streams.contracts.fields import Address, Body, Duration, Label, Switch
+from streams.contracts.one_line import one_line
 from streams.contracts.triggers import Reentry
 
 # Seconds: Firebase keeps a message for at most 28 days.
@@ -22,6 +23,17 @@ _SHORT_CODE = re.compile(r"[0-9]{3,8}", re.ASCII)
 _ALPHANUMERIC = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 &_+-]{1,11}", re.ASCII)
 _TEMPLATE_NAME = re.compile(r"[a-z0-9_]{1,512}", re.ASCII)
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:_[A-Z]{2})?", re.ASCII)
+
+
+_TAG = re.compile(r"\{\{|\{%|\{#")
+
+
+def _literal(value: str) -> str:
+    if _TAG.search(value):
+        raise ValueError(
+            "must be the same for every recipient: template tags are rendered in content only"
+        )
+    return value
 
 
 def _text_sender(value: str) -> str:
@@ -56,7 +68,10 @@ def _language(value: str) -> str:
 def _key(value: str) -> str:
     if len(value.encode("utf-8", "surrogatepass")) > 64:  # APNs, apns-collapse-id
         raise ValueError("must have at most 64 bytes")
-    return one_line(value)
+    return _literal(one_line(value))
+
+
+Fixed = AfterValidator(_literal)
 
 
 class AnyChannelSettings(Body):
@@ -74,9 +89,9 @@ class EmailSettings(AnyChannelSettings):
     uses the tenant's own.
     """
 
-    from_name: Label | None = None
-    from_email: Address | None = None
-    reply_to: Address | None = None
+    from_name: Annotated[Label, Fixed] | None = None
+    from_email: Annotated[Address, Fixed] | None = None
+    reply_to: Annotated[Address, Fixed] | None = None
     track_opens: Switch | None = None
 
 
@@ -107,7 +122,12 @@ class PushSettings(AnyChannelSettings):
     """In the words of APNs and FCM: sound, badge, expiration or ttl, and collapse id or key."""
 
     sound: (
-        Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(one_line)]
+        Annotated[
+            str,
+            StringConstraints(min_length=1, max_length=100),
+            AfterValidator(one_line),
+            Fixed,
+        ]
         | None
     ) = None
     badge: Annotated[int, Field(strict=True, ge=0, le=99_999)] | None = None

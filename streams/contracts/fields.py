@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import (
@@ -27,6 +26,8 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from streams.contracts.local_time import resolved
+from streams.contracts.one_line import composed, one_line
+from streams.contracts.zones import zone_names
 
 Extra = Literal["forbid", "ignore"]
 Channel = Literal["email", "sms", "whatsapp", "push"]
@@ -59,7 +60,11 @@ MIN_PER_HOUR = 100  # specification, section 9: slower campaigns would look stal
 MAX_INTEGER = 2**31 - 1  # of PostgreSQL's type `integer`
 _MAX_SEGMENTS = 1000
 _MAX_DEPTH = 10
-_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}", re.ASCII)
+_TIME = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?"
+    r"(?P<offset>\s*(?:[Zz]|[+\-\u2212](?P<hours>\d{2})(?::?\d{2})?))?(?P<rest>.*)",
+    re.ASCII | re.DOTALL,
+)
 
 
 def _text(value: str) -> str:
@@ -68,20 +73,33 @@ def _text(value: str) -> str:
     return value
 
 
-def one_line(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError("must be one line without control characters")
-    return value
+def _composed(value: object) -> object:
+    return composed(value) if isinstance(value, str) else value
 
 
 def _time(value: object) -> object:
     # pydantic would take a number, also one in a text, as Unix seconds, and a date as its midnight
-    if not (isinstance(value, datetime) or (isinstance(value, str) and _TIME.match(value))):
+    if isinstance(value, datetime):
+        return value
+    match = _TIME.match(value) if isinstance(value, str) else None
+    if match is None:
         raise ValueError(
             "must be an RFC 3339 time such as 2026-01-28T09:00:00Z, "
             "or a local one such as 2026-01-28T09:00:00"
         )
-    return value
+    offset, rest = match["offset"] or "", match["rest"].strip()
+    if rest.startswith("["):
+        raise ValueError(
+            "must not have a zone in brackets (RFC 9557): give an offset such as +01:00 or Z, "
+            "or a local time without one, which is read in `timezone`"
+        )
+    if rest:
+        raise ValueError(
+            "must end with its time or an offset such as +01:00 or Z: "
+            "what stands behind that is not read"
+        )
+    # the hours alone are how PostgreSQL prints an offset
+    return f"{value}:00" if match["hours"] and offset.endswith(match["hours"]) else value
 
 
 def _utc_or_local(value: datetime) -> datetime:
@@ -89,18 +107,29 @@ def _utc_or_local(value: datetime) -> datetime:
 
 
 def _time_zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError) as error:  # unknown; not normalised; a folder of zones
-        raise ValueError("must be an IANA time zone such as America/New_York") from error
+    if value not in zone_names():
+        raise ValueError("must be an IANA time zone such as America/New_York")
     return value
 
 
 def _address(value: str) -> str:
     try:
-        return validate_email(value, check_deliverability=False, test_environment=True).normalized
+        found = validate_email(value, check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
         raise ValueError("must be an email address") from error
+    # as contacts': servers without RFC 6531 take a domain in ASCII only; a local part that is not
+    # ASCII needs such a server anyway
+    return found.ascii_email or found.normalized
+
+
+def mailable(stored: str) -> str:
+    """The spelling of `Address` for an address of a setting that may be older than that spelling;
+    a text that is no address stays as it is.
+    """
+    try:
+        return stored if stored.isascii() else _address(stored)
+    except ValueError:
+        return stored
 
 
 def _duration(value: str) -> str:
@@ -136,6 +165,7 @@ Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=255),
     AfterValidator(one_line),
+    BeforeValidator(_composed),  # before its length is measured
 ]
 Description = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_text)]
 Reason = Annotated[

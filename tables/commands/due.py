@@ -17,6 +17,7 @@ from streams.contracts.bodies import Explanation
 from streams.contracts.commands import Cancel, Start
 from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import CampaignType, Status
+from streams.contracts.one_line import folded
 from streams.settings import Settings
 from tables.campaigns.campaign import amend_campaign, count_running, lock_campaign
 from tables.campaigns.changes import Change, publish
@@ -164,9 +165,7 @@ async def _give_up(
     sent: SentSoFar,
 ) -> StartOutcome:
     """Cancel it, and beside the event of that say that the engine, not a person, did."""
-    reason = "".join(character if character.isprintable() else " " for character in reason)[
-        :_LONGEST_REASON
-    ]
+    reason = folded(reason)[:_LONGEST_REASON]
     command = Cancel(
         tenant_id=campaign.tenant_id,
         correlation_id=_correlation_id(campaign),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, collate
 from sqlalchemy.orm import InstrumentedAttribute
 
+from streams.contracts.one_line import composed
+
 
 def has_text(column: InstrumentedAttribute[str], text: str) -> ColumnElement[bool]:
     """The condition that the text is in the column, whatever the case of its letters, also in a
@@ -21,5 +23,6 @@ def beginning(text: str | None) -> str | None:
 
 
 def _escaped(text: str) -> str:
-    """The text taken literally; PostgreSQL knows no NUL."""
+    """The text taken literally, in the normal form of names; PostgreSQL knows no NUL."""
+    text = composed(text)
     return text.replace("\0", "").replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

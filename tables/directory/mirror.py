@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import CompoundSelect, any_, delete, func, or_, select, union_all
 
 from streams.contracts.fields import ACTIVE
+from streams.contracts.one_line import composed, folded
 from streams.errors import CampaignError
 from tables.contacts.fields import ContactRow
 from tables.contacts.imports import chunks
@@ -64,11 +65,16 @@ SELECT %(reading)s, unnest(%(contacts)s::uuid[])
     ON CONFLICT DO NOTHING"""
 
 
+def _spelled(name: str) -> str:
+    """The name of another service as this directory spells names: one line, composed (NFC)."""
+    return composed(folded(name.replace("\0", ""))).strip()
+
+
 async def keep_segment(session: Session, tenant: str, segment_id: UUID, name: str) -> None:
     """Store a segment or its new name. A name that another segment has gets the id behind it; an id
     of another tenant, or of a segment of the tenant's own, is left alone.
     """
-    spelled = name.replace("\0", "").strip() or str(segment_id)
+    spelled = _spelled(name) or str(segment_id)
     await session.run(_KEEP_SEGMENT, id=segment_id, tenant=tenant, name=spelled)
 
 
@@ -94,7 +100,7 @@ async def keep_template(
         _KEEP_TEMPLATE,
         id=template_id,
         tenant=tenant,
-        name=name.replace("\0", "").strip() or str(template_id),
+        name=_spelled(name) or str(template_id),
         channel=channel,
         content=checked,
     )

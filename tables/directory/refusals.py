@@ -7,6 +7,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, select
 
 from streams.contracts.fields import ACTIVE, Status
+from streams.contracts.one_line import composed, is_one_line
 from streams.errors import ConflictError, FieldError, broken
 from tables.database.connection import Session
 from tables.models import Campaign, Segment, Template
@@ -17,9 +18,13 @@ _NOT_OVER = (Status.DRAFT, Status.SCHEDULED, *ACTIVE)
 
 
 def checked_name(name: str) -> str:
-    """The name without space around it. Raises CampaignError."""
-    if not 1 <= len(name := name.strip()) <= _LONGEST_NAME or "\0" in name:
-        raise broken(FieldError("name", f"1 to {_LONGEST_NAME} characters, without NUL"))
+    """The name in its one spelling: composed (NFC), without space around it. Raises
+    CampaignError.
+    """
+    name = composed(name).strip()
+    if not 1 <= len(name) <= _LONGEST_NAME or not is_one_line(name):
+        rule = f"1 to {_LONGEST_NAME} characters on one line, without control characters"
+        raise broken(FieldError("name", rule))
     return name
 
 

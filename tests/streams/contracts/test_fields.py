@@ -52,7 +52,7 @@ def test_a_name_is_something_and_without_spaces_around_it(field: Any) -> None:
     assert "at least 1 character" in rule(field, "  ")
 
 
-@pytest.mark.parametrize("control", ["\n", "\r", "\t", "\0", "\x7f", "\u2028", "\u202e"])
+@pytest.mark.parametrize("control", ["\n", "\r", "\t", "\0", "\x7f", "\x0b", "\x85", "\u2028"])
 def test_one_line_has_no_control_characters_within_and_a_description_only_no_nul(
     control: str,
 ) -> None:
@@ -65,9 +65,20 @@ def test_one_line_has_no_control_characters_within_and_a_description_only_no_nul
         assert taken(Description, text) == text
 
 
+def test_a_name_is_composed_before_it_is_measured() -> None:
+    assert taken(Name, "Jose\u0301") == "Jos\u00e9"
+    assert taken(Name, "e\u0301" * 255) == "\u00e9" * 255
+    # composition makes these two characters each (UAX #15, composition exclusions)
+    assert "at most 255" in rule(Name, "\u0958" * 128)
+
+
 @pytest.mark.parametrize(
     ("text", "instant"),
     [
+        # as PostgreSQL prints it
+        ("2026-01-28T10:00:00+02", datetime(2026, 1, 28, 8, tzinfo=UTC)),
+        ("2026-01-28 10:00:00.25-03", datetime(2026, 1, 28, 13, 0, 0, 250_000, tzinfo=UTC)),
+        ("2026-01-28T09:00:00+0100", datetime(2026, 1, 28, 8, tzinfo=UTC)),
         ("2026-01-28T09:00:00Z", datetime(2026, 1, 28, 9, tzinfo=UTC)),
         ("2026-01-28t09:00:00z", datetime(2026, 1, 28, 9, tzinfo=UTC)),
         ("2026-01-28 09:00:00+01:00", datetime(2026, 1, 28, 8, tzinfo=UTC)),
@@ -99,18 +110,42 @@ def test_a_number_or_a_date_is_no_time(value: object) -> None:
     assert "must be an RFC 3339 time such as 2026-01-28T09:00:00Z" in rule(Time, value)
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("2026-01-28T10:54:00+01:00[Europe/Berlin]", "zone in brackets (RFC 9557)"),
+        ("2026-01-28T10:54[Europe/Berlin]", "zone in brackets (RFC 9557)"),
+        ("2026-01-28T10:54:00Z[u-ca=hebrew]", "zone in brackets (RFC 9557)"),
+        ("2026-01-28T10:54:00 Europe/Berlin", "end with its time or an offset"),
+        ("2026-01-28T10:54:00 UTC", "end with its time or an offset"),
+        ("2026-01-28 10:54 PM", "end with its time or an offset"),
+        ("2026-01-28T10:54:00+01:00\nX", "end with its time or an offset"),
+    ],
+)
+def test_what_stands_behind_a_time_is_named(text: str, named: str) -> None:
+    assert named in rule(Time, text)
+
+
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
 def test_a_time_outside_the_calendar_in_utc_is_refused(text: str) -> None:
     assert "must lie between the years 1 and 9999 in UTC" in rule(Time, text)
 
 
-@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires"])
+@pytest.mark.parametrize(
+    "zone",
+    ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "US/Eastern", "Europe/Kiev", "EST"],
+)
 def test_a_time_zone_is_one_of_iana(zone: str) -> None:
     assert taken(TimeZone, zone) == zone
 
 
 @pytest.mark.parametrize(
-    "wrong", ["Europe", "Europe/Atlantis", "../etc/passwd", "/etc/passwd", "a\0b", "UTC/", "+01:00"]
+    "wrong",
+    [
+        *("Europe", "Europe/Atlantis", "../etc/passwd", "/etc/passwd", "a\0b", "UTC/", "+01:00"),
+        *("localtime", "Factory", "posixrules", "posix/Europe/Berlin", "right/Europe/Berlin"),
+        *("europe/berlin", "CET-1CEST", "GMT+2", "zone.tab"),
+    ],
 )
 def test_what_is_no_time_zone_is_refused(wrong: str) -> None:
     assert "must be an IANA time zone such as America/New_York" in rule(TimeZone, wrong)
@@ -118,6 +153,8 @@ def test_what_is_no_time_zone_is_refused(wrong: str) -> None:
 
 def test_an_address_is_kept_in_its_usual_spelling() -> None:
     assert taken(Address, "Ana@EXAMPLE.com") == "Ana@example.com"
+    assert taken(Address, "news@b\u00fccher.example") == "news@xn--bcher-kva.example"
+    assert taken(Address, "news@xn--bcher-kva.example") == "news@xn--bcher-kva.example"
     assert taken(Address, "ana@test") == "ana@test"  # the domain of tests goes nowhere
     for wrong in ("ana", "ana@", "@example.com", "a b@example.com", "ana@example..com"):
         assert rule(Address, wrong).endswith("must be an email address")
