@@ -17,6 +17,7 @@ from api.directory import (
     contacts,
     segment_members,
     segments,
+    suppression_imports,
     suppressions,
     templates,
 )
@@ -53,6 +54,7 @@ _API = (
     segment_members,
     contact_imports,  # before contacts: `/contacts/import` is no id
     contacts,
+    suppression_imports,  # before suppressions, likewise
     suppressions,
     limits,
     api_keys,
@@ -79,7 +81,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(KnownMethods, routes=app.router.routes)
     app.add_middleware(QuotaHeaders)
-    app.add_middleware(BodyLimit, larger={"/api/v1/contacts/import": settings.import_max_bytes})
+    imports = ("/api/v1/contacts/import", "/api/v1/suppressions/import")
+    app.add_middleware(BodyLimit, larger=dict.fromkeys(imports, settings.import_max_bytes))
     problems.install(app)
     for module in _API:
         app.include_router(module.router, prefix="/api/v1")

@@ -13,9 +13,9 @@ import msgspec
 from api.http.dependencies import Services
 from tables.contacts.fields import SPELLINGS
 from tables.contacts.lists import member_columns
+from tables.files.cells import neutral
 
 _PAGE = 2_000  # contacts read at once
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP, "CSV Injection"
 
 
 async def exported(
@@ -38,11 +38,6 @@ async def exported(
             after = found[-1][0]
         if len(found) < _PAGE:
             return
-
-
-def neutral(cell: str) -> str:
-    """The cell, with an apostrophe before what a spreadsheet would calculate."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def _cells(contact: Sequence[Any], attributes: Sequence[str]) -> list[str]:

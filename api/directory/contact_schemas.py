@@ -99,17 +99,58 @@ class Rejected(Schema):
     reason: str
 
 
+class Warned(Schema):
+    """A field that was left out of a row that did go in: the column as the file or the array names
+    it, and why.
+    """
+
+    model_config = shown_as(
+        {
+            "line": 18,
+            "column": "Time Zone",
+            "reason": "timeZone: not a name of the time zone database, such as Europe/Berlin",
+        }
+    )
+
+    line: int
+    column: str | None
+    reason: str
+
+
+class ColumnUse(Schema):
+    """What became of a column of a file: `field` is a field of contacts, `attributes.NAME`, or null
+    (ignored); `standsInFor` is the field that it is taken for where the field's own column is
+    empty.
+    """
+
+    model_config = shown_as(
+        {"column": "Phone Number", "field": "attributes.Phone Number", "standsInFor": "phone"}
+    )
+
+    column: str
+    field: str | None
+    stands_in_for: str | None
+
+
 ONE_IMPORTED: dict[str, Any] = {
     "imported": 1,
     "updated": 0,
     "rejected": 0,
     "segmentId": None,
     "rejects": [],
+    "blank": 0,
+    "warned": 0,
+    "warnings": [],
+    "columns": [],
+    "notes": [],
 }
 
 
 class Imported(Schema):
-    """`rejects` are the first 100 rows that did not go in."""
+    """Rows = imported + updated + rejected + blank. `rejects` are the first 100 rows that did not
+    go in, `warnings` the first 100 of the `warned` fields that were left out of rows that did.
+    `columns` and `notes` say how a CSV's header was understood.
+    """
 
     model_config = shown_as(
         {
@@ -118,6 +159,21 @@ class Imported(Schema):
             "rejected": 1,
             "segmentId": "550e8400-e29b-41d4-a716-446655440002",
             "rejects": [{"line": 17, "reason": "email: not a valid address"}],
+            "blank": 0,
+            "warned": 1,
+            "warnings": [
+                {
+                    "line": 18,
+                    "column": "Mobile",
+                    "reason": "phone: not a number with a country code, such as +49 30 123456",
+                }
+            ],
+            "columns": [
+                {"column": "Email Address", "field": "email", "standsInFor": None},
+                {"column": "Mobile", "field": "phone", "standsInFor": None},
+                {"column": "Plan", "field": "attributes.Plan", "standsInFor": None},
+            ],
+            "notes": [],
         }
     )
 
@@ -126,3 +182,8 @@ class Imported(Schema):
     rejected: int
     segment_id: UUID | None
     rejects: list[Rejected]
+    blank: int
+    warned: int
+    warnings: list[Warned]
+    columns: list[ColumnUse]
+    notes: list[str]

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field, RootModel, StringConstraints
 
 from api.directory.contact_schemas import CONTACT_ID, MOST_ROWS, Rejected, Text
 from api.http.envelope import Instant, Schema, shown_as
-from streams.contracts.fields import Body, Channel, Name, one_line
+from streams.contracts.fields import Body, Channel, Name
+from streams.contracts.one_line import one_line
 
 MOST_MEMBERS = 10_000
 _AT = "2026-01-28T08:55:12.204Z"
@@ -186,3 +187,11 @@ class Suppressed(Schema):
     existing: int
     rejected: int
     rejects: list[Rejected]
+
+
+class SuppressedFile(Suppressed):
+    """Rows = added + existing + rejected + blank."""
+
+    model_config = shown_as({"added": 1, "existing": 0, "rejected": 0, "rejects": [], "blank": 0})
+
+    blank: int

@@ -24,9 +24,10 @@ from streams.contracts.commands import Command, Schedule, Start
 from streams.settings import Settings
 from tables.contacts import store
 from tables.contacts.fields import ContactRow
-from tables.contacts.files import Rejected, row_of
+from tables.contacts.files import rows_of
 from tables.database.connection import Work
 from tables.directory import mirror
+from tables.files.rows import Rejected, Warned
 
 BATCH = 1000  # contacts in one request
 _PATIENCE = 10.0  # seconds for what one command names: other tenants' commands wait behind it
@@ -296,8 +297,11 @@ def _columns(template: SourceTemplate) -> dict[str, Any]:
 
 
 def _row(line: int, contact: dict[str, Any]) -> ContactRow | None:
-    found = row_of(line, contact)
-    if isinstance(found, Rejected):
-        _log.warning("a contact of the contacts service cannot be used: %s", found.reason)
-        return None
-    return found
+    row = None
+    for found in rows_of(line, contact):
+        if isinstance(found, ContactRow):
+            row = found
+        elif isinstance(found, Rejected | Warned):
+            what = "cannot be used" if isinstance(found, Rejected) else "is used without a field"
+            _log.warning("a contact of the contacts service %s: %s", what, found.reason)
+    return row

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
-from zoneinfo import available_timezones
 
 import msgspec
 
+from streams.contracts.one_line import composed
+from streams.contracts.zones import zone_names
 from tables.channels import email, phone, push_token
 from tables.numbers import number_key
 
@@ -20,7 +21,10 @@ from tables.numbers import number_key
 ADDRESSES = ("email", "phone", "push_token")
 MOST_ATTRIBUTES = 200
 LARGEST_ATTRIBUTES = 16_384  # bytes of JSON; they travel with every chunk that is rendered
+_LONGEST_PHONE = len("+") + 15  # ITU-T E.164, 6.2.1
+_SHORTENED = re.compile(r"[+']?[0-9]+[.,]?[0-9]*[eE][+-]?[0-9]+", re.ASCII)
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # in JSON, not the same letters behind a backslash
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -71,20 +75,33 @@ def _text(name: str, longest: int) -> Callable[[str], str]:
     return checked
 
 
+def _name(name: str) -> Callable[[str], str]:
+    """Names of people are kept composed (NFC), so that a search finds both spellings."""
+    checked = _text(name, 255)
+    return lambda text: checked(composed(text))
+
+
+def refuse_shortened(text: str) -> None:
+    """Raises ValueError for a number as spreadsheets show it in a narrow column, 4.91511E+11: its
+    last digits are lost.
+    """
+    if _SHORTENED.fullmatch(text.strip()):
+        raise ValueError("phone: a spreadsheet has shortened it; format the column as text")
+
+
+def _phone(text: str) -> str:
+    if "E" in text or "e" in text:
+        refuse_shortened(text)
+    found = phone(text)
+    if len(found) > _LONGEST_PHONE:  # national plans alone would let some countries' pass
+        raise ValueError("phone: at most 15 digits (ITU-T E.164)")
+    return found
+
+
 def _time_zone(text: str) -> str:
-    if (name := text.strip()) not in available_zones():
+    if (name := text.strip()) not in zone_names():
         raise ValueError("timeZone: not a name of the time zone database, such as Europe/Berlin")
     return name
-
-
-_zones: frozenset[str] = frozenset()
-
-
-def available_zones() -> frozenset[str]:
-    """The names of the time zone database, read from disk once."""
-    global _zones
-    _zones = _zones or frozenset(available_timezones())
-    return _zones
 
 
 def _locale(text: str) -> str:
@@ -99,10 +116,10 @@ SPELLINGS: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType(
         "id": ("id", _uuid),
         "external_id": ("externalId", _text("externalId", 255)),
         "email": ("email", email),
-        "phone": ("phone", phone),
+        "phone": ("phone", _phone),
         "push_token": ("pushToken", push_token),
-        "first_name": ("firstName", _text("firstName", 255)),
-        "last_name": ("lastName", _text("lastName", 255)),
+        "first_name": ("firstName", _name("firstName")),
+        "last_name": ("lastName", _name("lastName")),
         "time_zone": ("timeZone", _time_zone),
         "locale": ("locale", _locale),
     }
@@ -145,6 +162,6 @@ def attributes_json(attributes: Mapping[str, Any]) -> str:
     encoded = _encode(attributes)
     if len(encoded) > LARGEST_ATTRIBUTES:
         raise ValueError(f"attributes: at most {LARGEST_ATTRIBUTES:,} bytes of JSON")
-    if b"\\u0000" in encoded:
+    if _NUL.search(encoded):
         raise ValueError("attributes: PostgreSQL stores no NUL characters")
     return encoded.decode()

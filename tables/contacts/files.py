@@ -1,175 +1,172 @@
-"""Files of contacts, CSV or NDJSON, as a stream of rows and of lines that are not usable; memory
-does not grow with the file.
+"""Files of contacts, CSV or NDJSON, as a stream of rows, of warnings, and of lines that are not
+usable; memory does not grow with the file.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TextIO
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import msgspec
 
 from streams.errors import MalformedError
 from tables.contacts.fields import ContactRow, column_of, contact_row
+from tables.contacts.headings import IDENTITIES, Headings, Use, headings
+from tables.contacts.usable_rows import Given, usable_row
+from tables.files.cells import plain
+from tables.files.lines import Lines
+from tables.files.records import Record, Records
+from tables.files.rows import Blank, Rejected, Warned
 
 Format = Literal["csv", "ndjson"]
-LONGEST_LINE = 1 << 20  # characters
-_DELIMITERS = ",;\t"
+#: What a line of a file becomes; the warnings of a row stand before it.
+Item = ContactRow | Rejected | Warned | Blank
 _decode = msgspec.json.decode
+_NO_OBJECT = "line: not a JSON object"
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A line that did not go in, and the reason, which names field and rule, never a value."""
-
-    line: int
-    reason: str
-
-
-class Lines:
-    """The physical lines of a file opened with `errors="surrogateescape"` and `newline=""`; counts
-    them and remembers their faults.
-
-    A line over `LONGEST_LINE` is cut, so that a file without line ends cannot fill the memory.
+@dataclass(slots=True)
+class ContactFile:
+    """A file of contacts that is read once. `mapping` has a field for some folded headings of a
+    CSV (`headings.targets`), `country` is that of national phone numbers. `uses` and `notes` say
+    what was found in the header, from the first item on.
     """
 
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-        self.number, self.characters = 0, 0
-        self._fault: str | None = None
+    lines: Lines
+    kind: Format
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    country: str | None = None
+    uses: list[Use] = field(default_factory=list, init=False)
+    notes: list[str] = field(default_factory=list, init=False)
 
-    def __iter__(self) -> Iterator[str]:
-        return self
+    def __iter__(self) -> Iterator[Item]:
+        """Every row, in order. Raises MalformedError for a file that is something else, or CSV
+        without a usable header.
+        """
+        return self._csv() if self.kind == "csv" else self._ndjson()
 
-    def __next__(self) -> str:
-        line = self._file.readline(LONGEST_LINE)
-        if not line:
-            raise StopIteration
-        if self.number == 0:
-            # the byte order mark that spreadsheets write
-            line = line.removeprefix("\ufeff") or "\n"
-        self.number += 1
-        self.characters += len(line)
-        if len(line) == LONGEST_LINE and line[-1] != "\n":
-            self._fault = f"line: longer than {LONGEST_LINE:,} characters"
-            while (rest := self._file.readline(LONGEST_LINE)) and rest[-1] != "\n":
-                self.characters += len(rest)
-            line = "\n"
-        elif "\0" in line:
-            self._fault = "line: holds a NUL character"
-        elif not line.isascii():
-            try:
-                line.encode()
-            except UnicodeEncodeError:
-                self._fault = "line: not UTF-8"
-        return line
-
-    def taken_fault(self) -> str | None:
-        """The fault of the lines read since the last call; None when there is none."""
-        fault, self._fault = self._fault, None
-        return fault
-
-
-def read_contacts(lines: Lines, kind: Format) -> Iterator[ContactRow | Rejected]:
-    """Every row of the file, in order. Raises MalformedError for CSV without a usable header."""
-    return _read_csv(lines) if kind == "csv" else _read_ndjson(lines)
-
-
-def _read_ndjson(lines: Lines) -> Iterator[ContactRow | Rejected]:
-    for text in lines:
-        fault = lines.taken_fault()
-        if fault is not None:
-            yield Rejected(lines.number, fault)
-        elif text.strip():
-            try:
-                members = _decode(text.encode())
-            except (msgspec.MsgspecError, RecursionError):
-                yield Rejected(lines.number, "line: not a JSON object")
+    def _ndjson(self) -> Iterator[Item]:
+        is_first = True
+        for text in self.lines:
+            fault = self.lines.taken_fault()
+            if fault is not None:
+                yield Rejected(self.lines.number, fault)
+            elif not text.strip():
+                yield Blank(self.lines.number)
             else:
-                yield row_of(lines.number, members)
+                if is_first:
+                    _refuse_other_json(text.strip())
+                    is_first = False
+                try:
+                    members = _decode(text.encode())
+                except (msgspec.MsgspecError, RecursionError):
+                    yield Rejected(self.lines.number, _NO_OBJECT)
+                else:
+                    yield from rows_of(self.lines.number, members, self.country)
+
+    def _csv(self) -> Iterator[Item]:
+        records = Records(self.lines)
+        found = self._understood(records)
+        self.uses, self.notes = found.uses, found.notes()
+        records.looks_like_row = _identifies(found)
+        for record in records:
+            if isinstance(record, Record):
+                yield from self._row(record, found)
+            else:
+                yield record
+
+    def _row(self, record: Record, found: Headings) -> Iterator[Item]:
+        width, cells = len(found.uses), record.cells
+        if len(cells) < width:
+            cells += [""] * (width - len(cells))
+        elif len(cells) > width and any(map(str.strip, cells[width:])):
+            reason = f"line: {len(cells)} fields where the header has {width}"
+            yield Rejected(record.line, reason)
+            return
+        if record.has_apostrophes:
+            cells = list(map(plain, cells))
+        attributes = {name: cells[at] for name, at in found.attributes.items() if cells[at]}
+        if all(cells[at] for at in found.doubled):
+            try:  # nearly every row: this costs a third
+                fields = {column: cells[places[0]] for column, places in found.fields.items()}
+                yield contact_row(record.line, fields, attributes)
+                return
+            except ValueError:
+                pass
+        given = {
+            column: [(found.uses[place].column, cells[place]) for place in places]
+            for column, places in found.fields.items()
+        }
+        yield from usable_row(record.line, given, attributes, self.country)
+
+    def _understood(self, records: Records) -> Headings:
+        begin = records.header[0].lstrip()
+        if begin.startswith(("{", "[")):
+            raise MalformedError("The file is JSON, not CSV: send it as NDJSON.")
+        try:
+            return headings(records.header, self.mapping)
+        except MalformedError:
+            if (mark := records.other_delimiter()) is None:
+                raise
+            raise MalformedError(
+                f"The header seems to be separated by {mark!r}; "
+                "commas, semicolons, tabs and vertical bars are read."
+            ) from None
 
 
-def row_of(line: int, members: Any) -> ContactRow | Rejected:
-    """A contact given as a JSON object, in a file or by another service."""
-    try:
-        return contact_row(line, *_sorted_out(members))
-    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
-        return Rejected(
-            line,
-            "line: not a JSON object"
-            if isinstance(error, msgspec.MsgspecError | RecursionError)
-            else str(error),
-        )
-
-
-def _sorted_out(members: Any) -> tuple[dict[str, str], dict[str, Any]]:
-    """Fields by column, and attributes; `attributes` itself may hold some, as in the API."""
+def rows_of(line: int, members: Any, country: str | None = None) -> Iterator[Item]:
+    """A contact given as a JSON object, in a file or by another service: as `usable_row`."""
     if not isinstance(members, dict):
-        raise ValueError("line: not a JSON object")
-    given = members.pop("attributes", None) or {}
-    if not isinstance(given, dict):
-        raise ValueError("attributes: not an object")
-    fields, attributes = dict[str, str](), dict[str, Any](given)
+        yield Rejected(line, _NO_OBJECT)
+        return
+    fields, attributes = dict[str, Given](), dict[str, Any]()
+    warned = list[Warned]()
     for name, value in members.items():
         if value is None:
             continue
-        if (column := column_of(name)) is None:
+        if name == "attributes":
+            if isinstance(value, dict):
+                attributes = {**value, **attributes}
+            elif value:
+                warned.append(Warned(line, name, "attributes: not an object"))
+        elif (column := column_of(name)) is None:
             attributes[name] = value
-        elif isinstance(value, str):
-            fields[column] = value
-        elif isinstance(value, int) and not isinstance(value, bool):
-            fields[column] = str(value)
+        elif isinstance(value, str | int) and not isinstance(value, bool):
+            fields[column] = [(name, str(value))]
         else:
-            raise ValueError(f"{name}: not a text")
-    return fields, attributes
+            warned.append(Warned(line, name, f"{name}: not a text"))
+    try:
+        found = list(usable_row(line, fields, attributes, country))
+    except (msgspec.MsgspecError, RecursionError):
+        yield Rejected(line, _NO_OBJECT)
+        return
+    if not isinstance(found[0], Rejected):
+        yield from warned
+    elif warned and found[0].reason.startswith("row:"):
+        found = [Rejected(line, warned[0].reason)]
+    yield from found
 
 
-def _read_csv(lines: Lines) -> Iterator[ContactRow | Rejected]:
-    header = next(lines, "")
-    delimiter = max(_DELIMITERS, key=header.count)
-    columns, attributes = _columns(next(csv.reader([header], delimiter=delimiter), []))
-    width, reader = len(columns) + len(attributes), csv.reader(lines, delimiter=delimiter)
-    while True:
-        line = lines.number + 1
-        try:
-            values = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            lines.taken_fault()
-            yield Rejected(line, "line: not CSV, or a field of more than 131,072 characters")
-            continue
-        if (fault := lines.taken_fault()) is None and not values:
-            continue
-        try:
-            if fault is not None:
-                raise ValueError(fault)
-            if len(values) != width:
-                raise ValueError(f"line: {len(values)} fields where the header has {width}")
-            fields = {column: values[position] for column, position in columns.items()}
-            yield contact_row(
-                line, fields, {name: values[at] for name, at in attributes.items() if values[at]}
-            )
-        except ValueError as error:
-            yield Rejected(line, str(error))
-
-
-def _columns(header: Sequence[str]) -> tuple[Mapping[str, int], Mapping[str, int]]:
-    """Positions of the columns and of the attributes."""
-    columns, attributes = dict[str, int](), dict[str, int]()
-    for position, heading in enumerate(header):
-        name = heading.strip()
-        column = column_of(name)
-        target, key = (
-            (attributes, name.removeprefix("attributes.")) if column is None else (columns, column)
+def _refuse_other_json(text: str) -> None:
+    if text.startswith("["):
+        raise MalformedError(
+            "The file is one JSON array; NDJSON has an object on each line, without commas."
         )
-        if not key:
-            raise MalformedError(f"The header's column {position + 1} has no name.")
-        if key in target:
-            raise MalformedError(f"The header names {key} twice.")
-        target[key] = position
-    if not {"id", "external_id", "email", "phone", "push_token"} & columns.keys():
-        raise MalformedError("The header needs one of id, externalId, email, phone and pushToken.")
-    return columns, attributes
+    if text == "{":
+        raise MalformedError(
+            "The file is JSON over several lines; NDJSON has a whole object on each line."
+        )
+
+
+def _identifies(found: Headings) -> Callable[[list[str]], bool]:
+    """Whether cells of a row hold something that could identify a contact by its address."""
+    emails = found.fields.get("email", [])
+    others = [place for name in IDENTITIES for place in found.fields.get(name, [])]
+
+    def looks_like_row(cells: list[str]) -> bool:
+        if emails:
+            return any("@" in cells[place] for place in emails)
+        return any(cells[place].strip() for place in others)
+
+    return looks_like_row

@@ -11,14 +11,16 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import assert_never
 from uuid import UUID
 
 import msgspec
 
 from tables.contacts.fields import ADDRESSES, ContactRow
-from tables.contacts.files import Rejected
+from tables.contacts.files import Item
 from tables.contacts.merge import Written, write_rows
 from tables.database.connection import Database
+from tables.files.rows import Blank, Rejected, Warned
 
 CHUNK = 10_000  # rows; 4 times as many are no faster
 STATEMENT_TIMEOUT = timedelta(minutes=2)  # for the pool that imports
@@ -38,6 +40,8 @@ class ContactChunk:
     #: Line of a row -> lines merged into it.
     repeats: dict[int, list[int]] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
+    warned: list[Warned] = field(default_factory=list)
+    blank: int = 0
     _lines: int = 0
     _last: Name | None = None
     #: The ids and externalIds of the rows.
@@ -46,12 +50,20 @@ class ContactChunk:
     _addresses: dict[Name, bool] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """Lines, those merged into others included."""
+        """Lines, those merged into others included, and warnings."""
         return self._lines
 
-    def reject(self, rejected: Rejected) -> None:
-        """Add a line that is not usable."""
-        self.rejected.append(rejected)
+    def note(self, item: Rejected | Warned | Blank) -> None:
+        """Add what is not written."""
+        match item:
+            case Rejected():
+                self.rejected.append(item)
+            case Warned():
+                self.warned.append(item)
+            case Blank():
+                self.blank += 1
+            case _:
+                assert_never(item)
         self._lines += 1
 
     def fits(self, row: ContactRow) -> bool:
@@ -110,15 +122,15 @@ def _merged(earlier: ContactRow, later: ContactRow) -> ContactRow:
     )
 
 
-def chunks(rows: Iterable[ContactRow | Rejected], size: int) -> Iterator[ContactChunk]:
-    """The rows of a file, in sets of at most `size` lines."""
+def chunks(rows: Iterable[Item], size: int) -> Iterator[ContactChunk]:
+    """The rows of a file, in sets of at most `size` lines and warnings."""
     chunk = ContactChunk()
     for row in rows:
         if len(chunk) >= size:
             yield chunk
             chunk = ContactChunk()
-        if isinstance(row, Rejected):
-            chunk.reject(row)
+        if not isinstance(row, ContactRow):
+            chunk.note(row)
         elif not chunk.fits(row):
             yield chunk
             chunk = ContactChunk()
@@ -129,21 +141,27 @@ def chunks(rows: Iterable[ContactRow | Rejected], size: int) -> Iterator[Contact
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The rows so far: new contacts, updated contacts, rows that did not go in."""
+    """The rows so far: new contacts, updated contacts, rows that did not go in, rows without any
+    content. `warned` counts the fields that were left out of rows that did go in.
+    """
 
     imported: int = 0
     updated: int = 0
     rejected: int = 0
+    blank: int = 0
+    warned: int = 0
 
     @property
     def rows(self) -> int:
-        return self.imported + self.updated + self.rejected
+        return self.imported + self.updated + self.rejected + self.blank
 
     def __add__(self, other: Progress) -> Progress:
         return Progress(
             self.imported + other.imported,
             self.updated + other.updated,
             self.rejected + other.rejected,
+            self.blank + other.blank,
+            self.warned + other.warned,
         )
 
 
@@ -151,17 +169,18 @@ async def import_contacts(
     database: Database,
     tenant: str,
     segment_id: UUID | None,
-    rows: Iterable[ContactRow | Rejected],
+    rows: Iterable[Item],
     *,
     on_rejected: Callable[[Rejected], None],
+    on_warned: Callable[[Warned], None] = lambda warned: None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     size: int = CHUNK,
 ) -> Progress:
     """Write all rows, a chunk of at most `size` a transaction, and read the next chunk meanwhile in
     a thread. Raises DependencyDownError.
 
-    `on_rejected` gets the lines that did not go in, in order within a chunk; `on_progress` is
-    called after each chunk.
+    `on_rejected` gets the lines that did not go in, `on_warned` the fields that were left out, in
+    order within a chunk; `on_progress` is called after each chunk.
     """
     progress, pending = Progress(), chunks(rows, size)
     chunk = await asyncio.to_thread(next, pending, None)
@@ -174,6 +193,8 @@ async def import_contacts(
             following = await reading
         for each in rejected:
             on_rejected(each)
+        for warning in chunk.warned:
+            on_warned(warning)
         progress += done
         on_progress(progress)
         chunk = following
@@ -194,6 +215,8 @@ async def _write(
         for each in (line, *chunk.repeats.pop(line, ()))
     ]
     rejected = sorted(chunk.rejected + refused, key=lambda it: it.line)
-    return Progress(
-        written.imported, written.updated + sum(map(len, chunk.repeats.values())), len(rejected)
-    ), rejected
+    updated = written.updated + sum(map(len, chunk.repeats.values()))
+    done = Progress(
+        written.imported, updated, len(rejected), blank=chunk.blank, warned=len(chunk.warned)
+    )
+    return done, rejected

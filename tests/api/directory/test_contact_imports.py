@@ -33,7 +33,7 @@ async def test_a_csv_file_becomes_contacts_of_a_new_segment_and_bad_rows_are_nam
     rest: Rest,
 ) -> None:
     content = (
-        "externalId,Email,plan\n1,ana@example.com,pro\n2,not an address,\n"
+        "externalId,Email,plan\n1,ana@example.com,pro\n,not an address,\n"
         "3,bob@example.com,\n1,ana@example.com,free\n"
     )
     answer = await rest.of["editor"].post(
@@ -68,17 +68,25 @@ async def test_ndjson_and_an_array_mean_the_same(rest: Rest) -> None:
         "data"
     ]
     assert by_file == {
-        "imported": 2,
+        "imported": 3,
         "updated": 0,
-        "rejected": 2,
+        "rejected": 1,
         "segmentId": None,
-        "rejects": [
-            {"line": 2, "reason": "email: not a valid address"},
-            {"line": 4, "reason": "firstName: PostgreSQL stores no NUL characters"},
+        "rejects": [{"line": 2, "reason": "email: not a valid address"}],
+        "blank": 0,
+        "warned": 1,
+        "warnings": [
+            {
+                "line": 4,
+                "column": "firstName",
+                "reason": "firstName: PostgreSQL stores no NUL characters",
+            }
         ],
+        "columns": [],
+        "notes": [],
     }
     by_array = (await rest.admin.post("/contacts/bulk", json=rows)).json()["data"]
-    assert by_array == {**by_file, "imported": 0, "updated": 2}
+    assert by_array == {**by_file, "imported": 0, "updated": 3}
     for wrong in ([], [{"email": "a@example.com"}] * 1001, {"email": "a@example.com"}, [1]):
         problem(await rest.admin.post("/contacts/bulk", json=wrong), 422)
 
@@ -89,7 +97,7 @@ async def test_a_file_of_a_kind_or_a_head_that_cannot_be_read_changes_nothing(re
             "/contacts/import", content="email\na@example.com\n", headers={"Content-Type": kind}
         )
         problem(answer, 415)
-    for head in ("", "name\n", "email,email\n", "email,\n"):
+    for head in ("", "name\n", ",\n", "<html>\n", "PK\x03\x04", '"email\n'):
         problem(
             await rest.admin.post(
                 "/contacts/import", content=head + "a@example.com,b\n", headers=_CSV
@@ -251,6 +259,17 @@ async def test_an_export_is_neutral_for_spreadsheets_and_can_be_imported_again(r
         "data"
     ]
     assert (again["imported"], again["updated"], again["rejected"]) == (0, 2, 0)
+    first, second = [
+        (await rest.admin.get(f"/contacts?search={found}")).json()["data"][0]
+        for found in ("a@example.com", "%2B4930123456")
+    ]
+    assert (first["externalId"], first["firstName"], first["lastName"]) == (
+        "=1+1",
+        "@SUM(A1)",
+        "-2",
+    )
+    assert first["attributes"] == {"=x": "\tt", "n": "5"}
+    assert second["attributes"] == {"cr": "\rx", "plus": "+1", "more": '{"a":[1]}'}
     assert (await rest.admin.get("/contacts?search=%2B4930")).json()["data"][0][
         "phone"
     ] == "+4930123456"

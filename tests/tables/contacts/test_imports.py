@@ -23,25 +23,21 @@ from hypothesis import strategies as st
 from streams.errors import MalformedError
 from streams.settings import Settings
 from tables.contacts.fields import ContactRow
-from tables.contacts.files import Format, Lines, Rejected, read_contacts
+from tables.contacts.files import ContactFile, Format, Item
 from tables.contacts.imports import Progress, import_contacts
 from tables.database.connection import Database
 from tables.directory.segments import segment_named
+from tables.files.lines import Lines
+from tables.files.rows import Rejected
 from tables.tenants.tenants import create_tenant
 from tests.postgres import Client, connect
 
 MEMBERS = "SELECT count(*) FROM segment_members WHERE segment_id = $1"
 
 
-def lines(content: str | bytes) -> Lines:
+def read(content: str | bytes, kind: Format = "csv") -> list[Item]:
     raw = content if isinstance(content, bytes) else content.encode()
-    return Lines(
-        io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8", errors="surrogateescape", newline="")
-    )
-
-
-def read(content: str | bytes, kind: Format = "csv") -> list[ContactRow | Rejected]:
-    return list(read_contacts(lines(content), kind))
+    return list(ContactFile(Lines(io.BytesIO(raw)), kind))
 
 
 def rejections(content: str | bytes, kind: Format = "csv") -> list[tuple[int, str]]:
@@ -165,14 +161,12 @@ async def test_bad_rows_are_told_by_line_and_reason_and_the_rest_goes_in(
         ",last@example.com,,,\n"
     )
     done, rejected, _ = await load(pool, content)
-    assert done == Progress(imported=3, rejected=6)
+    # xyz is another system's id, a short row has empty cells, and a zone is optional
+    assert done == Progress(imported=6, rejected=3, blank=1, warned=1)
     assert [(it.line, it.reason.partition(":")[0]) for it in rejected] == [
         (3, "email"),
         (4, "phone"),
-        (5, "id"),
         (8, "row"),
-        (9, "line"),
-        (10, "timeZone"),
     ]
     assert not any("not-an-address" in it.reason or "98765" in it.reason for it in rejected)
 
@@ -182,7 +176,8 @@ def test_bytes_that_are_no_text_reject_their_line_only() -> None:
         b"email,city\na@example.com,K\xf6ln\nb@example.com,Koeln\n"
         b"c@example.com,a\0b\nd@example.com,K\xc3\xb6ln\n"
     )
-    assert rejections(content) == [(2, "line: not UTF-8"), (4, "line: holds a NUL character")]
+    named = "line: not UTF-8, perhaps windows-1252 as Excel's plain CSV; save the file as UTF-8"
+    assert rejections(content) == [(2, named), (4, "line: holds a NUL character")]
     assert len(read(content)) == 4
 
 
@@ -197,9 +192,7 @@ def test_bad_json_rejects_its_line_only() -> None:
     assert reasons == [
         *["line: not a JSON object"] * 2,
         "email: not a text",
-        "attributes: not an object",
         "line: not a JSON object",
-        "attributes: PostgreSQL stores no NUL characters",
     ]
 
 
@@ -212,9 +205,7 @@ def test_an_endless_line_costs_no_memory_and_the_next_one_is_read() -> None:
     assert second.line == 2
 
 
-@pytest.mark.parametrize(
-    "content", ["", "\n", "plan,city\nx,y\n", "email,email\n", "email,,city\n"]
-)
+@pytest.mark.parametrize("content", ["", "\n", "plan,city\nx,y\n", ",,\n\n", "Name,Notes\nAna,x\n"])
 def test_a_file_without_a_usable_header_is_refused(content: str) -> None:
     with pytest.raises(MalformedError):
         read(content)
@@ -284,9 +275,7 @@ async def test_rows_in_chunks_do_what_they_do_one_by_one(
     assert in_chunks == await _outcome(pool, client, read(content, "ndjson"), 1)
 
 
-async def _outcome(
-    pool: Database, client: Client, rows: Iterable[ContactRow | Rejected], size: int
-) -> object:
+async def _outcome(pool: Database, client: Client, rows: Iterable[Item], size: int) -> object:
     """The counts, what was refused, and the contacts, without the ids that were made up."""
     await client.execute("TRUNCATE contacts, segment_members")
     rejected = list[Rejected]()
@@ -355,8 +344,13 @@ async def test_the_command_line_makes_a_tenant_and_imports_its_contacts(
         "imported": 1,
         "updated": 1,
         "rejected": 0,
+        "blank": 0,
+        "warned": 0,
         "segmentId": summary["segmentId"],
         "rejectsFile": None,
+        "warningsFile": None,
+        "columns": {},
+        "notes": [],
     }
     assert json.loads(out) == again
 

@@ -1,0 +1,1 @@
+"""Files of other systems: kinds, lines, records and cells."""
