@@ -88,6 +88,13 @@ WEBHOOK_EVENTS = Counter(
     ["provider", "outcome"],
 )
 
+# A person's no that came in and had no effect. `source` is a provider, or `events` for the topic.
+UNHEARD = Counter(
+    "campaigns_unheard_total",
+    "Complaints, unsubscriptions and STOPs that could not be used: dead letters, each needs a look",
+    ["source"],
+)
+
 # Campaigns paused because more people complained than the limit allows.
 COMPLAINT_PAUSES = Counter(
     "campaigns_complaint_pauses_total", "Campaigns paused for their complaint rate"

@@ -13,23 +13,33 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
 
 from api.http.dependencies import Services
-from connectors.webhooks.delivery import Asked, Read, Reported, Said, SignatureError
+from api.recipients.unheard import dead_letters, says_no, sound
+from connectors.webhooks import mailgun
+from connectors.webhooks.delivery import (
+    Asked,
+    Read,
+    Reported,
+    ReusedTokenError,
+    Said,
+    Unheard,
+    Wish,
+)
 from connectors.webhooks.providers import Verified
 from streams import metrics
 from streams.contracts.envelope import rfc3339
 from streams.exactly_once.crash_points import crash_point
-from streams.records.message_id import InvalidMessageIdError, MessageIds, recipient
-from streams.records.reported_events import Incoming, IncomingType
+from streams.records.message_id import TESTS, InvalidMessageIdError, MessageIds, recipient
+from streams.records.reported_events import SAYING_NO, Incoming, IncomingType, encode_incoming
 from streams.settings import Settings
-from tables.audience.recipients import recipient_id
+from tables.audience.recipients import recipient_id, unknown_rows
 from tables.audience.replies import answered
 from tables.channels import CHANNELS
 from tables.database.connection import Session
@@ -47,10 +57,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class _Taken:
-    """The events of a webhook, and the number of elements without effect, by reason."""
+    """The events of a webhook, the number of elements without effect, by reason, and those of them
+    that say no.
+    """
 
     events: list[Incoming] = field(default_factory=list)
     left: dict[str, int] = field(default_factory=dict)
+    unheard: list[Unheard] = field(default_factory=list)
 
     def leave(self, why: str, count: int = 1) -> None:
         if count:
@@ -63,17 +76,17 @@ class Inbound:
     def __init__(self, settings: Settings) -> None:
         self._ids = MessageIds.of(settings)
         # an older one fails by its time
-        self._tokens_known = 2 * settings.webhook_tolerance + timedelta(minutes=1)
+        self._tokens_known = 2 * settings.webhook_tolerance + mailgun.RETRIED + timedelta(minutes=1)
 
     async def take(
         self, services: Services, tenant: str, provider: str, verified: Verified, read: Read
     ) -> None:
         """Everything usable is acknowledged when this returns; a repeat is harmless.
 
-        Raises SignatureError for a token that stood for something else before, DependencyDownError
-        when not everything could be kept.
+        Raises ReusedTokenError for a token that stood for something else before,
+        DependencyDownError when not everything could be kept.
         """
-        taken = _Taken()
+        taken = _Taken(unheard=[*read.unheard])
         taken.leave("ignored", read.ignored)
         taken.leave("unusable", read.unusable)
         taken.events += [
@@ -88,19 +101,35 @@ class Inbound:
                 if read.asked:
                     await _ask(connection, tenant, provider, read.asked)
                 for said in read.said:
-                    await self._hear(connection, tenant, provider, said, taken)
-                await suppress_recipients(connection, suppressed)
+                    await self._hear(connection, tenant, provider, said, read.now, taken)
+                await self._suppress(connection, suppressed, taken)
         crash_point("suppressed", "inbound")
-        await services.reports.send_all(taken.events)
+        letters = dead_letters(tenant, provider, taken.unheard, read.now)
+        await services.reports.send_all(taken.events, letters)
+        sound(tenant, provider, taken.unheard)
         metrics.WEBHOOK_EVENTS.labels(provider, "accepted").inc(len(taken.events))
         for why, count in taken.left.items():
             metrics.WEBHOOK_EVENTS.labels(provider, why).inc(count)
+
+    async def refuse(
+        self, services: Services, tenant: str, provider: str, body: bytes, now: datetime
+    ) -> None:
+        """Keeps a verified body that cannot be read, when it may say no. Raises
+        DependencyDownError.
+        """
+        if says_no(body):
+            unheard = [Unheard("unreadable", body)]
+            letters = dead_letters(tenant, provider, unheard, now)
+            await services.reports.send_all((), letters)
+            sound(tenant, provider, unheard)
 
     def _event(self, tenant: str, one: Reported, taken: _Taken) -> Incoming | None:
         try:
             self._ids.check(one.message_id, tenant)
         except InvalidMessageIdError:
             taken.leave("foreign-id")
+            if one.type in SAYING_NO:
+                taken.unheard.append(Unheard("foreign-id", one.source.encoded()))
             return None
         details = one.details
         if details is not None and len(details.url or "") > _LONGEST_URL:
@@ -116,24 +145,44 @@ class Inbound:
             connection, tenant, provider, verified.token, verified.meaning, keep=self._tokens_known
         )
         if meaning != verified.meaning:
-            raise SignatureError("The token has been used for another event.")
+            raise ReusedTokenError("The token has been used for another event.")
+
+    async def _suppress(
+        self, connection: Session, reasons: Mapping[UUID, str], taken: _Taken
+    ) -> None:
+        if not reasons:
+            return
+        await suppress_recipients(connection, reasons)
+        no = {row_of(e.message_id): e for e in taken.events if e.type in SAYING_NO}
+        missing = await unknown_rows(connection, no)
+        taken.unheard += [
+            Unheard("no-recipient", encode_incoming(no[row]))
+            for row in missing
+            if recipient(no[row].message_id)[0] != TESTS
+        ]
 
     async def _hear(
-        self, connection: Session, tenant: str, provider: str, said: Said, taken: _Taken
+        self,
+        connection: Session,
+        tenant: str,
+        provider: str,
+        said: Said,
+        now: datetime,
+        taken: _Taken,
     ) -> None:
         try:
             address = CHANNELS[said.channel].normalise(said.address)
-        except ValueError:
+        except (KeyError, ValueError):
             taken.leave("unusable")
+            if said.wish is Wish.STOP:
+                taken.unheard.append(Unheard("no-address", said.source.encoded()))
             return
-        if said.is_stop:
+        if said.wish is Wish.STOP:
             await put_suppression(
                 connection, tenant, said.channel, address=address, reason="unsubscribed"
             )
-        if said.at.year not in _YEARS:
-            taken.leave("unusable")
-            return
-        found = await answered(connection, tenant, said.channel, address, said.at)
+        at = said.at if said.at.year in _YEARS else now
+        found = await answered(connection, tenant, said.channel, address, at)
         if found is None or not self._ids.may_sign(found.key_epoch):
             taken.leave("unmatched")
             return
@@ -146,9 +195,9 @@ class Inbound:
         kinds: list[IncomingType] = []
         if said.is_reply:
             kinds.append("replied")
-        if said.is_stop:
+        if said.wish is Wish.STOP:
             kinds.append("unsubscribed")
-        taken.events += [Incoming(kind, message_id, tenant, rfc3339(said.at)) for kind in kinds]
+        taken.events += [Incoming(kind, message_id, tenant, rfc3339(at)) for kind in kinds]
 
 
 def reasons_to_suppress(events: Sequence[Incoming]) -> dict[UUID, str]:

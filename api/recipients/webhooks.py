@@ -3,7 +3,8 @@ anything of it is believed.
 
 204 = every usable event is in Kafka; 400 not the provider's format; 401 the signature, or too old;
 404 an unknown provider or tenant, or one that has not set the provider up; 413 over 1 MB; 503
-something is down, send it again. One bad element of a batch never drops the rest.
+something is down, send it again. One bad element of a batch never drops the rest. What no retry can
+mend is 406 to Mailgun, which repeats everything else for hours.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ from starlette.routing import Route
 from api.http.dependencies import Services, services_of
 from api.recipients.inbound import Inbound
 from connectors.webhooks import whatsapp
-from connectors.webhooks.delivery import MAX_WEBHOOK, Delivery
+from connectors.webhooks.delivery import (
+    MAX_WEBHOOK,
+    Delivery,
+    ReusedTokenError,
+    TooOldError,
+)
+from connectors.webhooks.forms import UnparsableError
 from connectors.webhooks.providers import PROVIDERS, Check
 from streams.contracts.commands import TENANT_ID
 from streams.errors import NotFoundError
@@ -55,12 +62,28 @@ class Webhooks:
             raise HTTPException(413, f"The body is larger than {MAX_WEBHOOK:,} bytes, the limit.")
         delivery = Delivery(request.headers, body, self._public_url(request), request.query_params)
         secret = await self._secret(services, tenant, provider)
-        now, reader = datetime.now(UTC), PROVIDERS[provider]
-        check = Check(secret, now, self._settings.webhook_tolerance, services.certificates)
-        verified = await reader.verify(delivery, check)
-        read = reader.read(delivery, now)
-        await self._inbound.take(services, tenant, provider, verified, read)
+        check = Check(
+            secret, datetime.now(UTC), self._settings.webhook_tolerance, services.certificates
+        )
+        try:
+            await self._take(services, tenant, provider, delivery, check)
+        except (UnparsableError, TooOldError, ReusedTokenError) as error:
+            if (status := PROVIDERS[provider].unmendable) is None:
+                raise
+            raise HTTPException(status, error.detail) from error
         return Response(status_code=204, headers=_QUIET)
+
+    async def _take(
+        self, services: Services, tenant: str, provider: str, delivery: Delivery, check: Check
+    ) -> None:
+        reader = PROVIDERS[provider]
+        verified = await reader.verify(delivery, check)
+        try:
+            read = reader.read(delivery, check.now, check.secret.opt_out_words)
+        except UnparsableError:
+            await self._inbound.refuse(services, tenant, provider, delivery.body, check.now)
+            raise
+        await self._inbound.take(services, tenant, provider, verified, read)
 
     async def challenge(self, request: Request) -> Response:
         """Answers Meta's challenge when the verify token is right, else 401."""

@@ -172,7 +172,8 @@ _SENDGRID_KEY = (
 
 class WebhookSettings(Body):
     """Each provider needs some of these: ses `topicArns`; sendgrid `publicKey`; mailgun, twilio and
-    standard `secret`; whatsapp `secret` and `verifyToken`.
+    standard `secret`; whatsapp `secret` and `verifyToken`. twilio, whatsapp and standard, through
+    which recipients answer, take `optOutWords`, too.
     """
 
     model_config = shown_as({"publicKey": _SENDGRID_KEY})
@@ -188,6 +189,11 @@ class WebhookSettings(Body):
     )
     topic_arns: list[Annotated[str, Field(max_length=300)]] | None = Field(
         None, description="the SNS topics that may speak for SES"
+    )
+    opt_out_words: list[Annotated[str, Field(max_length=200)]] | None = Field(
+        None,
+        description="words that mean STOP, beside those of carriers and of many languages; case,"
+        " accents, spaces and signs do not matter",
     )
 
 

@@ -36,7 +36,8 @@ async def put(
     stored encrypted and never answered.
     """
     given = body.model_dump(exclude_none=True)
-    given["topic_arns"] = tuple(given.get("topic_arns", ()))
+    for name in ("topic_arns", "opt_out_words"):
+        given[name] = tuple(given.get(name, ()))
     secret = checked(_known(provider), WebhookSecret(**given))
     shown = await webhook_secrets.put(
         transaction, Seal(services.settings), who.tenant_id, provider, secret

@@ -6,24 +6,23 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
 
-import msgspec
-
+from connectors.webhooks.forms import Form
+from connectors.webhooks.meaning.causes import CONSEQUENCES, Cause
 from streams.contracts.envelope import rfc3339
 from streams.errors import CampaignError
-from streams.records.reported_events import Details, IncomingType
+from streams.records.reported_events import SAYING_NO, Details, IncomingType
 
-T = TypeVar("T")
 MAX_WEBHOOK = 1 << 20  # bytes; the largest batch of a provider, SendGrid's, is 768 kB
 _ADDRESS = re.compile(r"[^\s<>@\"'(),;:\[\]]+@[^\s<>@\"'(),;:\[\]]+")
 _NUMBER = re.compile(r"\+?\d{7,}")
 _LONGEST_REASON = 500
 _LONGEST_SEARCHED = 4_000
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class SignatureError(CampaignError):
@@ -32,10 +31,12 @@ class SignatureError(CampaignError):
     status, code, title = 401, "signature", "The signature is wrong"
 
 
-class UnparsableError(CampaignError):
-    """The webhook is not in the provider's format."""
+class TooOldError(SignatureError):
+    """The webhook was signed too long ago, or its time is wrong."""
 
-    status, code, title = 400, "unparsable", "The webhook cannot be parsed"
+
+class ReusedTokenError(SignatureError):
+    """The token of the webhook has stood for another event."""
 
 
 @dataclass(frozen=True)
@@ -55,27 +56,54 @@ class Delivery:
 @dataclass(frozen=True, slots=True)
 class Reported:
     """A report on the message of this id, in the words of `pipeline.events.v1`. The id is not
-    verified yet.
+    verified yet. `source`: the element of the webhook.
     """
 
     type: IncomingType
     message_id: str
     timestamp: str
     details: Details | None = None
+    source: Form = field(default_factory=lambda: Form({}), repr=False)
+
+
+class Wish(Enum):
+    """What a person asks for by a word, a button or a preference."""
+
+    STOP = "stop"
+    START = "start"
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A message from a recipient. `identity` is the provider's id of it. Of its text only the
-    request to stop is kept.
+    """A message from a recipient. `identity` is the provider's id of it. Of its text only the wish
+    is kept; `is_reply` when it is an answer and no wish.
     """
 
     channel: str
     address: str = field(repr=False)
     at: datetime
     identity: str
-    is_stop: bool
+    wish: Wish | None = None
     is_reply: bool = True
+    source: Form = field(default_factory=lambda: Form({}), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The recipient of this message has subscribed again with the provider. The id is not verified
+    yet.
+    """
+
+    message_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """An element, or a whole body, that says no and cannot be used; `code` says why."""
+
+    code: str
+    content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,26 +116,67 @@ class Asked:
 
 @dataclass
 class Read:
-    """The content of a webhook. `ignored` counts kinds without news and events without our id,
-    `unusable` elements in no known form.
+    """The content of a webhook that arrived at `now`. `ignored` counts kinds without news and
+    events without our id, `unusable` elements in no known form.
     """
 
+    now: datetime
     reported: list[Reported] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
+    resumed: list[Resumed] = field(default_factory=list)
+    unheard: list[Unheard] = field(default_factory=list)
     asked: Asked | None = None
     ignored: int = 0
     unusable: int = 0
 
+    def forms(self, elements: Iterable[Any]) -> Iterator[Form]:
+        """The elements that are objects; the others are counted as unusable."""
+        for element in elements:
+            if isinstance(element, dict):
+                yield Form(element)
+            else:
+                self.unusable += 1
+
     def add(
         self,
         kind: IncomingType,
-        message_id: str | None,
-        timestamp: str,
+        message_id: str,
+        at: datetime | None,
+        source: Form,
         details: Details | None = None,
     ) -> None:
-        """Adds an event; one without an id is ignored."""
+        """Adds an event; without a time it happened when it arrived. One without an id is ignored,
+        and unheard when it says no.
+        """
         if message_id:
-            self.reported.append(Reported(kind, message_id, timestamp, details))
+            timestamp = rfc3339(at or self.now)
+            self.reported.append(Reported(kind, message_id, timestamp, details, source))
+            return
+        self.ignored += 1
+        if kind in SAYING_NO:
+            self.unheard.append(Unheard("without-id", source.encoded()))
+
+    def add_cause(
+        self,
+        cause: Cause,
+        message_id: str,
+        at: datetime | None,
+        source: Form,
+        why: str | None = None,
+    ) -> None:
+        """Adds what follows from a cause; nothing may."""
+        for one in CONSEQUENCES[cause]:
+            reason = why if one.has_reason else None
+            details = Details(reason=reason, bounce_type=one.bounce_type)
+            known = reason is not None or one.bounce_type is not None
+            self.add(one.type, message_id, at, source, details if known else None)
+        if not CONSEQUENCES[cause]:
+            self.ignored += 1
+
+    def resume(self, message_id: str, at: datetime | None) -> None:
+        """Adds that a recipient has subscribed again; one without an id is ignored."""
+        if message_id:
+            self.resumed.append(Resumed(message_id, at or self.now))
         else:
             self.ignored += 1
 
@@ -117,53 +186,19 @@ def equal(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
 
 
-def check_age(text: str, now: datetime, tolerance: timedelta) -> None:
-    """Checks a Unix time in seconds. Raises SignatureError when `text` is no time, or further from
-    now than the tolerance.
+def check_age(
+    text: str, now: datetime, tolerance: timedelta, retried: timedelta = timedelta(0)
+) -> None:
+    """Checks a Unix time in seconds: at most the tolerance ahead of now, and at most tolerance and
+    `retried` behind, for a provider that repeats a webhook so long with its first signature.
+
+    Raises TooOldError, also when `text` is no time.
     """
-    if (
-        not re.fullmatch(r"[0-9]{1,12}", text)
-        or abs(int(text) - now.timestamp()) > tolerance.total_seconds()
-    ):
-        raise SignatureError("The webhook was signed too long ago, or its time is wrong.")
-
-
-def parsed(body: bytes, into: type[T]) -> T:
-    """Decodes the JSON body. Raises UnparsableError."""
-    try:
-        return msgspec.json.decode(body, type=into)
-    except _UNREADABLE as error:
-        raise UnparsableError("The body is not JSON in the provider's format.") from error
-
-
-def elements(body: bytes) -> list[msgspec.Raw]:
-    """Splits a JSON array into undecoded elements, so that one bad element spoils no other; a
-    single object is one element.
-
-    Raises UnparsableError.
-    """
-    return (
-        parsed(body, list[msgspec.Raw])
-        if body.lstrip()[:1] == b"["
-        else [parsed(body, msgspec.Raw)]
-    )
-
-
-def each(raw: list[msgspec.Raw], into: type[T], read: Read) -> Iterator[T]:
-    """Yields the elements that have the form; the others are counted as unusable."""
-    for element in raw:
-        try:
-            yield msgspec.json.decode(element, type=into)
-        except _UNREADABLE:
-            read.unusable += 1
-
-
-def instant(seconds: Any) -> str | None:
-    """Converts Unix seconds, a number or its text, to RFC 3339; None for anything else."""
-    try:
-        return rfc3339(datetime.fromtimestamp(float(seconds), UTC))
-    except (TypeError, ValueError, OverflowError, OSError):
-        return None
+    if re.fullmatch(r"[0-9]{1,12}", text):
+        ahead = int(text) - now.timestamp()
+        if -(tolerance + retried).total_seconds() <= ahead <= tolerance.total_seconds():
+            return
+    raise TooOldError("The webhook was signed too long ago, or its time is wrong.")
 
 
 def reason(*parts: str | int | None) -> str | None:

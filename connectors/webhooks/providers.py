@@ -4,18 +4,21 @@ verified and read.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from connectors.webhooks import mailgun, sendgrid, ses, sns, standard, twilio, whatsapp
 from connectors.webhooks.delivery import Delivery, Read
+from connectors.webhooks.opt_words import letters
 from streams.errors import CampaignError, FieldError
 from tables.tenants.webhook_secrets import WebhookSecret
 
 _LONGEST = 4_000  # characters of a field
 _MOST_TOPICS = 20
+_MOST_WORDS, _LONGEST_WORD = 100, 100
+_LISTS = {"topic_arns", "opt_out_words"}
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,22 @@ class Verified:
 
 @dataclass(frozen=True)
 class Provider:
-    """One row. All of `fields` are required in its settings, and no others are allowed. `verify`
-    raises SignatureError, UnparsableError, DependencyDownError; `read` UnparsableError; `check`
-    ValueError for a field that cannot be right.
+    """One row. All of `fields` are required in its settings, those of `optional` may be.
+
+    `verify` raises SignatureError, UnparsableError, DependencyDownError; `read`, which is given
+    the time of arrival and the tenant's own words for stop, UnparsableError; `check` ValueError for
+    a field that cannot be right.
+
+    `unmendable`: the status that ends the provider's retries of what no retry can mend; None: as
+    any other refusal.
     """
 
     fields: tuple[str, ...]
     verify: Callable[[Delivery, Check], Awaitable[Verified]]
-    read: Callable[[Delivery, datetime], Read]
+    read: Callable[[Delivery, datetime, Collection[str]], Read]
     check: Callable[[WebhookSecret], object] = bool
+    optional: tuple[str, ...] = ()
+    unmendable: int | None = None
 
 
 async def _ses(delivery: Delivery, check: Check) -> Verified:
@@ -103,19 +113,30 @@ def _standard_key(secret: WebhookSecret) -> None:
         raise ValueError(f"secret: {error}") from error
 
 
+_OWN_WORDS = ("opt_out_words",)
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     {
-        "ses": Provider(("topic_arns",), _ses, lambda delivery, _: ses.read(delivery), _topics),
-        "sendgrid": Provider(
-            ("public_key",), _sendgrid, lambda delivery, _: sendgrid.read(delivery), _public_key
+        "ses": Provider(
+            ("topic_arns",), _ses, lambda delivery, now, _: ses.read(delivery, now), _topics
         ),
-        "mailgun": Provider(("secret",), _mailgun, lambda delivery, _: mailgun.read(delivery)),
-        "twilio": Provider(("secret",), _twilio, twilio.read),
+        "sendgrid": Provider(
+            ("public_key",),
+            _sendgrid,
+            lambda delivery, now, _: sendgrid.read(delivery, now),
+            _public_key,
+        ),
+        "mailgun": Provider(
+            ("secret",),
+            _mailgun,
+            lambda delivery, now, _: mailgun.read(delivery, now),
+            unmendable=406,
+        ),
+        "twilio": Provider(("secret",), _twilio, twilio.read, optional=_OWN_WORDS),
         "whatsapp": Provider(
-            ("secret", "verify_token"), _whatsapp, lambda delivery, _: whatsapp.read(delivery)
+            ("secret", "verify_token"), _whatsapp, whatsapp.read, optional=_OWN_WORDS
         ),
         "standard": Provider(
-            ("secret",), _standard, lambda delivery, _: standard.read(delivery), _standard_key
+            ("secret",), _standard, standard.read, _standard_key, optional=_OWN_WORDS
         ),
     }
 )
@@ -124,6 +145,7 @@ _SPELLED = {
     "public_key": "publicKey",
     "verify_token": "verifyToken",
     "topic_arns": "topicArns",
+    "opt_out_words": "optOutWords",
 }
 
 
@@ -137,13 +159,18 @@ def checked(name: str, secret: WebhookSecret) -> WebhookSecret:
     provider, wrong = PROVIDERS[name], list[FieldError]()
     for missing in set(provider.fields) - set(secret.fields):
         wrong.append(FieldError(_SPELLED[missing], f"{name} needs it"))
-    for extra in set(secret.fields) - set(provider.fields):
+    for extra in set(secret.fields) - set(provider.fields) - set(provider.optional):
         wrong.append(FieldError(_SPELLED[extra], f"{name} does not use it"))
-    for field in set(secret.fields) - {"topic_arns"}:
+    for field in set(secret.fields) - _LISTS:
         if len(value := getattr(secret, field)) > _LONGEST or "\0" in value:
             wrong.append(
                 FieldError(_SPELLED[field], f"at most {_LONGEST:,} characters, without NUL")
             )
+    if bad := sum(not 0 < len(letters(word)) <= _LONGEST_WORD for word in secret.opt_out_words):
+        rule = f"{bad} of them without letters, or with more than {_LONGEST_WORD}"
+        wrong.append(FieldError("optOutWords", rule))
+    if len(secret.opt_out_words) > _MOST_WORDS:
+        wrong.append(FieldError("optOutWords", f"at most {_MOST_WORDS}"))
     if not wrong:
         try:
             provider.check(secret)

@@ -11,37 +11,22 @@ import base64
 import binascii
 from datetime import datetime, timedelta
 
-import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
-from connectors.webhooks.delivery import (
-    Delivery,
-    Read,
-    SignatureError,
-    check_age,
-    each,
-    elements,
-    instant,
-    reason,
-)
+from connectors.webhooks.delivery import Delivery, Read, SignatureError, check_age, reason
+from connectors.webhooks.forms import Form, elements
+from connectors.webhooks.meaning.causes import Cause
+from connectors.webhooks.meaning.mail_providers import of_sendgrid_bounce, of_sendgrid_drop
 from streams.records.reported_events import Details
 
+# It repeats for 24 hours after an event, and does not say that it signs again:
+# docs.sendgrid.com/for-developers/tracking-events/getting-started-event-webhook, "Retry logic".
+RETRIED = timedelta(hours=25)
 _SIGNATURE = "x-twilio-email-event-webhook-signature"
 _TIMESTAMP = "x-twilio-email-event-webhook-timestamp"
-
-
-class _Event(msgspec.Struct, frozen=True):
-    event: str
-    timestamp: int | float | str
-    message_id: str | None = msgspec.field(default=None, name="messageId")
-    reason: str | None = None
-    status: str | None = None
-    type: str | None = None
-    url: str | None = None
-    sg_machine_open: bool = False
 
 
 def public_key(text: str) -> ec.EllipticCurvePublicKey:
@@ -69,43 +54,40 @@ def verify(delivery: Delivery, key: str, now: datetime, tolerance: timedelta) ->
         public_key(key).verify(signature, timestamp.encode() + delivery.body, ec.ECDSA(SHA256()))
     except (InvalidSignature, ValueError, binascii.Error) as error:
         raise SignatureError("The signature does not fit the body.") from error
-    check_age(timestamp, now, tolerance)
+    check_age(timestamp, now, tolerance, RETRIED)
 
 
-def read(delivery: Delivery) -> Read:
+def read(delivery: Delivery, now: datetime) -> Read:
     """Raises UnparsableError when the body is no JSON."""
-    found = Read()
-    for event in each(elements(delivery.body), _Event, found):
-        at = instant(event.timestamp)
-        if at is None:
-            found.unusable += 1
-            continue
-        _add(found, event, at)
+    found = Read(now)
+    for event in found.forms(elements(delivery.body)):
+        _add(found, event)
     return found
 
 
-def _add(found: Read, event: _Event, at: str) -> None:
-    why = reason(event.status, event.reason)
-    match event.event:
+def _add(found: Read, event: Form) -> None:
+    message_id, at = event.text("messageId"), event.at("timestamp")
+    answer = event.spelled("status"), event.text("reason")
+    match event.text("event"):
         case "delivered":
-            found.add("delivered", event.message_id, at)
+            found.add("delivered", message_id, at, event)
         case "open":
-            found.add(
-                "opened",
-                event.message_id,
-                at,
-                Details(is_machine=True) if event.sg_machine_open else None,
-            )
+            machine = Details(is_machine=True) if event.is_true("sg_machine_open") else None
+            found.add("opened", message_id, at, event, machine)
         case "click":
-            found.add("clicked", event.message_id, at, Details(url=event.url))
-        case "bounce":  # "blocked": refused this time, by a server or a filter
-            details = Details(reason=why, bounce_type="soft" if event.type == "blocked" else "hard")
-            found.add("bounced", event.message_id, at, details)
+            found.add("clicked", message_id, at, event, Details(url=event.text("url") or None))
+        case "bounce":
+            kind, named = event.text("type"), event.text("bounce_classification")
+            cause = of_sendgrid_bounce(kind, named, *answer)
+            found.add_cause(cause, message_id, at, event, reason(*answer))
         case "dropped":
-            found.add("failed", event.message_id, at, Details(reason=why))
+            cause = of_sendgrid_drop(event.text("reason"))
+            found.add_cause(cause, message_id, at, event, reason(*answer))
         case "spamreport":
-            found.add("complained", event.message_id, at)
+            found.add_cause(Cause.COMPLAINED, message_id, at, event)
         case "unsubscribe" | "group_unsubscribe":
-            found.add("unsubscribed", event.message_id, at)
-        case _:  # processed, deferred, group_resubscribe, and kinds of later years
+            found.add_cause(Cause.UNSUBSCRIBED, message_id, at, event)
+        case "resubscribe" | "group_resubscribe":
+            found.resume(message_id, at)
+        case _:  # processed, deferred, and kinds of later years
             found.ignored += 1

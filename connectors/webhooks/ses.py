@@ -14,84 +14,39 @@ from datetime import datetime
 import msgspec
 
 from connectors.machine_traffic import is_machine_agent
-from connectors.webhooks.delivery import Asked, Delivery, Read, parsed, reason
+from connectors.webhooks.delivery import Asked, Delivery, Read, Unheard, reason
+from connectors.webhooks.forms import Form, UnparsableError, form
+from connectors.webhooks.meaning.causes import Cause
+from connectors.webhooks.meaning.mail_providers import of_ses_bounce, of_ses_complaint
 from connectors.webhooks.sns import Envelope
-from streams.contracts.envelope import rfc3339
 from streams.records.reported_events import Details
 
 _TAG = re.compile(r"(?:^|[,;\s])messageId=([0-9a-f-]{36})(?=$|[,;\s])")
-
-
-class _Header(msgspec.Struct, frozen=True):
-    name: str = ""
-    value: str = ""
-
-
-class _Mail(msgspec.Struct, frozen=True):
-    timestamp: datetime
-    tags: dict[str, list[str]] = {}
-    headers: list[_Header] = []
-
-    @property
-    def message_id(self) -> str | None:
-        if ours := self.tags.get("messageId"):
-            return ours[0]
-        texts = (
-            header.value for header in self.headers if header.name.lower() == "x-ses-message-tags"
-        )
-        return next((match[1] for text in texts if (match := _TAG.search(text))), None)
-
-
-class _Recipient(msgspec.Struct, frozen=True, rename="camel"):
-    status: str = ""
-    diagnostic_code: str = ""
-
-
-class _Happening(msgspec.Struct, frozen=True, rename="camel"):
-    """Any of SES's objects; each kind uses some of these fields."""
-
-    timestamp: datetime | None = None
-    bounce_type: str = ""
-    bounce_sub_type: str = ""
-    bounced_recipients: list[_Recipient] = []
-    complaint_sub_type: str | None = None
-    user_agent: str = ""
-    link: str | None = None
-    reason: str | None = None
-    error_message: str | None = None
-
-
-class _Preferences(msgspec.Struct, frozen=True, rename="camel"):
-    unsubscribe_all: bool = False
-
-
-class _Subscription(msgspec.Struct, frozen=True, rename="camel"):
-    timestamp: datetime | None = None
-    new_topic_preferences: _Preferences = _Preferences()
-
-
-class _Report(msgspec.Struct, frozen=True, rename="camel"):
-    mail: _Mail
-    event_type: str = ""
-    notification_type: str = ""
-    delivery: _Happening = _Happening()
-    bounce: _Happening = _Happening()
-    complaint: _Happening = _Happening()
-    open: _Happening = _Happening()
-    click: _Happening = _Happening()
-    reject: _Happening = _Happening()
-    failure: _Happening = _Happening()
-    subscription: _Subscription = _Subscription()
+# The member of a report that holds what has happened.
+_MEMBERS = {
+    "Delivery": "delivery",
+    "Bounce": "bounce",
+    "Complaint": "complaint",
+    "Open": "open",
+    "Click": "click",
+    "Reject": "reject",
+    "Rendering Failure": "failure",
+    "RenderingFailure": "failure",
+    "Subscription": "subscription",
+}
 
 
 def envelope(delivery: Delivery) -> Envelope:
     """Decodes the message of SNS around a report. Raises UnparsableError."""
-    return parsed(delivery.body, Envelope)
+    try:
+        return msgspec.json.decode(delivery.body, type=Envelope)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnparsableError("The body is no message of Amazon SNS.") from error
 
 
-def read(delivery: Delivery) -> Read:
+def read(delivery: Delivery, now: datetime) -> Read:
     """Raises UnparsableError when the body is no message of SNS."""
-    found, around = Read(), envelope(delivery)
+    found, around = Read(now), envelope(delivery)
     if around.type == "SubscriptionConfirmation":
         found.asked = Asked(around.topic_arn, around.subscribe_url or "")
         return found
@@ -99,72 +54,87 @@ def read(delivery: Delivery) -> Read:
         found.ignored += 1
         return found
     try:
-        _add(found, msgspec.json.decode(around.message, type=_Report))
-    except (
-        msgspec.DecodeError,
-        RecursionError,
-    ):  # such as the sentence with which SES tries a new topic
-        found.unusable += 1
-    except (OverflowError, ValueError):  # a time before the year 1 or after 9999 in UTC
+        _add(found, form(around.message))
+    except UnparsableError:  # such as the sentence with which SES tries a new topic
         found.unusable += 1
     return found
 
 
-def _add(found: Read, report: _Report) -> None:
-    message_id, mail = report.mail.message_id, report.mail
+def _message_id(mail: Form) -> str:
+    if ours := mail.form("tags").texts("messageId"):
+        return ours[0]
+    texts = (
+        header.text("value")
+        for header in mail.forms("headers")
+        if header.text("name").lower() == "x-ses-message-tags"
+    )
+    return next((match[1] for text in texts if (match := _TAG.search(text))), "")
 
-    def at(what: _Happening | _Subscription) -> str:
-        return rfc3339(what.timestamp or mail.timestamp)
 
-    match report.event_type or report.notification_type:
+def _add(found: Read, report: Form) -> None:
+    mail = report.form("mail")
+    message_id = _message_id(mail)
+    kind = report.text("eventType") or report.text("notificationType")
+    what = report.form(_MEMBERS.get(kind, ""))
+    at = what.at("timestamp") or mail.at("timestamp")
+    match kind:
         case "Delivery":
-            found.add("delivered", message_id, at(report.delivery))
+            found.add("delivered", message_id, at, report)
         case "Bounce":
-            found.add("bounced", message_id, at(report.bounce), _bounce(report.bounce))
-        case "Complaint" if (
-            report.complaint.complaint_sub_type == "OnAccountSuppressionList"
-        ):  # never sent
-            found.add(
-                "failed",
-                message_id,
-                at(report.complaint),
-                Details(reason="on the provider's suppression list"),
-            )
+            _bounced(found, what, message_id, at, report)
         case "Complaint":
-            found.add("complained", message_id, at(report.complaint))
+            sub_type = what.text("complaintSubType")
+            cause = of_ses_complaint(what.text("complaintFeedbackType"), sub_type)
+            found.add_cause(cause, message_id, at, report, "on the provider's suppression list")
         case "Open":
-            found.add(
-                "opened",
-                message_id,
-                at(report.open),
-                Details(is_machine=is_machine_agent(report.open.user_agent)),
-            )
+            is_machine = is_machine_agent(what.text("userAgent"))
+            found.add("opened", message_id, at, report, Details(is_machine=is_machine))
         case "Click":
-            details = Details(
-                url=report.click.link, is_machine=is_machine_agent(report.click.user_agent)
-            )
-            found.add("clicked", message_id, at(report.click), details)
+            is_machine = is_machine_agent(what.text("userAgent"))
+            details = Details(url=what.text("link") or None, is_machine=is_machine)
+            found.add("clicked", message_id, at, report, details)
         case "Reject":
-            found.add(
-                "failed",
-                message_id,
-                at(report.reject),
-                Details(reason=reason(report.reject.reason)),
-            )
+            why = reason(what.text("reason"))
+            found.add_cause(Cause.NOT_SENT, message_id, at, report, why)
         case "Rendering Failure" | "RenderingFailure":
-            found.add(
-                "failed",
-                message_id,
-                at(report.failure),
-                Details(reason=reason(report.failure.error_message)),
-            )
-        case "Subscription" if report.subscription.new_topic_preferences.unsubscribe_all:
-            found.add("unsubscribed", message_id, at(report.subscription))
+            why = reason(what.text("errorMessage"))
+            found.add_cause(Cause.NOT_SENT, message_id, at, report, why)
+        case "Subscription":
+            _subscribed(found, what, message_id, at, report)
         case _:  # Send, DeliveryDelay
             found.ignored += 1
 
 
-def _bounce(bounce: _Happening) -> Details:
-    recipient = bounce.bounced_recipients[0] if bounce.bounced_recipients else _Recipient()
-    why = reason(recipient.status, recipient.diagnostic_code or bounce.bounce_sub_type)
-    return Details(reason=why, bounce_type="hard" if bounce.bounce_type == "Permanent" else "soft")
+def _bounced(found: Read, bounce: Form, message_id: str, at: datetime | None, report: Form) -> None:
+    recipient = next(iter(bounce.forms("bouncedRecipients")), Form({}))
+    status, diagnostic = recipient.spelled("status"), recipient.text("diagnosticCode")
+    sub_type = bounce.text("bounceSubType")
+    cause = of_ses_bounce(bounce.text("bounceType"), sub_type, status, diagnostic)
+    found.add_cause(cause, message_id, at, report, reason(status, diagnostic or sub_type))
+
+
+def _subscribed(
+    found: Read, change: Form, message_id: str, at: datetime | None, report: Form
+) -> None:
+    """What a person has changed: out of everything or of one topic, or in again."""
+    new, old = change.form("newTopicPreferences"), change.form("oldTopicPreferences")
+    out, was_out = _out(new), _out(old)
+    if out - was_out:
+        found.add_cause(Cause.UNSUBSCRIBED, message_id, at, report)
+    elif was_out - out and not out:
+        found.resume(message_id, at)
+    else:
+        found.ignored += 1
+        if not new.has("unsubscribeAll") and not new.has("topicSubscriptionStatus"):
+            found.unheard.append(Unheard("unreadable", report.encoded()))
+
+
+def _out(preferences: Form) -> set[str]:
+    """The topics that these preferences are out of, "" for all of them."""
+    topics = preferences.forms("topicSubscriptionStatus")
+    found = {one.text("topicName") for one in topics if _is_out(one)}
+    return found | {""} if preferences.is_true("unsubscribeAll") else found
+
+
+def _is_out(topic: Form) -> bool:
+    return topic.text("subscriptionStatus").lower() == "optout"

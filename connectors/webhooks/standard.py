@@ -5,7 +5,9 @@ The signature is HMAC-SHA-256 over `id.timestamp.body`; while a key is being cha
 `webhook-signature` may hold several, separated by spaces. The body is one event of
 `pipeline.events.v1` or an array of them, `{"type", "messageId", "timestamp", "data"}`; the type may
 be spelled `message.delivered`, and the id may stand in `data`. A message from a recipient is
-`{"type": "received", "timestamp", "data": {"channel", "address", "text", "id"}}`.
+`{"type": "received", "timestamp", "data": {"channel", "address", "text", "id"}}`; who has
+subscribed again is `{"type": "resubscribed", "messageId", "timestamp"}`. Every attempt is signed
+with its own time.
 """
 
 from __future__ import annotations
@@ -14,10 +16,9 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Literal, cast, get_args
-
-import msgspec
 
 from connectors.webhooks.delivery import (
     Delivery,
@@ -25,34 +26,15 @@ from connectors.webhooks.delivery import (
     Said,
     SignatureError,
     check_age,
-    each,
-    elements,
     equal,
     reason,
 )
-from connectors.webhooks.stop_words import is_stop
+from connectors.webhooks.forms import Form, elements
+from connectors.webhooks.opt_words import wish
 from streams.records.reported_events import Details, IncomingType
 
 _TYPES = frozenset(get_args(IncomingType))
-
-
-class _Details(msgspec.Struct, frozen=True, rename="camel"):
-    message_id: str | None = None
-    reason: str | None = None
-    bounce_type: Literal["hard", "soft"] | None = None
-    url: str | None = None
-    is_machine: bool = False
-    channel: Literal["sms", "whatsapp", "email", "push"] = "sms"
-    address: str = ""
-    text: str = ""
-    id: str = ""
-
-
-class _Event(msgspec.Struct, frozen=True, rename="camel"):
-    type: str
-    timestamp: datetime
-    message_id: str | None = None
-    data: _Details = _Details()
+_BOUNCES: Mapping[str, Literal["hard", "soft"]] = {"hard": "hard", "soft": "soft"}
 
 
 def key(secret: str) -> bytes:
@@ -84,32 +66,38 @@ def verify(delivery: Delivery, secret: str, now: datetime, tolerance: timedelta)
     check_age(timestamp, now, tolerance)
 
 
-def read(delivery: Delivery) -> Read:
+def read(delivery: Delivery, now: datetime, own: Collection[str] = ()) -> Read:
     """Raises UnparsableError when the body is no JSON."""
-    found = Read()
+    found = Read(now)
     identity = delivery.headers.get("webhook-id", "")
-    for position, event in enumerate(each(elements(delivery.body), _Event, found)):
-        if event.timestamp.tzinfo is None:
-            found.unusable += 1
+    for position, event in enumerate(found.forms(elements(delivery.body))):
+        if event.text("type"):
+            _add(found, event, f"{identity}:{position}", own)
         else:
-            _add(found, event, f"{identity}:{position}")
+            found.unusable += 1
     return found
 
 
-def _add(found: Read, event: _Event, identity: str) -> None:
-    data, kind = event.data, event.type.removeprefix("message.")
+def _add(found: Read, event: Form, identity: str, own: Collection[str]) -> None:
+    data, kind = event.form("data"), event.text("type").removeprefix("message.")
+    at = event.at("timestamp")
     if kind == "received":
-        said = Said(
-            data.channel, data.address, event.timestamp, data.id or identity, is_stop(data.text)
+        meant = wish([data.text("text")], own)
+        channel, address = data.text("channel") or "sms", data.text("address")
+        name = data.text("id") or identity
+        found.said.append(
+            Said(channel, address, at or found.now, name, meant, meant is None, event)
         )
-        found.said.append(said)
     elif kind in _TYPES:
-        details = Details(reason(data.reason), data.bounce_type, data.url, data.is_machine)
-        found.add(
-            cast("IncomingType", kind),
-            event.message_id or data.message_id,
-            event.timestamp.isoformat(),
-            details,
+        details = Details(
+            reason(data.text("reason")),
+            _BOUNCES.get(data.text("bounceType")),
+            data.text("url") or None,
+            data.is_true("isMachine"),
         )
+        message_id = event.text("messageId") or data.text("messageId")
+        found.add(cast("IncomingType", kind), message_id, at, event, details)
+    elif kind == "resubscribed":
+        found.resume(event.text("messageId") or data.text("messageId"), at)
     else:
         found.ignored += 1

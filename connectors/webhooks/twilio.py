@@ -12,30 +12,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Collection
 from datetime import datetime
 from urllib.parse import parse_qsl
 
-from connectors.webhooks.delivery import (
-    Delivery,
-    Read,
-    Said,
-    SignatureError,
-    UnparsableError,
-    equal,
-    reason,
-)
-from connectors.webhooks.stop_words import is_stop
-from streams.contracts.envelope import rfc3339
-from streams.records.reported_events import Details
+from connectors.webhooks.delivery import Delivery, Read, Said, SignatureError, Wish, equal, reason
+from connectors.webhooks.forms import Form, UnparsableError
+from connectors.webhooks.meaning import twilio_codes
+from connectors.webhooks.opt_words import wish
 
 _MOST_FIELDS = 500
-# Errors after which trying this number again is useless; www.twilio.com/docs/api/errors
-_HARD = frozenset(
-    {"21211", "21614", "30005", "30006", "63024"}
-)  # invalid, no mobile, unknown, landline, no WhatsApp user
-_OPTED_OUT = frozenset(
-    {"21610", "63032"}
-)  # has said STOP to Twilio itself; WhatsApp user has opted out of marketing
+# Where a person's text can stand: the text, a quick reply, a choice from a list;
+# www.twilio.com/docs/messaging/guides/webhook-request
+_TEXTS = ("Body", "ButtonText", "ListTitle")
+# What Twilio has understood itself, …/messaging/tutorials/advanced-opt-out
+_UNDERSTOOD = {"STOP": Wish.STOP, "START": Wish.START}
 
 
 def fields(body: bytes) -> list[tuple[str, str]]:
@@ -66,48 +57,37 @@ def verify(delivery: Delivery, secret: str) -> None:
         )
 
 
-def read(delivery: Delivery, now: datetime) -> Read:
+def read(delivery: Delivery, now: datetime, own: Collection[str] = ()) -> Read:
     """Reads the callback. Twilio names no time, so events get `now`. Raises UnparsableError."""
-    found, form = Read(), dict(fields(delivery.body))
-    status = form.get("MessageStatus") or form.get("SmsStatus") or ""
-    if status == "received" or ("Body" in form and "MessageStatus" not in form):
-        _said(found, form, now)
+    found, callback = Read(now), Form(dict(fields(delivery.body)))
+    status = callback.text("MessageStatus") or callback.text("SmsStatus")
+    is_message = callback.has("Body") and not callback.has("MessageStatus")
+    if status == "received" or is_message:
+        found.said.append(_said(callback, now, own))
     else:
-        _status(
-            found, status, form.get("ErrorCode", ""), delivery.query.get("messageId"), rfc3339(now)
-        )
+        _status(found, status, callback, delivery.query.get("messageId", ""))
     return found
 
 
-def _said(found: Read, form: dict[str, str], now: datetime) -> None:
-    sender, identity = (
-        form.get("From", ""),
-        form.get("MessageSid") or form.get("SmsMessageSid") or form.get("SmsSid") or "",
-    )
-    channel = "whatsapp" if sender.startswith("whatsapp:") else "sms"
-    wants_out = form.get("OptOutType") == "STOP" or is_stop(form.get("Body", ""))
-    found.said.append(Said(channel, sender.removeprefix("whatsapp:"), now, identity, wants_out))
+def _said(callback: Form, now: datetime, own: Collection[str]) -> Said:
+    kind, _, address = callback.text("From").rpartition(":")
+    names = ("MessageSid", "SmsMessageSid", "SmsSid")
+    identity = next(filter(None, map(callback.text, names)), "")
+    meant = _UNDERSTOOD.get(callback.text("OptOutType")) or wish(map(callback.text, _TEXTS), own)
+    channel = "whatsapp" if kind == "whatsapp" else "sms"  # rcs: is a phone number, too
+    return Said(channel, address, now, identity, meant, meant is None, callback)
 
 
-def _status(found: Read, status: str, code: str, message_id: str | None, at: str) -> None:
-    why = reason(code and f"error {code}")
-    if code in _OPTED_OUT:
-        found.add("unsubscribed", message_id, at)
+def _status(found: Read, status: str, callback: Form, message_id: str) -> None:
+    code = callback.text("ErrorCode")
     match status:
         case "delivered":
-            found.add("delivered", message_id, at)
+            found.add("delivered", message_id, found.now, callback)
         case "read":  # WhatsApp
-            found.add("opened", message_id, at)
-        case "undelivered":
-            found.add(
-                "bounced",
-                message_id,
-                at,
-                Details(reason=why, bounce_type="hard" if code in _HARD else "soft"),
-            )
-        case "failed" if code in _HARD:
-            found.add("bounced", message_id, at, Details(reason=why, bounce_type="hard"))
-        case "failed":
-            found.add("failed", message_id, at, Details(reason=why))
+            found.add("opened", message_id, found.now, callback)
+        case "undelivered" | "failed":
+            why = reason(code and f"error {code}")
+            cause = twilio_codes.cause_of(code, status)
+            found.add_cause(cause, message_id, found.now, callback, why)
         case _:  # accepted, queued, sending, sent
             found.ignored += 1

@@ -2,91 +2,31 @@
 the address up, statuses and messages.
 
 developers.facebook.com/docs/graph-api/webhooks/getting-started and
-…/docs/whatsapp/cloud-api/webhooks/components. Our id is `biz_opaque_callback_data` of the message.
-Meta signs no time; a repeat counts nothing twice.
+…/documentation/business-messaging/whatsapp/webhooks/reference/messages. Our id is
+`biz_opaque_callback_data` of the message. Meta signs no time; a repeat counts nothing twice.
+
+A person whose number is hidden behind a username has only a business-scoped user id, such as
+`US.13491208655302741918` (…/whatsapp/business-scoped-user-ids): `from_user_id` of a message,
+`user_id` of a preference. It is an address of this channel like a number.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
 
-import msgspec
-
-from connectors.webhooks.delivery import (
-    Delivery,
-    Read,
-    Said,
-    SignatureError,
-    each,
-    equal,
-    instant,
-    parsed,
-    reason,
-)
-from connectors.webhooks.stop_words import is_stop
-from streams.records.reported_events import Details
+from connectors.webhooks.delivery import Delivery, Read, Said, SignatureError, Wish, equal, reason
+from connectors.webhooks.forms import Form, UnparsableError, form
+from connectors.webhooks.meaning import whatsapp_codes
+from connectors.webhooks.opt_words import wish
 
 _SIGNATURE = "x-hub-signature-256"
-# developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes
-_HARD = frozenset({131026})  # undeliverable: no WhatsApp user, or one who cannot receive this
-_OPTED_OUT = frozenset({131050})  # the person has stopped marketing messages
-
-
-class _Error(msgspec.Struct, frozen=True):
-    code: int = 0
-    title: str = ""
-
-
-class _Status(msgspec.Struct, frozen=True):
-    status: str
-    timestamp: str | int
-    biz_opaque_callback_data: str | None = None
-    errors: list[_Error] = []
-
-
-class _Text(msgspec.Struct, frozen=True):
-    body: str = ""
-
-
-class _Button(msgspec.Struct, frozen=True):
-    text: str = ""
-
-
-class _Message(msgspec.Struct, frozen=True):
-    sender: str = msgspec.field(name="from")
-    id: str
-    timestamp: str | int
-    text: _Text = _Text()
-    button: _Button = _Button()
-
-
-class _Preference(msgspec.Struct, frozen=True):
-    wa_id: str
-    value: str
-    timestamp: str | int
-    category: str = ""
-
-
-class _Value(msgspec.Struct, frozen=True):
-    statuses: list[msgspec.Raw] = []
-    messages: list[msgspec.Raw] = []
-    user_preferences: list[msgspec.Raw] = []
-
-
-class _Change(msgspec.Struct, frozen=True):
-    value: _Value
-    field: str = ""
-
-
-class _Entry(msgspec.Struct, frozen=True):
-    changes: list[msgspec.Raw] = []
-
-
-class _Webhook(msgspec.Struct, frozen=True):
-    entry: list[msgspec.Raw]
+# Messages that say nothing: notices of WhatsApp, such as a changed number, and reactions.
+_NO_REPLIES = frozenset({"system", "reaction", "unsupported", "unknown", "request_welcome"})
+_CAPTIONED = ("image", "video", "document")
+_PREFERENCES = {"stop": Wish.STOP, "resume": Wish.START}
 
 
 def verify(delivery: Delivery, secret: str) -> None:
@@ -105,63 +45,81 @@ def challenge(query: Mapping[str, str], verify_token: str) -> str:
     return query.get("hub.challenge", "")
 
 
-def read(delivery: Delivery) -> Read:
+def read(delivery: Delivery, now: datetime, own: Collection[str] = ()) -> Read:
     """Raises UnparsableError when the body is none of WhatsApp's."""
-    found = Read()
-    for entry in each(parsed(delivery.body, _Webhook).entry, _Entry, found):
-        for change in each(entry.changes, _Change, found):
-            for status in each(change.value.statuses, _Status, found):
+    found, webhook = Read(now), form(delivery.body)
+    if not webhook.has("entry"):
+        raise UnparsableError("The body is none of WhatsApp's: it has no entry.")
+    for entry in found.forms(webhook.items("entry")):
+        for change in found.forms(entry.items("changes")):
+            value = change.form("value")
+            for status in found.forms(value.items("statuses")):
                 _status(found, status)
-            for message in each(change.value.messages, _Message, found):
-                text = message.text.body or message.button.text
-                _said(found, message.sender, message.timestamp, message.id, is_stop(text))
-            for preference in each(change.value.user_preferences, _Preference, found):
-                if preference.value == "stop":
-                    _said(
-                        found,
-                        preference.wa_id,
-                        preference.timestamp,
-                        f"{preference.wa_id}:{preference.timestamp}",
-                        True,
-                        is_reply=False,
-                    )
+            for message in found.forms(value.items("messages")):
+                _message(found, message, value, own)
+            for preference in found.forms(value.items("user_preferences")):
+                _preference(found, preference)
     return found
 
 
-def _said(
+def _message(found: Read, message: Form, value: Form, own: Collection[str]) -> None:
+    contacts = value.forms("contacts")
+    only = contacts[0].text("user_id") if len(contacts) == 1 else ""
+    is_reply = message.text("type") not in _NO_REPLIES
+    meant = wish(_texts(message), own) if is_reply else None
+    user_id = message.text("from_user_id") or only
+    _say(found, message, message.text("from"), user_id, message.text("id"), meant, is_reply)
+
+
+def _texts(message: Form) -> Iterator[str]:
+    """Wherever the text of a person can stand."""
+    yield message.form("text").text("body")
+    yield message.form("button").text("text")
+    for kind in ("button_reply", "list_reply"):
+        yield message.form("interactive").form(kind).text("title")
+    for kind in _CAPTIONED:
+        yield message.form(kind).text("caption")
+
+
+def _preference(found: Read, preference: Form) -> None:
+    meant = _PREFERENCES.get(preference.text("value").lower())
+    if meant is None:
+        found.ignored += 1
+        return
+    number, user_id = preference.text("wa_id"), preference.text("user_id")
+    identity = f"{number or user_id}:{preference.spelled('timestamp')}"
+    _say(found, preference, number, user_id, identity, meant, is_reply=False)
+
+
+def _say(
     found: Read,
-    wa_id: str,
-    timestamp: str | int,
+    source: Form,
+    number: str,
+    user_id: str,
     identity: str,
-    wants_out: bool,
-    *,
-    is_reply: bool = True,
+    meant: Wish | None,
+    is_reply: bool,
 ) -> None:
-    try:
-        at = datetime.fromtimestamp(int(timestamp), UTC)
-    except (ValueError, OverflowError, OSError):
-        found.unusable += 1
-        return
-    found.said.append(Said("whatsapp", f"+{wa_id}", at, identity, wants_out, is_reply))
+    """A wish holds for both addresses of a person, a reply is one of the two's."""
+    addresses = [f"+{number.removeprefix('+')}"] if number else []
+    addresses += [user_id] if user_id and (meant or not number) else []
+    at = source.at("timestamp") or found.now
+    for address in addresses or [""]:
+        reply = is_reply and meant is None
+        found.said.append(Said("whatsapp", address, at, identity, meant, reply, source))
 
 
-def _status(found: Read, status: _Status) -> None:
-    message_id, at = status.biz_opaque_callback_data, instant(status.timestamp)
-    if at is None:
-        found.unusable += 1
-        return
-    codes = {error.code for error in status.errors}
-    why = reason(*(f"{error.code} {error.title}" for error in status.errors))
-    if codes & _OPTED_OUT:
-        found.add("unsubscribed", message_id, at)
-    match status.status:
+def _status(found: Read, status: Form) -> None:
+    message_id, at = status.text("biz_opaque_callback_data"), status.at("timestamp")
+    match status.text("status"):
         case "delivered":
-            found.add("delivered", message_id, at)
+            found.add("delivered", message_id, at, status)
         case "read":
-            found.add("opened", message_id, at)
-        case "failed" if codes & _HARD:
-            found.add("bounced", message_id, at, Details(reason=why, bounce_type="hard"))
+            found.add("opened", message_id, at, status)
         case "failed":
-            found.add("failed", message_id, at, Details(reason=why))
+            errors = status.forms("errors")
+            named = (f"{one.spelled('code') or '0'} {one.text('title')}" for one in errors)
+            cause = whatsapp_codes.cause_of(one.spelled("code") for one in errors)
+            found.add_cause(cause, message_id, at, status, reason(*named))
         case _:  # sent, deleted
             found.ignored += 1

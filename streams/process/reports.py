@@ -43,18 +43,27 @@ class Reports(StayConnected):
         """
         await self._send([event], _PATIENCE)
 
-    async def send_all(self, events: Sequence[Incoming]) -> None:
-        """`send` for all events. Raises DependencyDownError within ten seconds; some may have
-        arrived all the same, and all should be sent again.
+    async def send_all(
+        self, events: Sequence[Incoming], letters: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
+        """`send` for all events, and dead letters (key, value) beside them. Raises
+        DependencyDownError within ten seconds; some may have arrived all the same, and all should
+        be sent again.
         """
-        if events:
-            await self._send(events, _PATIENCE_WITH_MANY)
+        if events or letters:
+            await self._send(events, _PATIENCE_WITH_MANY, letters)
 
-    async def _send(self, events: Sequence[Incoming], patience: float) -> None:
+    async def _send(
+        self,
+        events: Sequence[Incoming],
+        patience: float,
+        letters: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
         producer = self._producer
         if producer is None:
             raise DependencyDownError("Kafka does not answer. Try again.")
         topic, partition = self._topics.name(Name.INCOMING), self._topics.partition
+        dead_letters = self._topics.name(Name.DEAD_LETTERS)
         try:
             async with asyncio.timeout(patience):
                 keyed = ((event, event.message_id.encode()) for event in events)
@@ -63,6 +72,10 @@ class Reports(StayConnected):
                         topic, encode_incoming(event), key=key, partition=partition(key)
                     )
                     for event, key in keyed
+                ]
+                sent += [
+                    await producer.send(dead_letters, value, key=key, partition=0)
+                    for key, value in letters
                 ]
                 await asyncio.gather(*sent)
         except TimeoutError as error:

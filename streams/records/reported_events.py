@@ -11,6 +11,8 @@ import msgspec
 IncomingType = Literal[
     "delivered", "opened", "clicked", "bounced", "failed", "unsubscribed", "complained", "replied"
 ]
+# The person behind the message wants no more of them: such an event is never dropped quietly.
+SAYING_NO = frozenset[IncomingType]({"unsubscribed", "complained"})
 
 
 class Details(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):

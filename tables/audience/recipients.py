@@ -4,6 +4,7 @@ pages for the API.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from types import MappingProxyType
 from uuid import UUID
@@ -34,6 +35,11 @@ FIELDS = MappingProxyType(
     }
 )
 
+_KNOWN = """
+SELECT r.id
+  FROM unnest(%(ids)s::uuid[]) AS w (id)
+  JOIN campaign_recipients r ON r.id = w.id"""
+
 
 def recipient_id(number: int, ordinal: int) -> UUID:
     """The row id of a recipient, as the SQL function of the same name; ids sort by (number,
@@ -52,6 +58,12 @@ def recipient_id(number: int, ordinal: int) -> UUID:
 def ordinal_of(row_id: UUID) -> int:
     """The ordinal in a row id."""
     return (row_id.int >> 64 & 0xFFF) << 12 | row_id.int >> 48 & 0xFFF
+
+
+async def unknown_rows(session: Session, ids: Collection[UUID]) -> set[UUID]:
+    """Those of the row ids that the ledger does not have. One index look-up each."""
+    known = await session.values(_KNOWN, ids=list(ids))
+    return set(ids) - set(known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class SealError(CampaignError):
 
 
 class WebhookSecret(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The secrets of one provider; `connectors.webhooks` says which of them it needs. The
+    """The settings of one provider; `connectors.webhooks` says which of them it needs. The
     representation shows none of them.
     """
 
@@ -66,6 +66,8 @@ class WebhookSecret(msgspec.Struct, frozen=True, omit_defaults=True):
     public_key: str = ""
     verify_token: str = ""
     topic_arns: tuple[str, ...] = ()
+    #: No secret, but a part of the same settings: the tenant's own words for stop.
+    opt_out_words: tuple[str, ...] = ()
 
     @property
     def fields(self) -> list[str]:

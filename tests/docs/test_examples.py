@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def _refusal(example: Mapping[str, Any]) -> None:
 
 
 def _webhook(example: Mapping[str, Any]) -> None:
-    found = standard.read(Delivery({}, json.dumps(example).encode()))
+    found = standard.read(Delivery({}, json.dumps(example).encode()), datetime.now(UTC))
     assert len(found.reported) + len(found.said) == 1 and not found.unusable and not found.ignored
 
 

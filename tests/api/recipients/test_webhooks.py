@@ -86,7 +86,11 @@ async def test_one_bad_element_of_a_batch_never_drops_the_rest(hooks: Hooks) -> 
         )
         == 204
     )
-    assert await hooks.events() == [("delivered", message_id), ("opened", message_id)]
+    assert await hooks.events() == [
+        ("delivered", message_id),
+        ("delivered", message_id),  # whose time could not be read
+        ("opened", message_id),
+    ]
 
 
 async def test_what_a_record_or_the_calendar_cannot_hold_fails_nothing(hooks: Hooks) -> None:
@@ -124,7 +128,7 @@ async def test_a_signature_that_does_not_fit_is_401_and_changes_nothing(hooks: H
         else:
             body += b" "
         assert await hooks.post(name, (headers, body), **params) == 401, name
-    late = signing.sendgrid([], at=time.time() - 301)
+    late = signing.sendgrid([], at=time.time() - 26 * 3600)
     answer = await hooks.provider.post("/webhooks/sendgrid/acme", headers=late[0], content=late[1])
     assert problem(answer, 401)["type"] == "urn:campaigns:problem:signature"
     assert (
@@ -148,7 +152,7 @@ async def test_a_token_of_mailgun_stands_for_one_event(hooks: Hooks) -> None:
 
     at = time.time()
     assert await hooks.post("mailgun", signing.mailgun(opened(one), at)) == 204
-    assert await hooks.post("mailgun", signing.mailgun(opened(other), at)) == 401
+    assert await hooks.post("mailgun", signing.mailgun(opened(other), at)) == 406
     assert (
         await hooks.post("mailgun", signing.mailgun(opened(one), at)) == 204
     )  # Mailgun did not hear our answer
@@ -172,7 +176,8 @@ async def test_what_cannot_be_used_has_its_own_answer(quiet_hooks: Hooks) -> Non
     headers, body = signing.standard("x" * (1 << 20))
     assert await hooks.post("standard", (headers, body)) == 413
     for body in (b"{", b"\xff", b"[" * 9_000):
-        assert await hooks.post("mailgun", ({}, body)) == await hooks.post("ses", ({}, body)) == 400
+        assert await hooks.post("mailgun", ({}, body)) == 406  # where 400 would be repeated
+        assert await hooks.post("ses", ({}, body)) == 400
     assert (
         await hooks.post("twilio", ({}, b"\xff=1"))
         == await hooks.post("twilio", ({}, b"a=1&" * 600))

@@ -11,7 +11,7 @@ import pytest
 from connectors.webhooks import mailgun
 from connectors.webhooks.delivery import Delivery, Read, SignatureError
 from tests.connectors.webhooks import webhook_signing as signing
-from tests.connectors.webhooks.reported_as import ID, SECONDS, the_only
+from tests.connectors.webhooks.reported_as import ID, NOW, SECONDS, the_only
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_mailgun(event: dict[str, Any], expected: object) -> None:
     _, body = signing.mailgun(
         {"timestamp": SECONDS + 0.0, "user-variables": {"messageId": ID}, **event}
     )
-    assert the_only(mailgun.read(Delivery({}, body))) == expected
+    assert the_only(mailgun.read(Delivery({}, body), NOW)) == expected
 
 
 def test_mailgun_will_try_again_or_reports_of_nobody() -> None:
@@ -61,14 +61,15 @@ def test_mailgun_will_try_again_or_reports_of_nobody() -> None:
         {"event": "opened"},
     ):
         assert (
-            mailgun.read(Delivery({}, signing.mailgun({"timestamp": 1, **event})[1])).ignored == 1
+            mailgun.read(Delivery({}, signing.mailgun({"timestamp": 1, **event})[1]), NOW).ignored
+            == 1
         )
-    assert mailgun.read(Delivery({}, signing.mailgun({"event": 7})[1])).unusable == 1
+    assert mailgun.read(Delivery({}, signing.mailgun({"event": 7})[1]), NOW).unusable == 1
 
 
 def _read(event: dict[str, Any]) -> Read:
     whole = {"timestamp": SECONDS, "user-variables": {"messageId": ID}, **event}
-    return mailgun.read(Delivery({}, signing.mailgun(whole)[1]))
+    return mailgun.read(Delivery({}, signing.mailgun(whole)[1]), NOW)
 
 
 @pytest.mark.parametrize("kind", ["suppress-bounce", "suppress-unsubscribe", "suppress-complaint"])
@@ -104,11 +105,10 @@ def test_a_bot_that_clicks_is_a_machine_at_that_url() -> None:
     assert the_only(_read(person)) == ("clicked", {"url": "https://a.example/"})
 
 
-def test_a_rejection_has_its_reason() -> None:
-    assert the_only(_read({"event": "rejected", "reason": "Sandbox"})) == (
-        "failed",
-        {"reason": "Sandbox"},
-    )
+@pytest.mark.parametrize("place", [{"reject": {"reason": "Sandbox"}}, {"reason": "Sandbox"}])
+def test_a_rejection_has_its_reason(place: dict[str, Any]) -> None:
+    """The documentation's sample has it in `reject`."""
+    assert the_only(_read({"event": "rejected", **place})) == ("failed", {"reason": "Sandbox"})
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,7 @@ def test_a_rejection_has_its_reason() -> None:
         ({"event": "stored"}, 1, 0),
         ({"event": "delivered", "user-variables": {"messageId": 7}}, 1, 0),
         ({"event": "delivered", "user-variables": {}}, 1, 0),
-        ({"event": "delivered", "timestamp": "soon"}, 0, 1),
-        ({"event": "delivered", "user-variables": 1}, 0, 1),
+        ({"event": "delivered", "user-variables": 1}, 1, 0),
         ({"event": None}, 0, 1),
     ],
 )

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from connectors.webhooks import standard
-from connectors.webhooks.delivery import Delivery, SignatureError
+from connectors.webhooks.delivery import Delivery, SignatureError, Wish
 from streams.records.reported_events import Details, IncomingType
 from tests.connectors.webhooks import webhook_signing as signing
 from tests.connectors.webhooks.reported_as import AT, ID, NOW
@@ -33,15 +33,11 @@ def test_standard_webhooks_speak_our_words() -> None:
         "timestamp": AT,
         "data": {"channel": "sms", "address": "+15005550006", "text": "unsubscribe"},
     }
-    bad: list[object] = [
-        {"type": "opened", "timestamp": "2026-01-28T09:00:00"},
-        {"type": "bounced", "timestamp": AT, "data": {"bounceType": "x"}},
-        1,
-    ]
+    bad: list[object] = [{"timestamp": AT}, {"type": None, "messageId": ID}, 1]
     body = json.dumps(
         [plain, nested, said, {**plain, "type": "sent"}, {**plain, "messageId": None}, *bad]
     ).encode()
-    found = standard.read(Delivery({"webhook-id": "msg_1"}, body))
+    found = standard.read(Delivery({"webhook-id": "msg_1"}, body), NOW)
     assert [
         (one.type, one.message_id, datetime.fromisoformat(one.timestamp)) for one in found.reported
     ] == [
@@ -49,12 +45,12 @@ def test_standard_webhooks_speak_our_words() -> None:
         ("opened", ID, NOW),
     ]
     assert (found.ignored, found.unusable) == (2, 3)
-    assert (found.said[0].address, found.said[0].is_stop, found.said[0].identity) == (
+    assert (found.said[0].address, found.said[0].wish, found.said[0].identity) == (
         "+15005550006",
-        True,
+        Wish.STOP,
         "msg_1:2",
     )
-    assert len(standard.read(Delivery({}, json.dumps(plain).encode())).reported) == 1
+    assert len(standard.read(Delivery({}, json.dumps(plain).encode()), NOW).reported) == 1
 
 
 @pytest.mark.parametrize(
@@ -126,20 +122,20 @@ def test_an_empty_id_is_none_even_when_it_is_signed() -> None:
 @pytest.mark.parametrize("prefix", ["", "message."])
 def test_every_word_of_ours_is_known_with_and_without_its_prefix(kind: str, prefix: str) -> None:
     event = {"type": prefix + kind, "timestamp": AT, "messageId": ID}
-    (found,) = standard.read(Delivery({}, json.dumps(event).encode())).reported
+    (found,) = standard.read(Delivery({}, json.dumps(event).encode()), NOW).reported
     assert (found.type, found.details) == (kind, Details())
 
 
 def test_the_id_beside_the_type_comes_before_the_one_in_the_data() -> None:
     event = {"type": "opened", "timestamp": AT, "messageId": ID, "data": {"messageId": "other"}}
-    (found,) = standard.read(Delivery({}, json.dumps(event).encode())).reported
+    (found,) = standard.read(Delivery({}, json.dumps(event).encode()), NOW).reported
     assert found.message_id == ID
 
 
 def test_a_message_of_a_recipient_is_named_by_its_id_or_by_its_place() -> None:
     said = {"type": "message.received", "timestamp": AT, "data": {"text": "x", "address": "+1"}}
     named = {**said, "data": {"id": "m1", "channel": "whatsapp"}}
-    found = standard.read(Delivery({"webhook-id": "w"}, json.dumps([said, named]).encode()))
+    found = standard.read(Delivery({"webhook-id": "w"}, json.dumps([said, named]).encode()), NOW)
     assert [(one.identity, one.channel, one.address) for one in found.said] == [
         ("w:0", "sms", "+1"),
         ("m1", "whatsapp", ""),

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from connectors.webhooks import twilio
-from connectors.webhooks.delivery import Delivery, Read, SignatureError, UnparsableError
+from connectors.webhooks.delivery import Delivery, Read, SignatureError, Wish
+from connectors.webhooks.forms import UnparsableError
+from streams.records.reported_events import Details
 from tests.connectors.webhooks import webhook_signing as signing
 from tests.connectors.webhooks.reported_as import ID, NOW, shown
 
@@ -52,17 +54,17 @@ def test_twilio_messages() -> None:
         return twilio.read(Delivery({}, body), NOW).said[0]
 
     stop = said(From="+15005550006", Body="Stop.")
-    assert (stop.channel, stop.address, stop.at, stop.identity, stop.is_stop, stop.is_reply) == (
+    assert (stop.channel, stop.address, stop.at, stop.identity, stop.wish, stop.is_reply) == (
         "sms",
         "+15005550006",
         NOW,
         "SM1",
-        True,
-        True,
+        Wish.STOP,
+        False,
     )
     chat = said(From="whatsapp:+15005550006", Body="please stop calling me")
-    assert (chat.channel, chat.address, chat.is_stop) == ("whatsapp", "+15005550006", False)
-    assert said(From="+15005550006", Body="Arrêt", OptOutType="STOP").is_stop
+    assert (chat.channel, chat.address, chat.wish) == ("whatsapp", "+15005550006", None)
+    assert said(From="+15005550006", Body="Arrêt", OptOutType="STOP").wish is Wish.STOP
     assert "15005550006" not in repr(stop)
 
 
@@ -78,24 +80,31 @@ def _read(body: str, message_id: str | None = ID) -> Read:
         ("21614", "hard"),
         ("30005", "hard"),
         ("30006", "hard"),
-        ("63024", "hard"),
+        ("63003", "hard"),
+        ("63024", "soft"),
         ("30003", "soft"),
-        ("", "soft"),
     ],
 )
 def test_a_number_that_cannot_be_reached_again_bounces_hard(code: str, bounce: str) -> None:
+    for status in ("undelivered", "failed"):
+        (found,) = _read(f"MessageStatus={status}&ErrorCode={code}").reported
+        assert shown(found) == ("bounced", {"reason": f"error {code}", "bounceType": bounce})
+
+
+@pytest.mark.parametrize("code", ["", "30008", "99999"])
+def test_without_a_telling_code_the_status_says_whether_the_carrier_was_asked(code: str) -> None:
     why = {"reason": f"error {code}"} if code else {}
     (undelivered,) = _read(f"MessageStatus=undelivered&ErrorCode={code}").reported
-    assert shown(undelivered) == ("bounced", {**why, "bounceType": bounce})
+    assert shown(undelivered) == ("bounced", {**why, "bounceType": "soft"})
     (failed,) = _read(f"MessageStatus=failed&ErrorCode={code}").reported
-    expected = ("bounced", {**why, "bounceType": "hard"}) if bounce == "hard" else ("failed", why)
-    assert shown(failed) == expected
+    assert shown(failed) == ("failed", why)
 
 
-@pytest.mark.parametrize("code", ["21610", "63032"])
-def test_who_has_opted_out_at_twilio_has_unsubscribed_with_us(code: str) -> None:
-    kinds = [shown(one)[0] for one in _read(f"MessageStatus=undelivered&ErrorCode={code}").reported]
-    assert kinds == ["unsubscribed", "bounced"]
+@pytest.mark.parametrize("code", ["21610", "63014", "63033"])
+@pytest.mark.parametrize("status", ["undelivered", "failed"])
+def test_who_has_opted_out_at_twilio_has_unsubscribed_with_us(code: str, status: str) -> None:
+    kinds = [shown(one)[0] for one in _read(f"MessageStatus={status}&ErrorCode={code}").reported]
+    assert kinds == ["unsubscribed", "failed"]
 
 
 def test_a_status_without_our_id_is_ignored() -> None:
@@ -139,9 +148,31 @@ def test_a_message_has_the_id_that_twilio_gave_it(form: str, identity: str) -> N
     assert _read(f"Body=x&{form}").said[0].identity == identity
 
 
-@pytest.mark.parametrize(("kind", "is_stop"), [("STOP", True), ("HELP", False), ("stop", False)])
-def test_what_twilio_has_understood_as_stop_is_stop(kind: str, is_stop: bool) -> None:
-    assert _read(f"Body=Basta&OptOutType={kind}").said[0].is_stop is is_stop
+@pytest.mark.parametrize(
+    ("kind", "meant"), [("STOP", Wish.STOP), ("START", Wish.START), ("HELP", None), ("stop", None)]
+)
+def test_what_twilio_has_understood_is_the_wish(kind: str, meant: Wish | None) -> None:
+    assert _read(f"Body=Nada&OptOutType={kind}").said[0].wish is meant
+
+
+@pytest.mark.parametrize("field", ["Body", "ButtonText", "ListTitle"])
+def test_a_wish_is_heard_wherever_a_text_can_stand(field: str) -> None:
+    form = f"SmsStatus=received&Body=&{field}=ARR%C3%8AT%20%F0%9F%9B%91"
+    assert _read(form).said[0].wish is Wish.STOP
+
+
+@pytest.mark.parametrize(
+    ("sender", "channel", "address"),
+    [
+        ("%2B1500", "sms", "+1500"),
+        ("rcs:%2B1500", "sms", "+1500"),
+        ("whatsapp:%2B1500", "whatsapp", "+1500"),
+        ("whatsapp:US.13491208655302741918", "whatsapp", "US.13491208655302741918"),
+    ],
+)
+def test_the_sender_is_an_address_of_its_channel(sender: str, channel: str, address: str) -> None:
+    (said,) = _read(f"SmsStatus=received&From={sender}&Body=x").said
+    assert (said.channel, said.address) == (channel, address)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +210,7 @@ def test_an_address_that_is_no_unicode_is_refused_like_any_other_wrong_one() -> 
 @pytest.mark.parametrize("status", ["failed", "undelivered"])
 def test_a_failure_without_a_code_has_no_reason(status: str) -> None:
     (found,) = _read(f"MessageStatus={status}").reported
-    assert found.details is not None and found.details.reason is None
+    assert (found.details or Details()).reason is None
 
 
 def test_a_message_without_a_sender_is_an_sms_of_no_address() -> None:

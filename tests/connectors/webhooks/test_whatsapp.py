@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from connectors.webhooks import whatsapp
-from connectors.webhooks.delivery import Delivery, Read, SignatureError
+from connectors.webhooks.delivery import Delivery, Read, SignatureError, Wish
 from tests.connectors.webhooks import webhook_signing as signing
-from tests.connectors.webhooks.reported_as import ID, NOW, SECONDS, shown
+from tests.connectors.webhooks.reported_as import AT, ID, NOW, SECONDS, shown
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from tests.connectors.webhooks.reported_as import ID, NOW, SECONDS, shown
         ({"status": "read"}, [("opened", {})]),
         (
             {"status": "failed", "errors": [{"code": 131026, "title": "Message undeliverable"}]},
-            [("bounced", {"reason": "131026 Message undeliverable", "bounceType": "hard"})],
+            [("bounced", {"reason": "131026 Message undeliverable", "bounceType": "soft"})],
         ),
         (
             {"status": "failed", "errors": [{"code": 131050, "title": "t"}]},
@@ -44,7 +44,7 @@ def test_whatsapp_statuses(status: dict[str, Any], expected: object) -> None:
         ]
     }
     assert [
-        shown(one) for one in whatsapp.read(Delivery({}, signing.whatsapp(value)[1])).reported
+        shown(one) for one in whatsapp.read(Delivery({}, signing.whatsapp(value)[1]), NOW).reported
     ] == expected
 
 
@@ -66,48 +66,105 @@ def test_whatsapp_messages_and_preferences() -> None:
             }
         ],
     }
-    found = whatsapp.read(Delivery({}, signing.whatsapp(value)[1]))
-    assert [(said.is_stop, said.is_reply) for said in found.said] == [
-        (True, True),
-        (False, True),
-        (True, True),
-        (True, False),
+    found = whatsapp.read(Delivery({}, signing.whatsapp(value)[1]), NOW)
+    assert [(said.wish, said.is_reply, said.address[1:]) for said in found.said] == [
+        (Wish.STOP, False, message["from"]),
+        (None, True, message["from"]),
+        (Wish.STOP, False, message["from"]),
+        (None, True, ""),
+        (Wish.STOP, False, message["from"]),
     ]
-    assert {said.address for said in found.said} == {"+4915112345678"} and {
-        said.at for said in found.said
-    } == {NOW}
+    assert {said.at for said in found.said} == {NOW}
     assert {said.channel for said in found.said} == {"whatsapp"}
-    assert found.unusable == 1
 
 
 def _read(**value: Any) -> Read:
-    return whatsapp.read(Delivery({}, signing.whatsapp(value)[1]))
+    return whatsapp.read(Delivery({}, signing.whatsapp(value)[1]), NOW)
 
 
 def test_a_preference_to_stop_is_a_message_that_is_no_reply() -> None:
     stop = {"wa_id": "49151", "value": "stop", "timestamp": SECONDS}
-    found = _read(user_preferences=[stop, {**stop, "value": "resume"}, {**stop, "timestamp": "x"}])
-    assert [(said.identity, said.address, said.is_stop, said.is_reply) for said in found.said] == [
-        (f"49151:{SECONDS}", "+49151", True, False)
+    found = _read(user_preferences=[stop, {**stop, "value": "resume"}, {**stop, "value": "x"}])
+    assert [(said.identity, said.address, said.wish, said.is_reply) for said in found.said] == [
+        (f"49151:{SECONDS}", "+49151", Wish.STOP, False),
+        (f"49151:{SECONDS}", "+49151", Wish.START, False),
     ]
-    assert found.unusable == 1
+    assert found.ignored == 1
 
 
-@pytest.mark.parametrize("timestamp", ["soon", "", 10**30, "1.5"])
-def test_a_status_or_message_without_a_time_is_unusable(timestamp: object) -> None:
+@pytest.mark.parametrize("timestamp", ["soon", "", 10**30, None, [], True])
+def test_a_status_or_message_without_a_time_happened_when_it_arrived(timestamp: object) -> None:
     status = {"status": "read", "timestamp": timestamp, "biz_opaque_callback_data": ID}
     message = {"from": "49151", "id": "w", "timestamp": timestamp}
     found = _read(statuses=[status], messages=[message])
-    assert found.said == []
-    assert len(found.reported) + found.unusable == 2
-    assert found.unusable == (1 if timestamp == "1.5" else 2)  # a status may name fractions
+    assert [one.timestamp for one in found.reported] == [AT]
+    assert [said.at for said in found.said] == [NOW]
 
 
-def test_every_error_of_a_failure_is_in_its_reason_and_the_hard_one_counts() -> None:
+_PLACES: list[dict[str, Any]] = [
+    {"type": "text", "text": {"body": "Arrêt !"}},
+    {"type": "button", "button": {"text": "Stop promotions", "payload": "p"}},
+    {"type": "interactive", "interactive": {"button_reply": {"id": "1", "title": "STOP"}}},
+    {"type": "interactive", "interactive": {"list_reply": {"id": "1", "title": "Baja"}}},
+    {"type": "image", "image": {"caption": "ｓｔｏｐ 🛑", "id": "1"}},
+    {"type": "video", "video": {"caption": "STOPP"}},
+    {"type": "document", "document": {"caption": "parar"}},
+    {"text": {"body": "hello"}, "button": {"text": "STOP"}},
+]
+
+
+@pytest.mark.parametrize("content", _PLACES, ids=lambda one: one.get("type", "both"))
+def test_a_wish_is_heard_wherever_a_text_can_stand(content: dict[str, Any]) -> None:
+    message = {"from": "49151", "id": "w", "timestamp": SECONDS}
+    assert [said.wish for said in _read(messages=[message | content]).said] == [Wish.STOP]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"type": "system", "system": {"type": "user_changed_number", "body": "STOP"}},
+        {"type": "reaction", "reaction": {"emoji": "🛑"}},
+        {"type": "unsupported", "errors": [{"code": 131051}]},
+    ],
+    ids=lambda one: one["type"],
+)
+def test_what_no_person_says_is_no_reply(content: dict[str, Any]) -> None:
+    message = {"from": "49151", "id": "w", "timestamp": SECONDS}
+    assert [(s.wish, s.is_reply) for s in _read(messages=[message | content]).said] == [
+        (None, False)
+    ]
+
+
+_USER = "US.13491208655302741918"
+
+
+def test_a_person_without_a_number_is_heard_by_the_id_that_whatsapp_gives() -> None:
+    stop = {"id": "w", "timestamp": SECONDS, "text": {"body": "STOP"}}
+    hello = {**stop, "text": {"body": "hello"}}
+    wanted = {"value": "stop", "timestamp": SECONDS, "user_id": _USER}
+    contacts = [{"user_id": _USER, "profile": {"username": "@ana"}}]
+
+    def heard(**value: Any) -> list[tuple[str, Wish | None, bool]]:
+        return [(said.address, said.wish, said.is_reply) for said in _read(**value).said]
+
+    assert heard(messages=[{**stop, "from_user_id": _USER}]) == [(_USER, Wish.STOP, False)]
+    assert heard(messages=[stop], contacts=contacts) == [(_USER, Wish.STOP, False)]
+    assert heard(messages=[{**hello, "from_user_id": _USER}]) == [(_USER, None, True)]
+    assert heard(user_preferences=[wanted]) == [(_USER, Wish.STOP, False)]
+    # a wish holds for both addresses of a person, a reply is one
+    both = {"from": "49151", "from_user_id": _USER}
+    assert heard(messages=[stop | both]) == [
+        ("+49151", Wish.STOP, False),
+        (_USER, Wish.STOP, False),
+    ]
+    assert heard(messages=[hello | both]) == [("+49151", None, True)]
+
+
+def test_every_error_of_a_failure_is_in_its_reason_and_the_gravest_counts() -> None:
     errors = [{"code": 1, "title": "a"}, {"code": 131026, "title": "b"}]
     status = {"timestamp": SECONDS, "biz_opaque_callback_data": ID, "errors": errors}
     (found,) = _read(statuses=[{**status, "status": "failed"}]).reported
-    assert shown(found) == ("bounced", {"reason": "1 a 131026 b", "bounceType": "hard"})
+    assert shown(found) == ("bounced", {"reason": "1 a 131026 b", "bounceType": "soft"})
     assert _read(statuses=[{**status, "status": "deleted"}]).ignored == 1
 
 
@@ -122,17 +179,11 @@ def test_an_error_without_code_or_title_is_told_by_what_it_has(
     assert shown(found) == ("failed", {"reason": why})
 
 
-def test_the_text_of_a_message_comes_before_the_button_under_it() -> None:
-    message = {"from": "49151", "id": "w", "timestamp": SECONDS}
-    both = {**message, "text": {"body": "hello"}, "button": {"text": "STOP"}}
-    assert [said.is_stop for said in _read(messages=[both]).said] == [False]
-
-
 def test_one_bad_entry_or_change_spoils_no_other() -> None:
     good = {"field": "messages", "value": {"statuses": [{"status": "sent", "timestamp": 1}]}}
     entries = [1, {"changes": [{"field": "x"}, good]}, {"changes": 7}, {"changes": [good]}]
-    found = whatsapp.read(Delivery({}, json.dumps({"entry": entries}).encode()))
-    assert (found.ignored, found.unusable) == (2, 3)
+    found = whatsapp.read(Delivery({}, json.dumps({"entry": entries}).encode()), NOW)
+    assert (found.ignored, found.unusable) == (2, 2)
 
 
 def test_a_status_without_our_id_is_ignored() -> None:

@@ -56,7 +56,9 @@ def sns_certificate() -> bytes:
 
 
 def sendgrid(events: object, at: float | None = None) -> Signed:
-    body, timestamp = json.dumps(events).encode(), str(int(time.time() if at is None else at))
+    """Of events, or of bytes as they are."""
+    body = events if isinstance(events, bytes) else json.dumps(events).encode()
+    timestamp = str(int(time.time() if at is None else at))
     signature = base64.b64encode(
         _CURVE_KEY.sign(timestamp.encode() + body, ec.ECDSA(SHA256()))
     ).decode()
