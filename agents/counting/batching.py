@@ -20,7 +20,14 @@ from streams.records.message_id import (
     MessageIds,
     recipient,
 )
-from streams.records.reported_events import Incoming, IncomingType, decode_incoming
+from streams.records.reported_events import (
+    SAYING_NO,
+    Incoming,
+    IncomingType,
+    decode_incoming,
+    decode_needed,
+    says_no,
+)
 
 MAX_BYTES = 64 << 10  # of one event
 # of one fact record; a batch of producer or transaction takes 900 kB
@@ -108,7 +115,9 @@ def sort(
     event.
 
     An event before 2020 or more than 15 minutes ahead of `now` (Unix seconds) happened all the
-    same: it counts as happening now. Events of test messages are dropped.
+    same: it counts as happening now. Events of test messages are dropped. Of a person's no only
+    kind, id and tenant are needed: with another member that cannot be read it counts as happening
+    when its record was written.
     """
     refused = []
     check, latest = ids.check, now + _SKEW
@@ -123,8 +132,11 @@ def sort(
             check(text, event.tenant_id)
             second = _unix_seconds[event.timestamp]
         except _UNUSABLE as error:
-            refused.append(_refused(record, error))
-            continue
+            no = _no_of(record, ids)
+            if no is None:
+                refused.append(_refused(record, error))
+                continue
+            event, text, second = no, no.message_id, record.timestamp // 1000
         if not _EARLIEST <= second <= latest:
             second = int(now)
         # `shard_key` and `ordinal_in_shard`, written out: two calls cost 3 % of an event's 1.9 us
@@ -143,6 +155,23 @@ def sort(
         group[0].append(int(text[17] + text[20:23], 16))
         group[1].append(second)
     return refused
+
+
+def _no_of(record: ConsumerRecord[bytes, bytes], ids: MessageIds) -> Incoming | None:
+    """What can be used of an event that cannot: that a person wants no more messages."""
+    try:
+        found = decode_needed(record.value or b"")
+        ids.check(found.message_id, found.tenant_id)
+    except _UNUSABLE:
+        return None
+    if found.type not in SAYING_NO:
+        return None
+    return Incoming(found.type, found.message_id, found.tenant_id, "")
+
+
+def unheard(refused: Iterable[Refused]) -> list[Refused]:
+    """Those that may hold a person's no."""
+    return [one for one in refused if says_no(one.record.value or b"")]
 
 
 def _refuse_size(value: bytes | None) -> NoReturn:

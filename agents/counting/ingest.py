@@ -12,6 +12,7 @@ that a repeat replaces it, and the stream goes on.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -19,7 +20,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from agents.counting.batching import Pile, Refused, batches, sort
+from agents.counting.batching import Pile, Refused, batches, sort, unheard
 from streams import metrics
 from streams.exactly_once.crash_points import crash_point
 from streams.kafka import clients
@@ -35,6 +36,7 @@ _SLICE = 1_000  # events between two looks at the rest of the event loop, about 
 # seconds a turn takes at least when there is little to do, so that facts are batches at low rates
 # too
 _TURN = 0.05
+_log = logging.getLogger(__name__)
 
 
 class Ingest(Mover):
@@ -83,8 +85,7 @@ class Ingest(Mover):
         )
         count = sum(map(len, fetched.values()))
         metrics.INGESTED.inc(count)
-        for _, _, code in refused:
-            metrics.DEAD_LETTERS.labels("ingest", code).inc()
+        _sound(refused)
         if count < _READ // 4:
             await asyncio.sleep(max(0.0, _TURN - (time.monotonic() - started)))
 
@@ -102,3 +103,17 @@ class Ingest(Mover):
             key, value = dead_letter(reason, code, *source, record.value, record.headers)
             sent.append(await send(dead_letters, value, key=key, partition=0))
         await asyncio.gather(*sent)
+
+
+def _sound(refused: Sequence[Refused]) -> None:
+    """Count the refused; those that may say no are an error in the log, one of a turn."""
+    for _, _, code in refused:
+        metrics.DEAD_LETTERS.labels("ingest", code).inc()
+    if lost := unheard(refused):
+        metrics.UNHEARD.labels("events").inc(len(lost))
+        first, _, code = lost[0]
+        place = {"partition": first.partition, "offset": first.offset}
+        _log.error(
+            "complaints or unsubscriptions could not be used: see the dead letters",
+            extra={"count": len(lost), "reason": code, **place},
+        )

@@ -21,7 +21,7 @@ from uuid import UUID
 import msgspec
 
 from api.http.dependencies import Services
-from api.recipients.unheard import dead_letters, says_no, sound
+from api.recipients.unheard import dead_letters, sound
 from connectors.webhooks import mailgun
 from connectors.webhooks.delivery import (
     Asked,
@@ -37,7 +37,13 @@ from streams import metrics
 from streams.contracts.envelope import rfc3339
 from streams.exactly_once.crash_points import crash_point
 from streams.records.message_id import TESTS, InvalidMessageIdError, MessageIds, recipient
-from streams.records.reported_events import SAYING_NO, Incoming, IncomingType, encode_incoming
+from streams.records.reported_events import (
+    SAYING_NO,
+    Incoming,
+    IncomingType,
+    encode_incoming,
+    says_no,
+)
 from streams.settings import Settings
 from tables.audience.recipients import recipient_id, unknown_rows
 from tables.audience.replies import answered

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -22,13 +21,6 @@ _SENTENCES = {
     "no-address": "says no, and its sender has no address of this channel",
     "unreadable": "says no, and is not in the provider's format",
 }
-# The words of all providers for it, in whatever an unreadable body holds.
-_NO = re.compile(rb"unsubscri|complain|spamreport|opt-?out|\bstop", re.IGNORECASE)
-
-
-def says_no(body: bytes) -> bool:
-    """Whether a body that cannot be read may hold a person's no."""
-    return _NO.search(body) is not None
 
 
 def dead_letters(

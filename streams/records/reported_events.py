@@ -4,6 +4,7 @@ order and any number of times.
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -13,6 +14,13 @@ IncomingType = Literal[
 ]
 # The person behind the message wants no more of them: such an event is never dropped quietly.
 SAYING_NO = frozenset[IncomingType]({"unsubscribed", "complained"})
+# The words for it, ours and those of all providers, in whatever cannot be read.
+_NO = re.compile(rb"unsubscri|complain|spamreport|opt-?out|\bstop", re.IGNORECASE)
+
+
+def says_no(content: bytes) -> bool:
+    """Whether a record or body that cannot be used may hold a person's no."""
+    return _NO.search(content) is not None
 
 
 class Details(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
@@ -23,7 +31,7 @@ class Details(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
     reason: str | None = None
     bounce_type: Literal["hard", "soft"] | None = None
     url: str | None = None
-    is_machine: bool = False
+    is_machine: bool | None = False
 
 
 class Incoming(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
@@ -38,5 +46,14 @@ class Incoming(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
     data: Details | None = None
 
 
+class Needed(msgspec.Struct, rename="camel"):
+    """The members that an event cannot do without."""
+
+    type: IncomingType
+    message_id: str
+    tenant_id: str
+
+
 decode_incoming = msgspec.json.Decoder(Incoming).decode
+decode_needed = msgspec.json.Decoder(Needed).decode
 encode_incoming = msgspec.json.Encoder().encode

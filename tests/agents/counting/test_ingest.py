@@ -13,7 +13,7 @@ from aiokafka.structs import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.counting.batching import MAX_BYTES, Pile, batches, sort
+from agents.counting.batching import MAX_BYTES, Pile, batches, sort, unheard
 from streams.exactly_once.batches import MOST_BYTES
 from streams.records.dead_letters import dead_letter
 from streams.records.facts import Kind, decode_batch, encode_batch, unpack
@@ -341,3 +341,43 @@ def test_the_largest_dead_letter_fits_into_a_batch() -> None:
     key, value = dead_letter("why", "code", "t" * 249, 3, 17, 5, b"x" * 2_000_000, headers)
     assert len(json.loads(value)["headers"]) == 20
     assert 850_000 < len(key) + len(value) < MOST_BYTES - 1_000
+
+
+@pytest.mark.parametrize("name", ["reason", "bounceType", "url", "isMachine"])
+@pytest.mark.parametrize("kind", ["bounced", "clicked", "complained"])
+def test_null_is_absent_in_every_optional_member(name: str, kind: str) -> None:
+    data = {"reason": "r", "bounceType": "hard", "url": "https://a.example/", "isMachine": True}
+    null, absent = {**data, name: None}, {key: data[key] for key in data if key != name}
+    assert sorted_out(event(kind, data=null)) == sorted_out(event(kind, data=absent))
+    assert sorted_out(event(kind, data=None)) == sorted_out(event(kind))
+    assert sorted_out(event(kind, data=null))[1] == []
+
+
+_BAD: list[dict[str, Any]] = [
+    {"timestamp": None},
+    {"timestamp": ...},
+    {"timestamp": 7},
+    {"timestamp": "soon"},
+    {"timestamp": "2026-11-24T11:59:58"},
+    {"data": 7},
+    {"data": {"reason": 5}},
+    {"data": {"bounceType": "dead", "reason": "x" * MAX_BYTES}},
+]
+
+
+@pytest.mark.parametrize("bad", _BAD, ids=lambda one: str(one)[:40])
+@pytest.mark.parametrize("kind", ["unsubscribed", "complained"])
+def test_of_a_persons_no_only_kind_id_and_tenant_are_needed(kind: str, bad: dict[str, Any]) -> None:
+    groups, refused = sorted_out(event(kind, **bad))
+    assert [(one[0], one[2]) for one in groups] == [(Kind[kind.upper()], [7])]
+    assert refused == []
+    assert sorted_out(event("opened", **bad))[1] != []
+
+
+def test_a_no_that_cannot_be_used_is_told_from_other_dead_letters() -> None:
+    forged = event("unsubscribed", messageId=OTHERS.make(42, 7, "acme", 0))
+    values = [forged, event("opened", tenantId="globex"), b"{unsubscribed", b"{", None, b""]
+    encoded = [json.dumps(e).encode() if isinstance(e, dict) else e for e in values]
+    refused = sort(map(record, encoded), IDS, NOW, {})
+    assert len(refused) == 6
+    assert [one.code for one in unheard(refused)] == ["id-forged", "json"]
