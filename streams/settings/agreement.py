@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import IntEnum
 
-from streams.settings.message_keys import MessageKey, Use
+from streams.settings.message_keys import MessageKey, Use, fingerprint
 from streams.settings.settings import Settings
 
 _KEYS = "CAMPAIGNS_MESSAGE_KEYS"
@@ -53,6 +53,7 @@ class Agreement:
     partitions: int
     hour: timedelta
     day: timedelta
+    address_key: str  # its fingerprint
     keys: Mapping[int, AgreedKey]
 
     @classmethod
@@ -62,6 +63,7 @@ class Agreement:
             settings.partitions,
             settings.hour,
             settings.day,
+            fingerprint(settings.address_secret),
             {key.epoch: AgreedKey.of(key) for key in settings.keys},
         )
 
@@ -117,6 +119,11 @@ def _different(own: Agreement, agreed: Agreement, ours: str) -> Iterator[str]:
     for name, one, other in pairs:
         if one != other:
             yield f"{name} is {one} in {ours} and {other} in the installation"
+    if own.address_key != agreed.address_key:
+        yield (
+            "CAMPAIGNS_ADDRESS_KEY (without it: the oldest of CAMPAIGNS_MESSAGE_KEYS) is another"
+            f" in {ours} than in the installation"
+        )
 
 
 def _not_as_agreed(own: Agreement, agreed: Agreement) -> Iterator[str]:

@@ -49,7 +49,12 @@ class MessageKey:
     @property
     def fingerprint(self) -> str:
         """32 hexadecimal digits, from which the secret (128 bits at least) cannot be found."""
-        return blake2b(self.secret, digest_size=16, person=_PURPOSE).hexdigest()
+        return fingerprint(self.secret)
+
+
+def fingerprint(secret: bytes) -> str:
+    """A digest that tells secrets apart and does not let them be found."""
+    return blake2b(secret, digest_size=16, person=_PURPOSE).hexdigest()
 
 
 def message_keys(texts: tuple[SecretStr, ...]) -> tuple[MessageKey, ...]:

@@ -170,8 +170,8 @@ class Settings(KafkaAccess, NatsAccess):
     import_max_bytes: int = Field(
         512 << 20,
         ge=1,
-        description="largest body of POST /contacts/import and /suppressions/import; both are read as "
-        "they arrive",
+        description="largest body of POST /contacts/import and /suppressions/import; both are read "
+        "as they arrive",
     )
     api_port: int = Field(8080, description="port that the API listens on")
     api_rate_limit: int = Field(
@@ -251,6 +251,11 @@ class Settings(KafkaAccess, NatsAccess):
         A member that a rebalance reaches after its rebalance timeout is put out of the group.
         """
         return min(self.session_timeout / 6, timedelta(seconds=3))
+
+    @property
+    def address_secret(self) -> bytes:
+        """The secret behind the hashes of former addresses."""
+        return bytes.fromhex(self.address_key.get_secret_value()) or self.keys[0].secret
 
     @property
     def keys(self) -> tuple[MessageKey, ...]:

@@ -1,7 +1,7 @@
 """The blocks of the ledger: partitions of `campaign_recipients` with 1,000 campaign numbers each.
 
 A block is made as a plain table and attached, in one transaction (`ensure_recipient_block` in
-migration 0017): that waits behind no reader and no writer of the ledger. Identity: the block's
+migration 0014): that waits behind no reader and no writer of the ledger. Identity: the block's
 number; two processes that make it at once wait for each other, and the second finds it. Blocks are
 made ahead, so that starting a campaign makes none.
 """

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from streams.settings import Settings
-from streams.settings.message_keys import message_keys
 
 #: The setting of a session that the SQL function reads.
 ADDRESS_KEY = "campaigns.address_key"
@@ -26,7 +25,5 @@ def address_key(settings: Settings) -> str:
     """The value of `ADDRESS_KEY`: the key as the inner and the outer block of HMAC, in
     hexadecimal.
     """
-    own = bytes.fromhex(settings.address_key.get_secret_value())
-    secret = own or message_keys(settings.message_keys)[0].secret
-    key = HKDF(SHA256(), _BLOCK, salt=None, info=_PURPOSE).derive(secret)
+    key = HKDF(SHA256(), _BLOCK, salt=None, info=_PURPOSE).derive(settings.address_secret)
     return bytes(byte ^ pad for pad in (_INNER, _OUTER) for byte in key).hex()

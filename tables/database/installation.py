@@ -58,6 +58,7 @@ async def write(session: Session, settings: Settings) -> None:
         "partitions": new.partitions,
         "hour": new.hour,
         "day": new.day,
+        "address_key": new.address_key,
         "message_keys": {
             str(epoch): {
                 "fingerprint": key.fingerprint,
@@ -106,6 +107,7 @@ def _agreement(row: Mapping[str, object]) -> Agreement:
         int(str(row["partitions"])),
         hour,
         day,
+        str(row["address_key"]),
         {
             int(epoch): AgreedKey(key["fingerprint"], Standing[key["standing"]], key["signs"])
             for epoch, key in keys.items()

@@ -24,6 +24,8 @@ class Installation(Base):
     #: Length of a quota's hour, and of its day.
     hour: Mapped[timedelta]
     day: Mapped[timedelta]
+    #: Fingerprint of the secret behind the hashes of former addresses.
+    address_key: Mapped[str] = mapped_column(String(32))
     #: Epoch -> `fingerprint` and `use` of each message key.
     message_keys: Mapped[dict[str, Any]]
     written_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -18,21 +18,23 @@ from tables.database import installation
 from tables.database.connection import Database
 
 _PAGE = Path(__file__).parents[2] / "docs" / "operate" / "keys.md"
-_STEP = re.compile(r"^ *CAMPAIGNS_MESSAGE_KEYS=(\S+) campaigns prepare$", re.MULTILINE)
+_STEP = re.compile(
+    r"^ *CAMPAIGNS_MESSAGE_KEYS=(\S+)(?: CAMPAIGNS_ADDRESS_KEY=(\S+))? campaigns prepare$",
+    re.MULTILINE,
+)
 OLD, NEW = secrets.token_hex(32), secrets.token_hex(32)
 
 
-def _steps() -> list[str]:
-    return [
-        text.replace("OLD", OLD).replace("NEW", NEW) for text in _STEP.findall(_PAGE.read_text())
-    ]
+def _steps() -> list[tuple[str, str]]:
+    page = _PAGE.read_text().replace("OLD", OLD).replace("NEW", NEW)
+    return _STEP.findall(page)
 
 
 async def test_every_step_is_taken_while_processes_of_the_step_before_go_on(database: str) -> None:
     nowhere = {"kafka": "127.0.0.1:1", "nats": "nats://127.0.0.1:1", "postgres": database}
     steps = [
-        Settings.model_validate({**nowhere, "message_keys": keys})
-        for keys in (f"0:{OLD}", *_steps())
+        Settings.model_validate({**nowhere, "message_keys": keys, "address_key": address_key})
+        for keys, address_key in ((f"0:{OLD}", ""), *_steps())
     ]
     assert len(steps) == 5
     mail = MessageIds.of(steps[0]).make(1, 1, "acme", steps[0].key_epoch)

@@ -34,7 +34,7 @@ def _agreement(*keys: str) -> Agreement:
     for text in keys:
         epoch, secret, mark = (*text.split(":"), "")[:3]
         found[int(epoch)] = _key(secret, mark)
-    return Agreement("", 8, timedelta(hours=1), timedelta(days=1), found)
+    return Agreement("", 8, timedelta(hours=1), timedelta(days=1), "", found)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,22 @@ async def test_what_prepare_writes_is_what_processes_compare(database: str) -> N
     )
 
 
+async def test_the_key_of_addresses_is_the_same_in_every_process_and_may_outlive_its_message_key(
+    database: str,
+) -> None:
+    await _prepare(_settings(database, f"0:{A},1:{B}"))
+    wanted = (
+        "CAMPAIGNS_ADDRESS_KEY (without it: the oldest of CAMPAIGNS_MESSAGE_KEYS) is another in"
+        " this process than in the installation"
+    )
+    assert wanted in installation.refusal(_settings(database, f"0:{A},1:{B}", address_key=C))
+    with pytest.raises(SettingsDifferError, match="CAMPAIGNS_ADDRESS_KEY"):
+        await _prepare(_settings(database, f"1:{B}"))
+    without_the_oldest = _settings(database, f"1:{B}", address_key=A)
+    await _prepare(without_the_oldest)
+    assert installation.refusal(without_the_oldest) == ""
+
+
 async def test_the_row_holds_no_part_of_a_key(database: str) -> None:
     settings = _settings(database, f"0:{A},1:{B}")
     await _prepare(settings)
@@ -74,14 +90,14 @@ async def test_two_that_prepare_at_once_with_other_keys_do_not_both_win(database
 
 
 async def test_a_key_that_campaigns_are_being_sent_with_cannot_be_taken_off(database: str) -> None:
-    await _prepare(_settings(database, f"0:{A},1:{B}"))
+    await _prepare(_settings(database, f"0:{A},1:{B}", address_key=A))
     connection = await connect_client(database)
     await connection.execute("INSERT INTO tenants (id) VALUES ('acme')")
     await connection.execute(
         "INSERT INTO campaigns (tenant_id, name, channel, created_by, status, key_epoch)"
         " VALUES ('acme', 'Sale', 'email', uuidv7(), 'paused', 0)"
     )
-    without = _settings(database, f"1:{B}")
+    without = _settings(database, f"1:{B}", address_key=A)
     with pytest.raises(SettingsDifferError, match="lacks the key of epoch 0, which campaigns are"):
         await _prepare(without)
     await connection.execute("UPDATE campaigns SET status = 'completed'")
@@ -104,9 +120,9 @@ async def test_many_keys_in_a_lifetime(database: str) -> None:
     for epoch in range(12):
         new = f"{epoch}:{secrets.token_hex(16)}"
         for text in (",".join([*keys, f"{new}:verify"]) if keys else new, ",".join([*keys, new])):
-            await _prepare(_settings(database, text))
+            await _prepare(_settings(database, text, address_key=A))
         keys = [*keys, new][-5:]
-    last = _settings(database, ",".join(keys))
+    last = _settings(database, ",".join(keys), address_key=A)
     await _prepare(last)
     assert last.key_epoch == 11 and installation.refusal(last) == ""
     agreed = await _agreed(last)

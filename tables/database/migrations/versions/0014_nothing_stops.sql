@@ -6,6 +6,7 @@ CREATE TABLE installation (
   partitions   integer NOT NULL,
   hour         interval NOT NULL,
   day          interval NOT NULL,
+  address_key  varchar(32) NOT NULL,
   message_keys jsonb NOT NULL,
   written_at   timestamptz NOT NULL DEFAULT now()
 );
