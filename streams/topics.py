@@ -25,10 +25,20 @@ COMPACTED: Mapping[str, str] = {
 }
 
 
+# What every topic needs: a replica that has fallen behind never becomes the leader, and no record
+# is so far ahead of the broker's clock that it would lead the throttle's astray.
+_SAFE: Mapping[str, str] = {
+    "unclean.leader.election.enable": "false",
+    "message.timestamp.after.max.ms": str(3600 * 1000),
+}
+
+
 def _kept(days: int) -> Mapping[str, str]:
     return {
         "cleanup.policy": "delete",
         "retention.ms": str(days * _DAY),
+        # a segment is deleted as a whole: the last record of it may be older by this time
+        "segment.ms": str(_DAY // 4),
         "max.message.bytes": str(2 << 20),
     }
 
@@ -121,6 +131,13 @@ class Topics:
             return self.partition(key)
         number, _, shard = key.partition(":")
         return self.shard_partition(int(number), int(shard))
+
+    def config(self, topic: Name) -> Mapping[str, str]:
+        """The topic's settings. From three copies on, a record counts as written when two have it:
+        one broker may be lost, and no acknowledged record with it.
+        """
+        in_sync = "2" if self.replication_factor >= 3 else "1"
+        return {**TOPICS[topic].config, **_SAFE, "min.insync.replicas": in_sync}
 
     def count(self, topic: Name) -> int:
         return 1 if TOPICS[topic].is_single else self.partitions

@@ -82,7 +82,7 @@ def _wanted(settings: Settings) -> StreamConfig:
         discard=DiscardPolicy.OLD,
         max_age=RETENTION.total_seconds(),
         duplicate_window=DUPLICATE_WINDOW.total_seconds(),
-        num_replicas=settings.replication_factor,
+        num_replicas=settings.nats_copies,
     )
 
 

@@ -1,5 +1,5 @@
-"""Creates Kafka's topics from the table in `streams/topics.py`, and reports where the broker
-differs from it.
+"""Creates Kafka's topics from the table in `streams/topics.py`, makes the settings of existing ones
+as safe as there, and reports where the broker differs from it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -18,31 +19,43 @@ from aiokafka.errors import (
     for_code,
 )
 
+from streams.errors import CampaignError, Fate
 from streams.kafka import clients
 from streams.kafka.refusals import check
 from streams.settings import Settings
 from streams.topics import TOPICS, Topics
 
 _TIMEOUT = 30_000  # milliseconds
+# Settings that may be larger than in the table: more is kept, taken, or in sync.
+_AT_LEAST = ("retention.ms", "max.message.bytes", "min.insync.replicas")
+_SET_FOR_THE_TOPIC = 1  # DescribeConfigs: the source of a value that is not a default
+
+
+class ReplicationError(CampaignError):
+    """The cluster cannot, or must not, keep as many copies as the settings ask for."""
+
+    fate, status, code, title = Fate.STOP, 500, "replication", "Topics cannot be created so"
 
 
 async def create(settings: Settings) -> list[str]:
-    """Creates the missing topics and returns their names when the broker serves them. Existing
-    topics are left as they are.
+    """Creates the missing topics and returns their names when the broker serves them; existing ones
+    get the settings that keep them safe (`differences` names what is left).
 
-    Raises aiokafka's `KafkaError`.
+    Raises aiokafka's `KafkaError`, and ReplicationError when there would be one copy on a cluster
+    of several brokers, or more copies than brokers.
     """
     topics = Topics(settings)
     async with _admin(settings) as admin:
+        _check_copies(topics.replication_factor, len((await admin.describe_cluster())["brokers"]))
         present = set(await admin.list_topics())
         wanted = [
             NewTopic(
                 topics.name(name),
                 topics.count(name),
                 topics.replication_factor,
-                topic_configs=dict(topic.config),
+                topic_configs=dict(topics.config(name)),
             )
-            for name, topic in TOPICS.items()
+            for name in TOPICS
             if topics.name(name) not in present
         ]
         if wanted:
@@ -51,6 +64,7 @@ async def create(settings: Settings) -> list[str]:
                 if code and for_code(code) is not TopicAlreadyExistsError:
                     raise for_code(code)
             await _served(admin, [topic.name for topic in wanted])
+        await _correct(admin, topics)
         return [topic.name for topic in wanted]
 
 
@@ -73,13 +87,17 @@ async def differences(settings: Settings) -> list[str]:
                     f"{topic} has {count} partitions instead of {expected};"
                     " a topic's partitions never change live"
                 )
+            copies = min((len(it["replicas"]) for it in described["partitions"]), default=0)
+            if count and copies < topics.replication_factor:
+                found.append(
+                    f"{topic} has {copies} copies instead of {topics.replication_factor};"
+                    " add some with Kafka's kafka-reassign-partitions"
+                )
         for topic, configured in (await _configurations(admin, sorted(present))).items():
-            for setting, expected_value in TOPICS[names[topic]].config.items():
-                if configured.get(setting) != expected_value:
-                    found.append(
-                        f"{topic} has {setting}={configured.get(setting)}"
-                        f" instead of {expected_value}"
-                    )
+            for setting, expected_value in topics.config(names[topic]).items():
+                value = configured[setting].value if setting in configured else None
+                if value != expected_value:
+                    found.append(f"{topic} has {setting}={value} instead of {expected_value}")
     return found
 
 
@@ -93,6 +111,61 @@ async def delete(settings: Settings) -> None:
         doomed = [topics.name(name) for name in TOPICS if topics.name(name) in present]
         if doomed:
             await admin.delete_topics(doomed, timeout_ms=_TIMEOUT)
+
+
+def _check_copies(copies: int, brokers: int) -> None:
+    if copies == 1 < brokers:
+        raise ReplicationError(
+            f"CAMPAIGNS_REPLICATION_FACTOR is 1 on a cluster of {brokers} brokers: whatever the one"
+            f" copy is on is lost with its broker; set it to {min(3, brokers)}"
+        )
+    if copies > brokers:
+        raise ReplicationError(
+            f"CAMPAIGNS_REPLICATION_FACTOR is {copies}, and the cluster has {brokers} "
+            + ("broker" if brokers == 1 else "brokers")
+        )
+
+
+async def _correct(admin: AIOKafkaAdminClient, topics: Topics) -> None:
+    """Gives existing topics what they lack. What a person has set beside it stays, and so does a
+    value that is safer than ours.
+    """
+    if not (changes := await _corrections(admin, topics)):
+        return
+    resources = [
+        ConfigResource(ConfigResourceType.TOPIC, topic, configs=settings)
+        for topic, settings in changes.items()
+    ]
+    for answer in await admin.alter_configs(resources):
+        for code, message, *_ in answer.resources:
+            if code:
+                raise for_code(code)(message)
+    deadline = time.monotonic() + _TIMEOUT / 1000
+    while await _corrections(admin, topics):  # Kafka answers before its brokers know of it
+        if time.monotonic() > deadline:
+            raise KafkaTimeoutError("the brokers do not take the settings of topics over")
+        await asyncio.sleep(0.05)
+
+
+async def _corrections(admin: AIOKafkaAdminClient, topics: Topics) -> dict[str, dict[str, str]]:
+    """Of each topic that lacks something all that has to be set: what is not named is unset."""
+    names, found = {topics.name(name): name for name in TOPICS}, dict[str, dict[str, str]]()
+    for topic, configured in (await _configurations(admin, sorted(names))).items():
+        wanted = {
+            setting: value
+            for setting, value in topics.config(names[topic]).items()
+            if not _is_safe(setting, configured[setting].value, value)
+        }
+        if wanted:
+            before = {name: it.value for name, it in configured.items() if it.is_set}
+            found[topic] = {**before, **wanted}
+    return found
+
+
+def _is_safe(setting: str, value: str, wanted: str) -> bool:
+    if setting not in _AT_LEAST:
+        return value == wanted
+    return int(value) < 0 or int(value) >= int(wanted)  # -1 is without an end
 
 
 async def _served(admin: AIOKafkaAdminClient, names: list[str]) -> None:
@@ -115,16 +188,21 @@ async def _served(admin: AIOKafkaAdminClient, names: list[str]) -> None:
         await asyncio.sleep(0.05)
 
 
+class _Configured(NamedTuple):
+    value: str
+    is_set: bool  # for this topic, not a default of the cluster
+
+
 async def _configurations(
     admin: AIOKafkaAdminClient, names: list[str]
-) -> dict[str, dict[str, str]]:
+) -> dict[str, dict[str, _Configured]]:
     if not names:
         return {}
     answers = await admin.describe_configs(
         [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     )
     return {
-        name: {entry[0]: entry[1] for entry in entries}
+        name: {entry[0]: _Configured(entry[1], entry[3] == _SET_FOR_THE_TOPIC) for entry in entries}
         for answer in answers
         for _, _, _, name, entries in answer.resources
     }

@@ -40,7 +40,12 @@ class Settings(KafkaAccess, NatsAccess):
         8, ge=1, le=1024, description="of every partitioned topic; cannot change once they exist"
     )
     replication_factor: int = Field(
-        1, ge=1, description="of every topic when it is created; 3 on a real cluster"
+        1,
+        ge=1,
+        description="copies of every topic when it is created; 3 on a cluster, where 1 is refused",
+    )
+    nats_replicas: int = Field(
+        0, ge=0, le=5, description="copies of the JetStream stream; 0 = as many as of topics"
     )
 
     message_keys: MessageKeys = Field(
@@ -251,6 +256,11 @@ class Settings(KafkaAccess, NatsAccess):
         A member that a rebalance reaches after its rebalance timeout is put out of the group.
         """
         return min(self.session_timeout / 6, timedelta(seconds=3))
+
+    @property
+    def nats_copies(self) -> int:
+        """How many servers of a NATS cluster keep the stream."""
+        return self.nats_replicas or self.replication_factor
 
     @property
     def address_secret(self) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 
 from connectors.local.engines.engine import free_port
 from streams.settings import Settings
-from tests.e2e.processes import Installation
+from tests.e2e.processes import SHORTENED, Installation
 from tests.eventually import eventually_sync
 
 
@@ -35,8 +35,7 @@ def running(settings: Settings, tmp_path: Path) -> Iterator[Running]:
     port = free_port()
     shortened = {
         "api_port": port,
-        "hour": timedelta(seconds=6),
-        "day": timedelta(minutes=10),
+        **SHORTENED,
         "tick": timedelta(milliseconds=50),
     }
     settings = settings.model_copy(

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +18,11 @@ from typing import Self
 from connectors.local.engines.process import Process
 from streams.settings import Settings
 
+#: Every process has the same, and what prepares the installation, too.
+SHORTENED: Mapping[str, timedelta] = {
+    "hour": timedelta(seconds=6),
+    "day": timedelta(minutes=10),
+}
 WORKERS = ("control", "expand", "emit", "stats", "bridge")
 
 

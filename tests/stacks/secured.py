@@ -29,6 +29,7 @@ from streams.settings import Settings
 from tests.certificates import Authority, Pair
 from tests.confluent import access
 from tests.connectors.nats.secured import operator, tls
+from tests.e2e.processes import SHORTENED
 from tests.stacks import postgres_with_tls
 
 USER, PASSWORD = "campaigns", "s3cret"
@@ -66,6 +67,8 @@ class Servers:
             nats_ca_file=ca,
             topic_prefix=f"{name}-",
             partitions=4,
+            hour=SHORTENED["hour"],
+            day=SHORTENED["day"],
             message_keys=(SecretStr(secrets.token_hex(32)),),
         )
         self._allow(made)

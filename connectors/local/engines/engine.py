@@ -56,6 +56,7 @@ class RunningEngine:
     def __init__(self, engine: Engine, log: Path) -> None:
         self.engine, self._log = engine, log
         self._process: Process | None = None
+        self._command: list[str] = []
 
     @property
     def address(self) -> str:
@@ -71,18 +72,28 @@ class RunningEngine:
         """Returns when the engine is ready. After `stop` or `kill` it continues on the same folder
         and port. Raises `EngineError`.
         """
-        command = self.engine.prepare()
+        self.launch()
+        self.wait(within)
+
+    def launch(self) -> None:
+        """Starts the process and returns; some engines are ready only when others are there. Raises
+        `EngineError`.
+        """
+        self._command = self.engine.prepare()
+        self._process = Process(self._command, self._log)
+
+    def wait(self, within: timedelta) -> None:
+        """Returns when the engine that was launched is ready. Raises `EngineError`."""
         deadline = time.monotonic() + within.total_seconds()
-        retry_until = (
-            time.monotonic() + 5
-        )  # PostgreSQL after kill -9: until its old backends notice, the folder is taken
-        self._process = Process(command, self._log)
+        # PostgreSQL after kill -9: until its old backends notice, the folder is taken
+        retry_until = time.monotonic() + 5
+        assert self._process is not None
         while not self.engine.is_ready():
             if self._process.exit_code is not None:
                 if time.monotonic() > retry_until:
                     raise EngineError(f"{self.engine.role} ended at once: {last_lines(self._log)}")
                 time.sleep(0.2)
-                self._process = Process(command, self._log)
+                self._process = Process(self._command, self._log)
             elif time.monotonic() > deadline:
                 self._process.kill()
                 raise EngineError(

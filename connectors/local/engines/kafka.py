@@ -10,8 +10,8 @@ import signal
 import struct
 import subprocess
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from connectors.local.engines.engine import EngineError, answers
@@ -64,7 +64,7 @@ _JAVA_OPTIONS = (
 class Kafka:
     """An `Engine`. Takes two ports of 127.0.0.1, `port` for clients and `controller_port` for
     itself, and about 210 MB of memory when idle. Without a `listener` it accepts every client in
-    plain text.
+    plain text. `properties` win over ours; brokers with the same `cluster` and voters are one.
     """
 
     folder: Path
@@ -72,6 +72,8 @@ class Kafka:
     controller_port: int
     heap: str = "384m"
     listener: SecuredListener | None = None
+    properties: Mapping[str, str] = field(default_factory=dict, hash=False)
+    cluster: uuid.UUID = field(default_factory=uuid.uuid4)
     role: str = "kafka"
     stop_signal: signal.Signals = signal.SIGTERM
 
@@ -89,7 +91,7 @@ class Kafka:
         options = [*_JAVA_OPTIONS, f"-Djava.io.tmpdir={scratch}", "-cp", jars]
         if not (logs / "meta.properties").exists():
             more = [] if self.listener is None else self.listener.format_options()
-            _format(options, properties, more)
+            _format(options, properties, self.cluster, more)
         heap = ["-Xms128m", f"-Xmx{self.heap}"]
         return [java(), *heap, *options, "kafka.Kafka", str(properties)]
 
@@ -113,6 +115,7 @@ class Kafka:
             folder=logs,
         )
         more = {} if secured is None else secured.properties("CLIENTS")
+        more = {**more, **self.properties}
         return lines + "".join(f"{name}={value}\n" for name, value in more.items())
 
 
@@ -131,8 +134,10 @@ def _emptied(folder: Path) -> Path:
     return folder
 
 
-def _format(options: Sequence[str], properties: Path, more: Sequence[str]) -> None:
-    identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+def _format(
+    options: Sequence[str], properties: Path, cluster: uuid.UUID, more: Sequence[str]
+) -> None:
+    identity = base64.urlsafe_b64encode(cluster.bytes).decode().rstrip("=")
     identity = identity.replace("-", "_")  # a leading dash would be read as an option
     tool = ["kafka.tools.StorageTool", "format", "-g", "-t", identity, "-c", str(properties)]
     made = subprocess.run(

@@ -6,11 +6,12 @@ import secrets
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from pydantic import SecretStr
 
 from connectors.setup import topics
 from streams.settings import Settings
-from streams.topics import TOPICS, Name
+from streams.topics import TOPICS, Name, Topics
 from tests.eventually import eventually
 
 
@@ -39,28 +40,63 @@ async def _all_missing(settings: Settings) -> bool:
     return len(await topics.differences(settings)) == len(TOPICS)
 
 
-async def test_a_wrong_partition_count_and_a_wrong_setting_are_named(empty: Settings) -> None:
-    grants = f"{empty.topic_prefix}campaigns.grants.v1"
-    await _create_by_hand(
-        empty,
-        NewTopic(
-            grants, 2, 1, topic_configs={**TOPICS[Name.GRANTS].config, "retention.ms": "1000"}
-        ),
-    )
+async def test_a_wrong_partition_count_is_named(empty: Settings) -> None:
     await topics.create(empty)
-    assert await topics.differences(empty) == [
-        f"{grants} has retention.ms=1000 instead of 259200000"
-    ]
-
     found = await topics.differences(empty.model_copy(update={"partitions": 3}))
     assert (
         f"{empty.topic_prefix}campaigns.events.v1 has 2 partitions instead of 3;"
         " a topic's partitions never change live"
     ) in found
-    assert len(found) == len(
-        TOPICS
-    )  # dead letters have one partition whatever the setting, so theirs is not among them
+    # dead letters have one partition whatever the setting, so theirs is not among them
+    assert len(found) == len(TOPICS) - 1
     await topics.delete(empty)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "after"),
+    [
+        ("retention.ms", "1000", "259200000"),
+        ("retention.ms", "2592000000", "2592000000"),
+        ("retention.ms", "-1", "-1"),
+        ("max.message.bytes", "1000000", str(2 << 20)),
+        ("max.message.bytes", str(8 << 20), str(8 << 20)),
+        ("min.insync.replicas", "2", "2"),
+        ("cleanup.policy", "compact", "delete"),
+        ("unclean.leader.election.enable", "true", "false"),
+        ("message.timestamp.after.max.ms", "9223372036854775807", "3600000"),
+    ],
+)
+async def test_existing_topics_become_as_safe_as_the_table_and_no_less_safe(
+    empty: Settings, setting: str, value: str, after: str
+) -> None:
+    grants = f"{empty.topic_prefix}campaigns.grants.v1"
+    by_hand = {**TOPICS[Name.GRANTS].config, "flush.messages": "7", setting: value}
+    await _create_by_hand(empty, NewTopic(grants, 2, 1, topic_configs=by_hand))
+    await topics.create(empty)
+    wanted = Topics(empty).config(Name.GRANTS)[setting]
+    assert await topics.differences(empty) == (
+        [] if after == wanted else [f"{grants} has {setting}={after} instead of {wanted}"]
+    )
+    assert await _setting(empty, grants, "flush.messages") == "7"
+    await topics.delete(empty)
+
+
+async def test_more_copies_than_brokers_are_refused(empty: Settings) -> None:
+    with pytest.raises(topics.ReplicationError, match=r"is 3, and the cluster has 1 broker$"):
+        await topics.create(empty.model_copy(update={"replication_factor": 3}))
+    assert await _all_missing(empty)
+
+
+async def _setting(settings: Settings, topic: str, name: str) -> str:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+        [answer] = await admin.describe_configs([resource])
+    finally:
+        await admin.close()
+    values = {entry[0]: str(entry[1]) for *_, entries in answer.resources for entry in entries}
+    return values[name]
 
 
 async def _create_by_hand(settings: Settings, topic: NewTopic) -> None:
