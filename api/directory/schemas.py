@@ -157,8 +157,9 @@ class SuppressionRows(RootModel[list[dict[str, Any]]]):
 
 
 class Suppression(Schema):
-    """Nothing more goes to this contact, or to this address, on this channel. Exactly one of both
-    is set.
+    """Nothing more goes to this contact, or to this address, on this channel. Exactly one of
+    `contactId`, `address` and `addressHash` is set; the hash is of an address that its contact has
+    no longer, and beside it stands the `address` by which a list was asked for it.
     """
 
     model_config = shown_as(
@@ -167,6 +168,7 @@ class Suppression(Schema):
             **_SUPPRESS,
             "createdAt": _AT,
             "contactId": None,
+            "addressHash": None,
         }
     )
 
@@ -176,6 +178,7 @@ class Suppression(Schema):
     created_at: Instant
     contact_id: UUID | None
     address: str | None
+    address_hash: str | None
 
 
 class Suppressed(Schema):

@@ -18,6 +18,8 @@ from api.http.paging import ByPage, Search
 from streams.contracts.bodies import validated
 from streams.contracts.fields import Channel
 from streams.errors import CampaignError
+from tables import models
+from tables.channels import CHANNELS
 from tables.directory.suppressions import (
     get_suppression,
     lift_suppression,
@@ -50,6 +52,14 @@ _THERE: Mapping[int | str, dict[str, Any]] = {
 _SHOWN = 100
 
 
+def _shown(row: models.Suppression, asked: str | None = None) -> Suppression:
+    """A suppression; `asked` is the address by which a list was asked for it."""
+    if row.address_hash is None:
+        return Suppression.of_row(row, address_hash=None)
+    address = None if asked is None else CHANNELS[row.channel].compared(asked)
+    return Suppression.of_row(row, address=address, address_hash=row.address_hash.hex())
+
+
 @router.post("", status_code=201, responses=dict(_THERE))
 async def put(
     response: Response, who: Editor, transaction: Transaction, body: SuppressionWrite
@@ -66,7 +76,7 @@ async def put(
         reason=body.reason,
     )
     response.status_code = 201 if is_new else 200
-    return success(Suppression.of_row(found))
+    return success(_shown(found))
 
 
 @router.post("/bulk")
@@ -112,7 +122,7 @@ async def page(
         limit=wanted.size,
         offset=wanted.offset,
     )
-    return wanted.of([Suppression.of_row(one) for one in found], total)
+    return wanted.of([_shown(one, address) for one in found], total)
 
 
 @router.get("/{suppressionId}")
@@ -121,7 +131,7 @@ async def one(
 ) -> Success[Suppression]:
     """One suppression."""
     found = await get_suppression(transaction, who.tenant_id, suppression_id)
-    return success(Suppression.of_row(found))
+    return success(_shown(found))
 
 
 @router.delete("/{suppressionId}", status_code=204, response_class=Response)
