@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple, NoReturn, get_args
 
 import msgspec
 from aiokafka.structs import ConsumerRecord
 
+from connectors.webhooks.delivery import reason
 from streams import metrics
 from streams.records.facts import Batch, Group, Kind, pack
 from streams.records.message_id import (
@@ -22,6 +24,7 @@ from streams.records.message_id import (
 )
 from streams.records.reported_events import (
     SAYING_NO,
+    Details,
     Incoming,
     IncomingType,
     decode_incoming,
@@ -44,6 +47,7 @@ _SENTENCES = {
     "id-format": "the message id is malformed",
     "id-forged": "no message of this tenant has this id",
 }
+_LONGEST_SCRUBBED = 4_001  # characters; `reason` leaves a cut word out
 _REASONED = frozenset({"failed", "unsubscribed", "complained"})
 
 
@@ -202,9 +206,20 @@ def _kind(event: Incoming) -> tuple[Kind, str | None]:
     if name == "clicked":
         return kind, _tidy(details.url, 2_000)
     if name == "bounced":
-        detail = f"{details.bounce_type or ''}:{_tidy(details.reason, 500) or ''}"
+        detail = f"{details.bounce_type or ''}:{_reason(details) or ''}"
         return kind, None if detail == ":" else detail
-    return kind, _tidy(details.reason, 500) if name in _REASONED else None
+    return kind, _reason(details) if name in _REASONED else None
+
+
+def _reason(details: Details) -> str | None:
+    """The reason without addresses, as those of webhooks are: it is kept after an erasure."""
+    return _scrubbed(details.reason[:_LONGEST_SCRUBBED]) if details.reason else None
+
+
+@lru_cache(maxsize=4_096)
+def _scrubbed(text: str) -> str | None:
+    """Remembered, because many messages fail for one reason, and a search takes 10 us."""
+    return reason(text.replace("\0", ""))
 
 
 def _tidy(text: str | None, limit: int) -> str | None:

@@ -14,7 +14,7 @@ from streams.contracts.fields import Body, Channel, Segments
 from tables.directory.examples import EXCLUDED, SEGMENT
 
 _MESSAGE_ID = "00000000-0000-8a3f-81c5-5b1f0d6e9a27"
-_UNSUBSCRIBE = f"https://campaigns.example.com/u/{_MESSAGE_ID}"
+_UNSUBSCRIBE = "https://campaigns.example.com/u/AAAAAAAAo_HFTkqz7cVw1u0p"
 _Address = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 
 

@@ -14,6 +14,7 @@ from api.http.dependencies import Services
 from connectors.messages.content import Content, load
 from connectors.messages.preview import fields_of
 from connectors.templates.seals import LinkSeals
+from streams.records.link_tokens import LinkTokens
 from tables.contacts.store import get_contact
 from tables.database.connection import Session
 from tables.directory.mirror import templates_of
@@ -66,6 +67,7 @@ async def content_of(
         settings.public_url,
         is_tracked=is_tracked,
         seals=LinkSeals.of(settings),
+        tokens=LinkTokens.of(settings),
     )
     # the campaign has been read in this request, and rows of campaigns stay
     assert content is not None

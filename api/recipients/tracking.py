@@ -1,5 +1,8 @@
-"""The pixel, the links and the unsubscribe page of a message, which recipients load. The message id
-in the path is the only key.
+"""The pixel, the links and the unsubscribe page of a message, which recipients load. A token in the
+path, which only the recipient's message holds, is the only key (streams/records/link_tokens.py).
+
+Campaigns that started before there were tokens have sent links with their message ids, and for
+these campaigns alone message ids are taken in place of tokens.
 """
 
 from __future__ import annotations
@@ -23,9 +26,12 @@ from streams import metrics
 from streams.contracts.envelope import rfc3339
 from streams.errors import DependencyDownError, NotFoundError
 from streams.exactly_once.crash_points import crash_point
+from streams.records.link_tokens import LinkTokens, Purpose
 from streams.records.message_id import (
+    TESTS,
     InvalidMessageIdError,
     MessageIds,
+    Recipient,
     campaign_number,
     is_test,
 )
@@ -46,7 +52,7 @@ class Tracking:
     def __init__(self, settings: Settings) -> None:
         self._public_url = settings.public_url
         self._ids, self._machines = MessageIds.of(settings), Machines(settings)
-        self._seals = LinkSeals.of(settings)
+        self._seals, self._tokens = LinkSeals.of(settings), LinkTokens.of(settings)
         self._numbers = CampaignNumbers()
         self._links: OrderedDict[int, tuple[str, ...]] = OrderedDict()
 
@@ -55,18 +61,18 @@ class Tracking:
         not in its document. GET brings HEAD.
         """
         return (
-            Route("/t/o/{message_id}.gif", self.opened),
-            Route("/t/c/{message_id}/{link}", self.clicked),
+            Route("/t/o/{token}.gif", self.opened),
+            Route("/t/c/{token}/{link}", self.clicked),
             Route("/t/d/{message_id}/{seal}", self.followed),
-            Route("/u/{message_id}", self.unsubscribe, methods=["GET", "POST"]),
+            Route("/u/{token}", self.unsubscribe, methods=["GET", "POST"]),
         )
 
     async def opened(self, request: Request) -> Response:
-        """The pixel, whatever the id; only a GET with a good one counts."""
-        services, message_id = await services_of(request), request.path_params["message_id"]
+        """The pixel, whatever the token; only a GET with a good one counts."""
+        services = await services_of(request)
         if request.method == "GET":
             try:
-                campaign = await self._campaign(services, message_id)
+                message_id, campaign = await self._message(services, request, Purpose.TRACKING)
                 details = Details(is_machine=True) if self._is_machine(request) else None
                 await _report(services, "opened", message_id, campaign, details)
             except NotFoundError:
@@ -76,12 +82,12 @@ class Tracking:
         return pages.pixel()
 
     async def clicked(self, request: Request) -> Response:
-        """302 to the link's destination; only a GET counts. 404 for a wrong id or link, 503 while
-        the destination cannot be read.
+        """302 to the link's destination; only a GET counts. 404 for a wrong token or link, 503
+        while the destination cannot be read.
         """
-        services, message_id = await services_of(request), request.path_params["message_id"]
+        services = await services_of(request)
         try:
-            campaign = await self._campaign(services, message_id)
+            message_id, campaign = await self._message(services, request, Purpose.TRACKING)
             url = await self._destination(services, campaign, request.path_params["link"])
         except NotFoundError:
             metrics.TRACKING_REFUSED.inc()
@@ -111,7 +117,7 @@ class Tracking:
             return pages.unknown()
         if request.method == "GET":
             try:
-                campaign = await self._campaign(services, message_id)
+                campaign = await self._sender(services, message_id)
                 details = Details(url=url, is_machine=self._is_machine(request))
                 await _report(services, "clicked", message_id, campaign, details)
             except NotFoundError:
@@ -123,17 +129,17 @@ class Tracking:
 
     async def unsubscribe(self, request: Request) -> Response:
         """GET asks, POST acts: a person's button or a mail reader's one click (RFC 8058), whose
-        body adds nothing to the id.
+        body adds nothing to the token.
 
         200 means that it holds from the next chunk on and that the event is in Kafka; a repeat is
-        the same. 404 for a wrong id, 503 when it could not be kept. Test messages belong to no
+        the same. 404 for a wrong token, 503 when it could not be kept. Test messages belong to no
         recipient, so they unsubscribe none.
         """
-        services, message_id = await services_of(request), request.path_params["message_id"]
-        if is_test(message_id):
-            return pages.only_a_test()
+        services = await services_of(request)
         try:
-            campaign = await self._campaign(services, message_id)
+            if self._is_test(request.path_params["token"]):
+                return pages.only_a_test()
+            message_id, campaign = await self._message(services, request, Purpose.UNSUBSCRIBE)
             if request.method != "POST":
                 return pages.question()
             await _unsubscribe(services, message_id, campaign)
@@ -144,26 +150,58 @@ class Tracking:
             return _try_again(error)
         return pages.unsubscribed()
 
-    async def _campaign(self, services: Services, message_id: str) -> NumberedCampaign:
+    def _is_test(self, token: str) -> bool:
+        """Whether this is a test message's token or, in one that was sent before there were tokens,
+        its id, which need not be checked. Raises NotFoundError.
+        """
+        if _MESSAGE_ID.fullmatch(token):
+            return is_test(token)
+        return self._read(token, Purpose.UNSUBSCRIBE).number == TESTS
+
+    async def _message(
+        self, services: Services, request: Request, purpose: Purpose
+    ) -> tuple[str, NumberedCampaign]:
+        """The id of the message whose token is in the path, and its campaign. Raises NotFoundError
+        for any other token, without a query, and DependencyDownError.
+        """
+        token = request.path_params["token"]
+        if _MESSAGE_ID.fullmatch(token):
+            campaign = await self._sender(services, token)
+            if campaign.has_link_tokens:
+                raise NotFoundError("The links of this campaign have tokens.")
+            return token, campaign
+        number, ordinal = self._read(token, purpose)
+        campaign = await self._numbered(services, number)
+        return self._ids.make(number, ordinal, campaign.tenant_id, campaign.key_epoch), campaign
+
+    def _read(self, token: str, purpose: Purpose) -> Recipient:
+        try:
+            return self._tokens.read(token, purpose)
+        except InvalidMessageIdError as error:
+            raise NotFoundError("There is no such message.") from error
+
+    async def _sender(self, services: Services, message_id: str) -> NumberedCampaign:
         """The campaign of a message that we made. Raises NotFoundError for any other id,
         DependencyDownError.
         """
-        if not _MESSAGE_ID.fullmatch(message_id):
-            raise NotFoundError("This is no message id.")
-        number = campaign_number(message_id)
+        campaign = await self._numbered(services, campaign_number(message_id))
+        try:
+            self._ids.check(message_id, campaign.tenant_id)
+        except InvalidMessageIdError as error:
+            raise NotFoundError("There is no such message.") from error
+        return campaign
+
+    async def _numbered(self, services: Services, number: int) -> NumberedCampaign:
+        """Raises NotFoundError, DependencyDownError."""
         if (campaign := self._numbers.get(number)) is None:
             async with services.database.transaction(
                 services.settings.caller_patience
             ) as connection:
                 await self._numbers.load(connection, [number])
             campaign = self._numbers.get(number)
-        try:
-            if campaign is not None:
-                self._ids.check(message_id, campaign.tenant_id)
-                return campaign
-        except InvalidMessageIdError as error:
-            raise NotFoundError("There is no such message.") from error
-        raise NotFoundError("There is no such message.")
+        if campaign is None:
+            raise NotFoundError("There is no such campaign.")
+        return campaign
 
     async def _destination(self, services: Services, campaign: NumberedCampaign, link: str) -> str:
         """The destination of the campaign's link of this number: only what its templates contain.

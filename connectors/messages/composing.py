@@ -50,7 +50,9 @@ class Composed:
 
 def headers(channel: str, tracking: Tracking, message_id: str) -> dict[str, str] | None:
     """Return the headers of a message: those of RFC 8058 for an email, None on other channels."""
-    return _list_headers(f"<{tracking.unsubscribe(message_id)}>") if channel == "email" else None
+    if channel != "email":
+        return None
+    return _list_headers(f"<{tracking.unsubscribe(tracking.tokens(message_id)[0])}>")
 
 
 def _list_headers(url: str) -> dict[str, str]:
@@ -144,10 +146,12 @@ class Composer:
             variant = row[VARIANT_ID]
             template = content.template(variant)
         contact = dict(zip(self._fields, row[FIRST_FIELD:]))  # noqa: B905  # strict costs 0.1 us
+        # once for the header and the template
+        tokens = None if self._unsubscribe is None else content.tracking.tokens(message_id)
         try:
             if self._has_attributes:
                 contact["attributes"] = _decode(contact["attributes"])
-            parts = template.render(contact, message_id, created_at)
+            parts = template.render(contact, message_id, created_at, tokens)
         except _UNRENDERABLE:
             raise SkippedError("render-error") from None
         most = content.max_segments
@@ -167,8 +171,8 @@ class Composer:
                 variant_id=variant,
                 sender=self._sender,
                 headers=None
-                if self._unsubscribe is None
-                else _list_headers(f"{self._unsubscribe}{message_id}>"),
+                if tokens is None
+                else _list_headers(f"{self._unsubscribe}{tokens[0]}>"),
                 options=self._options,
             )
         )

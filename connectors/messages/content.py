@@ -16,6 +16,7 @@ from connectors.templates.rendering import RenderError, Template
 from connectors.templates.seals import LinkSeals
 from streams.contracts.fields import CampaignType, mailable
 from streams.contracts.one_line import folded
+from streams.records.link_tokens import LinkTokens
 from streams.settings import Settings
 from tables.audience.recipients import FIELDS
 from tables.campaigns.campaign import numbered_campaign
@@ -38,7 +39,13 @@ class Broken:
     error: RenderError
     fields: tuple[str, ...] = ()
 
-    def render(self, contact: Mapping[str, Any], message_id: str, at: str = "") -> NoReturn:
+    def render(
+        self,
+        contact: Mapping[str, Any],
+        message_id: str,
+        at: str = "",
+        tokens: tuple[str, str] | None = None,
+    ) -> NoReturn:
         """Raises RenderError, always."""
         raise RenderError(self.error.detail)
 
@@ -81,13 +88,14 @@ async def load(
     *,
     is_tracked: bool = True,
     seals: LinkSeals | None = None,
+    tokens: LinkTokens | None = None,
 ) -> Content | None:
     """Read and compile the content of a campaign (about 1 ms). None when this tenant has no such
     campaign. A campaign that has started keeps the content that it started with.
 
     A template that does not compile becomes `Broken` and raises nothing here. Without `is_tracked`
     links stay as they are written, and an email has no pixel. Without `seals`, links that hold
-    variables are not tracked.
+    variables are not tracked; without `tokens`, links open nothing.
     """
     campaign = await numbered_campaign(session, tenant, number)
     if campaign is None:
@@ -96,7 +104,8 @@ async def load(
     opens, clicks = (
         is_tracked and bool(settings.get(name)) for name in ("trackOpens", "trackClicks")
     )
-    tracking, links = Tracking(public_url, opens=opens, clicks=clicks, seals=seals), Links()
+    tracking = Tracking(public_url, opens=opens, clicks=clicks, seals=seals, tokens=tokens)
+    links = Links()
     templates = {
         said.variant_id: _compiled(channel, said.content, said.campaign_name, tracking, links)
         for said in await contents(session, campaign.id)
@@ -128,7 +137,7 @@ class Contents:
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database, self._public_url = database, settings.public_url
-        self._seals = LinkSeals.of(settings)
+        self._seals, self._tokens = LinkSeals.of(settings), LinkTokens.of(settings)
         self._kept: OrderedDict[int, Content] = OrderedDict()
 
     async def get(self, tenant: str, number: int) -> Content | None:
@@ -139,7 +148,12 @@ class Contents:
         if content is None:
             content = await self._database.until_up(
                 lambda connection: load(
-                    connection, tenant, number, self._public_url, seals=self._seals
+                    connection,
+                    tenant,
+                    number,
+                    self._public_url,
+                    seals=self._seals,
+                    tokens=self._tokens,
                 )
             )
             if content is None:

@@ -36,7 +36,7 @@ _KEYWORDS = frozenset(
     ["if", "elif", "else", "for", "in", "and", "or", "not", "is", "set", "with", "filter"]
 )
 # what a message's own addresses are made of
-_GIVEN = frozenset(["messageId", "unsubscribeUrl"])
+_GIVEN = frozenset(["messageId", "unsubscribeUrl", "__u", "__t"])
 _ASSIGNING = frozenset(["set", "for", "with"])
 _CONSTANTS = frozenset(["true", "True", "false", "False", "none", "None"])
 _OPENING, _CLOSING = "([{", ")]}"

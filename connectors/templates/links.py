@@ -27,6 +27,7 @@ from connectors.templates.markup.instrument import (
 from connectors.templates.markup.reading import read_template
 from connectors.templates.nesting import tags
 from connectors.templates.seals import LinkSeals
+from streams.records.link_tokens import LinkTokens
 
 _UNSUBSCRIBE = re.compile(rf"\{{\{{\s*{UNSUBSCRIBE}\s*\}}\}}")
 _EXPRESSION = re.compile(r"\{[{%#]")
@@ -35,6 +36,11 @@ _OPENED_BY = {")": "(", "]": "[", "}": "{"}
 _LONGEST = 2_000  # characters of a URL that is rendered; a longer one stays as it is
 _WHITE = re.compile(r"[\t\n\f\r ]")
 _PLAIN_TEXT = frozenset([("email", "text"), ("sms", "text"), ("whatsapp", "text")])
+
+
+#: The variables of instrumented sources that hold tokens. No author can use them: in a template a
+#: name of two underscores is unknown.
+UNSUBSCRIBE_TOKEN, TRACKING_TOKEN = "__u", "__t"
 
 
 class Links:
@@ -72,9 +78,13 @@ class Tracking:
         opens: bool = False,
         clicks: bool = False,
         seals: LinkSeals | None = None,
+        tokens: LinkTokens | None = None,
     ) -> None:
-        """Without `seals`, links that hold variables are not tracked."""
+        """Without `seals`, links that hold variables are not tracked. Without `tokens`, links carry
+        the message id, which no page takes: for texts that are only looked at.
+        """
         self.base, self.opens, self.clicks = public_url.rstrip("/"), opens, clicks
+        self._tokens = tokens
         self._seals = seals if clicks else None
 
     def filters(self) -> dict[str, Callable[..., str]]:
@@ -85,10 +95,14 @@ class Tracking:
 
     def constant_only(self) -> Tracking:
         """The same, but links that hold variables are not tracked."""
-        return Tracking(self.base, opens=self.opens, clicks=self.clicks)
+        return Tracking(self.base, opens=self.opens, clicks=self.clicks, tokens=self._tokens)
 
-    def unsubscribe(self, message_id: str) -> str:
-        return f"{self.base}/u/{message_id}"
+    def tokens(self, message_id: str) -> tuple[str, str]:
+        """The tokens to unsubscribe and for tracking that the message's links carry."""
+        return (message_id,) * 2 if self._tokens is None else self._tokens.make(message_id)
+
+    def unsubscribe(self, token: str) -> str:
+        return f"{self.base}/u/{token}"
 
     def instrument(self, channel: str, part: str, source: str, links: Links) -> Instrumented:
         """Returns the source with tracked links and pixel, for a part that the engine compiles.
@@ -107,7 +121,7 @@ class Tracking:
                 rewriting = Rewriting(partial(self._click, links), variable)
                 edits += link_edits(source, reading, rewriting)
             if self.opens:
-                more, marker = image_edits(source, reading, self.pixel("{{ messageId }}"))
+                more, marker = image_edits(source, reading, self.pixel(_printed(TRACKING_TOKEN)))
                 edits += more
         elif self.clicks and (channel, part) in _PLAIN_TEXT:
             edits += self._text_edits(source, links)
@@ -115,18 +129,18 @@ class Tracking:
             edits += self._whole(source, links)
         return Instrumented(edited(source, edits), marker)
 
-    def pixel(self, message_id: str) -> str:
-        address = f"{escape(self.base)}/t/o/{message_id}.gif"
+    def pixel(self, token: str) -> str:
+        address = f"{escape(self.base)}/t/o/{token}.gif"
         return f'<img src="{address}" width="1" height="1" alt="">'
 
     def _click(self, links: Links, url: str) -> str:
-        return f"{self.base}/t/c/{{{{ messageId }}}}/{links.number(url)}"
+        return f"{self.base}/t/c/{_printed(TRACKING_TOKEN)}/{links.number(url)}"
 
     def _unsubscribe_edits(self, part: str, source: str) -> Iterator[Edit]:
         """Writes the URL in place of the expression: a look-up less, and html would spell every
         slash of the URL as an entity.
         """
-        url = self.unsubscribe("{{ messageId }}")
+        url = self.unsubscribe(_printed(UNSUBSCRIBE_TOKEN))
         for start, tag in tags(source):
             if _UNSUBSCRIBE.fullmatch(tag):
                 yield start, start + len(tag), escape(url) if part == "html" else url
@@ -175,6 +189,10 @@ class Tracking:
             return None  # our own
         seal = self._seals.seal(message_id, url)
         return f"{self.base}/t/d/{message_id}/{seal}?u={quote(url, safe=':/?,;@!$*()')}"
+
+
+def _printed(variable: str) -> str:
+    return f"{{{{ {variable} }}}}"
 
 
 def _in_html(source: str, is_quoted: bool) -> str:

@@ -21,7 +21,7 @@ from connectors.templates.conditions.comparisons import filters, tests
 from connectors.templates.conditions.expressions import TooIntricateError, forgiving
 from connectors.templates.formats import UnusableValueError, formats
 from connectors.templates.language import refused
-from connectors.templates.links import Links, Tracking
+from connectors.templates.links import TRACKING_TOKEN, UNSUBSCRIBE_TOKEN, Links, Tracking
 from connectors.templates.nesting import too_nested
 from connectors.templates.values import (
     MAX_ELEMENTS,
@@ -91,16 +91,25 @@ class Template:
         self._uses_bare_names = not used.isdisjoint(FIELDS)
         self._uses_unsubscribe_url = "unsubscribeUrl" in used
         self._uses_today = "today" in used
+        tokens = {UNSUBSCRIBE_TOKEN, TRACKING_TOKEN, "unsubscribeUrl"}
+        self._uses_tokens = self._marker is not None or not used.isdisjoint(tokens)
 
     def undeclared(self, part: str) -> set[str]:
         """Returns the names that a part uses and does not set."""
         found: set[str] = self._engine.undeclared_variables_in_template(part)
         return found
 
-    def render(self, contact: Mapping[str, Any], message_id: str, at: str = "") -> dict[str, str]:
+    def render(
+        self,
+        contact: Mapping[str, Any],
+        message_id: str,
+        at: str = "",
+        tokens: tuple[str, str] | None = None,
+    ) -> dict[str, str]:
         """Returns the parts by name. `contact` holds at least `fields`; a value that is None or
         absent is a missing variable. `at` is the instant (RFC 3339, UTC) whose day is `today`,
-        which is missing without it.
+        which is missing without it. `tokens` are those of the message's links, made when they are
+        not given.
 
         Raises RenderError, which names the variable. It may quote a calculated value, so it is
         shown to the author and never logged.
@@ -112,8 +121,11 @@ class Template:
                 f"the attributes have more than {MAX_ELEMENTS:,} elements, or too many levels"
             ) from None
         bare = contact if self._uses_bare_names else _NOTHING
-        if self._uses_unsubscribe_url:
-            bare = {**bare, "unsubscribeUrl": self._tracking.unsubscribe(message_id)}
+        if self._uses_tokens:
+            tokens = tokens or self._tracking.tokens(message_id)
+            bare = {**bare, UNSUBSCRIBE_TOKEN: tokens[0], TRACKING_TOKEN: tokens[1]}
+            if self._uses_unsubscribe_url:
+                bare["unsubscribeUrl"] = self._tracking.unsubscribe(tokens[0])
         if self._uses_today and at:
             bare = {**bare, "today": at[:10]}
         try:
@@ -135,14 +147,15 @@ class Template:
             # a header with a line end could be continued by headers of the author's own
             texts[0] = folded(texts[0])
             if self._marker is not None:
-                texts[1] = self._with_pixel(texts[1], self._marker, message_id)
+                assert tokens is not None
+                texts[1] = self._with_pixel(texts[1], self._marker, tokens[1])
         return dict(
             zip(self.parts, texts, strict=False)
         )  # strict costs more than the comparison above
 
-    def _with_pixel(self, html: str, marker: str, message_id: str) -> str:
+    def _with_pixel(self, html: str, marker: str, token: str) -> str:
         before, found, behind = html.rpartition(marker)
-        pixel = self._tracking.pixel(message_id)
+        pixel = self._tracking.pixel(token)
         return f"{before.replace(marker, '')}{pixel}{behind}" if found else f"{behind}{pixel}"
 
     def _checked(self, sources: Mapping[str, str]) -> dict[str, str]:

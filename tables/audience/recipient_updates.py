@@ -21,7 +21,7 @@ _HEADER, _TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 _ROW = struct.Struct(">hi IHHHIH ihiq")
 _NULL = struct.pack(">i", -1)
 _NOTHING_MORE = _NULL + _NULL + _NULL
-_VERSION = struct.Struct(">ii")
+_VERSION, _LONGEST_VERSION = struct.Struct(">ii"), 9  # digits that fit
 _LENGTH = struct.Struct(">i")
 _UUID_LENGTH = _LENGTH.pack(16)
 
@@ -106,8 +106,7 @@ def _rows(
             yield _row(number, ordinal, kind, base + second) + _NOTHING_MORE
         return
     # of recipients that were held back until the variant had won; the others have it in their row
-    version = _VERSION.pack(4, int(group.detail)) if group.detail else _NULL
-    variant_and_version = _text(group.variant_id) + version
+    variant_and_version = _text(group.variant_id) + _version(group.detail)
     if ids.is_gone(campaign.key_epoch):  # the ids that it made are known to nobody any more
         for ordinal, second in zip(ordinals, seconds, strict=True):
             yield _row(number, ordinal, kind, base + second) + _NULL + variant_and_version
@@ -140,6 +139,13 @@ def _text(value: str | None) -> bytes:
         return _NULL
     encoded = value.encode()
     return _LENGTH.pack(len(encoded)) + encoded
+
+
+def _version(detail: str | None) -> bytes:
+    """The version of the address, where the fact tells one."""
+    if detail is None or len(detail) > _LONGEST_VERSION or not detail.isdecimal():
+        return _NULL
+    return _VERSION.pack(4, int(detail))
 
 
 def _row(number: int, ordinal: int, kind: int, at: int) -> bytes:

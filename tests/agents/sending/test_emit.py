@@ -12,6 +12,7 @@ from pathlib import Path
 
 from connectors.local.engines.engine import RunningEngine
 from streams.contracts.envelope import encode
+from streams.records.link_tokens import LinkTokens
 from streams.records.sending import Grant
 from streams.settings import Settings
 from streams.topics import Name, Topics
@@ -263,8 +264,9 @@ async def test_one_worker_many_campaigns_and_unusable_grants(
         *("unknown-campaign",) * 2,
     ]
     first = log.messages[plain.number][0]
+    unsubscribing, tracking = LinkTokens.of(settings).make(first.message_id)
     assert first.headers == {
-        "List-Unsubscribe": f"<{settings.public_url}/u/{first.message_id}>",
+        "List-Unsubscribe": f"<{settings.public_url}/u/{unsubscribing}>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
     }
     assert first.sender == {
@@ -272,8 +274,8 @@ async def test_one_worker_many_campaigns_and_unusable_grants(
         "email": "news@acme.example",
         "replyTo": "help@acme.example",
     }
-    assert f"{settings.public_url}/t/c/{first.message_id}/0" in first.content["html"]
-    assert f"{settings.public_url}/t/o/{first.message_id}.gif" in first.content["html"]
+    assert f"{settings.public_url}/t/c/{tracking}/0" in first.content["html"]
+    assert f"{settings.public_url}/t/o/{tracking}.gif" in first.content["html"]
     lines = [
         json.loads(line)
         for line in slot.worker.log.read_text().splitlines()

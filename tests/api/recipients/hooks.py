@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import httpx
 
 from connectors.webhooks.sns import Certificates
+from streams.records.link_tokens import LinkTokens
 from streams.records.message_id import MessageIds
 from tests.api.recipients.reported import reported
 from tests.api.world import Rest
@@ -52,6 +53,10 @@ class Hooks:
             "SELECT number FROM campaigns WHERE id = $1", campaign
         )
         return MessageIds.of(world.settings).make(number, 7, world.tenant, 0)
+
+    def unsubscribe(self, message_id: str) -> str:
+        """The path of the message's unsubscribe page."""
+        return f"/u/{LinkTokens.of(self.rest.world.settings).make(message_id)[0]}"
 
     async def post(
         self, name: str, signed: signing.Signed, tenant: str = "acme", **params: str

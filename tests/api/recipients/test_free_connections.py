@@ -11,6 +11,7 @@ from uuid import UUID
 import httpx
 
 from streams import metrics
+from streams.records.link_tokens import LinkTokens
 from streams.records.message_id import MessageIds
 from tests.api.recipients.hooks import Hooks
 from tests.postgres import sql
@@ -25,6 +26,7 @@ async def test_without_a_free_connection_providers_and_recipients_are_answered_a
     number = await sql(rest.world.pool).fetchval(statement, UUID(draft["id"]))
     message = MessageIds.of(rest.world.settings).make(number, 7, "acme", 0)
     headers, body = hooks.about("standard", message)
+    unsubscribing, tracking = LinkTokens.of(rest.world.settings).make(message)
     lost = metrics.TRACKING_LOST._value.get()
     client, database = hooks.provider, rest.services.database
     async with AsyncExitStack() as stack:
@@ -35,9 +37,9 @@ async def test_without_a_free_connection_providers_and_recipients_are_answered_a
             report, challenge, picture, click, unsubscribe = await asyncio.gather(
                 client.post("/webhooks/standard/acme", content=body, headers=headers),
                 client.get("/webhooks/whatsapp/acme"),
-                client.get(f"/t/o/{message}.gif"),
-                client.get(f"/t/c/{message}/0"),
-                client.post(f"/u/{message}"),
+                client.get(f"/t/o/{tracking}.gif"),
+                client.get(f"/t/c/{tracking}/0"),
+                client.post(f"/u/{unsubscribing}"),
             )
     for refused in (report, challenge):
         _is_a_problem(refused)

@@ -74,7 +74,8 @@ async def test_nothing_older_than_thirty_days_is_answered(hooks: Hooks) -> None:
 
 async def test_one_click_suppresses_before_it_is_answered(hooks: Hooks) -> None:
     message_id = await hooks.message()
-    answer = await hooks.provider.post(f"/u/{message_id}", data={"List-Unsubscribe": "One-Click"})
+    one_click = {"List-Unsubscribe": "One-Click"}
+    answer = await hooks.provider.post(hooks.unsubscribe(message_id), data=one_click)
     assert answer.status_code == 200
     assert await hooks.suppressed() == {("email", ADDRESS, "unsubscribed")}
     assert await hooks.events() == [("unsubscribed", message_id)]
@@ -88,7 +89,7 @@ async def test_killed_between_its_effects_a_repeat_completes_them(
     for number, (path, crash) in enumerate(
         {
             "/webhooks/standard/acme": "inbound:suppressed:1",
-            f"/u/{message_id}": "tracking:suppressed:1",
+            hooks.unsubscribe(message_id): "tracking:suppressed:1",
         }.items()
     ):
         async with (
@@ -100,7 +101,7 @@ async def test_killed_between_its_effects_a_repeat_completes_them(
         assert await hooks.suppressed() == {("email", ADDRESS, "unsubscribed")}
         assert await hooks.events() == []
     assert await hooks.post("standard", (headers, body)) == 204
-    assert (await hooks.provider.post(f"/u/{message_id}")).status_code == 200
+    assert (await hooks.provider.post(hooks.unsubscribe(message_id))).status_code == 200
     assert await hooks.events() == [("unsubscribed", message_id)] * 2
     assert len(await hooks.suppressed()) == 1
 

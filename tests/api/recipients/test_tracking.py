@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from connectors.templates.seals import LinkSeals
 from streams.process.reports import Reports
+from streams.records.link_tokens import LinkTokens
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from tables.directory.templates import create_template
@@ -45,6 +46,14 @@ class Mail:
     number: int
     id: str
     program: httpx.AsyncClient
+
+    @property
+    def unsubscribe(self) -> str:
+        return LinkTokens.of(self.rest.world.settings).make(self.id)[0]
+
+    @property
+    def tracking(self) -> str:
+        return LinkTokens.of(self.rest.world.settings).make(self.id)[1]
 
     @property
     def forged(self) -> str:
@@ -95,17 +104,19 @@ async def mail_without_kafka(rest: Rest) -> AsyncIterator[Mail]:
 async def test_an_open_a_click_and_an_unsubscribe_are_in_kafka_when_they_are_answered(
     mail: Mail,
 ) -> None:
-    picture = await mail.program.get(f"/t/o/{mail.id}.gif")
+    picture = await mail.program.get(f"/t/o/{mail.tracking}.gif")
     assert (picture.status_code, picture.headers["content-type"], picture.content[:6]) == (
         200,
         "image/gif",
         b"GIF89a",
     )
     assert await mail.events() == [mail.event("opened")]
-    click = await mail.program.get(f"/t/c/{mail.id}/1")
+    click = await mail.program.get(f"/t/c/{mail.tracking}/1")
     assert (click.status_code, click.headers["location"]) == (302, _URL)
     assert await mail.events() == [mail.event("opened"), mail.event("clicked", url=_URL)]
-    one_click = await mail.program.post(f"/u/{mail.id}", data={"List-Unsubscribe": "One-Click"})
+    one_click = await mail.program.post(
+        f"/u/{mail.unsubscribe}", data={"List-Unsubscribe": "One-Click"}
+    )
     assert one_click.status_code == 200
     assert await mail.events() == [
         mail.event("opened"),
@@ -129,8 +140,8 @@ async def test_an_open_a_click_and_an_unsubscribe_are_in_kafka_when_they_are_ans
     ],
 )
 async def test_machines_are_counted_apart(mail: Mail, headers: dict[str, str]) -> None:
-    await mail.program.get(f"/t/o/{mail.id}.gif", headers=headers)
-    await mail.program.get(f"/t/c/{mail.id}/0", headers=headers)
+    await mail.program.get(f"/t/o/{mail.tracking}.gif", headers=headers)
+    await mail.program.get(f"/t/c/{mail.tracking}/0", headers=headers)
     expected = [
         mail.event("opened", isMachine=True),
         mail.event("clicked", url="https://shop.example/", isMachine=True),
@@ -139,29 +150,74 @@ async def test_machines_are_counted_apart(mail: Mail, headers: dict[str, str]) -
 
 
 async def test_looking_counts_nothing(mail: Mail) -> None:
-    assert (await mail.program.head(f"/t/o/{mail.id}.gif")).status_code == 200
-    assert (await mail.program.head(f"/t/c/{mail.id}/1")).headers["location"] == _URL
-    assert (await mail.program.head(f"/u/{mail.id}")).status_code == 200
-    page = await mail.program.get(f"/u/{mail.id}")
+    assert (await mail.program.head(f"/t/o/{mail.tracking}.gif")).status_code == 200
+    assert (await mail.program.head(f"/t/c/{mail.tracking}/1")).headers["location"] == _URL
+    assert (await mail.program.head(f"/u/{mail.unsubscribe}")).status_code == 200
+    page = await mail.program.get(f"/u/{mail.unsubscribe}")
     assert page.status_code == 200 and '<form method="post">' in page.text
     assert await mail.events() == []
 
 
-async def test_a_forged_or_foreign_id_gets_a_picture_or_404_and_counts_nothing(mail: Mail) -> None:
-    ids = MessageIds.of(mail.rest.world.settings)
-    foreign, unknown = ids.make(mail.number, 7, "globex", 0), ids.make(999_999, 7, "acme", 0)
-    for wrong in (mail.forged, mail.id.upper(), foreign, unknown, "f" * 36, "x"):
+async def _open_nothing(mail: Mail, *tokens: str) -> None:
+    for wrong in tokens:
         assert (await mail.program.get(f"/t/o/{wrong}.gif")).content[:6] == b"GIF89a"
         assert (await mail.program.get(f"/t/c/{wrong}/0")).status_code == 404
         assert (await mail.program.get(f"/u/{wrong}")).status_code == 404
         assert (await mail.program.post(f"/u/{wrong}")).status_code == 404
     assert await mail.events() == []
+    assert await sql(mail.rest.world.pool).fetch("SELECT FROM suppressions") == []
+
+
+async def test_a_forged_or_foreign_token_gets_a_picture_or_404_and_counts_nothing(
+    mail: Mail,
+) -> None:
+    ids, tokens = MessageIds.of(mail.rest.world.settings), LinkTokens.of(mail.rest.world.settings)
+    foreign, unknown = ids.make(mail.number, 7, "globex", 0), ids.make(999_999, 7, "acme", 0)
+    await _open_nothing(mail, mail.forged, mail.id.upper(), foreign, unknown, "f" * 36, "x")
+    changed = [
+        one[:12] + ("A" if one[12] != "A" else "B") + one[13:] for one in tokens.make(mail.id)
+    ]
+    strangers = LinkTokens([bytes(range(32))]).make(mail.id)
+    await _open_nothing(mail, *changed, *strangers, *tokens.make(unknown), "A" * 24, "=" * 24)
+
+
+async def test_who_reads_message_ids_can_neither_unsubscribe_anybody_nor_open_nor_click(
+    mail: Mail,
+) -> None:
+    """A viewer reads them in the ledger, and whoever reads Kafka or NATS has them."""
+    await _open_nothing(mail, mail.id)
+    # nor does a link that was followed unsubscribe
+    assert (await mail.program.post(f"/u/{mail.tracking}")).status_code == 404
+    assert (await mail.program.get(f"/t/c/{mail.unsubscribe}/0")).status_code == 404
+    assert await mail.events() == []
+
+
+async def test_links_that_were_sent_before_there_were_tokens_still_lead_where_they_led(
+    mail: Mail,
+) -> None:
+    """A campaign that started before the migration; what it sends afterwards has tokens."""
+    statement = "UPDATE campaigns SET started_at = now() WHERE id = $1"
+    await sql(mail.rest.world.pool).execute(statement, mail.campaign)
+    for tracking, unsubscribing in ((mail.id, mail.id), (mail.tracking, mail.unsubscribe)):
+        assert (await mail.program.get(f"/t/o/{tracking}.gif")).status_code == 200
+        assert (await mail.program.get(f"/t/c/{tracking}/1")).headers["location"] == _URL
+        assert (await mail.program.post(f"/u/{unsubscribing}")).status_code == 200
+    kinds = sorted(event["type"] for event in await mail.events())
+    assert kinds == ["clicked", "clicked", "opened", "opened", "unsubscribed", "unsubscribed"]
+    assert (await mail.program.post(f"/u/{mail.forged}")).status_code == 404
+
+
+async def test_a_campaign_that_starts_takes_tokens_only(rest: Rest) -> None:
+    draft = await rest.draft()
+    assert (await rest.admin.post(f"/campaigns/{draft['id']}/start")).status_code == 200
+    query = "SELECT has_link_tokens FROM campaigns WHERE id = $1"
+    assert await sql(rest.world.pool).fetchval(query, UUID(draft["id"]))
 
 
 @pytest.mark.parametrize("link", ["2", "-1", "9" * 5000, "x", "1.0"])
 async def test_an_unknown_link_is_404_and_leads_nowhere(mail: Mail, link: str) -> None:
     answer = await mail.program.get(
-        f"/t/c/{mail.id}/{link}", params={"url": "https://evil.example"}
+        f"/t/c/{mail.tracking}/{link}", params={"url": "https://evil.example"}
     )
     assert answer.status_code == 404 and "location" not in answer.headers
     assert await mail.events() == []
@@ -205,9 +261,9 @@ async def test_without_kafka_the_reader_gets_its_picture_and_page_but_an_unsubsc
     mail_without_kafka: Mail,
 ) -> None:
     mail = mail_without_kafka
-    assert (await mail.program.get(f"/t/o/{mail.id}.gif")).status_code == 200
-    assert (await mail.program.get(f"/t/c/{mail.id}/1")).headers["location"] == _URL
-    answer = await mail.program.post(f"/u/{mail.id}")
+    assert (await mail.program.get(f"/t/o/{mail.tracking}.gif")).status_code == 200
+    assert (await mail.program.get(f"/t/c/{mail.tracking}/1")).headers["location"] == _URL
+    answer = await mail.program.post(f"/u/{mail.unsubscribe}")
     assert answer.status_code == 503 and answer.headers["retry-after"]
 
 
