@@ -5,8 +5,9 @@ Pure: no clock, no input, no output.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -111,13 +112,18 @@ class Composer:
         content, skipped = self._content, into.skipped
         ordinals = range(start, start + len(rows))
         ids = self._ids.make_many(content.number, ordinals, content.tenant_id, content.key_epoch)
+        tokens: Iterable[tuple[str, str] | None] = repeat(None, len(rows))
+        if self._unsubscribe is not None:  # an email needs them in its header, and so always
+            tokens = content.tracking.tokens_of_many(
+                content.number, ordinals, content.key_epoch, ids
+            )
         keep, sent = into.records.append, into.sent[self._variant].append
-        for ordinal, message_id, row in zip(ordinals, ids, rows, strict=True):
+        for ordinal, message_id, own, row in zip(ordinals, ids, tokens, rows, strict=True):
             if (reason := self.skip_reason(row)) is not None:
                 skipped[reason].append(ordinal)
                 continue
             try:
-                message = self.message(ordinal, message_id, row, created_at)
+                message = self.message(ordinal, message_id, row, created_at, own)
             except SkippedError as error:
                 skipped[str(error)].append(ordinal)
                 continue
@@ -139,15 +145,22 @@ class Composer:
             return "suppressed"
         return None if row[ADDRESS] else "no-address"
 
-    def message(self, ordinal: int, message_id: str, row: Any, created_at: str) -> bytes:
-        """Return the encoded message for a row without a `skip_reason`. Raises SkippedError."""
+    def message(
+        self,
+        ordinal: int,
+        message_id: str,
+        row: Any,
+        created_at: str,
+        tokens: tuple[str, str] | None,
+    ) -> bytes:
+        """Return the encoded message for a row without a `skip_reason`. An email needs its tokens.
+        Raises SkippedError.
+        """
         content, variant, template = self._content, self._variant, self._template
         if self._by_variant:
             variant = row[VARIANT_ID]
             template = content.template(variant)
         contact = dict(zip(self._fields, row[FIRST_FIELD:]))  # noqa: B905  # strict costs 0.1 us
-        # once for the header and the template
-        tokens = None if self._unsubscribe is None else content.tracking.tokens(message_id)
         try:
             if self._has_attributes:
                 contact["attributes"] = _decode(contact["attributes"])

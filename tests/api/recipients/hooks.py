@@ -29,9 +29,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "standard": {"secret": signing.STANDARD_SECRET},
 }
 _MESSAGE = """
-INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id, status, sent_at)
-SELECT recipient_id(number, 7), tenant_id, id, $2, 'sent', now() - $3 * interval '1 hour'
-  FROM campaigns WHERE id = $1 RETURNING id
+INSERT INTO campaign_recipients
+       (id, tenant_id, campaign_id, contact_id, status, sent_at, address_version)
+SELECT recipient_id(c.number, 7), c.tenant_id, c.id, $2, 'sent', now() - $3 * interval '1 hour',
+       (SELECT CASE c.channel WHEN 'email' THEN email_version ELSE phone_version END
+          FROM contacts WHERE id = $2)
+  FROM campaigns c WHERE c.id = $1 RETURNING id
 """
 
 
