@@ -90,7 +90,12 @@ class Operation:
         url = "http://api" + re.sub(r"{(\w+)}", lambda name: parameters[name[1]], self.path)
         if self.is_endless:
             return await _opened(client, self.method, url)
-        return await client.request(self.method, url, **self._content(body))
+        needed = {
+            one["name"]: "asked by phone"
+            for one in self.described.get("parameters", ())
+            if one["in"] == "query" and one.get("required")
+        }
+        return await client.request(self.method, url, params=needed or None, **self._content(body))
 
     def _content(self, body: object) -> dict[str, Any]:
         if not self.content_type:
