@@ -5,7 +5,8 @@ A message id is no proof, because everybody who reads the ledger, Kafka or NATS 
 24 characters of base64url (RFC 4648, section 5): 48 bits campaign number, 24 bits recipient
 ordinal, 72 bits MAC. The MACs of the two purposes are the halves of one BLAKE2b (RFC 7693, keyed,
 18 bytes, a `person` of its own) over number and ordinal: neither half tells anything about the
-other, and no message id about either. The key is the one that signs the message id.
+other, and no message id about either. The key of a campaign's
+tokens is the one that signs its message ids.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from hmac import compare_digest
 
 from streams.records.message_id import InvalidMessageIdError, Recipient, recipient
 from streams.settings import Settings
+from streams.settings.message_keys import MessageKey, Use
 
-_EPOCHS = "89ab"  # as in a message id
 _PERSON = b"recipient links"
 _MAC = 9  # bytes
 _HEAD, _NUMBER = 9, 6  # bytes: number and ordinal, number alone
@@ -37,20 +38,32 @@ class Purpose(Enum):
 
 
 class LinkTokens:
-    """Makes tokens for message ids, and reads them. A key's position is its epoch."""
+    """Makes tokens for the recipients of campaigns, and reads those of keys that are believed."""
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
-        self._keyed = tuple(
-            blake2b(digest_size=2 * _MAC, key=key, person=_PERSON).copy for key in keys
-        )  # the key is absorbed once
+    def __init__(self, keys: Sequence[bytes | MessageKey]) -> None:
+        """The epoch of a key without one is its position."""
+        known = [
+            key if isinstance(key, MessageKey) else MessageKey(position, key)
+            for position, key in enumerate(keys)
+        ]
+        # the key is absorbed once
+        self._keyed = {
+            key.epoch: blake2b(digest_size=2 * _MAC, key=key.secret, person=_PERSON).copy
+            for key in known
+        }
+        believed = sorted(key.epoch for key in known if key.use is not Use.WITHDRAWN)
+        self._believed = [self._keyed[epoch] for epoch in reversed(believed)]  # the newest first
+        self._signing = max(key.epoch for key in known if key.use is Use.SIGN)
 
     @classmethod
     def of(cls, settings: Settings) -> LinkTokens:
-        return cls([bytes.fromhex(key.get_secret_value()) for key in settings.message_keys])
+        return cls(settings.keys)
 
     def make(self, message_id: str) -> tuple[str, str]:
-        """The tokens to unsubscribe and for tracking, of a message id that we made."""
-        [made] = self.make_many(*recipient(message_id), epoch=_EPOCHS.index(message_id[19]))
+        """The tokens to unsubscribe and for tracking, of a message id that we made; the key that
+        new campaigns sign with makes them.
+        """
+        [made] = self.make_many(*recipient(message_id), epoch=self._signing)
         return made
 
     def make_many(self, number: int, *ordinals: int, epoch: int) -> list[tuple[str, str]]:
@@ -80,7 +93,7 @@ class LinkTokens:
             raise InvalidMessageIdError("id-format")
         content = urlsafe_b64decode(token)
         head, given, start = content[:_HEAD], content[_HEAD:], purpose.value
-        for keyed in reversed(self._keyed):  # mostly the newest
+        for keyed in self._believed:
             mac = keyed()
             mac.update(head)
             if compare_digest(mac.digest()[start : start + _MAC], given):

@@ -15,6 +15,7 @@ from streams.records.message_id import (
     MessageIds,
     Recipient,
 )
+from streams.settings.message_keys import MessageKey, Use
 
 KEYS = [bytes([n]) * 32 for n in range(4)]
 TOKENS, IDS = LinkTokens(KEYS), MessageIds(KEYS)
@@ -52,15 +53,27 @@ def test_any_other_text_is_refused(text: str) -> None:
 
 
 def test_a_token_holds_as_long_as_its_key_is_known() -> None:
-    token, _ = TOKENS.make(IDS.make(7, 8, "acme", 2))
+    [(token, _)] = TOKENS.make_many(7, 8, epoch=2)
     assert LinkTokens(KEYS[:3]).read(token, Purpose.UNSUBSCRIBE) == Recipient(7, 8)
     with pytest.raises(InvalidMessageIdError, match="id-forged"):
         LinkTokens(KEYS[:2]).read(token, Purpose.UNSUBSCRIBE)
 
 
+def test_a_key_that_leaked_makes_no_token_that_is_believed() -> None:
+    """Whatever its epoch: the two bits of a message id do not tell seven from three."""
+    keys = [MessageKey(3, KEYS[0]), MessageKey(7, KEYS[1])]
+    [(token, tracking)] = LinkTokens(keys).make_many(7, 8, epoch=3)
+    newest = LinkTokens(keys).make(IDS.make(7, 8, "acme", 3))
+    withdrawn = LinkTokens([MessageKey(3, KEYS[0], Use.WITHDRAWN), keys[1]])
+    for given_away, good, purpose in zip((token, tracking), newest, Purpose, strict=True):
+        assert LinkTokens(keys).read(given_away, purpose) == Recipient(7, 8)
+        with pytest.raises(InvalidMessageIdError, match="id-forged"):
+            withdrawn.read(given_away, purpose)
+        assert withdrawn.read(good, purpose) == Recipient(7, 8)
+
+
 def test_a_token_stays_what_it_was() -> None:
     """Links that are mailed out must hold for years."""
-    assert TOKENS.make(IDS.make(42, 7, "acme", 0)) == (
-        "AAAAAAAqAAAHFWIn17tKZDT8",
-        "AAAAAAAqAAAHzmVa-sZiaDpW",
-    )
+    assert TOKENS.make_many(42, 7, epoch=0) == [
+        ("AAAAAAAqAAAHFWIn17tKZDT8", "AAAAAAAqAAAHzmVa-sZiaDpW")
+    ]
