@@ -2,6 +2,10 @@
 prefetching. One table, each line with its source.
 
 Their opens and clicks are counted apart from those of people, never dropped.
+
+The image proxies of Gmail (GoogleImageProxy, from 66.249.80.0/20) and Yahoo (YahooMailProxy) are no
+machines: they fetch a picture when a person opens the mail, and every reader of those two opens
+through them (github.com/mautic/mautic/issues/16069). Gmail's prefetching has an agent of its own.
 """
 
 from __future__ import annotations
@@ -10,12 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 
 # Parts of user agents, lower case.
 _AGENTS = (
-    # Gmail's image proxy fetches the pixel for every reader, so a person may be behind it:
-    # github.com/browscap/browscap/issues/1108
-    "googleimageproxy",
-    "via ggpht.com",  # its older name: github.com/browscap/browscap/issues/367
     "gmail-content-sampling",  # Gmail follows links: github.com/mssola/user_agent/issues/71
-    "yahoomailproxy",  # help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html
     # Gmail prefetches images before it shows a message: bird.com/blog/gmail-prefetching-images
     "edge/12.246 mozilla/5.0",
     # link previews of Microsoft: bing.com/webmasters/help/which-crawlers-does-bing-use-8c184ec0
@@ -27,9 +26,6 @@ _APPLE = "mozilla/5.0"
 _RANGES = tuple(
     ip_network(network)
     for network in (
-        # hosts google-proxy-66-249-8x-y.google.com:
-        # developers.google.com/search/docs/crawling-indexing/verifying-googlebot
-        "66.249.80.0/20",
         # mail servers of Exchange Online, where no person browses:
         # learn.microsoft.com/microsoft-365/enterprise/urls-and-ip-address-ranges
         "40.92.0.0/15",

@@ -14,7 +14,8 @@ from streams.settings import Settings
 
 AGENT = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
 PERSON = Headers(AGENT)
-GOOGLE, EXCHANGE, BARRACUDA, HOME = "66.249.84.1", "40.107.13.52", "209.222.82.7", "203.0.113.9"
+GOOGLE_PROXY, EXCHANGE, BARRACUDA = "66.249.84.1", "40.107.13.52", "209.222.82.7"
+HOME = "203.0.113.9"
 
 
 def machines(trusted: str = "") -> Machines:
@@ -29,14 +30,12 @@ def machines(trusted: str = "") -> Machines:
     )
 
 
-@pytest.mark.parametrize(
-    "address", [GOOGLE, EXCHANGE, BARRACUDA, "2a01:111:f403::1", f"::ffff:{GOOGLE}"]
-)
+@pytest.mark.parametrize("address", [EXCHANGE, BARRACUDA, "2a01:111:f403::1", f"::ffff:{EXCHANGE}"])
 def test_requests_from_the_known_ranges_are_machines(address: str) -> None:
     assert machines().is_machine(PERSON, address)
 
 
-@pytest.mark.parametrize("address", [HOME, "2001:db8::1", "", None, "testclient", "66.249.96.1"])
+@pytest.mark.parametrize("address", [HOME, "2001:db8::1", "", None, "testclient", GOOGLE_PROXY])
 def test_others_are_people(address: str | None) -> None:
     assert not machines().is_machine(PERSON, address)
 
@@ -44,21 +43,21 @@ def test_others_are_people(address: str | None) -> None:
 @pytest.mark.parametrize(
     ("trusted", "peer", "forwarded", "expected"),
     [
-        ("", HOME, GOOGLE, False),  # anybody can write the header
-        ("10.0.0.0/8", HOME, GOOGLE, False),
-        ("10.0.0.0/8", "10.1.2.3", GOOGLE, True),
-        ("10.0.0.0/8, 192.0.2.0/24", "10.1.2.3", f"{GOOGLE}, 192.0.2.7", True),
+        ("", HOME, BARRACUDA, False),  # anybody can write the header
+        ("10.0.0.0/8", HOME, BARRACUDA, False),
+        ("10.0.0.0/8", "10.1.2.3", BARRACUDA, True),
+        ("10.0.0.0/8, 192.0.2.0/24", "10.1.2.3", f"{BARRACUDA}, 192.0.2.7", True),
         (
             "10.0.0.0/8",
             "10.1.2.3",
-            f"{GOOGLE}, {HOME}",
+            f"{BARRACUDA}, {HOME}",
             False,
         ),  # what stands before the last foreign address is only claimed
-        ("10.0.0.0/8", "10.1.2.3", f"{HOME}, {GOOGLE}", True),
+        ("10.0.0.0/8", "10.1.2.3", f"{HOME}, {BARRACUDA}", True),
         ("10.0.0.0/8", "10.1.2.3", "", False),
         ("10.0.0.0/8", "10.1.2.3", "unknown", False),
         ("10.0.0.0/8", "10.1.2.3", "10.9.9.9," * 50 + "10.9.9.9", False),
-        ("fd00::/8", "fd00::1", GOOGLE, True),
+        ("fd00::/8", "fd00::1", BARRACUDA, True),
     ],
     ids=[
         "no proxy",
@@ -84,7 +83,7 @@ def test_the_header_counts_only_as_far_as_proxies_are_trusted(
 
 def test_a_proxy_that_adds_a_line_of_its_own_is_believed_before_the_callers() -> None:
     lines = [(name.encode(), value.encode()) for name, value in AGENT.items()]
-    lines += [(b"x-forwarded-for", claimed.encode()) for claimed in (GOOGLE, HOME)]
+    lines += [(b"x-forwarded-for", claimed.encode()) for claimed in (BARRACUDA, HOME)]
     assert not machines("10.0.0.0/8").is_machine(Headers(raw=lines), "10.1.2.3")
 
 
@@ -96,7 +95,6 @@ def test_a_network_that_is_none_is_refused_at_the_start() -> None:
 @pytest.mark.parametrize(
     ("first", "last"),
     [
-        ("66.249.80.0", "66.249.95.255"),
         ("40.92.0.0", "40.93.255.255"),
         ("40.107.0.0", "40.107.255.255"),
         ("52.100.0.0", "52.103.255.255"),
@@ -121,11 +119,11 @@ def test_a_range_ends_where_its_owner_says(first: str, last: str) -> None:
         (" Mozilla/5.0 ", True),
         ("Mozilla/5.0 (Macintosh)", False),
         ("Mozilla/4.0", False),
-        ("YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html", True),
+        # these two fetch when a person opens the mail
+        ("YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html", False),
+        ("Mozilla/5.0 (Windows NT 5.1) (via ggpht.com GoogleImageProxy)", False),
         ("Mozilla/5.0 (Windows NT 10.0) Chrome/42.0 Safari/537.36 Edge/12.246 Mozilla/5.0", True),
         ("Mozilla/5.0 (Windows NT 10.0) Chrome/42.0 Safari/537.36 Edge/12.246", False),
-        ("Mozilla/5.0 (via ggpht.com GoogleImageProxy)", True),
-        ("Mozilla/5.0 (via ggpht.com)", True),
         ("Gmail-Content-Sampling", True),
         ("Mozilla/5.0 BingPreview/1.0b", True),
         ("Mozilla/5.0 SkypeUriPreview Preview/0.5", True),

@@ -133,8 +133,7 @@ async def test_an_open_a_click_and_an_unsubscribe_are_in_kafka_when_they_are_ans
 @pytest.mark.parametrize(
     "headers",
     [
-        _GMAIL,
-        {"User-Agent": "YahooMailProxy; https://help.yahoo.com/kb/x.html"},
+        {"User-Agent": "Mozilla/5.0 Edge/12.246 Mozilla/5.0"},
         {"User-Agent": "Mozilla/5.0"},
         {"Sec-Purpose": "prefetch"},
     ],
@@ -147,6 +146,16 @@ async def test_machines_are_counted_apart(mail: Mail, headers: dict[str, str]) -
         mail.event("clicked", url="https://shop.example/", isMachine=True),
     ]
     assert await mail.events() == expected
+
+
+@pytest.mark.parametrize(
+    "headers", [_GMAIL, {"User-Agent": "YahooMailProxy; https://help.yahoo.com/kb/x.html"}]
+)
+async def test_a_proxy_that_fetches_when_the_mail_is_opened_is_a_person(
+    mail: Mail, headers: dict[str, str]
+) -> None:
+    await mail.program.get(f"/t/o/{mail.id}.gif", headers=headers)
+    assert await mail.events() == [mail.event("opened")]
 
 
 async def test_looking_counts_nothing(mail: Mail) -> None:
