@@ -20,6 +20,7 @@ from streams.contracts.fields import Channel
 from streams.errors import CampaignError
 from tables import models
 from tables.channels import CHANNELS
+from tables.directory.opt_ins import keep
 from tables.directory.suppressions import (
     get_suppression,
     lift_suppression,
@@ -75,6 +76,8 @@ async def put(
         contact_id=body.contact_id,
         reason=body.reason,
     )
+    if not is_new:
+        await keep(transaction, found)
     response.status_code = 201 if is_new else 200
     return success(_shown(found))
 

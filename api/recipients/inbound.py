@@ -27,6 +27,7 @@ from connectors.webhooks.delivery import (
     Asked,
     Read,
     Reported,
+    Resumed,
     ReusedTokenError,
     Said,
     Unheard,
@@ -49,12 +50,22 @@ from tables.audience.recipients import recipient_id, unknown_rows
 from tables.audience.replies import answered
 from tables.channels import CHANNELS
 from tables.database.connection import Session
+from tables.directory.opt_ins import (
+    has_opted_in_since,
+    mark,
+    mark_one,
+    opt_in,
+    opt_in_recipient,
+    standing,
+)
 from tables.directory.reported import suppress_recipients
 from tables.directory.suppressions import put_suppression
 from tables.tenants import webhook_secrets
 
 _REPLIES_KNOWN = timedelta(days=7)  # providers repeat a webhook for up to three days
-_YEARS = range(2000, 9999)  # of a reply: adding to a time at either end of the calendar overflows
+# How far the time of a wish may be from its arrival: providers repeat a webhook for days. One that
+# is further away is that of an unset clock, and no order can be told from it.
+_LATE, _EARLY = timedelta(days=8), timedelta(minutes=15)
 _LONGEST_URL = (
     8_192  # a record that Kafka finds too large would end the producer that all tenants share
 )
@@ -99,16 +110,18 @@ class Inbound:
             event for one in read.reported if (event := self._event(tenant, one, taken))
         ]
         suppressed = reasons_to_suppress(taken.events)
-        if verified.token or read.said or read.asked or suppressed:
+        if verified.token or read.said or read.asked or read.resumed or suppressed:
             async with services.database.transaction(
                 services.settings.caller_patience
             ) as connection:
                 await self._bind(connection, tenant, provider, verified)
                 if read.asked:
                     await _ask(connection, tenant, provider, read.asked)
+                await self._suppress(connection, provider, suppressed, read.now, taken)
                 for said in read.said:
                     await self._hear(connection, tenant, provider, said, read.now, taken)
-                await self._suppress(connection, suppressed, taken)
+                for resumed in read.resumed:
+                    await self._resume(connection, tenant, provider, resumed, read.now, taken)
         crash_point("suppressed", "inbound")
         letters = dead_letters(tenant, provider, taken.unheard, read.now)
         await services.reports.send_all(taken.events, letters)
@@ -154,11 +167,22 @@ class Inbound:
             raise ReusedTokenError("The token has been used for another event.")
 
     async def _suppress(
-        self, connection: Session, reasons: Mapping[UUID, str], taken: _Taken
+        self,
+        connection: Session,
+        provider: str,
+        reasons: Mapping[UUID, str],
+        now: datetime,
+        taken: _Taken,
     ) -> None:
         if not reasons:
             return
-        await suppress_recipients(connection, reasons)
+        said = {
+            row_of(event.message_id): _plausible(datetime.fromisoformat(event.timestamp), now)
+            for event in taken.events
+            if event.type == "unsubscribed"
+        }
+        await suppress_recipients(connection, await standing(connection, reasons, said))
+        await mark(connection, provider, said)
         no = {row_of(e.message_id): e for e in taken.events if e.type in SAYING_NO}
         missing = await unknown_rows(connection, no)
         taken.unheard += [
@@ -183,15 +207,27 @@ class Inbound:
             if said.wish is Wish.STOP:
                 taken.unheard.append(Unheard("no-address", said.source.encoded()))
             return
-        if said.wish is Wish.STOP:
-            await put_suppression(
+        at = _plausible(said.at, now)
+        if said.wish is not None:
+            at = await self._first_said(connection, tenant, provider, said, at)
+        if said.wish is Wish.START:
+            await opt_in(connection, tenant, said.channel, address, provider, at)
+            return
+        is_stop = said.wish is Wish.STOP and not await has_opted_in_since(
+            connection, tenant, said.channel, address, at
+        )
+        if is_stop:
+            one, is_new = await put_suppression(
                 connection, tenant, said.channel, address=address, reason="unsubscribed"
             )
-        at = said.at if said.at.year in _YEARS else now
+            await mark_one(connection, one, provider, at, is_new)
         found = await answered(connection, tenant, said.channel, address, at)
         if found is None or not self._ids.may_sign(found.key_epoch):
             taken.leave("unmatched")
             return
+        if is_stop:
+            await suppress_recipients(connection, {found.row_id: "unsubscribed"})
+            await mark(connection, provider, {found.row_id: at})
         message_id = self._ids.make(found.number, found.ordinal, tenant, found.key_epoch)
         token = "said:" + hashlib.sha256(said.identity.encode("utf-8", "replace")).hexdigest()
         if said.identity:  # a repeat that comes after the next campaign still answers this one
@@ -205,6 +241,41 @@ class Inbound:
             kinds.append("unsubscribed")
         taken.events += [Incoming(kind, message_id, tenant, rfc3339(at)) for kind in kinds]
 
+    async def _first_said(
+        self, connection: Session, tenant: str, provider: str, said: Said, at: datetime
+    ) -> datetime:
+        """When a wish was said: of a repeat the time of its first, where the provider names none,
+        so that it changes nothing that was said in between.
+        """
+        if not said.identity:
+            return at
+        digest = hashlib.sha256(said.identity.encode("utf-8", "replace")).hexdigest()
+        first = await webhook_secrets.first_meaning(
+            connection, tenant, provider, "wish:" + digest, at.isoformat(), keep=_REPLIES_KNOWN
+        )
+        return datetime.fromisoformat(first)
+
+    async def _resume(
+        self,
+        connection: Session,
+        tenant: str,
+        provider: str,
+        resumed: Resumed,
+        now: datetime,
+        taken: _Taken,
+    ) -> None:
+        try:
+            self._ids.check(resumed.message_id, tenant)
+        except InvalidMessageIdError:
+            taken.leave("foreign-id")
+            return
+        row = row_of(resumed.message_id)
+        await opt_in_recipient(connection, row, provider, _plausible(resumed.at, now))
+
+
+def _plausible(at: datetime, now: datetime) -> datetime:
+    return at if now - _LATE <= at <= now + _EARLY else now
+
 
 def reasons_to_suppress(events: Sequence[Incoming]) -> dict[UUID, str]:
     """Rows of the ledger to suppress, and why: no more is wanted, or the address does not exist."""
@@ -217,7 +288,9 @@ def reasons_to_suppress(events: Sequence[Incoming]) -> dict[UUID, str]:
                 why = "hard-bounce"
             case _:
                 continue
-        found.setdefault(row_of(event.message_id), why)
+        row = row_of(event.message_id)
+        if found.get(row) is None or why == "complained":  # it comes before every other reason
+            found[row] = why
     return found
 
 

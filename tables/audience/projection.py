@@ -22,6 +22,7 @@ from streams.settings import Settings
 from tables.audience.recipient_updates import RecipientUpdates
 from tables.audience.soft_bounces import suppress_soft_bounced
 from tables.database.connection import Session
+from tables.directory.opt_ins import standing
 from tables.directory.reported import suppress_recipients
 from tables.models import Projection
 
@@ -144,7 +145,7 @@ async def merge(
             await copy.write(piece)
     changed = await session.run(_MERGE, window=timedelta(seconds=rules.machine_window or -1))
     if suppressed := updates.suppressed():
-        await suppress_recipients(session, suppressed)
+        await suppress_recipients(session, await standing(session, suppressed, updates.said()))
     await suppress_soft_bounced(session, updates.soft_bounced(), rules.soft_bounce_limit)
     if reached:
         places = [

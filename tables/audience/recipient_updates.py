@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from uuid import UUID
 
 from streams.records.facts import Batch, Group, Kind, unpack
@@ -42,6 +43,7 @@ class RecipientUpdates:
         # the earliest of each kind
         self._failures: dict[tuple[int, int], dict[Kind, tuple[int, str]]] = {}
         self._suppressed: dict[tuple[int, int], str] = {}
+        self._said: dict[tuple[int, int], int] = {}  # when they last unsubscribed
         self._soft_bounced: set[tuple[int, int]] = set()
 
     def add(self, batch: Batch, campaign: NumberedCampaign) -> None:
@@ -55,7 +57,7 @@ class RecipientUpdates:
                 self._copied.append(b"".join(_rows(self._ids, batch, group, campaign)))
                 self.has_sent |= group.kind is Kind.SENT
             if reason := _reason_to_suppress(group):
-                self._suppressed |= dict.fromkeys(_recipients(batch, group), reason)
+                self._suppress(batch, group, reason)
             if group.kind is Kind.BOUNCED and (group.detail or "").partition(":")[0] == "soft":
                 self._soft_bounced.update(_recipients(batch, group))
             self.rows += len(group.ordinals) // 4
@@ -71,6 +73,13 @@ class RecipientUpdates:
             for (number, ordinal), reason in self._suppressed.items()
         }
 
+    def said(self) -> dict[UUID, datetime]:
+        """When those who have unsubscribed last said so, by row id."""
+        return {
+            recipient_id(number, ordinal): datetime.fromtimestamp(second, UTC)
+            for (number, ordinal), second in self._said.items()
+        }
+
     def content(self) -> Iterator[bytes]:
         """The whole COPY, in pieces."""
         yield _HEADER
@@ -83,6 +92,15 @@ class RecipientUpdates:
                 reason = _text(failure[1] if failure == earliest else None)
                 yield _row(number, ordinal, kind, failure[0]) + _NULL + reason + _NULL
         yield _TRAILER
+
+    def _suppress(self, batch: Batch, group: Group, reason: str) -> None:
+        """A complaint comes before every other reason."""
+        seconds = unpack(group.seconds)
+        for recipient, second in zip(_recipients(batch, group), seconds, strict=True):
+            if self._suppressed.get(recipient) != _SUPPRESSING[Kind.COMPLAINED]:
+                self._suppressed[recipient] = reason
+            if group.kind is Kind.UNSUBSCRIBED:
+                self._said[recipient] = max(self._said.get(recipient, 0), batch.base + second)
 
     def _fail(self, batch: Batch, group: Group) -> None:
         said = (group.detail or "").removeprefix(":").rstrip(":")

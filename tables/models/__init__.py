@@ -19,6 +19,7 @@ from tables.models.contacts import Contact, FormerAddress
 from tables.models.declarative import Base
 from tables.models.directory import (
     MirroredMember,
+    OptIn,
     Segment,
     SegmentMember,
     Suppression,
@@ -53,6 +54,7 @@ __all__ = [
     "Installation",
     "JobRun",
     "MirroredMember",
+    "OptIn",
     "OutboxRecord",
     "Projection",
     "RefusedRecord",

@@ -98,6 +98,22 @@ class Suppression(Base):
     id: Mapped[UUID] = mapped_column(server_default=func.uuidv7())
     #: Of an address that its contact has no longer, `address_hash` of that spelling.
     address_hash: Mapped[bytes | None]
+    #: The provider through which the person said no, and by which the person may say yes again.
+    way: Mapped[str | None] = mapped_column(String(20))
+    #: When the person last said so; null where only the time of the row is known.
+    said_at: Mapped[datetime | None]
+
+
+class OptIn(Base):
+    """A person has asked for messages again, lately."""
+
+    __tablename__ = "opt_ins"
+    __table_args__ = (Index("idx_opt_ins_at", "at"),)
+
+    tenant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    #: SHA-256 of channel, slash and address.
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
 
 
 class Template(Base):
