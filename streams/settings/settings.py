@@ -175,8 +175,8 @@ class Settings(KafkaAccess, NatsAccess):
     import_max_bytes: int = Field(
         512 << 20,
         ge=1,
-        description="largest body of POST /contacts/import and /suppressions/import; both are read "
-        "as they arrive",
+        description="largest body of POST /contacts/import and /suppressions/import; both are "
+        "read as they arrive",
     )
     api_port: int = Field(8080, description="port that the API listens on")
     api_rate_limit: int = Field(

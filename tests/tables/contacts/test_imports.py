@@ -355,6 +355,45 @@ async def test_the_command_line_makes_a_tenant_and_imports_its_contacts(
     assert json.loads(out) == again
 
 
+async def test_the_command_line_maps_warns_and_suppresses(
+    settings: Settings, tmp_path: Path
+) -> None:
+    await _command(settings, "tenant", "create", "acme", "--json", home=tmp_path)
+    file = tmp_path / "people.csv"
+    file.write_text("E-Post;Telefon;Zeitzone\nana@example.com;0151 12345678;Berlin\n;;\n")
+    common = ("--tenant", "acme", "--country", "DE")
+    code, out, err = await _command(
+        settings, "import", "contacts", str(file), *common, "--map", "E-Post=email", home=tmp_path
+    )
+    assert code == 0, err
+    summary = json.loads(out)
+    assert (summary["imported"], summary["blank"], summary["warned"]) == (1, 1, 1)
+    assert summary["columns"] == {"E-Post": "email", "Telefon": "phone", "Zeitzone": "timeZone"}
+    assert summary["rejectsFile"] is None
+    assert summary["warningsFile"] == f"{file}.warnings.csv"
+    header, (line, column, reason) = _table(summary["warningsFile"])
+    assert (header, line, column) == (["line", "column", "reason"], "2", "Zeitzone")
+    assert reason.startswith("timeZone: ")
+    stdin = b"Email Address,UNSUB_TIME\nana@example.com,x\nnope,x\n"
+    rejects = tmp_path / "no.csv"
+    arguments = ("import", "suppressions", "-", "--tenant", "acme", "--rejects", str(rejects))
+    code, out, err = await _command(settings, *arguments, stdin=stdin, home=tmp_path)
+    assert code == 0, err
+    assert json.loads(out) == {
+        "added": 1,
+        "existing": 0,
+        "rejected": 1,
+        "blank": 0,
+        "rejectsFile": str(rejects),
+    }
+    assert [row[0] for row in _table(str(rejects))] == ["line", "3"]
+    for wrong in (("--country", "XX"), ("--map", "email")):
+        code, _, err = await _command(
+            settings, "import", "contacts", str(file), "--tenant", "acme", *wrong, home=tmp_path
+        )
+        assert code != 0 and "Traceback" not in err
+
+
 def _table(path: str) -> list[list[str]]:
     with Path(path).open(newline="") as file:
         return list(csv.reader(file))
