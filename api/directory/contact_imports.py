@@ -58,8 +58,8 @@ _MAPPED = (
     "attributes.NAME, or nothing to ignore the column"
 )
 Mapped = Annotated[
-    list[Annotated[str, StringConstraints(max_length=600)]] | None,
-    Query(alias="map", max_length=200, description=_MAPPED),
+    list[Annotated[str, StringConstraints(max_length=200)]] | None,
+    Query(alias="map", max_length=25, description=_MAPPED),
 ]
 _NATIONAL = "country of phone numbers without a country code, in ISO 3166-1 alpha-2, such as DE"
 Country = Annotated[str | None, Query(pattern="^[A-Z]{2}$", description=_NATIONAL)]

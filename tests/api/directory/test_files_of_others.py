@@ -197,7 +197,7 @@ PEOPLE = st.lists(
     ),
     min_size=1,
     max_size=5,
-    unique_by=lambda person: person["externalId"].strip(),
+    unique_by=lambda person: str(person["externalId"]).strip(),
 )
 
 
