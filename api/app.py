@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from api import health
@@ -24,9 +24,11 @@ from api.directory import (
 from api.documents import openapi, reference
 from api.http import problems
 from api.http.allowed_methods import KnownMethods
+from api.http.auth import counted
 from api.http.bearer_tokens import Tokens
 from api.http.dependencies import Services
 from api.http.limits import BodyLimit, QuotaHeaders, RateLimit
+from api.http.preconditions import conditions
 from api.previews import audience, preview, trial_sends
 from api.recipients.tracking import Tracking
 from api.recipients.webhooks import Webhooks
@@ -84,9 +86,12 @@ def create_app(settings: Settings) -> FastAPI:
     imports = ("/api/v1/contacts/import", "/api/v1/suppressions/import")
     app.add_middleware(BodyLimit, larger=dict.fromkeys(imports, settings.import_max_bytes))
     problems.install(app)
+    conditions.install(app)
+    # the caller first: what a key may not see is 401 before it is 412
+    rules = [Depends(counted), Depends(conditions.unconditional)]
     for module in _API:
-        app.include_router(module.router, prefix="/api/v1")
-    app.include_router(session.router)
+        app.include_router(module.router, prefix="/api/v1", dependencies=rules)
+    app.include_router(session.router, dependencies=rules[1:])
     app.include_router(health.router)
     app.router.routes.extend(reference.routes)
     app.router.routes.extend(Tracking(settings).routes())

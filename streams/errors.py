@@ -65,9 +65,18 @@ class ConflictError(CampaignError):
 
 
 class PreconditionFailedError(CampaignError):
-    """If-Match names another version of the campaign."""
+    """If-Match names another version, or there is no version to compare with."""
 
-    status, code, title = 412, "precondition-failed", "The campaign has changed"
+    status, code, title = 412, "precondition-failed", "A condition does not hold"
+
+
+def stale(current: str | None, why: str) -> PreconditionFailedError:
+    """A refusal that says what the current ETag is; None when there is nothing yet."""
+    if current is None:
+        return PreconditionFailedError(f"There is nothing here yet, and {why}")
+    return PreconditionFailedError(
+        f"The current ETag is {current}, and {why}", errors=(FieldError("ETag", current),)
+    )
 
 
 class MalformedError(CampaignError):

@@ -25,8 +25,9 @@ from api.campaigns.schemas import Campaign as CampaignAnswer
 from api.http.dependencies import Provided
 from api.http.envelope import Success, answers, asks, success
 from api.http.json_bodies import JsonRoute
+from api.http.preconditions.conditions import ToShow
 from streams.contracts.ab_tests import AbTest, Winner, sample
-from streams.contracts.commands import CreateAbTest, DeclareWinner
+from streams.contracts.commands import CreateAbTest, DeclareWinner, version_tag
 from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import Status
 from streams.errors import NotFoundError
@@ -52,12 +53,15 @@ async def create_ab_test(command: Editing, body: AbTest) -> Success[CampaignAnsw
 
 
 @router.get("/{campaignId}/ab-test")
-async def ab_test(services: Provided, campaign: Existing) -> Success[AbTestShown]:
+async def ab_test(
+    services: Provided, campaign: Existing, conditions: ToShow
+) -> Success[AbTestShown]:
     """The test: its plan, its state, what was decided and on which figures (`evaluation`), and the
     figures as they are now (`current`).
     """
     if (test := test_of(campaign)) is None:
         raise NotFoundError("The campaign has no A/B test.")
+    conditions.show(version_tag(campaign.version))
     async with services.database.transaction() as session:
         decided = await decisions(session, campaign)
     return success(_shown(campaign, test, decided, services.stats))

@@ -4,40 +4,31 @@ commands are.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, TypeVar
 from uuid import UUID
 
-from fastapi import Depends, Header, Path, Request, Response
+from fastapi import Depends, Path, Request, Response
 
 from api.campaigns.answers import Live, LiveSide
 from api.campaigns.schemas import Campaign, StoppedCampaign
 from api.http.auth import Editor, Sender, caller, is_at_least
 from api.http.dependencies import Provided, Services
 from api.http.idempotency import IdempotencyKey
+from api.http.preconditions.conditions import ToEdit, ToMake
 from api.http.problems import correlation_id
 from connectors.templates.subject_checks import check_subjects
 from streams.contracts.bodies import Explanation
-from streams.contracts.commands import Command, Commanded, Trigger
+from streams.contracts.commands import Command, Commanded, Trigger, version_tag
 from streams.contracts.fields import CampaignType
-from streams.errors import MalformedError
 from tables.campaigns.occurrences import numbers_of
 from tables.commands.answers import Answer
 from tables.commands.execute import known_answer, run
 from tables.tenants.api_keys import Caller
 
 C = TypeVar("C", bound=Campaign)
-_ETAG = r'(?:W/)?"([0-9]{1,9})"'
-_STILL = "the ETag that the campaign must still have, else 412; * = any version"
-IfMatch = Annotated[
-    str | None,
-    Header(
-        alias="If-Match", description=_STILL, json_schema_extra={"pattern": rf"^(?:\*|{_ETAG})$"}
-    ),
-]
 CampaignId = Annotated[UUID, Path(alias="campaignId", description="the campaign's id")]
 
 
@@ -45,7 +36,7 @@ CampaignId = Annotated[UUID, Path(alias="campaignId", description="the campaign'
 class CommandRequest:
     """A request to do something to a campaign.
 
-    `campaign_id` is None for a new one, `key` the Idempotency-Key, `version` that of If-Match.
+    `campaign_id` is None for a new one, `key` the Idempotency-Key, `versions` those of If-Match.
     """
 
     services: Services
@@ -55,7 +46,7 @@ class CommandRequest:
     correlation_id: str
     campaign_id: UUID | None = None
     key: str | None = None
-    version: int | None = None
+    versions: frozenset[int] | None = None
 
     async def campaign(self, kind: type[Command], body: Commanded | None) -> Campaign:
         """The campaign after the command; its ETag goes into the headers. Raises the refusal."""
@@ -96,7 +87,7 @@ class CommandRequest:
             campaign_id=self.campaign_id,
             body=Explanation() if body is None else body,
             actor=self.who.user_id,
-            if_match=self.version,
+            if_match=self.versions,
             may_cancel=is_at_least(self.who, "sender"),
         )
 
@@ -125,16 +116,8 @@ class CommandRequest:
             return await numbers_of(session, self.who.tenant_id, series)
 
     def _tagged(self, shown: C) -> C:
-        self.response.headers["ETag"] = f'"{shown.version}"'
+        self.response.headers["ETag"] = version_tag(shown.version)
         return shown
-
-
-def _version(if_match: str | None) -> int | None:
-    if if_match is None or if_match == "*":
-        return None
-    if (tag := re.fullmatch(_ETAG, if_match)) is None:
-        raise MalformedError('If-Match must be an ETag of this campaign, such as "3", or *.')
-    return int(tag[1])
 
 
 async def _request(
@@ -151,7 +134,10 @@ _Request = Annotated[CommandRequest, Depends(_request)]
 
 
 async def _creating(
-    _who: Editor, request: _Request, idempotency_key: IdempotencyKey = None
+    _who: Editor,
+    request: _Request,
+    _conditions: ToMake,
+    idempotency_key: IdempotencyKey = None,
 ) -> CommandRequest:
     return replace(request, key=idempotency_key)
 
@@ -160,41 +146,31 @@ async def _editing(
     _who: Editor,
     request: _Request,
     campaign_id: CampaignId,
-    if_match: IfMatch = None,
+    conditions: ToEdit,
     idempotency_key: IdempotencyKey = None,
 ) -> CommandRequest:
-    version = _version(if_match)
-    return replace(request, campaign_id=campaign_id, key=idempotency_key, version=version)
+    versions = conditions.versions()
+    return replace(request, campaign_id=campaign_id, key=idempotency_key, versions=versions)
 
 
 async def _deleting(
-    _who: Editor, request: _Request, campaign_id: CampaignId, if_match: IfMatch = None
+    _who: Editor, request: _Request, campaign_id: CampaignId, conditions: ToEdit
 ) -> CommandRequest:
-    return replace(request, campaign_id=campaign_id, version=_version(if_match))
+    return replace(request, campaign_id=campaign_id, versions=conditions.versions())
 
 
 async def _sending(
     _who: Sender,
     request: _Request,
     campaign_id: CampaignId,
-    if_match: IfMatch = None,
+    conditions: ToEdit,
     idempotency_key: IdempotencyKey = None,
 ) -> CommandRequest:
-    version = _version(if_match)
-    return replace(request, campaign_id=campaign_id, key=idempotency_key, version=version)
-
-
-async def _triggering(
-    _who: Sender,
-    request: _Request,
-    campaign_id: CampaignId,
-    idempotency_key: IdempotencyKey = None,
-) -> CommandRequest:
-    return replace(request, campaign_id=campaign_id, key=idempotency_key)
+    versions = conditions.versions()
+    return replace(request, campaign_id=campaign_id, key=idempotency_key, versions=versions)
 
 
 Creating = Annotated[CommandRequest, Depends(_creating)]
 Editing = Annotated[CommandRequest, Depends(_editing)]
 Deleting = Annotated[CommandRequest, Depends(_deleting)]
 Sending = Annotated[CommandRequest, Depends(_sending)]
-Triggering = Annotated[CommandRequest, Depends(_triggering)]

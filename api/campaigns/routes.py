@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Depends, Query, Response
 
 from api.campaigns.answers import LiveSide
-from api.campaigns.commands import CampaignId, Creating, Deleting, Editing, Sending, Triggering
+from api.campaigns.commands import CampaignId, Creating, Deleting, Editing, Sending
 from api.campaigns.schemas import (
     CANCELLED,
     CREATE,
@@ -26,8 +26,19 @@ from api.http.auth import Viewer
 from api.http.dependencies import Provided, Services
 from api.http.envelope import Page, Success, answers, asks, page_of, success
 from api.http.json_bodies import JsonRoute
+from api.http.preconditions.conditions import ToShow
 from streams.contracts.bodies import CampaignCreate, CampaignUpdate, Explanation
-from streams.contracts.commands import Cancel, Create, Delete, Pause, Resume, Start, Trigger, Update
+from streams.contracts.commands import (
+    Cancel,
+    Create,
+    Delete,
+    Pause,
+    Resume,
+    Start,
+    Trigger,
+    Update,
+    version_tag,
+)
 from streams.contracts.triggers import CampaignTrigger
 from tables.campaigns.campaign import get_campaign, list_campaigns
 from tables.campaigns.series import Family, families
@@ -93,10 +104,10 @@ async def page(
 
 @router.get("/{campaignId}")
 async def one(
-    services: Provided, live: LiveSide, response: Response, campaign: Existing
+    services: Provided, live: LiveSide, campaign: Existing, conditions: ToShow
 ) -> Success[ShownCampaign]:
     """The campaign with its progress and, if it is not moving, why (`waiting`)."""
-    response.headers["ETag"] = f'"{campaign.version}"'
+    conditions.show(version_tag(campaign.version))
     return success(live.campaign(campaign, await family_of(services, campaign)))
 
 
@@ -145,7 +156,7 @@ async def cancel(command: Sending, body: Why = None) -> Success[StoppedCampaign]
 
 
 @router.post("/{campaignId}/trigger", status_code=202, openapi_extra=asks(TRIGGER))
-async def trigger(command: Triggering, body: CampaignTrigger) -> Success[Triggered]:
+async def trigger(command: Sending, body: CampaignTrigger) -> Success[Triggered]:
     """Send a running triggered campaign to these contacts, up to 10,000; the answer counts the
     refused ones by reason.
 

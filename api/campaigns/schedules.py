@@ -13,8 +13,9 @@ from api.campaigns.schemas import SCHEDULE, SCHEDULED, Campaign, Occurrence, Ser
 from api.http.dependencies import Transaction
 from api.http.envelope import Success, answers, asks, success
 from api.http.json_bodies import JsonRoute
+from api.http.preconditions.conditions import ToShow
 from streams.contracts.bodies import CampaignSchedule
-from streams.contracts.commands import Schedule
+from streams.contracts.commands import Schedule, version_tag
 from streams.contracts.local_time import shown
 from streams.errors import ConflictError
 from tables.campaigns.series import newest_children, outlook
@@ -39,7 +40,9 @@ async def schedule(command: Sending, body: CampaignSchedule) -> Success[Campaign
 
 
 @router.get("/{campaignId}/series", responses={409: {"description": "It is no recurring campaign"}})
-async def series(campaign: Existing, live: LiveSide, transaction: Transaction) -> Success[Series]:
+async def series(
+    campaign: Existing, live: LiveSide, transaction: Transaction, conditions: ToShow
+) -> Success[Series]:
     """A recurring campaign's next 10 occurrences and newest 20 children; `GET /campaigns?parentId=`
     pages through all of them.
     """
@@ -48,6 +51,7 @@ async def series(campaign: Existing, live: LiveSide, transaction: Transaction) -
         raise ConflictError(
             f"The campaign is {campaign.type}: only a recurring campaign is a series."
         )
+    conditions.show(version_tag(campaign.version))
     ahead = await outlook(transaction, campaign, datetime.now(UTC), _COMING)
     children = await newest_children(transaction, campaign.tenant_id, campaign.id, _CHILDREN)
     coming = [Occurrence(at=at, local=shown(at, schedule["timezone"])) for at in ahead.coming]

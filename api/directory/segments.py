@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from api.http.envelope import Page, Success, answers, success
 from api.http.idempotency import Once
 from api.http.json_bodies import JsonRoute
 from api.http.paging import ByPage, Search
+from api.http.preconditions.conditions import ToEdit, ToMake, ToShow
+from api.http.preconditions.entity_tags import row_tag
 from tables import models
 from tables.database.connection import Session
 from tables.directory.segments import (
@@ -22,6 +25,7 @@ from tables.directory.segments import (
     delete_segment,
     get_segment,
     list_segments,
+    lock_segment,
     rename_segment,
 )
 
@@ -30,11 +34,14 @@ SegmentId = Annotated[UUID, Path(alias="segmentId")]
 
 
 @router.post("", status_code=201, responses=answers(201, EMPTY_SEGMENT))
-async def create(who: Editor, body: SegmentName, once: Once) -> Success[Segment]:
+async def create(
+    who: Editor, body: SegmentName, once: Once, conditions: ToMake
+) -> Success[Segment]:
     """Create an empty segment; 409 when there is one of this name."""
 
     async def work(connection: Session) -> Segment:
         made = await create_segment(connection, who.tenant_id, body.name)
+        conditions.tag(made)
         return Segment.of_row(made, member_count=0)
 
     content = {"create": "segment", "name": body.name}
@@ -55,26 +62,38 @@ async def page(
 
 
 @router.get("/{segmentId}")
-async def one(who: Viewer, transaction: Transaction, segment_id: SegmentId) -> Success[Segment]:
+async def one(
+    who: Viewer, transaction: Transaction, segment_id: SegmentId, conditions: ToShow
+) -> Success[Segment]:
     """The segment and how many contacts are in it."""
     found = await get_segment(transaction, who.tenant_id, segment_id)
+    conditions.show(row_tag(found))
     [counted] = await _counted(transaction, who.tenant_id, found)
     return success(counted)
 
 
 @router.patch("/{segmentId}")
 async def update(
-    who: Editor, transaction: Transaction, segment_id: SegmentId, body: SegmentName
+    who: Editor,
+    transaction: Transaction,
+    segment_id: SegmentId,
+    body: SegmentName,
+    conditions: ToEdit,
 ) -> Success[Segment]:
     """Give it another name; 409 when another segment has it."""
+    await conditions.check(partial(lock_segment, transaction, who.tenant_id, segment_id))
     renamed = await rename_segment(transaction, who.tenant_id, segment_id, body.name)
+    conditions.tag(renamed)
     [counted] = await _counted(transaction, who.tenant_id, renamed)
     return success(counted)
 
 
 @router.delete("/{segmentId}", status_code=204, response_class=Response)
-async def delete(who: Editor, transaction: Transaction, segment_id: SegmentId) -> None:
+async def delete(
+    who: Editor, transaction: Transaction, segment_id: SegmentId, conditions: ToEdit
+) -> None:
     """Delete it, but not its contacts; 409 while a campaign that is not over uses it."""
+    await conditions.check(partial(lock_segment, transaction, who.tenant_id, segment_id))
     await delete_segment(transaction, who.tenant_id, segment_id)
 
 

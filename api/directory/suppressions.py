@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from api.http.dependencies import Transaction
 from api.http.envelope import Page, Success, success
 from api.http.json_bodies import JsonRoute
 from api.http.paging import ByPage, Search
+from api.http.preconditions.conditions import ToEdit, ToMake, ToShowWhole
+from api.http.preconditions.entity_tags import row_tag
 from streams.contracts.bodies import validated
 from streams.contracts.fields import Channel
 from streams.errors import CampaignError
@@ -25,6 +28,7 @@ from tables.directory.suppressions import (
     get_suppression,
     lift_suppression,
     list_suppressions,
+    lock_suppression,
     put_suppression,
 )
 from tables.directory.suppressions_in_bulk import Wanted, suppress_all
@@ -63,7 +67,11 @@ def _shown(row: models.Suppression, asked: str | None = None) -> Suppression:
 
 @router.post("", status_code=201, responses=dict(_THERE))
 async def put(
-    response: Response, who: Editor, transaction: Transaction, body: SuppressionWrite
+    response: Response,
+    who: Editor,
+    transaction: Transaction,
+    body: SuppressionWrite,
+    conditions: ToMake,
 ) -> Success[Suppression]:
     """Suppress an address or a contact on a channel, also for campaigns that are being sent: from
     their next thousand recipients on.
@@ -79,6 +87,7 @@ async def put(
     if not is_new:
         await keep(transaction, found)
     response.status_code = 201 if is_new else 200
+    conditions.tag(found)
     return success(_shown(found))
 
 
@@ -130,20 +139,26 @@ async def page(
 
 @router.get("/{suppressionId}")
 async def one(
-    who: Viewer, transaction: Transaction, suppression_id: SuppressionId
+    who: Viewer, transaction: Transaction, suppression_id: SuppressionId, conditions: ToShowWhole
 ) -> Success[Suppression]:
     """One suppression."""
     found = await get_suppression(transaction, who.tenant_id, suppression_id)
+    conditions.show(row_tag(found))
     return success(_shown(found))
 
 
 @router.delete("/{suppressionId}", status_code=204, response_class=Response)
 async def lift(
-    who: Admin, transaction: Transaction, suppression_id: SuppressionId, reason: LiftedFor
+    who: Admin,
+    transaction: Transaction,
+    suppression_id: SuppressionId,
+    reason: LiftedFor,
+    conditions: ToEdit,
 ) -> None:
     """Let in again, which the audit log keeps with the reason. Where one event suppressed a contact
     and the address that it has, both go.
     """
+    await conditions.check(partial(lock_suppression, transaction, who.tenant_id, suppression_id))
     await lift_suppression(
         transaction, who.tenant_id, suppression_id, actor=str(who.user_id), reason=reason
     )

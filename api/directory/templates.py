@@ -4,6 +4,7 @@ million recipients are skipped.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -16,6 +17,8 @@ from api.http.envelope import Page, Success, success
 from api.http.idempotency import Once
 from api.http.json_bodies import JsonRoute
 from api.http.paging import ByPage, Search
+from api.http.preconditions.conditions import ToEdit, ToMake, ToShowWhole
+from api.http.preconditions.entity_tags import row_tag
 from connectors.templates.checks import check_template, template_hints, template_warnings
 from streams.contracts.fields import Channel
 from tables import models
@@ -26,6 +29,7 @@ from tables.directory.templates import (
     delete_template,
     get_template,
     list_templates,
+    lock_template,
 )
 
 router = APIRouter(prefix="/templates", tags=["templates"], route_class=JsonRoute)
@@ -33,16 +37,20 @@ TemplateId = Annotated[UUID, Path(alias="templateId")]
 
 
 @router.post("", status_code=201)
-async def create(who: Editor, body: TemplateCreate, once: Once) -> Success[Template]:
+async def create(
+    who: Editor, body: TemplateCreate, once: Once, conditions: ToMake
+) -> Success[Template]:
     """Create a template. A part that is no template is 422 with its line and the reason, and so is
     a name that no contact can have.
     """
     check_template(body.channel, body.content)
 
     async def work(connection: Session) -> Template:
-        return _shown(
-            await create_template(connection, who.tenant_id, body.name, body.channel, body.content)
+        made = await create_template(
+            connection, who.tenant_id, body.name, body.channel, body.content
         )
+        conditions.tag(made)
+        return _shown(made)
 
     content = {"create": "template", **body.model_dump(mode="json")}
     return success(await once.answer(who.tenant_id, content, work, Template.model_validate))
@@ -69,32 +77,45 @@ async def page(
 
 
 @router.get("/{templateId}")
-async def one(who: Viewer, transaction: Transaction, template_id: TemplateId) -> Success[Template]:
+async def one(
+    who: Viewer, transaction: Transaction, template_id: TemplateId, conditions: ToShowWhole
+) -> Success[Template]:
     """The template with its content."""
-    return success(_shown(await get_template(transaction, who.tenant_id, template_id)))
+    found = await get_template(transaction, who.tenant_id, template_id)
+    conditions.show(row_tag(found))
+    return success(_shown(found))
 
 
 @router.patch("/{templateId}")
 async def update(
-    who: Editor, transaction: Transaction, template_id: TemplateId, body: TemplateUpdate
+    who: Editor,
+    transaction: Transaction,
+    template_id: TemplateId,
+    body: TemplateUpdate,
+    conditions: ToEdit,
 ) -> Success[Template]:
     """Change name or content. Campaigns that have started go on with what they started with; drafts
     and scheduled ones get the new one.
     """
+    await conditions.check(partial(lock_template, transaction, who.tenant_id, template_id))
     if body.content is not None:
         template = await get_template(transaction, who.tenant_id, template_id)
         check_template(template.channel, body.content)
     changed = await change_template(
         transaction, who.tenant_id, template_id, name=body.name, content=body.content
     )
+    conditions.tag(changed)
     return success(_shown(changed))
 
 
 @router.delete("/{templateId}", status_code=204, response_class=Response)
-async def delete(who: Editor, transaction: Transaction, template_id: TemplateId) -> None:
+async def delete(
+    who: Editor, transaction: Transaction, template_id: TemplateId, conditions: ToEdit
+) -> None:
     """Delete it; 409 while a campaign that is not over uses it. Campaigns that are over keep its
     id.
     """
+    await conditions.check(partial(lock_template, transaction, who.tenant_id, template_id))
     await delete_template(transaction, who.tenant_id, template_id)
 
 

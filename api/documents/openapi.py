@@ -13,9 +13,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from api.documents.examples import JSON, Examples, examples
+from api.http.preconditions.conditions import IF_MATCH, IF_NONE_MATCH, is_tagged
 from api.http.problems import TITLES
 
 FILE = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
@@ -62,6 +63,7 @@ _PROBLEM: Mapping[str, Any] = {
         },
     },
 }
+_ETAG = {"description": "the version, for `If-Match`", "schema": {"type": "string"}}
 _API_KEY = {
     "type": "http",
     "scheme": "bearer",
@@ -86,7 +88,7 @@ def documented(app: FastAPI) -> Callable[[], dict[str, Any]]:
                 description=_INTRODUCTION,
                 routes=app.routes,
             )
-            app.openapi_schema = _completed(made, dict(examples(app)))
+            app.openapi_schema = _completed(made, dict(examples(app)), _tagged(app))
         return app.openapi_schema
 
     return document
@@ -97,7 +99,18 @@ def text(app: FastAPI) -> str:
     return json.dumps(app.openapi(), indent=1, ensure_ascii=False) + "\n"
 
 
-def _completed(document: dict[str, Any], found: Mapping[str, Examples]) -> dict[str, Any]:
+def _tagged(app: FastAPI) -> set[str]:
+    """The ids of the operations whose answers have an ETag."""
+    return {
+        context.unique_id
+        for context in iter_route_contexts(app.routes)
+        if isinstance(route := context.original_route, APIRoute) and is_tagged(route)
+    }
+
+
+def _completed(
+    document: dict[str, Any], found: Mapping[str, Examples], tagged: Iterable[str]
+) -> dict[str, Any]:
     components = document["components"]
     schemas = components["schemas"]
     schemas["Problem"] = _PROBLEM
@@ -112,6 +125,8 @@ def _completed(document: dict[str, Any], found: Mapping[str, Examples]) -> dict[
             if path.startswith("/api/"):
                 operation["security"] = [{"apiKey": []}]
                 _add_refusals(method, path, operation)
+            if operation["operationId"] in tagged:
+                _add_tag(method, operation)
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] = _never_null(parameter["schema"])
             _add_examples(operation, found[operation["operationId"]])
@@ -123,6 +138,22 @@ def _add_refusals(method: str, path: str, operation: dict[str, Any]) -> None:
     operation["responses"] |= {
         str(status): _refusal(status) for status in (*_refusals(method, path, operation), *declared)
     }
+
+
+def _add_tag(method: str, operation: dict[str, Any]) -> None:
+    for status in {"200", "201"} & operation["responses"].keys():
+        operation["responses"][status]["headers"] = {"ETag": _ETAG}
+    if method == "get" and IF_NONE_MATCH in _headers(operation):
+        operation["responses"]["304"] = {
+            "description": "The caller has the current version",
+            "headers": {"ETag": _ETAG},
+        }
+
+
+def _headers(operation: Mapping[str, Any]) -> set[str]:
+    """The names of those that the operation takes."""
+    parameters = operation.get("parameters", ())
+    return {one["name"] for one in parameters if one["in"] == "header"}
 
 
 def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -144,11 +175,7 @@ def _add_examples(operation: dict[str, Any], found: Examples) -> None:
 
 
 def _refusals(method: str, path: str, operation: Mapping[str, Any]) -> Iterable[int]:
-    headers = {
-        parameter["name"]
-        for parameter in operation.get("parameters", ())
-        if parameter["in"] == "header"
-    }
+    headers = _headers(operation)
     if headers or "requestBody" in operation:
         yield 400
     yield from (401, 403)
@@ -156,7 +183,7 @@ def _refusals(method: str, path: str, operation: Mapping[str, Any]) -> Iterable[
         yield 404
     if method != "get":
         yield 409
-    if "If-Match" in headers:
+    if IF_MATCH in headers:
         yield 412
     if "requestBody" in operation:
         yield from (413, 415)

@@ -60,11 +60,11 @@ async def identify(services: Services, credential: str) -> Caller:
     return named
 
 
-async def _counted(
+async def counted(
     request: Request, services: Provided, who: Annotated[Caller, Depends(caller)]
 ) -> Caller:
-    """Raises RateLimitedError. The caller's remaining requests go into the answer's headers
-    (api/http/limits.py).
+    """The caller, one request of whom is counted: those that remain go into the answer's headers
+    (api/http/limits.py). Raises RateLimitedError.
     """
     request.state.quota = services.rate_limit.take(who.key_id)
     return who
@@ -81,7 +81,7 @@ class AtLeast:
 
     role: str
 
-    async def __call__(self, who: Annotated[Caller, Depends(_counted)]) -> Caller:
+    async def __call__(self, who: Annotated[Caller, Depends(counted)]) -> Caller:
         if not is_at_least(who, self.role):
             raise ForbiddenError(f"This needs the role {self.role}; the key's role is {who.role}.")
         return who

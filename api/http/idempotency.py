@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Response
 
 from api.http.dependencies import Provided, Services
 from api.http.envelope import Schema
@@ -21,6 +21,7 @@ from tables.database.connection import Session
 S = TypeVar("S", bound=Schema)
 Work = Callable[[Session], Awaitable[S]]
 Keep = Callable[[S], dict[str, Any]]
+_TAG = "eTag"  # of the first answer, beside its members
 
 _KEPT = "a repeat within 24 hours gets the first answer; 1 to 128 printable ASCII characters"
 IdempotencyKey = Annotated[
@@ -33,9 +34,12 @@ IdempotencyKey = Annotated[
 
 @dataclass(frozen=True)
 class FirstAnswers:
-    """Carries out a request once; `key` is its Idempotency-Key, None when it has none."""
+    """Carries out a request once; `key` is its Idempotency-Key, None when it has none. A repeat has
+    the ETag of the first answer, too.
+    """
 
     services: Services
+    response: Response
     key: str | None
 
     async def answer(
@@ -58,28 +62,34 @@ class FirstAnswers:
                 return await work(connection)
         identity = Identity(tenant, "rest", self.key, dict(content))
         async with self.services.database.transaction() as connection:
-            made = await _remembered(connection, identity, work, keep or _whole)
-        return repeat(made.result()) if isinstance(made, Answer) else made
+            made = await self._remembered(connection, identity, work, keep or _whole)
+        if not isinstance(made, Answer):
+            return made
+        first = dict(made.result() or {})
+        if (tag := first.pop(_TAG, None)) is not None:
+            self.response.headers["ETag"] = tag
+        return repeat(first)
 
-
-async def _remembered(
-    connection: Session, identity: Identity, work: Work[S], keep: Keep[S]
-) -> Answer | S:
-    """The answer made now; else the remembered answer, or a refusal."""
-    at = datetime.now(UTC)
-    if (known := await answers.recall(connection, identity, at)) is not None:
-        return known
-    try:
-        async with connection.begin_nested():
-            made = await work(connection)
-    except RateLimitedError:
-        raise  # a later repeat may find room, so this refusal is not remembered
-    except CampaignError as error:
-        refused = Answer(error.status, refusal=Refusal.of(error))
-        await answers.remember(connection, identity, refused, at)
-        return refused
-    await answers.remember(connection, identity, Answer(201, campaign=keep(made)), at)
-    return made
+    async def _remembered(
+        self, connection: Session, identity: Identity, work: Work[S], keep: Keep[S]
+    ) -> Answer | S:
+        """The answer made now; else the remembered answer, or a refusal."""
+        at = datetime.now(UTC)
+        if (known := await answers.recall(connection, identity, at)) is not None:
+            return known
+        try:
+            async with connection.begin_nested():
+                made = await work(connection)
+        except RateLimitedError:
+            raise  # a later repeat may find room, so this refusal is not remembered
+        except CampaignError as error:
+            refused = Answer(error.status, refusal=Refusal.of(error))
+            await answers.remember(connection, identity, refused, at)
+            return refused
+        tag = self.response.headers.get("ETag")
+        kept = keep(made) | ({} if tag is None else {_TAG: tag})
+        await answers.remember(connection, identity, Answer(201, campaign=kept), at)
+        return made
 
 
 def _whole(made: Schema) -> dict[str, Any]:
@@ -87,9 +97,9 @@ def _whole(made: Schema) -> dict[str, Any]:
 
 
 async def _first_answers(
-    services: Provided, idempotency_key: IdempotencyKey = None
+    services: Provided, response: Response, idempotency_key: IdempotencyKey = None
 ) -> FirstAnswers:
-    return FirstAnswers(services, idempotency_key)
+    return FirstAnswers(services, response, idempotency_key)
 
 
 Once = Annotated[FirstAnswers, Depends(_first_answers)]

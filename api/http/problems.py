@@ -26,7 +26,7 @@ TITLES: Mapping[int, str] = {
     404: "Not found",
     405: "Method not allowed",
     409: "Conflict",
-    412: "The campaign has changed",
+    412: "A condition does not hold",
     413: "The request is too large",
     414: "The address is too long",
     415: "Unsupported content type",
@@ -103,6 +103,8 @@ def _headers(error: CampaignError) -> Iterator[tuple[str, str]]:
         yield "WWW-Authenticate", "Bearer"
     if error.status in (429, 503):
         yield "Retry-After", str(error.retry_after) if isinstance(error, RateLimitedError) else "5"
+    if error.status == 412:
+        yield from (("ETag", wrong.message) for wrong in error.errors if wrong.field == "ETag")
 
 
 def _listed(errors: Sequence[dict[str, str]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, NoReturn
 
 from fastapi import APIRouter, Path, Response
@@ -12,10 +13,21 @@ from api.http.envelope import Page, Success, success
 from api.http.idempotency import Once
 from api.http.json_bodies import JsonRoute
 from api.http.paging import ByPage
+from api.http.preconditions.conditions import Conditions, ToEdit, ToMake, ToShow
+from api.http.preconditions.entity_tags import row_tag
 from api.tenant.schemas import KeyCreate, KeyRotate, ListedKey, NewKey
 from streams.errors import ConflictError
 from tables.database.connection import Session
-from tables.tenants.api_keys import Caller, create_key, get_key, list_keys, retire_key, rotate_key
+from tables.tenants.api_keys import (
+    Caller,
+    create_key,
+    get_key,
+    key_row,
+    list_keys,
+    lock_key,
+    retire_key,
+    rotate_key,
+)
 
 router = APIRouter(prefix="/api-keys", tags=["api-keys"], route_class=JsonRoute)
 KeyId = Annotated[
@@ -29,7 +41,9 @@ KeyId = Annotated[
 
 
 @router.post("", status_code=201)
-async def create(response: Response, who: Admin, body: KeyCreate, once: Once) -> Success[NewKey]:
+async def create(
+    response: Response, who: Admin, body: KeyCreate, once: Once, conditions: ToMake
+) -> Success[NewKey]:
     """Make a key; `apiKey` is shown this once. A repeat with the same Idempotency-Key is 409 and
     names the key that was made.
     """
@@ -37,7 +51,7 @@ async def create(response: Response, who: Admin, body: KeyCreate, once: Once) ->
     async def work(connection: Session) -> NewKey:
         fields = body.model_dump(include={"role", "user_id", "expires_at", "name"})
         made = await create_key(connection, who.tenant_id, **fields)
-        return await _with_secret(connection, who, made.id, made.text)
+        return await _with_secret(connection, who, made.id, made.text, conditions)
 
     content = {"create": "api-key", **body.model_dump(mode="json")}
     made = await once.answer(who.tenant_id, content, work, _refuse_repeat, keep=_without_key)
@@ -55,17 +69,33 @@ async def page(who: Admin, transaction: Transaction, wanted: ByPage) -> Page[Lis
     )
 
 
+@router.get("/{keyId}")
+async def one(
+    who: Admin, transaction: Transaction, key_id: KeyId, conditions: ToShow
+) -> Success[ListedKey]:
+    """One key without its secrets."""
+    key = await get_key(transaction, who.tenant_id, key_id)
+    conditions.show(row_tag(await key_row(transaction, who.tenant_id, key_id)))
+    return success(ListedKey.of_row(key, is_current=key_id == who.key_id))
+
+
 @router.post("/{keyId}/rotate")
 async def rotate(
-    response: Response, who: Admin, key_id: KeyId, body: KeyRotate, once: Once
+    response: Response,
+    who: Admin,
+    key_id: KeyId,
+    body: KeyRotate,
+    once: Once,
+    conditions: ToEdit,
 ) -> Success[NewKey]:
     """Give the key a new secret, shown this once. The old one is good for `gracePeriod` more, a day
     if nothing is said.
     """
 
     async def work(connection: Session) -> NewKey:
+        await conditions.check(partial(lock_key, connection, who.tenant_id, key_id))
         text = await rotate_key(connection, who.tenant_id, key_id, body.grace_period)
-        return await _with_secret(connection, who, key_id, text)
+        return await _with_secret(connection, who, key_id, text, conditions)
 
     content = {"rotate": key_id, **body.model_dump(mode="json")}
     made = await once.answer(who.tenant_id, content, work, _refuse_repeat, keep=_without_key)
@@ -73,14 +103,18 @@ async def rotate(
 
 
 @router.delete("/{keyId}", status_code=204, response_class=Response)
-async def revoke(who: Admin, transaction: Transaction, key_id: KeyId) -> None:
+async def revoke(who: Admin, transaction: Transaction, key_id: KeyId, conditions: ToEdit) -> None:
     """Revoke a key at once. A key may revoke itself, and then this was its last request; the last
     good admin key is 409.
     """
+    await conditions.check(partial(lock_key, transaction, who.tenant_id, key_id))
     await retire_key(transaction, who.tenant_id, key_id)
 
 
-async def _with_secret(connection: Session, who: Caller, key_id: str, text: str) -> NewKey:
+async def _with_secret(
+    connection: Session, who: Caller, key_id: str, text: str, conditions: Conditions
+) -> NewKey:
+    conditions.tag(await key_row(connection, who.tenant_id, key_id))
     key = await get_key(connection, who.tenant_id, key_id)
     return NewKey.of_row(key, is_current=key_id == who.key_id, api_key=text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 from fastapi import APIRouter
 
@@ -10,31 +11,44 @@ from api.http.auth import Admin, Viewer
 from api.http.dependencies import Provided, Services, Transaction
 from api.http.envelope import Success, success
 from api.http.json_bodies import JsonRoute
+from api.http.preconditions.conditions import ToEdit, ToShow
+from api.http.preconditions.entity_tags import row_tag
 from api.tenant.schemas import Limits, LimitsUpdate, Period, Usage
 from tables.models import Tenant
 from tables.tenants.limits import change_limits
-from tables.tenants.tenants import get_tenant
+from tables.tenants.tenants import get_tenant, locked_tenant
 from tables.throttle.usage import Used
 
 router = APIRouter(prefix="/tenant", tags=["tenant"], route_class=JsonRoute)
 
 
 @router.get("")
-async def current(who: Viewer, services: Provided, transaction: Transaction) -> Success[Limits]:
+async def current(
+    who: Viewer, services: Provided, transaction: Transaction, conditions: ToShow
+) -> Success[Limits]:
     """Limits and usage of the tenant. `used` was sent in the windows that touch the last hour
     (day), `inFlight` is about to be; `usage` is null while it has not been read from Kafka yet.
     """
-    return _shown(services, await get_tenant(transaction, who.tenant_id))
+    tenant = await get_tenant(transaction, who.tenant_id)
+    conditions.show(row_tag(tenant))
+    return _shown(services, tenant)
 
 
 @router.patch("")
 async def update(
-    who: Admin, services: Provided, transaction: Transaction, body: LimitsUpdate
+    who: Admin,
+    services: Provided,
+    transaction: Transaction,
+    body: LimitsUpdate,
+    conditions: ToEdit,
 ) -> Success[Limits]:
     """Change the limits; null = none. Campaigns that are being sent obey within a second."""
+    await conditions.check(partial(locked_tenant, transaction, who.tenant_id))
     names = {"messages_per_hour": "hourly_limit", "messages_per_day": "daily_limit"}
     changes = {names[name]: getattr(body, name) for name in body.model_fields_set}
-    return _shown(services, await change_limits(transaction, who.tenant_id, changes))
+    changed = await change_limits(transaction, who.tenant_id, changes)
+    conditions.tag(changed)
+    return _shown(services, changed)
 
 
 def _shown(services: Services, tenant: Tenant) -> Success[Limits]:

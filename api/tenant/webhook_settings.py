@@ -4,6 +4,7 @@ back.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
@@ -12,6 +13,8 @@ from api.http.auth import Admin
 from api.http.dependencies import Provided, Services, Transaction
 from api.http.envelope import Success, answers, success
 from api.http.json_bodies import JsonRoute
+from api.http.preconditions.conditions import ToEdit, ToPut, ToShow
+from api.http.preconditions.entity_tags import row_tag
 from api.tenant.schemas import SENDGRID, PendingSubscription, WebhookSettings, WebhookSetup
 from connectors.webhooks.providers import PROVIDERS, checked, spelled
 from streams.errors import NotFoundError
@@ -31,6 +34,7 @@ async def put(
     transaction: Transaction,
     provider: Named,
     body: WebhookSettings,
+    conditions: ToPut,
 ) -> Success[WebhookSetup]:
     """Set a provider up, or replace its settings: they hold from the next webhook on. They are
     stored encrypted and never answered.
@@ -39,27 +43,37 @@ async def put(
     for name in ("topic_arns", "opt_out_words"):
         given[name] = tuple(given.get(name, ()))
     secret = checked(_known(provider), WebhookSecret(**given))
-    shown = await webhook_secrets.put(
-        transaction, Seal(services.settings), who.tenant_id, provider, secret
-    )
+    tenant = who.tenant_id
+    await conditions.check(partial(webhook_secrets.lock, transaction, tenant, provider))
+    seal = Seal(services.settings)
+    shown = await webhook_secrets.put(transaction, seal, tenant, provider, secret)
+    conditions.tag(await webhook_secrets.stored(transaction, tenant, provider))
     return await _setup(services, transaction, who.tenant_id, provider, shown)
 
 
 @router.get("/{provider}")
 async def one(
-    who: Admin, services: Provided, transaction: Transaction, provider: Named
+    who: Admin,
+    services: Provided,
+    transaction: Transaction,
+    provider: Named,
+    conditions: ToShow,
 ) -> Success[WebhookSetup]:
     """Which fields are set, the address to give to the provider, and the SNS subscriptions that
     wait for an admin to open their address.
     """
     shown = await webhook_secrets.show(transaction, who.tenant_id, _known(provider))
+    conditions.show(row_tag(await webhook_secrets.stored(transaction, who.tenant_id, provider)))
     return await _setup(services, transaction, who.tenant_id, provider, shown)
 
 
 @router.delete("/{provider}", status_code=204, response_class=Response)
-async def delete(who: Admin, transaction: Transaction, provider: Named) -> None:
+async def delete(who: Admin, transaction: Transaction, provider: Named, conditions: ToEdit) -> None:
     """From now on the provider's webhooks are 404."""
-    await webhook_secrets.remove(transaction, who.tenant_id, _known(provider))
+    tenant = who.tenant_id
+    known = _known(provider)
+    await conditions.check(partial(webhook_secrets.lock_known, transaction, tenant, known))
+    await webhook_secrets.remove(transaction, tenant, provider)
 
 
 def _known(provider: str) -> str:

@@ -40,6 +40,11 @@ TENANT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _LONGEST_ID = 128
 
 
+def version_tag(version: int) -> str:
+    """The ETag of a campaign, which counts its versions: `"3"`."""
+    return f'"{version}"'
+
+
 class Verb(StrEnum):
     """The verbs of a campaign; `campaign.<verb>` is the type of the Kafka command."""
 
@@ -61,9 +66,9 @@ class Command:
     """One request, of a person, a service or a job; a class for each verb. Only Create needs an
     `actor`, a user.
 
-    `if_match`: the version that the campaign must still have. `extra`: whether unknown settings are
-    refused or ignored. `may_cancel`: whether the caller's role allows what deleting a scheduled
-    campaign does.
+    `if_match`: the versions of which the campaign must have one; None: any. `extra`: whether
+    unknown settings are refused or ignored. `may_cancel`: whether the caller's role allows what
+    deleting a scheduled campaign does.
     """
 
     verb: ClassVar[Verb]
@@ -72,7 +77,7 @@ class Command:
     campaign_id: UUID | None = None
     body: Commanded
     actor: UUID | None = None
-    if_match: int | None = None
+    if_match: frozenset[int] | None = None
     extra: Extra = "forbid"
     may_cancel: bool = True
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -86,12 +91,14 @@ class Command:
         """The fields that two equal commands have in common: not the time, not the correlation."""
         body = self.body.model_dump(mode="json", by_alias=True, exclude_unset=True)
         actor = str(self.actor) if self.verb is Verb.CREATE else None
+        versions = None if self.if_match is None else sorted(self.if_match)
         return {
             "verb": self.verb,
             "campaignId": str(self.campaign_id),
             "body": body,
             "actor": actor,
-            "ifMatch": self.if_match,
+            # one is remembered as a number, as when a command could name one only
+            "ifMatch": versions[0] if versions and len(versions) == 1 else versions,
         }
 
 

@@ -15,8 +15,9 @@ from streams.contracts.commands import (
     Start,
     ToCampaign,
     Trigger,
+    version_tag,
 )
-from streams.errors import CampaignError, ConflictError, PreconditionFailedError
+from streams.errors import CampaignError, ConflictError, stale
 from streams.settings import Settings
 from tables.campaigns.campaign import lock_campaign, presented
 from tables.campaigns.changes import Change
@@ -122,10 +123,8 @@ async def _change(task: Task[ToCampaign]) -> Answer:
 async def _locked(task: Task[ToCampaign]) -> Campaign:
     command = task.command
     campaign = await lock_campaign(task.session, command.tenant_id, command.campaign_id)
-    if command.if_match is not None and command.if_match != campaign.version:
-        raise PreconditionFailedError(
-            f"The campaign is at version {campaign.version}, If-Match names {command.if_match}."
-        )
+    if command.if_match is not None and campaign.version not in command.if_match:
+        raise stale(version_tag(campaign.version), "If-Match names another one.")
     return campaign
 
 

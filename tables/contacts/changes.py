@@ -32,6 +32,21 @@ UPDATE campaign_recipients
    AND failure_reason NOT LIKE 'skipped:%%'"""
 
 
+async def lock_contact(session: Session, tenant: str, contact_id: UUID) -> Contact:
+    """The contact, which no other transaction changes until this one ends. Raises NotFoundError."""
+    is_it = (Contact.tenant_id == tenant) & (Contact.id == contact_id)
+    found = await session.first(select(Contact).where(is_it).with_for_update(key_share=True))
+    if found is None:
+        raise _unknown(contact_id)
+    return found
+
+
+async def lock_to_erase(session: Session, tenant: str, contact_id: UUID) -> Contact:
+    """`lock_contact` in the order in which `erase_contact` locks: imports first."""
+    await lock_contacts(session, tenant)
+    return await lock_contact(session, tenant, contact_id)
+
+
 async def change_contact(
     session: Session, tenant: str, contact_id: UUID, changes: Mapping[str, Any]
 ) -> Contact:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from sqlalchemy import any_, delete, func, literal, or_, select, update
+from sqlalchemy import Select, any_, delete, func, literal, or_, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 
@@ -60,7 +60,19 @@ async def create_segment(session: Session, tenant: str, name: str) -> Segment:
 
 async def get_segment(session: Session, tenant: str, segment_id: UUID) -> Segment:
     """Raises NotFoundError."""
-    statement = select(Segment).where(Segment.tenant_id == tenant, Segment.id == segment_id)
+    return await _found(session, _one(tenant, segment_id), segment_id)
+
+
+async def lock_segment(session: Session, tenant: str, segment_id: UUID) -> Segment:
+    """`get_segment`, and no other transaction changes it until this one ends."""
+    return await _found(session, _one(tenant, segment_id).with_for_update(), segment_id)
+
+
+def _one(tenant: str, segment_id: UUID) -> Select[Segment]:
+    return select(Segment).where(Segment.tenant_id == tenant, Segment.id == segment_id)
+
+
+async def _found(session: Session, statement: Select[Segment], segment_id: UUID) -> Segment:
     found = await session.first(statement)
     if found is None:
         raise _unknown(segment_id)
@@ -111,9 +123,7 @@ async def delete_segment(session: Session, tenant: str, segment_id: UUID) -> Non
     """Delete the segment and its memberships; the contacts stay. Raises NotFoundError, and
     ConflictError that names the campaigns that need it.
     """
-    locked = select(Segment.id).where(Segment.tenant_id == tenant, Segment.id == segment_id)
-    if await session.scalar(locked.with_for_update()) is None:
-        raise _unknown(segment_id)
+    await lock_segment(session, tenant, segment_id)
     is_used = or_(
         literal(segment_id) == any_(Campaign.segment_ids),
         literal(segment_id) == any_(Campaign.exclude_segment_ids),

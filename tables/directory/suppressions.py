@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, any_, delete, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, any_, delete, false, func, or_, select
 from sqlalchemy.dialects import postgresql
 
 from streams.errors import ConflictError, FieldError, NotFoundError, broken
@@ -73,9 +73,24 @@ async def unsuppress(
 
 async def get_suppression(session: Session, tenant: str, suppression_id: UUID) -> Suppression:
     """Raises NotFoundError."""
-    found = await session.first(
-        select(Suppression).where(Suppression.tenant_id == tenant, Suppression.id == suppression_id)
+    return await _found(session, _one(tenant, suppression_id), suppression_id)
+
+
+async def lock_suppression(session: Session, tenant: str, suppression_id: UUID) -> Suppression:
+    """`get_suppression`, and no other transaction changes it until this one ends."""
+    return await _found(session, _one(tenant, suppression_id).with_for_update(), suppression_id)
+
+
+def _one(tenant: str, suppression_id: UUID) -> Select[Suppression]:
+    return select(Suppression).where(
+        Suppression.tenant_id == tenant, Suppression.id == suppression_id
     )
+
+
+async def _found(
+    session: Session, statement: Select[Suppression], suppression_id: UUID
+) -> Suppression:
+    found = await session.first(statement)
     if found is None:
         raise NotFoundError(f"There is no suppression {suppression_id}.")
     return found

@@ -41,6 +41,14 @@ async def get_template(session: Session, tenant: str, template_id: UUID) -> Temp
     return found
 
 
+async def lock_template(session: Session, tenant: str, template_id: UUID) -> Template:
+    """`get_template`, and no other transaction changes it until this one ends."""
+    found = await session.first(_one(tenant, template_id).with_for_update())
+    if found is None:
+        raise _unknown(template_id)
+    return found
+
+
 def _one(tenant: str, template_id: UUID) -> Select[Template]:
     return _kept(tenant).where(Template.id == template_id)
 
@@ -110,9 +118,7 @@ async def delete_template(session: Session, tenant: str, template_id: UUID) -> N
     """Hide the template; finished campaigns still show it. Raises NotFoundError, and ConflictError
     for a mirrored template and one that campaigns need, which it names.
     """
-    template = await session.first(_one(tenant, template_id).with_for_update())
-    if template is None:
-        raise _unknown(template_id)
+    template = await lock_template(session, tenant, template_id)
     is_used = or_(
         Campaign.template_id == template_id,
         exists().where(

@@ -151,8 +151,27 @@ async def get_key(session: Session, tenant: str, key_id: str) -> ListedKey:
     """Raises NotFoundError."""
     row = (await session.execute(_listed(tenant).where(ApiKey.id == key_id))).first()
     if row is None:
-        raise NotFoundError(f"There is no API key {key_id}.")
+        raise _unknown(key_id)
     return ListedKey(**row._asdict())
+
+
+async def key_row(session: Session, tenant: str, key_id: str) -> ApiKey:
+    """The key with the digests of its secrets, which are never shown. Raises NotFoundError."""
+    mine = select(ApiKey).where(ApiKey.tenant_id == tenant, ApiKey.id == key_id)
+    found = await session.first(mine)
+    if found is None:
+        raise _unknown(key_id)
+    return found
+
+
+async def lock_key(session: Session, tenant: str, key_id: str) -> ApiKey:
+    """`key_row`, and no other transaction rotates or revokes a key of the tenant that way until
+    this one ends.
+    """
+    await lock_tenant(session, tenant)  # before the key's row, as `retire_key` does
+    mine = select(ApiKey.id).where(ApiKey.tenant_id == tenant, ApiKey.id == key_id)
+    await session.scalar(mine.with_for_update())
+    return await key_row(session, tenant, key_id)
 
 
 def _listed(tenant: str) -> Select[*tuple[object, ...]]:
@@ -210,6 +229,10 @@ async def revoke_key(session: Session, tenant_id: str, key_id: str) -> None:
     )
     if not await session.changed(revoked):
         raise NotFoundError("There is no such API key.")
+
+
+def _unknown(key_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no API key {key_id}.")
 
 
 def _digest(secret: str) -> bytes:

@@ -13,7 +13,7 @@ from streams.topics import Name
 from tables.database.connection import Session
 from tables.database.outbox import Outgoing, append
 from tables.models import Tenant
-from tables.tenants.tenants import get_tenant, lock_tenant
+from tables.tenants.tenants import locked_tenant
 
 
 async def change_limits(
@@ -24,8 +24,8 @@ async def change_limits(
 
     Needs a transaction. Raises NotFoundError.
     """
-    await lock_tenant(session, tenant_id)  # orders the records of two changes as the changes
-    before = await get_tenant(session, tenant_id)
+    # the lock orders the records of two changes as the changes
+    before = await locked_tenant(session, tenant_id)
     if all(getattr(before, name) == limit for name, limit in changes.items()):
         return before
     statement = update(Tenant).where(Tenant.id == tenant_id).values(changes).returning(Tenant)

@@ -63,5 +63,11 @@ async def lock_tenant(session: Session, tenant_id: str) -> None:
         raise _unknown(tenant_id)
 
 
+async def locked_tenant(session: Session, tenant_id: str) -> Tenant:
+    """The tenant under `lock_tenant`. Raises NotFoundError."""
+    await lock_tenant(session, tenant_id)
+    return await get_tenant(session, tenant_id)
+
+
 def _unknown(tenant_id: str) -> NotFoundError:
     return NotFoundError(f"There is no tenant {tenant_id}.")

@@ -28,6 +28,7 @@ from streams.settings import Settings
 from tables import models
 from tables.database.connection import Session
 from tables.models import WebhookSubscription, WebhookToken
+from tables.tenants.tenants import lock_tenant
 
 _PURPOSE = b"campaigns: webhook secrets"
 _NONCE = 12  # bytes
@@ -152,7 +153,8 @@ async def reseal(session: Session, seal: Seal) -> int:
 async def put(
     session: Session, seal: Seal, tenant: str, provider: str, secret: WebhookSecret
 ) -> Shown:
-    """Store the secrets of a provider in place of those that were there."""
+    """Store the secrets of a provider in place of those that were there. Raises NotFoundError."""
+    await lock_tenant(session, tenant)
     new = postgresql.insert(models.WebhookSecret).values(
         tenant_id=tenant,
         provider=provider,
@@ -165,33 +167,50 @@ async def put(
         "updated_at": func.now(),
     }
     key = inspect(models.WebhookSecret).primary_key
-    stored = await session.first(
+    made = await session.first(
         new.on_conflict_do_update(index_elements=key, set_=replaced).returning(models.WebhookSecret)
     )
-    assert stored is not None
-    return _shown(stored)
+    assert made is not None
+    return _shown(made)
+
+
+async def lock(session: Session, tenant: str, provider: str) -> models.WebhookSecret | None:
+    """`stored`, and no other transaction sets the provider up or removes it until this one ends,
+    also when it is not set up yet.
+    """
+    await lock_tenant(session, tenant)
+    return await stored(session, tenant, provider)
+
+
+async def lock_known(session: Session, tenant: str, provider: str) -> models.WebhookSecret:
+    """`lock` of a provider that is set up. Raises NotFoundError."""
+    found = await lock(session, tenant, provider)
+    if found is None:
+        raise _not_set_up(provider)
+    return found
 
 
 async def load(session: Session, seal: Seal, tenant: str, provider: str) -> WebhookSecret:
     """Open the secrets of a provider. Raises NotFoundError when the tenant does not exist or has
     not set this provider up, and SealError.
     """
-    stored = await _stored(session, tenant, provider)
-    if stored is None:
+    found = await stored(session, tenant, provider)
+    if found is None:
         raise NotFoundError("There is no such webhook.")
-    return seal.open(stored.sealed, tenant, provider)
+    return seal.open(found.sealed, tenant, provider)
 
 
 async def show(session: Session, tenant: str, provider: str) -> Shown:
     """Raises NotFoundError."""
-    stored = await _stored(session, tenant, provider)
-    if stored is None:
+    found = await stored(session, tenant, provider)
+    if found is None:
         raise _not_set_up(provider)
-    return _shown(stored)
+    return _shown(found)
 
 
 async def remove(session: Session, tenant: str, provider: str) -> None:
     """Forget the secrets of a provider, so that its webhooks are refused. Raises NotFoundError."""
+    await lock_tenant(session, tenant)
     asked, secret = WebhookSubscription, models.WebhookSecret
     await session.execute(
         delete(asked).where(asked.tenant_id == tenant, asked.provider == provider)
@@ -202,7 +221,8 @@ async def remove(session: Session, tenant: str, provider: str) -> None:
         raise _not_set_up(provider)
 
 
-async def _stored(session: Session, tenant: str, provider: str) -> models.WebhookSecret | None:
+async def stored(session: Session, tenant: str, provider: str) -> models.WebhookSecret | None:
+    """The secrets of a provider as they are sealed; None when it is not set up."""
     row = models.WebhookSecret
     return await session.first(select(row).where(row.tenant_id == tenant, row.provider == provider))
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import schemathesis
 
-_ETAG = re.compile(r'\*|(?:W/)?"[0-9]{1,9}"')
+_TAG = r'(?:W/)?"[!#-~]*"'
+_ETAG = re.compile(rf"\*|{_TAG}(?:, {_TAG})*")
+_CONDITIONS = ("If-Match", "If-None-Match")
 
 
 @schemathesis.serializer("application/x-ndjson", "text/csv")
@@ -23,8 +25,8 @@ def as_text(ctx: Any, value: Any) -> bytes:
 
 @schemathesis.hook
 def filter_case(context: Any, case: Any) -> bool:
-    """A number turned into text is taken for a good `If-Match`, whatever the pattern says; bad ones
+    """A number turned into text is taken for a good condition, whatever the pattern says; bad ones
     are in test_hostile_input.py.
     """
-    given = (case.headers or {}).get("If-Match")
-    return given is None or _ETAG.fullmatch(str(given)) is not None
+    given = [(case.headers or {}).get(name) for name in _CONDITIONS]
+    return all(one is None or _ETAG.fullmatch(str(one)) is not None for one in given)

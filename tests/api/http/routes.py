@@ -82,20 +82,26 @@ class Operation:
         return self.role is not None and ROLES.index(role) >= ROLES.index(self.role)
 
     async def call(
-        self, client: httpx.AsyncClient, parameters: Mapping[str, str], body: object = None
+        self,
+        client: httpx.AsyncClient,
+        parameters: Mapping[str, str],
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """With the documented example as the body unless one is given. An event stream that opens
         answers an empty 200.
         """
         url = "http://api" + re.sub(r"{(\w+)}", lambda name: parameters[name[1]], self.path)
         if self.is_endless:
-            return await _opened(client, self.method, url)
+            return await _opened(client, self.method, url, headers)
         needed = {
             one["name"]: "asked by phone"
             for one in self.described.get("parameters", ())
             if one["in"] == "query" and one.get("required")
         }
-        return await client.request(self.method, url, params=needed or None, **self._content(body))
+        content = self._content(body)
+        content["headers"] = {**content.get("headers", {}), **(headers or {})}
+        return await client.request(self.method, url, params=needed or None, **content)
 
     def _content(self, body: object) -> dict[str, Any]:
         if not self.content_type:
@@ -110,7 +116,9 @@ class Operation:
         return {"content": shown or "", "headers": {"Content-Type": self.content_type}}
 
 
-async def _opened(client: httpx.AsyncClient, method: str, url: str) -> httpx.Response:
+async def _opened(
+    client: httpx.AsyncClient, method: str, url: str, headers: Mapping[str, str] | None
+) -> httpx.Response:
     """The answer, or an empty 200 as soon as a stream has begun."""
     transport, begun = client._transport, asyncio.Event()
     assert isinstance(transport, httpx.ASGITransport)
@@ -125,7 +133,7 @@ async def _opened(client: httpx.AsyncClient, method: str, url: str) -> httpx.Res
 
     watching = httpx.ASGITransport(watched)
     async with httpx.AsyncClient(transport=watching, headers=client.headers) as same:
-        asked = asyncio.create_task(same.request(method, url))
+        asked = asyncio.create_task(same.request(method, url, headers=headers))
         waiting = asyncio.create_task(begun.wait())
         done, _ = await asyncio.wait({asked, waiting}, return_when=asyncio.FIRST_COMPLETED)
         for task in (asked, waiting):

@@ -65,7 +65,7 @@ async def things(client: httpx.AsyncClient) -> dict[str, str]:
     }
 
 
-async def _snapshot(rest: Rest) -> Mapping[str, str]:
+async def snapshot(rest: Rest) -> Mapping[str, str]:
     """Every row of the tenant acme, by table."""
     tables = await sql(rest.world.pool).fetch(
         "SELECT c.table_name FROM information_schema.columns c"
@@ -151,7 +151,7 @@ async def test_everything_of_another_tenant_is_unknown_on_every_route_and_stays_
     rest: Rest,
 ) -> None:
     theirs = await things(rest.admin)
-    before = await _snapshot(rest)
+    before = await snapshot(rest)
     for operation in guarded(rest.app):
         if set(operation.parameters) - set(_CONSTANTS):
             details = []
@@ -160,21 +160,21 @@ async def test_everything_of_another_tenant_is_unknown_on_every_route_and_stays_
                 detail = str(problem(answer, 404)["detail"])
                 details.append(_without(detail, parameters))
             assert details[0] == details[1], f"{operation} tells what exists from what does not"
-    assert await _snapshot(rest) == before
+    assert await snapshot(rest) == before
 
 
 async def test_a_path_of_one_id_of_ours_and_one_of_theirs_shows_and_changes_nothing_of_theirs(
     rest: Rest,
 ) -> None:
     theirs, ours = await things(rest.admin), await things(rest.stranger)
-    before = await _snapshot(rest)
+    before = await snapshot(rest)
     for operation in guarded(rest.app):
         if len(set(operation.parameters) - set(_CONSTANTS)) > 1:
             for foreign in operation.parameters:
                 answer = await operation.call(rest.stranger, {**ours, foreign: theirs[foreign]})
                 assert answer.status_code in (204, 404), operation
                 assert answer.status_code == 404 or not answer.content, operation
-    assert await _snapshot(rest) == before
+    assert await snapshot(rest) == before
 
 
 async def test_no_answer_holds_anything_of_another_tenant(rest: Rest) -> None:

@@ -319,9 +319,9 @@ async def _segment(world: World) -> UUID:
 
 async def test_if_match_refuses_a_campaign_that_has_changed(world: World) -> None:
     campaign_id = await world.created()
-    await world.do(Verb.UPDATE, campaign_id, {"name": "a"}, if_match=1)
-    with pytest.raises(PreconditionFailedError, match="version 2"):
-        await world.do(Verb.UPDATE, campaign_id, {"name": "b"}, if_match=1)
+    await world.do(Verb.UPDATE, campaign_id, {"name": "a"}, if_match=frozenset({1}))
+    with pytest.raises(PreconditionFailedError, match='ETag is "2"'):
+        await world.do(Verb.UPDATE, campaign_id, {"name": "b"}, if_match=frozenset({1}))
 
 
 async def test_the_last_message_completes_a_campaign_once_running_or_paused(

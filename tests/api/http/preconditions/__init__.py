@@ -1,0 +1,1 @@
+"""Tests of ETag, If-Match and If-None-Match."""
