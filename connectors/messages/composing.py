@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from connectors.messages.content import Content
+from connectors.messages.content import Broken, Content
 from connectors.templates.links import Tracking
-from connectors.templates.rendering import MAX_MESSAGE, RenderError
+from connectors.templates.rendering import MAX_MESSAGE, RenderError, Template
 from streams.exactly_once.batches import NO_HEADERS
 from streams.records.message_id import MessageIds
 from streams.records.messages import Message, encode_message
@@ -66,6 +66,16 @@ def aligned(rows: Sequence[Any], start: int, stop: int) -> Sequence[Any]:
         return rows
     by_ordinal = {ordinal_of(row[RECIPIENT_ID]): row for row in rows}
     return [by_ordinal.get(ordinal) for ordinal in range(start, stop)]
+
+
+def as_written(message: Message, template: Template | Broken) -> Message:
+    """Return a message that is too large without the text that was made of its HTML: nobody is
+    skipped for a text that nobody wrote.
+    """
+    if not template.makes_text:
+        return message
+    written = {part: text for part, text in message.content.items() if part != "text"}
+    return msgspec.structs.replace(message, content=written)
 
 
 class SkippedError(Exception):
@@ -170,25 +180,24 @@ class Composer:
         most = content.max_segments
         if most is not None and segments(parts["text"]).parts > most:
             raise SkippedError("too-long")
-        message = encode_message(
-            Message(
-                message_id=message_id,
-                tenant_id=content.tenant_id,
-                campaign_id=self._campaign_id,
-                contact_id=row[CONTACT_ID],  # a UUID, which the encoder spells faster than `str`
-                recipient_number=ordinal,
-                channel=content.channel,
-                to=row[ADDRESS],
-                content=parts,
-                created_at=created_at,
-                variant_id=variant,
-                sender=self._sender,
-                headers=None
-                if tokens is None
-                else _list_headers(f"{self._unsubscribe}{tokens[0]}>"),
-                options=self._options,
-            )
+        message = Message(
+            message_id=message_id,
+            tenant_id=content.tenant_id,
+            campaign_id=self._campaign_id,
+            contact_id=row[CONTACT_ID],  # a UUID, which the encoder spells faster than `str`
+            recipient_number=ordinal,
+            channel=content.channel,
+            to=row[ADDRESS],
+            content=parts,
+            created_at=created_at,
+            variant_id=variant,
+            sender=self._sender,
+            headers=None if tokens is None else _list_headers(f"{self._unsubscribe}{tokens[0]}>"),
+            options=self._options,
         )
-        if len(message) > MAX_MESSAGE:
-            raise SkippedError("render-error")
-        return message
+        record = encode_message(message)
+        if len(record) > MAX_MESSAGE:
+            record = encode_message(as_written(message, template))
+            if len(record) > MAX_MESSAGE:
+                raise SkippedError("render-error")
+        return record

@@ -38,6 +38,7 @@ class Broken:
 
     error: RenderError
     fields: tuple[str, ...] = ()
+    makes_text = False
 
     def render(
         self,

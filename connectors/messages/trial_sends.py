@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from connectors.messages.composing import headers
+from connectors.messages.composing import as_written, headers
 from connectors.messages.content import Content
 from connectors.messages.preview import rendered
 from connectors.templates.rendering import MAX_MESSAGE
@@ -79,6 +79,8 @@ def messages(
             message = _message(
                 content, one.content, message_id, ordinal, address, variant, contact_id, at
             )
+            if len(encode_message(message)) > MAX_MESSAGE:
+                message = as_written(message, content.template(variant))
             size = len(encode_message(message))
             if size > MAX_MESSAGE:  # Kafka would refuse it, and the relay stand still behind it
                 raise broken(

@@ -54,10 +54,10 @@ def check_template(channel: str, content: Mapping[str, Any]) -> None:
     checked = check_content(channel, content)
     try:
         template = Template(channel, checked, "", _TRACKING, Links())
-        for part in template.parts:
+        for part in template.written:
             if unknown := unknown_name(checked[part], template.undeclared(part)):
                 raise RenderError(f"{part}, {unknown}")
-        _check_size(checked, template.parts)
+        _check_size(checked, template.written)
     except RenderError as error:
         part, _, rule = error.detail.partition(", ")
         wrong = (

@@ -4,8 +4,9 @@ the same in preview and sending.
 The engine is MiniJinja (a Rust implementation of Jinja's language). Its fuel bounds the steps of a
 message, and three modules bound the cost of one step: `nesting` (how deep), `language` (no calls,
 no sequence that grows) and `values` (data without methods, 1,000 elements). A missing variable is
-an error where it is printed, and false in a condition (`conditions`). All parts of a message are
-one compiled template, because a call costs more than the rendering (subject, html and text: 3.3 us
+an error where it is printed, and false in a condition (`conditions`). An email without a text gets
+one that is made of the template's HTML, when it is compiled. All parts of a message are one
+compiled template, because a call costs more than the rendering (subject, html and text: 3.3 us
 together, 5 us apart).
 """
 
@@ -22,6 +23,8 @@ from connectors.templates.conditions.expressions import TooIntricateError, forgi
 from connectors.templates.formats import UnusableValueError, formats
 from connectors.templates.language import refused
 from connectors.templates.links import TRACKING_TOKEN, UNSUBSCRIBE_TOKEN, Links, Tracking
+from connectors.templates.markup.plain_text import plain_text, tidied
+from connectors.templates.markup.text_sources import FILTER, as_text
 from connectors.templates.nesting import too_nested
 from connectors.templates.values import (
     MAX_ELEMENTS,
@@ -54,8 +57,9 @@ class RenderError(CampaignError):
 
 
 class Template:
-    """A compiled template of one channel. `fields` are the contact fields that it uses; no others
-    have to be read.
+    """A compiled template of one channel. `written` are the parts that its content has, `parts`
+    those of its messages: the text that is made of HTML is the last. `fields` are the contact
+    fields that it uses; no others have to be read.
 
     Raises RenderError when a part is missing, too large or not a template.
     """
@@ -69,22 +73,27 @@ class Template:
         links: Links,
     ) -> None:
         self.channel, self._tracking = channel, tracking
-        self.parts = _parts(channel, content)
+        self.written = self.parts = _parts(channel, content)
+        self._wants_text = channel == "email" and "text" not in self.written
         self._engine = Environment(
             undefined_behavior=_SEMI_STRICT,
-            fuel=_FUEL,
+            fuel=_FUEL * 2
+            if self._wants_text
+            else _FUEL,  # the text takes as many steps as the html
             debug=True,
             pycompat=False,
             keep_trailing_newline=True,
         )
-        for name, made in {**formats(), **filters(), **tracking.filters()}.items():
+        own = {FILTER: as_text, **formats(), **filters(), **tracking.filters()}
+        for name, made in own.items():
             self._engine.add_filter(name, made)
         for name, test in tests().items():
             self._engine.add_test(name, test)
         self._engine.add_global("campaign", without_methods({"name": campaign_name}))
-        sources = self._checked({part: content[part] for part in self.parts})
+        sources = self._checked({part: content[part] for part in self.written})
         self._marker: str | None = None
         used = self._compile(sources, tracking, links)
+        self.makes_text = self.parts != self.written
         self.fields = _fields(used)
         self._render = partial(self._engine.render_template, "message")
         self._make: type[dict[str, Any]] = Hiding if needs_hiding(used) else dict
@@ -136,13 +145,17 @@ class Template:
             raise self._explained(
                 error, {**bare, "contact": contact, "messageId": message_id}
             ) from error
-        texts = rendered.split(_BETWEEN)
-        if len(rendered) > MAX_RENDERED:
-            raise RenderError(
-                f"the message has {len(rendered):,} characters, the limit is {MAX_RENDERED:,}"
-            )
+        texts, size = rendered.split(_BETWEEN), len(rendered)
         if len(texts) != len(self.parts):
             raise RenderError("a template may not make NUL characters")
+        if self.makes_text:
+            text = texts.pop()
+            if size > MAX_RENDERED:  # nobody is skipped for a text that nobody wrote
+                size -= len(text)
+            elif text := tidied(text):
+                texts.append(text)
+        if size > MAX_RENDERED:
+            raise RenderError(f"the message has {size:,} characters, the limit is {MAX_RENDERED:,}")
         if self.parts[0] == "subject":
             # a header with a line end could be continued by headers of the author's own
             texts[0] = folded(texts[0])
@@ -195,13 +208,26 @@ class Template:
         return used
 
     def _whole(self, sources: Mapping[str, str], tracking: Tracking, links: Links) -> str:
-        whole = []
-        for part in self.parts:
+        whole, text = list[str](), None
+        for part in self.written:
             made = tracking.instrument(self.channel, part, sources[part], links)
             self._marker = self._marker or made.marker
-            escaping = "true" if part == "html" else "false"
-            whole.append(f"{{% autoescape {escaping} %}}{made.source}{{% endautoescape %}}")
-        return _BETWEEN.join(whole)
+            whole.append(_escaping(made.source, is_html=part == "html"))
+            if part == "html" and self._wants_text:
+                text = self._made_text(made.source.replace(made.marker or _BETWEEN, ""))
+                self.parts = self.written if text is None else (*self.written, "text")
+        return _BETWEEN.join(whole if text is None else [*whole, text])
+
+    def _made_text(self, html: str) -> str | None:
+        """The source of the text for an html with its links; None when none can be made."""
+        if (text := plain_text(html)) is None:
+            return None
+        source = _escaping(text, is_html=False)
+        try:
+            self._engine.add_template("text", source)
+        except TemplateError:  # a filter of ours was the one block too many in each other
+            return None
+        return source
 
     def _explained(self, error: BaseException, context: Mapping[str, Any]) -> RenderError:
         """Returns the error with the part in which it happens: the parts are rendered
@@ -228,6 +254,10 @@ def _is_template_fault(error: BaseException) -> bool:
     Python, and a panic of the engine derives from BaseException.
     """
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def _escaping(source: str, *, is_html: bool) -> str:
+    return f"{{% autoescape {'true' if is_html else 'false'} %}}{source}{{% endautoescape %}}"
 
 
 def _parts(channel: str, content: Mapping[str, Any]) -> tuple[str, ...]:

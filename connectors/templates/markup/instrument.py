@@ -11,8 +11,8 @@ from hashlib import blake2b
 from html import escape
 
 from connectors.templates.markup.destinations import absolute, attribute_value
+from connectors.templates.markup.findings import Value
 from connectors.templates.markup.reading import Reading
-from connectors.templates.markup.tokens import Value
 from connectors.templates.nesting import tags
 
 UNSUBSCRIBE = "unsubscribeUrl"  # the variable

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from connectors.templates.markup.findings import Found, Value
 from connectors.templates.markup.sources import Block, Nodes, Tag, Text, parse
-from connectors.templates.markup.tokens import Found, Mode, State, Value, printed, read
+from connectors.templates.markup.tokens import Mode, State, printed, read
 from connectors.templates.nesting import RAW, tags
 
 _MAX_STEPS = 200_000  # pieces followed; nested loops that never settle would take 8^150
-_MAX_READ = 800_000  # characters, a piece once for each state in which it is reached
+_MAX_READ = 400_000  # characters, a piece once for each state in which it is reached
 _MAX_DEPTH = 64  # blocks in each other; each takes five calls of Python's stack, which has 1,000
 _MAX_STATES = 24
 _MAX_ROUNDS = 8

@@ -60,8 +60,8 @@ def parse(source: str) -> Nodes:
     """Returns the pieces of a source that the engine compiles."""
     nodes: Nodes = []
     around = list[tuple[Block, Nodes]]()  # the open blocks, each with the list that it stands in
-    for piece in _pieces(source):
-        word = _word(source, piece)
+    for piece in pieces(source):
+        word = word_of(source, piece)
         if word is None:
             nodes.append(piece)
         elif word in ("elif", "else"):
@@ -82,14 +82,14 @@ def parse(source: str) -> Nodes:
     return nodes
 
 
-def _word(source: str, piece: Text | Tag) -> str | None:
+def word_of(source: str, piece: Text | Tag) -> str | None:
     """Returns the word of a tag that begins, divides or ends a block, else None."""
     if isinstance(piece, Text) or (found := _WORD.match(source, piece.start)) is None:
         return None
     return None if _ASSIGNMENT.match(source, piece.start, piece.stop) else found[1]
 
 
-def _pieces(source: str) -> Iterator[Text | Tag]:
+def pieces(source: str) -> Iterator[Text | Tag]:
     """Yields texts that are not empty, and tags other than comments."""
     position, trims = 0, False
     for start, tag in (*tags(source), (len(source), "")):

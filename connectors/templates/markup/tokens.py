@@ -8,9 +8,10 @@ Outlook (`<!--[if mso]>`) are read as HTML, because Outlook does.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
+
+from connectors.templates.markup.findings import Element, Found, Run, Value
 
 _SPACE = "\t\n\x0c\r "
 _NAME = re.compile(rf"[^{_SPACE}/>]+")
@@ -78,31 +79,6 @@ class State(NamedTuple):
         return self._replace(mode=mode, pending="")
 
 
-@dataclass(frozen=True)
-class Value:
-    """A value of an attribute, `[start, stop)` of the source, inside its quotes."""
-
-    start: int
-    stop: int
-    quote: str
-    tag: str
-    attribute: str
-
-
-@dataclass(frozen=True)
-class Found:
-    """The findings in one piece of text, read from one state.
-
-    `values` with the place of their tag. `clear`: positions where an image would be loaded;
-    `ends` and `begins`: those before `</body>` and behind `<body>`.
-    """
-
-    values: dict[Value, int]
-    clear: list[int]
-    ends: list[int]
-    begins: list[int]
-
-
 def printed(state: State, position: int, *, is_wild: bool = False) -> State:
     """Returns the state behind a value that only the rendering knows: escaped, unless `is_wild`."""
     wild = is_wild or bool(state.pending) or state.is_wild
@@ -117,21 +93,23 @@ def printed(state: State, position: int, *, is_wild: bool = False) -> State:
     return state._replace(mode=mode, start=start, quote=quote, is_wild=wild, pending="")
 
 
-def read(state: State, text: str, position: int) -> tuple[State, Found]:
-    """Reads on. `position` is the place of the text in the source."""
-    reader = _Reader(state, text, position)
+def read(state: State, text: str, position: int, *, is_shown: bool = False) -> tuple[State, Found]:
+    """Reads on. `position` is the place of the text in the source. `is_shown`: `Found.shown` is
+    wanted, which takes as much memory as all the rest.
+    """
+    reader = _Reader(state, text, position, is_shown)
     return reader.read(), reader.found
 
 
 class _Reader:
     """One piece of text with what was pending before it; `at` is the place reached in it."""
 
-    def __init__(self, state: State, text: str, position: int) -> None:
+    def __init__(self, state: State, text: str, position: int, is_shown: bool) -> None:
         self.buffer = state.pending + text
         self.state, self.at = state._replace(pending=""), 0
         self.base = position - len(state.pending)
-        self.first = position
-        self.found = Found({}, [], [], [])
+        self.first, self.is_shown = position, is_shown
+        self.found = Found({}, [], [], [], [])
 
     def read(self) -> State:
         steps = {
@@ -187,6 +165,8 @@ class _Reader:
     def text(self) -> bool:
         """Reads to the next tag, comment or declaration and into it; False: it is undecided."""
         opening = self.buffer.find("<", self.at)
+        if self.is_shown:
+            self.run(len(self.buffer) if opening < 0 else opening)
         if opening < 0:
             self.at = len(self.buffer)
             return True
@@ -207,9 +187,19 @@ class _Reader:
             if rest.startswith("<![") and self.state.inert:  # text, if it is CDATA in SVG
                 self.state = self.state._replace(is_wild=True)
             self.state, self.at = self.state.at(Mode.BOGUS), opening + 2
+        elif is_end:
+            self.at = opening + 3
         else:
-            self.at = opening + (3 if is_end else 1)
+            if self.is_shown:
+                self.run(opening + 1)
+            self.at = opening + 1
         return True
+
+    def run(self, end: int) -> None:
+        """Keeps the text up to here."""
+        start = max(self.base + self.at, self.first)
+        if start < self.base + end and not self.state.is_conditional:
+            self.found.shown.append(Run(start, self.base + end))
 
     def comment_begins(self, rest: str) -> bool:
         if rest in ("<!--", "<!---") or (rest != _CONDITION and _CONDITION.startswith(rest)):
@@ -260,6 +250,8 @@ class _Reader:
 
     def tag_ends(self) -> None:
         state = self.state
+        if self.is_shown and not state.is_conditional:
+            self.found.shown.append(Element(state.tag, state.is_end, state.tag_at))
         self.state = after = state._replace(
             mode=Mode.TEXT, tag="", is_end=False, tag_at=0, attribute="", quote="", start=0
         )

@@ -25,7 +25,7 @@ SEALED = WebhookSecret(secret="s3cret")
 
 async def _opened(settings: Settings) -> WebhookSecret:
     async with Database(settings) as database, database.transaction() as session:
-        row = await webhook_secrets._stored(session, "acme", "mailgun")
+        row = await webhook_secrets.stored(session, "acme", "mailgun")
         assert row is not None
         return webhook_secrets.Seal(settings).open(row.sealed, "acme", "mailgun")
 
@@ -35,7 +35,9 @@ async def test_a_new_key_takes_the_webhook_secrets_over_before_the_old_one_goes(
 ) -> None:
     old, new = (secrets.token_hex(32) for _ in range(2))
     first, both, last = (
-        settings.model_copy(update={"message_keys": tuple(map(SecretStr, keys))})
+        settings.model_copy(
+            update={"message_keys": tuple(map(SecretStr, keys)), "address_key": SecretStr(old)}
+        )
         for keys in ((f"0:{old}",), (f"0:{old}", f"1:{new}"), (f"1:{new}",))
     )
     await prepare(first)

@@ -9,8 +9,9 @@ import pytest
 from connectors.templates.checks import check_template
 from connectors.templates.conditions.expressions import TooIntricateError, forgiving
 from connectors.templates.markup import reading, tokens
+from connectors.templates.markup.findings import Found
 from connectors.templates.markup.reading import read_template
-from connectors.templates.markup.tokens import Found, State
+from connectors.templates.markup.tokens import State
 from streams.errors import CampaignError
 
 NESTED = [
@@ -69,7 +70,7 @@ def test_loops_in_each_other_are_followed_so_far_and_no_further(
 
     monkeypatch.setattr(reading, "read", counted)
     read_template(html)
-    assert characters <= 800_000 + len(html)
+    assert characters <= 400_000 + len(html)
 
 
 def test_a_text_in_loops_in_each_other_is_read_once_for_each_state() -> None:
