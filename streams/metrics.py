@@ -47,7 +47,14 @@ RESTORED = Counter(
     "campaigns_restored_records_total", "State records read to restore partitions", ["role"]
 )
 LOST_TO_RETENTION = Counter(
-    "campaigns_lost_to_retention_total", "Times that retention passed a stored position", ["topic"]
+    "campaigns_lost_to_retention_total",
+    "Records, markers included, that retention deleted before they were read",
+    ["topic"],
+)
+OLDEST_UNREAD = Gauge(
+    "campaigns_oldest_unread_seconds",
+    "Age of the oldest record of the last read; retention must not overtake it",
+    ["role"],
 )
 LAG = Gauge(
     "campaigns_lag_records",

@@ -69,7 +69,7 @@ class Ingest(Mover):
     async def turn(self) -> None:
         """Events are read, sorted and sent as facts; then their position is committed."""
         started = time.monotonic()
-        fetched = await self.consumer.getmany(timeout_ms=200, max_records=_READ)
+        fetched = await self.read(timeout_ms=200, max_records=_READ)
         if not fetched:
             return
         piles: dict[str, Pile] = {}

@@ -84,7 +84,7 @@ class Project(Mover):
         updates, reached = RecipientUpdates(self._ids), dict[int, int]()
         until = time.monotonic() + _COLLECT
         while updates.rows < _ENOUGH and time.monotonic() < until and not self.should_stop:
-            fetched = await self.consumer.getmany(timeout_ms=200, max_records=_RECORDS)
+            fetched = await self.read(timeout_ms=200, max_records=_RECORDS)
             if (fresh := self.assignments.take()) is not None:
                 # everything collected so far is read again, by its owner
                 await self._begin(fresh)

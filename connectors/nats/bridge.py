@@ -92,7 +92,7 @@ class Bridge(Mover):
         """Records are read and handed to the publisher; the positions of those that JetStream has
         stored by now are committed.
         """
-        fetched = await self.consumer.getmany(timeout_ms=100, max_records=_MAX_RECORDS)
+        fetched = await self.read(timeout_ms=100, max_records=_MAX_RECORDS)
         generation = self.assignments.generation
         if (fresh := self.assignments.take()) is not None:
             self._stored.clear()

@@ -111,9 +111,7 @@ class Simulator(Mover):
         wait = self._schedule.seconds_to_next(time.time())
         wait = _IDLE if wait is None else min(wait, _IDLE)
         if self._schedule.pending < self.behaviour.max_pending:
-            await self._read(
-                await self.consumer.getmany(timeout_ms=round(wait * 1000), max_records=_READ)
-            )
+            await self._take(await self.read(timeout_ms=round(wait * 1000), max_records=_READ))
         else:
             await asyncio.sleep(wait)
         await self._report()
@@ -121,7 +119,7 @@ class Simulator(Mover):
             await self.commit(positions)
         self._tell()
 
-    async def _read(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
+    async def _take(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
         if self.assignments.take() is not None:
             self._schedule.forget()
         for partition, records in fetched.items():

@@ -70,6 +70,10 @@ class DamagedStateError(FatalError):
     """The state topic is damaged on the broker's disk: restore it from a replica or a backup."""
 
 
+class NewerStateError(FatalError):
+    """The state was written by a newer version: start that version, this one would damage it."""
+
+
 class StuckRestoreError(FatalError):
     """Reading the state topic made no progress."""
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from streams import metrics
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.fatal import (
     DamagedStateError,
@@ -22,6 +21,7 @@ from streams.exactly_once.fatal import (
 from streams.exactly_once.tables import PartitionState
 from streams.kafka import clients
 from streams.kafka.hostile_batches import DAMAGED, unreadable_because
+from streams.kafka.losses import lost_to_retention
 from streams.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -119,10 +119,4 @@ def _check_position(tp: TopicPartition, position: int, beginning: int, end: int)
     if (
         0 < position < beginning
     ):  # perhaps markers or aborted records only: that cannot be known any more
-        metrics.LOST_TO_RETENTION.labels(tp.topic).inc()
-        _log.error(
-            "retention has deleted %d..%d of %s before they were processed",
-            position,
-            beginning - 1,
-            tp,
-        )
+        lost_to_retention(tp, position, beginning)

@@ -29,7 +29,7 @@ def group_consumer(settings: Settings, mover: str, **options: Any) -> AIOKafkaCo
     common = {
         "enable_auto_commit": False,
         "isolation_level": "read_committed",
-        "auto_offset_reset": "earliest",
+        "auto_offset_reset": "none",  # a jump would be silent loss: `Mover.read` makes it
         "fetch_max_wait_ms": 100,
         "max_partition_fetch_bytes": 2 << 20,
         "session_timeout_ms": settings.session_timeout // _MILLISECOND,

@@ -10,16 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, ClassVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from mode import Service
 
 from streams.exactly_once.fatal import UnevenTopicsError, end_process
+from streams.kafka.losses import lost_to_retention
 from streams.process.consumers import group_consumer
+from streams.process.lag import Age
 from streams.process.readiness import Follower, Standing
 from streams.settings import Settings
 from streams.topics import Name, Topics
@@ -28,6 +35,7 @@ _PATIENCE = 5.0  # seconds for the turn that is running when the process stops
 _log = logging.getLogger(__name__)
 
 Offset = int | tuple[int, str]  # of the next record; the text is kept beside it by the broker
+Fetched = dict[TopicPartition, Sequence[Any]]
 
 
 class TurnByTurn(Service):  # type: ignore[misc]  # mode is untyped
@@ -75,8 +83,8 @@ class Mover(TurnByTurn):
     """Reads `reads` as a member of the group `<prefix>campaigns-<name>`; more processes share the
     partitions.
 
-    A mover's `open` enters its own connections and then calls `subscribe`; its `turn` reads from
-    `consumer` and ends with `commit`.
+    A mover's `open` enters its own connections and then calls `subscribe`; its `turn` calls `read`
+    and ends with `commit`.
     """
 
     name: ClassVar[str]
@@ -91,6 +99,7 @@ class Mover(TurnByTurn):
         super().__init__()
         self.settings, self.topics = settings, Topics(settings)
         self.assignments, self._follower = Assignments(), Follower()
+        self._age = Age(self.name, self.reads)
 
     async def open(self, stack: AsyncExitStack) -> None:
         await self.subscribe(stack)
@@ -107,6 +116,41 @@ class Mover(TurnByTurn):
             found = len(consumer.partitions_for_topic(topic) or ())
             if found not in (0, expected):  # 0: its broker has just started
                 raise UnevenTopicsError(f"CAMPAIGNS_PARTITIONS is {expected}, {topic} has {found}")
+
+    async def read(self, timeout_ms: int, max_records: int) -> Fetched:
+        """The next records by partition; none after `timeout_ms`.
+
+        Where retention has passed the position, what is lost is counted and logged, and reading
+        goes on at the oldest record. It begins there, too, where the group has no position.
+        """
+        try:
+            fetched: Fetched = await self.consumer.getmany(
+                timeout_ms=timeout_ms, max_records=max_records
+            )
+        except NoOffsetForPartitionError as error:
+            await self._begin_at_the_oldest(error.args[0], None)
+            return {}
+        except OffsetOutOfRangeError as error:
+            for partition, position in error.args[0].items():
+                await self._begin_at_the_oldest(partition, position)
+            return {}
+        self._age.saw(fetched)
+        return fetched
+
+    async def _begin_at_the_oldest(self, partition: TopicPartition, position: int | None) -> None:
+        found = await self.consumer.beginning_offsets([partition])
+        if partition not in self.consumer.assignment():
+            return  # a rebalance came first
+        self.consumer.seek(partition, found[partition])
+        if position is not None and position < found[partition]:
+            lost_to_retention(partition, position, found[partition])
+        else:
+            _log.info(
+                "%s has no position in %s that exists: it reads on at the oldest record, %d",
+                self.name,
+                partition,
+                found[partition],
+            )
 
     async def commit(self, offsets: Mapping[TopicPartition, Offset]) -> None:
         """Store the positions of the next records, by partition. After a rebalance that took one

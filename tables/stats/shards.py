@@ -11,6 +11,8 @@ import msgspec
 from pyroaring import BitMap
 
 from streams.errors import CampaignError, Fate
+from streams.exactly_once.fatal import NewerStateError
+from streams.exactly_once.state_rows import strictly
 from streams.records.facts import Batch, Group, Kind, pack, unpack
 from streams.records.message_id import SHARD_SIZE
 from streams.records.stats import Counts, ShardStats
@@ -31,7 +33,7 @@ class InvalidFactsError(CampaignError):
     fate, code = Fate.DEAD_LETTER, "invalid-facts"
 
 
-class _Stored(msgspec.Struct, array_like=True, frozen=True):
+class _Stored(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """The row of a shard in the table of `fold`; every bitmap is serialized."""
 
     format: int
@@ -48,7 +50,7 @@ class _Stored(msgspec.Struct, array_like=True, frozen=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Stored).decode
+_decode = strictly(msgspec.msgpack.Decoder(_Stored).decode, "a shard of counts")
 
 
 class Shard:
@@ -89,8 +91,12 @@ class Shard:
 
     @classmethod
     def restore(cls, stored: bytes) -> Shard:
-        """The shard that `store` was called on."""
+        """The shard that `store` was called on, here or in an older version. Raises
+        NewerStateError.
+        """
         row = _decode(stored)
+        if row.format > _FORMAT:
+            raise NewerStateError(f"a shard of counts has format {row.format}, known is {_FORMAT}")
         shard = cls(row.tenant_id, row.number, row.shard)
         shard.campaign_id, shard.hours = row.campaign_id, row.hours
         shard.kinds = _deserialized(row.kinds)

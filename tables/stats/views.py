@@ -11,6 +11,7 @@ from collections import defaultdict
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from streams.exactly_once.fatal import NewerStateError
 from streams.exactly_once.tables import decode_entry
 from streams.kafka import clients
 from streams.process.background import StayConnected
@@ -83,7 +84,7 @@ class CompactedView(StayConnected):
     def _put(self, key: bytes, value: bytes | None) -> None:
         try:
             self.put(key, value)
-        except ValueError as error:
+        except (ValueError, NewerStateError) as error:
             _log.error("a record of %s cannot be read: %s", self._topic, type(error).__name__)
 
 

@@ -10,13 +10,14 @@ import msgspec
 from msgspec.structs import replace
 
 from streams.contracts.envelope import Record, encode
+from streams.exactly_once.state_rows import strictly
 from streams.records.sending import CHUNK, BatchSent, Sending
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FEWEST_IN_FLIGHT = 4 * CHUNK
 
 
-class Clock(Record, frozen=True):
+class Clock(Record, frozen=True, forbid_unknown_fields=True):
     """`now` follows the records of the control and expand workers. `virtual` is the time of the
     tenants' fair queue.
 
@@ -62,4 +63,4 @@ class Clock(Record, frozen=True):
 
 
 encode_clock = encode
-decode_clock = msgspec.json.Decoder(Clock).decode
+decode_clock = strictly(msgspec.json.Decoder(Clock).decode, "the clock of the throttle")

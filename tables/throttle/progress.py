@@ -11,12 +11,13 @@ from collections.abc import Iterator
 
 import msgspec
 
+from streams.exactly_once.state_rows import strictly
 from streams.records.sending import CHUNK, lane
 
 Ranges = tuple[tuple[int, int], ...]  # [start, stop), ascending, neither touching nor empty
 
 
-class Progress(msgspec.Struct, array_like=True, frozen=True):
+class Progress(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """The lane-local positions that are done, and how they ended: `sent` + `skipped` positions in
     `batches` transactions.
     """
@@ -59,7 +60,7 @@ def is_grantable(start: int, stop: int, partition: int, lanes: int) -> bool:
 
 
 encode_progress = msgspec.json.Encoder().encode
-decode_progress = msgspec.json.Decoder(Progress).decode
+decode_progress = strictly(msgspec.json.Decoder(Progress).decode, "the progress of a lane")
 
 
 def progress_key(number: int) -> bytes:

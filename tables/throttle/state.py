@@ -2,7 +2,7 @@
 and the reason why a campaign waits.
 
 Stored as JSON in the table `sending` (key: the tenant's id), one row a tenant, so the row in the
-state topic can be read as it is.
+state topic can be read as it is. A row with members that this version does not know is refused.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from streams.contracts.envelope import Record, encode
+from streams.exactly_once.state_rows import strictly
 from streams.records.sending import Limits, Span
 
 # A plan takes less than this from its reading in SQL to its arrival here; until then limits that
@@ -27,7 +28,7 @@ STUB_LASTS = timedelta(days=4)
 Reason = Literal["audience", "quota", "not-before", "ab-test", "paused", "dependency-down"]
 
 
-class Waiting(Record, frozen=True):
+class Waiting(Record, frozen=True, forbid_unknown_fields=True):
     """The reason why a campaign that is not done gets no grant, and the earliest end of it, if that
     is known. "audience": its rows are being written.
     """
@@ -36,7 +37,7 @@ class Waiting(Record, frozen=True):
     until: datetime | None = None
 
 
-class CampaignSending(Record, frozen=True):
+class CampaignSending(Record, frozen=True, forbid_unknown_fields=True):
     """One campaign: `spans` are the ordinals left to grant, in order; rows [0, ready) exist;
     granted = sent + skipped + in flight.
 
@@ -95,7 +96,7 @@ class CampaignSending(Record, frozen=True):
         )
 
 
-class TenantSending(Record, frozen=True):
+class TenantSending(Record, frozen=True, forbid_unknown_fields=True):
     """All campaigns of a tenant that are being sent, by number.
 
     `wake` is when to look again if no record comes before; a hungry tenant could send more if fewer
@@ -125,4 +126,4 @@ class TenantSending(Record, frozen=True):
 
 
 encode_tenant = encode
-decode_tenant = msgspec.json.Decoder(TenantSending).decode
+decode_tenant = strictly(msgspec.json.Decoder(TenantSending).decode, "a tenant of the throttle")

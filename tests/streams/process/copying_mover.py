@@ -35,7 +35,7 @@ class Copying(Mover):
 
     async def turn(self) -> None:
         self.turns += 1
-        fetched = await self.consumer.getmany(timeout_ms=50)
+        fetched = await self.read(timeout_ms=50, max_records=500)
         for partition, records in fetched.items():
             for record in records:
                 if record.value == b"poison":
