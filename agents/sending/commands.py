@@ -3,7 +3,8 @@ result for every command.
 
 Effects in order: the SQL transaction (row, events, remembered answer), then the Kafka transaction
 (result, position). Killed between the two, the command is read again and gets the remembered answer
-by its correlationId, so nothing happens twice and the result is the same.
+by its correlationId, so nothing happens twice and the result is the same. A command that waits for
+a directory service is parked (`parking`), so that it holds up its own tenant only.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, assert_never
 from uuid import UUID, uuid5
 
+from agents.sending.parking import Arrival, Parking
 from connectors.sources.sources import Sources
 from connectors.templates.subject_checks import check_subjects
 from streams.contracts.commands import Command, Refused, Unreadable, parse
@@ -69,15 +72,16 @@ class Commands:
     def __init__(self, app: App, settings: Settings) -> None:
         self._app, self._settings, self._topics = app, settings, Topics(settings)
         self._database = Database(settings, "campaigns-commands", max_size=4)
-        self._sources = Sources(settings)
+        self._sources, self._parking = Sources(settings), Parking(app)
 
     async def body(self, tx: Transaction) -> None:
         """Carry the commands out, one after the other. A command that meets a bug becomes a dead
         letter: it must not stop every tenant of its partition, again and again.
         """
+        is_idle = True
         for event in tx.events:
             try:
-                await self._command(tx, event)
+                is_idle &= not await self._command(tx, event)
             except Exception:  # noqa: BLE001
                 _log.exception(
                     "a command was put aside because of a bug",
@@ -88,9 +92,12 @@ class Commands:
                     "the command could not be carried out because of a bug; it was logged",
                     "bug",
                 )
+        if not is_idle:
+            tx.rest = 0.0
         crash_point("carried-out", "commands")
 
-    async def _command(self, tx: Transaction, event: Any) -> None:
+    async def _command(self, tx: Transaction, event: Any) -> bool:
+        """False when the command waits for a directory service."""
         parsed = parse(event.value, _header(event.message.headers, "type"))
         match parsed:
             case Unreadable(reason, code):
@@ -98,21 +105,35 @@ class Commands:
             case Refused(envelope, kind, error):
                 kind = ascii(kind)[1:-1][:100]
                 answer = Answer(error.status, refusal=Refusal.of(error))
-                self._send(tx, event, envelope.tenant_id, envelope.correlation_id, kind, answer)
+                here = Arrival(event.message.offset, event.message.timestamp, is_parked=False)
+                self._send(tx, here, envelope.tenant_id, envelope.correlation_id, kind, answer)
             case Command() as command:
-                kind = f"campaign.{command.verb}"
-                answer = await self._carry_out(replace(command, at=datetime.now(UTC)))
-                self._send(tx, event, command.tenant_id, command.correlation_id, kind, answer)
+                arrival = self._parking.arrival(command.tenant_id, event)
+                command = replace(command, at=datetime.now(UTC))
+                if (carried := await self._carry_out(tx, arrival, command)) is None:
+                    self._parking.park(tx, command.tenant_id, arrival, event)
+                    return False
+                self._parking.leave(tx, command.tenant_id, arrival)
+                who = command.tenant_id, command.correlation_id
+                self._send(tx, arrival, *who, f"campaign.{command.verb}", carried)
             case _:
                 assert_never(parsed)
+        return True
 
-    async def _carry_out(self, command: Command) -> Answer:
+    async def _carry_out(
+        self, tx: Transaction, arrival: Arrival, command: Command
+    ) -> Answer | None:
+        """None when the command has to wait."""
         database, key = self._database, command.correlation_id
+        question = partial(self._sources.prepare, database.until_up, command)
+        asks = self._sources.may_ask(command)
         try:
             check_subjects(command.body)
-            await self._sources.prepare(database.until_up, command)
-        # also a service that is down: waiting would hold up every tenant of the partition, and the
-        # command may be sent again
+            if not await self._parking.is_ready(
+                tx, command.tenant_id, arrival, question if asks else None
+            ):
+                return None
+        # also a service that is down: the command may be sent again
         except CampaignError as error:
             # a command that was carried out before a crash, or before the service went down, keeps
             # its answer
@@ -136,14 +157,14 @@ class Commands:
     def _send(
         self,
         tx: Transaction,
-        event: Any,
+        arrival: Arrival,
         tenant: str,
         correlation_id: str,
         command: str,
         answer: Answer,
     ) -> None:
-        at = datetime.fromtimestamp(event.message.timestamp, UTC)
-        identity = str(result_id(tx.topic, tx.partition, event.message.offset)).encode()
+        at = datetime.fromtimestamp(arrival.at, UTC)
+        identity = str(result_id(tx.topic, tx.partition, arrival.offset)).encode()
         tx.send(
             self._topics.name(Name.COMMAND_RESULTS),
             self._topics.partition(tenant),

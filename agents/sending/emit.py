@@ -78,7 +78,7 @@ class Emitter:
         """See the module's docstring for the order of effects."""
         works, retired, put_off = await self._decide(transaction)
         if put_off and not works:
-            await asyncio.sleep(_AGAIN)
+            transaction.rest = _AGAIN
         if works:
             rows = await self._database.until_up(lambda connection: _read(connection, works))
             crash_point("read", "emit")

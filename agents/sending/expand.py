@@ -20,7 +20,8 @@ that it has ended). A repeated `Stage` makes a second chain of pages, which find
 written. A campaign cancelled meanwhile gets no more pages; a paused one does, so that resuming is
 instant. PostgreSQL down: each step waits in place. A segment service that is down
 (connectors/sources) sends the `Stage` to the end of the partition instead, so that other campaigns
-go on; members it has mirrored by then are read again.
+go on; members it has mirrored by then are read again. One that is slow is read beside the body: the
+`Stage` goes to the end until it has answered, and a worker that is killed meanwhile asks anew.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ from tables.campaigns.changes import Change
 from tables.database.connection import Database
 
 _HIGHEST_NUMBER = (1 << 47) - 1
-_AGAIN = 0.5  # seconds until an audience asks again for a directory service that is down
+_AGAIN = 0.5  # seconds until an audience asks again for a directory service that is down or slow
+_AT_ONCE = 0.1  # seconds for a directory service: others wait for as long
 _log = logging.getLogger(__name__)
 
 
@@ -115,6 +117,7 @@ class Expander:
             settings, "campaigns-expand", statement_timeout=timedelta(minutes=10)
         )
         self._sources = Sources(settings)
+        self._readings: dict[int, asyncio.Future[None]] = {}  # by campaign number
 
     async def body(self, transaction: Transaction) -> None:
         """See the module's docstring for the order of effects."""
@@ -134,20 +137,16 @@ class Expander:
 
     async def _stage(self, transaction: Transaction, wanted: Stage) -> None:
         try:
-            await self._sources.synchronise(
-                self._database.until_up, wanted.tenant_id, wanted.number
-            )
+            if not await self._is_synchronised(wanted):
+                self._again(transaction, wanted)
+                return
         except SourceDownError as error:
             _log.warning(
                 "an audience waits for a directory service",
                 extra={"campaignId": wanted.campaign_id, "error": error.detail},
             )
             await self._note_directory(wanted, is_down=True)
-            await asyncio.sleep(_AGAIN)
-            again = self._topics.name(Name.EXPANSIONS)  # behind the campaigns that wait for nothing
-            transaction.send(
-                again, transaction.partition, wanted.campaign_id.encode(), encode(wanted)
-            )
+            self._again(transaction, wanted)
             return
         except psycopg.Error as error:  # as in `_staged`
             await self._fail(wanted, error)
@@ -167,6 +166,28 @@ class Expander:
             )
             await self._page(transaction, page)
         await self._database.until_up(audience.drop_dead_stages)
+
+    async def _is_synchronised(self, wanted: Stage) -> bool:
+        """Whether the mirrored segments have the members of this moment. They are read beside the
+        body, however long that takes. Raises what reading them raises.
+        """
+        if not self._sources.are_used:
+            return True
+        if (reading := self._readings.get(wanted.number)) is None:
+            reading = self._readings[wanted.number] = asyncio.ensure_future(
+                self._sources.synchronise(self._database.until_up, wanted.tenant_id, wanted.number)
+            )
+        if not (await asyncio.wait([reading], timeout=_AT_ONCE))[0]:
+            return False
+        del self._readings[wanted.number]
+        reading.result()
+        return True
+
+    def _again(self, transaction: Transaction, wanted: Stage) -> None:
+        """Put the campaign behind those that wait for nothing."""
+        transaction.rest = _AGAIN
+        again = self._topics.name(Name.EXPANSIONS)
+        transaction.send(again, transaction.partition, wanted.campaign_id.encode(), encode(wanted))
 
     async def _note_directory(self, wanted: Stage, *, is_down: bool) -> None:
         await self._database.until_up(

@@ -126,6 +126,8 @@ class Live:
             return Waiting(reason="paused", until=None)
         if campaign.status is Status.SCHEDULED and campaign.waits_below is not None:
             return Waiting(reason="running-limit", until=None)
+        if campaign.status is Status.SCHEDULED and campaign.is_directory_down:
+            return Waiting(reason="dependency-down", until=None)
         if campaign.status is not Status.RUNNING:
             return None
         if campaign.is_series:

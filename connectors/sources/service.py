@@ -5,6 +5,7 @@ breaker in front of it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote
 
@@ -41,8 +42,8 @@ class DirectoryService:
     gauge `campaigns_dependency_down`.
 
     A call is tried three times within about a second when it fails by network, 429 or 5xx. Five
-    failed calls in a row open the breaker, and for ten seconds every call fails at once. Redirects
-    are not followed. Close it with `close`.
+    failed calls in a row for a tenant open its breaker, and for ten seconds every call for this
+    tenant fails at once. Redirects are not followed. Close it with `close`.
     """
 
     def __init__(self, name: str, url: str, settings: Settings) -> None:
@@ -61,15 +62,17 @@ class DirectoryService:
         url = "".join(f"/{quote(part, safe='')}" for part in path)
         return await self._call(
             answer,
+            query.get("tenantId") or "",
             "GET",
             url,
             params={name: value for name, value in query.items() if value is not None},
         )
 
-    async def post(self, answer: type[A], path: str, body: object) -> A | None:
+    async def post(self, answer: type[A], path: str, body: Mapping[str, object]) -> A | None:
         """Does the same by POST; the request must be harmless to repeat."""
         return await self._call(
             answer,
+            str(body.get("tenantId", "")),
             "POST",
             path,
             content=msgspec.json.encode(body),
@@ -79,10 +82,12 @@ class DirectoryService:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def _call(self, answer: type[A], method: str, url: str, **request: Any) -> A | None:
+    async def _call(
+        self, answer: type[A], tenant: str, method: str, url: str, **request: Any
+    ) -> A | None:
         gauge = metrics.DEPENDENCY_DOWN.labels(self.name)
         try:
-            async with await self._breakers.get_breaker(self.name):
+            async with await self._breakers.get_breaker(f"{self.name} of {tenant}"):
                 found = await self._attempts(method, url, **request)
         except (OpenedState, _RepeatableError, SourceDownError) as error:
             gauge.set(1)

@@ -30,7 +30,7 @@ from tables.directory import mirror
 from tables.files.rows import Rejected, Warned
 
 BATCH = 1000  # contacts in one request
-_PATIENCE = 10.0  # seconds for what one command names: other tenants' commands wait behind it
+_PATIENCE = 10.0  # seconds for what one command names
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -176,6 +176,18 @@ class Sources:
     @property
     def are_used(self) -> bool:
         return bool(self._services)
+
+    def may_ask(self, command: Command) -> bool:
+        """Whether `prepare` may have to ask a service for this command."""
+        named = command.body.references
+        return (
+            (self.segments is not None and bool(named.segments))
+            or (self.contacts is not None and bool(named.contacts))
+            or (
+                self.templates is not None
+                and (bool(named.templates) or isinstance(command, Schedule | Start))
+            )
+        )
 
     async def close(self) -> None:
         """Closes the connections; harmless when no service is in use."""

@@ -166,6 +166,8 @@ class ExactlyOnce:
         metrics.EVENTS.labels(agent).inc(len(fresh))
         metrics.RECORDS.labels(agent).inc(records)
         transaction.committed()
+        if transaction.rest:
+            await asyncio.sleep(transaction.rest)
 
     def _fresh(
         self, state: PartitionState, source: Any, events: list[Any]

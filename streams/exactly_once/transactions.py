@@ -38,6 +38,8 @@ class Transaction:
         self.agent, self.topic, self.partition, self.events = agent, topic, partition, events
         self.outbox: defaultdict[tuple[str, int], list[Record]] = defaultdict(list)
         self.is_running = True  # the body has not returned
+        # seconds that the agent waits after the commit, while other agents have the partition
+        self.rest = 0.0
         self._dead_letters = dead_letters
         self._callbacks: list[Callable[[], None]] = []
 

@@ -29,7 +29,7 @@ from tables.database.connection import Session
 from tables.models import Campaign
 from tables.tenants.tenants import lock_tenant
 
-Outcome = Literal["started", "waiting", "missed", "superseded", "failed", "gone"]
+Outcome = Literal["started", "waiting", "delayed", "missed", "superseded", "failed", "gone"]
 _LONGEST_REASON = 200
 _Series = aliased(Campaign)
 _Other = aliased(Campaign)
@@ -118,6 +118,27 @@ async def settle(
 
     The outcome "gone": another scheduler has the campaign or is done with it.
     """
+    return await _turn(session, settings, due, at, sent, is_known=True)
+
+
+async def delay(
+    session: Session, settings: Settings, due: DueCampaign, at: datetime, sent: SentSoFar
+) -> StartOutcome:
+    """`settle` for a campaign of which a directory service has not told everything: it is not
+    started, its row says so, and it is missed or superseded as any other.
+    """
+    return await _turn(session, settings, due, at, sent, is_known=False)
+
+
+async def _turn(
+    session: Session,
+    settings: Settings,
+    due: DueCampaign,
+    at: datetime,
+    sent: SentSoFar,
+    *,
+    is_known: bool,
+) -> StartOutcome:
     await lock_tenant(session, due.tenant_id)
     made: tuple[Change, ...] = ()
     if due.parent_id is not None:
@@ -126,12 +147,20 @@ async def settle(
         made = (await advance(session, settings, series, at)).changes
     if (campaign := await _claimed(session, due, at)) is None:
         return StartOutcome("gone", made)
-    settled = await _settled(session, settings, campaign, at, sent)
+    if campaign.is_directory_down is is_known:
+        await amend_campaign(session, campaign, is_directory_down=not is_known)
+    settled = await _settled(session, settings, campaign, at, sent, is_known=is_known)
     return StartOutcome(settled.outcome, (*made, *settled.changes))
 
 
 async def _settled(
-    session: Session, settings: Settings, campaign: Campaign, at: datetime, sent: SentSoFar
+    session: Session,
+    settings: Settings,
+    campaign: Campaign,
+    at: datetime,
+    sent: SentSoFar,
+    *,
+    is_known: bool,
 ) -> StartOutcome:
     if not campaign.is_series:  # the occurrences of a series are judged, not its beginning
         if await _is_superseded(session, campaign, at):
@@ -142,6 +171,8 @@ async def _settled(
         if await count_running(session, campaign.tenant_id) >= settings.max_running:
             await amend_campaign(session, campaign, waits_below=settings.max_running)
             return StartOutcome("waiting")
+    if not is_known:
+        return StartOutcome("delayed")
     command = Start(
         tenant_id=campaign.tenant_id,
         correlation_id=_correlation_id(campaign),

@@ -16,12 +16,13 @@ from streams.errors import DependencyDownError
 FOREIGN_KEY_VIOLATION = "23503"
 UNIQUE_VIOLATION = "23505"
 QUERY_CANCELED = "57014"
+LOCK_NOT_AVAILABLE = "55P03"  # lock_timeout: somebody holds what is needed
 
 # Classes of codes that mean: gone, going, coming, or too busy. Deadlocks and serialisation
 # failures (40) are among them, because trying again is the answer to them, too.
 _DOWN = ("08", "40", "53", "57")
 _DOWN_CODES = (
-    "55P03",  # lock_timeout: somebody holds what is needed
+    LOCK_NOT_AVAILABLE,
     "25006",  # a standby answers while the primary fails over: read-only transaction
     "25P03",  # the session was ended because this process was frozen in a transaction
 )

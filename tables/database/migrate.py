@@ -5,25 +5,34 @@ once.
 from __future__ import annotations
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from streams.errors import DependencyDownError
 from tables.database.connection import Session
 from tables.database.driver import DriverConnection
-from tables.database.failures import translated
+from tables.database.failures import LOCK_NOT_AVAILABLE, sqlstate, translated
 from tables.database.migrations import revisions
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('campaigns.migrate'))"
+# Whoever waits for a table in order to change it makes everybody wait who only reads it. So a
+# migration waits for two seconds, lets all others go first, and begins again.
+_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
+_ATTEMPTS = 60
+_PAUSE = 3.0  # seconds
+_log = logging.getLogger(__name__)
 
 
 def upgrade(dsn: str, revision: str = "head") -> None:
     """Migrate to a revision, the newest one if none is named, in one transaction: all of it or
     nothing. Blocks; also callable where an event loop runs.
 
-    Raises DependencyDownError when PostgreSQL does not answer.
+    A table that somebody holds is waited for with pauses, about five minutes. Raises
+    DependencyDownError when PostgreSQL does not answer, or the table is held for longer.
     """
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, _upgrade(dsn, revision)).result()
@@ -45,11 +54,24 @@ async def _upgrade(dsn: str, revision: str) -> None:
         poolclass=NullPool,
     )
     try:
-        with translated():
-            async with engine.begin() as connection:
-                # Several processes of a starting stack migrate at once: the second waits here and
-                # then finds nothing to do.
-                await connection.exec_driver_sql(_LOCK)
-                await connection.run_sync(revisions.run, revision)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with translated():
+                    await _once(engine, revision)
+                return
+            except DependencyDownError as error:
+                if sqlstate(error.__cause__) != LOCK_NOT_AVAILABLE or attempt == _ATTEMPTS:
+                    raise
+                _log.warning("a table is in use; the migration begins again in %.0f s", _PAUSE)
+                await asyncio.sleep(_PAUSE)
     finally:
         await engine.dispose()
+
+
+async def _once(engine: AsyncEngine, revision: str) -> None:
+    async with engine.begin() as connection:
+        # Several processes of a starting stack migrate at once: the second waits here and then
+        # finds nothing to do.
+        await connection.exec_driver_sql(_LOCK)
+        await connection.exec_driver_sql(_LOCK_TIMEOUT)
+        await connection.run_sync(revisions.run, revision)

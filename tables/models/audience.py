@@ -27,8 +27,8 @@ class RecipientStatus(StrEnum):
 class CampaignRecipient(Base):
     """A contact in the audience of a campaign, and what became of its message.
 
-    Partitioned by blocks of 1,000 campaign numbers, made two blocks ahead by the function
-    `ensure_recipient_partitions`, so that retention is a dropped partition. No foreign key to
+    Partitioned by blocks of 1,000 campaign numbers, made ahead and attached by the function
+    `ensure_recipient_block`, so that retention is a dropped partition. No foreign key to
     contacts: enforcing it costs five times the insert, and a contact may be erased while its row
     stays. The one to campaigns is NOT ENFORCED, which only the migration can say.
     """
