@@ -19,7 +19,11 @@ from streams.errors import CampaignError
 from streams.records.reported_events import SAYING_NO, Details, IncomingType
 
 MAX_WEBHOOK = 1 << 20  # bytes; the largest batch of a provider, SendGrid's, is 768 kB
-_ADDRESS = re.compile(r"[^\s<>@\"'(),;:\[\]]+@[^\s<>@\"'(),;:\[\]]+")
+MOST_ELEMENTS = 10_000  # of a document; the largest batches of providers have a few thousand
+_WORD = r"[^\s<>@\"'(),;:\[\]]"
+# Looked for only where a word begins, and never tried again with less of it: the time is that of
+# the text's length, whatever is written.
+_ADDRESS = re.compile(rf"(?<!{_WORD}){_WORD}++@{_WORD}++")
 _NUMBER = re.compile(r"\+?\d{7,}")
 _LONGEST_REASON = 500
 _LONGEST_SEARCHED = 4_000
@@ -29,6 +33,12 @@ class SignatureError(CampaignError):
     """The provider of this address did not sign the webhook, or signed it too long ago."""
 
     status, code, title = 401, "signature", "The signature is wrong"
+
+
+class TooManyElementsError(CampaignError):
+    """The webhook reports more at once than any provider does."""
+
+    status, code, title = 413, "too-large", "The webhook has too many elements"
 
 
 class TooOldError(SignatureError):
@@ -117,7 +127,7 @@ class Asked:
 @dataclass
 class Read:
     """The content of a webhook that arrived at `now`. `ignored` counts kinds without news and
-    events without our id, `unusable` elements in no known form.
+    events without our id, `unusable` elements in no known form, `elements` those of arrays.
     """
 
     now: datetime
@@ -128,10 +138,18 @@ class Read:
     asked: Asked | None = None
     ignored: int = 0
     unusable: int = 0
+    elements: int = 0
 
     def forms(self, elements: Iterable[Any]) -> Iterator[Form]:
-        """The elements that are objects; the others are counted as unusable."""
+        """The elements that are objects; the others are counted as unusable. Raises
+        TooManyElementsError.
+        """
         for element in elements:
+            self.elements += 1
+            if self.elements > MOST_ELEMENTS:
+                raise TooManyElementsError(
+                    f"The webhook has more than {MOST_ELEMENTS:,} elements, the limit."
+                )
             if isinstance(element, dict):
                 yield Form(element)
             else:
@@ -206,8 +224,6 @@ def reason(*parts: str | int | None) -> str | None:
     kept only with the contact.
     """
     text = " ".join(str(part).strip() for part in parts if part not in (None, ""))
-    if (
-        len(text) > _LONGEST_SEARCHED
-    ):  # finding addresses takes the square of a word's length; a cut word might be half an address
+    if len(text) > _LONGEST_SEARCHED:  # a cut word might be half an address
         text = text[:_LONGEST_SEARCHED].rpartition(" ")[0]
     return _NUMBER.sub("<number>", _ADDRESS.sub("<address>", text))[:_LONGEST_REASON] or None

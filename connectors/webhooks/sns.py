@@ -12,7 +12,8 @@ import asyncio
 import base64
 import binascii
 import re
-from collections import OrderedDict
+import time
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 
 import httpx
@@ -23,7 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.x509 import load_pem_x509_certificate
 
 from connectors.webhooks.delivery import SignatureError, equal
-from streams.errors import DependencyDownError
+from streams.errors import CampaignError, DependencyDownError
 
 # A region is words and a number: sns.s3-eu-west-1.amazonaws.com would be a bucket that anybody can
 # name sns.
@@ -60,6 +61,8 @@ _HASHES = {"1": SHA1, "2": SHA256}
 _KEPT = 20  # certificates; a region has one at a time
 _LARGEST = 64 << 10  # bytes of a certificate
 _TIMEOUT = 5.0  # seconds
+_REFUSED = 30.0  # seconds for which an address without a certificate is not asked again
+_MOST_REFUSED = 1_000
 Fetch = Callable[[str], Awaitable[bytes]]
 
 
@@ -102,11 +105,19 @@ class Envelope(msgspec.Struct, frozen=True, rename="pascal"):
 class Certificates:
     """SNS's signing keys by the address of their certificates, each fetched once. `fetch` returns
     the PEM of an address.
+
+    A key that is known waits for nothing, and a fetch only for another one of the same address. An
+    address that could not be read is not asked again for 30 s.
     """
 
-    def __init__(self, fetch: Fetch | None = None) -> None:
-        self._fetch, self._lock = fetch or fetched, asyncio.Lock()
+    def __init__(
+        self, fetch: Fetch | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._fetch, self._clock = fetch or fetched, clock
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._waiting = Counter[str]()
         self._keys: OrderedDict[str, rsa.RSAPublicKey] = OrderedDict()
+        self._refused: OrderedDict[str, tuple[float, CampaignError]] = OrderedDict()
 
     async def key(self, url: str) -> rsa.RSAPublicKey:
         """Raises SignatureError for an address that is none of SNS's or leads to no certificate,
@@ -114,12 +125,35 @@ class Certificates:
         """
         if not _CERTIFICATE.fullmatch(url):
             raise SignatureError("The certificate's address is none of Amazon SNS.")
-        async with self._lock:  # one fetch at a time, however many webhooks wait
-            if url not in self._keys:
-                self._keys[url] = _public_key(await self._fetch(url))
-                if len(self._keys) > _KEPT:
-                    self._keys.popitem(last=False)
-            return self._keys[url]
+        if (known := self._keys.get(url)) is not None:
+            return known
+        lock = self._locks.setdefault(url, asyncio.Lock())
+        self._waiting[url] += 1
+        try:
+            async with lock:  # one fetch of an address at a time, however many webhooks wait for it
+                return self._keys.get(url) or await self._fetched(url)
+        finally:
+            self._waiting[url] -= 1
+            if not self._waiting[url]:
+                del self._waiting[url], self._locks[url]
+
+    async def _fetched(self, url: str) -> rsa.RSAPublicKey:
+        until, error = self._refused.get(url, (0.0, None))
+        if error is not None and self._clock() < until:
+            raise type(error)(error.detail)
+        try:
+            key = _public_key(await self._fetch(url))
+        except (SignatureError, DependencyDownError) as error:
+            self._refused[url] = (self._clock() + _REFUSED, error)
+            self._refused.move_to_end(url)
+            if len(self._refused) > _MOST_REFUSED:
+                self._refused.popitem(last=False)
+            raise
+        self._refused.pop(url, None)
+        self._keys[url] = key
+        if len(self._keys) > _KEPT:
+            self._keys.popitem(last=False)
+        return key
 
 
 async def verify(

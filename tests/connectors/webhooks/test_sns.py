@@ -19,6 +19,7 @@ from connectors.webhooks.delivery import SignatureError
 from streams.errors import DependencyDownError
 from tests.connectors.webhooks import webhook_signing as signing
 from tests.connectors.webhooks.test_signatures import delivery
+from tests.eventually import eventually
 
 
 class Amazon:
@@ -261,3 +262,54 @@ async def test_a_signature_with_other_characters_in_it_is_no_base64() -> None:
 )
 def test_a_topic_is_named_by_its_whole_arn(arn: str, is_topic: bool) -> None:
     assert (sns.TOPIC_ARN.fullmatch(arn) is not None) is is_topic
+
+
+class SlowAmazon(Amazon):
+    """Serves nothing before it is told to."""
+
+    def __init__(self, answer: bytes | Exception) -> None:
+        super().__init__(answer)
+        self.go = asyncio.Event()
+
+    async def __call__(self, url: str) -> bytes:
+        found = await super().__call__(url)
+        await self.go.wait()
+        return found
+
+
+def certificate_url(number: int) -> str:
+    return f"https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-{number}.pem"
+
+
+async def test_a_known_certificate_and_those_of_others_wait_for_nobodys_fetch() -> None:
+    amazon = SlowAmazon(signing.sns_certificate())
+    certificates = sns.Certificates(amazon)
+    amazon.go.set()
+    await certificates.key(certificate_url(0))
+    amazon.go.clear()
+    foreign = [asyncio.create_task(certificates.key(certificate_url(n))) for n in (1, 2, 3, 3, 3)]
+    await eventually(lambda: amazon.asked == [certificate_url(n) for n in range(4)])
+    await asyncio.wait_for(certificates.key(certificate_url(0)), 300)
+    assert not any(task.done() for task in foreign)
+    amazon.go.set()
+    await asyncio.gather(*foreign)
+    assert len(amazon.asked) == 4
+    assert not certificates._locks and not certificates._waiting
+
+
+@pytest.mark.parametrize("error", [DependencyDownError("down"), SignatureError("none there")])
+async def test_an_address_without_a_certificate_is_not_asked_again_for_half_a_minute(
+    error: SignatureError | DependencyDownError,
+) -> None:
+    now = [100.0]
+    amazon = Amazon(error)
+    certificates = sns.Certificates(amazon, clock=lambda: now[0])
+    for _ in range(20):
+        with pytest.raises(type(error), match=error.detail):
+            await certificates.key(certificate_url(0))
+    assert amazon.asked == [certificate_url(0)]
+    now[0] += 31
+    amazon.answer = signing.sns_certificate()
+    await certificates.key(certificate_url(0))
+    await certificates.key(certificate_url(0))
+    assert amazon.asked == [certificate_url(0)] * 2
