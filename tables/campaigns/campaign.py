@@ -6,23 +6,27 @@ A `Campaign` is a value: nothing is assigned to it. Every change of a row goes t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, get_args
 from uuid import UUID
 
 from pydantic.alias_generators import to_camel
-from sqlalchemy import Select, bindparam, func, inspect, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, func, inspect, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from streams.contracts.envelope import rfc3339
-from streams.contracts.fields import CampaignType, Channel, Status
+from streams.contracts.fields import ACTIVE, CampaignType, Channel, Status
 from streams.errors import CampaignError, FieldError, NotFoundError
 from tables.database.connection import Session
 from tables.database.search import has_text
 from tables.database.statements import Reading
 from tables.models import Campaign
 
+#: Campaigns of a tenant that may be paused before further ones take the places of running ones. A
+#: pause is never refused; each event of a tenant rewrites the state of all that it has paused.
+MOST_PAUSED = 50
 INTERNAL = frozenset(
     {
         "number",
@@ -73,6 +77,19 @@ _LOCKED = _EXISTING.with_for_update(key_share=True)
 async def get_campaign(session: Session | Reading, tenant: str, campaign_id: UUID) -> Campaign:
     """Raises NotFoundError when it does not exist, is deleted, or belongs to another tenant."""
     return await _found(session, _EXISTING, tenant, campaign_id)
+
+
+async def get_campaigns(
+    session: Session, tenant: str, campaign_ids: Collection[UUID]
+) -> list[Campaign]:
+    """Those of these campaigns that `get_campaign` would find, in any order."""
+    return await session.every(
+        select(Campaign).where(
+            Campaign.tenant_id == tenant,
+            Campaign.id.in_(campaign_ids),
+            Campaign.deleted_at.is_(None),
+        )
+    )
 
 
 async def numbered_campaign(session: Session, tenant: str, number: int) -> Campaign | None:
@@ -174,18 +191,25 @@ async def list_campaigns(
     return await session.page(newest, page_size, (page - 1) * page_size)
 
 
-async def count_running(session: Session, tenant: str) -> int:
-    """How many campaigns of the tenant are running; exact while the caller holds the tenant's row
-    (`lock_tenant`).
+def rooms_taken(campaign: type[Campaign], resumed: int = 0) -> ColumnElement[int]:
+    """How many of the places for running campaigns are taken: by those that run, and by each that
+    is paused beyond MOST_PAUSED. `resumed` of the paused ones are about to run.
 
     A series sends nothing itself: its children count.
     """
-    running = select(func.count()).where(
+    running = func.count().filter(campaign.status == Status.RUNNING)
+    paused = func.count().filter(campaign.status == Status.PAUSED)
+    return running + func.greatest(paused - resumed - MOST_PAUSED, 0)
+
+
+async def count_running(session: Session, tenant: str, resumed: int = 0) -> int:
+    """`rooms_taken` of the tenant; exact while the caller holds its row (`lock_tenant`)."""
+    statement = select(rooms_taken(Campaign, resumed)).where(
         Campaign.tenant_id == tenant,
-        Campaign.status == Status.RUNNING,
+        Campaign.status.in_(ACTIVE),
         Campaign.type != CampaignType.RECURRING,
     )
-    return await session.scalar(running) or 0
+    return await session.scalar(statement) or 0
 
 
 def _check(page: int, page_size: int, status: str | None, channel: str | None) -> None:

@@ -9,17 +9,17 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import aliased
 
 from streams.contracts import events
 from streams.contracts.bodies import Explanation
 from streams.contracts.commands import Cancel, Start
 from streams.contracts.envelope import rfc3339
-from streams.contracts.fields import CampaignType, Status
+from streams.contracts.fields import ACTIVE, CampaignType, Status
 from streams.contracts.one_line import folded
 from streams.settings import Settings
-from tables.campaigns.campaign import amend_campaign, count_running, lock_campaign
+from tables.campaigns.campaign import amend_campaign, count_running, lock_campaign, rooms_taken
 from tables.campaigns.changes import Change, publish
 from tables.campaigns.occurrences import advance
 from tables.campaigns.times import max_lateness
@@ -41,10 +41,10 @@ _OPEN = (
 )
 _OF_SERIES = and_(_Series.id == Campaign.parent_id, _Series.tenant_id == Campaign.tenant_id)
 _RUNNING = (
-    select(func.count())
+    select(rooms_taken(_Other))
     .where(
         _Other.tenant_id == Campaign.tenant_id,
-        _Other.status == Status.RUNNING,
+        _Other.status.in_(ACTIVE),
         _Other.type != CampaignType.RECURRING,
     )
     .correlate(Campaign)

@@ -23,7 +23,7 @@ from streams.contracts.fields import CampaignType, Extra
 from streams.errors import CampaignError, ConflictError, FieldError, broken
 from streams.settings import Settings
 from tables.campaigns import ab_test_rules
-from tables.campaigns.campaign import count_running
+from tables.campaigns.campaign import MOST_PAUSED, count_running
 from tables.campaigns.times import times_of
 from tables.commands.triggers import mirrored_segments
 from tables.database.connection import Session
@@ -125,14 +125,15 @@ async def check_directory(session: Session, campaign: Campaign) -> None:
     await check_columns(session, campaign.tenant_id, campaign.channel, columns, "ignore")
 
 
-async def check_room(session: Session, settings: Settings, tenant: str) -> None:
-    """Raises ConflictError when one more running campaign would be too many. Exact while the caller
-    holds the tenant's row.
+async def check_room(session: Session, settings: Settings, tenant: str, resumed: int = 0) -> None:
+    """Raises ConflictError when one more running campaign would be too many; `resumed` = 1 when it
+    is one of the paused ones. Exact while the caller holds the tenant's row.
     """
-    if (count := await count_running(session, tenant)) >= settings.max_running:
+    if (count := await count_running(session, tenant, resumed)) >= settings.max_running:
         raise ConflictError(
             f"{count} campaigns of this tenant are running;"
             f" the limit is {settings.max_running} running campaigns per tenant."
+            f" Of paused ones each beyond {MOST_PAUSED} counts, too."
         )
 
 

@@ -86,10 +86,8 @@ async def _resume(task: Task[Resume], before: Campaign, target: Status) -> Campa
     children = await _children(
         task.session, before, Campaign.status == Status.PAUSED, Campaign.is_paused_by_series
     )
-    if (
-        children
-        and (count := await count_running(task.session, before.tenant_id)) + len(children) > limit
-    ):
+    count = await count_running(task.session, before.tenant_id, resumed=len(children))
+    if children and count + len(children) > limit:
         raise ConflictError(
             f"{count} campaigns of this tenant are running and {len(children)} of this series would"
             f" go on; the limit is {limit} running campaigns per tenant."

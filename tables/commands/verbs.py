@@ -256,7 +256,7 @@ async def _pause(task: Task[Pause], before: Campaign, target: Status) -> Campaig
 
 
 async def _resume(task: Task[Resume], before: Campaign, target: Status) -> Campaign:
-    await check_room(task.session, task.settings, before.tenant_id)
+    await check_room(task.session, task.settings, before.tenant_id, resumed=1)
     after = await task.moved(before, target)
     await task.publish(after, task.event(events.Resumed, after), _record(Resumed, after))
     return after

@@ -31,7 +31,7 @@ from streams.records.sending import (
     decode_sending,
 )
 from streams.settings import Settings
-from tables.campaigns.campaign import get_campaign, list_campaigns
+from tables.campaigns.campaign import MOST_PAUSED, count_running, get_campaign, list_campaigns
 from tables.commands import milestones
 from tables.commands.execute import execute
 from tests.postgres import sql
@@ -392,3 +392,25 @@ async def test_a_settings_file_with_another_limit_is_obeyed(world: World) -> Non
     await world.started()
     with pytest.raises(ConflictError, match="the limit is 1 running"):
         await world.started(name="second")
+
+
+async def test_many_paused_campaigns_take_the_places_of_running_ones_and_a_pause_is_never_refused(
+    world: World,
+) -> None:
+    """Each event of a tenant rewrites the state of all that it has paused."""
+    for number in range(MOST_PAUSED + 2):
+        await world.created(name=f"old {number}")
+    await sql(world.pool).execute("UPDATE campaigns SET status = 'paused'")
+    running = [await world.started(name=f"new {number}") for number in range(3)]
+    with pytest.raises(ConflictError, match=f"Of paused ones each beyond {MOST_PAUSED} counts"):
+        await world.started(name="one more")
+    for campaign in running:
+        await world.do(Verb.PAUSE, campaign)
+    async with world.pool.transaction() as session:
+        assert await count_running(session, world.tenant) == 5
+    with pytest.raises(ConflictError):
+        await world.started(name="one more")
+    resumed = await world.do(Verb.RESUME, running[0])
+    assert resumed["status"] == "running"
+    other = await make_world(world.pool, world.settings, "globex")
+    await other.started()
