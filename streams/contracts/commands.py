@@ -156,7 +156,12 @@ class Delete(Explained):
 
 @dataclass(frozen=True, kw_only=True)
 class Trigger(ToCampaign):
+    """`is_once`: another one with its correlation id is a repeat of it. Callers of REST without an
+    `Idempotency-Key` say no such thing: gateways give one id to all requests of a session.
+    """
+
     verb = Verb.TRIGGER
+    is_once: bool = True
     body: CampaignTrigger
 
 

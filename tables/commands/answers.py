@@ -32,6 +32,9 @@ _REUSED = {
 }
 
 
+_NOT_KEPT = frozenset({"changes", "is_repeat"})
+
+
 class RefusedField(Record, frozen=True):
     """A `FieldError` at rest."""
 
@@ -84,7 +87,7 @@ class Answer:
     refusal. A repeat gets exactly this.
 
     `number` finds the campaign in the live views, `outcome` is what a trigger answers instead of
-    the campaign, `changes` are empty in a repeat.
+    the campaign, `changes` are empty in a repeat, which `is_repeat` marks.
     """
 
     status: int
@@ -94,6 +97,7 @@ class Answer:
     refusal: Refusal | None = None
     outcome: dict[str, Any] | None = None
     changes: tuple[Change, ...] = field(default=(), compare=False)
+    is_repeat: bool = field(default=False, compare=False)
 
     def result(self) -> dict[str, Any] | None:
         """The campaign. Raises the CampaignError of a refusal, so call it after the transaction
@@ -147,7 +151,7 @@ async def look_up(session: Session, identity: Identity, at: datetime) -> Answer 
         return None
     if row.request_sha256 != identity.digest:
         raise ConflictError(_REUSED[identity.scope])
-    return msgspec.convert({"status": row.status, **row.answer}, Answer)
+    return msgspec.convert({"status": row.status, **row.answer, "is_repeat": True}, Answer)
 
 
 async def remember(session: Session, identity: Identity, answer: Answer, at: datetime) -> None:
@@ -161,7 +165,7 @@ async def remember(session: Session, identity: Identity, answer: Answer, at: dat
         correlation_id=identity.key,
         request_sha256=identity.digest,
         status=stored.pop("status"),
-        answer={name: value for name, value in stored.items() if name != "changes"},
+        answer={name: value for name, value in stored.items() if name not in _NOT_KEPT},
         expires_at=at + _KEPT[identity.scope],
     )
     fresh = ("request_sha256", "status", "answer", "expires_at")

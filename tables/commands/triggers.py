@@ -72,13 +72,13 @@ async def trigger(
 
     The first reason of these that applies: duplicate (of one in the same trigger), unknown,
     not-in-segment, excluded, no-address, suppressed, re-entry, recipient-limit. The same
-    correlationId again within 7 days gets the first answer, whatever the campaign's status is by
-    then. Raises IllegalTransitionError for a campaign that is not triggered or not running, and
-    ConflictError when the correlationId named others.
+    correlationId again within 7 days (`Trigger.is_once`) gets the first answer, whatever the
+    campaign's status is by then. Raises IllegalTransitionError for a campaign that is not triggered
+    or not running, and ConflictError when the correlationId named others.
     """
-    identity = _identity(command)
+    identity = _identity(command) if command.is_once else None
     # the row's lock lets one trigger of the campaign look at a time
-    if (known := await answers.look_up(session, identity, command.at)) is not None:
+    if identity and (known := await answers.look_up(session, identity, command.at)) is not None:
         return known
     if not campaign.is_triggered:
         raise IllegalTransitionError(
@@ -89,7 +89,8 @@ async def trigger(
     if outcome["accepted"]:
         await _announce(session, campaign, outcome["accepted"])
     answer = Answer(202, campaign.id, campaign.number, outcome=outcome)
-    await answers.remember(session, identity, answer, command.at)
+    if identity:
+        await answers.remember(session, identity, answer, command.at)
     return answer
 
 
