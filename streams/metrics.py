@@ -81,9 +81,21 @@ TRACKING_LOST = Counter(
     "Opens and clicks that were lost, because a dependency was down",
     [],
 )
+TRACKING_REPEATS = Counter(
+    "campaigns_tracking_repeats_total",
+    "Opens and clicks that say nothing new, and so are not reported",
+    [],
+)
 TRACKING_REFUSED = Counter(
     "campaigns_tracking_refused_requests_total",
     "Requests with a message id or link that is not ours",
+    [],
+)
+
+# The HTTP server of the API.
+CONNECTIONS_REFUSED = Counter(
+    "campaigns_api_connections_refused_total",
+    "Connections above CAMPAIGNS_API_CONNECTIONS, or above one address's share of them",
     [],
 )
 

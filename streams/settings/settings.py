@@ -184,6 +184,17 @@ class Settings(KafkaAccess, NatsAccess):
         ge=0,
         description="requests per minute of one API key or user and API process; 0 = no limit",
     )
+    api_tenant_rate_limit: int = Field(
+        12_000,
+        ge=0,
+        description="requests per minute of one tenant and API process; 0 = no limit",
+    )
+    api_connections: int = Field(
+        1_000,
+        ge=4,
+        description="connections to one API process at once; an address that is no trusted proxy"
+        " has at most a quarter of them",
+    )
     jwt_issuer: str = Field(
         "", description="also take bearer JWTs of this issuer (`iss`); empty = API keys only"
     )

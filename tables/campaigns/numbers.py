@@ -45,8 +45,9 @@ class CampaignNumbers:
     async def load(self, session: Session, numbers: Iterable[int]) -> None:
         """Read the ones that are not in memory; afterwards all of `numbers` that exist are."""
         wanted = set(numbers)
-        if len(self._known) + len(wanted) > self._limit:
-            self._known.clear()
-        if missing := self.missing(wanted):
-            for found in await session.rows(NumberedCampaign, _SQL, numbers=sorted(missing)):
-                self._known[found.number] = found
+        if not (missing := self.missing(wanted)):
+            return
+        found = await session.rows(NumberedCampaign, _SQL, numbers=sorted(missing))
+        if len(self._known) + len(found) > self._limit:
+            self._known = {number: one for number, one in self._known.items() if number in wanted}
+        self._known |= {one.number: one for one in found}

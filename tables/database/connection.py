@@ -92,7 +92,8 @@ Work = Callable[[Session], Awaitable[T]]
 class Database:
     """One engine, opened at first use; at most `max_size` connections, found to be alive when they
     are taken. `statement_timeout` holds for each statement, on the server and, a little later,
-    here. A database that is opened by its DSN alone knows no key of addresses (`address_key`).
+    here; `lock_timeout` for each lock that it waits for, 0 = no limit of its own. A database that
+    is opened by its DSN alone knows no key of addresses (`address_key`).
     """
 
     def __init__(
@@ -102,13 +103,17 @@ class Database:
         *,
         max_size: int = 10,
         statement_timeout: timedelta = timedelta(seconds=30),
+        lock_timeout: timedelta = timedelta(0),
     ) -> None:
         self._open = partial(
             DriverConnection.open,
             settings if isinstance(settings, str) else settings.postgres,
             application_name=application_name,
             statement_timeout=statement_timeout,
-            session={} if isinstance(settings, str) else {ADDRESS_KEY: address_key(settings)},
+            session={
+                "lock_timeout": str(round(lock_timeout.total_seconds() * 1000)),
+                **({} if isinstance(settings, str) else {ADDRESS_KEY: address_key(settings)}),
+            },
         )
         self._engine = create_async_engine(
             "postgresql+psycopg://",

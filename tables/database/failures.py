@@ -22,8 +22,8 @@ LOCK_NOT_AVAILABLE = "55P03"  # lock_timeout: somebody holds what is needed
 # failures (40) are among them, because trying again is the answer to them, too.
 _DOWN = ("08", "40", "53", "57")
 _DOWN_CODES = (
-    LOCK_NOT_AVAILABLE,
     "25006",  # a standby answers while the primary fails over: read-only transaction
+    LOCK_NOT_AVAILABLE,  # lock_timeout: another transaction keeps the row for longer
     "25P03",  # the session was ended because this process was frozen in a transaction
 )
 _REFUSED = (
@@ -76,6 +76,12 @@ def is_refused(error: psycopg.OperationalError) -> bool:
     return any(sign in str(error).lower() for sign in _REFUSED)
 
 
+def _sentence(error: BaseException) -> str:
+    if sqlstate(error) == LOCK_NOT_AVAILABLE:
+        return "Another request is changing the same thing. Nothing was changed; try again."
+    return "PostgreSQL does not answer. Nothing was changed; try again."
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Inside this block a database that does not answer raises DependencyDownError. Mistakes in SQL
@@ -88,9 +94,7 @@ def translated() -> Iterator[None]:
     except Exception as error:
         origin = _origin(error)
         if is_down(error):
-            raise DependencyDownError(
-                "PostgreSQL does not answer. Nothing was changed; try again."
-            ) from origin
+            raise DependencyDownError(_sentence(error)) from origin
         if origin is error or origin is None:
             raise
         raise origin from None

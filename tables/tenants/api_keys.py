@@ -13,17 +13,16 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from sqlalchemy import Select, case, func, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
 
 from streams.contracts.envelope import Record
 from streams.errors import CampaignError, ConflictError, FieldError, NotFoundError
 from tables.database.connection import Session
-from tables.database.failures import FOREIGN_KEY_VIOLATION, sqlstate
 from tables.database.statements import Statements
 from tables.models import ApiKey
 from tables.tenants.tenants import lock_tenant
 
 ROLES = ("viewer", "editor", "sender", "admin")  # each may do what the ones before it may
+MOST_KEYS = 100  # good keys of a tenant
 _KEY = re.compile(r"ce_(?:live|test)_([0-9a-f]{16})_([0-9a-f]{64})")
 # compared with when no such key exists, so that both ways take the same time
 _NO_SECRET = hashlib.sha256(b"").digest()
@@ -94,11 +93,19 @@ async def create_key(
 ) -> NewKey:
     """`ce_<live|test>_<id>_<secret>` for a user, a new one when none is named.
 
-    Raises NotFoundError for an unknown tenant and CampaignError for an unknown role.
+    Raises NotFoundError for an unknown tenant, CampaignError for an unknown role, and
+    ConflictError when the tenant has MOST_KEYS good ones.
     """
     if role not in ROLES:
         rule = f"one of {', '.join(ROLES)}"
         raise CampaignError(f"role: {rule}", errors=(FieldError("role", rule),))
+    await lock_tenant(session, tenant_id)
+    good = select(func.count()).where(ApiKey.tenant_id == tenant_id, _IS_GOOD)
+    if (count := await session.scalar(good) or 0) >= MOST_KEYS:
+        raise ConflictError(
+            f"The tenant has {count} API keys that are good, the limit is {MOST_KEYS};"
+            " revoke one first."
+        )
     key_id, secret, user = secrets.token_hex(8), secrets.token_hex(32), user_id or uuid4()
     new = insert(ApiKey).values(
         id=key_id,
@@ -109,13 +116,7 @@ async def create_key(
         expires_at=expires_at,
         name=name,
     )
-    try:
-        async with session.begin_nested():
-            await session.execute(new)
-    except IntegrityError as error:
-        if sqlstate(error) != FOREIGN_KEY_VIOLATION:
-            raise
-        raise NotFoundError(f"There is no tenant {tenant_id}.") from error
+    await session.execute(new)
     return NewKey(_text_of(key_id, secret, is_live), key_id, user)
 
 
