@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -41,6 +42,11 @@ from tables.database.settings_watch import SettingsWatch
 from tables.stats.rates import Rates
 from tables.stats.views import SendingView, StatsView
 
+# Connections to PostgreSQL: the rooms of api/http/slots.py without READS take 17 of them at most.
+# The rest is for reads, for finding out who calls, and for recipients.
+CONNECTIONS = 22
+# for a row or a name that another request has locked
+LOCK_TIMEOUT = timedelta(seconds=10)
 _DASHBOARD = Path(__file__).with_name("dashboard")
 _API = (
     routes,
@@ -105,7 +111,9 @@ def create_app(settings: Settings) -> FastAPI:
 async def _services(settings: Settings) -> AsyncIterator[Services]:
     sources, tokens = Sources(settings), Tokens.of(settings)
     async with (
-        Database(settings, "campaigns-api") as database,
+        Database(
+            settings, "campaigns-api", max_size=CONNECTIONS, lock_timeout=LOCK_TIMEOUT
+        ) as database,
         StatsView(settings) as stats,
         SendingView(settings) as sending,
         Rates(stats, sending) as rates,
@@ -120,7 +128,7 @@ async def _services(settings: Settings) -> AsyncIterator[Services]:
             sending=sending,
             rates=rates,
             reports=reports,
-            rate_limit=RateLimit(settings.api_rate_limit),
+            rate_limit=RateLimit(settings.api_rate_limit, settings.api_tenant_rate_limit),
             tokens=tokens,
         )
         await sources.close()

@@ -16,7 +16,7 @@ from api.campaigns.answers import Live, LiveSide
 from api.campaigns.schemas import Campaign, StoppedCampaign
 from api.http.auth import Editor, Sender, caller, is_at_least
 from api.http.dependencies import Provided, Services
-from api.http.idempotency import IdempotencyKey
+from api.http.idempotency import IdempotencyKey, mark_repeat
 from api.http.preconditions.conditions import ToEdit, ToMake
 from api.http.problems import correlation_id
 from connectors.templates.subject_checks import check_subjects
@@ -39,6 +39,7 @@ class CommandRequest:
     `campaign_id` is None for a new one, `key` the Idempotency-Key, `versions` those of If-Match.
     """
 
+    request: Request
     services: Services
     live: Live
     response: Response
@@ -75,21 +76,25 @@ class CommandRequest:
                 key=key,
                 sent=self.live.sent,
             )
+        mark_repeat(self.request, answer)
         answer.result()
         return answer
 
     def _command(self, kind: type[Command], body: Commanded | None) -> Command:
-        # the key identifies a trigger, and its messages carry it
-        origin = self.key if kind is Trigger and self.key else self.correlation_id
-        return kind(
+        command = kind(
             tenant_id=self.who.tenant_id,
-            correlation_id=origin,
+            correlation_id=self.correlation_id,
             campaign_id=self.campaign_id,
             body=Explanation() if body is None else body,
             actor=self.who.user_id,
             if_match=self.versions,
             may_cancel=is_at_least(self.who, "sender"),
         )
+        if isinstance(command, Trigger):
+            # the key identifies a trigger, and its messages carry it
+            origin = self.key or self.correlation_id
+            return replace(command, correlation_id=origin, is_once=self.key is not None)
+        return command
 
     async def _first_answer(self, command: Command) -> Answer | None:
         """The answer to a repeat, which must get it although a directory service is down. Without
@@ -127,7 +132,7 @@ async def _request(
     live: LiveSide,
     who: Annotated[Caller, Depends(caller)],
 ) -> CommandRequest:
-    return CommandRequest(services, live, response, who, correlation_id(request))
+    return CommandRequest(request, services, live, response, who, correlation_id(request))
 
 
 _Request = Annotated[CommandRequest, Depends(_request)]

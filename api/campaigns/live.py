@@ -4,97 +4,140 @@ has changed.
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping
+from functools import partial
+from typing import Annotated
+from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from api.campaigns.answers import Live, live_of
+from api.campaigns.answers import Live, LiveSide
 from api.campaigns.figure_schemas import CampaignWithStats, Overview, Totals
 from api.campaigns.routes import Existing
-from api.http.auth import Viewer, caller
+from api.http.auth import Viewer, api_key, caller
 from api.http.dependencies import Provided, Services
-from api.http.envelope import Schema
+from api.http.pollers import IsGood, Reader, Topic
+from api.http.slots import takes
 from streams.contracts.fields import CampaignType
-from streams.errors import DependencyDownError, NotFoundError, UnauthorizedError
-from tables.campaigns.campaign import get_campaign, list_campaigns
+from streams.errors import CampaignError, DependencyDownError
+from tables.campaigns.campaign import get_campaigns, list_campaigns
 from tables.campaigns.series import Family, families
-from tables.database.connection import Session
+from tables.database.connection import Database
 from tables.models import Campaign
 
 router = APIRouter(tags=["live"])
 
-_EVERY = 0.5  # seconds between two looks; live stats are promised within 1.5 s
-_CHECKED = 20  # looks between two checks that the API key has not been revoked
+OVERVIEW = "overview"  # the topic of a tenant's newest campaigns; the others are ids of campaigns
 _SHOWN = 50  # newest campaigns on the overview
-S = TypeVar("S", bound=Schema)
-Look = Callable[[Session], Awaitable[S]]
+
+
+class CampaignsSeen:
+    """The campaigns that the event streams of a tenant show (`pollers.Sight`)."""
+
+    def __init__(self, database: Database, live: Live, tenant: str) -> None:
+        self._database, self._live, self._tenant = database, live, tenant
+        self._newest: list[Campaign] | None = None
+        self._single: dict[UUID, Campaign | None] = {}
+        self._families: Mapping[UUID, Family] = {}
+
+    async def read(self, topics: Collection[Topic]) -> None:
+        ids = [topic for topic in topics if isinstance(topic, UUID)]
+        newest: list[Campaign] | None = None
+        async with self._database.transaction() as session:
+            if OVERVIEW in topics:
+                newest, _ = await list_campaigns(session, self._tenant, page_size=_SHOWN)
+            found = await get_campaigns(session, self._tenant, ids) if ids else []
+            self._families = await families(session, self._tenant, [*(newest or ()), *found])
+        self._newest = newest
+        self._single = dict.fromkeys(ids) | {one.id: one for one in found}
+
+    def version(self) -> object:
+        live = self._live
+        return live.is_ready, [
+            (
+                live.counts.version(*self._numbers(one)),
+                live.sending.campaign(one.number),
+                round(live.rates.of(one.number), 1),
+                live.rates.is_stalled(one.number),
+            )
+            for one in [*(self._newest or ()), *self._single.values()]
+            if one is not None
+        ]
+
+    def shown(self) -> Mapping[Topic, str | None]:
+        """Nothing until the counts have been read from Kafka."""
+        if not self._live.is_ready:
+            return {}
+        texts: dict[Topic, str | None] = {
+            topic: None if one is None else self._with_stats(one).model_dump_json()
+            for topic, one in self._single.items()
+        }
+        if self._newest is not None:
+            seen = _overview([self._with_stats(one) for one in self._newest])
+            texts[OVERVIEW] = seen.model_dump_json()
+        return texts
+
+    def _numbers(self, campaign: Campaign) -> tuple[int, ...]:
+        family = self._families.get(campaign.id)
+        return family.numbers if family else (campaign.number,)
+
+    def _with_stats(self, campaign: Campaign) -> CampaignWithStats:
+        family = self._families.get(campaign.id)
+        shown = self._live.campaign(campaign, family)
+        stats = self._live.stats(campaign, family=family)
+        return CampaignWithStats.of_row(shown, stats=stats)
+
+
+async def _of_tenant(services: Provided, live: LiveSide, who: Viewer) -> AsyncIterator[Reader]:
+    seen = partial(CampaignsSeen, services.database, live, who.tenant_id)
+    async with services.pollers.reader(who.tenant_id, who.key_id, OVERVIEW, seen) as reader:
+        yield reader
+
+
+async def _of_campaign(
+    services: Provided, live: LiveSide, who: Viewer, campaign: Existing
+) -> AsyncIterator[Reader]:
+    seen = partial(CampaignsSeen, services.database, live, who.tenant_id)
+    async with services.pollers.reader(who.tenant_id, who.key_id, campaign.id, seen) as reader:
+        yield reader
 
 
 @router.get("/events", response_class=EventSourceResponse)
+@takes(None)
 async def overview(
-    request: Request, services: Provided, who: Viewer
+    request: Request, services: Provided, reader: Annotated[Reader, Depends(_of_tenant)]
 ) -> AsyncIterable[ServerSentEvent]:
     """`campaigns`: the tenant's newest 50 campaigns with stats, progress and reasons for waiting,
     and totals over them.
     """
-    live = await live_of(services)
-
-    async def look(session: Session) -> Overview:
-        found, _ = await list_campaigns(session, who.tenant_id, page_size=_SHOWN)
-        series = await families(session, who.tenant_id, found)
-        return _overview([_with_stats(live, one, series.get(one.id)) for one in found])
-
-    async for seen in _changes(request, services, look):
-        yield ServerSentEvent(raw_data=seen.model_dump_json(), event="campaigns")
+    async for text in reader.texts(api_key(request), _is_good(request, services)):
+        yield ServerSentEvent(raw_data=text, event="campaigns")
 
 
 @router.get("/campaigns/{campaignId}/events", response_class=EventSourceResponse)
+@takes(None)
 async def one(
-    request: Request, services: Provided, who: Viewer, campaign: Existing
+    request: Request, services: Provided, reader: Annotated[Reader, Depends(_of_campaign)]
 ) -> AsyncIterable[ServerSentEvent]:
     """`campaign`: the campaign with stats, progress, ETA and the reason for waiting. Ends when the
     campaign is deleted.
     """
-    live = await live_of(services)
-
-    async def look(session: Session) -> CampaignWithStats:
-        current = await get_campaign(session, who.tenant_id, campaign.id)
-        series = await families(session, who.tenant_id, [current])
-        return _with_stats(live, current, series.get(current.id))
-
-    async for seen in _changes(request, services, look):
-        yield ServerSentEvent(raw_data=seen.model_dump_json(), event="campaign")
+    async for text in reader.texts(api_key(request), _is_good(request, services)):
+        yield ServerSentEvent(raw_data=text, event="campaign")
 
 
-async def _changes(request: Request, services: Services, look: Look[S]) -> AsyncIterator[S]:
-    """Each look that differs from the one before, while the key is good and the campaign exists.
-
-    A database that is away is waited for: the reader keeps what it has, and its stream.
-    """
-    live, last = await live_of(services), None
-    for looks in itertools.count():
+def _is_good(request: Request, services: Services) -> IsGood:
+    async def asked() -> bool:
         try:
-            if looks % _CHECKED == 0:
-                await caller(request, services)
-            async with services.database.transaction() as session:
-                current = await look(session) if live.is_ready else last
+            await caller(request, services)
         except DependencyDownError:
-            current = last
-        except (UnauthorizedError, NotFoundError):
-            return
-        if current is not None and current != last:
-            yield current
-        last = current
-        await asyncio.sleep(_EVERY)
+            raise
+        except CampaignError:
+            return False
+        return True
 
-
-def _with_stats(live: Live, campaign: Campaign, family: Family | None) -> CampaignWithStats:
-    shown = live.campaign(campaign, family)
-    return CampaignWithStats.of_row(shown, stats=live.stats(campaign, family=family))
+    return asked
 
 
 def _overview(campaigns: list[CampaignWithStats]) -> Overview:

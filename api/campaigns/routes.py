@@ -27,6 +27,7 @@ from api.http.dependencies import Provided, Services
 from api.http.envelope import Page, Success, answers, asks, page_of, success
 from api.http.json_bodies import JsonRoute
 from api.http.preconditions.conditions import ToShow
+from api.http.slots import TRIGGERS, takes
 from streams.contracts.bodies import CampaignCreate, CampaignUpdate, Explanation
 from streams.contracts.commands import (
     Cancel,
@@ -156,12 +157,13 @@ async def cancel(command: Sending, body: Why = None) -> Success[StoppedCampaign]
 
 
 @router.post("/{campaignId}/trigger", status_code=202, openapi_extra=asks(TRIGGER))
+@takes(TRIGGERS)
 async def trigger(command: Sending, body: CampaignTrigger) -> Success[Triggered]:
     """Send a running triggered campaign to these contacts, up to 10,000; the answer counts the
     refused ones by reason.
 
-    A repeat of the trigger, known by its `Idempotency-Key` or `X-Correlation-Id`, gets the first
-    answer and sends nothing.
+    A repeat of the trigger, known by its `Idempotency-Key`, gets the first answer, with
+    `Idempotency-Replayed: true`, and sends nothing.
     """
     answer = await command.carry_out(Trigger, body)
     return success(Triggered.model_validate(answer.outcome))

@@ -7,8 +7,7 @@ sending them again updates the same contacts, so a request that broke off is sim
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable
 from itertools import chain, starmap
 from typing import Annotated
 
@@ -21,10 +20,11 @@ from api.directory.contact_schemas import Rejected as Reject
 from api.directory.contact_schemas import Warned as Warn
 from api.directory.uploads import Upload
 from api.http.auth import Editor
-from api.http.dependencies import IMPORTING, Provided, Services
+from api.http.dependencies import Provided, Services
 from api.http.envelope import Success, answers, success
 from api.http.json_bodies import JsonRoute
-from streams.errors import CampaignError, DependencyDownError, FieldError, RateLimitedError, broken
+from api.http.slots import IMPORTS, takes
+from streams.errors import CampaignError, DependencyDownError, FieldError, broken
 from tables.contacts.files import ContactFile, Format, Item, rows_of
 from tables.contacts.headings import targets
 from tables.contacts.imports import import_contacts
@@ -66,6 +66,7 @@ Country = Annotated[str | None, Query(pattern="^[A-Z]{2}$", description=_NATIONA
 
 
 @router.post("/import", openapi_extra={"requestBody": {"required": True, "content": _BODY}})
+@takes(IMPORTS)
 async def import_file(
     request: Request,
     who: Editor,
@@ -85,11 +86,10 @@ async def import_file(
         raise broken(FieldError("map", "only a CSV has columns"))
     checked_country(country)
     mapping = targets(mapped or ())
-    async with turn(services):
-        file = ContactFile(Lines(Upload(aiter(request.stream()))), kind, mapping, country)
-        imported = await _import(services, who.tenant_id, segment, file)
-        columns = [ColumnUse.of_row(use) for use in file.uses]
-        return success(imported.model_copy(update={"columns": columns, "notes": file.notes}))
+    file = ContactFile(Lines(Upload(aiter(request.stream()))), kind, mapping, country)
+    imported = await _import(services, who.tenant_id, segment, file)
+    columns = [ColumnUse.of_row(use) for use in file.uses]
+    return success(imported.model_copy(update={"columns": columns, "notes": file.notes}))
 
 
 @router.post("/bulk", responses=answers(200, ONE_IMPORTED))
@@ -140,19 +140,6 @@ async def _joined(services: Services, tenant: str, segment: str) -> Segment:
         raise
     except CampaignError as error:  # an id that is not there, a name that is none
         raise broken(FieldError("segment", error.detail.removeprefix("name: "))) from error
-
-
-@asynccontextmanager
-async def turn(services: Services) -> AsyncIterator[None]:
-    """Raises RateLimitedError while this process imports as many files as it can."""
-    if services.importing.locked():
-        raise RateLimitedError(
-            f"{IMPORTING} imports are running here, the limit is {IMPORTING}; "
-            "try again in a moment.",
-            retry_after=5,
-        )
-    async with services.importing:
-        yield
 
 
 def kind_of(content_type: str, among: Collection[Format] = ("csv", "ndjson")) -> Format:

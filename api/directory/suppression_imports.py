@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from api.directory.contact_imports import Country, checked_country, kind_of, turn
+from api.directory.contact_imports import Country, checked_country, kind_of
 from api.directory.contact_schemas import Rejected
 from api.directory.schemas import Reason, SuppressedFile
 from api.directory.uploads import Upload
@@ -14,6 +14,7 @@ from api.http.auth import Editor
 from api.http.dependencies import Provided
 from api.http.envelope import Success, success
 from api.http.json_bodies import JsonRoute
+from api.http.slots import IMPORTS, takes
 from streams.contracts.fields import Channel
 from tables.directory.suppression_files import SuppressionFile, import_suppressions
 from tables.files.lines import Lines
@@ -37,6 +38,7 @@ Because = Annotated[
 
 
 @router.post("/import", openapi_extra={"requestBody": {"required": True, "content": _BODY}})
+@takes(IMPORTS)
 async def import_file(
     request: Request,
     who: Editor,
@@ -57,12 +59,11 @@ async def import_file(
         if len(rejects) < _SHOWN:
             rejects.append(Rejected.of_row(rejected))
 
-    async with turn(services):
-        lines = Lines(Upload(aiter(request.stream())))
-        done = await import_suppressions(
-            services.database,
-            who.tenant_id,
-            SuppressionFile(lines, channel, reason, country),
-            on_rejected=keep,
-        )
+    lines = Lines(Upload(aiter(request.stream())))
+    done = await import_suppressions(
+        services.database,
+        who.tenant_id,
+        SuppressionFile(lines, channel, reason, country),
+        on_rejected=keep,
+    )
     return success(SuppressedFile.of_row(done, rejects=rejects))

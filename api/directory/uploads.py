@@ -11,19 +11,21 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect
 
+from api.http.pace import GRACE, Pace, TooSlowError
 from streams.errors import MalformedError
-
-_PATIENCE = 30.0  # seconds without a byte; a sender that sleeps would hold a thread for ever
 
 
 class Upload(io.RawIOBase):
     """Made on the event loop, read in another thread. Raises MalformedError when the body breaks
-    off or stops arriving.
+    off or arrives too slowly.
     """
 
-    def __init__(self, chunks: AsyncIterator[bytes], patience: float = _PATIENCE) -> None:
+    def __init__(self, chunks: AsyncIterator[bytes], patience: float = GRACE) -> None:
+        """`patience` in seconds: a sender that sleeps, or sends a byte now and then, would hold a
+        thread for ever.
+        """
         super().__init__()
-        self._chunks, self._patience, self._loop = chunks, patience, asyncio.get_running_loop()
+        self._chunks, self._pace, self._loop = chunks, Pace(patience), asyncio.get_running_loop()
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
@@ -41,12 +43,11 @@ class Upload(io.RawIOBase):
 
     async def _next(self) -> bytes | None:
         try:
-            async with asyncio.timeout(self._patience):
-                return await anext(self._chunks, None)
-        except TimeoutError as error:
-            raise MalformedError(
-                f"The body stopped arriving for {self._patience:g} seconds; "
-                "the rows before that are in."
-            ) from error
+            chunk = await self._pace.keep(anext(self._chunks, None))
+        except TooSlowError as error:
+            raise MalformedError(f"{error} The rows before that are in.") from error
         except ClientDisconnect as error:
             raise MalformedError("The body broke off; the rows before that are in.") from error
+        if chunk is not None:
+            self._pace.count(len(chunk))
+        return chunk

@@ -4,6 +4,7 @@ holds a key; and what the caller's role allows.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
@@ -66,13 +67,28 @@ async def counted(
     """The caller, one request of whom is counted: those that remain go into the answer's headers
     (api/http/limits.py). Raises RateLimitedError.
     """
-    request.state.quota = services.rate_limit.take(who.key_id)
+    request.state.quota = services.rate_limit.take(who.key_id, who.tenant_id)
     return who
+
+
+async def _admitted(
+    request: Request, services: Provided, who: Annotated[Caller, Depends(counted)]
+) -> AsyncIterator[Caller]:
+    """Holds one of the tenant's slots until the route has returned. Raises RateLimitedError."""
+    try:
+        async with services.slots.of_request(request, who.tenant_id):
+            yield who
+    finally:
+        if request.method not in ("GET", "HEAD"):
+            services.pollers.nudge(who.tenant_id)
 
 
 def is_at_least(who: Caller, role: str) -> bool:
     """Whether the caller has this role or a higher one."""
     return ROLES.index(who.role) >= ROLES.index(role)
+
+
+_Admitted = Annotated[Caller, Depends(_admitted, scope="function")]
 
 
 @dataclass(frozen=True)
@@ -81,7 +97,7 @@ class AtLeast:
 
     role: str
 
-    async def __call__(self, who: Annotated[Caller, Depends(counted)]) -> Caller:
+    async def __call__(self, who: _Admitted) -> Caller:
         if not is_at_least(who, self.role):
             raise ForbiddenError(f"This needs the role {self.role}; the key's role is {who.role}.")
         return who

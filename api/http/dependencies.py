@@ -8,15 +8,17 @@ hold one: they take `Provided` and open `services.database.transaction()` for ea
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from api.http.addresses import SIGN_INS, Attempts
 from api.http.bearer_tokens import Tokens
 from api.http.limits import RateLimit
+from api.http.pollers import Pollers
+from api.http.slots import Slots
 from connectors.sources.sources import Sources
 from connectors.webhooks.sns import Certificates
 from streams.process.reports import Reports
@@ -25,18 +27,14 @@ from tables.database.connection import Database, Session
 from tables.stats.rates import Rates
 from tables.stats.views import SendingView, StatsView
 
-# Each count of an audience takes a second of PostgreSQL and up to 512 MB there.
-_COUNTING = 2
-# Files that are imported at once: each holds one of the few threads for such work.
-IMPORTING = 3
-
 
 @dataclass(frozen=True)
 class Services:
     """Everything that the process holds open while it serves; the lifespan makes it.
 
-    `tokens` is None without a token issuer. `counting` limits how many audiences are counted at
-    once, `importing` how many files are read. `certificates` are those that Amazon SNS signs with.
+    `tokens` is None without a token issuer. `slots` are what each tenant may have worked on at
+    once, `pollers` look for their event streams, `sign_ins` counts the failed ones. `certificates`
+    are those that Amazon SNS signs with.
     """
 
     settings: Settings
@@ -48,8 +46,9 @@ class Services:
     reports: Reports
     rate_limit: RateLimit
     tokens: Tokens | None = None
-    counting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_COUNTING))
-    importing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IMPORTING))
+    slots: Slots = field(default_factory=Slots)
+    pollers: Pollers = field(default_factory=Pollers)
+    sign_ins: Attempts = field(default_factory=lambda: Attempts(SIGN_INS))
     certificates: Certificates = field(default_factory=Certificates)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Header, Response
+from fastapi import Depends, Header, Request, Response
 
 from api.http.dependencies import Provided, Services
 from api.http.envelope import Schema
@@ -34,10 +34,11 @@ IdempotencyKey = Annotated[
 
 @dataclass(frozen=True)
 class FirstAnswers:
-    """Carries out a request once; `key` is its Idempotency-Key, None when it has none. A repeat has
-    the ETag of the first answer, too.
+    """Carries out a request once; `key` is its Idempotency-Key, None when it has none. The answer
+    of a repeat is marked (`mark_repeat`), and has the ETag of the first answer, too.
     """
 
+    request: Request
     services: Services
     response: Response
     key: str | None
@@ -65,6 +66,7 @@ class FirstAnswers:
             made = await self._remembered(connection, identity, work, keep or _whole)
         if not isinstance(made, Answer):
             return made
+        mark_repeat(self.request, made)
         first = dict(made.result() or {})
         if (tag := first.pop(_TAG, None)) is not None:
             self.response.headers["ETag"] = tag
@@ -92,14 +94,24 @@ class FirstAnswers:
         return made
 
 
+def mark_repeat(request: Request, answer: Answer) -> None:
+    """Says in the answer's headers (api/http/limits.py) that nothing was done: it is the first
+    answer again.
+    """
+    request.state.is_repeat = answer.is_repeat
+
+
 def _whole(made: Schema) -> dict[str, Any]:
     return made.model_dump(mode="json", by_alias=True)
 
 
 async def _first_answers(
-    services: Provided, response: Response, idempotency_key: IdempotencyKey = None
+    request: Request,
+    services: Provided,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
 ) -> FirstAnswers:
-    return FirstAnswers(services, response, idempotency_key)
+    return FirstAnswers(request, services, response, idempotency_key)
 
 
 Once = Annotated[FirstAnswers, Depends(_first_answers)]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.pace import Pace, TooSlowError
 from api.http.problems import problem
 from streams.errors import RateLimitedError
 
@@ -23,28 +25,42 @@ _MINUTE = 60.0
 
 
 class BodyLimit:
-    """Answers 413 to a body over the limit, whether it declares its length or not, and 414 to an
-    address over MAX_ADDRESS.
+    """Answers 413 to a body over the limit, whether it declares its length or not, 408 to one that
+    comes too slowly, and 414 to an address over MAX_ADDRESS.
     """
 
     def __init__(
-        self, app: ASGIApp, limit: int = MAX_BODY, larger: Mapping[str, int] | None = None
+        self,
+        app: ASGIApp,
+        limit: int = MAX_BODY,
+        larger: Mapping[str, int] | None = None,
+        pace: Callable[[], Pace] = Pace,
     ) -> None:
-        """`limit` in bytes, except for the paths in `larger`."""
+        """`limit` in bytes, except for the paths in `larger`, which see to the pace themselves."""
         self._app, self._limit, self._larger = app, limit, larger or {}
+        self._pace = pace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         arrived, limit = 0, self._larger.get(scope["path"], self._limit)
+        pace = None if scope["path"] in self._larger else self._pace()
         detail = f"The body is larger than {limit:,} bytes, the limit."
 
         async def limited() -> Message:
-            nonlocal arrived
-            message = await receive()
-            arrived += len(message.get("body", b""))
+            nonlocal arrived, pace
+            try:
+                message = await (receive() if pace is None else pace.keep(receive()))
+            except TooSlowError as error:
+                raise HTTPException(408, str(error), {"Connection": "close"}) from error
+            piece = len(message.get("body", b""))
+            arrived += piece
             if arrived > limit:
                 raise HTTPException(413, detail)
+            if pace is not None:
+                pace.count(piece)
+                # what comes after the body is only that the caller goes away
+                pace = pace if message.get("more_body") else None
             return message
 
         request = Request(scope)
@@ -69,37 +85,47 @@ class Quota:
 
 
 class RateLimit:
-    """At most `per_minute` requests per caller in each minute of this process's clock. Only callers
-    with a good key are counted: memory is bounded.
+    """At most `per_minute` requests per caller, and `per_tenant` of all callers of a tenant, in
+    each minute of this process's clock. Only callers with a good key are counted: memory is
+    bounded.
     """
 
-    def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        per_minute: int,
+        per_tenant: int = 0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """0 = no limit."""
-        self._limit, self._clock = per_minute, clock
-        self._until, self._taken = 0.0, dict[str, int]()
+        self._limits, self._clock = (("key", per_minute), ("tenant", per_tenant)), clock
+        self._until, self._taken = 0.0, Counter[tuple[str, str]]()
 
-    def take(self, caller: str) -> Quota | None:
-        """Counts one request; None without a limit. Raises RateLimitedError when the minute's
-        requests are used up.
+    def take(self, caller: str, tenant: str = "") -> Quota | None:
+        """Counts one request; the quota of the two that has less left, None without a limit.
+        Raises RateLimitedError when the minute's requests are used up.
         """
-        if not self._limit:
-            return None
         now = self._clock()
         if now >= self._until:
-            self._until, self._taken = now + _MINUTE, {}
-        reset, taken = math.ceil(self._until - now), self._taken.get(caller, 0)
-        if taken >= self._limit:
-            raise RateLimitedError(
-                f"The limit is {self._limit:,} requests per minute and key; wait {reset} s.",
-                retry_after=reset,
-            )
-        self._taken[caller] = taken + 1
-        return Quota(self._limit, self._limit - taken - 1, reset)
+            self._until, self._taken = now + _MINUTE, Counter()
+        reset, quotas = math.ceil(self._until - now), list[Quota]()
+        for (whose, limit), name in zip(self._limits, (caller, tenant), strict=True):
+            if not limit:
+                continue
+            if (taken := self._taken[whose, name]) >= limit:
+                raise RateLimitedError(
+                    f"The limit is {limit:,} requests per minute and {whose}; wait {reset} s.",
+                    retry_after=reset,
+                )
+            quotas.append(Quota(limit, limit - taken - 1, reset))
+        self._taken.update((("key", caller), ("tenant", tenant)))
+        return min(quotas, key=lambda quota: quota.remaining, default=None)
 
 
 class QuotaHeaders:
     """Puts the caller's quota into every answer, as the draft
-    draft-ietf-httpapi-ratelimit-headers-06 spells it.
+    draft-ietf-httpapi-ratelimit-headers-06 spells it, and `Idempotency-Replayed: true` into the
+    answer to a repeat.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -107,12 +133,11 @@ class QuotaHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def marked(message: Message) -> None:
-            quota = (
-                scope.get("state", {}).get("quota")
-                if message["type"] == "http.response.start"
-                else None
-            )
-            if quota is not None:
+            is_start = message["type"] == "http.response.start"
+            state = scope.get("state", {}) if is_start else {}
+            if state.get("is_repeat"):
+                MutableHeaders(scope=message)["Idempotency-Replayed"] = "true"
+            if (quota := state.get("quota")) is not None:
                 headers = MutableHeaders(scope=message)
                 headers["RateLimit-Limit"], headers["RateLimit-Remaining"] = (
                     str(quota.limit),

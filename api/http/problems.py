@@ -25,6 +25,7 @@ TITLES: Mapping[int, str] = {
     403: "The role does not allow this",
     404: "Not found",
     405: "Method not allowed",
+    408: "The request came too slowly",
     409: "Conflict",
     412: "A condition does not hold",
     413: "The request is too large",
@@ -44,6 +45,7 @@ _CODES: Mapping[int, str] = {
     400: "malformed",
     404: "not-found",
     405: "method-not-allowed",
+    408: "too-slow",
     413: "too-large",
     415: "unsupported-content-type",
 }

@@ -9,6 +9,7 @@ from api.http.auth import Viewer
 from api.http.dependencies import Provided, Services
 from api.http.envelope import Success, success
 from api.http.json_bodies import JsonRoute
+from api.http.slots import COUNTS, takes
 from api.previews.schemas import AudienceCount, AudienceOf, SmsSegments
 from api.previews.subjects import content_of, learn
 from connectors.messages.preview import segments_per_message
@@ -24,13 +25,14 @@ _SAMPLED = 100  # contacts whose SMS are counted
 
 
 @router.post("/campaigns/{campaignId}/audience", name="audience")
+@takes(COUNTS)
 async def count(services: Provided, campaign: Existing) -> Success[AudienceCount]:
     """How many contacts would get the campaign if it started now, and how many would not, by
     reason. Nothing is changed.
 
     For a triggered campaign: how many may be triggered.
     """
-    async with services.counting, services.database.transaction() as connection:
+    async with services.database.transaction() as connection:
         counted = await count_audience(
             connection,
             campaign.tenant_id,
@@ -46,11 +48,12 @@ async def count(services: Provided, campaign: Existing) -> Success[AudienceCount
 
 
 @router.post("/audience", name="any_audience")
+@takes(COUNTS)
 async def count_any(services: Provided, who: Viewer, body: AudienceOf) -> Success[AudienceCount]:
     """The same for a channel and segments that no campaign has yet."""
     chosen, excluded = body.segment_ids, body.exclude_segment_ids
     await learn(services, who.tenant_id, segments=(*chosen, *excluded))
-    async with services.counting, services.database.transaction() as connection:
+    async with services.database.transaction() as connection:
         for field, ids in (("segmentIds", chosen), ("excludeSegmentIds", excluded)):
             if unknown := await unknown_segments(connection, who.tenant_id, ids):
                 listed = ", ".join(map(str, unknown))

@@ -8,6 +8,7 @@ from api.campaigns.routes import Existing
 from api.http.dependencies import Provided
 from api.http.envelope import Success, success
 from api.http.json_bodies import JsonRoute
+from api.http.slots import RENDERINGS, takes
 from api.previews.schemas import Preview, PreviewOf, VariantPreview
 from api.previews.subjects import content_of, learn, read_fields
 from connectors.messages.preview import address_of, preview
@@ -18,6 +19,7 @@ router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRout
 
 
 @router.post("/{campaignId}/preview", name="preview")
+@takes(RENDERINGS)
 async def show(services: Provided, campaign: Existing, body: PreviewOf) -> Success[Preview]:
     """Render the campaign for a contact, every variant. Nothing is sent or counted: links are as
     they are written.

@@ -18,6 +18,7 @@ from api.http.dependencies import Provided, Services
 from api.http.envelope import Success, success
 from api.http.idempotency import Once
 from api.http.json_bodies import JsonRoute
+from api.http.slots import RENDERINGS, takes
 from api.previews.schemas import TestMessage, TestSend, TestSent
 from api.previews.subjects import content_of, learn, read_fields
 from connectors.messages.preview import fields_of, variants_of
@@ -36,6 +37,7 @@ router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRout
 
 
 @router.post("/{campaignId}/test-send", status_code=202, name="test_send")
+@takes(RENDERINGS)
 async def send(
     services: Provided, who: Sender, campaign_id: CampaignId, body: TestSend, once: Once
 ) -> Success[TestSent]:

@@ -55,6 +55,13 @@ def try_again() -> Response:
     return _page("Not now", "Something is out of order here. Please try again in a minute.", 503)
 
 
+def too_often(retry_after: int) -> Response:
+    sentence = "You have asked for this several times, and it was kept. Please wait ten minutes."
+    page = _page("Not so often", sentence, 429)
+    page.headers["Retry-After"] = str(retry_after)
+    return page
+
+
 def _page(title: str, sentence: str, status: int = 200, form: str = "") -> Response:
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

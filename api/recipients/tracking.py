@@ -16,15 +16,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from api.http.addresses import UNSUBSCRIBES, Attempts
 from api.http.dependencies import Services, services_of
 from api.recipients import pages
 from api.recipients.callers import Machines
 from api.recipients.inbound import row_of
+from api.recipients.known_campaigns import KnownCampaigns
+from api.recipients.repeats import Repeats
 from connectors.messages import content as templates
 from connectors.templates.seals import LinkSeals
 from streams import metrics
 from streams.contracts.envelope import rfc3339
-from streams.errors import DependencyDownError, NotFoundError
+from streams.errors import DependencyDownError, NotFoundError, RateLimitedError
 from streams.exactly_once.crash_points import crash_point
 from streams.records.link_tokens import LinkTokens, Purpose
 from streams.records.message_id import (
@@ -37,7 +40,7 @@ from streams.records.message_id import (
 )
 from streams.records.reported_events import Details, Incoming, IncomingType
 from streams.settings import Settings
-from tables.campaigns.numbers import CampaignNumbers, NumberedCampaign
+from tables.campaigns.numbers import NumberedCampaign
 from tables.directory.reported import suppress_recipients
 
 _MESSAGE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -53,7 +56,8 @@ class Tracking:
         self._public_url = settings.public_url
         self._ids, self._machines = MessageIds.of(settings), Machines(settings)
         self._seals, self._tokens = LinkSeals.of(settings), LinkTokens.of(settings)
-        self._numbers = CampaignNumbers()
+        self._campaigns, self._repeats = KnownCampaigns(), Repeats(settings.machine_window)
+        self._unsubscribes = Attempts(UNSUBSCRIBES)
         self._links: OrderedDict[int, tuple[str, ...]] = OrderedDict()
 
     def routes(self) -> tuple[Route, ...]:
@@ -74,7 +78,7 @@ class Tracking:
             try:
                 message_id, campaign = await self._message(services, request, Purpose.TRACKING)
                 details = Details(is_machine=True) if self._is_machine(request) else None
-                await _report(services, "opened", message_id, campaign, details)
+                await self._report(services, "opened", message_id, campaign, details)
             except NotFoundError:
                 metrics.TRACKING_REFUSED.inc()
             except DependencyDownError as error:
@@ -97,7 +101,7 @@ class Tracking:
         if request.method == "GET":
             details = Details(url=url, is_machine=self._is_machine(request))
             try:
-                await _report(services, "clicked", message_id, campaign, details)
+                await self._report(services, "clicked", message_id, campaign, details)
             except DependencyDownError as error:
                 _lost("clicked", error)
         return pages.redirect(url)
@@ -119,7 +123,7 @@ class Tracking:
             try:
                 campaign = await self._sender(services, message_id)
                 details = Details(url=url, is_machine=self._is_machine(request))
-                await _report(services, "clicked", message_id, campaign, details)
+                await self._report(services, "clicked", message_id, campaign, details)
             except NotFoundError:
                 metrics.TRACKING_REFUSED.inc()
                 return pages.unknown()
@@ -142,7 +146,11 @@ class Tracking:
             message_id, campaign = await self._message(services, request, Purpose.UNSUBSCRIBE)
             if request.method != "POST":
                 return pages.question()
+            self._unsubscribes.check(message_id)
+            self._unsubscribes.count(message_id)
             await _unsubscribe(services, message_id, campaign)
+        except RateLimitedError as error:
+            return pages.too_often(error.retry_after)
         except NotFoundError:
             metrics.TRACKING_REFUSED.inc()
             return pages.unknown()
@@ -193,13 +201,7 @@ class Tracking:
 
     async def _numbered(self, services: Services, number: int) -> NumberedCampaign:
         """Raises NotFoundError, DependencyDownError."""
-        if (campaign := self._numbers.get(number)) is None:
-            async with services.database.transaction(
-                services.settings.caller_patience
-            ) as connection:
-                await self._numbers.load(connection, [number])
-            campaign = self._numbers.get(number)
-        if campaign is None:
+        if (campaign := await self._campaigns.get(services, number)) is None:
             raise NotFoundError("There is no such campaign.")
         return campaign
 
@@ -221,6 +223,27 @@ class Tracking:
         if not _LINK.fullmatch(link) or int(link) >= len(links):
             raise NotFoundError("The campaign has no such link.")
         return links[int(link)]
+
+    async def _report(
+        self,
+        services: Services,
+        kind: IncomingType,
+        message_id: str,
+        campaign: NumberedCampaign,
+        details: Details | None,
+    ) -> None:
+        """`_report` of an event that says something new. Raises DependencyDownError."""
+        url, is_machine = (details.url, details.is_machine) if details else (None, False)
+        # of an address that may be long its hash
+        event = (message_id, kind, hash(url), is_machine)
+        if not self._repeats.is_news(event):
+            metrics.TRACKING_REPEATS.inc()
+            return
+        try:
+            await _report(services, kind, message_id, campaign, details)
+        except BaseException:
+            self._repeats.forget(event)
+            raise
 
     def _is_machine(self, request: Request) -> bool:
         peer = request.client.host if request.client else None

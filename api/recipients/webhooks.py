@@ -2,13 +2,16 @@
 anything of it is believed.
 
 204 = every usable event is in Kafka; 400 not the provider's format; 401 the signature, or too old;
-404 an unknown provider or tenant, or one that has not set the provider up; 413 over 1 MB; 503
-something is down, send it again. One bad element of a batch never drops the rest. What no retry can
-mend is 406 to Mailgun, which repeats everything else for hours.
+404 an unknown provider or tenant, or one that has not set the provider up; 413 over 1 MB or 10,000
+elements; 429 too many at once, or too many refused from this address; 503 something is down, send
+it again. One bad element of a batch never drops the rest. What no retry can mend is 406 to Mailgun,
+which repeats everything else for hours.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from starlette.exceptions import HTTPException
@@ -16,13 +19,16 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from api.http.addresses import FORGERIES, Addresses, Attempts, subscriber
 from api.http.dependencies import Services, services_of
+from api.http.slots import WEBHOOKS
 from api.recipients.inbound import Inbound
 from connectors.webhooks import whatsapp
 from connectors.webhooks.delivery import (
     MAX_WEBHOOK,
     Delivery,
     ReusedTokenError,
+    SignatureError,
     TooOldError,
 )
 from connectors.webhooks.forms import UnparsableError
@@ -32,6 +38,7 @@ from streams.errors import NotFoundError
 from streams.settings import Settings
 from tables.tenants.webhook_secrets import Seal, WebhookSecret, load
 
+_MOST_KNOWN = 10_000
 _QUIET = {"Cache-Control": "no-store"}
 
 
@@ -41,6 +48,8 @@ class Webhooks:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._seal, self._inbound = Seal(settings), Inbound(settings)
+        self._addresses, self._forgeries = Addresses(settings), Attempts(FORGERIES)
+        self._known = set[str]()  # webhooks that exist, as far as they have been called
 
     def routes(self) -> tuple[Route, ...]:
         """Plain routes: each provider has its own format, which the documentation describes and
@@ -56,34 +65,61 @@ class Webhooks:
 
         Raises NotFoundError, SignatureError, UnparsableError, DependencyDownError.
         """
-        services, body = await services_of(request), await request.body()
+        services = await services_of(request)
         tenant, provider = request.path_params["tenant_id"], request.path_params["provider"]
-        if len(body) > MAX_WEBHOOK:
-            raise HTTPException(413, f"The body is larger than {MAX_WEBHOOK:,} bytes, the limit.")
-        delivery = Delivery(request.headers, body, self._public_url(request), request.query_params)
-        secret = await self._secret(services, tenant, provider)
-        check = Check(
-            secret, datetime.now(UTC), self._settings.webhook_tolerance, services.certificates
-        )
         try:
-            await self._take(services, tenant, provider, delivery, check)
+            await self._take(request, services, tenant, provider)
         except (UnparsableError, TooOldError, ReusedTokenError) as error:
             if (status := PROVIDERS[provider].unmendable) is None:
                 raise
             raise HTTPException(status, error.detail) from error
         return Response(status_code=204, headers=_QUIET)
 
-    async def _take(
-        self, services: Services, tenant: str, provider: str, delivery: Delivery, check: Check
-    ) -> None:
-        reader = PROVIDERS[provider]
-        verified = await reader.verify(delivery, check)
+    async def _take(self, request: Request, services: Services, tenant: str, provider: str) -> None:
+        with self._few_forgeries(request, tenant, provider):
+            secret = await self._secret(services, tenant, provider)
+            self._know(f"{tenant} {provider}")
+            body = await request.body()  # not before it is known that somebody waits for it
+            if len(body) > MAX_WEBHOOK:
+                too_large = f"The body is larger than {MAX_WEBHOOK:,} bytes, the limit."
+                raise HTTPException(413, too_large)
+            url, query = self._public_url(request), request.query_params
+            delivery = Delivery(request.headers, body, url, query)
+            now, reader = datetime.now(UTC), PROVIDERS[provider]
+            check = Check(secret, now, self._settings.webhook_tolerance, services.certificates)
+            verified = await reader.verify(delivery, check)
+        async with services.slots.slot(WEBHOOKS, tenant):
+            try:
+                read = reader.read(delivery, now, secret.opt_out_words)
+            except UnparsableError:
+                await self._inbound.refuse(services, tenant, provider, delivery.body, now)
+                raise
+            await self._inbound.take(services, tenant, provider, verified, read)
+
+    @contextmanager
+    def _few_forgeries(self, request: Request, tenant: str, provider: str) -> Iterator[None]:
+        """Counts what is refused inside, by address. Raises RateLimitedError after too many."""
+        peer = request.client.host if request.client else None
+        address = subscriber(self._addresses.of(request.headers, peer))
+        webhook = f"{tenant} {provider}"
+        signed = f"{address} {webhook}"  # another tenant's webhooks may come from there, too
+        self._forgeries.check(signed)
+        if webhook not in self._known:
+            self._forgeries.check(address)
         try:
-            read = reader.read(delivery, check.now, check.secret.opt_out_words)
-        except UnparsableError:
-            await self._inbound.refuse(services, tenant, provider, delivery.body, check.now)
+            yield
+        except SignatureError:
+            self._forgeries.count(signed)
             raise
-        await self._inbound.take(services, tenant, provider, verified, read)
+        except NotFoundError:
+            self._known.discard(webhook)
+            self._forgeries.count(address)
+            raise
+
+    def _know(self, webhook: str) -> None:
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known.add(webhook)
 
     async def challenge(self, request: Request) -> Response:
         """Answers Meta's challenge when the verify token is right, else 401."""

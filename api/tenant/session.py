@@ -4,12 +4,13 @@ the browser.
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from api.http.auth import COOKIE, Viewer, identify
 from api.http.dependencies import Provided
 from api.http.envelope import Success, success
 from api.http.json_bodies import JsonRoute
+from api.http.sign_ins import few_failures
 from api.tenant.schemas import SignedIn, SignIn
 from streams.errors import ForbiddenError
 
@@ -18,7 +19,7 @@ router = APIRouter(
 )
 
 
-@router.post("")
+@router.post("", dependencies=[Depends(few_failures)])
 async def sign_in(
     body: SignIn, request: Request, response: Response, services: Provided
 ) -> Success[SignedIn]:

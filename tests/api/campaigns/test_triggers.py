@@ -60,21 +60,22 @@ async def test_only_a_sender_of_the_same_tenant_may_trigger(rest: Rest) -> None:
     problem(await rest.admin.post(f"/campaigns/{uuid4()}/trigger", json=body), 404)
 
 
-@pytest.mark.parametrize("header", ["X-Correlation-Id", "Idempotency-Key"])
-async def test_twenty_identical_requests_are_one_trigger(
-    rest: Rest, directory: Directory, header: str
-) -> None:
+async def test_twenty_identical_requests_are_one_trigger(rest: Rest, directory: Directory) -> None:
     path = await welcome(rest, settings={"reentry": {"policy": "always"}})
     one, two = map(str, await directory.add(rest.world.segment, "a@example.com", "b@example.com"))
 
     async def trigger(contact: str) -> Any:
         return await rest.admin.post(
-            f"{path}/trigger", json={"contactIds": [contact]}, headers={header: "order-17"}
+            f"{path}/trigger",
+            json={"contactIds": [contact]},
+            headers={"Idempotency-Key": "order-17"},
         )
 
     answers = await asyncio.gather(*(trigger(one) for _ in range(20)))
     assert {answer.status_code for answer in answers} == {202}
     assert [answer.json()["data"] for answer in answers] == [{"accepted": 1, "refused": {}}] * 20
+    repeats = [answer.headers.get("idempotency-replayed") for answer in answers]
+    assert (repeats.count(None), repeats.count("true")) == (1, 19)
     assert (await rest.admin.get(path)).json()["data"]["totalRecipients"] == 1
     problem(await trigger(two), 409)
     without = [
@@ -84,6 +85,41 @@ async def test_twenty_identical_requests_are_one_trigger(
         for _ in range(2)
     ]
     assert without == [1, 1]
+
+
+async def test_a_trace_id_makes_no_repeats_of_orders(rest: Rest, directory: Directory) -> None:
+    """Gateways give one X-Correlation-Id to all requests of a session."""
+    path = await welcome(rest, settings={"reentry": {"policy": "always"}})
+    one, two = map(str, await directory.add(rest.world.segment, "a@example.com", "b@example.com"))
+    for contact in (one, one, two, one):
+        answer = await rest.admin.post(
+            f"{path}/trigger",
+            json={"contactIds": [contact]},
+            headers={"X-Correlation-Id": "session-1"},
+        )
+        assert (answer.status_code, answer.json()["data"]["accepted"]) == (202, 1)
+        assert "idempotency-replayed" not in answer.headers
+    assert (await rest.admin.get(path)).json()["data"]["totalRecipients"] == 4
+
+
+async def test_every_repeat_is_marked_and_only_a_repeat(rest: Rest) -> None:
+    campaign = await rest.draft()
+    requests: list[tuple[str, object]] = [
+        ("/campaigns", rest.world.draft(name="February")),
+        ("/segments", {"name": "Customers"}),
+        ("/segments", {"name": "Customers"}),  # a refusal is repeated, too
+        (f"/campaigns/{campaign['id']}/pause", None),
+        (f"/campaigns/{campaign['id']}/start", None),
+    ]
+    for place, (path, body) in enumerate(requests):
+        key = {"Idempotency-Key": f"order-{place}"}
+        first = await rest.admin.post(path, json=body, headers=key)
+        again = await rest.admin.post(path, json=body, headers=key)
+        assert (again.status_code, again.headers["idempotency-replayed"]) == (
+            first.status_code,
+            "true",
+        ), path
+        assert "idempotency-replayed" not in first.headers
 
 
 async def test_a_trigger_that_was_refused_may_be_repeated_once_the_campaign_runs(

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import httpx
 
+from api.app import CONNECTIONS
 from streams import metrics
 from streams.records.link_tokens import LinkTokens
 from streams.records.message_id import MessageIds
@@ -30,7 +31,7 @@ async def test_without_a_free_connection_providers_and_recipients_are_answered_a
     lost = metrics.TRACKING_LOST._value.get()
     client, database = hooks.provider, rest.services.database
     async with AsyncExitStack() as stack:
-        for _ in range(10):  # all that there are (api/app.py)
+        for _ in range(CONNECTIONS):
             session = await stack.enter_async_context(database.transaction())
             await session.connection()
         async with asyncio.timeout(300):  # without a limit they would wait for ever

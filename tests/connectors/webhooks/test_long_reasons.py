@@ -72,7 +72,7 @@ def test_a_document_has_at_most_ten_thousand_elements() -> None:
 
 def test_the_elements_of_all_arrays_of_a_document_count_together() -> None:
     found = Read(_NOW)
-    half = [{}] * (MOST_ELEMENTS // 2)
+    half: list[object] = [{}] * (MOST_ELEMENTS // 2)
     for _ in range(2):
         assert len(list(found.forms(half))) == len(half)
     with pytest.raises(TooManyElementsError):

@@ -1,0 +1,69 @@
+"""The page of limits says what the code does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from api.app import LOCK_TIMEOUT
+from api.http import addresses, connections, limits, pace, pollers
+from api.http.slots import READS, ROOMS, Room
+from connectors.webhooks.delivery import MOST_ELEMENTS
+from streams.settings import Settings
+from tables.campaigns.campaign import MOST_PAUSED
+from tables.tenants.api_keys import MOST_KEYS
+
+_PAGE = Path(__file__).parents[2] / "docs" / "reference" / "limits.md"
+
+
+def _set(name: str) -> str:
+    default: Any = Settings.model_fields[name].default
+    return f"`CAMPAIGNS_{name.upper()}`, {default:,}"
+
+
+def _at_once(room: Room) -> str:
+    of_all = "" if room is READS else f" ({room.every} of all tenants)"
+    seconds = f"{room.patience.total_seconds():g} s at most"
+    return f"{room.each}{of_all}" + (f"; {room.waiting} wait, {seconds}" if room.waiting else "")
+
+
+def _expected() -> Iterator[tuple[str, str]]:
+    yield "requests per minute of a key or user", _set("api_rate_limit")
+    yield "requests per minute of a tenant", _set("api_tenant_rate_limit")
+    yield "good API keys of a tenant, everywhere", f"{MOST_KEYS}"
+    for room in ROOMS:
+        yield f"{room.work} of a tenant at once", _at_once(room)
+    row = "wait of a request for a row that another one has locked"
+    yield row, f"{LOCK_TIMEOUT.total_seconds():g} s"
+    yield "event streams of a key or user", f"{pollers.STREAMS_PER_KEY}"
+    yield "event streams of a tenant", f"{pollers.STREAMS_PER_TENANT}"
+    yield "event streams", f"{pollers.STREAMS}"
+    yield "running campaigns of a tenant, everywhere", _set("max_running")
+    paused = f"{MOST_PAUSED}; each beyond takes the place of a running one"
+    yield "paused campaigns of a tenant, everywhere", paused
+    yield "recipients of a campaign", _set("max_recipients")
+    yield "body of a request", f"{limits.MAX_BODY:,} bytes"
+    yield "body of a file that is imported", _set("import_max_bytes")
+    yield "path and query", f"{limits.MAX_ADDRESS:,} bytes"
+    for_each = f"{pace.GRACE:g} s, and 1 s more for each {pace.SLOWEST:,} bytes"
+    yield "time for a body", f"{for_each}; {pace.LONGEST:,.0f} s at most"
+    head = f"{connections.MAX_HEAD:,} bytes in {connections.HEAD_SECONDS:g} s"
+    yield "head of a request", head
+    yield "time in which an answer is not read", f"{connections.STUCK_SECONDS:g} s"
+    assert connections.SHARE == 4
+    yield "connections", f"{_set('api_connections')}; a quarter for one address"
+    yield "elements of a webhook", f"{MOST_ELEMENTS:,}"
+    forged = "for a provider of a tenant or for tenants without one"
+    yield f"{addresses.FORGERIES.what} in a minute", f"{addresses.FORGERIES.most}, {forged}"
+    yield f"{addresses.SIGN_INS.what} in a minute", f"{addresses.SIGN_INS.most}"
+    yield f"{addresses.UNSUBSCRIBES.what} in 10 minutes", f"{addresses.UNSUBSCRIBES.most}"
+    once = "one, and one for each second in which it may be a machine's"
+    yield "records of the same open or click in 10 minutes", once
+
+
+def test_the_page_of_limits_has_every_limit_of_the_code() -> None:
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| [^|]+ \|$", _PAGE.read_text(), re.MULTILINE)
+    assert rows[0] == ("what", "limit")
+    assert rows[1:] == list(_expected())
