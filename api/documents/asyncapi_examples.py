@@ -194,7 +194,7 @@ MESSAGE: Mapping[str, Any] = {
     "content": {"subject": "Big Sale!", "html": "<p>Hello Ana</p>", "text": "Hello Ana"},
     "from": {"name": "Acme Corp", "email": "newsletter@acme.com", "replyTo": "support@acme.com"},
     "headers": {
-        "List-Unsubscribe": f"<https://mail.acme.com/u/{MESSAGE_ID}>",
+        "List-Unsubscribe": "<https://mail.acme.com/u/AAAAAAAqAAAHFWIn17tKZDT8>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
     },
     "createdAt": AT,

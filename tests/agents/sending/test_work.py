@@ -43,6 +43,24 @@ def work(*grants: Grant, lanes: int = 1) -> Work:
     return made
 
 
+def test_a_fact_names_the_version_of_an_address_only_where_the_ledger_has_another() -> None:
+    made = Composed(readdressed={2: 1, 3: 4, 5: 1})
+    made.sent["A"] = [0, 1, 2, 3]
+    made.sent[None] = [4, 5]
+    [batch] = facts(CONTENT, made, 9)
+    found = {
+        (group.variant_id, group.detail): list(unpack(group.ordinals)) for group in batch.groups
+    }
+    assert found == {
+        ("A", None): [0, 1],
+        ("A", "1"): [2],
+        ("A", "4"): [3],
+        (None, None): [4],
+        (None, "1"): [5],
+    }
+    assert {group.kind for group in batch.groups} == {Kind.SENT}
+
+
 def test_a_grant_is_one_piece_and_is_done_afterwards() -> None:
     made = work(grant(100, 200, "A"))
     assert made.pieces == [Piece(100, 200, "A")]

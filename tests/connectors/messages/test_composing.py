@@ -80,6 +80,12 @@ def composed(
     return into
 
 
+def test_who_has_another_address_than_when_the_audience_was_made_is_noted() -> None:
+    same, changed = row(0), row(1)
+    made = composed(content(), 0, [same, (*changed[:5], 3, changed[6]), row(2, address=None)])
+    assert made.readdressed == {1: 3}
+
+
 def test_a_message_says_who_gets_what_from_whom() -> None:
     contact = uuid4()
     made = composed(

@@ -35,8 +35,8 @@ class Ledger:
         self.world, self.contact = world, contact
         self.campaigns: list[UUID] = []
 
-    async def send(self, count: int, channel: str = "email") -> None:
-        """Rows of ordinal 0, pending until the facts come."""
+    async def send(self, count: int, channel: str = "email", version: str | None = None) -> None:
+        """Rows of ordinal 0, pending until the facts come, which may name an address's version."""
         for _ in range(count):
             template = None if channel != "email" else str(self.world.template)
             campaign = await self.world.created(channel=channel, templateId=template)
@@ -47,7 +47,7 @@ class Ledger:
             )
             self.campaigns.append(campaign)
             await self.apply(
-                len(self.campaigns) - 1, group(Kind.SENT, [0], 100 * len(self.campaigns))
+                len(self.campaigns) - 1, group(Kind.SENT, [0], 100 * len(self.campaigns), version)
             )
 
     async def apply(self, campaign: int, *groups: Group, rules: Rules = RULES) -> None:
@@ -68,7 +68,7 @@ class Ledger:
     ) -> None:
         await self.apply(campaign, group(kind, [0], 100 * (campaign + 1) + after, detail))
 
-    async def suppressed(self) -> list[tuple[str, str, str]]:
+    async def suppressed(self) -> list[tuple[str, str | None, str]]:
         rows = await sql(self.world.pool).fetch(
             "SELECT channel::text, address, reason FROM suppressions"
         )
@@ -108,6 +108,28 @@ async def test_soft_bounces_in_a_row_suppress_the_address_at_the_limit_and_repea
     for _ in range(2):
         await ledger.report(LIMIT - 1, Kind.BOUNCED, SOFT)
         assert await ledger.suppressed() == _SUPPRESSED
+
+
+async def test_a_corrected_address_begins_a_streak_of_its_own_and_the_old_one_ends_its_own(
+    ledger: Ledger,
+) -> None:
+    await ledger.send(LIMIT)
+    for campaign in range(LIMIT - 1):
+        await ledger.report(campaign, Kind.BOUNCED, SOFT)
+    client = sql(ledger.world.pool)
+    await client.execute("UPDATE contacts SET email = 'right@example.com'")
+    await ledger.send(LIMIT - 1, version="1")
+    for campaign in range(LIMIT, 2 * LIMIT - 1):
+        await ledger.report(campaign, Kind.BOUNCED, SOFT)
+        assert await ledger.suppressed() == []
+    await ledger.report(LIMIT - 1, Kind.BOUNCED, SOFT)  # the last message to the old address
+    assert await ledger.suppressed() == [("email", None, "soft-bounces")]
+    is_it = "SELECT address_hash = address_hash($1) FROM suppressions"
+    assert await client.fetchval(is_it, ADDRESS)
+    await client.execute("DELETE FROM contacts")
+    await ledger.send(1, version="1")  # to an erased contact's address, before it was erased
+    await ledger.report(2 * LIMIT - 1, Kind.BOUNCED, SOFT)
+    assert await client.fetchval(f"{is_it} ORDER BY seq DESC LIMIT 1", "right@example.com")
 
 
 @pytest.mark.parametrize(

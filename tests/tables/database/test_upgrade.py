@@ -32,6 +32,11 @@ _ROWS = (
     """ VALUES ('acme', 'Sale', 'sms', uuidv7(), ARRAY[uuidv7()], '{"senderId": "Acme"}')""",
     "INSERT INTO campaign_recipients (id, tenant_id, campaign_id, contact_id, status)"
     " SELECT recipient_id(number, 0), 'acme', id, uuidv7(), 'clicked' FROM campaigns",
+    "INSERT INTO suppressions (tenant_id, channel, address, reason)"
+    " VALUES ('acme', 'sms', '+5215512345678', 'old'), ('acme', 'sms', '+525512345678', 'new'),"
+    " ('acme', 'whatsapp', '+551187654321', 'kept'), ('acme', 'sms', '+5491123456789', 'kept'),"
+    " ('acme', 'email', '+549@example.com', 'kept')",
+    "CREATE TABLE stage_1 AS SELECT uuidv7() AS contact_id, 0 AS ordinal",
     "INSERT INTO outbox (topic, key, payload) VALUES ('campaigns.events.v1', 'k', 'p')",
     "INSERT INTO campaign_triggers"
     " SELECT id, 'order-1', sha256(uuid_send(created_by)),"
@@ -63,6 +68,16 @@ async def test_rows_of_the_version_before_are_what_the_models_read(postgres: str
         assert (len(campaign.segment_ids), campaign.settings) == (1, {"senderId": "Acme"})
         client = await connect_client(dsn)
         after = [tuple(row) for row in await client.fetch("SELECT * FROM campaign_recipients")]
+        suppressed = await client.fetch("SELECT address, reason FROM suppressions ORDER BY seq")
+        assert [tuple(row) for row in suppressed] == [
+            ("+525512345678", "new"),  # the old spelling of it is gone
+            ("+5511987654321", "kept"),
+            ("+541123456789", "kept"),
+            ("+549@example.com", "kept"),
+        ]
+        # an audience that is being written is written on by this version
+        assert await client.fetchval("SELECT address_version FROM stage_1") is None
+        assert not await client.fetchval("SELECT has_link_tokens FROM campaigns")
         await client.close()
         assert after == [(*row, None) for row in before]  # nobody's address has changed
     finally:
