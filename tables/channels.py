@@ -24,6 +24,7 @@ _RESERVED = frozenset(
     {"arpa", "invalid", "local", "localhost", "onion", "alt"}
 )  # the library refuses these top-level domains
 _LONGEST_NUMBER = 15  # digits (ITU-T E.164, section 6.2.1)
+_USER_ID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
 _SHORT = 63  # characters; up to here no part of an address can be too long (RFC 1035, RFC 5321)
 
@@ -75,6 +76,20 @@ def phone(text: str) -> str:
     if not phonenumbers.is_possible_number(number):
         raise ValueError("phone: no number of that country has this length")
     return spelled
+
+
+def is_user_id(address: str) -> bool:
+    """Whether an address of WhatsApp is an id and no number."""
+    return _USER_ID.fullmatch(address) is not None
+
+
+def whatsapp(text: str) -> str:
+    """A phone number, or the id of a user who hides it behind a username, as Meta spells it
+    (developers.facebook.com/documentation/business-messaging/whatsapp/business-scoped-user-ids):
+    country, full stop and up to 128 letters and digits, such as `US.13491208655302741918`. Raises
+    ValueError.
+    """
+    return user_id if is_user_id(user_id := text.strip()) else phone(text)
 
 
 def push_token(text: str) -> str:
@@ -135,7 +150,7 @@ CHANNELS: Mapping[str, Channel] = MappingProxyType(
         "email": Channel("email", email, _EMAIL, ("subject",), _NAMED),
         "sms": Channel("phone", phone, _SMS, ("text",), _IDENTIFIED, ("maxSegments",)),
         "whatsapp": Channel(
-            "phone", phone, _WHATSAPP, ("text",), _IDENTIFIED, ("templateName", "language")
+            "phone", whatsapp, _WHATSAPP, ("text",), _IDENTIFIED, ("templateName", "language")
         ),
         "push": Channel(
             "push_token",

@@ -16,6 +16,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -48,8 +49,9 @@ from streams.records.reported_events import (
 from streams.settings import Settings
 from tables.audience.recipients import recipient_id, unknown_rows
 from tables.audience.replies import answered
-from tables.channels import CHANNELS
+from tables.channels import CHANNELS, is_user_id
 from tables.database.connection import Session
+from tables.directory import whatsapp_users
 from tables.directory.opt_ins import (
     has_opted_in_since,
     mark,
@@ -210,17 +212,24 @@ class Inbound:
         at = _plausible(said.at, now)
         if said.wish is not None:
             at = await self._first_said(connection, tenant, provider, said, at)
+        users = await _users(connection, tenant, said, address)
         if said.wish is Wish.START:
-            await opt_in(connection, tenant, said.channel, address, provider, at)
+            for each in {address, *users.ids}:
+                await opt_in(connection, tenant, said.channel, each, provider, at, users.contacts)
             return
         is_stop = said.wish is Wish.STOP and not await has_opted_in_since(
             connection, tenant, said.channel, address, at
         )
         if is_stop:
-            one, is_new = await put_suppression(
-                connection, tenant, said.channel, address=address, reason="unsubscribed"
-            )
-            await mark_one(connection, one, provider, at, is_new)
+            targets: list[dict[str, Any]] = [{"address": each} for each in {address, *users.ids}]
+            targets += [{"contact_id": each} for each in users.contacts]
+            for target in targets:
+                one, is_new = await put_suppression(
+                    connection, tenant, said.channel, **target, reason="unsubscribed"
+                )
+                await mark_one(connection, one, provider, at, is_new)
+            if address in users.ids and not users.contacts:
+                taken.unheard.append(Unheard("no-contact", said.source.encoded()))
         found = await answered(connection, tenant, said.channel, address, at)
         if found is None or not self._ids.may_sign(found.key_epoch):
             taken.leave("unmatched")
@@ -271,6 +280,25 @@ class Inbound:
             return
         row = row_of(resumed.message_id)
         await opt_in_recipient(connection, row, provider, _plausible(resumed.at, now))
+
+
+@dataclass(frozen=True)
+class _Users:
+    """The ids of WhatsApp that the sender of a message has, and the contacts known to have them."""
+
+    ids: tuple[str, ...] = ()
+    contacts: tuple[UUID, ...] = ()
+
+
+async def _users(connection: Session, tenant: str, said: Said, address: str) -> _Users:
+    """Looks them up when there are any, and remembers an id that comes beside a number."""
+    user_id = said.user_id or (address if is_user_id(address) else "")
+    if said.channel != "whatsapp" or not is_user_id(user_id):
+        return _Users()
+    if user_id != address:
+        await whatsapp_users.link(connection, tenant, user_id, address)
+    contacts = await whatsapp_users.contacts_of(connection, tenant, user_id)
+    return _Users((user_id,), tuple(contacts))
 
 
 def _plausible(at: datetime, now: datetime) -> datetime:

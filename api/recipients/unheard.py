@@ -19,6 +19,7 @@ _SENTENCES = {
     "foreign-id": "says no to a message that is none of this tenant's",
     "no-recipient": "says no to a message whose recipient is not known",
     "no-address": "says no, and its sender has no address of this channel",
+    "no-contact": "says no by an id of WhatsApp that no contact is known to have",
     "unreadable": "says no, and is not in the provider's format",
 }
 

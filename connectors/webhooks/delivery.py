@@ -86,7 +86,8 @@ class Wish(Enum):
 @dataclass(frozen=True, slots=True)
 class Said:
     """A message from a recipient. `identity` is the provider's id of it. Of its text only the wish
-    is kept; `is_reply` when it is an answer and no wish.
+    is kept; `is_reply` when it is an answer and no wish. `user_id`: WhatsApp's id of the person,
+    which is the address, too, of one who hides the number.
     """
 
     channel: str
@@ -95,6 +96,7 @@ class Said:
     identity: str
     wish: Wish | None = None
     is_reply: bool = True
+    user_id: str = field(default="", repr=False)
     source: Form = field(default_factory=lambda: Form({}), repr=False)
 
 

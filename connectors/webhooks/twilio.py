@@ -75,7 +75,7 @@ def _said(callback: Form, now: datetime, own: Collection[str]) -> Said:
     identity = next(filter(None, map(callback.text, names)), "")
     meant = _UNDERSTOOD.get(callback.text("OptOutType")) or wish(map(callback.text, _TEXTS), own)
     channel = "whatsapp" if kind == "whatsapp" else "sms"  # rcs: is a phone number, too
-    return Said(channel, address, now, identity, meant, meant is None, callback)
+    return Said(channel, address, now, identity, meant, meant is None, "", callback)
 
 
 def _status(found: Read, status: str, callback: Form, message_id: str) -> None:

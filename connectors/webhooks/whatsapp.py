@@ -100,13 +100,10 @@ def _say(
     meant: Wish | None,
     is_reply: bool,
 ) -> None:
-    """A wish holds for both addresses of a person, a reply is one of the two's."""
-    addresses = [f"+{number.removeprefix('+')}"] if number else []
-    addresses += [user_id] if user_id and (meant or not number) else []
-    at = source.at("timestamp") or found.now
-    for address in addresses or [""]:
-        reply = is_reply and meant is None
-        found.said.append(Said("whatsapp", address, at, identity, meant, reply, source))
+    address = f"+{number.removeprefix('+')}" if number else user_id
+    at, reply = source.at("timestamp") or found.now, is_reply and meant is None
+    said = Said("whatsapp", address, at, identity, meant, reply, user_id, source)
+    found.said.append(said)
 
 
 def _status(found: Read, status: Form) -> None:

@@ -10,7 +10,7 @@ that the digests of addresses that have opted in are remembered, as long as even
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -122,9 +122,15 @@ async def has_opted_in_since(
 
 
 async def opt_in(
-    session: Session, tenant: str, channel: str, address: str, way: str, at: datetime
+    session: Session,
+    tenant: str,
+    channel: str,
+    address: str,
+    way: str,
+    at: datetime,
+    contacts: Sequence[UUID] = (),
 ) -> int:
-    """Lift what the way had set for this address and its contacts before `at`: how many
+    """Lift what the way had set before `at` for this address, its contacts and these: how many
     suppressions. What another way or somebody else has set stays.
     """
     column = getattr(Contact, CHANNELS[channel].column)
@@ -132,7 +138,7 @@ async def opt_in(
     of_contacts = select(Suppression).where(
         Suppression.tenant_id == tenant,
         Suppression.channel == channel,
-        Suppression.contact_id.in_(mine),
+        Suppression.contact_id.in_(mine) | Suppression.contact_id.in_(contacts),
     )
     of_address, _ = await list_suppressions(session, tenant, channel=channel, address=address)
     lifted = [

@@ -15,7 +15,7 @@ from tables.models.campaigns import (
     ComplaintPause,
 )
 from tables.models.commands import OutboxRecord, RefusedRecord, RememberedAnswer
-from tables.models.contacts import Contact, FormerAddress
+from tables.models.contacts import Contact, FormerAddress, WhatsappUser
 from tables.models.declarative import Base
 from tables.models.directory import (
     MirroredMember,
@@ -68,4 +68,5 @@ __all__ = [
     "WebhookSecret",
     "WebhookSubscription",
     "WebhookToken",
+    "WhatsappUser",
 ]

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, String, func, literal_column, text
+from sqlalchemy import ForeignKey, Index, String, func, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tables.models.declarative import Base
@@ -101,3 +101,16 @@ class FormerAddress(Base):
     #: the address.
     hash: Mapped[bytes | None]
     until: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class WhatsappUser(Base):
+    """A contact has the id by which WhatsApp names a user who may hide the number."""
+
+    __tablename__ = "whatsapp_users"
+    __table_args__ = (Index("idx_whatsapp_users_contact", "contact_id"),)
+
+    tenant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(140), primary_key=True)
+    contact_id: Mapped[UUID] = mapped_column(
+        ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True
+    )

@@ -5,7 +5,7 @@ and never a complaint, a bounce or an entry of the tenant's own.
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from tables.audience.recipient_updates import RecipientUpdates
 from tables.campaigns.numbers import CampaignNumbers
 from tests.agents.counting.recipient_rows import group
 from tests.api.recipients.hooks import ADDRESS, PHONE, Hooks
+from tests.api.recipients.reported import dead_letters
 from tests.connectors.webhooks import webhook_signing as signing
 from tests.postgres import sql
 
@@ -159,7 +160,7 @@ async def test_sendgrids_and_ses_resubscriptions_lift_their_own(hooks: Hooks) ->
         }
 
     def changed(is_in: bool, seconds: int) -> signing.Signed:
-        at = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+        at = datetime.fromtimestamp(now + seconds, UTC).isoformat()
         mail = {"timestamp": at, "tags": {"messageId": [message_id]}}
         what = {"newTopicPreferences": topics(is_in), "oldTopicPreferences": topics(not is_in)}
         report = {"eventType": "Subscription", "mail": mail}
@@ -201,3 +202,49 @@ async def test_a_preference_resumed_lifts_the_one_that_stopped(hooks: Hooks) -> 
             == 204
         )
         assert bool(await _left(hooks)) is (value == "stop")
+
+
+_USER = "US.13491208655302741918"
+
+
+async def _hidden(hooks: Hooks, text: str, **more: str) -> None:
+    said = {"id": f"w{next(_COUNT)}", "timestamp": str(int(time.time())), "from_user_id": _USER}
+    value = {"messages": [{**said, **more, "text": {"body": text}}]}
+    assert await hooks.post("whatsapp", signing.whatsapp(value)) == 204
+
+
+async def test_a_person_who_hides_the_number_says_stop_and_start_by_an_id(hooks: Hooks) -> None:
+    await _hidden(hooks, "hello", **{"from": PHONE[1:]})  # names both, before the number is hidden
+    await _hidden(hooks, "STOP")
+    rows = await sql(hooks.rest.world.pool).fetch("SELECT contact_id, address FROM suppressions")
+    assert {(row["contact_id"], row["address"]) for row in rows} == {
+        (hooks.contact, None),  # whatever number it has
+        (None, _USER),
+    }
+    assert await dead_letters(hooks.rest.world.settings) == []
+    await _hidden(hooks, "START")
+    assert await _left(hooks) == []
+
+
+async def test_a_stop_by_an_id_that_nobody_is_known_to_have_is_kept_and_told(hooks: Hooks) -> None:
+    await _hidden(hooks, "STOP")
+    assert await hooks.suppressed() == {("whatsapp", _USER, "unsubscribed")}
+    (letter,) = await dead_letters(hooks.rest.world.settings)
+    assert letter["code"] == "no-contact"
+
+
+async def test_both_addresses_of_a_person_are_suppressed(hooks: Hooks) -> None:
+    await _hidden(hooks, "STOP", **{"from": PHONE[1:]})
+    assert {(one, address) for one, address, _ in await hooks.suppressed()} == {
+        ("whatsapp", PHONE),
+        ("whatsapp", _USER),
+    }
+    await _text(hooks, "hello")  # SMS is another channel
+    assert {channel for channel, _ in await _left(hooks)} == {"whatsapp"}
+
+
+async def test_an_id_is_an_address_of_whatsapp_and_of_no_other_channel(hooks: Hooks) -> None:
+    for channel, status in (("whatsapp", 201), ("sms", 422), ("email", 422)):
+        body = {"channel": channel, "address": f" {_USER} "}
+        assert (await hooks.rest.admin.post("/suppressions", json=body)).status_code == status
+    assert await hooks.suppressed() == {("whatsapp", _USER, "manual")}

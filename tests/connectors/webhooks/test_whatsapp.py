@@ -144,20 +144,17 @@ def test_a_person_without_a_number_is_heard_by_the_id_that_whatsapp_gives() -> N
     wanted = {"value": "stop", "timestamp": SECONDS, "user_id": _USER}
     contacts = [{"user_id": _USER, "profile": {"username": "@ana"}}]
 
-    def heard(**value: Any) -> list[tuple[str, Wish | None, bool]]:
-        return [(said.address, said.wish, said.is_reply) for said in _read(**value).said]
+    def heard(**value: Any) -> list[tuple[str, str, Wish | None, bool]]:
+        found = _read(**value).said
+        return [(said.address, said.user_id, said.wish, said.is_reply) for said in found]
 
-    assert heard(messages=[{**stop, "from_user_id": _USER}]) == [(_USER, Wish.STOP, False)]
-    assert heard(messages=[stop], contacts=contacts) == [(_USER, Wish.STOP, False)]
-    assert heard(messages=[{**hello, "from_user_id": _USER}]) == [(_USER, None, True)]
-    assert heard(user_preferences=[wanted]) == [(_USER, Wish.STOP, False)]
-    # a wish holds for both addresses of a person, a reply is one
+    assert heard(messages=[{**stop, "from_user_id": _USER}]) == [(_USER, _USER, Wish.STOP, False)]
+    assert heard(messages=[stop], contacts=contacts) == [(_USER, _USER, Wish.STOP, False)]
+    assert heard(messages=[{**hello, "from_user_id": _USER}]) == [(_USER, _USER, None, True)]
+    assert heard(user_preferences=[wanted]) == [(_USER, _USER, Wish.STOP, False)]
     both = {"from": "49151", "from_user_id": _USER}
-    assert heard(messages=[stop | both]) == [
-        ("+49151", Wish.STOP, False),
-        (_USER, Wish.STOP, False),
-    ]
-    assert heard(messages=[hello | both]) == [("+49151", None, True)]
+    assert heard(messages=[stop | both]) == [("+49151", _USER, Wish.STOP, False)]
+    assert heard(messages=[hello | both]) == [("+49151", _USER, None, True)]
 
 
 def test_every_error_of_a_failure_is_in_its_reason_and_the_gravest_counts() -> None:
