@@ -22,7 +22,7 @@ ADDRESSES = ("email", "phone", "push_token")
 MOST_ATTRIBUTES = 200
 LARGEST_ATTRIBUTES = 16_384  # bytes of JSON; they travel with every chunk that is rendered
 _LONGEST_PHONE = len("+") + 15  # ITU-T E.164, 6.2.1
-_SHORTENED = re.compile(r"[+']?[0-9]+[.,]?[0-9]*[eE][+-]?[0-9]+", re.ASCII)
+_SHORTENED = re.compile(r"[+']?[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+", re.ASCII)
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # in JSON, not the same letters behind a backslash
 _encode = msgspec.json.Encoder(order="deterministic").encode

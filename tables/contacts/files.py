@@ -13,6 +13,7 @@ import msgspec
 from streams.errors import MalformedError
 from tables.contacts.fields import ContactRow, column_of, contact_row
 from tables.contacts.headings import IDENTITIES, Headings, Use, headings
+from tables.contacts.synonyms import field_of, folded_heading
 from tables.contacts.usable_rows import Given, usable_row
 from tables.files.cells import plain
 from tables.files.lines import Lines
@@ -66,7 +67,7 @@ class ContactFile:
                     yield from rows_of(self.lines.number, members, self.country)
 
     def _csv(self) -> Iterator[Item]:
-        records = Records(self.lines)
+        records = Records(self.lines, self._is_heading)
         found = self._understood(records)
         self.uses, self.notes = found.uses, found.notes()
         records.looks_like_row = _identifies(found)
@@ -99,6 +100,9 @@ class ContactFile:
             for column, places in found.fields.items()
         }
         yield from usable_row(record.line, given, attributes, self.country)
+
+    def _is_heading(self, cell: str) -> bool:
+        return field_of(cell) is not None or folded_heading(cell) in self.mapping
 
     def _understood(self, records: Records) -> Headings:
         begin = records.header[0].lstrip()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from streams.contracts.one_line import composed
 from streams.errors import FieldError, MalformedError, broken
 from tables.contacts.fields import ADDRESSES, SPELLINGS, column_of
-from tables.contacts.synonyms import SYNONYMS, folded_heading, is_consent
+from tables.contacts.synonyms import field_of, folded_heading, is_consent
 from tables.files.cells import plain
 
 IDENTITIES = ("id", "external_id", *ADDRESSES)
@@ -84,8 +84,8 @@ def headings(header: Sequence[str], mapping: Mapping[str, str]) -> Headings:
         raise broken(FieldError("map", f"the file has no column {missing[0][:_LONGEST_SHOWN]}"))
     found = Headings()
     wanted = defaultdict[str, list[tuple[int, int]]](list)  # column -> (rank, place)
-    for place, fold in enumerate(folded):
-        column, rank = _field(fold, mapping)
+    for place, (name, fold) in enumerate(zip(names, folded, strict=True)):
+        column, rank = _field(name, fold, mapping)
         if column is not None:
             wanted[column].append((rank, place))
     for column, places in wanted.items():
@@ -109,12 +109,12 @@ def headings(header: Sequence[str], mapping: Mapping[str, str]) -> Headings:
     return found
 
 
-def _field(fold: str, mapping: Mapping[str, str]) -> tuple[str | None, int]:
+def _field(name: str, fold: str, mapping: Mapping[str, str]) -> tuple[str | None, int]:
     """The column that a heading means, and its rank; a mapped one comes before all others."""
     if fold in mapping:
         target = mapping[fold]
         return (None if target in _NOWHERE else column_of(target)), -1
-    return SYNONYMS.get(fold, (None, 0))
+    return field_of(name) or (None, 0)
 
 
 def _attribute(name: str, fold: str, mapping: Mapping[str, str]) -> str | None:

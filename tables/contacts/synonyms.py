@@ -65,7 +65,9 @@ SYNONYMS: Mapping[str, tuple[str, int]] = MappingProxyType(
         for rank, heading in enumerate(headings.split())
     }
 )
+_LONGEST = 100  # characters of a heading that means anything here
 _SEPARATORS = re.compile(r"[\s_\-]+")
+_ADDITION = re.compile(r"(?:[\s*:?.]|\([^()]*\)|\[[^\[\]]*\])+$")
 _CONSENT = re.compile(
     r"consent|optedin|optedout|optin|optout|unsub|subscri(?:bed|ption)|accepts\w*marketing"
     r"|blacklist|blocklist|blocked|suppress|donot(?:contact|e?mail|call|text|disturb)"
@@ -79,6 +81,19 @@ def folded_heading(heading: str) -> str:
     return _SEPARATORS.sub("", unicodedata.normalize("NFKC", heading).casefold())
 
 
+def field_of(heading: str) -> tuple[str, int] | None:
+    """The column that a heading means, and its rank; None = none of them. What stands in brackets
+    behind it, and marks such as those of mandatory columns, count as little: `Telefon (mobil) *`.
+    """
+    if len(heading) > _LONGEST:
+        return None
+    found = SYNONYMS.get(folded_heading(heading))
+    if found is not None or is_consent(heading):
+        return found
+    column, rank = SYNONYMS.get(folded_heading(_ADDITION.sub("", heading)), (None, 0))
+    return None if column is None else (column, rank + len(SYNONYMS))
+
+
 def is_consent(heading: str) -> bool:
     """Whether a column seems to say who agreed to be written to, or did not."""
-    return _CONSENT.search(folded_heading(heading)) is not None
+    return _CONSENT.search(folded_heading(heading[:_LONGEST])) is not None

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ import phonenumbers
 
 from streams.contracts.zones import zone_names
 from tables.contacts.fields import (
+    ADDRESSES,
     LARGEST_ATTRIBUTES,
     MOST_ATTRIBUTES,
     SPELLINGS,
@@ -28,6 +30,7 @@ from tables.files.rows import Rejected, Warned
 Given = Sequence[tuple[str, str]]
 #: The regions that have a telephone numbering plan, in ISO 3166-1 alpha-2.
 COUNTRIES: frozenset[str] = frozenset(phonenumbers.SUPPORTED_REGIONS)
+_MOST_VALUES = 10  # of one cell
 _NOBODY = "row: needs one of id, externalId, email, phone and pushToken"
 _POSIX = re.compile(r"\.[A-Za-z0-9-]+(?:@[a-z]+)?$|@[a-z]+$")  # en_US.UTF-8, de_DE@euro
 
@@ -45,7 +48,7 @@ def usable_row(
     warned = list[Warned]()
     foreign: tuple[str, str] | None = None
     for column, given in fields.items():
-        for name, text in given:
+        for name, text in _single(column, given):
             if not text or text.isspace():
                 continue
             try:
@@ -65,6 +68,13 @@ def usable_row(
     yield from warned
     yield from faults
     yield ContactRow(line, **found, attributes=kept)
+
+
+def _single(column: str, given: Given) -> Iterator[tuple[str, str]]:
+    """The values one by one: Google Contacts writes several addresses into a cell as `a ::: b`."""
+    for name, text in given:
+        several = text.split(" ::: ", _MOST_VALUES - 1) if column in ADDRESSES else (text,)
+        yield from ((name, one) for one in several)
 
 
 def spelled(column: str, text: str, country: str | None) -> object:
@@ -118,8 +128,12 @@ def _zone(text: str) -> str:
     if "_slash_" not in text:
         return text
     spelled = text.strip().lower().replace("_slash_", "/").replace("_hyphen_", "-")
-    by_lower = {name.lower(): name for name in zone_names()}
-    return by_lower.get(spelled, text)
+    return _zones_by_lower().get(spelled, text)
+
+
+@cache
+def _zones_by_lower() -> Mapping[str, str]:
+    return {name.lower(): name for name in zone_names()}
 
 
 def _external(line: int, found: dict[str, Any], name: str, text: str) -> Iterator[Warned]:

@@ -14,7 +14,7 @@ from uuid import UUID
 from streams.contracts.one_line import folded
 from streams.errors import FieldError, MalformedError, broken
 from tables.channels import CHANNELS
-from tables.contacts.synonyms import SYNONYMS, folded_heading
+from tables.contacts.synonyms import field_of, folded_heading
 from tables.contacts.usable_rows import spelled
 from tables.database.connection import Database
 from tables.directory.suppressions_in_bulk import Wanted, suppress_all
@@ -77,7 +77,7 @@ class SuppressionFile:
         """Every row, in order. Raises MalformedError for a file that is something else, or has no
         column of addresses.
         """
-        records = Records(self.lines)
+        records = Records(self.lines, _is_heading)
         columns = _columns(records.header)
         channel = self.channel or self._channel(columns)
         addresses = [*columns.get("address", ()), *columns.get(CHANNELS[channel].column, ())]
@@ -110,7 +110,7 @@ class SuppressionFile:
             return Rejected(record.line, f"channel: one of {', '.join(CHANNELS)}")
         if self.reason is None:
             reason = folded(next(cells("reason"), reason))[:_LONGEST_REASON].strip()
-        column, why = CHANNELS[channel].column, "address: missing"
+        column, why = CHANNELS[channel].column, f"address: none for the channel {channel}"
         for text in (*cells("address"), *cells(column)):
             try:
                 address = str(spelled(column, text, self.country))
@@ -126,6 +126,10 @@ class SuppressionFile:
         return Rejected(record.line, why)
 
 
+def _is_heading(cell: str) -> bool:
+    return field_of(cell) is not None or folded_heading(cell) in _OWN
+
+
 def _columns(header: Sequence[str]) -> dict[str, list[int]]:
     """Places by column, those of other systems' headings in the order of their rank."""
     found = dict[str, list[tuple[int, int]]]()
@@ -133,7 +137,7 @@ def _columns(header: Sequence[str]) -> dict[str, list[int]]:
         fold = folded_heading(plain(cell))
         if fold in _FILES:
             found.setdefault(fold, []).append((0, place))
-        column, rank = (_OWN[fold], 0) if fold in _OWN else SYNONYMS.get(fold, (None, 0))
+        column, rank = (_OWN[fold], 0) if fold in _OWN else field_of(plain(cell)) or (None, 0)
         if column is not None:
             found.setdefault(column, []).append((rank, place))
     return {column: [place for _, place in sorted(places)] for column, places in found.items()}

@@ -8,6 +8,7 @@ rejected line by line, and a record is not believed whose line breaks hide rows 
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -22,6 +23,7 @@ _OTHERS = ":^~\x1f\xa6"  # of files that are not read, to name them
 _LONGEST_HEADER = 100  # physical lines, blank ones before it included
 _LONGEST_RECORD = 1 << 21  # characters
 _QUOTE = '"'
+_EMPTY = f"{DELIMITERS} \r\n"  # characters of a line that says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,13 @@ class _Pulled:
 
 @dataclass(slots=True)
 class Records:
-    """The rows of a CSV file. `looks_like_row` tells whether cells are a row of their own, for
-    example because one is an email address; it may be set until the first row is asked for.
+    """The rows of a CSV file. `is_heading` tells whether a cell is one that headers have, which
+    tells delimiters apart. `looks_like_row` tells whether cells are a row of their own, for example
+    because one is an email address; it may be set until the first row is asked for.
     """
 
     lines: Lines
+    is_heading: Callable[[str], bool] = lambda cell: False
     looks_like_row: Callable[[list[str]], bool] = lambda cells: False
     header: list[str] = field(init=False)
     delimiter: str = field(init=False)
@@ -80,18 +84,20 @@ class Records:
         begin = self._beginning()
         stated = _stated_delimiter(begin[0])
         head = begin[1:] if stated else begin
-        self.delimiter = stated or max(DELIMITERS, key=_outside_quotes("".join(head)).count)
+        self.delimiter = stated or self._likeliest("".join(head))
         self._pulled = _Pulled(chain(head, self.lines), len(begin) - len(head))
-        self._reader = csv.reader(self._pulled, delimiter=self.delimiter, strict=True)
+        self._reader = csv.reader(
+            self._pulled,
+            delimiter=self.delimiter,
+            strict=True,
+            skipinitialspace=_is_spaced("".join(head), self.delimiter),
+        )
         try:
             self.header = self._first()
         except csv.Error as error:
             raise MalformedError("The header has a quote that is not closed.") from error
-        if self.lines.taken_fault() is not None:
-            raise MalformedError(
-                "The header is not UTF-8, perhaps windows-1252 as Excel's plain CSV: "
-                "save the file as CSV in UTF-8."
-            )
+        if (fault := self.lines.taken_fault()) is not None:
+            raise MalformedError(f"The header cannot be read: {fault.removeprefix('line: ')}.")
         if len(self.header) > MOST_COLUMNS:
             raise MalformedError(f"The header has more than {MOST_COLUMNS:,} columns.")
 
@@ -126,19 +132,40 @@ class Records:
         return next((mark for mark in _OTHERS if mark in cell), None)
 
     def _beginning(self) -> list[str]:
-        """The physical lines up to the end of the header, which is the first that says anything."""
-        begin = list[str]()
+        """The physical lines up to the end of the header, which is the first row that says
+        anything.
+        """
+        begin, size, quotes, says = list[str](), 0, 0, False
         for line in self.lines:
             begin.append(line)
-            text = "".join(begin)
-            is_stated = _stated_delimiter(begin[0]) and len(begin) == 1
-            if text.strip(f"{DELIMITERS} \r\n") and text.count(_QUOTE) % 2 == 0 and not is_stated:
+            size += len(line)
+            if len(begin) == 1 and _stated_delimiter(line):
+                continue
+            quotes += line.count(_QUOTE)
+            says = says or bool(line.strip(_EMPTY))
+            if size > _LONGEST_RECORD or len(begin) > _LONGEST_HEADER:
+                raise MalformedError(
+                    f"The header does not end within {_LONGEST_HEADER} lines and "
+                    f"{_LONGEST_RECORD:,} characters, as if a quote in it were not closed."
+                )
+            if says and quotes % 2 == 0:
                 return begin
-            if len(begin) == _LONGEST_HEADER:
-                break
-        if not "".join(begin).strip(f"{DELIMITERS} \r\n"):
+        if not says:
             raise MalformedError("The file is empty: it has neither a header nor a row.")
         return begin
+
+    def _likeliest(self, head: str) -> str:
+        """The delimiter that makes most known headings of the header, and of those the most
+        frequent one.
+        """
+        bare = _outside_quotes(head)
+
+        def merit(delimiter: str) -> tuple[int, int]:
+            cells = next(csv.reader(io.StringIO(head, newline=""), delimiter=delimiter), [])
+            known = sum(map(self.is_heading, cells)) if len(cells) > 1 else 0
+            return known, bare.count(delimiter)
+
+        return max(DELIMITERS, key=merit)
 
     def _first(self) -> list[str]:
         for cells in self._reader:
@@ -182,6 +209,14 @@ def _stated_delimiter(line: str) -> str | None:
     """The delimiter of a first line such as `sep=;`, which Excel writes and reads."""
     name, _, mark = line.strip("\ufeff\r\n ").partition("=")
     return mark if name.lower() == "sep" and len(mark) == 1 and mark in DELIMITERS else None
+
+
+def _is_spaced(head: str, delimiter: str) -> bool:
+    """Whether a space follows every delimiter of the header, as people write by hand; then it
+    belongs to no cell.
+    """
+    _, *others = _outside_quotes(head).split(delimiter)
+    return bool(others) and all(cell.startswith(" ") for cell in others)
 
 
 def _outside_quotes(text: str) -> str:

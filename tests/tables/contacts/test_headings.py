@@ -142,6 +142,8 @@ def found(header: str, *mapping: str) -> dict[str, str]:
         ("Nombre;Apellidos;Correo electrónico;Móvil", None),
         ("EMAIL ADDRESS,FNAME,LNAME,Cell", None),
         ("e_mail,first-name,LAST NAME,mobile_phone", None),
+        ("Email *,First name:,Last Name (required),Phone (mobile) *", None),
+        ("Vorname;Nachname;E-Mail (privat);Telefon (mobil)", None),
         ("Ｅｍａｉｌ,First Name,Last Name,Phone", None),
     ],
 )
@@ -187,6 +189,16 @@ def test_another_column_stands_in_where_the_first_has_nothing_usable() -> None:
     assert row(header + "a@b.example,+49 30 123456,n/a\n").phone == "+4930123456"
     second = row("E-mail 1 - Value,E-mail 2 - Value\n,b@c.example\n")
     assert second.email == "b@c.example"
+
+
+def test_of_several_addresses_in_a_cell_the_first_usable_one_counts() -> None:
+    several = "nope ::: b@y.example ::: c@y.example,+49 30 123456 ::: x"
+    one = row(f"E-mail 1 - Value,Phone 1 - Value\n{several}\n")
+    assert (one.email, one.phone) == ("b@y.example", "+4930123456")
+
+
+def test_a_column_about_consent_is_no_address() -> None:
+    assert found("Email (consent),Email Address,Phone (opted in)") == {"email": "Email Address"}
 
 
 @pytest.mark.parametrize(
@@ -273,6 +285,13 @@ def test_columns_about_consent_are_mentioned(heading: str) -> None:
     assert is_consent(heading)
     (note,) = headings(["email", heading], {}).notes()
     assert f'"{heading}"' in note and "suppress" in note
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("heading", [" " * 130_000 + "x", "(" * 130_000, "accepts" * 18_000])
+@pytest.mark.parametrize("cell", ["1" * 130_000 + " e", "a ::: " * 20_000, "@" * 130_000])
+def test_no_text_takes_long(heading: str, cell: str) -> None:
+    assert len(read(f"email,phone,timeZone,locale,{heading}\n{cell},{cell},{cell},{cell}\n")) > 0
 
 
 def test_other_columns_are_not_mentioned() -> None:

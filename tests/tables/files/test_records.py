@@ -55,6 +55,19 @@ def test_the_header_is_read_as_the_rows_are(content: str, header: list[str]) -> 
     assert records(content).header == header
 
 
+def test_of_delimiters_the_one_that_makes_headings_counts() -> None:
+    for content in ("Email\tName, full, or what\n", "x,y,z;Email\n", "Email|a;b;c\n"):
+        read = Records(Lines(io.BytesIO(content.encode())), lambda cell: cell == "Email")
+        assert "Email" in read.header and len(read.header) == 2
+
+
+def test_a_space_behind_every_delimiter_belongs_to_no_cell() -> None:
+    content = 'email, first name, note\na@b.c, "Ann, B", x\nb@b.c,Bob, "y ""z"""\n'
+    assert records(content).header == ["email", "first name", "note"]
+    assert cells(content) == [["a@b.c", "Ann, B", "x"], ["b@b.c", "Bob", 'y "z"']]
+    assert cells("email,note\na@b.c, x\n") == [["a@b.c", " x"]]
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [
@@ -62,6 +75,9 @@ def test_the_header_is_read_as_the_rows_are(content: str, header: list[str]) -> 
         ("\n\r\n  \n;;\n", "empty"),
         ("sep=,\n", "empty"),
         ('"email,name\na@b.c,x\n', "quote that is not closed"),
+        ('"email,name\n' + "a@b.c,x\n" * 200, "does not end within 100 lines"),
+        (("," * 1_000_000 + "\n") * 3, "does not end within 100 lines"),
+        ("e\0mail\n", "holds a NUL character"),
         ('"email"x,name\na@b.c,x\n', "quote that is not closed"),
         ("a," * 2_000 + "email\n", "more than 2,000 columns"),
     ],
