@@ -12,6 +12,7 @@ from api.http.slots import RENDERINGS, takes
 from api.previews.schemas import Preview, PreviewOf, VariantPreview
 from api.previews.subjects import content_of, learn, read_fields
 from connectors.messages.preview import address_of, preview
+from connectors.templates.turns import turn
 from streams.errors import FieldError, broken
 from streams.records.message_id import TESTS, MessageIds
 
@@ -31,7 +32,7 @@ async def show(services: Provided, campaign: Existing, body: PreviewOf) -> Succe
         raise broken(FieldError("contactId", "exactly one of contactId and contact"))
     tenant = campaign.tenant_id
     await learn(services, tenant, contact=body.contact_id, campaign_id=campaign.id)
-    async with services.database.transaction() as connection:
+    async with turn(tenant), services.database.transaction() as connection:
         fields = await read_fields(connection, tenant, body.contact_id, body.contact)
         shown = await content_of(services, connection, campaign, is_tracked=False)
         sent = await content_of(services, connection, campaign, is_tracked=True)

@@ -23,6 +23,7 @@ from api.previews.schemas import TestMessage, TestSend, TestSent
 from api.previews.subjects import content_of, learn, read_fields
 from connectors.messages.preview import fields_of, variants_of
 from connectors.messages.trial_sends import NOBODY, SAMPLE, messages, spelled
+from connectors.templates.turns import turn
 from streams.contracts.envelope import rfc3339
 from streams.errors import FieldError, NotFoundError, broken
 from streams.records.message_id import MessageIds
@@ -62,7 +63,8 @@ async def send(
 
     asked = {"test": str(campaign_id), **body.model_dump(mode="json")}
     repeat, keep = partial(_repeated, body), partial(_kept, body)
-    return success(await once.answer(who.tenant_id, asked, work, repeat, keep))
+    async with turn(who.tenant_id):
+        return success(await once.answer(who.tenant_id, asked, work, repeat, keep))
 
 
 class _Made(TestSent):

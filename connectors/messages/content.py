@@ -14,6 +14,7 @@ from uuid import UUID
 from connectors.templates.links import Links, Tracking
 from connectors.templates.rendering import RenderError, Template
 from connectors.templates.seals import LinkSeals
+from connectors.templates.turns import beside
 from streams.contracts.fields import CampaignType, mailable
 from streams.contracts.one_line import folded
 from streams.records.link_tokens import LinkTokens
@@ -106,11 +107,15 @@ async def load(
         is_tracked and bool(settings.get(name)) for name in ("trackOpens", "trackClicks")
     )
     tracking = Tracking(public_url, opens=opens, clicks=clicks, seals=seals, tokens=tokens)
-    links = Links()
-    templates = {
-        said.variant_id: _compiled(channel, said.content, said.campaign_name, tracking, links)
-        for said in await contents(session, campaign.id)
-    }
+    links, found = Links(), await contents(session, campaign.id)
+
+    def compiled() -> dict[str | None, Template | Broken]:
+        return {
+            said.variant_id: _compiled(channel, said.content, said.campaign_name, tracking, links)
+            for said in found
+        }
+
+    templates = await beside(compiled)
     is_growing = campaign.type == CampaignType.TRIGGERED
     used = {field for template in templates.values() for field in template.fields}
     return Content(

@@ -251,3 +251,18 @@ async def test_a_copy_of_another_service_is_changed_there(rest: Rest) -> None:
         await rest.admin.post(f"/segments/{segment}/members/remove", json=someone),
     ):
         assert "another service" in str(problem(answer, 409)["detail"])
+
+
+async def test_others_are_served_while_a_template_is_read_that_is_written_to_take_long(
+    rest: Rest,
+) -> None:
+    loop, end = "{% for x in [1] %}<a href=x", "{% endfor %}"
+    html = f"{loop * 16}{'<p>' * 60_000}{end * 16}"
+    body = {"name": "long", "channel": "email", "content": {"subject": "s", "html": html}}
+    long = asyncio.create_task(rest.admin.post("/templates", json=body))
+    served = 0
+    while not long.done():
+        assert (await rest.stranger.get("/templates")).status_code == 200
+        served += 1
+    assert (await long).status_code == 201
+    assert served >= 5
