@@ -214,14 +214,16 @@ class Inbound:
             at = await self._first_said(connection, tenant, provider, said, at)
         users = await _users(connection, tenant, said, address)
         if said.wish is Wish.START:
-            for each in {address, *users.ids}:
+            for each in sorted({address, *users.ids}):
                 await opt_in(connection, tenant, said.channel, each, provider, at, users.contacts)
             return
         is_stop = said.wish is Wish.STOP and not await has_opted_in_since(
             connection, tenant, said.channel, address, at
         )
         if is_stop:
-            targets: list[dict[str, Any]] = [{"address": each} for each in {address, *users.ids}]
+            targets: list[dict[str, Any]] = [
+                {"address": each} for each in sorted({address, *users.ids})
+            ]
             targets += [{"contact_id": each} for each in users.contacts]
             for target in targets:
                 one, is_new = await put_suppression(
