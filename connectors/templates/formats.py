@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from inspect import signature
 from typing import Any
 
 _LONGEST = 10_000  # characters that a text may be shortened to
@@ -15,6 +16,16 @@ _MOST_DECIMALS = 10
 _SHOWN = 80  # characters of a value in an error
 _NUMBER = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,30})?", re.ASCII)
 _DIRECTIVE = re.compile(r"%(.?)", re.DOTALL)
+# the arguments of the filters: what they are, and how an error says so
+_KINDS: Mapping[str, tuple[type, str]] = {
+    "form": (str, "a text such as '%d.%m.%Y'"),
+    "decimals": (int, "a whole number"),
+    "point": (str, "a text"),
+    "group": (str, "a text"),
+    "length": (int, "a whole number"),
+    "killwords": (bool, "true or false"),
+    "end": (str, "a text"),
+}
 _MONTHS = [
     "January",
     "February",
@@ -62,8 +73,37 @@ def shown(value: Any) -> str:
 
 
 def formats() -> dict[str, Callable[..., str]]:
-    """The filters by name."""
-    return {"date": written_date, "number": written_number, "truncate": shortened}
+    """The filters by name; an argument that they cannot take is named in an UnusableValueError."""
+    made: dict[str, Callable[..., str]] = {
+        "date": written_date,
+        "number": written_number,
+        "truncate": shortened,
+    }
+    return {name: _explaining(name, one) for name, one in made.items()}
+
+
+def _explaining(name: str, made: Callable[..., str]) -> Callable[..., str]:
+    def filtered(*values: Any, **named: Any) -> str:
+        try:
+            return made(*values, **named)
+        except TypeError:
+            raise UnusableValueError(f"`{name}`: {_wrong(made, values, named)}") from None
+
+    return filtered
+
+
+def _wrong(made: Callable[..., str], values: tuple[Any, ...], named: Mapping[str, Any]) -> str:
+    """The first argument that the filter cannot take."""
+    try:
+        given = signature(made).bind(*values, **named).arguments
+    except TypeError as error:
+        return str(error)
+    for argument, value in given.items():
+        kind, rule = _KINDS.get(argument, (object, ""))
+        is_number = kind is int and isinstance(value, bool)
+        if not isinstance(value, kind) or is_number:
+            return f"{argument} is {shown(value)}, and must be {rule}"
+    return f"it cannot take {shown(values[0])}"
 
 
 def written_date(value: Any, form: str = "%Y-%m-%d") -> str:

@@ -12,6 +12,7 @@ together, 5 us apart).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
@@ -21,7 +22,7 @@ from minijinja import Environment, TemplateError
 from connectors.templates.conditions.comparisons import filters, tests
 from connectors.templates.conditions.expressions import TooIntricateError, forgiving
 from connectors.templates.formats import UnusableValueError, formats
-from connectors.templates.language import refused
+from connectors.templates.language import FILTERS, refused
 from connectors.templates.links import TRACKING_TOKEN, UNSUBSCRIBE_TOKEN, Links, Tracking
 from connectors.templates.markup.plain_text import plain_text, tidied
 from connectors.templates.markup.text_sources import FILTER, as_text
@@ -47,6 +48,7 @@ _SEMI_STRICT: Any = "semi_strict"  # the engine's stubs do not list it
 # PostgreSQL stores no NUL in text or jsonb, so neither a template nor a contact can contain one.
 _BETWEEN = "\0"
 _NOTHING: dict[str, Any] = {}
+_SPELLED = 80  # characters of a filter in an error
 
 
 class RenderError(CampaignError):
@@ -237,8 +239,7 @@ class Template:
             try:
                 self._engine.render_template(part, **context)
             except TemplateError as found:
-                why = found.detail or found.message.partition(" (in ")[0]
-                return RenderError(f"{part}, line {found.line}: {why}")
+                return RenderError(f"{part}, line {found.line}: {_why(found)}")
             except UnusableValueError as found:
                 place = part if found.line is None else f"{part}, line {found.line}"
                 return RenderError(f"{place}: {found}")
@@ -247,6 +248,19 @@ class Template:
                     raise
                 return RenderError(f"{part}: {type(found).__name__}")
         return RenderError(type(error).__name__)
+
+
+def _why(error: TemplateError) -> str:
+    """What is wrong, with the filter and its arguments where one of them cannot be used."""
+    why = error.detail or error.message.partition(" (in ")[0]
+    is_missing = error.kind == "UndefinedError"  # a value, whatever is done with it
+    if is_missing or error.range is None or error.template_source is None:
+        return why
+    start, stop = error.range
+    spelled = error.template_source.encode()[start:stop].decode(errors="replace")
+    word = re.match(r"\w+", spelled)
+    is_filter = word is not None and word[0] in FILTERS
+    return f"`{spelled[:_SPELLED]}`: {why}" if is_filter else why
 
 
 def _is_template_fault(error: BaseException) -> bool:

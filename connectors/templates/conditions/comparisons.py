@@ -94,7 +94,7 @@ def sortable(values: Any, attribute: str | None = None) -> Any:
     """The elements as they are, or as numbers where texts that spell numbers are among numbers.
     Raises NotComparableError for other texts among numbers.
     """
-    if not isinstance(values, list | tuple):
+    if not isinstance(values, list | tuple) or not isinstance(attribute, str | None):
         return values
     keys = [_part(value, attribute) for value in values]
     numbers = [key for key in keys if _is_number(key)]

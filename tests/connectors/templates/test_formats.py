@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from connectors.templates.formats import (
     written_date,
     written_number,
 )
+from connectors.templates.language import FILTERS
 from connectors.templates.links import Links, Tracking
 from connectors.templates.rendering import RenderError, Template
 
@@ -120,3 +122,50 @@ def test_what_is_no_date_is_named_in_a_line(at: str) -> None:
     with pytest.raises(UnusableValueError, match="is no date") as raised:
         written_date(at)
     assert len(str(raised.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("expression", "why"),
+    [
+        ("firstName|truncate('x')", "length is 'x', and must be a whole number"),
+        ("firstName|truncate(3, false, 5)", "end is 5, and must be a text"),
+        ("firstName|truncate(1, true, '', 4, 5)", "too many positional arguments"),
+        ("firstName|truncate(width=3)", "got an unexpected keyword argument 'width'"),
+        ("contact.attributes.n|number('x')", "decimals is 'x', and must be a whole number"),
+        ("contact.attributes.n|number(1.5)", "decimals is 1.5, and must be a whole number"),
+        ("contact.attributes.n|number(2, 3)", "point is 3, and must be a text"),
+        ("contact.attributes.n|number(2, '.', [])", "group is [], and must be a text"),
+        ("contact.attributes.d|date(3)", "form is 3, and must be a text such as '%d.%m.%Y'"),
+        ("firstName|replace(1)", "missing argument"),
+        ("firstName|upper|indent('x')", "cannot convert string to usize"),
+        ("contact.attributes.l|join(1, 2)", "value is not a string"),
+        ("contact.attributes.l|sort(attribute=3)", "value is not a string"),
+        ("firstName|title(3)", "too many arguments"),
+        ("5|length", "cannot calculate length of value of type number"),
+        ("firstName|abs", "cannot get absolute value"),
+    ],
+)
+def test_an_argument_that_a_filter_cannot_take_is_named_with_the_filter(
+    expression: str, why: str
+) -> None:
+    attributes = {"n": "3", "d": "2026-01-28", "l": [1, 2]}
+    made = Template("sms", {"text": f"\n{{{{ {expression} }}}}"}, "c", Tracking(""), Links())
+    with pytest.raises(RenderError) as raised:
+        made.render({"firstName": "Ana", "attributes": attributes}, "m")
+    detail, filtered = raised.value.detail, expression.rpartition("|")[2]
+    assert detail.endswith(why) and detail.startswith("text")
+    assert f"`{filtered}`" in detail or f"`{filtered.partition('(')[0]}`" in detail
+
+
+@pytest.mark.parametrize("name", sorted(FILTERS))
+@pytest.mark.parametrize("arguments", ["(3)", "('x')", "([])", "({})", "(1, 2, 3, 4, 5)", "(x=1)"])
+@pytest.mark.parametrize("value", ["firstName", "5", "contact.attributes.l", "true"])
+def test_no_argument_of_any_filter_is_an_error_that_says_only_its_kind(
+    name: str, arguments: str, value: str
+) -> None:
+    text = f"{{{{ {value}|{name}{arguments} }}}}"
+    try:
+        made = Template("sms", {"text": text}, "c", Tracking(""), Links())
+        made.render({"firstName": "Ana", "attributes": {"l": [1, "2"]}}, "m")
+    except RenderError as error:
+        assert not re.search(r"\w+Error\b|Exception", error.detail), error.detail
