@@ -15,6 +15,7 @@ from connectors.templates.links import Links, Tracking
 from connectors.templates.rendering import RenderError, Template
 from connectors.templates.seals import LinkSeals
 from connectors.templates.turns import beside
+from streams.contracts.channel_settings import Utm
 from streams.contracts.fields import CampaignType, mailable
 from streams.contracts.one_line import folded
 from streams.records.link_tokens import LinkTokens
@@ -106,7 +107,11 @@ async def load(
     opens, clicks = (
         is_tracked and bool(settings.get(name)) for name in ("trackOpens", "trackClicks")
     )
-    tracking = Tracking(public_url, opens=opens, clicks=clicks, seals=seals, tokens=tokens)
+    given = settings.get("utm", {})
+    utm = {f"utm_{name}": given[name] for name in Utm.model_fields if name in given}
+    tracking = Tracking(
+        public_url, opens=opens, clicks=clicks, seals=seals, tokens=tokens, parameters=utm
+    )
     links, found = Links(), await contents(session, campaign.id)
 
     def compiled() -> dict[str | None, Template | Broken]:

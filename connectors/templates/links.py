@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from minijinja import safe
 
-from connectors.templates.markup.destinations import absolute, attribute_value
+from connectors.templates.markup.destinations import absolute, attribute_value, with_parameters
 from connectors.templates.markup.instrument import (
     UNSUBSCRIBE,
     Edit,
@@ -35,6 +35,7 @@ _PLAIN_URL = re.compile(r"(?<![A-Za-z0-9_])https?://[^\s<>\"]+", re.IGNORECASE)
 _OPENED_BY = {")": "(", "]": "[", "}": "{"}
 _LONGEST = 2_000  # characters of a URL that is rendered; a longer one stays as it is
 _WHITE = re.compile(r"[\t\n\f\r ]")
+_NOTHING: Mapping[str, str] = {}
 _PLAIN_TEXT = frozenset([("email", "text"), ("sms", "text"), ("whatsapp", "text")])
 
 
@@ -79,12 +80,14 @@ class Tracking:
         clicks: bool = False,
         seals: LinkSeals | None = None,
         tokens: LinkTokens | None = None,
+        parameters: Mapping[str, str] = _NOTHING,
     ) -> None:
         """Without `seals`, links that hold variables are not tracked. Without `tokens`, links carry
-        the message id, which no page takes: for texts that are only looked at.
+        the message id, which no page takes: for texts that are only looked at. `parameters` go into
+        the query of every tracked destination that does not have them.
         """
         self.base, self.opens, self.clicks = public_url.rstrip("/"), opens, clicks
-        self._tokens = tokens
+        self._tokens, self._parameters = tokens, parameters
         self._seals = seals if clicks else None
 
     def filters(self) -> dict[str, Callable[..., str]]:
@@ -95,7 +98,13 @@ class Tracking:
 
     def constant_only(self) -> Tracking:
         """The same, but links that hold variables are not tracked."""
-        return Tracking(self.base, opens=self.opens, clicks=self.clicks, tokens=self._tokens)
+        return Tracking(
+            self.base,
+            opens=self.opens,
+            clicks=self.clicks,
+            tokens=self._tokens,
+            parameters=self._parameters,
+        )
 
     def tokens(self, message_id: str) -> tuple[str, str]:
         """The tokens to unsubscribe and for tracking that the message's links carry."""
@@ -142,7 +151,8 @@ class Tracking:
         return f'<img src="{address}" width="1" height="1" alt="">'
 
     def _click(self, links: Links, url: str) -> str:
-        return f"{self.base}/t/c/{_printed(TRACKING_TOKEN)}/{links.number(url)}"
+        destination = with_parameters(url, self._parameters)
+        return f"{self.base}/t/c/{_printed(TRACKING_TOKEN)}/{links.number(destination)}"
 
     def _unsubscribe_edits(self, part: str, source: str) -> Iterator[Edit]:
         """Writes the URL in place of the expression: a look-up less, and html would spell every
@@ -195,6 +205,8 @@ class Tracking:
             return None
         if url.startswith(f"{self.base}/"):
             return None  # our own
+        if self._parameters:
+            url = with_parameters(url, self._parameters)
         seal = self._seals.seal(message_id, url)
         return f"{self.base}/t/d/{message_id}/{seal}?u={quote(url, safe=':/?,;@!$*()')}"
 

@@ -36,6 +36,14 @@ def _literal(value: str) -> str:
     return value
 
 
+_Parameter = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(one_line),
+    AfterValidator(_literal),
+]
+
+
 def _text_sender(value: str) -> str:
     if not (
         _E164.fullmatch(value) or _SHORT_CODE.fullmatch(value) or _ALPHANUMERIC.fullmatch(value)
@@ -74,14 +82,40 @@ def _key(value: str) -> str:
 Fixed = AfterValidator(_literal)
 
 
+class Utm(Body):
+    """What tracked links tell the analysis of the site that they lead to: `utm_source`,
+    `utm_medium` and so on (Google Analytics Help, answer 10917952).
+    """
+
+    source: _Parameter | None = None
+    medium: _Parameter | None = None
+    campaign: _Parameter | None = None
+    id: _Parameter | None = None
+    term: _Parameter | None = None
+    content: _Parameter | None = None
+
+    @model_validator(mode="after")
+    def _given(self) -> Self:
+        if all(getattr(self, name) is None for name in type(self).model_fields):
+            raise ValueError(f"needs one of {', '.join(type(self).model_fields)}")
+        return self
+
+
 class AnyChannelSettings(Body):
     """`maxLateness`: a scheduled campaign that starts later than this is cancelled instead.
-    `reentry`: of triggered campaigns.
+    `reentry`: of triggered campaigns. `utm`: of tracked links.
     """
 
     reentry: Reentry | None = None
     max_lateness: Duration | None = None
     track_clicks: Switch | None = None
+    utm: Utm | None = None
+
+    @model_validator(mode="after")
+    def _tracked(self) -> Self:
+        if self.utm is not None and not self.track_clicks:
+            raise ValueError("utm needs trackClicks: true, because it goes into tracked links")
+        return self
 
 
 class EmailSettings(AnyChannelSettings):

@@ -5,7 +5,9 @@ attribute.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from html.entities import html5
+from urllib.parse import quote, unquote_plus
 
 _REFERENCE = re.compile(r"&(?:#[xX]([0-9a-fA-F]+);?|#([0-9]+);?|([0-9A-Za-z]+;?))")
 _LONGEST_NAME = max(map(len, html5))
@@ -72,3 +74,19 @@ def absolute(value: str) -> str | None:
     end = query.start() if query else len(url)
     host_and_path = url[found.end() : end].replace("\\", "/")
     return f"{found[1]}//{host_and_path}{url[end:]}"
+
+
+def with_parameters(url: str, parameters: Mapping[str, str]) -> str:
+    """Returns the URL with these parameters at the end of its query, except those that it has. All
+    that it has stays as it is written.
+    """
+    address, hash_sign, fragment = url.partition("#")
+    _, question, query = address.partition("?")
+    known = {unquote_plus(one.partition("=")[0]).lower() for one in query.split("&")}
+    added = "&".join(
+        f"{name}={quote(value, safe='')}" for name, value in parameters.items() if name not in known
+    )
+    if not added:
+        return url
+    joined = "?" if not question else "" if not query or query.endswith("&") else "&"
+    return f"{address}{joined}{added}{hash_sign}{fragment}"

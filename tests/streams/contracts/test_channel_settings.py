@@ -24,7 +24,11 @@ GOOD: dict[str, dict[str, Any]] = {
     "whatsapp": {"senderId": "+4930123456", "templateName": "spring_sale_2", "language": "pt_BR"},
     "push": {"sound": "default", "badge": 3, "ttlSeconds": 3600, "collapseKey": "news"},
 }
-EVERYWHERE = {"trackClicks": False, "maxLateness": "PT2H"}
+EVERYWHERE = {
+    "trackClicks": True,
+    "maxLateness": "PT2H",
+    "utm": {"source": "newsletter", "medium": "email", "campaign": "Jänner & Co"},
+}
 
 
 @pytest.mark.parametrize("channel", GOOD)
@@ -76,6 +80,13 @@ def test_an_sms_comes_from_a_name_a_number_or_a_short_code(sender: str) -> None:
         ("push", {"collapseKey": "ü" * 33}, "settings.collapseKey"),
         ("push", {"sound": ""}, "settings.sound"),
         ("email", {"replyTo": "nobody"}, "settings.replyTo"),
+        ("email", {"utm": {"source": "x"}}, "settings"),
+        ("sms", {"utm": {"source": "x"}, "trackClicks": False}, "settings"),
+        ("push", {"utm": {}, "trackClicks": True}, "settings.utm"),
+        ("push", {"utm": {"source": " "}, "trackClicks": True}, "settings.utm.source"),
+        ("push", {"utm": {"source": "x" * 101}, "trackClicks": True}, "settings.utm.source"),
+        ("push", {"utm": {"term": "a\nb"}, "trackClicks": True}, "settings.utm.term"),
+        ("push", {"utm": {"colour": "x"}, "trackClicks": True}, "settings.utm.colour"),
     ],
     ids=str,
 )
@@ -90,4 +101,4 @@ def test_every_setting_of_a_channel_is_used_in_a_message_or_by_the_engine(channe
     known = {field.alias for field in SETTINGS[channel].model_fields.values()}
     travels = {*CHANNELS[channel].sender.values(), *CHANNELS[channel].options}
     assert travels <= known
-    assert known - travels <= {"reentry", "maxLateness", "trackClicks", "trackOpens"}
+    assert known - travels <= {"reentry", "maxLateness", "trackClicks", "trackOpens", "utm"}

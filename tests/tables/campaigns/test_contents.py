@@ -165,3 +165,27 @@ async def test_settings_travel_with_the_message(
         world, await world.created(channel=channel, templateId=str(template), settings=settings)
     )
     assert (found.sender, found.options, found.max_segments) == (sender, options, most)
+
+
+async def test_tracked_links_lead_to_their_pages_with_the_parameters_that_were_set(
+    world: World,
+) -> None:
+    utm = {"source": "news letter", "medium": "email"}
+    campaign_id = await world.created(settings={**SENDER, "utm": utm})
+    await write(
+        world,
+        html="<a href='https://a.example/?utm_medium=x#top'>a</a>"
+        "<a data-track='false' href='https://b.example'>b</a>",
+        text="https://a.example/1",
+    )
+    added = "utm_source=news%20letter"
+    expected = (
+        f"https://a.example/?utm_medium=x&{added}#top",
+        f"https://a.example/1?{added}&utm_medium=email",
+    )
+    assert (await content(world, campaign_id)).links == expected
+    await world.do(Verb.START, campaign_id)
+    found = await content(world, campaign_id)
+    assert found.links == expected and "https://b.example" in said(found)["html"]
+    plain = said(await content(world, campaign_id, is_tracked=False))
+    assert "utm_source" not in str(plain)
