@@ -12,6 +12,7 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import NamedTuple
 
 from streams.errors import MalformedError
 from tables.files.lines import Lines
@@ -26,13 +27,13 @@ _QUOTE = '"'
 _EMPTY = f"{DELIMITERS} \r\n"  # characters of a line that says nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """The cells of a row, which begins in this line."""
+class Record(NamedTuple):
+    """The cells of a row, which begins in this line; `has_apostrophes` = one of them may be one
+    that an export has changed.
+    """
 
     line: int
     cells: list[str]
-    #: Whether a cell may be one that an export has changed.
     has_apostrophes: bool = False
 
 
@@ -120,7 +121,8 @@ class Records:
                     line, "line: a quote is opened here, and the rows below are inside it"
                 )
             elif any(map(str.strip, cells)):
-                yield Record(line, cells, any("'" in text for text in self._pulled.record))
+                pulled = self._pulled.record
+                yield Record(line, cells, len(pulled) > 1 or "'" in pulled[0])
             else:
                 yield Blank(line)
 
