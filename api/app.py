@@ -30,7 +30,7 @@ from api.http.bearer_tokens import Tokens
 from api.http.dependencies import Services
 from api.http.limits import BodyLimit, QuotaHeaders, RateLimit
 from api.http.preconditions import conditions
-from api.previews import audience, preview, trial_sends
+from api.previews import audience, preview, starting, trial_sends
 from api.recipients.tracking import Tracking
 from api.recipients.webhooks import Webhooks
 from api.tenant import api_keys, limits, session, webhook_settings
@@ -54,6 +54,7 @@ _API = (
     schedules,
     ab_tests,
     preview,
+    starting,
     audience,
     trial_sends,
     live,

@@ -35,7 +35,6 @@ from streams.contracts.commands import (
     Delete,
     Pause,
     Resume,
-    Start,
     Trigger,
     Update,
     version_tag,
@@ -130,12 +129,6 @@ async def delete(command: Deleting) -> None:
     role sender.
     """
     await command.carry_out(Delete)
-
-
-@router.post("/{campaignId}/start", responses=answers(200, RUNNING))
-async def start(command: Sending, body: Why = None) -> Success[CampaignAnswer]:
-    """Start now: the audience is fixed and sending begins within seconds."""
-    return success(await command.campaign(Start, body))
 
 
 @router.post("/{campaignId}/pause", openapi_extra=asks(REASON))

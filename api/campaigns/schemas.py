@@ -59,6 +59,7 @@ DRAFT = {
     "skippedCount": None,
     "sampleSentAt": None,
     "statusReason": None,
+    "warning": None,
     "abTestUntil": None,
     "winnerVariantId": None,
 }
@@ -105,6 +106,7 @@ class Campaign(Schema):
     skipped_count: int | None
     sample_sent_at: Instant | None
     status_reason: str | None
+    warning: str | None = None  # answers that an earlier version remembered have none
     ab_test_until: Instant | None
     winner_variant_id: str | None
 

@@ -141,3 +141,17 @@ def segments_per_message(
         except CampaignError:
             continue  # emission skips them, too
     return sum(counts) / len(counts) if counts else None
+
+
+def unrendered(sent: Content, contacts: Sequence[Contact], ids: MessageIds) -> tuple[int, str]:
+    """Count those of the contacts for whom a variant cannot be rendered, and return what is wrong
+    for the first of them.
+    """
+    why = list[str]()
+    message_id = ids.make(0, 0, sent.tenant_id, 0)
+    for contact in contacts:
+        try:
+            rendered(sent, variants_of(sent), fields_of(contact), message_id)
+        except CampaignError as error:
+            why.append(error.detail)
+    return len(why), why[0] if why else ""

@@ -19,6 +19,8 @@ from tables.campaigns.changes import Change, publish
 from tables.database.connection import Session
 from tables.models import Campaign
 
+SKIPPED_MOST = "skipped-most"
+
 
 @dataclass(frozen=True)
 class MilestoneOutcome:
@@ -43,12 +45,14 @@ async def finished(
     before = await lock_campaign(session, tenant, campaign_id)
     if before.status not in ACTIVE:
         return MilestoneOutcome(before)
+    warning = _warning(sent, skipped)
     columns = {
         "status": Status.COMPLETED,
         "completed_at": at,
         "sent_count": sent,
         "skipped_count": skipped,
         "status_reason": None,
+        "warning": warning,
     }
     is_tested = before.ab_test_config is not None and sent + skipped > 0
     # no recipient was held back, or all were released early
@@ -58,7 +62,21 @@ async def finished(
     cause, started = events.Cause(after.origin, at), rfc3339(after.started_at or at)
     event = events.Completed(*after.head, sent + skipped, sent, skipped, started, rfc3339(at))
     await publish(session, after, event, cause)
+    if warning is not None:
+        alert = events.Alert(*after.head, rfc3339(at), SKIPPED_MOST, warning)
+        await publish(session, after, alert, cause)
     return MilestoneOutcome(after, Change.of(after, before.status, cause))
+
+
+def _warning(sent: int, skipped: int) -> str | None:
+    """A sentence for people when more than half of the recipients got nothing."""
+    total = sent + skipped
+    if skipped * 2 <= total:
+        return None
+    return (
+        f"{skipped:,} of {total:,} recipients were skipped ({skipped * 100 / total:.1f} %):"
+        " the campaign's stats say why, `skipped` by reason."
+    )
 
 
 async def sample_sent(

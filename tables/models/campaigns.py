@@ -126,6 +126,8 @@ class Campaign(Base):
     has_link_tokens: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Why it was cancelled or paused by the engine.
     status_reason: Mapped[str | None] = mapped_column(String(200))
+    #: What a person should know of it: most of its recipients were skipped.
+    warning: Mapped[str | None] = mapped_column(String(300))
     #: Of the start, for the events that the engine publishes by itself later.
     correlation_id: Mapped[str | None] = mapped_column(String(128))
     #: A due campaign waits until fewer than so many campaigns of its tenant run.

@@ -324,6 +324,31 @@ async def test_if_match_refuses_a_campaign_that_has_changed(world: World) -> Non
         await world.do(Verb.UPDATE, campaign_id, {"name": "b"}, if_match=frozenset({1}))
 
 
+@pytest.mark.parametrize(
+    ("sent", "skipped", "share"),
+    [(0, 3, "100.0"), (49, 51, "51.0"), (50, 50, ""), (0, 0, ""), (3, 0, ""), (0, 1, "100.0")],
+)
+async def test_a_campaign_that_skipped_more_than_half_says_so_and_alerts(
+    world: World, sent: int, skipped: int, share: str
+) -> None:
+    campaign_id, at = await world.started(), datetime.now(UTC)
+    for _ in range(2):
+        async with world.pool.transaction() as session:
+            done = await milestones.finished(
+                session, "acme", campaign_id, sent=sent, skipped=skipped, at=at
+            )
+    alerts = [data for kind, data in await world.events() if kind == "campaign.alert"]
+    if not share:
+        assert done.campaign.warning is None and alerts == []
+        return
+    assert done.campaign.warning == (
+        f"{skipped} of {sent + skipped} recipients were skipped ({share} %):"
+        " the campaign's stats say why, `skipped` by reason."
+    )
+    [alert] = alerts
+    assert (alert["reason"], alert["detail"]) == ("skipped-most", done.campaign.warning)
+
+
 async def test_the_last_message_completes_a_campaign_once_running_or_paused(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

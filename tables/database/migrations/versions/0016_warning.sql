@@ -1,0 +1,3 @@
+-- What a person should know of a campaign that is over: most of its recipients were skipped.
+
+ALTER TABLE campaigns ADD COLUMN warning varchar(300);
