@@ -10,12 +10,15 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from streams.contracts.commands import Verb
 from streams.errors import DependencyDownError
+from streams.settings import Settings
 from tables.audience import blocks
 from tables.database.connection import Database
 from tables.database.driver import DriverConnection
 from tests.postgres import Client
 from tests.postgres import connect as connect_client
+from tests.tables.campaigns.campaign_world import make_world
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 READ = "SELECT id FROM campaign_recipients LIMIT 1"
@@ -177,3 +180,20 @@ async def test_a_block_that_was_being_dropped_when_the_process_died_is_dropped_l
     assert found == [("0", False, False), ("1", True, True)]
     assert await client.fetchval("SELECT count(*) FROM campaign_recipients") == 1
     await client.close()
+
+
+async def test_a_campaign_whose_block_is_missing_starts_at_once_beside_an_open_backup(
+    database: str,
+) -> None:
+    settings = Settings.model_validate(
+        {"kafka": "", "nats": "", "postgres": database, "message_keys": "00" * 32}
+    )
+    async with Database(database) as pool:
+        world = await make_world(pool, settings)
+        client = await connect_client(database)
+        await client.execute("SELECT setval(pg_get_serial_sequence('campaigns', 'number'), 41999)")
+        created = await world.created()
+        async with open_transactions(database, READ, DUMP, WRITE):
+            started = await world.do(Verb.START, created)
+            assert (started["status"], await _blocks(client) >= {42, 43}) == ("running", True)
+        await client.close()

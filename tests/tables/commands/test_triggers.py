@@ -100,7 +100,7 @@ async def test_a_triggered_campaign_runs_at_once_with_nobody_and_needs_no_segmen
     assert not [topic for topic, _, _ in await world.outbox() if topic == Name.EXPANSIONS]
     identity = ("acme", str(campaign_id), await number(world, campaign_id), "email")
     assert await to_throttle(world) == [
-        PlanOpened(*identity, 0, (), Limits(100), Limits(700), is_endless=True)
+        PlanOpened(*identity, 0, (), Limits(100), Limits(700), is_endless=True, version=2)
     ]
 
 
