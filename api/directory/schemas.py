@@ -83,6 +83,32 @@ class Template(Schema):
     warnings: list[str] = Field(default_factory=list)
 
 
+class ListedTemplate(Schema):
+    """A template in a list, without its content. `hints` and `warnings` are null until they have
+    been found: of a template that was written by an earlier version, at its first reading.
+    """
+
+    model_config = shown_as(
+        {
+            "id": "550e8400-e29b-41d4-a716-446655440001",
+            "name": _TEMPLATE["name"],
+            "channel": _TEMPLATE["channel"],
+            "createdAt": _AT,
+            "updatedAt": _AT,
+            "hints": {"bytes": 32, "limit": 102000, "isExact": False},
+            "warnings": [],
+        }
+    )
+
+    id: UUID
+    name: str
+    channel: str
+    created_at: Instant
+    updated_at: Instant
+    hints: dict[str, str | int | bool] | None
+    warnings: list[str] | None
+
+
 class SegmentName(Body):
     """A name that no other segment of the tenant has."""
 

@@ -4,26 +4,25 @@ million recipients are skipped.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
 
-from api.directory.schemas import Template, TemplateCreate, TemplateUpdate
+from api.directory.schemas import ListedTemplate, Template, TemplateCreate, TemplateUpdate
 from api.http.auth import Editor, Viewer
-from api.http.dependencies import Provided, Transaction
+from api.http.dependencies import Provided, Services, Transaction
 from api.http.envelope import Page, Success, success
 from api.http.idempotency import Once
 from api.http.json_bodies import JsonRoute
 from api.http.paging import ByPage, Search
 from api.http.preconditions.conditions import ToEdit, ToMake, ToShowWhole
 from api.http.preconditions.entity_tags import row_tag
+from api.http.slots import RENDERINGS, takes
+from connectors.templates.beside import beside
 from connectors.templates.checks import check_template, template_hints, template_warnings
-from connectors.templates.turns import beside, turn
 from streams.contracts.fields import Channel
 from tables import models
 from tables.database.connection import Session
@@ -32,6 +31,7 @@ from tables.directory.templates import (
     create_template,
     delete_template,
     get_template,
+    keep_hints,
     list_templates,
     lock_template,
 )
@@ -41,21 +41,21 @@ TemplateId = Annotated[UUID, Path(alias="templateId")]
 
 
 @router.post("", status_code=201)
+@takes(RENDERINGS)
 async def create(
     who: Editor, body: TemplateCreate, once: Once, conditions: ToMake
 ) -> Success[Template]:
     """Create a template. A part that is no template is 422 with its line and the reason, and so is
     a name that no contact can have.
     """
-    async with turn(who.tenant_id):
-        told = await beside(partial(_checked, body.channel, body.content))
+    hints = await beside(partial(_checked, body.channel, body.content))
 
     async def work(connection: Session) -> Template:
         made = await create_template(
-            connection, who.tenant_id, body.name, body.channel, body.content
+            connection, who.tenant_id, body.name, body.channel, body.content, hints
         )
         conditions.tag(made)
-        return told.of(made)
+        return _shown(made, hints)
 
     content = {"create": "template", **body.model_dump(mode="json")}
     return success(await once.answer(who.tenant_id, content, work, Template.model_validate))
@@ -68,8 +68,10 @@ async def page(
     wanted: ByPage,
     channel: Channel | None = None,
     search: Search = None,
-) -> Page[Template]:
-    """The tenant's templates, newest first; `search` is a part of the name."""
+) -> Page[ListedTemplate]:
+    """The tenant's templates without their contents, newest first; `search` is a part of the
+    name.
+    """
     async with services.database.transaction() as connection:
         found, total = await list_templates(
             connection,
@@ -79,7 +81,7 @@ async def page(
             limit=wanted.size,
             offset=wanted.offset,
         )
-    return wanted.of([await _shown(template) for template in found], total)
+    return wanted.of([_listed(template) for template in found], total)
 
 
 @router.get("/{templateId}")
@@ -90,10 +92,11 @@ async def one(
     async with services.database.transaction() as connection:
         found = await get_template(connection, who.tenant_id, template_id)
     conditions.show(row_tag(found))
-    return success(await _shown(found))
+    return success(_shown(found, await _hints(services, found)))
 
 
 @router.patch("/{templateId}")
+@takes(RENDERINGS)
 async def update(
     who: Editor,
     services: Provided,
@@ -104,18 +107,23 @@ async def update(
     """Change name or content. Campaigns that have started go on with what they started with; drafts
     and scheduled ones get the new one.
     """
+    hints = None
     if body.content is not None:
         async with services.database.transaction() as connection:
             channel = (await get_template(connection, who.tenant_id, template_id)).channel
-        async with turn(who.tenant_id):
-            await beside(partial(check_template, channel, body.content))
+        hints = await beside(partial(_checked, channel, body.content))
     async with services.database.transaction() as connection:
         await conditions.check(partial(lock_template, connection, who.tenant_id, template_id))
         changed = await change_template(
-            connection, who.tenant_id, template_id, name=body.name, content=body.content
+            connection,
+            who.tenant_id,
+            template_id,
+            name=body.name,
+            content=body.content,
+            hints=hints,
         )
     conditions.tag(changed)
-    return success(await _shown(changed))
+    return success(_shown(changed, await _hints(services, changed)))
 
 
 @router.delete("/{templateId}", status_code=204, response_class=Response)
@@ -129,37 +137,33 @@ async def delete(
     await delete_template(transaction, who.tenant_id, template_id)
 
 
-@dataclass(frozen=True)
-class _Told:
-    """What an author is told of a content. It takes 0.2 s for one of the largest."""
-
-    hints: Mapping[str, Any]
-    warnings: Sequence[str]
-
-    @classmethod
-    def by(cls, channel: str, content: Mapping[str, Any]) -> _Told:
-        return cls(template_hints(channel, content), template_warnings(content))
-
-    def of(self, template: models.Template) -> Template:
-        return Template.of_row(template, hints=self.hints, warnings=list(self.warnings))
-
-
-# By the tag of the row, or a list of large templates would take seconds each time.
-_TOLD = OrderedDict[str, _Told]()
-_MOST_TOLD = 10_000
-
-
-def _checked(channel: str, content: Mapping[str, Any]) -> _Told:
-    """Raises CampaignError."""
+def _checked(channel: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The hints of a template that can be rendered. Takes a second for a long one. Raises
+    CampaignError.
+    """
     check_template(channel, content)
-    return _Told.by(channel, content)
+    return _found(channel, content)
 
 
-async def _shown(template: models.Template) -> Template:
-    if (told := _TOLD.get(key := row_tag(template))) is None:
-        async with turn(template.tenant_id):
-            told = await beside(partial(_Told.by, template.channel, template.content))
-        _TOLD[key] = told
-        if len(_TOLD) > _MOST_TOLD:
-            _TOLD.popitem(last=False)
-    return told.of(template)
+def _found(channel: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    return {"hints": template_hints(channel, content), "warnings": template_warnings(content)}
+
+
+async def _hints(services: Services, template: models.Template) -> Mapping[str, Any]:
+    """Those that are stored; found and stored first where an earlier version wrote the template."""
+    if (stored := template.current_hints) is not None:
+        return stored
+    found = await beside(partial(_found, template.channel, template.content))
+    async with services.database.transaction() as connection:
+        await keep_hints(connection, template, found)
+    return found
+
+
+def _shown(template: models.Template, hints: Mapping[str, Any]) -> Template:
+    return Template.of_row(template, **hints)
+
+
+def _listed(template: models.Template) -> ListedTemplate:
+    return ListedTemplate.of_row(
+        template, **(template.current_hints or {"hints": None, "warnings": None})
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 
 from api.campaigns.routes import Existing
@@ -75,7 +77,8 @@ async def _segments(
         limit=_SAMPLED,
     )
     sent = await content_of(services, connection, campaign, is_tracked=True)
-    average = segments_per_message(sent, contacts, MessageIds.of(services.settings))
+    ids = MessageIds.of(services.settings)
+    average = await asyncio.to_thread(segments_per_message, sent, contacts, ids)
     if average is None:
         return None
     return SmsSegments(

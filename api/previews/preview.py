@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter
 
 from api.campaigns.routes import Existing
@@ -12,7 +14,7 @@ from api.http.slots import RENDERINGS, takes
 from api.previews.schemas import Preview, PreviewOf, VariantPreview
 from api.previews.subjects import content_of, learn, read_fields
 from connectors.messages.preview import address_of, preview
-from connectors.templates.turns import turn
+from connectors.templates.beside import beside
 from streams.errors import FieldError, broken
 from streams.records.message_id import TESTS, MessageIds
 
@@ -32,13 +34,13 @@ async def show(services: Provided, campaign: Existing, body: PreviewOf) -> Succe
         raise broken(FieldError("contactId", "exactly one of contactId and contact"))
     tenant = campaign.tenant_id
     await learn(services, tenant, contact=body.contact_id, campaign_id=campaign.id)
-    async with turn(tenant), services.database.transaction() as connection:
+    async with services.database.transaction() as connection:
         fields = await read_fields(connection, tenant, body.contact_id, body.contact)
         shown = await content_of(services, connection, campaign, is_tracked=False)
         sent = await content_of(services, connection, campaign, is_tracked=True)
     ids = MessageIds.of(services.settings)
     message_id = ids.make(TESTS, 0, tenant, ids.signing)
-    variants = preview(shown, sent, fields, message_id)
+    variants = await beside(partial(preview, shown, sent, fields, message_id))
     return success(
         Preview(
             campaign_id=campaign.id,

@@ -13,9 +13,9 @@ from api.campaigns.schemas import RUNNING, Campaign
 from api.http.dependencies import Services
 from api.http.envelope import Schema, Success, shown_as, success
 from api.http.json_bodies import JsonRoute
+from api.http.slots import COUNTS
 from api.previews.subjects import content_of
 from connectors.messages.preview import unrendered
-from connectors.templates.turns import turn
 from streams.contracts.commands import Start
 from streams.errors import CampaignError
 from streams.records.message_id import MessageIds
@@ -84,8 +84,7 @@ async def _looked_at(services: Services, started: Campaign) -> tuple[DryRun, str
     """
     segments, excluded = started.segment_ids, started.exclude_segment_ids
     async with (
-        turn(started.tenant_id),
-        services.counting,
+        services.slots.slot(COUNTS, started.tenant_id),
         services.database.transaction() as connection,
     ):
         campaign = await get_campaign(connection, started.tenant_id, started.id)

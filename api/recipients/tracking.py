@@ -7,6 +7,7 @@ these campaigns alone message ids are taken in place of tokens.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections import OrderedDict
@@ -59,6 +60,7 @@ class Tracking:
         self._campaigns, self._repeats = KnownCampaigns(), Repeats(settings.machine_window)
         self._unsubscribes = Attempts(UNSUBSCRIBES)
         self._links: OrderedDict[int, tuple[str, ...]] = OrderedDict()
+        self._loading: dict[int, asyncio.Task[tuple[str, ...]]] = {}
 
     def routes(self) -> tuple[Route, ...]:
         """Plain routes: mail readers and browsers call them, not callers of the API, so they are
@@ -210,19 +212,30 @@ class Tracking:
         Raises NotFoundError, DependencyDownError.
         """
         links = self._links.get(campaign.number)
-        if links is None:
-            async with services.database.transaction(
-                services.settings.caller_patience
-            ) as connection:
-                content = await templates.load(
-                    connection, campaign.tenant_id, campaign.number, self._public_url
-                )
-            links = self._links[campaign.number] = () if content is None else content.links
-            if len(self._links) > _CACHED:
-                self._links.popitem(last=False)
+        if links is None:  # once, however many follow their links in the meantime
+            if (loading := self._loading.get(campaign.number)) is None:
+                loading = asyncio.create_task(self._load(services, campaign))
+                # retrieved here, too, for one whose callers have all gone
+                loading.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+                self._loading[campaign.number] = loading
+            links = await asyncio.shield(loading)
         if not _LINK.fullmatch(link) or int(link) >= len(links):
             raise NotFoundError("The campaign has no such link.")
         return links[int(link)]
+
+    async def _load(self, services: Services, campaign: NumberedCampaign) -> tuple[str, ...]:
+        patience = services.settings.caller_patience
+        try:
+            async with services.database.transaction(patience) as connection:
+                content = await templates.load(
+                    connection, campaign.tenant_id, campaign.number, self._public_url
+                )
+        finally:
+            del self._loading[campaign.number]
+        links = self._links[campaign.number] = () if content is None else content.links
+        if len(self._links) > _CACHED:
+            self._links.popitem(last=False)
+        return links
 
     async def _report(
         self,

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import UUID
 
+from connectors.templates.beside import beside
 from connectors.templates.links import Links, Tracking
 from connectors.templates.rendering import RenderError, Template
 from connectors.templates.seals import LinkSeals
-from connectors.templates.turns import beside
 from streams.contracts.channel_settings import Utm
 from streams.contracts.fields import CampaignType, mailable
 from streams.contracts.one_line import folded
@@ -120,6 +120,7 @@ async def load(
             for said in found
         }
 
+    # a long template takes a second, in which this process has others to serve
     templates = await beside(compiled)
     is_growing = campaign.type == CampaignType.TRIGGERED
     used = {field for template in templates.values() for field in template.fields}

@@ -29,10 +29,11 @@ def template_hints(channel: str, content: Mapping[str, str]) -> dict[str, Any]:
     """
     texts, is_exact = dict[str, str](), True
     for part, source in content.items():
-        text, position = "", 0
+        pieces, position = list[str](), 0
         for start, tag in [] if too_nested(source) else tags(source):
-            text, position, is_exact = text + source[position:start], start + len(tag), False
-        texts[part] = text + source[position:]
+            pieces.append(source[position:start])
+            position, is_exact = start + len(tag), False
+        texts[part] = "".join([*pieces, source[position:]])
     return {**hints(channel, texts), "isExact": is_exact}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, exists, func, insert, or_, select, update
+from sqlalchemy.orm import defer
 
 from streams.errors import CampaignError, FieldError, NotFoundError
 from tables.channels import CHANNELS
@@ -19,14 +20,25 @@ from tables.models import Campaign, CampaignVariant, Template
 
 
 async def create_template(
-    session: Session, tenant: str, name: str, channel: str, content: Mapping[str, Any]
+    session: Session,
+    tenant: str,
+    name: str,
+    channel: str,
+    content: Mapping[str, Any],
+    hints: Mapping[str, Any] | None = None,
 ) -> Template:
     """Raises CampaignError that names every wrong field. Whether the text renders is not checked
-    here.
+    here. `hints` are those of the content, if the caller has found them.
     """
     checked = check_content(channel, content)
     new = insert(Template).values(
-        tenant_id=tenant, name=checked_name(name), channel=channel, content=checked
+        tenant_id=tenant,
+        name=checked_name(name),
+        channel=channel,
+        content=checked,
+        hints=hints,
+        hinted_at=func.now(),
+        updated_at=func.now(),
     )
     made = await session.first(new.returning(Template))
     assert made is not None
@@ -66,10 +78,11 @@ async def list_templates(
     limit: int = 100,
     offset: int = 0,
 ) -> tuple[list[Template], int]:
-    """A page, newest first, and how many there are; `search` finds a part of the name, whatever its
-    case.
+    """A page without the contents, newest first, and how many there are; `search` finds a part of
+    the name, whatever its case.
     """
-    statement = _kept(tenant).order_by(Template.created_at.desc(), Template.id)
+    statement = _kept(tenant).options(defer(Template.content, raiseload=True))
+    statement = statement.order_by(Template.created_at.desc(), Template.id)
     if channel is not None:
         statement = statement.where(Template.channel == channel)
     if search:
@@ -84,9 +97,10 @@ async def change_template(
     *,
     name: str | None = None,
     content: Mapping[str, Any] | None = None,
+    hints: Mapping[str, Any] | None = None,
 ) -> Template:
-    """Replace the name, the content or both; the channel stays. Campaigns that have started keep
-    the content they started with.
+    """Replace the name, the content (with its `hints`, if the caller has found them) or both; the
+    channel stays. Campaigns that have started keep the content they started with.
 
     Raises NotFoundError, CampaignError for content that does not fit the channel, and ConflictError
     for a mirrored template.
@@ -95,6 +109,9 @@ async def change_template(
     changes: dict[str, Any] = {"updated_at": func.now()}
     if content is not None:
         changes["content"] = check_content(before.channel, content)
+        changes |= {"hints": hints, "hinted_at": func.now()}
+    elif before.current_hints is not None:
+        changes["hinted_at"] = func.now()
     refuse_copy(before)
     if name is not None:
         changes["name"] = checked_name(name)
@@ -112,6 +129,15 @@ async def change_template(
     if changed is None:
         raise _unknown(template_id)
     return changed
+
+
+async def keep_hints(session: Session, template: Template, hints: Mapping[str, Any]) -> None:
+    """Store the hints that were found in the content of this template, unless it has changed."""
+    await session.execute(
+        update(Template)
+        .where(Template.id == template.id, Template.updated_at == template.updated_at)
+        .values(hints=hints, hinted_at=Template.updated_at)
+    )
 
 
 async def delete_template(session: Session, tenant: str, template_id: UUID) -> None:

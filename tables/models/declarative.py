@@ -29,6 +29,10 @@ BigInt = TypeAliasType("BigInt", int)
 SmallInt = TypeAliasType("SmallInt", int)
 
 
+#: In the `info` of a column that holds what was found out about the others, and may be found again.
+FOUND_OUT = "found out"
+
+
 def enumeration(name: str, members: type[StrEnum]) -> Enum:
     """PostgreSQL's type `name`, whose values are those of the members, in their order."""
     return Enum(members, name=name, values_callable=lambda kind: [each.value for each in kind])

@@ -10,7 +10,7 @@ from sqlalchemy import CheckConstraint, Identity, Index, String, UniqueConstrain
 from sqlalchemy.orm import Mapped, mapped_column
 
 from streams.contracts.fields import Channel
-from tables.models.declarative import Base, BigInt
+from tables.models.declarative import FOUND_OUT, Base, BigInt
 
 
 class Segment(Base):
@@ -134,3 +134,12 @@ class Template(Base):
     deleted_at: Mapped[datetime | None]
     #: A copy of another service's template, changed only there.
     is_mirrored: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: `hints` and `warnings` of the API, of the content as it was at `hinted_at`.
+    hints: Mapped[dict[str, Any] | None] = mapped_column(info={FOUND_OUT: True})
+    #: Equal to `updated_at`, or the hints are those of an earlier content.
+    hinted_at: Mapped[datetime | None] = mapped_column(info={FOUND_OUT: True})
+
+    @property
+    def current_hints(self) -> dict[str, Any] | None:
+        """The hints of the content as it is; None when they have to be found."""
+        return self.hints if self.hinted_at == self.updated_at else None
