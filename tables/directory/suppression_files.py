@@ -113,7 +113,7 @@ class SuppressionFile:
         column, why = CHANNELS[channel].column, f"address: none for the channel {channel}"
         for text in (*cells("address"), *cells(column)):
             try:
-                address = str(spelled(column, text, self.country))
+                address = self._address(channel, text)
             except ValueError as error:
                 why = f"address: {error}"
             else:
@@ -124,6 +124,16 @@ class SuppressionFile:
             except ValueError:
                 why = "contactId: not a UUID"
         return Rejected(record.line, why)
+
+    def _address(self, channel: str, text: str) -> str:
+        """An address of the channel; of a number also as people of the country write it. Raises
+        ValueError.
+        """
+        rules = CHANNELS[channel]
+        try:
+            return rules.normalise(text)
+        except ValueError:
+            return str(spelled(rules.column, text, self.country))
 
 
 def _is_heading(cell: str) -> bool:

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from streams.errors import CampaignError, MalformedError
+from tables.channels import CHANNELS
 from tables.database.connection import Database
 from tables.directory.suppression_files import (
     Item,
@@ -74,6 +75,16 @@ def test_the_lists_of_other_systems_are_understood(
     content: str, given: dict[str, str], expected: tuple[str, str, str]
 ) -> None:
     assert wanted(content, **given) == [expected]
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("text", [MAIL, NUMBER, "US.13491208655302741918", "token-1", "nope"])
+def test_whatever_is_an_address_of_the_channel_is_taken(channel: str, text: str) -> None:
+    try:
+        expected = [(channel, CHANNELS[channel].normalise(text), "imported")]
+    except ValueError:
+        expected = []
+    assert wanted(f"address\n{text}\n", channel=channel) == expected
 
 
 @pytest.mark.parametrize(
