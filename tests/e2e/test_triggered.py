@@ -38,10 +38,8 @@ class Campaign:
             httpx.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=60),
         )
 
-    async def trigger(
-        self, contacts: list[str], correlation_id: str = "", expect: int = 202
-    ) -> Any:
-        headers = {"X-Correlation-Id": correlation_id} if correlation_id else {}
+    async def trigger(self, contacts: list[str], key: str = "", expect: int = 202) -> Any:
+        headers = {"Idempotency-Key": key} if key else {}
         answer = await self._http.post(
             f"/campaigns/{self.id}/trigger", json={"contactIds": contacts}, headers=headers
         )
