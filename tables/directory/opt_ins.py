@@ -21,11 +21,19 @@ from sqlalchemy.dialects import postgresql
 from tables.channels import CHANNELS
 from tables.database.connection import Session
 from tables.directory.suppressions import list_suppressions
-from tables.models import Contact, OptIn, Suppression
+from tables.models import OptIn, Suppression
 
 REASON = "unsubscribed"
 _SWEPT = 100  # that each new one takes with it
-_ADDRESS = " ".join(f"WHEN '{name}' THEN p.{channel.column}" for name, channel in CHANNELS.items())
+_ADDRESS = " ".join(
+    f"WHEN '{name}' THEN {channel.compared_in('p')}" for name, channel in CHANNELS.items()
+)
+_HAVING: Mapping[str, str] = {
+    name: f"""
+SELECT p.id FROM contacts p
+ WHERE p.tenant_id = %(tenant)s AND {channel.found_by("p", "%(address)s::text")}"""
+    for name, channel in CHANNELS.items()
+}
 _TARGETS = f"""
 SELECT w.id, r.tenant_id, c.channel, r.contact_id, a.address, w.at
   FROM unnest(%(ids)s::uuid[], %(times)s::timestamptz[]) AS w (id, at)
@@ -71,7 +79,8 @@ class _Target:
 
 
 def _digest(channel: str, address: str) -> bytes:
-    return hashlib.sha256(f"{channel}/{address}".encode()).digest()
+    compared = CHANNELS[channel].compared(address)
+    return hashlib.sha256(f"{channel}/{compared}".encode()).digest()
 
 
 async def mark(session: Session, way: str, said: Mapping[UUID, datetime]) -> None:
@@ -133,12 +142,11 @@ async def opt_in(
     """Lift what the way had set before `at` for this address, its contacts and these: how many
     suppressions. What another way or somebody else has set stays.
     """
-    column = getattr(Contact, CHANNELS[channel].column)
-    mine = select(Contact.id).where(Contact.tenant_id == tenant, column == address)
+    mine = await session.values(_HAVING[channel], tenant=tenant, address=address)
     of_contacts = select(Suppression).where(
         Suppression.tenant_id == tenant,
         Suppression.channel == channel,
-        Suppression.contact_id.in_(mine) | Suppression.contact_id.in_(contacts),
+        Suppression.contact_id.in_([*mine, *contacts]),
     )
     of_address, _ = await list_suppressions(session, tenant, channel=channel, address=address)
     lifted = [

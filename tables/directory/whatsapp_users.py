@@ -8,16 +8,18 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from tables.channels import CHANNELS
 from tables.database.connection import Session
 from tables.models import WhatsappUser
 
 # The newest of those who share a number; more are no person's.
-_LINK = """
+_LINK = f"""
 INSERT INTO whatsapp_users (tenant_id, user_id, contact_id)
-SELECT tenant_id, %(user)s, id
-  FROM contacts
- WHERE tenant_id = %(tenant)s AND phone = %(number)s
- ORDER BY id DESC
+SELECT p.tenant_id, %(user)s, p.id
+  FROM contacts p
+ WHERE p.tenant_id = %(tenant)s
+   AND {CHANNELS["whatsapp"].found_by("p", "%(number)s::text")}
+ ORDER BY p.id DESC
  LIMIT 10
     ON CONFLICT DO NOTHING"""
 

@@ -188,7 +188,7 @@ _WORDS = {True: "OptIn", False: "OptOut"}
 
 async def test_a_link_in_the_mail_is_another_way(hooks: Hooks) -> None:
     message_id, now = await hooks.message(), int(time.time())
-    assert (await hooks.provider.post(f"/u/{message_id}")).status_code == 200
+    assert (await hooks.provider.post(hooks.unsubscribe(message_id))).status_code == 200
     event = {"event": "resubscribe", "messageId": message_id, "timestamp": now + 60}
     assert await hooks.post("sendgrid", signing.sendgrid([event])) == 204
     assert ("email", ADDRESS, "unsubscribed") in await hooks.suppressed()
@@ -248,3 +248,28 @@ async def test_an_id_is_an_address_of_whatsapp_and_of_no_other_channel(hooks: Ho
         body = {"channel": channel, "address": f" {_USER} "}
         assert (await hooks.rest.admin.post("/suppressions", json=body)).status_code == status
     assert await hooks.suppressed() == {("whatsapp", _USER, "manual")}
+
+
+@pytest.mark.parametrize(
+    ("kept", "reported"),
+    [
+        ("+541112345678", "5491112345678"),  # Argentina's 9 for calls from abroad
+        ("+5491112345678", "541112345678"),
+        ("+525512345678", "5215512345678"),  # Mexico's old 1
+    ],
+)
+async def test_either_spelling_of_a_number_says_stop_and_start(
+    hooks: Hooks, kept: str, reported: str
+) -> None:
+    await sql(hooks.rest.world.pool).execute(
+        "UPDATE contacts SET phone = $1 WHERE id = $2", kept, hooks.contact
+    )
+    message_id, said_at = await hooks.message("whatsapp"), time.time()
+    await _chat(hooks, "STOP", said_at, reported)
+    assert len(await _left(hooks)) == 2  # of the address and of the contact
+    await _chat(hooks, "START", said_at + 1, reported)
+    await _project(hooks, message_id, Kind.UNSUBSCRIBED, said_at)
+    assert await _left(hooks) == []
+    await _hidden(hooks, "hello", **{"from": reported})
+    await _hidden(hooks, "STOP")
+    assert await dead_letters(hooks.rest.world.settings) == []  # its contact is known
