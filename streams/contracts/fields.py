@@ -62,7 +62,7 @@ _MAX_SEGMENTS = 1000
 _MAX_DEPTH = 10
 _TIME = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?"
-    r"(?P<offset>\s*(?:[Zz]|[+\-\u2212](?P<hours>\d{2})(?::?\d{2})?))?(?P<rest>.*)",
+    r"\s*(?:[Zz]|[+\-\u2212](?P<hours>\d{2})(?P<minutes>:?\d{2})?)?(?P<rest>.*)",
     re.ASCII | re.DOTALL,
 )
 
@@ -87,7 +87,7 @@ def _time(value: object) -> object:
             "must be an RFC 3339 time such as 2026-01-28T09:00:00Z, "
             "or a local one such as 2026-01-28T09:00:00"
         )
-    offset, rest = match["offset"] or "", match["rest"].strip()
+    rest = match["rest"].strip()
     if rest.startswith("["):
         raise ValueError(
             "must not have a zone in brackets (RFC 9557): give an offset such as +01:00 or Z, "
@@ -99,7 +99,7 @@ def _time(value: object) -> object:
             "what stands behind that is not read"
         )
     # the hours alone are how PostgreSQL prints an offset
-    return f"{value}:00" if match["hours"] and offset.endswith(match["hours"]) else value
+    return f"{value}:00" if match["hours"] and not match["minutes"] else value
 
 
 def _utc_or_local(value: datetime) -> datetime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -78,6 +78,11 @@ def test_a_name_is_composed_before_it_is_measured() -> None:
         # as PostgreSQL prints it
         ("2026-01-28T10:00:00+02", datetime(2026, 1, 28, 8, tzinfo=UTC)),
         ("2026-01-28 10:00:00.25-03", datetime(2026, 1, 28, 13, 0, 0, 250_000, tzinfo=UTC)),
+        ("2026-01-28T09:00:00+00:00", datetime(2026, 1, 28, 9, tzinfo=UTC)),
+        ("2026-01-28T09:00:00-00:00", datetime(2026, 1, 28, 9, tzinfo=UTC)),
+        ("2026-01-28T09:00:00+01:01", datetime(2026, 1, 28, 7, 59, tzinfo=UTC)),
+        ("2026-01-28T09:00:00+0101", datetime(2026, 1, 28, 7, 59, tzinfo=UTC)),
+        ("2026-01-28T09:00:00+00", datetime(2026, 1, 28, 9, tzinfo=UTC)),
         ("2026-01-28T09:00:00+0100", datetime(2026, 1, 28, 8, tzinfo=UTC)),
         ("2026-01-28T09:00:00Z", datetime(2026, 1, 28, 9, tzinfo=UTC)),
         ("2026-01-28t09:00:00z", datetime(2026, 1, 28, 9, tzinfo=UTC)),
@@ -108,6 +113,20 @@ def test_a_time_is_an_instant_in_utc_or_stays_a_local_one(text: str, instant: da
 )
 def test_a_number_or_a_date_is_no_time(value: object) -> None:
     assert "must be an RFC 3339 time such as 2026-01-28T09:00:00Z" in rule(Time, value)
+
+
+@given(
+    st.datetimes(
+        min_value=datetime(1900, 1, 1),
+        timezones=st.integers(-14 * 60 + 1, 14 * 60 - 1).map(
+            lambda minutes: timezone(timedelta(minutes=minutes))
+        ),
+    )
+)
+def test_every_time_that_python_writes_is_that_instant(instant: datetime) -> None:
+    assert taken(Time, instant.isoformat()) == instant
+    assert taken(Time, instant.isoformat(" ")) == instant
+    assert taken(Time, instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")) == instant
 
 
 @pytest.mark.parametrize(
