@@ -106,7 +106,7 @@ async def test_starting_pausing_resuming_and_cancelling_tell_the_engine_in_order
     assert topics == ("campaigns.expansions.v1", *["campaigns.sending.v1"] * 3)
     assert isinstance(decode_expansion(values[0]), Stage)
     assert [decode_sending(value) for value in values[1:]] == [
-        kind(**same) for kind in (Paused, Resumed, Cancelled)
+        kind(**same, version=number) for number, kind in enumerate((Paused, Resumed, Cancelled), 3)
     ]
     kinds = [kind for kind, _ in await world.events()]
     assert kinds == [
