@@ -110,6 +110,12 @@ class RateLimitedError(CampaignError):
         self.retry_after = retry_after
 
 
+class BusyError(CampaignError):
+    """Too much is under way here; a caller that sends by itself, such as a provider, repeats it."""
+
+    status, code, title = 503, "busy", "Too much is under way"
+
+
 class DependencyDownError(CampaignError):
     """PostgreSQL, Kafka or NATS does not answer."""
 

@@ -3,8 +3,8 @@ anything of it is believed.
 
 204 = every usable event is in Kafka; 400 not the provider's format; 401 the signature, or too old;
 404 an unknown provider or tenant, or one that has not set the provider up; 413 over 1 MB or 10,000
-elements; 429 too many at once, or too many refused from this address; 503 something is down, send
-it again. One bad element of a batch never drops the rest. What no retry can mend is 406 to Mailgun,
+elements; 503 something is down, too many at once, or too many refused from this address: send it
+again. One bad element of a batch never drops the rest. What no retry can mend is 406 to Mailgun,
 which repeats everything else for hours.
 """
 
@@ -34,7 +34,7 @@ from connectors.webhooks.delivery import (
 from connectors.webhooks.forms import UnparsableError
 from connectors.webhooks.providers import PROVIDERS, Check
 from streams.contracts.commands import TENANT_ID
-from streams.errors import NotFoundError
+from streams.errors import BusyError, NotFoundError, RateLimitedError
 from streams.settings import Settings
 from tables.tenants.webhook_secrets import Seal, WebhookSecret, load
 
@@ -88,24 +88,26 @@ class Webhooks:
             now, reader = datetime.now(UTC), PROVIDERS[provider]
             check = Check(secret, now, self._settings.webhook_tolerance, services.certificates)
             verified = await reader.verify(delivery, check)
-        async with services.slots.slot(WEBHOOKS, tenant):
-            try:
-                read = reader.read(delivery, now, secret.opt_out_words)
-            except UnparsableError:
-                await self._inbound.refuse(services, tenant, provider, delivery.body, now)
-                raise
-            await self._inbound.take(services, tenant, provider, verified, read)
+        with _busy():
+            async with services.slots.slot(WEBHOOKS, tenant):
+                try:
+                    read = reader.read(delivery, now, secret.opt_out_words)
+                except UnparsableError:
+                    await self._inbound.refuse(services, tenant, provider, delivery.body, now)
+                    raise
+                await self._inbound.take(services, tenant, provider, verified, read)
 
     @contextmanager
     def _few_forgeries(self, request: Request, tenant: str, provider: str) -> Iterator[None]:
-        """Counts what is refused inside, by address. Raises RateLimitedError after too many."""
+        """Counts what is refused inside, by address. Raises BusyError after too many."""
         peer = request.client.host if request.client else None
         address = subscriber(self._addresses.of(request.headers, peer))
         webhook = f"{tenant} {provider}"
         signed = f"{address} {webhook}"  # another tenant's webhooks may come from there, too
-        self._forgeries.check(signed)
-        if webhook not in self._known:
-            self._forgeries.check(address)
+        with _busy():
+            self._forgeries.check(signed)
+            if webhook not in self._known:
+                self._forgeries.check(address)
         try:
             yield
         except SignatureError:
@@ -124,9 +126,12 @@ class Webhooks:
     async def challenge(self, request: Request) -> Response:
         """Answers Meta's challenge when the verify token is right, else 401."""
         tenant = request.path_params["tenant_id"]
-        secret = await self._secret(await services_of(request), tenant, "whatsapp")
+        with self._few_forgeries(request, tenant, "whatsapp"):
+            secret = await self._secret(await services_of(request), tenant, "whatsapp")
+            self._know(f"{tenant} whatsapp")
+            answer = whatsapp.challenge(request.query_params, secret.verify_token)
         return PlainTextResponse(
-            whatsapp.challenge(request.query_params, secret.verify_token),
+            answer,
             headers={**_QUIET, "X-Content-Type-Options": "nosniff"},
         )
 
@@ -144,3 +149,14 @@ class Webhooks:
         path = str(request.scope["raw_path"], "latin-1").partition("?")[0]
         query = str(request.scope["query_string"], "latin-1")
         return self._settings.public_url.rstrip("/") + path + (f"?{query}" if query else "")
+
+
+@contextmanager
+def _busy() -> Iterator[None]:
+    """Makes RateLimitedError a BusyError: SNS repeats only after errors of the server, which 429 is
+    not (docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html).
+    """
+    try:
+        yield
+    except RateLimitedError as error:
+        raise BusyError(error.detail) from error

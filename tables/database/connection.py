@@ -36,6 +36,7 @@ from tables.database.statements import E, Reading, Statements, T
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between two attempts
 # A busy database may need a second and a third attempt; after that the statement is too slow.
 _TIMEOUTS_REPEATED = 2
+LONGEST_LIST = 10.0  # seconds
 _log = logging.getLogger(__name__)
 
 
@@ -68,8 +69,10 @@ class Session(AsyncSession, Statements):
 
     async def page(self, statement: Select[E], limit: int, offset: int) -> tuple[list[E], int]:
         """At most `limit` of the rows that the statement finds, after the first `offset`, and how
-        many it finds in all.
+        many it finds in all. From here on no statement of the transaction may take longer than
+        LONGEST_LIST: to count what a search finds could take minutes.
         """
+        await self.script(f"SET LOCAL statement_timeout = {round(LONGEST_LIST * 1_000)}")
         count = statement.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
         found = await self.every(statement.limit(limit).offset(offset))
         return found, await self.scalar(count) or 0

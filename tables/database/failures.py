@@ -79,6 +79,8 @@ def is_refused(error: psycopg.OperationalError) -> bool:
 def _sentence(error: BaseException) -> str:
     if sqlstate(error) == LOCK_NOT_AVAILABLE:
         return "Another request is changing the same thing. Nothing was changed; try again."
+    if sqlstate(error) == QUERY_CANCELED:
+        return "PostgreSQL took too long. Nothing was changed; ask for less, or try again."
     return "PostgreSQL does not answer. Nothing was changed; try again."
 
 

@@ -13,6 +13,7 @@ from api.http.slots import READS, ROOMS, Room
 from connectors.webhooks.delivery import MOST_ELEMENTS
 from streams.settings import Settings
 from tables.campaigns.campaign import MOST_PAUSED
+from tables.database.connection import LONGEST_LIST
 from tables.tenants.api_keys import MOST_KEYS
 
 _PAGE = Path(__file__).parents[2] / "docs" / "reference" / "limits.md"
@@ -37,6 +38,7 @@ def _expected() -> Iterator[tuple[str, str]]:
         yield f"{room.work} of a tenant at once", _at_once(room)
     row = "wait of a request for a row that another one has locked"
     yield row, f"{LOCK_TIMEOUT.total_seconds():g} s"
+    yield "a query of a list", f"{LONGEST_LIST:g} s"
     yield "event streams of a key or user", f"{pollers.STREAMS_PER_KEY}"
     yield "event streams of a tenant", f"{pollers.STREAMS_PER_TENANT}"
     yield "event streams", f"{pollers.STREAMS}"

@@ -126,7 +126,7 @@ async def test_forged_webhooks_from_an_address_stop_those_of_that_provider_and_t
         refused = await post("/webhooks/standard/acme", content=body, headers=forged)
         assert refused.status_code == 401
     refused = await post("/webhooks/standard/acme", content=body, headers=headers)
-    assert refused.status_code == 429 and refused.headers["retry-after"]
+    assert refused.status_code == 503 and refused.headers["retry-after"]
     signed, mailgun = hooks.about("mailgun", str(UUID(int=0)))
     assert (await post("/webhooks/mailgun/acme", content=mailgun, headers=signed)).is_success
     assert (await post("/webhooks/standard/globex", content=body)).status_code == 404

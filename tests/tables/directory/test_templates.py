@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import insert
@@ -29,7 +29,7 @@ async def test_a_template_keeps_what_fits_its_channel(
     made = await templates.create_template(session, "acme", "Welcome", channel, content)
     assert (made.channel, made.content) == (channel, content)
     assert await templates.get_template(session, "acme", made.id) == made
-    assert await templates.list_templates(session, "acme") == ([made], 1)
+    assert await _listed(session) == ([made.id], 1)
     with pytest.raises(NotFoundError):
         await templates.get_template(session, "other", made.id)
 
@@ -71,15 +71,21 @@ async def test_a_template_keeps_what_a_change_does_not_name(session: Session) ->
         await templates.change_template(session, "other", made.id, name="N")
 
 
+async def _listed(session: Session, **wanted: str) -> tuple[list[UUID], int]:
+    """The ids of a list, whose rows have no contents."""
+    found, total = await templates.list_templates(session, "acme", **wanted)
+    return [template.id for template in found], total
+
+
 async def test_a_deleted_template_is_not_found_again(session: Session) -> None:
     one, other = [
         await templates.create_template(session, "acme", name, "sms", {"text": "a"})
         for name in ("100%", "1000")
     ]
-    assert await templates.list_templates(session, "acme", search="0%") == ([one], 1)
-    assert await templates.list_templates(session, "acme", channel="email") == ([], 0)
+    assert await _listed(session, search="0%") == ([one.id], 1)
+    assert await _listed(session, channel="email") == ([], 0)
     await templates.delete_template(session, "acme", one.id)
-    assert await templates.list_templates(session, "acme", channel="sms") == ([other], 1)
+    assert await _listed(session, channel="sms") == ([other.id], 1)
     for use in (templates.get_template, templates.delete_template, templates.change_template):
         with pytest.raises(NotFoundError):
             await use(session, "acme", one.id)
