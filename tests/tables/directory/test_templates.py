@@ -71,9 +71,11 @@ async def test_a_template_keeps_what_a_change_does_not_name(session: Session) ->
         await templates.change_template(session, "other", made.id, name="N")
 
 
-async def _listed(session: Session, **wanted: str) -> tuple[list[UUID], int]:
+async def _listed(
+    session: Session, *, channel: str | None = None, search: str | None = None
+) -> tuple[list[UUID], int]:
     """The ids of a list, whose rows have no contents."""
-    found, total = await templates.list_templates(session, "acme", **wanted)
+    found, total = await templates.list_templates(session, "acme", channel=channel, search=search)
     return [template.id for template in found], total
 
 
