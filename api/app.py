@@ -42,7 +42,7 @@ from tables.database.settings_watch import SettingsWatch
 from tables.stats.rates import Rates
 from tables.stats.views import SendingView, StatsView
 
-# Connections to PostgreSQL: the rooms of api/http/slots.py without READS take 17 of them at most.
+# Connections to PostgreSQL: the rooms of api/limits/slots.py without READS take 17 of them at most.
 # The rest is for reads, for finding out who calls, and for recipients.
 CONNECTIONS = 22
 # for a row or a name that another request has locked

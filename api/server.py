@@ -7,7 +7,7 @@ import resource
 import uvicorn
 
 from api.app import create_app
-from api.http.connections import limited
+from api.limits.connections import limited
 from streams.metrics import serve
 from streams.process.start import start
 from tables.database import installation, probe

@@ -17,8 +17,8 @@ from api.campaigns.figure_schemas import CampaignWithStats, Overview, Totals
 from api.campaigns.routes import Existing
 from api.http.auth import Viewer, api_key, caller
 from api.http.dependencies import Provided, Services
-from api.http.pollers import IsGood, Reader, Topic
-from api.http.slots import takes
+from api.limits.pollers import IsGood, Reader, Topic
+from api.limits.slots import takes
 from streams.contracts.fields import CampaignType
 from streams.errors import CampaignError, DependencyDownError
 from tables.campaigns.campaign import get_campaigns, list_campaigns

@@ -27,7 +27,7 @@ from api.http.dependencies import Provided, Services
 from api.http.envelope import Page, Success, answers, asks, page_of, success
 from api.http.json_bodies import JsonRoute
 from api.http.preconditions.conditions import ToShow
-from api.http.slots import TRIGGERS, takes
+from api.limits.slots import TRIGGERS, takes
 from streams.contracts.bodies import CampaignCreate, CampaignUpdate, Explanation
 from streams.contracts.commands import (
     Cancel,

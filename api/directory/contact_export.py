@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from api.http.dependencies import Services
-from api.http.slots import READS
+from api.limits.slots import READS
 from tables.contacts.fields import SPELLINGS
 from tables.contacts.lists import member_columns
 from tables.files.cells import neutral

@@ -23,7 +23,7 @@ from api.http.auth import Editor
 from api.http.dependencies import Provided, Services
 from api.http.envelope import Success, answers, success
 from api.http.json_bodies import JsonRoute
-from api.http.slots import IMPORTS, takes
+from api.limits.slots import IMPORTS, takes
 from streams.errors import CampaignError, DependencyDownError, FieldError, broken
 from tables.contacts.files import ContactFile, Format, Item, rows_of
 from tables.contacts.headings import targets

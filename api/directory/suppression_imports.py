@@ -14,7 +14,7 @@ from api.http.auth import Editor
 from api.http.dependencies import Provided
 from api.http.envelope import Success, success
 from api.http.json_bodies import JsonRoute
-from api.http.slots import IMPORTS, takes
+from api.limits.slots import IMPORTS, takes
 from streams.contracts.fields import Channel
 from tables.directory.suppression_files import SuppressionFile, import_suppressions
 from tables.files.lines import Lines

@@ -20,7 +20,7 @@ from api.http.json_bodies import JsonRoute
 from api.http.paging import ByPage, Search
 from api.http.preconditions.conditions import ToEdit, ToMake, ToShowWhole
 from api.http.preconditions.entity_tags import row_tag
-from api.http.slots import RENDERINGS, takes
+from api.limits.slots import RENDERINGS, takes
 from connectors.templates.beside import beside
 from connectors.templates.checks import check_template, template_hints, template_warnings
 from streams.contracts.fields import Channel

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect
 
-from api.http.pace import GRACE, Pace, TooSlowError
+from api.limits.pace import GRACE, Pace, TooSlowError
 from streams.errors import MalformedError
 
 

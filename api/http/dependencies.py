@@ -14,11 +14,11 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from api.http.addresses import SIGN_INS, Attempts
 from api.http.bearer_tokens import Tokens
 from api.http.limits import RateLimit
-from api.http.pollers import Pollers
-from api.http.slots import Slots
+from api.limits.addresses import SIGN_INS, Attempts
+from api.limits.pollers import Pollers
+from api.limits.slots import Slots
 from connectors.sources.sources import Sources
 from connectors.webhooks.sns import Certificates
 from streams.process.reports import Reports

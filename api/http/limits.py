@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.pace import Pace, TooSlowError
 from api.http.problems import problem
+from api.limits.pace import Pace, TooSlowError
 from streams.errors import RateLimitedError
 
 MAX_BODY = 1 << 20  # bytes; a campaign with its settings is a few kilobytes

@@ -11,7 +11,7 @@ from api.http.auth import Viewer
 from api.http.dependencies import Provided, Services
 from api.http.envelope import Success, success
 from api.http.json_bodies import JsonRoute
-from api.http.slots import COUNTS, takes
+from api.limits.slots import COUNTS, takes
 from api.previews.schemas import AudienceCount, AudienceOf, SmsSegments
 from api.previews.subjects import content_of, learn
 from connectors.messages.preview import segments_per_message

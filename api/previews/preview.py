@@ -10,7 +10,7 @@ from api.campaigns.routes import Existing
 from api.http.dependencies import Provided
 from api.http.envelope import Success, success
 from api.http.json_bodies import JsonRoute
-from api.http.slots import RENDERINGS, takes
+from api.limits.slots import RENDERINGS, takes
 from api.previews.schemas import Preview, PreviewOf, VariantPreview
 from api.previews.subjects import content_of, learn, read_fields
 from connectors.messages.preview import address_of, preview

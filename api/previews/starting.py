@@ -13,7 +13,7 @@ from api.campaigns.schemas import RUNNING, Campaign
 from api.http.dependencies import Services
 from api.http.envelope import Schema, Success, shown_as, success
 from api.http.json_bodies import JsonRoute
-from api.http.slots import COUNTS
+from api.limits.slots import COUNTS
 from api.previews.subjects import content_of
 from connectors.messages.preview import unrendered
 from streams.contracts.commands import Start

@@ -19,7 +19,7 @@ from api.http.dependencies import Provided, Services
 from api.http.envelope import Success, success
 from api.http.idempotency import Once
 from api.http.json_bodies import JsonRoute
-from api.http.slots import RENDERINGS, takes
+from api.limits.slots import RENDERINGS, takes
 from api.previews.schemas import TestMessage, TestSend, TestSent
 from api.previews.subjects import content_of, learn, read_fields
 from connectors.messages.preview import fields_of, variants_of

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from starlette.datastructures import Headers
 
-from api.http.addresses import Addresses
+from api.limits.addresses import Addresses
 from connectors.machine_traffic import is_machine_address, is_machine_agent
 from streams.settings import Settings
 

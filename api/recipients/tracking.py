@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api.http.addresses import UNSUBSCRIBES, Attempts
 from api.http.dependencies import Services, services_of
+from api.limits.addresses import UNSUBSCRIBES, Attempts
 from api.recipients import pages
 from api.recipients.callers import Machines
 from api.recipients.inbound import row_of

@@ -19,9 +19,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from api.http.addresses import FORGERIES, Addresses, Attempts, subscriber
 from api.http.dependencies import Services, services_of
-from api.http.slots import WEBHOOKS
+from api.limits.addresses import FORGERIES, Addresses, Attempts, subscriber
+from api.limits.slots import WEBHOOKS
 from api.recipients.inbound import Inbound
 from connectors.webhooks import whatsapp
 from connectors.webhooks.delivery import (

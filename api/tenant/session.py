@@ -10,8 +10,8 @@ from api.http.auth import COOKIE, Viewer, identify
 from api.http.dependencies import Provided
 from api.http.envelope import Success, success
 from api.http.json_bodies import JsonRoute
-from api.http.sign_ins import few_failures
 from api.tenant.schemas import SignedIn, SignIn
+from api.tenant.sign_ins import few_failures
 from streams.errors import ForbiddenError
 
 router = APIRouter(

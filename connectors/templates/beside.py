@@ -17,7 +17,7 @@ async def beside(work: Callable[[], T]) -> T:
     """Run work on a thread, of which there are two. Raises what the work raises.
 
     The work is pure, and bounded by itself: a caller that goes away does not end it. In the API a
-    tenant has one piece at a time (`RENDERINGS` in api/http/slots.py), so another one finds the
+    tenant has one piece at a time (`RENDERINGS` in api/limits/slots.py), so another one finds the
     second thread.
     """
     return await asyncio.get_running_loop().run_in_executor(_THREADS, work)

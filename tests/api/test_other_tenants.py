@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from api.http.slots import IMPORTS, TRIGGERS, WRITES
+from api.limits.slots import IMPORTS, TRIGGERS, WRITES
 from streams.errors import ConflictError
 from tables.database.connection import Database, Session
 from tables.tenants import api_keys

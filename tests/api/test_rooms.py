@@ -1,4 +1,4 @@
-"""The rooms of the API: `http` below all others, imports one way, routes that say their types."""
+"""The rooms of the API: `limits` and `http` below all others, imports one way, routes that say their types."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from streams.settings import Settings
 _API = Path(__file__).parents[2] / "api"
 # room -> rooms that it may import, besides itself
 _MAY_IMPORT: Mapping[str, set[str]] = {
-    "http": set(),
-    "directory": {"http"},
-    "campaigns": {"http"},
-    "previews": {"http", "directory", "campaigns"},
-    "tenant": {"http"},
-    "recipients": {"http"},
+    "limits": set(),
+    "http": {"limits"},
+    "directory": {"http", "limits"},
+    "campaigns": {"http", "limits"},
+    "previews": {"http", "limits", "directory", "campaigns"},
+    "tenant": {"http", "limits"},
+    "recipients": {"http", "limits"},
     "documents": {"http", "campaigns"},
     "demo": set(),
     "command_line": {"demo"},

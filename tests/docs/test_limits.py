@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from api.app import LOCK_TIMEOUT
-from api.http import addresses, connections, limits, pace, pollers
-from api.http.slots import READS, ROOMS, Room
+from api.http import limits
+from api.limits import addresses, connections, pace, pollers
+from api.limits.slots import READS, ROOMS, Room
 from connectors.webhooks.delivery import MOST_ELEMENTS
 from streams.settings import Settings
 from tables.campaigns.campaign import MOST_PAUSED

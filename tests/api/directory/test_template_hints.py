@@ -8,7 +8,7 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
-from api.http.slots import RENDERINGS
+from api.limits.slots import RENDERINGS
 from tables.directory import mirror
 from tests.api.campaigns.test_routes import problem
 from tests.api.world import Rest

@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from api.http.addresses import FORGERIES, UNSUBSCRIBES
+from api.limits.addresses import FORGERIES, UNSUBSCRIBES
 from streams import metrics
 from streams.errors import DependencyDownError
 from streams.process.reports import Reports

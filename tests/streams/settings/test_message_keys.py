@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +16,7 @@ from streams.records.message_id import (
 from streams.settings import Settings
 from streams.settings.message_keys import MessageKey, Use, message_keys
 
-A, B, C = (secrets.token_hex(32) for _ in range(3))
+A, B, C = ("0a" * 32, "1b" * 32, "2c" * 32)
 KEYS = st.lists(
     st.builds(
         MessageKey,

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.app import CONNECTIONS
-from api.http.slots import READS, ROOMS, WRITES, Room, Slots, _Places
+from api.limits.slots import READS, ROOMS, WRITES, Room, Slots, _Places
 from streams.errors import RateLimitedError
 from tests.eventually import eventually
 

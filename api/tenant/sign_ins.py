@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 from fastapi import Request
 
-from api.http.addresses import Addresses, subscriber
 from api.http.dependencies import Provided
+from api.limits.addresses import Addresses, subscriber
 from streams.errors import UnauthorizedError
 
 

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from api.http.addresses import Attempts, Patience, subscriber
+from api.limits.addresses import Attempts, Patience, subscriber
 from streams.errors import RateLimitedError
 from tests.api.campaigns.test_routes import problem
 from tests.api.world import Rest

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.http.connections import MAX_HEAD, Crowd, limited
+from api.limits.connections import MAX_HEAD, Crowd, limited
 from streams.settings import Settings
 from tests.eventually import eventually
 

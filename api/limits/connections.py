@@ -14,7 +14,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from api.http.addresses import Addresses
+from api.limits.addresses import Addresses
 from streams import metrics
 from streams.settings import Settings
 

@@ -11,8 +11,8 @@ from itertools import count
 
 import pytest
 
-from api.http import pollers
-from api.http.pollers import Pollers, Reader, Topic
+from api.limits import pollers
+from api.limits.pollers import Pollers, Reader, Topic
 from streams.errors import DependencyDownError, RateLimitedError
 from tests.eventually import eventually
 

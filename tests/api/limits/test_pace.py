@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api.directory.uploads import Upload
 from api.http.limits import BodyLimit
-from api.http.pace import SLOWEST, Pace, TooSlowError
+from api.limits.pace import SLOWEST, Pace, TooSlowError
 from streams.errors import MalformedError
 from tests.api.http.small_app import asked, with_problems
 
