@@ -1,4 +1,6 @@
-"""The rooms of the API: `limits` and `http` below all others, imports one way, routes that say their types."""
+"""The rooms of the API: `limits` and `http` below all others, imports one way, routes that say
+their types.
+"""
 
 from __future__ import annotations
 
