@@ -92,7 +92,10 @@ async def one(
     async with services.database.transaction() as connection:
         found = await get_template(connection, who.tenant_id, template_id)
     conditions.show(row_tag(found))
-    return success(_shown(found, await _hints(services, found)))
+    if found.current_hints is not None:
+        return success(_shown(found, found.current_hints))
+    async with services.slots.slot(RENDERINGS, who.tenant_id):
+        return success(_shown(found, await _hints(services, found)))
 
 
 @router.patch("/{templateId}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from fastapi import APIRouter
 
@@ -13,9 +14,10 @@ from api.campaigns.schemas import RUNNING, Campaign
 from api.http.dependencies import Services
 from api.http.envelope import Schema, Success, shown_as, success
 from api.http.json_bodies import JsonRoute
-from api.limits.slots import COUNTS
+from api.limits.slots import COUNTS, WRITES, takes
 from api.previews.subjects import content_of
 from connectors.messages.preview import unrendered
+from connectors.templates.beside import beside
 from streams.contracts.commands import Start
 from streams.errors import CampaignError
 from streams.records.message_id import MessageIds
@@ -64,11 +66,13 @@ class StartedCampaign(Campaign):
 
 
 @router.post("/{campaignId}/start")
+@takes(None)  # one of WRITES, and one of COUNTS after it: while it counts, others write
 async def start(command: Sending, body: Why = None) -> Success[StartedCampaign]:
     """Start now: the audience is fixed and sending begins within seconds. `dryRun` says how many
     get it, and how many do not, by reason.
     """
-    started = await command.campaign(Start, body)
+    async with command.services.slots.slot(WRITES, command.who.tenant_id):
+        started = await command.campaign(Start, body)
     try:
         dry_run, why = await _looked_at(command.services, started)
     except CampaignError as error:  # the start is committed, whatever becomes of the count
@@ -100,7 +104,8 @@ async def _looked_at(services: Services, started: Campaign) -> tuple[DryRun, str
             connection, campaign.tenant_id, campaign.channel, segments, excluded, limit=_SAMPLED
         )
         sent = await content_of(services, connection, campaign, is_tracked=True)
-    failed, why = unrendered(sent, contacts, MessageIds.of(services.settings))
+    ids = MessageIds.of(services.settings)
+    failed, why = await beside(partial(unrendered, sent, contacts, ids))
     dry_run = DryRun(
         total=counted.total,
         in_segments=counted.in_segments,

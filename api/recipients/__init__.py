@@ -1,4 +1,4 @@
 """The routes without a key: the pixel, the links and the unsubscribe page for recipients, and the
-webhooks for providers; message ids and signatures prove the caller. `inbound` carries out what a
+webhooks for providers; tokens and signatures prove the caller. `inbound` carries out what a
 webhook reports. The room imports `api.http`, `api.limits` and no other room of `api`.
 """

@@ -233,12 +233,12 @@ class Inbound:
             if address in users.ids and not users.contacts:
                 taken.unheard.append(Unheard("no-contact", said.source.encoded()))
         found = await answered(connection, tenant, said.channel, address, at)
+        if found is not None and is_stop:
+            await suppress_recipients(connection, {found.row_id: "unsubscribed"})
+            await mark(connection, provider, {found.row_id: at})
         if found is None or not self._ids.may_sign(found.key_epoch):
             taken.leave("unmatched")
             return
-        if is_stop:
-            await suppress_recipients(connection, {found.row_id: "unsubscribed"})
-            await mark(connection, provider, {found.row_id: at})
         message_id = self._ids.make(found.number, found.ordinal, tenant, found.key_epoch)
         token = "said:" + hashlib.sha256(said.identity.encode("utf-8", "replace")).hexdigest()
         if said.identity:  # a repeat that comes after the next campaign still answers this one

@@ -29,7 +29,7 @@ class KnownCampaigns:
         self._next = 0.0
 
     async def get(self, services: Services, number: int) -> NumberedCampaign | None:
-        """None when there is no such campaign. Raises DependencyDownError."""
+        """None when no such campaign has started. Raises DependencyDownError."""
         if (found := self._numbers.get(number)) is not None:
             return found
         if not 1 <= number <= _LARGEST:
@@ -41,7 +41,11 @@ class KnownCampaigns:
             self._asking = asyncio.create_task(self._ask(services))
         if (error := await asyncio.shield(answered)) is not None:
             raise DependencyDownError(error.detail) from error
-        return self._numbers.get(number)
+        found = self._numbers.get(number)
+        if found is not None and not found.has_started:  # its key is not chosen yet
+            self._numbers.forget(number)
+            return None
+        return found
 
     async def _ask(self, services: Services) -> None:
         while self._asked:

@@ -36,12 +36,14 @@ from streams.records.message_id import (
     InvalidMessageIdError,
     MessageIds,
     Recipient,
+    UnknownKeyError,
     campaign_number,
     is_test,
 )
 from streams.records.reported_events import Details, Incoming, IncomingType
 from streams.settings import Settings
 from tables.campaigns.numbers import NumberedCampaign
+from tables.directory.opt_ins import keep_recipients
 from tables.directory.reported import suppress_recipients
 
 _MESSAGE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -149,8 +151,10 @@ class Tracking:
             if request.method != "POST":
                 return pages.question()
             self._unsubscribes.check(message_id)
-            self._unsubscribes.count(message_id)
             await _unsubscribe(services, message_id, campaign)
+            self._unsubscribes.count(
+                message_id
+            )  # a person who met a 503 may try as often as need be
         except RateLimitedError as error:
             return pages.too_often(error.retry_after)
         except NotFoundError:
@@ -182,7 +186,11 @@ class Tracking:
             return token, campaign
         number, ordinal = self._read(token, purpose)
         campaign = await self._numbered(services, number)
-        return self._ids.make(number, ordinal, campaign.tenant_id, campaign.key_epoch), campaign
+        try:
+            made = self._ids.make(number, ordinal, campaign.tenant_id, campaign.key_epoch)
+        except UnknownKeyError as error:
+            raise NotFoundError("The campaign's key was taken off the list.") from error
+        return made, campaign
 
     def _read(self, token: str, purpose: Purpose) -> Recipient:
         try:
@@ -268,7 +276,9 @@ async def _unsubscribe(services: Services, message_id: str, campaign: NumberedCa
     comes first: it is what matters, and a repeat changes nothing. Raises DependencyDownError.
     """
     async with services.database.transaction(services.settings.caller_patience) as connection:
-        await suppress_recipients(connection, {row_of(message_id): "unsubscribed"})
+        row = row_of(message_id)
+        await suppress_recipients(connection, {row: "unsubscribed"})
+        await keep_recipients(connection, [row], datetime.now(UTC))
     crash_point("suppressed", "tracking")
     await _report(services, "unsubscribed", message_id, campaign)
 

@@ -98,6 +98,7 @@ class Composer:
         "_fields",
         "_has_attributes",
         "_ids",
+        "_makes_tokens",
         "_options",
         "_sender",
         "_template",
@@ -116,6 +117,10 @@ class Composer:
         self._by_variant = variant is None and len(content.templates) > 1
         is_email = content.channel == "email"
         self._unsubscribe = f"<{content.tracking.unsubscribe('')}" if is_email else None
+        # an email needs them in its header, and so always
+        self._makes_tokens = is_email or any(
+            template.uses_tokens for template in content.templates.values()
+        )
 
     def compose(self, start: int, rows: Sequence[Any], created_at: str, into: Composed) -> None:
         """Add one message or one skip for each row, whose ordinals begin at `start`."""
@@ -123,7 +128,7 @@ class Composer:
         ordinals = range(start, start + len(rows))
         ids = self._ids.make_many(content.number, ordinals, content.tenant_id, content.key_epoch)
         tokens: Iterable[tuple[str, str] | None] = repeat(None, len(rows))
-        if self._unsubscribe is not None:  # an email needs them in its header, and so always
+        if self._makes_tokens:
             tokens = content.tracking.tokens_of_many(
                 content.number, ordinals, content.key_epoch, ids
             )
@@ -192,7 +197,9 @@ class Composer:
             created_at=created_at,
             variant_id=variant,
             sender=self._sender,
-            headers=None if tokens is None else _list_headers(f"{self._unsubscribe}{tokens[0]}>"),
+            headers=None
+            if self._unsubscribe is None or tokens is None
+            else _list_headers(f"{self._unsubscribe}{tokens[0]}>"),
             options=self._options,
         )
         record = encode_message(message)

@@ -40,7 +40,7 @@ class Broken:
 
     error: RenderError
     fields: tuple[str, ...] = ()
-    makes_text = False
+    makes_text = uses_tokens = False
 
     def render(
         self,

@@ -148,7 +148,7 @@ def unrendered(sent: Content, contacts: Sequence[Contact], ids: MessageIds) -> t
     for the first of them.
     """
     why = list[str]()
-    message_id = ids.make(0, 0, sent.tenant_id, 0)
+    message_id = ids.make(0, 0, sent.tenant_id, ids.signing)
     for contact in contacts:
         try:
             rendered(sent, variants_of(sent), fields_of(contact), message_id)

@@ -103,7 +103,7 @@ class Template:
         self._uses_unsubscribe_url = "unsubscribeUrl" in used
         self._uses_today = "today" in used
         tokens = {UNSUBSCRIBE_TOKEN, TRACKING_TOKEN, "unsubscribeUrl"}
-        self._uses_tokens = self._marker is not None or not used.isdisjoint(tokens)
+        self.uses_tokens = self._marker is not None or not used.isdisjoint(tokens)
 
     def undeclared(self, part: str) -> set[str]:
         """Returns the names that a part uses and does not set."""
@@ -132,7 +132,7 @@ class Template:
                 f"the attributes have more than {MAX_ELEMENTS:,} elements, or too many levels"
             ) from None
         bare = contact if self._uses_bare_names else _NOTHING
-        if self._uses_tokens:
+        if self.uses_tokens:
             tokens = tokens or self._tracking.tokens(message_id)
             bare = {**bare, UNSUBSCRIBE_TOKEN: tokens[0], TRACKING_TOKEN: tokens[1]}
             if self._uses_unsubscribe_url:

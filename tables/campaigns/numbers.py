@@ -10,14 +10,15 @@ from tables.database.connection import Session
 
 _SQL = """
 SELECT number, id, tenant_id, channel::text, coalesce(key_epoch, 0) AS key_epoch,
-       has_link_tokens OR started_at IS NULL AS has_link_tokens
+       has_link_tokens OR started_at IS NULL AS has_link_tokens,
+       started_at IS NOT NULL OR key_epoch IS NOT NULL AS has_started
   FROM campaigns WHERE number = ANY(%(numbers)s::bigint[])"""
 
 
 @dataclass(frozen=True, slots=True)
 class NumberedCampaign:
     """`key_epoch` is the one that its message ids are signed with. `has_link_tokens`: the links of
-    its messages take no message ids.
+    its messages take no message ids. Before it `has_started`, none of this is decided.
     """
 
     number: int
@@ -26,6 +27,7 @@ class NumberedCampaign:
     channel: str
     key_epoch: int
     has_link_tokens: bool = True
+    has_started: bool = True
 
 
 class CampaignNumbers:
@@ -38,6 +40,10 @@ class CampaignNumbers:
     def get(self, number: int) -> NumberedCampaign | None:
         """None: never loaded, or there is no such campaign."""
         return self._known.get(number)
+
+    def forget(self, number: int) -> None:
+        """Of a campaign that may still change."""
+        self._known.pop(number, None)
 
     def missing(self, numbers: Iterable[int]) -> set[int]:
         return set(numbers) - self._known.keys()

@@ -21,7 +21,6 @@ from tables.numbers import number_key
 ADDRESSES = ("email", "phone", "push_token")
 MOST_ATTRIBUTES = 200
 LARGEST_ATTRIBUTES = 16_384  # bytes of JSON; they travel with every chunk that is rendered
-_LONGEST_PHONE = len("+") + 15  # ITU-T E.164, 6.2.1
 _SHORTENED = re.compile(r"[+']?[0-9]+(?:[.,][0-9]*)?[eE][+-]?[0-9]+", re.ASCII)
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # in JSON, not the same letters behind a backslash
@@ -92,10 +91,7 @@ def refuse_shortened(text: str) -> None:
 def _phone(text: str) -> str:
     if "E" in text or "e" in text:
         refuse_shortened(text)
-    found = phone(text)
-    if len(found) > _LONGEST_PHONE:  # national plans alone would let some countries' pass
-        raise ValueError("phone: at most 15 digits (ITU-T E.164)")
-    return found
+    return phone(text)
 
 
 def _time_zone(text: str) -> str:

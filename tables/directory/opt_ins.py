@@ -4,19 +4,20 @@ had set, never a complaint, a bounce or a person's own entry.
 The way is the provider that reported the no. Times are those of the person, so that a repeat which
 comes late changes nothing that was said after it: a START lifts only what was said before, and a no
 from before the START suppresses nothing again, whichever of webhook and projection brings it. For
-that the digests of addresses that have opted in are remembered, as long as events are kept.
+that the keyed hashes of addresses that have opted in are remembered, as long as events are kept.
+
+A report about a message speaks of the address that the message went to (`reported`): when the
+contact has another one by now, the contact and that address stay as they are.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects import postgresql
 
 from tables.channels import CHANNELS
 from tables.database.connection import Session
@@ -25,8 +26,13 @@ from tables.models import OptIn, Suppression
 
 REASON = "unsubscribed"
 _SWEPT = 100  # that each new one takes with it
-_ADDRESS = " ".join(
-    f"WHEN '{name}' THEN {channel.compared_in('p')}" for name, channel in CHANNELS.items()
+_ADDRESS, _VERSION, _FIELD = (
+    " ".join(f"WHEN '{name}' THEN {spelled(channel)}" for name, channel in CHANNELS.items())
+    for spelled in (
+        lambda channel: channel.compared_in("p"),
+        lambda channel: f"p.{channel.column}_version",
+        lambda channel: f"'{channel.column}'",
+    )
 )
 _HAVING: Mapping[str, str] = {
     name: f"""
@@ -35,26 +41,52 @@ SELECT p.id FROM contacts p
     for name, channel in CHANNELS.items()
 }
 _TARGETS = f"""
-SELECT w.id, r.tenant_id, c.channel, r.contact_id, a.address, w.at
+SELECT w.id, r.tenant_id, c.channel, CASE WHEN it.is_current THEN r.contact_id END AS contact_id,
+       CASE WHEN it.is_current THEN now.address END AS address,
+       CASE WHEN it.is_current THEN address_hash(now.address) ELSE f.hash END AS address_hash, w.at
   FROM unnest(%(ids)s::uuid[], %(times)s::timestamptz[]) AS w (id, at)
   JOIN campaign_recipients r ON r.id = w.id
   JOIN campaigns c ON c.id = r.campaign_id
   LEFT JOIN contacts p ON p.id = r.contact_id AND p.tenant_id = r.tenant_id
- CROSS JOIN LATERAL (SELECT CASE c.channel {_ADDRESS} END) AS a (address)"""
+ CROSS JOIN LATERAL (
+       SELECT CASE c.channel {_ADDRESS} END AS address, CASE c.channel {_VERSION} END AS version,
+              CASE c.channel {_FIELD} END AS field, coalesce(r.address_version, 0) AS went) AS now
+  LEFT JOIN former_addresses f
+         ON f.contact_id = r.contact_id AND f.field = now.field AND f.version = now.went
+        AND f.tenant_id = r.tenant_id AND now.version IS DISTINCT FROM now.went
+ CROSS JOIN LATERAL (
+       SELECT coalesce(now.version = now.went OR f.hash = address_hash(now.address), false)
+              AS is_current) AS it"""
 _MARK = f"""
 UPDATE suppressions s
    SET way = %(way)s, said_at = greatest(s.said_at, n.at)
-  FROM (SELECT tenant_id, channel, contact_id, address, max(at) AS at
-          FROM ({_TARGETS}) AS t GROUP BY 1, 2, 3, 4) AS n
+  FROM (SELECT tenant_id, channel, contact_id, address, address_hash, max(at) AS at
+          FROM ({_TARGETS}) AS t GROUP BY 1, 2, 3, 4, 5) AS n
  WHERE s.tenant_id = n.tenant_id AND s.channel = n.channel AND s.reason = '{REASON}'
-   AND (s.address = n.address OR s.contact_id = n.contact_id)
+   AND (s.address = n.address OR s.contact_id = n.contact_id OR s.address_hash = n.address_hash)
    AND (s.way = %(way)s OR (s.way IS NULL AND s.created_at = now()))"""
 _LIFTED = f"""
 SELECT t.id
   FROM ({_TARGETS}) AS t
-  JOIN opt_ins o ON o.tenant_id = t.tenant_id
-   AND o.digest = sha256(convert_to(t.channel || '/' || t.address, 'UTF8'))
+  JOIN opt_ins o
+    ON o.tenant_id = t.tenant_id AND o.channel = t.channel AND o.address_hash = t.address_hash
  WHERE o.at > t.at"""
+_KEEP = f"""
+UPDATE suppressions s
+   SET way = NULL
+  FROM ({_TARGETS}) AS n
+ WHERE s.tenant_id = n.tenant_id AND s.channel = n.channel AND s.way IS NOT NULL
+   AND (s.address = n.address OR s.contact_id = n.contact_id OR s.address_hash = n.address_hash)"""
+_SINCE = """
+SELECT at FROM opt_ins
+ WHERE tenant_id = %(tenant)s AND channel = %(channel)s::campaign_channel
+   AND address_hash = address_hash(%(address)s)"""
+_REMEMBER = """
+INSERT INTO opt_ins AS known (tenant_id, channel, address_hash, at)
+SELECT %(tenant)s, %(channel)s::campaign_channel, one.hash, %(at)s
+  FROM (SELECT coalesce(%(hash)s::bytea, address_hash(%(address)s::text))) AS one (hash)
+    ON CONFLICT (tenant_id, channel, address_hash) DO UPDATE
+   SET at = greatest(known.at, EXCLUDED.at)"""
 _SWEEP = """
 DELETE FROM opt_ins
  WHERE ctid = ANY (ARRAY(
@@ -75,12 +107,8 @@ class _Target:
     channel: str
     contact_id: UUID | None
     address: str | None
+    address_hash: bytes | None
     at: datetime
-
-
-def _digest(channel: str, address: str) -> bytes:
-    compared = CHANNELS[channel].compared(address)
-    return hashlib.sha256(f"{channel}/{compared}".encode()).digest()
 
 
 async def mark(session: Session, way: str, said: Mapping[UUID, datetime]) -> None:
@@ -107,6 +135,13 @@ async def keep(session: Session, one: Suppression) -> None:
     await session.execute(kept.values(way=None))
 
 
+async def keep_recipients(session: Session, rows: Sequence[UUID], at: datetime) -> None:
+    """`keep` for what holds for the recipients of these rows of the ledger: they have said no a
+    second time, another way.
+    """
+    await session.run(_KEEP, ids=list(rows), times=[at] * len(rows))
+
+
 async def standing(
     session: Session, reasons: Mapping[UUID, str], said: Mapping[UUID, datetime]
 ) -> dict[UUID, str]:
@@ -114,7 +149,7 @@ async def standing(
     after saying no. `said`: when, for those rows of which it is known.
     """
     asked = {row: said[row] for row, why in reasons.items() if why == REASON and row in said}
-    if not asked or not await session.scalar(select(OptIn.digest).limit(1)):
+    if not asked or not await session.scalar(select(OptIn.at).limit(1)):
         return dict(reasons)
     lifted = set(await session.values(_LIFTED, ids=list(asked), times=list(asked.values())))
     return {row: why for row, why in reasons.items() if row not in lifted}
@@ -124,10 +159,9 @@ async def has_opted_in_since(
     session: Session, tenant: str, channel: str, address: str, at: datetime
 ) -> bool:
     """Whether the person with this address has opted in after `at`."""
-    found = await session.scalar(
-        select(OptIn.at).where(OptIn.tenant_id == tenant, OptIn.digest == _digest(channel, address))
-    )
-    return found is not None and found > at
+    compared = CHANNELS[channel].compared(address)
+    found = await session.value(_SINCE, tenant=tenant, channel=channel, address=compared)
+    return found is not None and bool(found > at)
 
 
 async def opt_in(
@@ -149,31 +183,50 @@ async def opt_in(
         Suppression.contact_id.in_([*mine, *contacts]),
     )
     of_address, _ = await list_suppressions(session, tenant, channel=channel, address=address)
+    compared = CHANNELS[channel].compared(address)
+    await _remember(session, tenant, channel, at, address=compared)
+    return await _lift(session, [*of_address, *await session.every(of_contacts)], way, at)
+
+
+async def _lift(
+    session: Session, suppressions: Sequence[Suppression], way: str, at: datetime
+) -> int:
     lifted = [
         one.id
-        for one in [*of_address, *await session.every(of_contacts)]
+        for one in suppressions
         if one.reason == REASON and one.way == way and (one.said_at or one.created_at) <= at
     ]
-    gone = delete(Suppression).where(Suppression.tenant_id == tenant, Suppression.id.in_(lifted))
-    await session.execute(gone)
-    await _remember(session, tenant, channel, address, at)
+    await session.execute(delete(Suppression).where(Suppression.id.in_(lifted)))
     return len(lifted)
 
 
 async def opt_in_recipient(session: Session, row: UUID, way: str, at: datetime) -> int:
-    """`opt_in` for the address that the recipient of this row of the ledger has."""
+    """`opt_in` for the address that the message of this row of the ledger went to."""
     found = await session.rows(_Target, _TARGETS, ids=[row], times=[at])
     one = found[0] if found else None
-    if one is None or one.address is None:
+    if one is None or one.address_hash is None:
         return 0
-    return await opt_in(session, one.tenant_id, one.channel, one.address, way, at)
+    if one.address is not None:
+        return await opt_in(session, one.tenant_id, one.channel, one.address, way, at)
+    await _remember(session, one.tenant_id, one.channel, at, address_hash=one.address_hash)
+    of_address = select(Suppression).where(
+        Suppression.tenant_id == one.tenant_id,
+        Suppression.channel == one.channel,
+        Suppression.address_hash == one.address_hash,
+    )
+    return await _lift(session, await session.every(of_address), way, at)
 
 
 async def _remember(
-    session: Session, tenant: str, channel: str, address: str, at: datetime
+    session: Session,
+    tenant: str,
+    channel: str,
+    at: datetime,
+    *,
+    address: str | None = None,
+    address_hash: bytes | None = None,
 ) -> None:
     await session.run(_SWEEP, most=_SWEPT)
-    new = postgresql.insert(OptIn).values(tenant_id=tenant, digest=_digest(channel, address), at=at)
-    latest = {"at": func.greatest(OptIn.at, new.excluded.at)}
-    key = [OptIn.tenant_id, OptIn.digest]
-    await session.execute(new.on_conflict_do_update(index_elements=key, set_=latest))
+    await session.run(
+        _REMEMBER, tenant=tenant, channel=channel, at=at, address=address, hash=address_hash
+    )

@@ -23,6 +23,16 @@ SELECT %(tenant)s, w.channel::campaign_channel, w.address, w.contact_id, w.reaso
     ON CONFLICT DO NOTHING"""
 
 
+# A person of the tenant has asked for these, too: no START lifts them.
+_KEEP = """
+UPDATE suppressions s
+   SET way = NULL
+  FROM unnest(%(channels)s::text[], %(addresses)s::text[], %(contacts)s::uuid[])
+       AS w (channel, address, contact_id)
+ WHERE s.tenant_id = %(tenant)s AND s.channel = w.channel::campaign_channel AND s.way IS NOT NULL
+   AND (s.address = w.address OR s.contact_id = w.contact_id)"""
+
+
 class Wanted(NamedTuple):
     """One suppression to make; a refusal names it by its `line`."""
 
@@ -54,13 +64,14 @@ async def suppress_all(session: Session, tenant: str, wanted: Sequence[Wanted]) 
             good.append(_checked(one, unknown))
         except CampaignError as error:
             refused.append((one.line, error.detail))
+    targets = {
+        "channels": [one.channel for one in good],
+        "addresses": [one.address for one in good],
+        "contacts": [one.contact_id for one in good],
+    }
+    await session.run(_KEEP, tenant=tenant, **targets)
     added = await session.run(
-        _INSERT,
-        tenant=tenant,
-        channels=[one.channel for one in good],
-        addresses=[one.address for one in good],
-        contacts=[one.contact_id for one in good],
-        reasons=[one.reason for one in good],
+        _INSERT, tenant=tenant, reasons=[one.reason for one in good], **targets
     )
     return Suppressed(added, len(good) - added, tuple(refused))
 

@@ -99,9 +99,9 @@ class Suppression(Base):
     #: Of an address that its contact has no longer, `address_hash` of that spelling.
     address_hash: Mapped[bytes | None]
     #: The provider through which the person said no, and by which the person may say yes again.
-    way: Mapped[str | None] = mapped_column(String(20))
+    way: Mapped[str | None] = mapped_column(String(20), info={FOUND_OUT: True})
     #: When the person last said so; null where only the time of the row is known.
-    said_at: Mapped[datetime | None]
+    said_at: Mapped[datetime | None] = mapped_column(info={FOUND_OUT: True})
 
 
 class OptIn(Base):
@@ -111,8 +111,9 @@ class OptIn(Base):
     __table_args__ = (Index("idx_opt_ins_at", "at"),)
 
     tenant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    #: SHA-256 of channel, slash and address.
-    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    channel: Mapped[Channel] = mapped_column(primary_key=True)
+    #: `address_hash` of the spelling that is compared.
+    address_hash: Mapped[bytes] = mapped_column(primary_key=True)
     at: Mapped[datetime]
 
 

@@ -254,7 +254,7 @@ async def test_what_cannot_be_sent_says_why_and_holds_up_nobody(
     empty, empty_number = await started(world, 0)
     broken, broken_number = await started(world, 10)
     await sql(pool).execute("UPDATE campaigns SET channel = 'push' WHERE id = $1", broken)
-    await sql(pool).execute("ALTER TABLE contacts DROP COLUMN push_token")
+    await sql(pool).execute("ALTER TABLE contacts DROP COLUMN push_token CASCADE")
     last, last_number = await started(world, 20)
     async with expanding(settings, tmp_path):
         await expansions.relay(world)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agents.sending.fair_queue import Filling, fill
 from streams.records.sending import CHUNK, Grant, Limits, Span
 from tables.throttle.quota import UNLIMITED, Allowance
-from tables.throttle.state import CampaignSending, TenantSending, Waiting
+from tables.throttle.state import STUB_LASTS, CampaignSending, TenantSending, Waiting
 
 NOW = datetime(2026, 1, 28, 9, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=20)
@@ -408,7 +408,7 @@ def test_what_was_just_granted_counts_in_the_time_that_a_campaign_waits() -> Non
             tenant(campaign(10, is_paused=True, spans=(Span(0, 10, not_before=LATER),))),
             None,
         ),
-        (tenant(CampaignSending(since=NOW)), NOW + timedelta(days=1)),
+        (tenant(CampaignSending(since=NOW)), NOW + STUB_LASTS),
         (TenantSending(limits_heard=NOW), NOW + timedelta(minutes=10)),
     ],
 )

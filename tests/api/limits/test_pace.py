@@ -40,10 +40,15 @@ async def test_each_second_of_waiting_has_to_be_paid_with_bytes() -> None:
             await kept.keep(asyncio.sleep(0.01, b"x"))
             kept.count(1)
             assert asyncio.get_running_loop().time() - began < 60
-    kept = Pace(grace=0.05)
-    for _ in range(20):
-        await kept.keep(asyncio.sleep(0.01))
-        kept.count(SLOWEST)
+    for paid, is_enough in ((59, True), (1, False)):
+        kept = Pace(grace=5)
+        kept._waited = 60.0
+        kept.count(paid * SLOWEST)
+        if is_enough:
+            await kept.keep(asyncio.sleep(0))
+        else:
+            with pytest.raises(TooSlowError):
+                await kept.keep(asyncio.sleep(60))
 
 
 async def test_the_servers_own_time_does_not_count() -> None:

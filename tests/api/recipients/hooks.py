@@ -28,6 +28,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "whatsapp": {"secret": signing.SECRET, "verifyToken": "chosen by us"},
     "standard": {"secret": signing.STANDARD_SECRET},
 }
+#: Of a campaign whose messages have gone out.
+STARTED = """
+UPDATE campaigns SET started_at = now(), has_link_tokens = true WHERE id = $1 RETURNING number
+"""
 _MESSAGE = """
 INSERT INTO campaign_recipients
        (id, tenant_id, campaign_id, contact_id, status, sent_at, address_version)
@@ -52,9 +56,7 @@ class Hooks:
         template = None if channel != "email" else str(world.template)
         campaign = UUID((await self.rest.draft(channel=channel, templateId=template))["id"])
         await sql(world.pool).execute(_MESSAGE, campaign, self.contact, hours_ago)
-        number = await sql(world.pool).fetchval(
-            "SELECT number FROM campaigns WHERE id = $1", campaign
-        )
+        number = await sql(world.pool).fetchval(STARTED, campaign)
         return MessageIds.of(world.settings).make(number, 7, world.tenant, 0)
 
     def unsubscribe(self, message_id: str) -> str:

@@ -277,7 +277,7 @@ async def test_rows_in_chunks_do_what_they_do_one_by_one(
 
 async def _outcome(pool: Database, client: Client, rows: Iterable[Item], size: int) -> object:
     """The counts, what was refused, and the contacts, without the ids that were made up."""
-    await client.execute("TRUNCATE contacts, segment_members")
+    await client.execute("TRUNCATE contacts, segment_members, whatsapp_users")
     rejected = list[Rejected]()
     done = await import_contacts(pool, "acme", None, rows, on_rejected=rejected.append, size=size)
     found = [

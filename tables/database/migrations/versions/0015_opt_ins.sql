@@ -5,9 +5,10 @@ ALTER TABLE suppressions ADD COLUMN way varchar(20), ADD COLUMN said_at timestam
 
 CREATE TABLE opt_ins (
   tenant_id varchar(64) NOT NULL,
-  digest bytea NOT NULL,
+  channel campaign_channel NOT NULL,
+  address_hash bytea NOT NULL,
   at timestamptz NOT NULL,
-  PRIMARY KEY (tenant_id, digest)
+  PRIMARY KEY (tenant_id, channel, address_hash)
 );
 
 CREATE INDEX idx_opt_ins_at ON opt_ins (at);

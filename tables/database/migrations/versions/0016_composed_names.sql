@@ -1,5 +1,6 @@
 -- Names are composed (Unicode NFC) from now on, and so are those that are there. Only rows with
--- another spelling are written; the others are read once, and nobody waits for that.
+-- another spelling are written; the others are read once: a second for a million contacts, in which
+-- the tables that this upgrade changes are locked.
 
 UPDATE contacts
    SET first_name = left(normalize(first_name, NFC), 255),
