@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-from streams.errors import DependencyDownError
+from api.limits.slots import COUNTS, Room, Slots
 from tests.api.campaigns.test_routes import problem
 from tests.api.world import Rest
 
@@ -67,12 +69,14 @@ async def test_a_start_that_reaches_most_has_no_warning_and_a_repeat_says_the_sa
 async def test_a_start_whose_audience_cannot_be_counted_is_a_start(rest: Rest) -> None:
     campaign_id = await _campaign(rest, [{"email": "a@example.com"}])
 
-    class Busy:
-        async def __aenter__(self) -> None:
-            raise DependencyDownError("too slow")
+    class Busy(Slots):
+        @asynccontextmanager
+        async def slot(self, room: Room, tenant: str) -> AsyncIterator[None]:
+            if room is COUNTS:
+                raise room.refusal()
+            async with super().slot(room, tenant):
+                yield
 
-        async def __aexit__(self, *_: object) -> None: ...
-
-    rest.use(counting=Busy())
+    rest.use(slots=Busy())
     started = await _started(rest, campaign_id)
     assert (started["status"], started["dryRun"], started["warning"]) == ("running", None, None)
