@@ -24,7 +24,7 @@ _MOST = 8.0  # the time may grow by; 4 is in proportion, 16 is its square
 def _grows(work: Callable[[int], object], short: int) -> float:
     """How many times as long four times the length takes; 0 when it is too short to be measured."""
     times = [
-        min(thread_seconds(partial(work, length)) for _ in range(3))
+        min(thread_seconds(partial(work, length)) for _ in range(7))
         for length in (short, _TIMES * short)
     ]
     return 0.0 if times[1] < pace() / 100 else times[1] / times[0]
