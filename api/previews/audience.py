@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 
 from fastapi import APIRouter
 
@@ -13,17 +13,17 @@ from api.http.envelope import Success, success
 from api.http.json_bodies import JsonRoute
 from api.limits.slots import COUNTS, takes
 from api.previews.schemas import AudienceCount, AudienceOf, SmsSegments
-from api.previews.subjects import content_of, learn
+from api.previews.subjects import counted_of, learn, sample_of
 from connectors.messages.preview import segments_per_message
+from connectors.templates.beside import beside
 from streams.errors import FieldError, broken
 from streams.records.message_id import MessageIds
-from tables.audience.dry_run import Counted, count_audience, some_of_audience
+from tables.audience.dry_run import Counted, count_audience
 from tables.database.connection import Session
 from tables.directory.segments import unknown_segments
 from tables.models import Campaign
 
 router = APIRouter(tags=["campaigns"], route_class=JsonRoute)
-_SAMPLED = 100  # contacts whose SMS are counted
 
 
 @router.post("/campaigns/{campaignId}/audience", name="audience")
@@ -35,14 +35,7 @@ async def count(services: Provided, campaign: Existing) -> Success[AudienceCount
     For a triggered campaign: how many may be triggered.
     """
     async with services.database.transaction() as connection:
-        counted = await count_audience(
-            connection,
-            campaign.tenant_id,
-            campaign.channel,
-            campaign.segment_ids,
-            campaign.exclude_segment_ids,
-            is_triggered=campaign.is_triggered,
-        )
+        counted = await counted_of(connection, campaign)
         segments = None
         if campaign.channel == "sms":
             segments = await _segments(services, connection, campaign, counted.total)
@@ -68,17 +61,9 @@ async def _segments(
     services: Services, connection: Session, campaign: Campaign, total: int
 ) -> SmsSegments | None:
     """The segments of all SMS, estimated from some; None when none of these can be rendered."""
-    contacts = await some_of_audience(
-        connection,
-        campaign.tenant_id,
-        campaign.channel,
-        campaign.segment_ids,
-        campaign.exclude_segment_ids,
-        limit=_SAMPLED,
-    )
-    sent = await content_of(services, connection, campaign, is_tracked=True)
+    sent, contacts = await sample_of(services, connection, campaign)
     ids = MessageIds.of(services.settings)
-    average = await asyncio.to_thread(segments_per_message, sent, contacts, ids)
+    average = await beside(partial(segments_per_message, sent, contacts, ids))
     if average is None:
         return None
     return SmsSegments(

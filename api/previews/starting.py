@@ -15,18 +15,16 @@ from api.http.dependencies import Services
 from api.http.envelope import Schema, Success, shown_as, success
 from api.http.json_bodies import JsonRoute
 from api.limits.slots import COUNTS, WRITES, takes
-from api.previews.subjects import content_of
+from api.previews.subjects import counted_of, sample_of
 from connectors.messages.preview import unrendered
 from connectors.templates.beside import beside
 from streams.contracts.commands import Start
 from streams.errors import CampaignError
 from streams.records.message_id import MessageIds
-from tables.audience.dry_run import count_audience, some_of_audience
 from tables.campaigns.campaign import get_campaign
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
 _log = logging.getLogger(__name__)
-_SAMPLED = 100  # contacts for whom it is rendered
 
 
 class DryRun(Schema):
@@ -86,24 +84,13 @@ async def _looked_at(services: Services, started: Campaign) -> tuple[DryRun, str
     """The dry run, and what is wrong for the first contact of whom the message is not rendered.
     Raises CampaignError.
     """
-    segments, excluded = started.segment_ids, started.exclude_segment_ids
     async with (
         services.slots.slot(COUNTS, started.tenant_id),
         services.database.transaction() as connection,
     ):
         campaign = await get_campaign(connection, started.tenant_id, started.id)
-        counted = await count_audience(
-            connection,
-            campaign.tenant_id,
-            campaign.channel,
-            segments,
-            excluded,
-            is_triggered=campaign.is_triggered,
-        )
-        contacts = await some_of_audience(
-            connection, campaign.tenant_id, campaign.channel, segments, excluded, limit=_SAMPLED
-        )
-        sent = await content_of(services, connection, campaign, is_tracked=True)
+        counted = await counted_of(connection, campaign)
+        sent, contacts = await sample_of(services, connection, campaign)
     ids = MessageIds.of(services.settings)
     failed, why = await beside(partial(unrendered, sent, contacts, ids))
     dry_run = DryRun(

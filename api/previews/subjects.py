@@ -15,10 +15,13 @@ from connectors.messages.content import Content, load
 from connectors.messages.preview import fields_of
 from connectors.templates.seals import LinkSeals
 from streams.records.link_tokens import LinkTokens
+from tables.audience.dry_run import Counted, count_audience, some_of_audience
 from tables.contacts.store import get_contact
 from tables.database.connection import Session
 from tables.directory.mirror import templates_of
-from tables.models import Campaign
+from tables.models import Campaign, Contact
+
+_SAMPLED = 100  # contacts for whom a campaign is looked at
 
 
 async def learn(
@@ -72,3 +75,30 @@ async def content_of(
     # the campaign has been read in this request, and rows of campaigns stay
     assert content is not None
     return content
+
+
+async def counted_of(connection: Session, campaign: Campaign) -> Counted:
+    """How many would get the campaign if it started now, and how many would not, by reason."""
+    return await count_audience(
+        connection,
+        campaign.tenant_id,
+        campaign.channel,
+        campaign.segment_ids,
+        campaign.exclude_segment_ids,
+        is_triggered=campaign.is_triggered,
+    )
+
+
+async def sample_of(
+    services: Services, connection: Session, campaign: Campaign
+) -> tuple[Content, list[Contact]]:
+    """What is sent, and some of those who would get it."""
+    contacts = await some_of_audience(
+        connection,
+        campaign.tenant_id,
+        campaign.channel,
+        campaign.segment_ids,
+        campaign.exclude_segment_ids,
+        limit=_SAMPLED,
+    )
+    return await content_of(services, connection, campaign, is_tracked=True), contacts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from api.previews.schemas import TestMessage, TestSend, TestSent
 from api.previews.subjects import content_of, learn, read_fields
 from connectors.messages.preview import fields_of, variants_of
 from connectors.messages.trial_sends import NOBODY, SAMPLE, messages, spelled
+from connectors.templates.beside import beside
 from streams.contracts.envelope import rfc3339
 from streams.errors import FieldError, NotFoundError, broken
 from streams.records.message_id import MessageIds
@@ -99,7 +99,7 @@ async def _sent(
     content = await content_of(services, connection, campaign, is_tracked=False)
     variants = variants_of(content, body.variant_id)
     contact = await _contact(connection, campaign, body)
-    made = await asyncio.to_thread(
+    work = partial(
         messages,
         content,
         variants,
@@ -110,6 +110,7 @@ async def _sent(
         at=rfc3339(at),
         draw=secrets.randbelow,
     )
+    made = await beside(work)
     await send_tests(connection, campaign.tenant_id, made, at)
     return contact[0], made
 

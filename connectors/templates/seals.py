@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any
 
 from streams.settings import Settings
-from streams.settings.message_keys import MessageKey, Use
+from streams.settings.message_keys import MessageKey, Use, numbered
 
 _EPOCHS = "89ab"  # as in a message id
 _PURPOSE = b"link destination"  # 16 bytes: a message id's own MAC is no seal
@@ -25,11 +25,9 @@ class LinkSeals:
 
     def __init__(self, keys: Sequence[bytes | MessageKey]) -> None:
         """The epoch of a key without one is its position."""
-        known = [
-            key if isinstance(key, MessageKey) else MessageKey(position, key)
-            for position, key in enumerate(keys)
-        ]
-        known.sort(key=lambda key: (key.use is Use.SIGN, key.epoch), reverse=True)
+        known = sorted(
+            numbered(keys), key=lambda key: (key.use is Use.SIGN, key.epoch), reverse=True
+        )
         self._keyed: list[list[Any]] = [[] for _ in _EPOCHS]
         for key in known:
             if key.use is not Use.WITHDRAWN:

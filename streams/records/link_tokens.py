@@ -5,8 +5,8 @@ A message id is no proof, because everybody who reads the ledger, Kafka or NATS 
 24 characters of base64url (RFC 4648, section 5): 48 bits campaign number, 24 bits recipient
 ordinal, 72 bits MAC. The MACs of the two purposes are the halves of one BLAKE2b (RFC 7693, keyed,
 18 bytes, a `person` of its own) over number and ordinal: neither half tells anything about the
-other, and no message id about either. The key of a campaign's
-tokens is the one that signs its message ids.
+other, and no message id about either. The key of a campaign's tokens is the one that signs its
+message ids.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hmac import compare_digest
 
 from streams.records.message_id import InvalidMessageIdError, Recipient, recipient
 from streams.settings import Settings
-from streams.settings.message_keys import MessageKey, Use
+from streams.settings.message_keys import MessageKey, Use, numbered, signing
 
 _PERSON = b"recipient links"
 _MAC = 9  # bytes
@@ -42,18 +42,15 @@ class LinkTokens:
 
     def __init__(self, keys: Sequence[bytes | MessageKey]) -> None:
         """The epoch of a key without one is its position."""
-        known = [
-            key if isinstance(key, MessageKey) else MessageKey(position, key)
-            for position, key in enumerate(keys)
-        ]
+        known = numbered(keys)
         # the key is absorbed once
         self._keyed = {
             key.epoch: blake2b(digest_size=2 * _MAC, key=key.secret, person=_PERSON).copy
             for key in known
         }
-        believed = sorted(key.epoch for key in known if key.use is not Use.WITHDRAWN)
-        self._believed = [self._keyed[epoch] for epoch in reversed(believed)]  # the newest first
-        self._signing = max(key.epoch for key in known if key.use is Use.SIGN)
+        believed = [key.epoch for key in reversed(known) if key.use is not Use.WITHDRAWN]
+        self._believed = [self._keyed[epoch] for epoch in believed]  # the newest first
+        self._signing = signing(known).epoch
 
     @classmethod
     def of(cls, settings: Settings) -> LinkTokens:

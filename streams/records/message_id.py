@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from streams.errors import CampaignError, Fate
 from streams.settings import Settings
-from streams.settings.message_keys import SLOTS, MessageKey, Use
+from streams.settings.message_keys import SLOTS, MessageKey, Use, numbered, signing
 
 SHARD_BITS = 16
 SHARD_SIZE = 1 << SHARD_BITS  # ordinals per shard
@@ -63,10 +63,7 @@ class MessageIds:
 
     def __init__(self, keys: Sequence[bytes | MessageKey]) -> None:
         """The epoch of a key without one is its position."""
-        known = [
-            key if isinstance(key, MessageKey) else MessageKey(position, key)
-            for position, key in enumerate(keys)
-        ]
+        known = numbered(keys)
         # the key is absorbed once
         self._keyed: dict[int, Callable[[], Any]] = {
             key.epoch: blake2b(digest_size=6, key=key.secret).copy for key in known
@@ -74,12 +71,12 @@ class MessageIds:
         self._withdrawn = {key.epoch for key in known if key.use is Use.WITHDRAWN}
         self._newest = max(self._keyed)
         #: The epoch that new campaigns sign with.
-        self.signing = max(key.epoch for key in known if key.use is Use.SIGN)
+        self.signing = signing(known).epoch
         # by the two bits in an id, the newest first
         self._believed = tuple(
             tuple(
                 self._keyed[key.epoch]
-                for key in sorted(known, key=lambda key: -key.epoch)
+                for key in reversed(known)
                 if key.slot == slot and key.use is not Use.WITHDRAWN
             )
             for slot in range(SLOTS)

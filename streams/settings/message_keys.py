@@ -8,6 +8,7 @@ by a multiple of four are told apart by their MACs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
@@ -93,6 +94,15 @@ def _key(value: str, position: int) -> MessageKey:
     if not 16 <= len(found) <= 64:
         raise ValueError("each key is 16 to 64 bytes in hexadecimal")
     return MessageKey(int(number), found, Use(use))
+
+
+def numbered(keys: Sequence[bytes | MessageKey]) -> tuple[MessageKey, ...]:
+    """Keys by epoch, the oldest first; that of a secret alone is its position."""
+    known = (
+        key if isinstance(key, MessageKey) else MessageKey(position, key)
+        for position, key in enumerate(keys)
+    )
+    return tuple(sorted(known, key=lambda key: key.epoch))
 
 
 def signing(keys: tuple[MessageKey, ...]) -> MessageKey:

@@ -179,13 +179,3 @@ async def remember(session: Session, identity: Identity, answer: Answer, at: dat
             set_={name: made.excluded[name] for name in fresh},
         )
     )
-
-
-async def forget_expired(session: Session, at: datetime, limit: int = 10_000) -> int:
-    """Remove at most `limit` answers whose time is over; returns how many were removed."""
-    return await session.run(
-        "DELETE FROM answers WHERE ctid IN"
-        " (SELECT ctid FROM answers WHERE expires_at <= %(at)s LIMIT %(limit)s)",
-        at=at,
-        limit=limit,
-    )

@@ -9,14 +9,7 @@ from datetime import datetime, timedelta
 
 from tables.database.connection import Session
 
-_EXPIRED_ANSWERS = """
-DELETE FROM answers
- WHERE ctid = ANY (ARRAY(
-       SELECT ctid FROM answers WHERE expires_at <= %(before)s LIMIT %(limit)s))"""
-_OLD_REFUSALS = """
-DELETE FROM outbox_refused
- WHERE ctid = ANY (ARRAY(
-       SELECT ctid FROM outbox_refused WHERE refused_at <= %(before)s LIMIT %(limit)s))"""
+_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 # A campaign that is over takes nobody in again. `updated_at` is when it ended, or later.
 _IDLE_ENTRIES = """
 DELETE FROM campaign_entries
@@ -27,18 +20,6 @@ DELETE FROM campaign_entries
         WHERE c.type = 'triggered' AND c.status IN ('completed', 'cancelled')
           AND c.updated_at <= %(before)s
         LIMIT %(limit)s))"""
-_EXPIRED_TOKENS = """
-DELETE FROM webhook_tokens
- WHERE ctid = ANY (ARRAY(
-       SELECT ctid FROM webhook_tokens WHERE expires_at <= %(before)s LIMIT %(limit)s))"""
-_OLD_SUBSCRIPTIONS = """
-DELETE FROM webhook_subscriptions
- WHERE ctid = ANY (ARRAY(
-       SELECT ctid FROM webhook_subscriptions WHERE asked_at <= %(before)s LIMIT %(limit)s))"""
-_OLD_TEST_SENDS = """
-DELETE FROM test_sends
- WHERE ctid = ANY (ARRAY(
-       SELECT ctid FROM test_sends WHERE sent_at <= %(before)s LIMIT %(limit)s))"""
 
 
 @dataclass(frozen=True)
@@ -50,19 +31,27 @@ class Rule:
     table: str
     kept: timedelta
     sql: str
-    every: timedelta = timedelta(minutes=1)
+    every: timedelta
 
     async def remove(self, session: Session, now: datetime, limit: int) -> int:
         """Remove at most `limit` rows, the number of which is the answer."""
         return await session.run(self.sql, before=now - self.kept, limit=limit)
 
 
-_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+def _older(
+    table: str, column: str, kept: timedelta = timedelta(0), every: timedelta = _HOUR
+) -> Rule:
+    """The rule for rows that are over when the time in a column has passed."""
+    of_some = f"SELECT ctid FROM {table} WHERE {column} <= %(before)s LIMIT %(limit)s"
+    return Rule(table, kept, f"DELETE FROM {table} WHERE ctid = ANY (ARRAY({of_some}))", every)
+
+
 RULES = (
-    Rule("answers", timedelta(0), _EXPIRED_ANSWERS),
-    Rule("outbox_refused", 30 * _DAY, _OLD_REFUSALS, every=_HOUR),
+    _older("answers", "expires_at", every=_MINUTE),
+    _older("outbox_refused", "refused_at", 30 * _DAY),
     Rule("campaign_entries", _DAY, _IDLE_ENTRIES, every=_HOUR),
-    Rule("webhook_tokens", timedelta(0), _EXPIRED_TOKENS, every=_HOUR),
-    Rule("webhook_subscriptions", 30 * _DAY, _OLD_SUBSCRIPTIONS, every=_HOUR),
-    Rule("test_sends", _HOUR, _OLD_TEST_SENDS, every=_HOUR),
+    _older("webhook_tokens", "expires_at"),
+    _older("webhook_subscriptions", "asked_at", 30 * _DAY),
+    _older("test_sends", "sent_at", _HOUR),
+    _older("opt_ins", "at", 8 * _DAY),  # pipeline.events.v1 is kept for seven
 )

@@ -4,7 +4,8 @@ had set, never a complaint, a bounce or a person's own entry.
 The way is the provider that reported the no. Times are those of the person, so that a repeat which
 comes late changes nothing that was said after it: a START lifts only what was said before, and a no
 from before the START suppresses nothing again, whichever of webhook and projection brings it. For
-that the keyed hashes of addresses that have opted in are remembered, as long as events are kept.
+that the keyed hashes of addresses that have opted in are remembered, as long as events are kept
+(tables/database/retention.py).
 
 A report about a message speaks of the address that the message went to (`reported`): when the
 contact has another one by now, the contact and that address stay as they are.
@@ -17,23 +18,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 
 from tables.channels import CHANNELS
 from tables.database.connection import Session
+from tables.directory.reported import WRITTEN_TO
 from tables.directory.suppressions import list_suppressions
 from tables.models import OptIn, Suppression
 
 REASON = "unsubscribed"
-_SWEPT = 100  # that each new one takes with it
-_ADDRESS, _VERSION, _FIELD = (
-    " ".join(f"WHEN '{name}' THEN {spelled(channel)}" for name, channel in CHANNELS.items())
-    for spelled in (
-        lambda channel: channel.compared_in("p"),
-        lambda channel: f"p.{channel.column}_version",
-        lambda channel: f"'{channel.column}'",
-    )
-)
 _HAVING: Mapping[str, str] = {
     name: f"""
 SELECT p.id FROM contacts p
@@ -41,29 +34,20 @@ SELECT p.id FROM contacts p
     for name, channel in CHANNELS.items()
 }
 _TARGETS = f"""
-SELECT w.id, r.tenant_id, c.channel, CASE WHEN it.is_current THEN r.contact_id END AS contact_id,
+SELECT w.id, r.tenant_id, c.channel, CASE WHEN it.is_of_contact THEN r.contact_id END AS contact_id,
        CASE WHEN it.is_current THEN now.address END AS address,
        CASE WHEN it.is_current THEN address_hash(now.address) ELSE f.hash END AS address_hash, w.at
   FROM unnest(%(ids)s::uuid[], %(times)s::timestamptz[]) AS w (id, at)
-  JOIN campaign_recipients r ON r.id = w.id
-  JOIN campaigns c ON c.id = r.campaign_id
-  LEFT JOIN contacts p ON p.id = r.contact_id AND p.tenant_id = r.tenant_id
- CROSS JOIN LATERAL (
-       SELECT CASE c.channel {_ADDRESS} END AS address, CASE c.channel {_VERSION} END AS version,
-              CASE c.channel {_FIELD} END AS field, coalesce(r.address_version, 0) AS went) AS now
-  LEFT JOIN former_addresses f
-         ON f.contact_id = r.contact_id AND f.field = now.field AND f.version = now.went
-        AND f.tenant_id = r.tenant_id AND now.version IS DISTINCT FROM now.went
- CROSS JOIN LATERAL (
-       SELECT coalesce(now.version = now.went OR f.hash = address_hash(now.address), false)
-              AS is_current) AS it"""
+  JOIN campaign_recipients r ON r.id = w.id {WRITTEN_TO}"""
+_IS_THEIRS = """
+       s.tenant_id = n.tenant_id AND s.channel = n.channel
+   AND (s.address = n.address OR s.contact_id = n.contact_id OR s.address_hash = n.address_hash)"""
 _MARK = f"""
 UPDATE suppressions s
    SET way = %(way)s, said_at = greatest(s.said_at, n.at)
   FROM (SELECT tenant_id, channel, contact_id, address, address_hash, max(at) AS at
           FROM ({_TARGETS}) AS t GROUP BY 1, 2, 3, 4, 5) AS n
- WHERE s.tenant_id = n.tenant_id AND s.channel = n.channel AND s.reason = '{REASON}'
-   AND (s.address = n.address OR s.contact_id = n.contact_id OR s.address_hash = n.address_hash)
+ WHERE {_IS_THEIRS} AND s.reason = '{REASON}'
    AND (s.way = %(way)s OR (s.way IS NULL AND s.created_at = now()))"""
 _LIFTED = f"""
 SELECT t.id
@@ -75,8 +59,7 @@ _KEEP = f"""
 UPDATE suppressions s
    SET way = NULL
   FROM ({_TARGETS}) AS n
- WHERE s.tenant_id = n.tenant_id AND s.channel = n.channel AND s.way IS NOT NULL
-   AND (s.address = n.address OR s.contact_id = n.contact_id OR s.address_hash = n.address_hash)"""
+ WHERE {_IS_THEIRS} AND s.way IS NOT NULL"""
 _SINCE = """
 SELECT at FROM opt_ins
  WHERE tenant_id = %(tenant)s AND channel = %(channel)s::campaign_channel
@@ -87,15 +70,6 @@ SELECT %(tenant)s, %(channel)s::campaign_channel, one.hash, %(at)s
   FROM (SELECT coalesce(%(hash)s::bytea, address_hash(%(address)s::text))) AS one (hash)
     ON CONFLICT (tenant_id, channel, address_hash) DO UPDATE
    SET at = greatest(known.at, EXCLUDED.at)"""
-_SWEEP = """
-DELETE FROM opt_ins
- WHERE ctid = ANY (ARRAY(
-       SELECT ctid
-         FROM opt_ins
-        WHERE at < now() - interval '8 days'  -- pipeline.events.v1 is kept for seven
-        ORDER BY at
-        LIMIT %(most)s
-          FOR UPDATE SKIP LOCKED))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +186,10 @@ async def opt_in_recipient(session: Session, row: UUID, way: str, at: datetime) 
     of_address = select(Suppression).where(
         Suppression.tenant_id == one.tenant_id,
         Suppression.channel == one.channel,
-        Suppression.address_hash == one.address_hash,
+        or_(
+            Suppression.address_hash == one.address_hash,
+            Suppression.contact_id == one.contact_id,
+        ),
     )
     return await _lift(session, await session.every(of_address), way, at)
 
@@ -226,7 +203,6 @@ async def _remember(
     address: str | None = None,
     address_hash: bytes | None = None,
 ) -> None:
-    await session.run(_SWEEP, most=_SWEPT)
     await session.run(
         _REMEMBER, tenant=tenant, channel=channel, at=at, address=address, hash=address_hash
     )

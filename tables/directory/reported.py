@@ -26,15 +26,13 @@ def _by_channel(value: str) -> str:
     )
 
 
-# `went`: the version that the message went to, and the newest that there is. As long as the ledger
-# does not show the message as sent, it has the version of the time when the audience was made; when
-# the address has changed since, it is not known which of the two the message went to.
-# In one order, so that two of these wait for each other instead of meeting in a deadlock.
-_SUPPRESS = f"""
-INSERT INTO suppressions (tenant_id, channel, contact_id, address, address_hash, reason)
-SELECT r.tenant_id, c.channel, t.contact_id, t.address, t.address_hash, w.reason
-  FROM unnest(%(recipients)s::uuid[], %(reasons)s::text[]) AS w (id, reason)
-  JOIN campaign_recipients r ON r.id = w.id
+#: The joins behind rows `r` of the ledger that find the address which each message went to. `now`
+#: is the contact's address of today; `went` the version that the message went to, and the newest
+#: that there is; `f` a former address; `it` says whether the first is the address, and whether what
+#: a person says holds for the contact, too. As long as the ledger does not show the message as
+#: sent, it has the version of the time when the audience was made; when the address has changed
+#: since, it is not known which of the two the message went to.
+WRITTEN_TO = f"""
   JOIN campaigns c ON c.id = r.campaign_id
   LEFT JOIN contacts p ON p.id = r.contact_id AND p.tenant_id = r.tenant_id
  CROSS JOIN LATERAL (
@@ -51,13 +49,22 @@ SELECT r.tenant_id, c.channel, t.contact_id, t.address, t.address_hash, w.reason
         AND f.tenant_id = r.tenant_id AND now.version IS DISTINCT FROM went.version
  CROSS JOIN LATERAL (
        SELECT now.version = went.version
-              OR f.hash IS NOT NULL AND f.hash = address_hash(now.address) AS is_current) AS it
+              OR f.hash IS NOT NULL AND f.hash = address_hash(now.address) AS is_current) AS same
+ CROSS JOIN LATERAL (
+       SELECT same.is_current,
+              same.is_current OR went.newest IS NULL
+              OR p.id IS NOT NULL AND now.address IS NULL AS is_of_contact) AS it"""
+# In one order, so that two of these wait for each other instead of meeting in a deadlock.
+_SUPPRESS = f"""
+INSERT INTO suppressions (tenant_id, channel, contact_id, address, address_hash, reason)
+SELECT r.tenant_id, c.channel, t.contact_id, t.address, t.address_hash, w.reason
+  FROM unnest(%(recipients)s::uuid[], %(reasons)s::text[]) AS w (id, reason)
+  JOIN campaign_recipients r ON r.id = w.id {WRITTEN_TO}
  CROSS JOIN LATERAL (
        SELECT NULL::uuid, now.address, NULL::bytea WHERE it.is_current AND now.address IS NOT NULL
         UNION ALL
        SELECT r.contact_id, NULL, NULL
-        WHERE w.reason = ANY (%(of_people)s)
-          AND (it.is_current OR went.newest IS NULL OR p.id IS NOT NULL AND now.address IS NULL)
+        WHERE w.reason = ANY (%(of_people)s) AND it.is_of_contact
         UNION ALL
        SELECT NULL, NULL, f.hash WHERE it.is_current IS NOT TRUE AND f.hash IS NOT NULL
        ) AS t (contact_id, address, address_hash)

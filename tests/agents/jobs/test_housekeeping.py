@@ -59,6 +59,9 @@ async def _rows(client: Client, old: timedelta) -> None:
         *(at, f"arn-{old}"),
     )
     await client.execute("INSERT INTO test_sends VALUES ('acme', $1, 1)", at)
+    await client.execute(
+        "INSERT INTO opt_ins VALUES ('acme', 'sms', convert_to($2, 'UTF8'), $1)", at, f"hash-{old}"
+    )
 
 
 async def _counts(client: Client) -> dict[str, int]:

@@ -12,10 +12,10 @@ import pytest
 
 from streams.contracts.commands import Verb
 from streams.errors import ConflictError, IllegalTransitionError
-from tables.commands.answers import forget_expired
 from tables.commands.execute import execute, known_answer
 from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World
+from tests.tables.commands.expired import forget_expired
 
 
 async def test_a_repeated_request_gets_the_first_answer_and_is_done_once(world: World) -> None:

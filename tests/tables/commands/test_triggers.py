@@ -17,11 +17,11 @@ from streams.contracts.commands import Verb
 from streams.errors import CampaignError, ConflictError, IllegalTransitionError, NotFoundError
 from streams.records.sending import Limits, PlanOpened, RowsReady, Span, SpansAdded, decode_sending
 from streams.topics import Name
-from tables.commands.answers import forget_expired
 from tables.directory.suppressions import put_suppression
 from tests.postgres import sql
 from tests.tables.audience.audience_world import Directory, ledger, segment
 from tests.tables.campaigns.campaign_world import World, make_world
+from tests.tables.commands.expired import forget_expired
 
 AB_TEST = {
     "variants": [
