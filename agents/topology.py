@@ -29,7 +29,7 @@ from streams.process.app import App, create_app, raw_topic
 from streams.process.readiness import Reporting
 from streams.settings import Settings
 from streams.topics import Name
-from tables.database.settings_watch import SettingsWatch
+from tables.installation.settings_watch import SettingsWatch
 from tables.stats.views import StatsView
 
 

@@ -10,7 +10,8 @@ from agents.topology import ROLES, build
 from streams.metrics import serve
 from streams.process.app import run
 from streams.process.start import start
-from tables.database import installation, probe
+from tables.database import probe
+from tables.installation import installation
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ from connectors.sources.sources import Sources
 from streams.process.reports import Reports
 from streams.settings import Settings
 from tables.database.connection import Database
-from tables.database.settings_watch import SettingsWatch
+from tables.installation.settings_watch import SettingsWatch
 from tables.stats.rates import Rates
 from tables.stats.views import SendingView, StatsView
 

@@ -15,7 +15,8 @@ from api.http.envelope import Instant, Schema, shown_as
 from api.http.security_headers import HEADERS
 from streams.errors import DependencyDownError
 from streams.settings.agreement import Agreement, refusals
-from tables.database import installation, job_runs, probe
+from tables.database import job_runs, probe
+from tables.installation import installation
 
 router = APIRouter(tags=["health"])
 

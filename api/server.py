@@ -10,7 +10,8 @@ from api.app import create_app
 from api.limits.connections import limited
 from streams.metrics import serve
 from streams.process.start import start
-from tables.database import installation, probe
+from tables.database import probe
+from tables.installation import installation
 
 _OTHER_FILES = 200  # connections to PostgreSQL and Kafka, files that are served
 

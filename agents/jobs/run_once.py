@@ -17,8 +17,9 @@ from agents.jobs.jobs import JOBS
 from agents.jobs.turns import Carried, carry_out
 from streams.process.start import start
 from streams.settings import Settings
-from tables.database import installation, job_runs, probe
+from tables.database import job_runs, probe
 from tables.database.connection import Database
+from tables.installation import installation
 from tables.stats.views import StatsView
 
 

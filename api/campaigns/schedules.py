@@ -16,7 +16,7 @@ from api.http.json_bodies import JsonRoute
 from api.http.preconditions.conditions import ToShow
 from streams.contracts.bodies import CampaignSchedule
 from streams.contracts.commands import Schedule, version_tag
-from streams.contracts.local_time import shown
+from streams.contracts.values.local_time import shown
 from streams.errors import ConflictError
 from tables.campaigns.series import newest_children, outlook
 

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, RootModel, StringConstraints
 from api.directory.contact_schemas import CONTACT_ID, MOST_ROWS, Rejected, Text
 from api.http.envelope import Instant, Schema, shown_as
 from streams.contracts.fields import Body, Channel, Name
-from streams.contracts.one_line import one_line
+from streams.contracts.values.one_line import one_line
 
 MOST_MEMBERS = 10_000
 _AT = "2026-01-28T08:55:12.204Z"

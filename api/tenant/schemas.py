@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringC
 
 from api.http.envelope import Instant, Schema, shown_as
 from streams.contracts.fields import Body, Limit, Time
-from streams.contracts.one_line import one_line
+from streams.contracts.values.one_line import one_line
 
 Role = Literal["viewer", "editor", "sender", "admin"]
 _LONGEST_GRACE = timedelta(days=30)

@@ -17,7 +17,7 @@ from connectors.templates.rendering import RenderError, Template
 from connectors.templates.seals import LinkSeals
 from streams.contracts.channel_settings import Utm
 from streams.contracts.fields import CampaignType, mailable
-from streams.contracts.one_line import folded
+from streams.contracts.values.one_line import folded
 from streams.records.link_tokens import LinkTokens
 from streams.settings import Settings
 from tables.audience.recipients import FIELDS

@@ -23,12 +23,12 @@ from streams.kafka.access import AccessRefusedError
 from streams.kafka.partition_counts import wrong_counts
 from streams.process.start import read_settings
 from streams.settings import Settings
-from tables.database import installation
 from tables.database.connection import Database, Session
 from tables.database.driver import DriverConnection
 from tables.database.failures import is_missing_database, is_refused
-from tables.database.installation import SettingsDifferError
 from tables.database.migrate import upgrade
+from tables.installation import installation
+from tables.installation.installation import SettingsDifferError
 from tables.tenants import webhook_secrets
 
 _PATIENCE = 30.0  # seconds for a server that is just starting

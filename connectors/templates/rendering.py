@@ -34,7 +34,7 @@ from connectors.templates.values import (
     needs_hiding,
     without_methods,
 )
-from streams.contracts.one_line import folded
+from streams.contracts.values.one_line import folded
 from streams.errors import CampaignError
 from tables.audience.recipients import FIELDS
 from tables.channels import CHANNELS

@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
 from streams.contracts.fields import Body, References
-from streams.contracts.one_line import one_line
+from streams.contracts.values.one_line import one_line
 
 FEWEST, MOST = 2, 5  # variants (specification, section 9)
 BLOCK = 100  # ordinals in which every weight, a whole number of percent, is met exactly

@@ -12,8 +12,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from streams.contracts.fields import Address, Body, Duration, Label, Switch
-from streams.contracts.one_line import one_line
 from streams.contracts.triggers import Reentry
+from streams.contracts.values.one_line import one_line
 
 # Seconds: Firebase keeps a message for at most 28 days.
 _LONGEST_TTL = 28 * 24 * 3600

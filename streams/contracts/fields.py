@@ -25,9 +25,9 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from streams.contracts.local_time import resolved
-from streams.contracts.one_line import composed, one_line
-from streams.contracts.zones import zone_names
+from streams.contracts.values.local_time import resolved
+from streams.contracts.values.one_line import composed, one_line
+from streams.contracts.values.zones import zone_names
 
 Extra = Literal["forbid", "ignore"]
 Channel = Literal["email", "sms", "whatsapp", "push"]

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import Body, Time, TimeZone
-from streams.contracts.local_time import resolved, shown
+from streams.contracts.values.local_time import resolved, shown
 
 LEAST = timedelta(hours=1)  # between two occurrences (specification, section 9)
 YEAR = timedelta(days=366)

@@ -18,8 +18,8 @@ from sqlalchemy.orm import aliased
 from streams.contracts import events
 from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import ACTIVE, MAX_INTEGER, CampaignType, Status
-from streams.contracts.local_time import shown
 from streams.contracts.recurrence import Recurrence, plan
+from streams.contracts.values.local_time import shown
 from streams.settings import Settings
 from tables.campaigns.ab_tests import copy_variants
 from tables.campaigns.campaign import amend_campaign, change_campaign, insert_child

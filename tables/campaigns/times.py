@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from streams.contracts.bodies import CampaignCreate, CampaignUpdate
-from streams.contracts.local_time import resolved
 from streams.contracts.recurrence import Recurrence, check_spacing
+from streams.contracts.values.local_time import resolved
 from streams.errors import FieldError, broken
 from tables.models import Campaign
 

@@ -17,7 +17,7 @@ from streams.contracts.bodies import Explanation
 from streams.contracts.commands import Cancel, Start
 from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import ACTIVE, CampaignType, Status
-from streams.contracts.one_line import folded
+from streams.contracts.values.one_line import folded
 from streams.settings import Settings
 from tables.campaigns.campaign import amend_campaign, count_running, lock_campaign, rooms_taken
 from tables.campaigns.changes import Change, publish

@@ -12,8 +12,8 @@ from uuid import UUID
 
 import msgspec
 
-from streams.contracts.one_line import composed
-from streams.contracts.zones import zone_names
+from streams.contracts.values.one_line import composed
+from streams.contracts.values.zones import zone_names
 from tables.channels import email, phone, push_token
 from tables.numbers import number_key
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from streams.contracts.one_line import composed
+from streams.contracts.values.one_line import composed
 from streams.errors import FieldError, MalformedError, broken
 from tables.contacts.fields import ADDRESSES, SPELLINGS, column_of
 from tables.contacts.synonyms import field_of, folded_heading, is_consent

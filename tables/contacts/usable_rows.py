@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import phonenumbers
 
-from streams.contracts.zones import zone_names
+from streams.contracts.values.zones import zone_names
 from tables.contacts.fields import (
     ADDRESSES,
     LARGEST_ATTRIBUTES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, collate
 from sqlalchemy.orm import InstrumentedAttribute
 
-from streams.contracts.one_line import composed
+from streams.contracts.values.one_line import composed
 
 
 def has_text(column: InstrumentedAttribute[str], text: str) -> ColumnElement[bool]:

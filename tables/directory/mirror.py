@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import CompoundSelect, any_, delete, func, or_, select, union_all
 
 from streams.contracts.fields import ACTIVE
-from streams.contracts.one_line import composed, folded
+from streams.contracts.values.one_line import composed, folded
 from streams.errors import CampaignError
 from tables.contacts.fields import ContactRow
 from tables.contacts.imports import chunks

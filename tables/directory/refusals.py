@@ -7,7 +7,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, select
 
 from streams.contracts.fields import ACTIVE, Status
-from streams.contracts.one_line import composed, is_one_line
+from streams.contracts.values.one_line import composed, is_one_line
 from streams.errors import ConflictError, FieldError, broken
 from tables.database.connection import Session
 from tables.models import Campaign, Segment, Template

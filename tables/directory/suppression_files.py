@@ -11,7 +11,7 @@ from itertools import islice
 from types import MappingProxyType
 from uuid import UUID
 
-from streams.contracts.one_line import folded
+from streams.contracts.values.one_line import folded
 from streams.errors import FieldError, MalformedError, broken
 from tables.channels import CHANNELS
 from tables.contacts.synonyms import field_of, folded_heading

@@ -14,8 +14,8 @@ import pytest
 from streams.records.message_id import InvalidMessageIdError, MessageIds
 from streams.settings import Settings
 from streams.settings.agreement import Agreement, lacking
-from tables.database import installation
 from tables.database.connection import Database
+from tables.installation import installation
 
 _PAGE = Path(__file__).parents[2] / "docs" / "operate" / "keys.md"
 _STEP = re.compile(

@@ -14,7 +14,7 @@ from connectors.setup.prepare import prepare
 from streams.kafka.partition_counts import refused, wrong_counts
 from streams.settings import Settings
 from tables.database.connection import Database
-from tables.database.installation import SettingsDifferError
+from tables.installation.installation import SettingsDifferError
 from tables.tenants import webhook_secrets
 from tables.tenants.webhook_secrets import SealError, WebhookSecret
 from tests.faults.workers import Worker

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.contracts.bodies import CampaignCreate, validated
-from streams.contracts.local_time import resolved
 from streams.contracts.recurrence import Plan, Recurrence, check_cron, check_spacing, plan
+from streams.contracts.values.local_time import resolved
 from streams.errors import CampaignError
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

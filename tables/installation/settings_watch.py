@@ -15,8 +15,8 @@ from streams.exactly_once.fatal import RefusedError
 from streams.process.mover import TurnByTurn
 from streams.settings import Settings
 from streams.settings.agreement import Agreement, lacking, refusals
-from tables.database import installation
 from tables.database.connection import Database
+from tables.installation import installation
 
 _EVERY = 10.0  # seconds
 _log = logging.getLogger(__name__)

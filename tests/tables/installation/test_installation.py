@@ -12,9 +12,9 @@ import pytest
 
 from streams.settings import Settings
 from streams.settings.agreement import Agreement, Standing, lacking
-from tables.database import installation
 from tables.database.connection import Database
-from tables.database.installation import SettingsDifferError
+from tables.installation import installation
+from tables.installation.installation import SettingsDifferError
 from tests.postgres import connect as connect_client
 
 A, B, C = (secrets.token_hex(32) for _ in range(3))
@@ -141,7 +141,7 @@ async def test_a_watch_ends_the_process_that_lacks_a_key(
     database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from streams.exactly_once.fatal import RefusedError
-    from tables.database.settings_watch import SettingsWatch
+    from tables.installation.settings_watch import SettingsWatch
 
     old, new = _settings(database, A), _settings(database, f"0:{A},1:{B}:verify")
     await _prepare(old)

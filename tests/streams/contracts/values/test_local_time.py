@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streams.contracts.local_time import resolved, shown
+from streams.contracts.values.local_time import resolved, shown
 
 _ZONES = sorted(available_timezones() - {"localtime", "Factory"})
 _zone = st.sampled_from(_ZONES)

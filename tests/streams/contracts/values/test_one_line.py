@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from streams.contracts.channel_settings import EmailSettings
 from streams.contracts.fields import Label, Name, Reason
-from streams.contracts.one_line import composed, folded, is_one_line
+from streams.contracts.values.one_line import composed, folded, is_one_line
 
 SPELLED = [
     "\U0001f469\u200d\U0001f4bb Launch",  # an emoji of two, joined

@@ -1,0 +1,1 @@
+"""tests/streams/contracts/values."""
