@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "agents": {"streams", "tables", "connectors"},
     "api": {"streams", "tables", "connectors"},
 }
+_MOST_FILES = 12  # of a folder, besides __init__
 _LONGEST, _LONGEST_TEST = 380, 460  # lines of at most 100 columns
 # A longer file needs its reason here.
 _LONG_FILES = {
@@ -60,6 +61,13 @@ def test_imports_go_one_way(package: str) -> None:
         if (found := forbidden & set(_imported(module)))
     }
     assert wrong == {}
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_a_folder_has_at_most_twelve_files(package: str) -> None:
+    for folder in {module.parent for module in _modules(package)}:
+        files = sorted(path.name for path in folder.glob("*.py") if path.stem != "__init__")
+        assert len(files) <= _MOST_FILES, (folder, files)
 
 
 def test_no_installed_distribution_owns_one_of_our_names() -> None:

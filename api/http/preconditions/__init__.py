@@ -3,5 +3,5 @@ two people may edit.
 
 `entity_tags` spells and compares tags, `conditions` holds a request to them: one rule for all
 routes, and a route without a version refuses what it cannot check. The room knows no resource; it
-imports `streams` only.
+imports `streams` and the models of `tables`.
 """
