@@ -4,10 +4,11 @@ commands are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, TypeVar
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Path, Request, Response
@@ -52,17 +53,28 @@ class CommandRequest:
     async def campaign(self, kind: type[Command], body: Commanded | None) -> Campaign:
         """The campaign after the command; its ETag goes into the headers. Raises the refusal."""
         answer = await self.carry_out(kind, body)
-        return self._tagged(Campaign.model_validate(answer.result()))
+        return self.tagged(Campaign.model_validate(answer.result()))
 
     async def stopped(self, kind: type[Command], body: Commanded | None) -> StoppedCampaign:
         """The campaign after pause or cancel, and how many of its messages still go out."""
         answer = await self.carry_out(kind, body)
         in_flight = await self._in_flight(answer)
         shown = {**(answer.result() or {}), "inFlight": in_flight}
-        return self._tagged(StoppedCampaign.model_validate(shown))
+        return self.tagged(StoppedCampaign.model_validate(shown))
 
-    async def carry_out(self, kind: type[Command], body: Commanded | None = None) -> Answer:
-        """The answer to the command. Raises the refusal, and DependencyDownError."""
+    async def is_answered(self, kind: type[Command], body: Commanded | None) -> bool:
+        """Whether this is a repeat, whose answer is known."""
+        return bool(self.key) and await self._recalled(self._command(kind, body)) is not None
+
+    async def carry_out(
+        self,
+        kind: type[Command],
+        body: Commanded | None = None,
+        said: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Answer:
+        """The answer to the command, which says this, too, if it is a new one. Raises the refusal,
+        and DependencyDownError.
+        """
         command = self._command(kind, body)
         check_subjects(command.body)
         services, key = self.services, self.key or ""
@@ -75,6 +87,7 @@ class CommandRequest:
                 scope="rest",
                 key=key,
                 sent=self.live.sent,
+                said=said,
             )
         mark_repeat(self.request, answer)
         answer.result()
@@ -102,7 +115,10 @@ class CommandRequest:
         """
         if not self.key or not self.services.sources.are_used:
             return None
-        recall = partial(known_answer, command=command, scope="rest", key=self.key)
+        return await self._recalled(command)
+
+    async def _recalled(self, command: Command) -> Answer | None:
+        recall = partial(known_answer, command=command, scope="rest", key=self.key or "")
         return await self.services.database.once(recall)
 
     async def _in_flight(self, answer: Answer) -> int | None:
@@ -120,7 +136,8 @@ class CommandRequest:
         async with self.services.database.transaction() as session:
             return await numbers_of(session, self.who.tenant_id, series)
 
-    def _tagged(self, shown: C) -> C:
+    def tagged(self, shown: C) -> C:
+        """The campaign, whose ETag goes into the headers."""
         self.response.headers["ETag"] = version_tag(shown.version)
         return shown
 

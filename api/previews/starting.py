@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
+from uuid import UUID
 
 from fastapi import APIRouter
 
-from api.campaigns.commands import Sending
+from api.campaigns.commands import CampaignId, Sending
 from api.campaigns.routes import Why
 from api.campaigns.schemas import RUNNING, Campaign
 from api.http.dependencies import Services
 from api.http.envelope import Schema, Success, shown_as, success
 from api.http.json_bodies import JsonRoute
 from api.limits.slots import COUNTS, WRITES, takes
-from api.previews.subjects import counted_of, sample_of
+from api.previews.subjects import counted_of, learn, sample_of
 from connectors.messages.preview import unrendered
 from connectors.templates.beside import beside
 from streams.contracts.commands import Start
 from streams.errors import CampaignError
 from streams.records.message_id import MessageIds
 from tables.campaigns.campaign import get_campaign
+from tables.campaigns.lifecycle import transition
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
 _log = logging.getLogger(__name__)
+_PATIENCE = 5  # seconds; a million contacts are counted in 1.5
 
 
 class DryRun(Schema):
@@ -64,31 +69,51 @@ class StartedCampaign(Campaign):
 
 
 @router.post("/{campaignId}/start")
-@takes(None)  # one of WRITES, and one of COUNTS after it: while it counts, others write
-async def start(command: Sending, body: Why = None) -> Success[StartedCampaign]:
+@takes(None)  # one of COUNTS, and one of WRITES after it: while it counts, others write
+async def start(
+    command: Sending, campaign_id: CampaignId, body: Why = None
+) -> Success[StartedCampaign]:
     """Start now: the audience is fixed and sending begins within seconds. `dryRun` says how many
     get it, and how many do not, by reason.
     """
+    is_repeat = await command.is_answered(Start, body)
+    said = (
+        {}
+        if is_repeat
+        else await _said_beforehand(command.services, command.who.tenant_id, campaign_id)
+    )
     async with command.services.slots.slot(WRITES, command.who.tenant_id):
-        started = await command.campaign(Start, body)
-    try:
-        dry_run, why = await _looked_at(command.services, started)
-    except CampaignError as error:  # the start is committed, whatever becomes of the count
-        _log.warning("a start cannot say who gets nothing", extra={"error": error.detail})
-        return success(StartedCampaign.of_row(started, dry_run=None))
-    warning = "; ".join(_warnings(dry_run, why)) or started.warning
-    return success(StartedCampaign.of_row(started, dry_run=dry_run, warning=warning))
+        answer = await command.carry_out(Start, body, said)
+    return success(command.tagged(StartedCampaign.model_validate(answer.result())))
 
 
-async def _looked_at(services: Services, started: Campaign) -> tuple[DryRun, str]:
-    """The dry run, and what is wrong for the first contact of whom the message is not rendered.
-    Raises CampaignError.
+async def _said_beforehand(services: Services, tenant: str, campaign_id: UUID) -> dict[str, Any]:
+    """What the answer says besides the campaign; it is remembered with it, so a repeat says the
+    same.
     """
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            dry_run, warnings = await _looked_at(services, tenant, campaign_id)
+    except (TimeoutError, CampaignError) as error:  # no reason not to start
+        _log.warning("a start cannot say who gets nothing", extra={"error": repr(error)})
+        return {"dryRun": None}
+    shown = {"dryRun": dry_run.model_dump(by_alias=True)}
+    return {**shown, "warning": "; ".join(warnings)} if warnings else shown
+
+
+async def _looked_at(
+    services: Services, tenant: str, campaign_id: UUID
+) -> tuple[DryRun, list[str]]:
+    """The dry run, and what is to be warned about. Raises CampaignError, also for a campaign that
+    cannot start.
+    """
+    await learn(services, tenant, campaign_id=campaign_id)
     async with (
-        services.slots.slot(COUNTS, started.tenant_id),
+        services.slots.slot(COUNTS, tenant),
         services.database.transaction() as connection,
     ):
-        campaign = await get_campaign(connection, started.tenant_id, started.id)
+        campaign = await get_campaign(connection, tenant, campaign_id)
+        transition(campaign.status, Start.verb)
         counted = await counted_of(connection, campaign)
         sent, contacts = await sample_of(services, connection, campaign)
     ids = MessageIds.of(services.settings)
@@ -100,7 +125,7 @@ async def _looked_at(services: Services, started: Campaign) -> tuple[DryRun, str
         sampled=len(contacts),
         unrendered=failed,
     )
-    return dry_run, why
+    return dry_run, list(_warnings(dry_run, why))
 
 
 def _warnings(dry_run: DryRun, why: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import nkeys
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 from nats.errors import (
     ConnectionClosedError,
     Error,
@@ -76,9 +77,8 @@ class NatsClient(Client):
     async def note(self, error: Exception) -> None:
         """nats-py's `error_cb`; its own would log a traceback for every attempt."""
         self.faults.append(error)
-        if not self.is_connected and self._transport is not None:
-            self._transport.close()  # type: ignore[no-untyped-call]
-            self._transport = None
+        if not self.is_connected:
+            self._cut()
 
     async def hear(self, subject: str, answered: Callable[[bytes, bytes], None]) -> None:
         """Call back with subject and payload of every message to the subject, at once: nats-py
@@ -120,6 +120,15 @@ class NatsClient(Client):
         await asyncio.wait([closing], timeout=_STEP)
         closing.cancel()
         await asyncio.gather(closing, return_exceptions=True)  # a broken one says so again: no news
+        self._cut()
+
+    def _cut(self) -> None:
+        """Let go of the socket. TLS would wait half a minute for the server's goodbye, which one
+        that refuses need not say, and would leave the socket to the garbage collector.
+        """
+        transport, self._transport = self._transport, None
+        if isinstance(transport, TcpTransport) and transport._io_writer is not None:
+            transport._io_writer.transport.abort()
 
 
 def connect_options(settings: Settings) -> dict[str, Any]:

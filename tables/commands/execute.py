@@ -5,6 +5,9 @@ the change, its events and its answer.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 from streams.contracts.commands import (
     Command,
@@ -44,6 +47,7 @@ async def run(
     scope: Scope,
     key: str = "",
     sent: SentSoFar = nothing_known,
+    said: Mapping[str, Any] = MappingProxyType({}),
 ) -> Answer:
     """`execute` in a transaction of its own; what changed is logged once it is committed.
 
@@ -51,7 +55,9 @@ async def run(
     PostgreSQL does not answer.
     """
     async with database.transaction() as session:
-        answer = await execute(session, settings, command, scope=scope, key=key, sent=sent)
+        answer = await execute(
+            session, settings, command, scope=scope, key=key, sent=sent, said=said
+        )
     for change in answer.changes:
         change.log()
     return answer
@@ -75,9 +81,11 @@ async def execute(
     scope: Scope,
     key: str = "",
     sent: SentSoFar = nothing_known,
+    said: Mapping[str, Any] = MappingProxyType({}),
 ) -> Answer:
     """Carry out a command in the caller's transaction. With a `key` (correlationId,
-    Idempotency-Key) a repeat gets the first answer.
+    Idempotency-Key) a repeat gets the first answer. `said` is what the answer says besides the
+    campaign.
 
     Nothing of a refused command stays but the answer.
     """
@@ -86,6 +94,7 @@ async def execute(
     try:
         async with session.begin_nested():
             answer = await _ANSWERING[type(command)](Task(session, settings, command, sent))
+        answer = replace(answer, campaign={**(answer.campaign or {}), **said}) if said else answer
     except CampaignError as error:
         answer = _refused(command, error)
     if key:

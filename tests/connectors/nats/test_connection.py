@@ -5,11 +5,16 @@ one sentence for everything that can be wrong.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import re
 import signal
+import socket
+import ssl
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -163,6 +168,41 @@ async def test_tls_is_used_where_the_server_leaves_the_choice(start: Start, tmp_
     client = await connect(settings(url, nats_ca_file=str(authority.file)))
     assert client.is_encrypted
     await client.end()
+
+
+def test_a_server_that_refuses_and_keeps_the_connection_leaves_nothing_open(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "certificates")
+    with _refusing(authority) as port:
+        its = settings(f"tls://127.0.0.1:{port}", nats_ca_file=str(authority.file))
+        with pytest.raises(NatsRefusedError):
+            asyncio.run(connect(its))
+        gc.collect()  # an open socket without a loop warns, which fails this test
+
+
+@contextmanager
+def _refusing(authority: Authority) -> Iterator[int]:
+    """The port of a server that refuses everybody and ends no connection, and no TLS session."""
+    context, held = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), list[socket.socket]()
+    context.load_cert_chain(authority.issue("127.0.0.1").both)
+
+    def answer() -> None:
+        with suppress(OSError):  # the listener is closed
+            while True:
+                held.append(listener.accept()[0])
+                held[-1].sendall(b'INFO {"tls_required": true, "auth_required": true}\r\n')
+                held.append(context.wrap_socket(held.pop(), server_side=True))
+                held[-1].sendall(b"-ERR 'Authorization Violation'\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for each in held:
+                each.close()
 
 
 async def test_client_certificate(start: Start, tmp_path: Path) -> None:
