@@ -7,9 +7,8 @@ read again and changes nothing.
 
 from __future__ import annotations
 
-import logging
-from typing import Any, assert_never
-from uuid import UUID
+from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -18,26 +17,10 @@ from streams.exactly_once.agents import Body
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.transactions import Transaction
 from streams.process.app import App
-from streams.records.sending import Finished, SampleSent, decode_milestone
+from streams.records.sending import decode_milestone
 from streams.settings import Settings
-from tables.commands import milestones as store
-from tables.database.connection import Database, Session
-
-_log = logging.getLogger(__name__)
-
-
-async def record(session: Session, milestone: Finished | SampleSent) -> store.MilestoneOutcome:
-    """Write one milestone. Raises NotFoundError."""
-    campaign_id = UUID(milestone.campaign_id)
-    match milestone:
-        case Finished(sent=sent, skipped=skipped, at=at):
-            return await store.finished(
-                session, milestone.tenant_id, campaign_id, sent=sent, skipped=skipped, at=at
-            )
-        case SampleSent(at=at):
-            return await store.sample_sent(session, milestone.tenant_id, campaign_id, at)
-        case _:
-            assert_never(milestone)
+from tables.commands.milestones import record
+from tables.database.connection import Database
 
 
 def milestones(app: App, settings: Settings) -> Body:
@@ -47,7 +30,7 @@ def milestones(app: App, settings: Settings) -> Body:
     async def one(tx: Transaction, event: Any) -> None:
         try:
             milestone = decode_milestone(event.value or b"")
-            reported = await database.until_up(lambda session: record(session, milestone))
+            reported = await database.until_up(partial(record, milestone=milestone))
         except (msgspec.DecodeError, ValueError) as error:
             tx.dead_letter(event, f"not a milestone: {type(error).__name__}", "milestone")
         except NotFoundError as error:

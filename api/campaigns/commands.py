@@ -22,7 +22,7 @@ from api.http.preconditions.conditions import ToEdit, ToMake
 from api.http.problems import correlation_id
 from connectors.templates.subject_checks import check_subjects
 from streams.contracts.bodies import Explanation
-from streams.contracts.commands import Command, Commanded, Trigger, version_tag
+from streams.contracts.commands import Command, Commanded, Delete, Trigger, version_tag
 from streams.contracts.fields import CampaignType
 from tables.campaigns.occurrences import numbers_of
 from tables.commands.answers import Answer
@@ -101,8 +101,9 @@ class CommandRequest:
             body=Explanation() if body is None else body,
             actor=self.who.user_id,
             if_match=self.versions,
-            may_cancel=is_at_least(self.who, "sender"),
         )
+        if isinstance(command, Delete):
+            return replace(command, may_cancel=is_at_least(self.who, "sender"))
         if isinstance(command, Trigger):
             # the key identifies a trigger, and its messages carry it
             origin = self.key or self.correlation_id

@@ -67,8 +67,7 @@ class Command:
     `actor`, a user.
 
     `if_match`: the versions of which the campaign must have one; None: any. `extra`: whether
-    unknown settings are refused or ignored. `may_cancel`: whether the caller's role allows what
-    deleting a scheduled campaign does.
+    unknown settings are refused or ignored.
     """
 
     verb: ClassVar[Verb]
@@ -79,7 +78,6 @@ class Command:
     actor: UUID | None = None
     if_match: frozenset[int] | None = None
     extra: Extra = "forbid"
-    may_cancel: bool = True
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -150,8 +148,12 @@ class Cancel(Explained):
     verb = Verb.CANCEL
 
 
+@dataclass(frozen=True, kw_only=True)
 class Delete(Explained):
+    """`may_cancel`: whether the caller's role allows what deleting a scheduled campaign does."""
+
     verb = Verb.DELETE
+    may_cancel: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,10 +67,7 @@ async def known_answer(
     session: Session, command: Command, *, scope: Scope, key: str
 ) -> Answer | None:
     """The answer to a repeat of a command; None for one that is new. Nothing is carried out."""
-    try:
-        return await answers.recall(session, _identity(command, scope, key), command.at)
-    except ConflictError as error:
-        return _refused(command, error)
+    return await _known(session, command, _identity(command, scope, key))
 
 
 async def execute(
@@ -89,7 +86,8 @@ async def execute(
 
     Nothing of a refused command stays but the answer.
     """
-    if key and (known := await known_answer(session, command, scope=scope, key=key)):
+    identity = _identity(command, scope, key) if key else None
+    if identity is not None and (known := await _known(session, command, identity)):
         return known
     try:
         async with session.begin_nested():
@@ -97,9 +95,16 @@ async def execute(
         answer = replace(answer, campaign={**(answer.campaign or {}), **said}) if said else answer
     except CampaignError as error:
         answer = _refused(command, error)
-    if key:
-        await answers.remember(session, _identity(command, scope, key), answer, command.at)
+    if identity is not None:
+        await answers.remember(session, identity, answer, command.at)
     return answer
+
+
+async def _known(session: Session, command: Command, identity: Identity) -> Answer | None:
+    try:
+        return await answers.recall(session, identity, command.at)
+    except ConflictError as error:
+        return _refused(command, error)
 
 
 async def _create(task: Task[Create]) -> Answer:

@@ -13,6 +13,7 @@ from uuid import UUID
 from streams.contracts import events
 from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import ACTIVE, Status
+from streams.records.sending import Finished, SampleSent
 from tables.campaigns.ab_tests import clock
 from tables.campaigns.campaign import change_campaign, lock_campaign
 from tables.campaigns.changes import Change, publish
@@ -32,6 +33,15 @@ class MilestoneOutcome:
     def log(self) -> None:
         if self.change is not None:
             self.change.log()
+
+
+async def record(session: Session, milestone: Finished | SampleSent) -> MilestoneOutcome:
+    """Write one milestone. Raises NotFoundError."""
+    tenant, campaign_id, at = milestone.tenant_id, UUID(milestone.campaign_id), milestone.at
+    if isinstance(milestone, SampleSent):
+        return await sample_sent(session, tenant, campaign_id, at)
+    sent, skipped = milestone.sent, milestone.skipped
+    return await finished(session, tenant, campaign_id, sent=sent, skipped=skipped, at=at)
 
 
 async def finished(
