@@ -42,9 +42,9 @@ from tables.installation.settings_watch import SettingsWatch
 from tables.stats.rates import Rates
 from tables.stats.views import SendingView, StatsView
 
-# Connections to PostgreSQL: the rooms of api/limits/slots.py without READS take 17 of them at most.
+# Connections to PostgreSQL: the rooms of api/limits/slots.py without READS take 19 of them at most.
 # The rest is for reads, for finding out who calls, and for recipients.
-CONNECTIONS = 22
+CONNECTIONS = 24
 # for a row or a name that another request has locked
 LOCK_TIMEOUT = timedelta(seconds=10)
 _DASHBOARD = Path(__file__).with_name("dashboard")

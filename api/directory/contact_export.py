@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from api.http.dependencies import Services
-from api.limits.slots import READS
+from api.limits.slots import EXPORTS
 from tables.contacts.fields import SPELLINGS
 from tables.contacts.lists import member_columns
 from tables.files.cells import neutral
@@ -25,14 +25,14 @@ async def exported(
     """The header, then every contact, by id; attributes in columns `attributes.<name>`. A
     connection, and a slot of the tenant's, is held for a page only.
 
-    Raises DependencyDownError in the middle, which breaks the transfer off: half a file must not
-    look like a whole one.
+    Raises DependencyDownError or RateLimitedError in the middle, which breaks the transfer off:
+    half a file must not look like a whole one.
     """
     fields = [name for name, _ in SPELLINGS.values()]
     yield _lines([fields + [f"attributes.{name}" for name in attributes]])
     after: UUID | None = None
     while True:
-        async with services.slots.slot(READS, tenant), services.database.transaction() as session:
+        async with services.slots.slot(EXPORTS, tenant), services.database.transaction() as session:
             found = await member_columns(session, tenant, segment_id, after=after, limit=_PAGE)
         if found:
             yield _lines([_cells(contact, attributes) for contact in found])

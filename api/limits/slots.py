@@ -58,10 +58,12 @@ COUNTS = Room("counts of an audience", 1, 2, waiting=5, patience=timedelta(secon
 RENDERINGS = Room("renderings", 1, 2, waiting=20, patience=timedelta(seconds=20))
 # Files that are read: each holds one of the few threads for such work, for as long as it arrives.
 IMPORTS = Room("imports", 2, 3, waiting=0, patience=timedelta(0))
+# A page of a file that is read away. It waits: a refusal in the middle would leave half a file.
+EXPORTS = Room("pages of exports", 1, 2, waiting=50, patience=timedelta(minutes=10))
 # A report takes a query or two, and some milliseconds for each hundred events.
 WEBHOOKS = Room("webhooks", 2, 3, waiting=100, patience=timedelta(seconds=10))
 
-ROOMS = (READS, WRITES, TRIGGERS, COUNTS, RENDERINGS, IMPORTS, WEBHOOKS)
+ROOMS = (READS, WRITES, TRIGGERS, COUNTS, RENDERINGS, IMPORTS, EXPORTS, WEBHOOKS)
 
 
 def takes(room: Room | None) -> Callable[[F], F]:

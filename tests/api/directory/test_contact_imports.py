@@ -9,6 +9,7 @@ import csv
 import io
 import tracemalloc
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from api.directory import contact_imports
 from api.directory.uploads import Upload
+from api.limits.slots import READS, Room, Slots
 from streams.errors import MalformedError
 from tests.api.campaigns.test_routes import problem
 from tests.api.world import Rest
@@ -260,3 +262,25 @@ async def test_an_export_reads_page_by_page_and_everybody_once(rest: Rest) -> No
         csv.reader(io.StringIO((await rest.admin.get(f"/segments/{segment}/contacts.csv")).text))
     )
     assert sorted(int(line[1]) for line in lines[1:]) == list(range(4_001))
+
+
+async def test_an_export_that_has_begun_is_not_refused_for_other_reads(rest: Rest) -> None:
+    rows = [{"externalId": f"{number}"} for number in range(2)]
+    made = (await rest.admin.post("/contacts/bulk?segment=all", json=rows)).json()["data"]
+
+    class OneRead(Slots):
+        """The request itself is the only read that finds a slot."""
+
+        reads = 0
+
+        @asynccontextmanager
+        async def slot(self, room: Room, tenant: str) -> AsyncIterator[None]:
+            self.reads += room is READS
+            if self.reads > 1:
+                raise room.refusal()
+            async with super().slot(room, tenant):
+                yield
+
+    rest.use(slots=OneRead())
+    answer = await rest.admin.get(f"/segments/{made['segmentId']}/contacts.csv")
+    assert answer.status_code == 200 and answer.text.count("\n") == 3
