@@ -41,7 +41,12 @@ from mode.utils.times import want_seconds
 
 from streams import metrics
 from streams.exactly_once.crash_points import crash_point
-from streams.exactly_once.fatal import ForeignTopicError, LostInputError, end_process
+from streams.exactly_once.fatal import (
+    ForeignTopicError,
+    LostInputError,
+    StuckRebalanceError,
+    end_process,
+)
 from streams.exactly_once.policy import Policy
 from streams.exactly_once.restore import restore
 from streams.exactly_once.tables import PartitionState, TransactionalTables
@@ -85,6 +90,7 @@ class ExactlyOnce:
         self.running = 0  # bodies
         # all assigned partitions are restored; also true for a worker that was assigned none
         self.is_restored = False
+        self._rebalancing = 0  # looks in a row that have met a rebalance
         app.exactly_once = self  # the transport asks for it
         app.conf.PartitionAssignor = TransactionalAssignor
         app.on_partitions_revoked.connect(self._on_partitions_revoked)
@@ -95,6 +101,16 @@ class ExactlyOnce:
     def owned(self) -> dict[int, PartitionState]:
         owned: dict[int, PartitionState] = self.app.tables.owned
         return owned
+
+    def is_ready(self) -> bool:
+        """Whether partitions are assigned (none is fine) and restored. Asked once a second: when a
+        rebalance does not end, whatever part of Faust has lost it, the process does.
+        """
+        is_stuck = self.app.rebalancing and not self.running
+        self._rebalancing = self._rebalancing + 1 if is_stuck else 0
+        if self._rebalancing > self.policy.rebalance.total_seconds():
+            self.end(StuckRebalanceError(f"a rebalance takes {self._rebalancing} s"))
+        return self.is_restored and not self.app.rebalancing
 
     def agent(
         self, topic: Any, *, name: str, max_events: int = 300, within: timedelta | float = 0.05

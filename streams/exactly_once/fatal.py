@@ -78,6 +78,10 @@ class StuckRestoreError(FatalError):
     """Reading the state topic made no progress."""
 
 
+class StuckRebalanceError(FatalError):
+    """A rebalance has begun and does not end; after the restart the worker joins its group anew."""
+
+
 class RecordTooLargeError(FatalError):
     """A body sent a record that does not fit into one batch; bodies must bound their records."""
 

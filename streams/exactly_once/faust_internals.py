@@ -53,6 +53,12 @@ LEANED_ON = (
         "without Faust tables its own recovery is skipped",
     ),
     Leaned(
+        Recovery,
+        "_restart_recovery",
+        ("except RebalanceAgain", "continue"),
+        "a seek that a rebalance interrupts is made again after it",
+    ),
+    Leaned(
         faust.App,
         "_on_partitions_revoked",
         ("stop_flow", "self.on_partitions_revoked.send"),

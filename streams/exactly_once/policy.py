@@ -14,6 +14,8 @@ class Policy:
 
     # for each step: opening, restoring without progress, sending, committing
     timeout: timedelta = timedelta(seconds=60)
+    # a rebalance that has not ended after so long never will
+    rebalance: timedelta = timedelta(seconds=120)
     # A dead owner's open transaction blocks read_committed readers this long, unless its partition
     # finds a new owner first.
     transaction_timeout: timedelta = timedelta(seconds=10)

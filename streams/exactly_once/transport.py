@@ -8,9 +8,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust import auth
 from faust.assignor.partition_assignor import PartitionAssignor
+from faust.tables.recovery import RebalanceAgain
 from faust.transport import drivers
 from faust.transport.drivers import aiokafka as driver
 
@@ -97,6 +98,21 @@ class TransactionalConsumer(driver.Consumer):  # type: ignore[misc]  # faust is 
         return position if position > (self._committed_offset[tp] or 0) else None
 
     async def perform_seek(self) -> None:
+        """Raises RebalanceAgain when the partitions are taken away meanwhile. aiokafka cancels what
+        was asked about them, and to Faust that looks as if its own task were cancelled: it would
+        end the task that every later rebalance needs, without a word.
+        """
+        try:
+            await self._seek()
+        except IllegalStateError as error:
+            raise RebalanceAgain from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise RebalanceAgain from error
+
+    async def _seek(self) -> None:
         await super().perform_seek()
         if starts := self.app.exactly_once.starting_positions(self.assignment()):
             await self.seek_wait(starts)

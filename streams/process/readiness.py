@@ -131,11 +131,9 @@ async def _service(service: Reporting) -> Standing:
 
 
 async def _agents(app: Any, last: int) -> Standing:
-    """Ready = partitions assigned (none is fine) and restored. A running body is work, however
-    long: a statement may take minutes.
-    """
+    """A running body is work, however long: a statement may take minutes."""
     once = app.exactly_once
-    ready = once.is_restored and not app.rebalancing
+    ready = once.is_ready()
     lag = await _lag(app, last) if ready else last
     return Standing(
         ready,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,8 +28,8 @@ class Running:
     truth: Path
 
 
-@pytest.fixture
-def running(settings: Settings, tmp_path: Path) -> Iterator[Running]:
+@contextmanager
+def installed(settings: Settings, folder: Path) -> Iterator[Running]:
     """One process of every role; an hour is six seconds. Ready when the API is and every worker has
     its partitions.
     """
@@ -43,7 +44,7 @@ def running(settings: Settings, tmp_path: Path) -> Iterator[Running]:
     )  # people here complain more than a campaign survives
     simulate = {
         "CAMPAIGNS_SIMULATE_COMPLAINTS": "0.004",
-        "CAMPAIGNS_SIMULATE_TRUTH": str(tmp_path / "truth"),
+        "CAMPAIGNS_SIMULATE_TRUTH": str(folder / "truth"),
         "CAMPAIGNS_SIMULATE_OPENING": "4",
         "CAMPAIGNS_SIMULATE_CLICKING": "2",
         "CAMPAIGNS_SIMULATE_DUPLICATES": "3",
@@ -53,11 +54,17 @@ def running(settings: Settings, tmp_path: Path) -> Iterator[Running]:
         "api": [sys.executable, "-m", "api.server"],
         "simulate": [sys.executable, "-m", "connectors.simulator"],
     }
-    with Installation(settings, tmp_path, extra=more, environment=simulate) as processes:
+    with Installation(settings, folder, extra=more, environment=simulate) as processes:
         url = f"http://127.0.0.1:{port}"
         eventually_sync(lambda: _is_ready(url), within=300)
         eventually_sync(processes.all_ready, within=300)
-        yield Running(settings, processes, url, tmp_path / "truth")
+        yield Running(settings, processes, url, folder / "truth")
+
+
+@pytest.fixture
+def running(settings: Settings, tmp_path: Path) -> Iterator[Running]:
+    with installed(settings, tmp_path) as made:
+        yield made
 
 
 def _is_ready(url: str) -> bool:

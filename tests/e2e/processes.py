@@ -80,23 +80,38 @@ class Installation:
             self.start(name)
         return self
 
-    def start(self, name: str, environment: Mapping[str, str] | None = None) -> None:
-        """`environment` adds to the settings' own, a crash point for instance."""
-        ready = {"CAMPAIGNS_READY_FILE": str(self.folder / f"{name}.ready.json")}
+    def start(
+        self,
+        name: str,
+        environment: Mapping[str, str] | None = None,
+        command: list[str] | None = None,
+    ) -> None:
+        """Start the process of this name; `emit-2` is one more of the role `emit`. `environment`
+        adds to the settings' own, a crash point for instance.
+        """
+        file = self.folder / f"{name}.ready.json"
+        file.unlink(missing_ok=True)  # of one that was stopped
+        ready = {"CAMPAIGNS_READY_FILE": str(file)}
         merged = {**self._environment, **ready, **(environment or {})}
-        self.processes[name] = Supervised(self._commands[name], self.folder / f"{name}.log", merged)
+        command = command or self._commands[name.partition("-")[0]]
+        self.processes[name] = Supervised(command, self.folder / f"{name}.log", merged)
 
     def all_ready(self) -> bool:
         """Every worker has said that it owns its partitions and has restored them."""
-        return all(self._is_ready(name) for name in self.processes if name in WORKERS)
+        return all(self.is_ready(name) for name in self.processes if name in WORKERS)
 
-    def _is_ready(self, name: str) -> bool:
+    def is_ready(self, name: str) -> bool:
+        """This worker has said so."""
         file = self.folder / f"{name}.ready.json"
         return file.exists() and bool(json.loads(file.read_bytes())["ready"])
 
     def kill(self, name: str) -> None:
         """kill -9; the process is back soon."""
         self.processes[name].send(signal.SIGKILL)
+
+    def stop(self, name: str) -> None:
+        """SIGTERM; the process does not come back."""
+        self.processes.pop(name).stop()
 
     def freeze(self, name: str, seconds: float) -> None:
         """SIGSTOP, then SIGCONT: past the session time-out this makes a zombie of a worker."""

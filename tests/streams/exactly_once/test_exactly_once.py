@@ -9,17 +9,22 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import pytest
+from faust.tables.recovery import RebalanceAgain
+from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from hypothesis import given
 from hypothesis import settings as laws
 from hypothesis import strategies as st
 
 from streams.exactly_once import crash_points, faust_internals
-from streams.exactly_once.fatal import LostInputError, RecordTooLargeError
+from streams.exactly_once.fatal import LostInputError, RecordTooLargeError, StuckRebalanceError
+from streams.exactly_once.policy import Policy
 from streams.exactly_once.tables import PartitionState
 from streams.exactly_once.transactions import Transaction
+from streams.exactly_once.transport import TransactionalConsumer
 from streams.process.app import raw_topic
 from streams.topics import Name
 from tests.eventually import eventually
@@ -271,6 +276,46 @@ async def test_reading_starts_at_the_position_or_at_the_oldest_record_that_is_le
     assert eo.committed_positions([TP(SOURCE, 0), TP(SOURCE, 1), TP(SOURCE, 9)]) == {
         TP(SOURCE, 0): 10
     }
+
+
+async def test_a_seek_whose_partitions_are_taken_away_is_made_again_and_ends_no_task_of_faust(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def seek(_consumer: Any) -> None:
+        await asked
+
+    monkeypatch.setattr(driver.Consumer, "perform_seek", seek)
+    consumer = TransactionalConsumer.__new__(TransactionalConsumer)
+    seeking = asyncio.ensure_future(consumer.perform_seek())
+    await asyncio.sleep(0)
+    asked.cancel()  # as aiokafka does when the assignment changes
+    with pytest.raises(RebalanceAgain):
+        await seeking
+
+    asked = asyncio.get_running_loop().create_future()
+    told_to_end = asyncio.ensure_future(consumer.perform_seek())
+    await asyncio.sleep(0)
+    told_to_end.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await told_to_end
+
+
+def test_a_rebalance_that_does_not_end_ends_the_process_unless_a_body_runs() -> None:
+    bench = Bench()
+    app: Any = bench.app
+    eo, looks = bench.eo, round(Policy().rebalance.total_seconds())
+    eo.is_restored, app.rebalancing, eo.running = True, True, 1
+    assert not any(eo.is_ready() for _ in range(2 * looks))
+    eo.running = 0
+    assert not any(eo.is_ready() for _ in range(looks))
+    app.rebalancing = False
+    assert eo.is_ready()  # it has ended after all, and the next one has all the time again
+    app.rebalancing = True
+    assert not any(eo.is_ready() for _ in range(looks)) and not bench.ends
+    eo.is_ready()
+    assert [type(error) for error in bench.ends] == [StuckRebalanceError]
 
 
 def test_only_transactional_tables_with_names_of_their_own_are_accepted() -> None:

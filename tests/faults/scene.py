@@ -1,0 +1,264 @@
+"""A running installation on engines of its own, two tenants that are sending, and what must be true
+of them whatever is done to the parts meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from connectors.local.engines.engine import RunningEngine, free_port
+from connectors.local.engines.kafka import Kafka
+from connectors.local.engines.nats import Nats
+from connectors.local.engines.postgres import Postgres
+from connectors.setup.prepare import prepare
+from streams.settings import Settings
+from tests.e2e import world
+from tests.e2e.checker import (
+    SentMessage,
+    assert_each_recipient_once,
+    counts_never_fall,
+    most_in_any_window,
+    sent_messages,
+)
+from tests.e2e.conftest import Running, installed
+from tests.e2e.processes import SHORTENED
+from tests.e2e.truth import Truth
+from tests.eventually import eventually
+
+HOUR = SHORTENED["hour"]
+_SENDER = {"fromName": "A", "fromEmail": "news@a.example", "trackOpens": True, "trackClicks": True}
+_WITHIN = timedelta(seconds=300)
+
+
+@dataclass(frozen=True)
+class Site:
+    """An installation with every process and the three engines it stands on."""
+
+    running: Running
+    kafka: RunningEngine
+    postgres: RunningEngine
+    nats: RunningEngine
+
+    @property
+    def settings(self) -> Settings:
+        return self.running.settings
+
+
+@contextmanager
+def site(folder: Path) -> Iterator[Site]:
+    """Starts all of it, and ends all of it."""
+    # what a killed process has written survives without fsync
+    unsafe = {"fsync": "off", "full_page_writes": "off"}
+    engines = [
+        RunningEngine(engine, folder / f"{engine.role}.log")
+        for engine in (
+            Kafka(folder / "kafka", free_port(), free_port()),
+            Postgres(folder / "postgres", free_port(), unsafe),
+            Nats(folder / "nats", free_port()),
+        )
+    ]
+    kafka, postgres, nats = engines
+    try:
+        for engine in engines:
+            engine.start(_WITHIN)
+        made = Settings(
+            kafka=kafka.address,
+            postgres=f"{postgres.address.rpartition('/')[0]}/faults",
+            nats=nats.address,
+            topic_prefix=f"f{secrets.token_hex(4)}-",
+            partitions=4,
+            message_keys=(SecretStr(secrets.token_hex(32)),),
+        )
+        settings = made.model_copy(update=dict(SHORTENED))
+        asyncio.run(prepare(settings))
+        with installed(settings, folder) as running:
+            yield Site(running, kafka, postgres, nats)
+    finally:
+        for engine in engines:
+            engine.stop()
+
+
+@dataclass(frozen=True)
+class Sending:
+    """A campaign of a tenant of its own; at most `limit` of its messages go out in any hour."""
+
+    rest: world.Rest
+    tenant: world.Tenant
+    campaign: str
+    audience: set[str]
+    limit: int
+
+    async def stats(self) -> dict[str, Any]:
+        """Raises AssertionError while the API does not answer."""
+        try:
+            found: dict[str, Any] = await self.rest("GET", f"/campaigns/{self.campaign}/stats")
+        except httpx.TransportError as error:
+            raise AssertionError(str(error)) from error
+        return found
+
+    async def status(self) -> str:
+        try:
+            shown = await self.rest("GET", f"/campaigns/{self.campaign}")
+        except httpx.TransportError as error:
+            raise AssertionError(str(error)) from error
+        return str(shown["status"])
+
+
+@dataclass
+class Scene:
+    """Two tenants whose campaigns are being sent."""
+
+    site: Site
+    dice: random.Random
+    sendings: Sequence[Sending]
+    skips: bool = False  # whether recipients may be skipped, because the fault suppresses them
+
+    @property
+    def recipients(self) -> int:
+        return sum(len(each.audience) for each in self.sendings)
+
+    async def goes_on(self) -> None:
+        """Waits until some more has been sent, or everything."""
+        first = self.sendings[0]
+        before = (await eventually(first.stats))["sentCount"]
+
+        async def has_gone_on() -> bool:
+            stats = await first.stats()
+            return bool(stats["sentCount"] > before or await first.status() == "completed")
+
+        await eventually(has_gone_on)
+
+
+@contextmanager
+def _noted(violations: list[str]) -> Iterator[None]:
+    """What is not as it must be becomes a sentence of the list."""
+    try:
+        yield
+    except (AssertionError, RuntimeError) as wrong:
+        violations.append(str(wrong).strip() or repr(wrong))
+
+
+async def scene(where: Site, seed: int, *sizes: tuple[int, int]) -> Scene:
+    """Starts a campaign for each (recipients, limit in an hour) and waits until all are sending."""
+    dice, sendings = random.Random(seed), list[Sending]()
+    connection = await world.connect(where.settings.postgres)
+    for size, limit in sizes:
+        tenant = await world.tenant(connection, f"t{secrets.token_hex(4)}", hourly=limit)
+        await world.people(connection, tenant, "all", size)
+        rest = world.Rest(where.running.url, tenant.key)
+        template = await world.template(connection, tenant)
+        campaign = await rest.started(template, [tenant.segments["all"]], settings=_SENDER)
+        sendings.append(Sending(rest, tenant, campaign, tenant.people["all"], limit))
+    await connection.close()
+    made = Scene(where, dice, sendings)
+    for sending in sendings:
+
+        async def has_begun(sending: Sending = sending) -> bool:
+            return bool((await sending.stats())["sentCount"])
+
+        await eventually(has_begun)
+    return made
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`events` reports were decided; `violations` has a sentence for each broken invariant."""
+
+    events: int
+    violations: list[str]
+
+
+async def outcome(
+    of: Scene, watching: Sequence[asyncio.Task[None]], within: float = 300
+) -> Outcome:
+    """Waits for the end of every campaign and compares I1, I2, I4, I5, I6 and I7 with the raw logs;
+    nothing of the engine's state decides what is true. Counts must be exact within so many seconds.
+    """
+    violations = list[str]()
+    for sending in of.sendings:
+        with _noted(violations):  # I7
+
+            async def is_completed(sending: Sending = sending) -> bool:
+                return await sending.status() == "completed"
+
+            await eventually(is_completed)
+    campaigns = {sending.campaign: sending.audience for sending in of.sendings}
+    messages = [
+        message
+        for message in sent_messages(of.site.settings)
+        if message.tenant_id in {sending.tenant.id for sending in of.sendings}
+    ]
+    skipped = await _skipped(of) if of.skips else {}
+    with _noted(violations):
+        assert_each_recipient_once(messages, campaigns, skipped)
+    events = 0
+    for sending in of.sendings:
+        theirs = [message for message in messages if message.campaign_id == sending.campaign]
+        truth = Truth.of(of.site.running.truth, sending.campaign)
+        events += sum(map(len, truth.reported.values()))
+        with _noted(violations):
+            most = most_in_any_window(theirs, HOUR)
+            assert most <= sending.limit, f"{most} messages in an hour of {sending.limit}"
+        with _noted(violations):
+            await eventually(lambda: _is_exact(of, sending, theirs, skipped), within)  # noqa: B023
+    for task in watching:
+        task.cancel()
+        with _noted(violations), suppress(asyncio.CancelledError):
+            await task
+    return Outcome(events, violations)
+
+
+def watch(of: Scene) -> list[asyncio.Task[None]]:
+    """I6: polls every campaign's stats until `outcome` ends it."""
+    return [
+        asyncio.create_task(counts_never_fall(sending.rest, sending.campaign))
+        for sending in of.sendings
+    ]
+
+
+async def close(of: Scene) -> None:
+    for sending in of.sendings:
+        await sending.rest.close()
+
+
+async def _skipped(of: Scene) -> dict[str, set[str]]:
+    connection = await world.connect(of.site.settings.postgres)
+    try:
+        return {
+            sending.campaign: {
+                str(row["contact_id"])
+                for row in await connection.fetch(
+                    "SELECT contact_id FROM campaign_recipients WHERE campaign_id = $1"
+                    " AND failure_reason LIKE 'skipped:%'",
+                    sending.campaign,
+                )
+            }
+            for sending in of.sendings
+        }
+    finally:
+        await connection.close()
+
+
+async def _is_exact(
+    of: Scene, sending: Sending, messages: list[SentMessage], skipped: dict[str, set[str]]
+) -> bool:
+    expected = {
+        "totalRecipients": len(sending.audience),
+        "sentCount": len(messages),
+        "skippedCount": len(skipped.get(sending.campaign, ())),
+        **Truth.of(of.site.running.truth, sending.campaign).stats(),
+    }
+    stats = await sending.stats()
+    assert {name: stats[name] for name in expected} == expected
+    return True

@@ -1,0 +1,65 @@
+"""The fault matrix: every part of a running installation is killed, frozen or cut off while two
+campaigns are sent and tracked; the raw logs say whether anything is lost, repeated or miscounted.
+
+`make faults SEEDS=20` runs every row with twenty seeds; `make test` with one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.eventually import eventually
+from tests.faults.disturbances import DISTURBANCES
+from tests.faults.planted import BUGS
+from tests.faults.scene import Site, close, outcome, scene, site, watch
+
+_SEEDS = int(os.environ.get("SEEDS", "1"))
+
+
+@pytest.fixture(scope="module")
+def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site(tmp_path_factory.mktemp("faults")) as made:
+        yield made
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seed", range(1, _SEEDS + 1))
+@pytest.mark.parametrize("fault", DISTURBANCES)
+async def test_nothing_is_lost_repeated_or_miscounted(
+    where: Site, fault: str, seed: int, record_property: Callable[[str, object], None]
+) -> None:
+    of = await scene(where, seed, (2_400, 900), (600, 200))
+    watching = watch(of)
+    await DISTURBANCES[fault](of)
+    await of.goes_on()
+    found = await outcome(of, watching)
+    await close(of)
+    record_property("seed", seed)
+    record_property("recipients", of.recipients)
+    record_property("events", found.events)
+    record_property("violations", len(found.violations))
+    assert found.violations == []
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("bug", BUGS)
+async def test_a_bug_that_is_planted_into_a_worker_is_found(where: Site, bug: str) -> None:
+    """So the rows above would have found it."""
+    role, processes = BUGS[bug][0], where.running.processes
+    await asyncio.to_thread(processes.stop, role)
+    command = [sys.executable, "-m", "tests.faults.planted", bug, role]
+    processes.start(role, command=command)
+    try:
+        of = await scene(where, 1, (600, 200))
+        found = await outcome(of, [], within=20)
+        await close(of)
+    finally:
+        await asyncio.to_thread(processes.stop, role)
+        processes.start(role)
+        await eventually(processes.all_ready)
+    assert found.violations != []
