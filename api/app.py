@@ -10,8 +10,9 @@ from pathlib import Path
 
 from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
-from api import health
+from api import health, page
 from api.campaigns import ab_tests, figures, live, routes, schedules
 from api.directory import (
     contact_imports,
@@ -27,6 +28,8 @@ from api.http import problems
 from api.http.allowed_methods import KnownMethods
 from api.http.auth import counted
 from api.http.bearer_tokens import Tokens
+from api.http.browsers.cookies import is_https
+from api.http.browsers.headers import AnswerHeaders
 from api.http.dependencies import Services
 from api.http.limits import BodyLimit, QuotaHeaders, RateLimit
 from api.http.preconditions import conditions
@@ -99,13 +102,27 @@ def create_app(settings: Settings) -> FastAPI:
     for module in _API:
         app.include_router(module.router, prefix="/api/v1", dependencies=rules)
     app.include_router(session.router, dependencies=rules[1:])
+    app.include_router(page.router)
     app.include_router(health.router)
     app.router.routes.extend(reference.routes)
     app.router.routes.extend(Tracking(settings).routes())
     app.router.routes.extend(Webhooks(settings).routes())
     app.mount("/dashboard", StaticFiles(directory=_DASHBOARD), name="dashboard")
     app.openapi = openapi.documented(app)  # type: ignore[method-assign]
+    _complete_headers(app, settings)
     return app
+
+
+def _complete_headers(app: FastAPI, settings: Settings) -> None:
+    """Puts the headers of every answer around the whole application. A middleware that is added
+    stands inside of the one that answers a bug.
+    """
+    build = app.build_middleware_stack
+
+    def built() -> ASGIApp:
+        return AnswerHeaders(build(), is_https=is_https(settings))
+
+    app.build_middleware_stack = built  # type: ignore[method-assign]
 
 
 @asynccontextmanager

@@ -1,18 +1,15 @@
-"""Whether the process is alive and ready, and the page at `/`; public, without a tenant's data."""
+"""Whether the process is alive and ready; public, without a tenant's data."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from starlette.responses import FileResponse
 
 from api.http.dependencies import Provided, Services
 from api.http.envelope import Instant, Schema, shown_as
-from api.http.security_headers import HEADERS
 from streams.errors import DependencyDownError
 from streams.settings.agreement import Agreement, refusals
 from tables.database import job_runs, probe
@@ -20,7 +17,6 @@ from tables.installation import installation
 
 router = APIRouter(tags=["health"])
 
-_PAGE = Path(__file__).with_name("dashboard") / "index.html"
 _PATIENCE = timedelta(seconds=2)
 _PARTS = {"postgres": True, "stats": True, "sending": True, "reports": True, "settings": True}
 
@@ -70,12 +66,6 @@ _NOT_READY: dict[int | str, dict[str, Any]] = {
         },
     }
 }
-
-
-@router.get("/", include_in_schema=False)
-async def page() -> Response:
-    """The dashboard; it loads nothing from anywhere else, and says so to the browser."""
-    return FileResponse(_PAGE, headers=HEADERS)
 
 
 @router.get("/livez")

@@ -91,10 +91,7 @@ async def export(who: Admin, services: Provided, segment_id: SegmentId) -> Strea
         await get_segment(connection, who.tenant_id, segment_id)
         names = await attribute_names(connection, who.tenant_id, segment_id)
     rows = exported(services, who.tenant_id, segment_id, names)
-    named = {
-        "Content-Disposition": f'attachment; filename="{segment_id}.csv"',
-        "Cache-Control": "no-store",
-    }
+    named = {"Content-Disposition": f'attachment; filename="{segment_id}.csv"'}
     return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=named)
 
 

@@ -11,17 +11,15 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from api.http.security_headers import HEADERS
-
 _FOLDER = Path(__file__).parents[1] / "reference_page"
 
 
 async def _page(request: Request) -> Response:
-    return FileResponse(_FOLDER / "index.html", headers=HEADERS)
+    return FileResponse(_FOLDER / "index.html")
 
 
 async def _start(request: Request) -> Response:
-    return FileResponse(_FOLDER / "start.js", headers=HEADERS)
+    return FileResponse(_FOLDER / "start.js")
 
 
 routes = (

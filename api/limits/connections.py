@@ -23,9 +23,13 @@ MAX_HEAD = 64 << 10  # bytes
 STUCK_SECONDS = 60.0  # that a caller may leave an answer unread
 #: One address has at most a quarter of the connections, unless it is a trusted proxy.
 SHARE = 4
-_BARE = b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n%s\r\n"
+_BARE = (
+    b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n"
+    b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n%s\r\n"
+)
 _BUSY = _BARE % (b"503 Service Unavailable", b"retry-after: 5\r\n")
 _TOO_SLOW = _BARE % (b"408 Request Timeout", b"")
+_MALFORMED = _BARE % (b"400 Bad Request", b"")
 _TOO_LARGE = _BARE % (b"431 Request Header Fields Too Large", b"")
 
 
@@ -109,6 +113,10 @@ class Connection(HttpToolsProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._stop("reader")
+
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn's answer to what is no HTTP, with our headers and without a body."""
+        self._refuse(_MALFORMED)
 
     def _start(self, name: str, seconds: float, then: Callable[[], Any]) -> None:
         if name not in self._timers:

@@ -12,15 +12,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 _PIXEL = bytes.fromhex(
     "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
 )
-# The address of such a page is all that it takes to unsubscribe: no cache may keep it, no other
-# site may learn it from a Referer.
-_HEADERS: Mapping[str, str] = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Robots-Tag": "noindex, nofollow",
-}
-_POLICY = "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+# The address of such a page is all that it takes to unsubscribe: api/http/browsers/headers.py keeps
+# it from caches and from the Referer of other sites.
+_HEADERS: Mapping[str, str] = {"X-Robots-Tag": "noindex, nofollow"}
 _FORM = '<form method="post"><button type="submit">Unsubscribe</button></form>'
 
 
@@ -68,7 +62,5 @@ def _page(title: str, sentence: str, status: int = 200, form: str = "") -> Respo
         '<meta name="viewport" content="width=device-width">'
         f"<title>{title}</title></head><body><h1>{title}</h1><p>{sentence}</p>{form}</body></html>"
     )
-    headers = {**_HEADERS, "Content-Security-Policy": _POLICY} | (
-        {"Retry-After": "60"} if status == 503 else {}
-    )
+    headers = {**_HEADERS, "Retry-After": "60"} if status == 503 else _HEADERS
     return HTMLResponse(page, status, headers)

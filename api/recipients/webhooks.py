@@ -39,7 +39,6 @@ from streams.settings import Settings
 from tables.tenants.webhook_secrets import Seal, WebhookSecret, load
 
 _MOST_KNOWN = 10_000
-_QUIET = {"Cache-Control": "no-store"}
 
 
 class Webhooks:
@@ -73,7 +72,7 @@ class Webhooks:
             if (status := PROVIDERS[provider].unmendable) is None:
                 raise
             raise HTTPException(status, error.detail) from error
-        return Response(status_code=204, headers=_QUIET)
+        return Response(status_code=204)
 
     async def _take(self, request: Request, services: Services, tenant: str, provider: str) -> None:
         with self._few_forgeries(request, tenant, provider):
@@ -132,10 +131,7 @@ class Webhooks:
             secret = await self._secret(await services_of(request), tenant, "whatsapp")
             self._know(f"{tenant} whatsapp")
             answer = whatsapp.challenge(request.query_params, secret.verify_token)
-        return PlainTextResponse(
-            answer,
-            headers={**_QUIET, "X-Content-Type-Options": "nosniff"},
-        )
+        return PlainTextResponse(answer)
 
     async def _secret(self, services: Services, tenant: str, provider: str) -> WebhookSecret:
         """Raises NotFoundError, the same for everything that is not there, and

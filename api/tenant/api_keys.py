@@ -41,9 +41,7 @@ KeyId = Annotated[
 
 
 @router.post("", status_code=201)
-async def create(
-    response: Response, who: Admin, body: KeyCreate, once: Once, conditions: ToMake
-) -> Success[NewKey]:
+async def create(who: Admin, body: KeyCreate, once: Once, conditions: ToMake) -> Success[NewKey]:
     """Make a key; `apiKey` is shown this once. A repeat with the same Idempotency-Key is 409 and
     names the key that was made.
     """
@@ -55,7 +53,7 @@ async def create(
 
     content = {"create": "api-key", **body.model_dump(mode="json")}
     made = await once.answer(who.tenant_id, content, work, _refuse_repeat, keep=_without_key)
-    return _shown_once(response, made)
+    return success(made)
 
 
 @router.get("")
@@ -81,12 +79,7 @@ async def one(
 
 @router.post("/{keyId}/rotate")
 async def rotate(
-    response: Response,
-    who: Admin,
-    key_id: KeyId,
-    body: KeyRotate,
-    once: Once,
-    conditions: ToEdit,
+    who: Admin, key_id: KeyId, body: KeyRotate, once: Once, conditions: ToEdit
 ) -> Success[NewKey]:
     """Give the key a new secret, shown this once. The old one is good for `gracePeriod` more, a day
     if nothing is said.
@@ -99,7 +92,7 @@ async def rotate(
 
     content = {"rotate": key_id, **body.model_dump(mode="json")}
     made = await once.answer(who.tenant_id, content, work, _refuse_repeat, keep=_without_key)
-    return _shown_once(response, made)
+    return success(made)
 
 
 @router.delete("/{keyId}", status_code=204, response_class=Response)
@@ -129,8 +122,3 @@ def _refuse_repeat(made: dict[str, Any]) -> NoReturn:
         f"This Idempotency-Key made the secret of {made['id']}, which is not shown again; "
         "rotate it with a new one."
     )
-
-
-def _shown_once(response: Response, made: NewKey) -> Success[NewKey]:
-    response.headers["Cache-Control"] = "no-store"
-    return success(made)

@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from typing import get_args
 
+import pytest
+
 from streams.contracts.waiting import WORDS, WaitingReason
 from tables.throttle.state import Reason
 from tests.api.world import Rest
@@ -31,6 +33,22 @@ async def test_the_page_and_everything_it_names_is_served_under_a_strict_policy(
     for path in named:
         assert path.startswith("/"), "nothing is loaded from elsewhere"
         assert (await rest.nobody.get(f"http://api{path}")).status_code == 200, path
+
+
+_BY_OTHERS = ("cross-site", "same-site", "", "none, none", "SAME-ORIGIN")
+
+
+@pytest.mark.parametrize("site", [None, "none", "same-origin", *_BY_OTHERS])
+async def test_the_page_says_whether_a_person_opened_it_or_another_page(
+    rest: Rest, site: str | None
+) -> None:
+    """A link on another page must not sign a visitor in unasked; a browser that says nothing may
+    have followed one.
+    """
+    headers = {} if site is None else {"Sec-Fetch-Site": site}
+    page = (await rest.nobody.get("http://api/", headers=headers)).text
+    expected = "directly" if site in ("none", "same-origin") else "by-others"
+    assert re.findall(r'data-arrival="([a-z-]+)"', page) == [expected]
 
 
 async def test_the_page_has_no_inline_script_or_style_that_its_policy_would_refuse(
