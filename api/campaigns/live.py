@@ -15,9 +15,9 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from api.campaigns.answers import Live, LiveSide
 from api.campaigns.figure_schemas import CampaignWithStats, Overview, Totals
 from api.campaigns.routes import Existing
-from api.http.auth import Viewer, api_key, caller
+from api.http.auth import Viewer, credential, known
 from api.http.dependencies import Provided, Services
-from api.limits.pollers import IsGood, Reader, Topic
+from api.limits.pollers import Reader, Topic
 from api.limits.slots import takes
 from streams.contracts.fields import CampaignType
 from streams.errors import CampaignError, DependencyDownError
@@ -111,7 +111,7 @@ async def overview(
     """`campaigns`: the tenant's newest 50 campaigns with stats, progress and reasons for waiting,
     and totals over them.
     """
-    async for text in reader.texts(api_key(request), _is_good(request, services)):
+    async for text in _texts(request, services, reader):
         yield ServerSentEvent(raw_data=text, event="campaigns")
 
 
@@ -123,21 +123,26 @@ async def one(
     """`campaign`: the campaign with stats, progress, ETA and the reason for waiting. Ends when the
     campaign is deleted.
     """
-    async for text in reader.texts(api_key(request), _is_good(request, services)):
+    async for text in _texts(request, services, reader):
         yield ServerSentEvent(raw_data=text, event="campaign")
 
 
-def _is_good(request: Request, services: Services) -> IsGood:
-    async def asked() -> bool:
+def _texts(request: Request, services: Services, reader: Reader) -> AsyncIterator[str]:
+    """The stream's texts until the key is not good any more or the session over, which an open
+    stream does not keep alive.
+    """
+
+    async def is_good() -> bool:
         try:
-            await caller(request, services)
+            await known(request, services, is_used=False)
         except DependencyDownError:
             raise
         except CampaignError:
             return False
         return True
 
-    return asked
+    given = credential(request, services.settings)
+    return reader.texts(given.text if given else "", is_good)
 
 
 def _overview(campaigns: list[CampaignWithStats]) -> Overview:

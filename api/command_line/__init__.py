@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from api.command_line.stack import bench, job, processes, stack, topics
 from api.command_line.terminal import complain
-from api.command_line.work import campaigns, imports, template, tenant, watch
+from api.command_line.work import campaigns, imports, sign_in, template, tenant, watch
 from connectors.local.engines.engine import EngineError
 from connectors.local.stack.home import Home, HomeError
 from streams.errors import CampaignError, DependencyDownError
@@ -37,6 +37,7 @@ campaigns.register(app)
 imports.register(app)
 template.register(app)
 tenant.register(app)
+sign_in.register(app)
 watch.register(app)
 bench.register(app)
 

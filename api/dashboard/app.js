@@ -21,20 +21,25 @@ async function api(path, options = {}) {
 function showSignIn(problem = "") {
   stream?.close();
   $("sign-in").hidden = false; $("totals").hidden = true; $("sign-out").hidden = true; $("empty").hidden = true;
-  $("campaigns").replaceChildren(); cards.clear();
+  $("use-link").hidden = true; $("notice").hidden = true;
+  $("campaigns").replaceChildren(); cards.clear(); $("tenant").textContent = "";
   $("sign-in-problem").textContent = problem;
   $("connection").textContent = "";
 }
 
-async function signIn(apiKey) {
-  const answer = await fetch("/session", { method: "POST", headers: { "Content-Type": "application/json", "X-Requested-With": "dashboard" }, body: JSON.stringify({ apiKey }) });
-  if (!answer.ok) return showSignIn((await answer.json()).detail);
-  open(await answer.json());
+// `credential` is { apiKey } or { code }. The server refuses both in a browser that is signed in.
+async function signIn(credential) {
+  const answer = await fetch("/session", { method: "POST", headers: { "Content-Type": "application/json", "X-Requested-With": "dashboard" }, body: JSON.stringify(credential) });
+  const said = await answer.json();
+  if (answer.ok) return open(said);
+  const session = answer.status === 409 ? await whoAmI() : null;
+  if (!session) return showSignIn(said.detail);
+  open(session); tell(said.detail);
 }
 
 function open(session) {
-  $("sign-in").hidden = true; $("sign-out").hidden = false;
-  $("tenant").textContent = session.data.tenantId;
+  $("sign-in").hidden = true; $("use-link").hidden = true; $("notice").hidden = true; $("sign-out").hidden = false;
+  $("tenant").textContent = `${session.data.tenantId} · ${session.data.role}`;
   stream?.close();
   stream = new EventSource("/api/v1/events");
   stream.addEventListener("campaigns", (event) => { $("connection").textContent = "live"; draw(JSON.parse(event.data)); });
@@ -106,19 +111,55 @@ async function act(campaign, verb) {
   if (!answer.ok) alert((await answer.json()).detail);
 }
 
-$("sign-in").onsubmit = (event) => { event.preventDefault(); signIn($("api-key").value.trim()); };
-$("sign-out").onclick = async () => { await api("/session", { method: "DELETE" }); showSignIn(); };
+$("sign-in").onsubmit = (event) => { event.preventDefault(); signIn({ apiKey: $("api-key").value.trim() }); $("api-key").value = ""; };
+$("sign-out").onclick = async () => {
+  const answer = await api("/session", { method: "DELETE" });
+  if (answer.ok) showSignIn(); else alert((await answer.json()).detail);
+};
 
-// The link that `campaigns up` prints carries the demo's key behind #: a browser never sends that part to a server.
-const key = new URLSearchParams(location.hash.slice(1)).get("key");
-if (key) { history.replaceState(null, "", "/"); signIn(key); } else resume();
+// The links of `campaigns up` and `campaigns sign-in` carry a code that works once behind #: a browser never sends that part to a server.
+function takeLink() {
+  const link = new URLSearchParams(location.hash.slice(1));
+  if (location.hash) history.replaceState(null, "", "/");
+  return link;
+}
+
+async function arrive(isDirect) {
+  const link = takeLink(), code = link.get("code"), session = await whoAmI();
+  if (session) {
+    open(session);
+    if (code) tell(`This browser is signed in to ${session.data.tenantId} as ${session.data.role}, and the link was not used. To use it, sign out first and open it again.`);
+  } else if (!code) {
+    showSignIn(link.has("key") ? "Links with an API key sign nobody in any more: `campaigns sign-in` prints one that does." : "");
+  } else if (isDirect) {
+    await signIn({ code });
+  } else {
+    showSignIn();
+    $("use-link").hidden = false; $("sign-in").hidden = true;
+    $("use-link").onsubmit = (event) => { event.preventDefault(); signIn({ code }); };
+  }
+}
+
+function tell(sentence) { $("notice").textContent = sentence; $("notice").hidden = false; }
+
+// Who is signed in, as soon as anybody answers; null when nobody is.
+async function whoAmI() {
+  for (;;) {
+    try {
+      const answer = await fetch("/session");
+      if (answer.ok) return await answer.json();
+      if (answer.status === 401) return null;
+    } catch { /* nobody answers: the same as a refusal that will pass */ }
+    $("connection").textContent = "reconnecting…";
+    await new Promise((done) => setTimeout(done, 2000));
+  }
+}
 
 async function resume() {
-  try {
-    const answer = await api("/session");
-    if (answer.ok) return open(await answer.json());
-    if (answer.status === 401) return;
-  } catch { /* nobody answers: the same as a refusal that will pass */ }
-  $("connection").textContent = "reconnecting…";
-  setTimeout(resume, 2000);
+  const session = await whoAmI();
+  if (session) open(session); else showSignIn("The session is over; sign in again.");
 }
+
+// A link that is put into the address bar of an open page does not load the page again, and nobody says who put it there.
+addEventListener("hashchange", () => arrive(false));
+arrive(document.documentElement.dataset.arrival === "directly");

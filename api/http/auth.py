@@ -1,47 +1,83 @@
-"""The caller of a request, by a bearer API key or JWT or by the dashboard's session cookie, which
-holds a key; and what the caller's role allows.
+"""The caller of a request, by a bearer API key or JWT or by the session cookie of a browser that is
+signed in to the dashboard; and what the caller's role allows.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from api.http.bearer_tokens import is_jwt
+from api.http.browsers import cookies, own_page
 from api.http.dependencies import Provided, Services
+from api.limits.addresses import subscriber_of
 from streams.errors import ForbiddenError, UnauthorizedError
+from streams.settings import Settings
+from tables.tenants import browser_sessions
 from tables.tenants.api_keys import ROLES, Caller, verify
 from tables.tenants.tenants import tenant_exists
 
-COOKIE = "campaigns_session"
 # for a free connection; every request asks here first, so a frozen database makes 503s and
 # no queue
-_PATIENCE = timedelta(seconds=5)
+PATIENCE = timedelta(seconds=5)
 
 
-def api_key(request: Request) -> str:
-    """The key of the request. A cookie counts only for reads and for requests our own page made (a
-    foreign page cannot set the header).
+@dataclass(frozen=True)
+class Credential:
+    """The text that says who calls: an API key, a JWT, or the id of a browser's session."""
+
+    text: str = field(repr=False)
+    is_session: bool = False
+
+
+def credential(request: Request, settings: Settings) -> Credential | None:
+    """The credential of the request, None without one. A cookie counts only for reads that no other
+    page makes, and for changes that our own page makes.
     """
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and key:
-        return key.strip()
-    is_ours = (
-        request.method in ("GET", "HEAD") or request.headers.get("x-requested-with") == "dashboard"
-    )
-    return request.cookies.get(COOKIE, "") if is_ours else ""
+        return Credential(key.strip())
+    is_read = request.method in ("GET", "HEAD")
+    is_ours = own_page.may_read(request) if is_read else own_page.may_change(request, settings)
+    session = cookies.session_of(request, settings) if is_ours else ""
+    return Credential(session, is_session=True) if session else None
 
 
 async def caller(request: Request, services: Provided) -> Caller:
-    """Raises UnauthorizedError when the credential is missing, unknown, expired or revoked."""
-    key = api_key(request)
-    if not key:
+    """Raises UnauthorizedError when the credential is missing, unknown, expired or revoked, and
+    RateLimitedError when its address has sent too many such.
+    """
+    return await known(request, services)
+
+
+async def known(request: Request, services: Services, *, is_used: bool = True) -> Caller:
+    """`caller`, which may be a look only: a session that is not used comes to its end."""
+    given = credential(request, services.settings)
+    if given is None:
         raise UnauthorizedError("Send an API key: `Authorization: Bearer ce_…`.")
-    return await identify(services, key)
+    try:
+        if given.is_session:
+            return await _of_session(services, given.text, is_used=is_used)
+        return await identify(services, given.text)
+    except UnauthorizedError:
+        address = subscriber_of(request, services.settings)
+        services.refused_keys.check(address)
+        services.refused_keys.count(address)
+        raise
+
+
+async def _of_session(services: Services, session: str, *, is_used: bool) -> Caller:
+    if cookies.holds_key(session):
+        raise UnauthorizedError("This browser was signed in by an older version; sign in again.")
+    async with services.database.reading(PATIENCE) as connection:
+        named = await browser_sessions.resume(connection, session, is_used=is_used)
+    if named is None:
+        raise UnauthorizedError("The session is over; sign in again.")
+    return named
 
 
 async def identify(services: Services, credential: str) -> Caller:
@@ -51,7 +87,7 @@ async def identify(services: Services, credential: str) -> Caller:
     """
     tokens = services.tokens
     named = await tokens.verify(credential) if tokens and is_jwt(credential) else None
-    async with services.database.reading(_PATIENCE) as connection:
+    async with services.database.reading(PATIENCE) as connection:
         if named is None:
             named = await verify(connection, credential)
         elif not await tenant_exists(connection, named.tenant_id):

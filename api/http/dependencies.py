@@ -16,7 +16,7 @@ from fastapi import Depends, Request
 
 from api.http.bearer_tokens import Tokens
 from api.http.limits import RateLimit
-from api.limits.addresses import SIGN_INS, Attempts
+from api.limits.addresses import REFUSED_KEYS, SIGN_INS, Attempts
 from api.limits.pollers import Pollers
 from api.limits.slots import Slots
 from connectors.sources.sources import Sources
@@ -33,8 +33,8 @@ class Services:
     """Everything that the process holds open while it serves; the lifespan makes it.
 
     `tokens` is None without a token issuer. `slots` are what each tenant may have worked on at
-    once, `pollers` look for their event streams, `sign_ins` counts the failed ones. `certificates`
-    are those that Amazon SNS signs with.
+    once, `pollers` look for their event streams, `sign_ins` and `refused_keys` count those that
+    failed, by address. `certificates` are those that Amazon SNS signs with.
     """
 
     settings: Settings
@@ -49,6 +49,7 @@ class Services:
     slots: Slots = field(default_factory=Slots)
     pollers: Pollers = field(default_factory=Pollers)
     sign_ins: Attempts = field(default_factory=lambda: Attempts(SIGN_INS))
+    refused_keys: Attempts = field(default_factory=lambda: Attempts(REFUSED_KEYS))
     certificates: Certificates = field(default_factory=Certificates)
 
 

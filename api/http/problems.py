@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from api.http.browsers import cookies
 from streams.contracts.bodies import sentence
 from streams.errors import CampaignError, RateLimitedError
 
@@ -88,16 +89,18 @@ def problem(
 def of_error(request: Request, error: CampaignError) -> Response:
     errors = [{"field": wrong.field, "message": wrong.message} for wrong in error.errors]
     detail = error.detail if len(errors) <= _LISTED else _listed(errors)
-    headers = dict(_headers(error))
-    return problem(
+    answer = problem(
         request,
         error.status,
         detail,
         code=error.code,
         title=error.title,
         errors=errors[:_LISTED],
-        headers=headers,
+        headers=dict(_headers(error)),
     )
+    if error.status == 401:
+        cookies.forget_keys(request, answer)
+    return answer
 
 
 def _headers(error: CampaignError) -> Iterator[tuple[str, str]]:

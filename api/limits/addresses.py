@@ -11,6 +11,7 @@ from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 
 from streams.errors import RateLimitedError
 from streams.settings import Settings
@@ -74,6 +75,12 @@ def subscriber(address: Address | None) -> str:
     return str(address)
 
 
+def subscriber_of(request: HTTPConnection, settings: Settings) -> str:
+    """The name under which the address of a request is counted."""
+    peer = request.client.host if request.client else None
+    return subscriber(Addresses(settings).of(request.headers, peer))
+
+
 @dataclass(frozen=True)
 class Patience:
     """At most `most` times `within` a time; `what` is what a refusal calls them."""
@@ -85,6 +92,8 @@ class Patience:
 
 # A person who mistypes a key; 150 guesses in a row are none.
 SIGN_INS = Patience("failed sign-ins from one address", 10, timedelta(minutes=1))
+# A program whose key was revoked; others may come from the same address, and good keys always pass.
+REFUSED_KEYS = Patience("refused API keys from one address", 60, timedelta(minutes=1))
 # Of one provider for one tenant: others may report from the same address.
 FORGERIES = Patience("refused webhooks from one address", 60, timedelta(minutes=1))
 # Of one message: a repeat matters only when the tenant has let the address in again meanwhile.

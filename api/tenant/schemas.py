@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from api.http.envelope import Instant, Schema, shown_as
 from streams.contracts.fields import Body, Limit, Time
@@ -248,11 +255,18 @@ class WebhookSetup(Schema):
 
 
 class SignIn(Body):
-    """The body of the sign-in form."""
+    """What the dashboard signs in with: an API key that was pasted, or the code of a link."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    api_key: str = Field(max_length=200)
+    api_key: str | None = Field(None, max_length=200)
+    code: str | None = Field(None, max_length=200)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.api_key is None) is (self.code is None):
+            raise ValueError("send either apiKey or code")
+        return self
 
 
 class SignedIn(Schema):
@@ -260,3 +274,10 @@ class SignedIn(Schema):
 
     tenant_id: str
     role: str
+
+
+class NewCode(Schema):
+    """A code that signs one browser in, once, until `expiresAt`."""
+
+    code: str = Field(repr=False)
+    expires_at: Instant

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from fastapi import Request
 
 from api.http.dependencies import Provided
-from api.limits.addresses import Addresses, subscriber
+from api.limits.addresses import subscriber_of
 from streams.errors import UnauthorizedError
 
 
@@ -15,8 +15,7 @@ async def few_failures(request: Request, services: Provided) -> AsyncIterator[No
     """A dependency of what signs in. Raises RateLimitedError for an address with too many
     failures.
     """
-    peer = request.client.host if request.client else None
-    address = subscriber(Addresses(services.settings).of(request.headers, peer))
+    address = subscriber_of(request, services.settings)
     services.sign_ins.check(address)
     try:
         yield

@@ -53,5 +53,7 @@ RULES = (
     _older("webhook_tokens", "expires_at"),
     _older("webhook_subscriptions", "asked_at", 30 * _DAY),
     _older("test_sends", "sent_at", _HOUR),
+    _older("sign_in_codes", "expires_at"),
+    _older("browser_sessions", "expires_at"),
     _older("opt_ins", "at", 8 * _DAY),  # pipeline.events.v1 is kept for seven
 )

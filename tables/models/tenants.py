@@ -1,4 +1,6 @@
-"""Tenants, their API keys, and what their providers sign webhooks with."""
+"""Tenants, their API keys, the browsers that these sign in, and what their providers sign webhooks
+with.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +62,45 @@ class ApiKey(Base):
     #: SHA-256 of the secret before the last rotation, valid until `previous_expires_at`.
     previous_sha256: Mapped[bytes | None]
     previous_expires_at: Mapped[datetime | None]
+
+
+class SignInCode(Base):
+    """A code that signs one browser in, once; the code itself is stored nowhere."""
+
+    __tablename__ = "sign_in_codes"
+    __table_args__ = (
+        Index("idx_sign_in_codes_key", "key_id", "expires_at"),
+        Index("idx_sign_in_codes_expires", "expires_at"),
+    )
+
+    #: SHA-256 of the code.
+    code_sha256: Mapped[bytes] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(String(16), ForeignKey("api_keys.id", ondelete="CASCADE"))
+    #: SHA-256 of the key's secret that asked for the code, which is good while that secret is.
+    secret_sha256: Mapped[bytes]
+    expires_at: Mapped[datetime]
+
+
+class BrowserSession(Base):
+    """A browser that is signed in to the dashboard; the id in its cookie is stored nowhere."""
+
+    __tablename__ = "browser_sessions"
+    __table_args__ = (
+        Index("idx_browser_sessions_key", "key_id", "expires_at"),
+        Index("idx_browser_sessions_expires", "expires_at"),
+    )
+
+    #: SHA-256 of the id.
+    id_sha256: Mapped[bytes] = mapped_column(primary_key=True)
+    key_id: Mapped[str] = mapped_column(String(16), ForeignKey("api_keys.id", ondelete="CASCADE"))
+    #: The key's user and role when the browser was signed in; a key with others ends the session.
+    user_id: Mapped[UUID]
+    role: Mapped[str] = mapped_column(String(10))
+    #: SHA-256 of the key's secret that signed the browser in; the session is good while that is.
+    secret_sha256: Mapped[bytes]
+    #: When the session ends unless it is used; never after `ends_at`.
+    expires_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
 
 
 class AuditEntry(Base):

@@ -129,13 +129,22 @@ async def verify(session: Statements, text: str) -> Caller | None:
     """The tenant, user and role that the key names; None when it is malformed, unknown, expired or
     revoked. The secret is compared in constant time.
     """
-    if (parts := _KEY.fullmatch(text)) is None:
+    if (parts := parts_of(text)) is None:
         return None
-    row = next(iter(await session.rows(_Known, _KNOWN, key_id=parts[1])), None)
-    given, stored = _digest(parts[2]), row.secret_sha256 if row else _NO_SECRET
+    key_id, given = parts
+    row = next(iter(await session.rows(_Known, _KNOWN, key_id=key_id)), None)
+    stored = row.secret_sha256 if row else _NO_SECRET
     is_right = hmac.compare_digest(given, stored)
     is_right |= hmac.compare_digest(given, (row and row.before_rotation) or _NO_SECRET)
-    return Caller(row.tenant_id, row.user_id, row.role, parts[1]) if row and is_right else None
+    return Caller(row.tenant_id, row.user_id, row.role, key_id) if row and is_right else None
+
+
+def parts_of(text: str) -> tuple[str, bytes] | None:
+    """The id of a key and the digest of its secret, which may be wrong; None for a text that is no
+    key.
+    """
+    parts = _KEY.fullmatch(text)
+    return (parts[1], _digest(parts[2])) if parts else None
 
 
 async def list_keys(

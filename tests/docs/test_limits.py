@@ -15,6 +15,7 @@ from connectors.webhooks.delivery import MOST_ELEMENTS
 from streams.settings import Settings
 from tables.campaigns.campaign import MOST_PAUSED
 from tables.database.connection import LONGEST_LIST
+from tables.tenants import browser_sessions as sessions
 from tables.tenants.api_keys import MOST_KEYS
 
 _PAGE = Path(__file__).parents[2] / "docs" / "reference" / "limits.md"
@@ -61,6 +62,13 @@ def _expected() -> Iterator[tuple[str, str]]:
     forged = "for a provider of a tenant or for tenants without one"
     yield f"{addresses.FORGERIES.what} in a minute", f"{addresses.FORGERIES.most}, {forged}"
     yield f"{addresses.SIGN_INS.what} in a minute", f"{addresses.SIGN_INS.most}"
+    refused = addresses.REFUSED_KEYS
+    yield f"{refused.what} in a minute", f"{refused.most}; good keys always pass"
+    minutes = f"for {round(sessions.CODE_LIFE.total_seconds() / 60)} minutes each"
+    yield "links to sign in with one key that are open", f"{sessions.MOST_CODES}, {minutes}"
+    hours, days = round(sessions.IDLE.total_seconds() / 3_600), sessions.LONGEST.days
+    lasting = f"for {hours} hours unused and {days} days in all"
+    yield "browsers signed in with one key", f"{sessions.MOST_SESSIONS}, {lasting}"
     yield f"{addresses.UNSUBSCRIBES.what} in 10 minutes", f"{addresses.UNSUBSCRIBES.most}"
     once = "one, and one for each second in which it may be a machine's"
     yield "records of the same open or click in 10 minutes", once

@@ -18,6 +18,7 @@ from typing import Annotated, NoReturn
 import typer
 from pydantic import ValidationError
 
+from api.command_line.client import Api
 from api.command_line.stack import doctor as checks
 from api.command_line.stack.tables import show_addresses, show_findings, show_processes
 from api.command_line.terminal import complain, progress
@@ -29,6 +30,7 @@ from connectors.local.stack.home import OWN_ENTRIES, Home
 from connectors.local.stack.status import StackStatus
 from connectors.local.stack.supervisor import counts_of
 from connectors.local.stack.unit import State
+from streams.errors import CampaignError
 from streams.settings import sentences
 
 _READY_WITHIN = 120.0  # seconds; two slow cores need about 15
@@ -66,7 +68,7 @@ def up(
     home.make()
     if status.is_supervised(home):
         progress.print("It is already running; `campaigns down` stops it.")
-        show_addresses(status.read(home))
+        _show(status.read(home))
         return
     _check_settings(home)
     _check_ground(home)
@@ -78,9 +80,20 @@ def up(
         ready = _wait_until_ready(home, supervisor)
         if demo:
             ready = _run_demo(home)
-        show_addresses(ready)
+        _show(ready)
         if not detach:
             _wait_for_end(home, supervisor)
+
+
+def _show(ready: StackStatus) -> None:
+    """Prints the addresses, with a link that signs the demo in while there is one."""
+    link = ""
+    if ready.apiKey:
+        try:
+            link = Api(ready.apiKey, ready.addresses["api"]).sign_in_link()
+        except CampaignError as error:
+            complain(f"there is no link that signs in: {error}")
+    show_addresses(ready, link)
 
 
 def _check_settings(home: Home) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from api.command_line.stack.doctor import Finding
-from api.command_line.terminal import out
+from api.command_line.terminal import out, progress
 from connectors.local.stack.status import StackStatus
 from connectors.local.stack.unit import State
 
@@ -20,10 +20,10 @@ _COLOURS = {
 }
 
 
-def show_addresses(status: StackStatus) -> None:
-    """Prints every address to open or connect to; the dashboard's link signs the demo in."""
+def show_addresses(status: StackStatus, link: str = "") -> None:
+    """Prints every address to open or connect to; `link` is one to the dashboard that signs in."""
     addresses, table = status.addresses, Table(show_header=False)
-    table.add_row("Dashboard", _sign_in(status))
+    table.add_row("Dashboard", link or addresses["api"])
     table.add_row("API documentation", addresses["api"] + "/docs")
     table.add_row("Kafka", addresses["kafka"])
     table.add_row("PostgreSQL", addresses["postgres"])
@@ -31,19 +31,16 @@ def show_addresses(status: StackStatus) -> None:
     table.add_row("Metrics", addresses["metrics"])
     if status.apiKey:
         table.add_row("Demo API key", status.apiKey)
-    longest = max(map(len, [*addresses.values(), _sign_in(status)]))
+    longest = max(map(len, [*addresses.values(), link]))
     wide = Console(
         width=max(out.width, longest + 30)
     )  # wider than the terminal: a link in two pieces cannot be copied
     wide.print(table)
-
-
-def _sign_in(status: StackStatus) -> str:
-    return (
-        f"{status.addresses['api']}/#key={status.apiKey}"
-        if status.apiKey
-        else status.addresses["api"]
-    )
+    if link:
+        progress.print(
+            "The link to the dashboard signs one browser in, once, within 10 minutes;"
+            " `campaigns sign-in` prints another."
+        )
 
 
 def show_processes(status: StackStatus) -> None:

@@ -58,6 +58,15 @@ async def _rows(client: Client, old: timedelta) -> None:
         "INSERT INTO webhook_subscriptions VALUES ('acme', 'ses', $2, 'https://x', $1)",
         *(at, f"arn-{old}"),
     )
+    await client.execute(
+        "INSERT INTO api_keys (id, tenant_id, user_id, role, secret_sha256)"
+        " VALUES ('key', 'acme', uuidv7(), 'admin', '') ON CONFLICT DO NOTHING"
+    )
+    hashed = f"convert_to('{old}', 'UTF8')"
+    await client.execute(f"INSERT INTO sign_in_codes VALUES ({hashed}, 'key', '', $1)", at)
+    await client.execute(
+        f"INSERT INTO browser_sessions VALUES ({hashed}, 'key', uuidv7(), 'admin', '', $1, $1)", at
+    )
     await client.execute("INSERT INTO test_sends VALUES ('acme', $1, 1)", at)
     await client.execute(
         "INSERT INTO opt_ins VALUES ('acme', 'sms', convert_to($2, 'UTF8'), $1)", at, f"hash-{old}"

@@ -200,7 +200,8 @@ async def test_recipients_are_paged_by_number_and_by_cursor(live: Rest) -> None:
 async def _events(
     client: httpx.AsyncClient, url: str, key: str
 ) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
-    async with client.stream("GET", url, headers={"Authorization": f"Bearer {key}"}) as answer:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with client.stream("GET", url, headers=headers) as answer:
         assert answer.status_code == 200 and answer.headers["content-type"].startswith(
             "text/event-stream"
         )
@@ -261,6 +262,29 @@ async def test_the_events_of_a_revoked_key_end(
         async with live.world.pool.transaction() as connection:
             await revoke_key(connection, "acme", live.keys["viewer"].split("_")[2])
         assert [event async for event in stream] == []
+
+
+async def test_the_events_of_a_session_end_with_it_and_do_not_keep_it_alive(
+    live: Rest, settings: Settings, tmp_path: Path
+) -> None:
+    await live.draft()
+    async with (
+        serving(settings, tmp_path / "api.log") as url,
+        httpx.AsyncClient(timeout=60, headers={"X-Requested-With": "dashboard"}) as browser,
+    ):
+        signed_in = await browser.post(f"{url}/session", json={"apiKey": live.keys["viewer"]})
+        assert signed_in.status_code == 200
+        stream = _events(browser, f"{url}/api/v1/events", "")
+        await anext(stream)
+        # as if nobody had touched the page since; the stream looks once more before that
+        await sql(live.world.pool).execute(
+            "UPDATE browser_sessions SET expires_at = now() + interval '12 seconds'"
+        )
+        ends = "SELECT expires_at FROM browser_sessions"
+        left = await sql(live.world.pool).fetchval(ends)
+        assert [event async for event in stream] == []
+        assert await sql(live.world.pool).fetchval(ends) == left
+        assert (await browser.get(f"{url}/session")).status_code == 401
 
 
 async def test_while_postgresql_is_away_answers_are_503_and_streams_wait_for_it(

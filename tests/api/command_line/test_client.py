@@ -42,6 +42,18 @@ def test_a_verb_is_one_request_and_prints_the_campaign(verb: str) -> None:
     assert api.asked == [("POST", f"/campaigns/{ID}/{verb}", "Bearer k1", None)]
 
 
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_signing_in_prints_a_link_with_a_code_and_never_the_key(slash: str) -> None:
+    with serving(
+        {("POST", "/session/codes"): success({"code": "c0-de_", "expiresAt": "x"})}
+    ) as api:
+        url, api.url = api.url, api.url + slash
+        result = run(api, "sign-in")
+    assert (result.exit_code, result.stdout) == (0, f"{url}/#code=c0-de_\n")
+    assert "k1" not in result.stdout + result.stderr
+    assert api.asked == [("POST", "/session/codes", "Bearer k1", None)]
+
+
 @pytest.mark.parametrize(("option", "status"), [([], "draft"), (["--start"], "running")])
 def test_a_campaign_is_created_from_a_file_and_started_when_asked(
     option: list[str], status: str, tmp_path: Path

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from streams.settings import Settings
 from tests.api.world import serving
 from tests.environment import environment
@@ -104,6 +106,13 @@ async def test_the_quick_start_of_the_readme_sends_a_campaign(
         assert (code, json.loads(said)["campaigns"][0]["status"]) == (0, "cancelled")
         code, _, complained = await shell.run("pause", campaign["id"], key=key)
         assert code == 1 and "cancelled" in complained and "Traceback" not in complained
+        code, link, _ = await shell.run("sign-in", key=key)
+        assert code == 0 and link.startswith(f"{url}/#code=") and key not in link
+        body = {"code": link.strip().partition("=")[2]}
+        async with httpx.AsyncClient(headers={"X-Requested-With": "dashboard"}) as browser:
+            assert (await browser.post(f"{url}/session", json=body)).status_code == 200
+            signed_in = (await browser.get(f"{url}/session")).json()["data"]
+            assert signed_in == {"tenantId": "acme", "role": "admin"}
 
 
 async def test_a_template_that_cannot_be_sent_is_refused_with_a_sentence(

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from api.limits.addresses import Attempts, Patience, subscriber
+from api.limits.addresses import REFUSED_KEYS, Attempts, Patience, subscriber
 from streams.errors import RateLimitedError
 from tests.api.campaigns.test_routes import problem
 from tests.api.world import Rest
@@ -58,6 +58,28 @@ def test_of_too_many_addresses_those_counted_longest_ago_are_forgotten() -> None
 def test_a_subscribers_addresses_are_one(address: str, expected: str) -> None:
     assert subscriber(ip_address(address)) == expected
     assert subscriber(None) == "None"
+
+
+async def test_refused_keys_are_limited_by_address_and_a_good_key_always_passes(rest: Rest) -> None:
+    wrong = {"Authorization": f"Bearer ce_live_{'0' * 16}_{'0' * 64}"}
+    good, most = {"Authorization": f"Bearer {rest.keys['viewer']}"}, REFUSED_KEYS.most
+    for number in range(most + 5):
+        answer = await rest.nobody.get("/campaigns", headers=wrong)
+        assert answer.status_code == (401 if number < most else 429), number
+        if number % 16 == 0 or number >= most:
+            assert (await rest.nobody.get("/campaigns", headers=good)).status_code == 200
+    assert f"{most} refused API keys from one address" in str(problem(answer, 429)["detail"])
+    assert 0 < int(answer.headers["retry-after"]) <= 60
+    problem(await rest.nobody.get("/campaigns"), 401)  # without a key nothing was refused
+    url, page = "http://api/session", {"X-Requested-With": "dashboard"}
+    signed_in = await rest.nobody.post(url, json={"apiKey": rest.keys["viewer"]}, headers=page)
+    assert signed_in.status_code == 200, "a program with a wrong key keeps no person out"
+    assert (await rest.nobody.get("/campaigns")).status_code == 200
+    ended = {"Cookie": f"campaigns_session={'x' * 43}"}
+    problem(await rest.stranger.get("/campaigns", headers={**ended, "Authorization": ""}), 429)
+    rest.use(settings=rest.services.settings.model_copy(update={"trusted_proxies": "127.0.0.0/8"}))
+    elsewhere = {**wrong, "X-Forwarded-For": "203.0.113.9"}
+    problem(await rest.nobody.get("/campaigns", headers=elsewhere), 401)
 
 
 async def test_after_ten_wrong_sign_ins_an_address_waits_and_the_others_do_not(rest: Rest) -> None:
