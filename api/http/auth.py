@@ -59,9 +59,9 @@ async def known(request: Request, services: Services, *, is_used: bool = True) -
     given = credential(request, services.settings)
     if given is None:
         raise UnauthorizedError("Send an API key: `Authorization: Bearer ce_…`.")
+    if given.is_session:  # not limited: a person whose session is over must learn it
+        return await _of_session(services, given.text, is_used=is_used)
     try:
-        if given.is_session:
-            return await _of_session(services, given.text, is_used=is_used)
         return await identify(services, given.text)
     except UnauthorizedError:
         address = subscriber_of(request, services.settings)
