@@ -16,12 +16,13 @@ import yaml
 from api.command_line import app
 from api.command_line.stack.processes import WORKERS
 from connectors.local.stack.roles import ENGINES, ROLES
-from streams.settings import Settings
+from streams.settings import Settings, secret_files
 
 _ROOT = Path(__file__).parent.parent
 _COMPOSE: dict[str, Any] = yaml.safe_load((_ROOT / "docker-compose.yml").read_text())
 _SERVICES: dict[str, dict[str, Any]] = _COMPOSE["services"]
 _OURS = {name: service for name, service in _SERVICES.items() if name not in ENGINES}
+_IN_FILES = {f"CAMPAIGNS_{name.upper()}_FILE" for name in secret_files.secrets(Settings)}
 _WITH_DEFAULT = re.compile(r"^\$\{(CAMPAIGNS_\w+):-(.*)\}$")
 
 
@@ -39,6 +40,8 @@ def test_the_command_of_a_service_is_one_of_the_command_line(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(_OURS))
 def test_every_variable_of_a_service_is_a_setting_with_the_settings_default(name: str) -> None:
     for variable, value in _OURS[name]["environment"].items():
+        if variable in _IN_FILES:
+            continue
         setting = Settings.model_fields[variable.removeprefix("CAMPAIGNS_").lower()]
         spelt = _WITH_DEFAULT.match(value)
         if spelt:
@@ -51,6 +54,20 @@ def test_secrets_have_no_default() -> None:
     text = (_ROOT / "docker-compose.yml").read_text()
     for secret in ("CAMPAIGNS_MESSAGE_KEYS", "POSTGRES_PASSWORD"):
         assert set(re.findall(rf"\$\{{{secret}(..)", text)) == {":?"}
+
+
+@pytest.mark.parametrize("name", sorted(_SERVICES))
+def test_a_secret_is_a_file_of_the_service_and_not_in_its_environment(name: str) -> None:
+    service = _SERVICES[name]
+    files = {it["target"]: it["source"] for it in service.get("configs", ())}
+    for variable, value in service.get("environment", {}).items():
+        assert "POSTGRES_PASSWORD" not in value, variable
+        assert "MESSAGE_KEYS" not in value, variable
+        if variable.endswith("_FILE") and variable != "CAMPAIGNS_READY_FILE":
+            assert "content" in _COMPOSE["configs"][files[value]]
+    if name in _OURS:
+        given = set(service["environment"])
+        assert {"CAMPAIGNS_POSTGRES_FILE", "CAMPAIGNS_MESSAGE_KEYS_FILE"} <= given
 
 
 def test_a_service_waits_for_healthy_services_only() -> None:

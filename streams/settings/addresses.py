@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from streams.settings.secret_files import HAS_PASSWORD, SecretFiles
 
 Password = Annotated[SecretStr, Field(description="of this user")]
 CertificateFile = Annotated[
@@ -16,18 +18,33 @@ KeyFile = Annotated[
 ]
 
 
+MayHavePassword = Annotated[str, HAS_PASSWORD]
+
+
 class Addresses(BaseSettings):
-    """What every process must be told."""
+    """What every process must be told. Each secret may stand in a file (`secret_files`)."""
 
     model_config = SettingsConfigDict(
         env_prefix="CAMPAIGNS_", frozen=True, extra="ignore", hide_input_in_errors=True
     )
 
     kafka: str = Field(description="bootstrap servers, host:port[,host:port]")
-    postgres: str = Field(description="DSN, postgresql://user@host:port/database")
-    nats: str = Field(
+    postgres: MayHavePassword = Field(description="DSN, postgresql://user@host:port/database")
+    nats: MayHavePassword = Field(
         description="servers of one cluster, nats://host:port or tls://host:port, comma-separated"
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over variables, which may name files."""
+        return init_settings, env_settings, SecretFiles(settings_cls)
 
     def environment(self) -> dict[str, str]:
         """The variables that recreate these settings in another process. It holds secrets: never

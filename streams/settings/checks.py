@@ -13,7 +13,8 @@ def sentences(wrong: ValidationError) -> list[str]:
     found = []
     for error in wrong.errors(include_input=False):
         variable = "".join(f"CAMPAIGNS_{str(part).upper()}: " for part in error["loc"][:1])
-        found.append(variable + error["msg"].removeprefix("Value error, "))
+        said = error["msg"].removeprefix("Value error, ")
+        found.append(said if said.startswith("CAMPAIGNS_") else variable + said)
     return found
 
 
@@ -49,9 +50,12 @@ def confidential(url: str) -> str:
 def is_private(url: str) -> bool:
     """Whether no other machine can read or change what the URL answers: TLS, or loopback."""
     parts = urlsplit(url)
-    if parts.scheme == "https" or parts.hostname == "localhost":
-        return True
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine, by its name or its address."""
     try:
-        return ip_address(parts.hostname or "").is_loopback
+        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False

@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
+from streams.settings.addresses import MayHavePassword
 from streams.settings.checks import is_private, listed, networks, strong_or_none
 from streams.settings.kafka_access import KafkaAccess
 from streams.settings.message_keys import MessageKey, message_keys, signing
@@ -104,15 +105,15 @@ class Settings(KafkaAccess, NatsAccess):
         5, ge=1, description="running campaigns per tenant (specification, section 9)"
     )
 
-    segments_url: str = Field(
+    segments_url: MayHavePassword = Field(
         "",
         description="base URL of a segment service of your own (docs/connect/services.md); "
         "empty = our directory",
     )
-    contacts_url: str = Field(
+    contacts_url: MayHavePassword = Field(
         "", description="base URL of a contact service of your own; empty = our directory"
     )
-    templates_url: str = Field(
+    templates_url: MayHavePassword = Field(
         "", description="base URL of a template service of your own; empty = our directory"
     )
     directory_token: SecretStr = Field(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from streams.settings import Settings
+from streams.settings import Settings, secret_files
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "operate" / "connections.md").read_text()
 _REST = {
@@ -32,6 +32,7 @@ def _examples() -> list[dict[str, str]]:
 
 def test_every_variable_on_the_page_is_a_setting() -> None:
     known = {f"CAMPAIGNS_{name.upper()}" for name in Settings.model_fields}
+    known |= {f"CAMPAIGNS_{name.upper()}_FILE" for name in secret_files.secrets(Settings)}
     assert set(re.findall(r"CAMPAIGNS_[A-Z_]+[A-Z]", _PAGE)) <= known
 
 

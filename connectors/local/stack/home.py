@@ -13,7 +13,7 @@ from connectors.local.engines.engine import Engine
 from connectors.local.engines.kafka import Kafka
 from connectors.local.engines.nats import Nats
 from connectors.local.engines.postgres import Postgres
-from streams.settings import Settings
+from streams.settings import Settings, secret_files
 from streams.settings.kafka_access import SECURITY
 
 DEFAULT_HOME = ".run"
@@ -57,7 +57,9 @@ class Home:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Home:
-        """Raises `HomeError` when CAMPAIGNS_PORT_BASE is not a usable number."""
+        """Raises `HomeError` when CAMPAIGNS_PORT_BASE is not a usable number, and `ValidationError`
+        when a file that holds a secret cannot be used.
+        """
         base = environ.get("CAMPAIGNS_PORT_BASE", str(DEFAULT_PORT_BASE))
         if not base.isdecimal() or not 1024 <= int(base) <= 65_535 - PORTS:
             raise HomeError(
@@ -69,6 +71,10 @@ class Home:
             for name, value in environ.items()
             if name.startswith("CAMPAIGNS_") and value
         }
+        for name, value in secret_files.read(Settings, environ).items():
+            variable = secret_files.variable_of(name)
+            # read here, so no process shall read it again: both together are refused
+            given |= {variable: value, f"{variable}_FILE": ""}
         return cls(Path(environ.get("CAMPAIGNS_HOME") or DEFAULT_HOME).absolute(), int(base), given)
 
     @property
