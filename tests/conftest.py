@@ -23,7 +23,7 @@ import hypothesis
 import pytest
 from pydantic import SecretStr
 
-from connectors.local.engines.engine import Engine, RunningEngine, free_port
+from connectors.local.engines.engine import OPEN, Engine, RunningEngine, free_port
 from connectors.local.engines.kafka import Kafka
 from connectors.local.engines.nats import Nats
 from connectors.local.engines.postgres import Postgres
@@ -44,6 +44,7 @@ def pytest_configure() -> None:
     """A test's settings are what it says, not what the shell that started it says."""
     for name in Settings.model_fields:
         os.environ.pop(f"CAMPAIGNS_{name.upper()}", None)
+        os.environ.pop(f"CAMPAIGNS_{name.upper()}_FILE", None)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -82,7 +83,9 @@ def _running(engine: Engine, folder: Path) -> Iterator[RunningEngine]:
 @pytest.fixture(scope="session")
 def kafka_engine(engines_folder: Path) -> Iterator[RunningEngine]:
     """The session's broker as a process; a test that kills it must start it again."""
-    yield from _running(Kafka(engines_folder / "kafka", free_port(), free_port()), engines_folder)
+    yield from _running(
+        Kafka(engines_folder / "kafka", free_port(), free_port(), OPEN), engines_folder
+    )
 
 
 @pytest.fixture(scope="session")
@@ -95,12 +98,14 @@ def postgres_engine(engines_folder: Path) -> Iterator[RunningEngine]:
         "full_page_writes": "off",
         "shared_buffers": "128MB",
     }
-    yield from _running(Postgres(engines_folder / "postgres", free_port(), unsafe), engines_folder)
+    yield from _running(
+        Postgres(engines_folder / "postgres", free_port(), OPEN, unsafe), engines_folder
+    )
 
 
 @pytest.fixture(scope="session")
 def nats_engine(engines_folder: Path) -> Iterator[RunningEngine]:
-    yield from _running(Nats(engines_folder / "nats", free_port()), engines_folder)
+    yield from _running(Nats(engines_folder / "nats", free_port(), OPEN), engines_folder)
 
 
 @pytest.fixture(scope="session")

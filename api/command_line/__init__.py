@@ -18,7 +18,8 @@ from api.command_line.stack import bench, job, processes, stack, topics
 from api.command_line.terminal import complain
 from api.command_line.work import campaigns, imports, sign_in, template, tenant, watch
 from connectors.local.engines.engine import EngineError
-from connectors.local.stack.home import Home, HomeError
+from connectors.local.stack.home import Home
+from connectors.local.stack.home_folder import HomeError
 from streams.errors import CampaignError, DependencyDownError
 from streams.settings import from_environment, sentences
 from tables.database import probe

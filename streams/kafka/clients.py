@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -13,6 +14,14 @@ from streams.kafka.tokens import tokens
 from streams.settings import Settings
 
 guard_consumers()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """aiokafka says at every connection what `KafkaAccess.exposed` says once."""
+    return record.msg != "Sending username and password in the clear"
+
+
+logging.getLogger("aiokafka.conn").addFilter(_is_news)
 
 
 def consumer(settings: Settings, **options: Any) -> AIOKafkaConsumer:

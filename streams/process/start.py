@@ -57,4 +57,6 @@ def start(role: str, *others: Callable[[Settings], str]) -> Settings:
         raise SystemExit(EXIT_CODE)
     if found is not None:
         _log.warning(found.sentence)
+    if exposed := settings.exposed():
+        _log.warning(exposed)
     return settings

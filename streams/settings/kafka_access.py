@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from streams.settings.addresses import Addresses, CertificateFile, KeyFile, Password
-from streams.settings.checks import confidential
+from streams.settings.checks import confidential, is_loopback
 
 Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
@@ -53,6 +53,17 @@ class KafkaAccess(Addresses):
     kafka_token_client: str = Field("", description="client id at the token endpoint")
     kafka_token_secret: SecretStr = Field(SecretStr(""), description="of this client")
     kafka_token_scope: str = Field("", description="asked of the token endpoint; empty = none")
+
+    def exposed(self) -> str:
+        """A warning when a password or token crosses a network in clear, else empty."""
+        proves = self.kafka_mechanism.startswith("SCRAM")  # and does not send
+        hosts = [server.rpartition(":")[0].strip(" []") for server in self.kafka.split(",")]
+        if self.kafka_security != "SASL_PLAINTEXT" or proves or all(map(is_loopback, hosts)):
+            return ""
+        return (
+            f"{SECURITY}=SASL_PLAINTEXT with {MECHANISM}={self.kafka_mechanism} sends the secret"
+            " over the network in clear: SASL_SSL and SCRAM do not"
+        )
 
     @model_validator(mode="after")
     def _kafka_agrees(self) -> Self:

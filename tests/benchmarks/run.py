@@ -25,7 +25,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from connectors.local.engines.engine import Engine, RunningEngine, free_port
+from connectors.local.engines.engine import OPEN, Engine, RunningEngine, free_port
 from connectors.local.engines.kafka import Kafka
 from connectors.local.engines.nats import Nats
 from connectors.local.engines.postgres import Postgres
@@ -117,9 +117,9 @@ def engines() -> Iterator[tuple[str, str, str]]:
     with tempfile.TemporaryDirectory(prefix="campaigns-bench-") as name:
         folder = Path(name)
         wanted: list[Engine] = [
-            Kafka(folder / "kafka", free_port(), free_port()),
-            Postgres(folder / "postgres", free_port()),
-            Nats(folder / "nats", free_port()),
+            Kafka(folder / "kafka", free_port(), free_port(), OPEN),
+            Postgres(folder / "postgres", free_port(), OPEN),
+            Nats(folder / "nats", free_port(), OPEN),
         ]
         running = [RunningEngine(engine, folder / f"{engine.role}.log") for engine in wanted]
         try:

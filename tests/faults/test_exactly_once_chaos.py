@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from connectors.local.engines.engine import RunningEngine, free_port
+from connectors.local.engines.engine import OPEN, RunningEngine, free_port
 from connectors.local.engines.kafka import Kafka
 from streams.topics import Name
 from tests.eventually import eventually
@@ -37,7 +37,7 @@ PARTITIONS = 6  # with three workers of a role each has some, so that an armed c
 def broker(tmp_path: Path) -> Iterator[RunningEngine]:
     """A broker of its own, because it is going to be killed."""
     engine = RunningEngine(
-        Kafka(tmp_path / "kafka", free_port(), free_port()), tmp_path / "kafka.log"
+        Kafka(tmp_path / "kafka", free_port(), free_port(), OPEN), tmp_path / "kafka.log"
     )
     engine.start()
     yield engine

@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 from pydantic import SecretStr
 
-from connectors.local.engines.engine import Engine, RunningEngine, free_port
+from connectors.local.engines.engine import OPEN, Engine, RunningEngine, free_port
 from connectors.local.engines.kafka import Kafka
 from connectors.local.engines.nats import Nats
 from connectors.local.engines.postgres import Postgres, as_user, binaries
@@ -84,7 +84,7 @@ def clustered(folder: Path) -> Iterator[Clusters]:
         for server in servers:
             server.start(_WITHIN)
         _start_together(brokers)
-        primary = running(Postgres(folder / "primary", free_port(), _DURABLE), "primary")
+        primary = running(Postgres(folder / "primary", free_port(), OPEN, _DURABLE), "primary")
         primary.start(_WITHIN)
         standby = running(_standby_of(primary, folder / _STANDBY), _STANDBY)
         standby.start(_WITHIN)
@@ -112,6 +112,7 @@ def _brokers(folder: Path) -> list[Kafka]:
         Kafka(
             folder / f"kafka-{number}",
             *ports[number],
+            OPEN,
             heap="256m",
             properties={**_BROKER, "node.id": str(number), "controller.quorum.voters": voters},
             cluster=cluster,
@@ -134,6 +135,7 @@ def _servers(folder: Path) -> list[Nats]:
         Nats(
             folder / f"nats-{number}",
             free_port(),
+            OPEN,
             configuration=f"server_name: n{number}\n"
             f"cluster {{ name: c, listen: '127.0.0.1:{route}', routes: ["
             + ", ".join(f"'nats://127.0.0.1:{other}'" for other in routes if other != route)
@@ -148,7 +150,7 @@ def _standby_of(primary: RunningEngine, folder: Path) -> Postgres:
     source = f"{primary.address}?application_name={_STANDBY}"
     command = [*as_user(), program, "-d", source, "-D", str(folder), "-R", "-c", "fast"]
     subprocess.run(command, check=True, capture_output=True)
-    return Postgres(folder, free_port(), _DURABLE)
+    return Postgres(folder, free_port(), OPEN, _DURABLE)
 
 
 def _wait_for_standby(primary: RunningEngine) -> None:

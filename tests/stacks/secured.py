@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
 )
 from pydantic import SecretStr
 
-from connectors.local.engines.engine import Engine, RunningEngine, free_port
+from connectors.local.engines.engine import OPEN, Engine, RunningEngine, free_port
 from connectors.local.engines.kafka import Kafka
 from connectors.local.engines.kafka_listener import SecuredListener
 from connectors.local.engines.nats import Nats
@@ -112,7 +112,7 @@ def secured(folder: Path) -> Iterator[Servers]:
         postgres = started(_postgres(folder / "postgres", certificate))
         accounts, credentials = operator(folder)
         lines = tls(authority) + accounts
-        nats = started(Nats(folder / "nats", free_port(), configuration=lines))
+        nats = started(Nats(folder / "nats", free_port(), OPEN, configuration=lines))
         host = postgres.address.partition("@")[2].partition("/")[0]
         yield Servers(kafka.address, host, nats.address, credentials, authority, administrator)
 
@@ -127,13 +127,13 @@ def _kafka(folder: Path, authority: Authority, certificate: Pair, administrator:
         users={"broker": administrator, USER: PASSWORD},
         has_rules=True,
     )
-    return Kafka(folder, free_port(), free_port(), listener=listener)
+    return Kafka(folder, free_port(), free_port(), listener)
 
 
 def _postgres(folder: Path, certificate: Pair) -> Postgres:
     """Only TLS, only scram-sha-256. The password is set before that is so."""
     port, programs = free_port(), postgres_with_tls.programs()
-    before = Postgres(folder, port, programs=programs)
+    before = Postgres(folder, port, OPEN, programs=programs)
     open_to_all = RunningEngine(before, folder.with_suffix(".log"))
     open_to_all.start()
     with psycopg.connect(open_to_all.address) as connection:
@@ -142,4 +142,4 @@ def _postgres(folder: Path, certificate: Pair) -> Postgres:
     rules = folder / "pg_hba.conf"
     rules.write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
     files = {"ssl_cert_file": str(certificate.certificate), "ssl_key_file": str(certificate.key)}
-    return Postgres(folder, port, {"ssl": "on", **files}, programs)
+    return Postgres(folder, port, OPEN, {"ssl": "on", **files}, programs)

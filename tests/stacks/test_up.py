@@ -4,127 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from connectors.local.stack import status
-from connectors.local.stack.home import PORTS, Home
 from connectors.local.stack.roles import ENGINES, ROLES
-from connectors.local.stack.status import StackStatus
-from connectors.local.stack.unit import State
 from tests.eventually import eventually_sync
-
-_CAMPAIGNS = str(Path(sys.executable).with_name("campaigns"))
-_PATIENCE = 400  # seconds for what takes ten on a machine of its own
-
-
-class Stack:
-    """One home and its command line."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        own = {"CAMPAIGNS_HOME": str(home), "CAMPAIGNS_PORT_BASE": str(_base())}
-        self.environment = {
-            **{
-                name: value
-                for name, value in os.environ.items()
-                if not name.startswith("CAMPAIGNS_")
-            },
-            **own,
-        }
-        if "CAMPAIGNS_CACHE" in os.environ:
-            self.environment["CAMPAIGNS_CACHE"] = os.environ["CAMPAIGNS_CACHE"]
-
-    def campaigns(self, *arguments: str, code: int = 0) -> str:
-        ran = subprocess.run(
-            [_CAMPAIGNS, *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-            check=False,
-        )
-        assert ran.returncode == code, f"{arguments}: {ran.stdout}\n{ran.stderr}\n{self.logs()}"
-        return ran.stdout
-
-    def status(self) -> StackStatus:
-        """What `campaigns status` shows, without starting a process for every look."""
-        return status.read(Home.from_environment(self.environment))
-
-    def is_ready(self) -> bool:
-        late = [
-            (it.name, it.state.value, it.restarts, it.failure)
-            for it in self.status().processes
-            if it.state is not State.READY
-        ]
-        assert late == []
-        return self.status().ready
-
-    def pid(self, role: str) -> int | None:
-        return next(it.pid for it in self.status().processes if it.role == role)
-
-    def is_replaced(self, role: str, old: int) -> bool:
-        return self.pid(role) not in (None, old)
-
-    def left(self) -> list[str]:
-        """Every process that was started for this home and lives."""
-        return [
-            " ".join(each.cmdline())
-            for each in psutil.process_iter()
-            if _home_of(each) == str(self.home)
-        ]
-
-    def logs(self) -> str:
-        return "\n".join(
-            f"== {log.name}\n{log.read_text(errors='replace')[-1500:]}"
-            for log in sorted((self.home / "logs").glob("*.log"))
-        )
-
-
-def _base() -> int:
-    """A port base whose ports are all free, below those that tests beside this one take."""
-    while True:
-        base = random.randrange(10_000, 18_000, PORTS)
-        if all(map(_is_free, range(base, base + PORTS))):
-            return base
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _home_of(process: psutil.Process) -> str | None:
-    try:
-        return (
-            process.environ().get("CAMPAIGNS_HOME")
-            if process.status() != psutil.STATUS_ZOMBIE
-            else None
-        )
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return None
+from tests.stacks.intruder import intrusions
+from tests.stacks.local_stack import CAMPAIGNS, PATIENCE, Stack, made
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    made = Stack(tmp_path / "home")
-    yield made
-    made.campaigns("reset", "--yes")
-    assert not made.home.exists()
+def stack() -> Iterator[Stack]:
+    with made() as stack:
+        yield stack
 
 
 def test_up_detached_repairs_itself_and_down_leaves_no_process(stack: Stack) -> None:
@@ -141,6 +39,7 @@ def test_up_detached_repairs_itself_and_down_leaves_no_process(stack: Stack) -> 
     assert [it.pid for it in stack.status().processes] == [it["pid"] for it in first["processes"]]
     stack.campaigns("topics", "--check")
     stack.campaigns("doctor")
+    assert intrusions(stack) == []
 
     for role in ("bridge", "kafka"):
         pid = stack.pid(role)
@@ -148,7 +47,7 @@ def test_up_detached_repairs_itself_and_down_leaves_no_process(stack: Stack) -> 
         os.kill(pid, signal.SIGKILL)
         eventually_sync(partial(stack.is_replaced, role, pid), within=300)
     # seconds on a machine of its own; a busy one needs patience
-    eventually_sync(stack.is_ready, within=_PATIENCE)
+    eventually_sync(stack.is_ready, within=PATIENCE)
 
     stack.campaigns("down")
     assert stack.left() == []
@@ -161,28 +60,28 @@ def test_up_in_the_foreground_takes_everything_with_it(
     stack: Stack, ending: signal.Signals
 ) -> None:
     told = stack.home.with_name("told")
-    command = [_CAMPAIGNS, "up", "--no-demo", "--no-simulate"]
+    command = [CAMPAIGNS, "up", "--no-demo", "--no-simulate"]
     with (
         told.open("w") as sink,
         subprocess.Popen(command, env=stack.environment, stdout=sink, stderr=sink) as up,
     ):
         try:
-            eventually_sync(lambda: "Ctrl-C stops everything" in told.read_text(), within=_PATIENCE)
+            eventually_sync(lambda: "Ctrl-C stops everything" in told.read_text(), within=PATIENCE)
             assert stack.status().ready
         finally:
             up.send_signal(ending)
-        assert up.wait(_PATIENCE) == (0 if ending is signal.SIGINT else -9)
-    eventually_sync(lambda: stack.left() == [], within=_PATIENCE)
+        assert up.wait(PATIENCE) == (0 if ending is signal.SIGINT else -9)
+    eventually_sync(lambda: stack.left() == [], within=PATIENCE)
 
 
 def test_up_refuses_settings_that_no_process_could_start_with(stack: Stack) -> None:
     stack.environment["CAMPAIGNS_MESSAGE_KEYS"] = "abcdef"
     ran = subprocess.run(
-        [_CAMPAIGNS, "up", "-d"],
+        [CAMPAIGNS, "up", "-d"],
         env=stack.environment,
         capture_output=True,
         text=True,
-        timeout=_PATIENCE,
+        timeout=PATIENCE,
         check=False,
     )
     assert ran.returncode == 2
@@ -196,11 +95,11 @@ def test_up_says_which_port_is_taken_and_that_an_hour_is_none(stack: Stack) -> N
         other.bind(("127.0.0.1", int(stack.environment["CAMPAIGNS_PORT_BASE"]) + 4))
         other.listen()
         ran = subprocess.run(
-            [_CAMPAIGNS, "up", "-d"],
+            [CAMPAIGNS, "up", "-d"],
             env=stack.environment,
             capture_output=True,
             text=True,
-            timeout=_PATIENCE,
+            timeout=PATIENCE,
             check=False,
         )
     assert ran.returncode == 1

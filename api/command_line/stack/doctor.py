@@ -19,7 +19,8 @@ from connectors.local.engines.kafka import java
 from connectors.local.engines.kafka_jars import cache_folder, class_path
 from connectors.local.engines.postgres import as_user, binaries
 from connectors.local.stack import status
-from connectors.local.stack.home import Home, HomeError
+from connectors.local.stack.home import Home
+from connectors.local.stack.home_folder import HomeError
 from connectors.local.stack.unit import State
 from connectors.nats.connection import found
 from connectors.nats.failures import NatsDownError, NatsRefusedError

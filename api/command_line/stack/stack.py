@@ -26,7 +26,8 @@ from connectors.local.engines import kafka_jars
 from connectors.local.engines.engine import last_lines
 from connectors.local.engines.process import Process
 from connectors.local.stack import status
-from connectors.local.stack.home import OWN_ENTRIES, Home
+from connectors.local.stack.home import Home
+from connectors.local.stack.home_folder import OWN_ENTRIES
 from connectors.local.stack.status import StackStatus
 from connectors.local.stack.supervisor import counts_of
 from connectors.local.stack.unit import State
@@ -70,6 +71,7 @@ def up(
         progress.print("It is already running; `campaigns down` stops it.")
         _show(status.read(home))
         return
+    home.make_secrets()
     _check_settings(home)
     _check_ground(home)
     arguments = [

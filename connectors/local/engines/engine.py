@@ -8,15 +8,29 @@ import random
 import signal
 import socket
 import time
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from connectors.local.engines.process import Process
 
 
 class EngineError(RuntimeError):
     """A local engine did not start; the message names it, the reason, and the remedy."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """The name and the password of a client, of ASCII letters and digits."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+# In the place of an account: the engine lets everybody in who reaches its port, every user of the
+# machine. For tests, which store nothing of anybody.
+OPEN: Final = None
 
 
 class Engine(Protocol):

@@ -7,16 +7,17 @@ from __future__ import annotations
 import base64
 import shutil
 import signal
-import struct
 import subprocess
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from connectors.local.engines.engine import EngineError, answers
+from connectors.local.engines import private_files
+from connectors.local.engines.engine import OPEN, EngineError
 from connectors.local.engines.kafka_jars import class_path
 from connectors.local.engines.kafka_listener import SecuredListener
+from connectors.local.engines.kafka_probe import names_a_broker
 
 # broker.session.timeout.ms and its heartbeat cut the restart after kill -9 from 11 s to 5 s. The
 # default dedupe buffer (128 MiB, allocated at once) does not fit a small heap; the cleaner stays on
@@ -27,7 +28,7 @@ node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 listeners=CLIENTS://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=CLIENTS://127.0.0.1:{port}
-listener.security.protocol.map=CLIENTS:{security},CONTROLLER:PLAINTEXT
+listener.security.protocol.map=CLIENTS:{clients},CONTROLLER:{controllers}
 inter.broker.listener.name=CLIENTS
 controller.listener.names=CONTROLLER
 auto.create.topics.enable=false
@@ -63,15 +64,16 @@ _JAVA_OPTIONS = (
 @dataclass(frozen=True)
 class Kafka:
     """An `Engine`. Takes two ports of 127.0.0.1, `port` for clients and `controller_port` for
-    itself, and about 210 MB of memory when idle. Without a `listener` it accepts every client in
-    plain text. `properties` win over ours; brokers with the same `cluster` and voters are one.
+    itself, and about 210 MB of memory when idle. `listener` says who is let in on both; OPEN is
+    everybody, in plain text. `properties` win over ours; brokers with the same `cluster` and voters
+    are one.
     """
 
     folder: Path
     port: int
     controller_port: int
+    listener: SecuredListener | None
     heap: str = "384m"
-    listener: SecuredListener | None = None
     properties: Mapping[str, str] = field(default_factory=dict, hash=False)
     cluster: uuid.UUID = field(default_factory=uuid.uuid4)
     role: str = "kafka"
@@ -84,45 +86,34 @@ class Kafka:
     def prepare(self) -> list[str]:
         home, jars = self.folder.absolute(), class_path()
         properties, logs = home / "server.properties", home / "data"
-        home.mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(home)
         scratch = _emptied(home / "tmp")
-        properties.touch(0o600)  # it holds the passwords of the listener
-        properties.write_text(self._properties(logs))
+        private_files.write(properties, self._properties(logs))  # with the listener's passwords
         options = [*_JAVA_OPTIONS, f"-Djava.io.tmpdir={scratch}", "-cp", jars]
         if not (logs / "meta.properties").exists():
-            more = [] if self.listener is None else self.listener.format_options()
+            more = [] if self.listener is OPEN else self.listener.format_options()
             _format(options, properties, self.cluster, more)
         heap = ["-Xms128m", f"-Xmx{self.heap}"]
         return [java(), *heap, *options, "kafka.Kafka", str(properties)]
 
     def is_ready(self) -> bool:
-        """Whether a metadata request names a live broker. Accepting connections is not enough: the
-        broker does so seconds earlier.
-        """
-        if self.listener is not None:
-            return self.listener.is_ready(self.port)
-        answer = answers("127.0.0.1", self.port, _METADATA_REQUEST, 16)
-        return len(answer) >= 16 and bool(
-            struct.unpack_from(">i", answer, 12)[0]
-        )  # length, correlation id, throttle time, brokers
+        """Whether a client that is let in is told of a live broker."""
+        if self.listener is OPEN:
+            return names_a_broker(self.port, OPEN)
+        return self.listener.is_ready(self.port)
 
     def _properties(self, logs: Path) -> str:
         secured = self.listener
         lines = _PROPERTIES.format(
             port=self.port,
             controller=self.controller_port,
-            security="PLAINTEXT" if secured is None else secured.security,
+            clients="PLAINTEXT" if secured is OPEN else secured.security,
+            controllers="PLAINTEXT" if secured is OPEN else secured.of_controllers,
             folder=logs,
         )
-        more = {} if secured is None else secured.properties("CLIENTS")
+        more = {} if secured is OPEN else secured.properties("CLIENTS", "CONTROLLER")
         more = {**more, **self.properties}
         return lines + "".join(f"{name}={value}\n" for name, value in more.items())
-
-
-# Metadata, version 4 (https://kafka.apache.org/protocol): key, version, correlation id, client id,
-# no topics, no creation of topics.
-_METADATA_BODY = struct.pack(">hhih5siB", 3, 4, 1, 5, b"probe", 0, 0)
-_METADATA_REQUEST = struct.pack(">i", len(_METADATA_BODY)) + _METADATA_BODY
 
 
 def _emptied(folder: Path) -> Path:
@@ -137,12 +128,24 @@ def _emptied(folder: Path) -> Path:
 def _format(
     options: Sequence[str], properties: Path, cluster: uuid.UUID, more: Sequence[str]
 ) -> None:
+    """Writes the first metadata. `more` may hold passwords: the tool reads them from a file, since
+    every user of the machine sees the words of a command.
+    """
     identity = base64.urlsafe_b64encode(cluster.bytes).decode().rstrip("=")
     identity = identity.replace("-", "_")  # a leading dash would be read as an option
     tool = ["kafka.tools.StorageTool", "format", "-g", "-t", identity, "-c", str(properties)]
-    made = subprocess.run(
-        [java(), "-Xmx128m", *options, *tool, *more], capture_output=True, text=True, check=False
-    )
+    words = properties.with_name("format.options")
+    private_files.write(words, "\n".join(more))
+    try:
+        made = subprocess.run(
+            [java(), "-Xmx128m", *options, *tool, *([f"@{words}"] if more else [])],
+            capture_output=True,
+            text=True,
+            check=False,
+            umask=private_files.UMASK,
+        )
+    finally:
+        words.unlink()
     if made.returncode != 0:
         raise EngineError(
             f"formatting Kafka's folder failed: {(made.stderr or made.stdout).strip()[-500:]}"

@@ -1,4 +1,6 @@
-"""A listener of the local broker that asks for TLS and SASL, as a cluster elsewhere does."""
+"""The listeners of a local broker that ask for credentials: by SASL alone on a machine that the
+broker shares, by TLS and SASL as a cluster elsewhere does.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.helpers import create_ssl_context
 from aiokafka.protocol.metadata import MetadataRequest
 
+from connectors.local.engines.engine import Account
+from connectors.local.engines.kafka_probe import names_a_broker
 from streams.settings.kafka_access import Mechanism, Security
 
 _MODULES: Mapping[str, str] = {
@@ -36,42 +40,58 @@ class SecuredListener:
     """The demands on every client, and so on the broker, which is its own client.
 
     `users` are names and passwords of letters and digits: the broker is the first of them, by the
-    first of `mechanisms`. `certificate` is a PEM file with a key in PKCS #8 and its chain,
-    `authority` one with the certificate that signed it and those of the clients. `has_rules`: users
-    may do what the cluster's ACLs allow them, and the broker everything.
+    first of `mechanisms`. It alone may sign in at its controller, by PLAIN. `certificate` is a PEM
+    file with a key in PKCS #8 and its chain, `authority` one with the certificate that signed it
+    and those of the clients; both only with TLS. `has_rules`: users may do what the cluster's ACLs
+    allow them, and the broker everything.
     """
 
     security: Security
-    certificate: Path
-    authority: Path
+    certificate: Path | None = None
+    authority: Path | None = None
     mechanisms: tuple[Mechanism, ...] = ()
-    users: Mapping[str, str] = field(default_factory=dict, hash=False)
+    users: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
     wants_certificates: bool = False
     has_rules: bool = False
 
-    def properties(self, name: str) -> dict[str, str]:
-        """Of the broker's configuration, for a listener of this name."""
-        found = {
+    @property
+    def of_controllers(self) -> Security:
+        """How the broker speaks to its controller. Without users, certificates guard the clients'
+        port alone.
+        """
+        return "SASL_PLAINTEXT" if self.users else "PLAINTEXT"
+
+    def properties(self, clients: str, controllers: str) -> dict[str, str]:
+        """Of the broker's configuration, for listeners of these names."""
+        found = self._of_tls() if self.security.endswith("SSL") else {}
+        if not self.mechanisms:
+            return found
+        if self.has_rules:
+            found["authorizer.class.name"] = _AUTHORIZER
+            found["super.users"] = f"User:{self._broker.user}"
+        found["sasl.enabled.mechanisms"] = ",".join(self.mechanisms)
+        found["sasl.mechanism.inter.broker.protocol"] = self.mechanisms[0]
+        for mechanism in self.mechanisms:
+            prefix = f"listener.name.{clients.lower()}.{mechanism.lower()}.sasl"
+            found[f"{prefix}.jaas.config"] = self._jaas(mechanism, self.users)
+            if mechanism == "OAUTHBEARER":
+                found[f"{prefix}.server.callback.handler.class"] = _UNSIGNED
+        of_controllers, broker = f"listener.name.{controllers.lower()}", self._broker
+        found["sasl.mechanism.controller.protocol"] = "PLAIN"
+        found[f"{of_controllers}.sasl.enabled.mechanisms"] = "PLAIN"
+        found[f"{of_controllers}.plain.sasl.jaas.config"] = self._jaas(
+            "PLAIN", {broker.user: broker.password}
+        )
+        return found
+
+    def _of_tls(self) -> dict[str, str]:
+        return {
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(self.certificate),
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": str(self.authority),
             "ssl.client.auth": "required" if self.wants_certificates else "none",
         }
-        if not self.mechanisms:
-            return found
-        if self.has_rules:
-            found["authorizer.class.name"] = _AUTHORIZER
-            # the broker and its controller speak to each other without a name
-            found["super.users"] = f"User:{self._broker[0]};User:ANONYMOUS"
-        found["sasl.enabled.mechanisms"] = ",".join(self.mechanisms)
-        found["sasl.mechanism.inter.broker.protocol"] = self.mechanisms[0]
-        for mechanism in self.mechanisms:
-            prefix = f"listener.name.{name.lower()}.{mechanism.lower()}.sasl"
-            found[f"{prefix}.jaas.config"] = self._jaas(mechanism)
-            if mechanism == "OAUTHBEARER":
-                found[f"{prefix}.server.callback.handler.class"] = _UNSIGNED
-        return found
 
     def format_options(self) -> list[str]:
         """Return the options of the tool that formats the folder: SCRAM's passwords are part of the
@@ -86,9 +106,11 @@ class SecuredListener:
         ]
 
     def is_ready(self, port: int) -> bool:
-        """Whether a client that signs in is told of a live broker. Blocks for two seconds at most,
-        also where an event loop runs.
+        """Whether a client that signs in is told of a live broker. Blocks for seconds at most, also
+        where an event loop runs.
         """
+        if self.security == "SASL_PLAINTEXT" and self.mechanisms[0] == "PLAIN":
+            return names_a_broker(port, self._broker)
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(asyncio.run, self._answers(port)).result()
 
@@ -110,21 +132,22 @@ class SecuredListener:
             own = self.certificate if self.wants_certificates else None
             arguments["ssl_context"] = create_ssl_context(cafile=self.authority, certfile=own)
         if self.mechanisms:
-            name, password = self._broker
+            broker = self._broker
             arguments["sasl_mechanism"] = self.mechanisms[0]
-            arguments |= {"sasl_plain_username": name, "sasl_plain_password": password}
+            arguments["sasl_plain_username"] = broker.user
+            arguments["sasl_plain_password"] = broker.password
         return arguments
 
     @property
-    def _broker(self) -> tuple[str, str]:
-        return next(iter(self.users.items()))
+    def _broker(self) -> Account:
+        return Account(*next(iter(self.users.items())))
 
-    def _jaas(self, mechanism: Mechanism) -> str:
-        name, password = self._broker
-        options = {"username": name, "password": password}
+    def _jaas(self, mechanism: Mechanism, users: Mapping[str, str]) -> str:
+        broker = self._broker
+        options = {"username": broker.user, "password": broker.password}
         if mechanism == "PLAIN":
-            options |= {f"user_{user}": secret for user, secret in self.users.items()}
+            options |= {f"user_{user}": secret for user, secret in users.items()}
         elif mechanism == "OAUTHBEARER":
-            options = {"unsecuredLoginStringClaim_sub": name}
+            options = {"unsecuredLoginStringClaim_sub": broker.user}
         spelt = " ".join(f'{option}="{value}"' for option, value in options.items())
         return f"{_PACKAGE}.{_MODULES[mechanism]} required {spelt};"

@@ -12,8 +12,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from connectors.local.engines.engine import EngineError
+from connectors.local.engines import private_files
+from connectors.local.engines.engine import OPEN, Account, EngineError
+from connectors.local.engines.postgres_account import admit
 
+# A password is proved, not sent: it stays a secret when another program has taken the port.
+# https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-CONNECT-REQUIRE-AUTH
+DEMANDS = "?require_auth=scram-sha-256"
 _SETTINGS: Mapping[str, str] = {
     "max_connections": "200",
     "shared_buffers": "256MB",
@@ -26,8 +31,8 @@ _SETTINGS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Postgres:
-    """An `Engine`. Listens on 127.0.0.1 only, without a Unix socket; the user is `postgres` without
-    a password.
+    """An `Engine`. Listens on 127.0.0.1 only, without a Unix socket. The `account` owns the
+    database of its name and can use no other; OPEN lets in everybody, as the superuser `postgres`.
 
     PostgreSQL refuses to run as root, so root runs it as user 1000 of a user namespace of its own.
     `settings` go on the command line and win over the defaults. `programs` is the folder of another
@@ -36,6 +41,7 @@ class Postgres:
 
     folder: Path
     port: int
+    account: Account | None
     settings: Mapping[str, str] = field(default_factory=dict, hash=False)
     programs: Path | None = None
     role: str = "postgres"
@@ -45,25 +51,27 @@ class Postgres:
 
     @property
     def address(self) -> str:
-        return self.database("postgres")
-
-    def database(self, name: str) -> str:
-        """Returns the DSN of a database on this server."""
-        return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
+        """Of the account's database, with its password."""
+        who = self.account
+        if who is OPEN:
+            return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        place = f"127.0.0.1:{self.port}/{who.user}"
+        return f"postgresql://{who.user}:{who.password}@{place}{DEMANDS}"
 
     def prepare(self) -> list[str]:
         home = self.folder.absolute()
         if not (home / "PG_VERSION").exists():
-            _create_cluster(home, self._programs())
+            _create_cluster(home, self._programs(), self.account)
         _forget_dead_owner(home / "postmaster.pid")
+        if self.account is not OPEN:
+            admit(home, _server(self._programs()), self.account)
         options = [
             word
             for name, value in {**_SETTINGS, **self.settings}.items()
             for word in ("-c", f"{name}={value}")
         ]
         return [
-            *as_user(),
-            str(self._programs() / "postgres"),
+            *_server(self._programs()),
             "-D",
             str(home),
             "-h",
@@ -82,7 +90,7 @@ class Postgres:
             "-t",
             "2",
             "-U",
-            "postgres",
+            "postgres" if self.account is OPEN else self.account.user,
             "-h",
             "127.0.0.1",
             "-p",
@@ -94,23 +102,31 @@ class Postgres:
         return binaries() if self.programs is None else self.programs
 
 
-def _create_cluster(home: Path, programs: Path) -> None:
+def _create_cluster(home: Path, programs: Path, account: Account | None) -> None:
     """Makes the cluster beside its final place and renames it at the end, so an interrupted initdb
     leaves nothing half made.
     """
     draft = home.with_name(home.name + ".new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.parent.mkdir(parents=True, exist_ok=True)
-    options = ["-U", "postgres", "--auth=trust", "--encoding=utf8", "--locale=C", "-N"]
+    who = "trust" if account is OPEN else "reject"
+    options = ["-U", "postgres", f"--auth={who}", "--encoding=utf8", "--locale=C", "-N"]
     made = subprocess.run(
         [*as_user(), str(programs / "initdb"), "-D", str(draft), *options],
         capture_output=True,
         text=True,
         check=False,
+        umask=private_files.UMASK,
     )
     if made.returncode != 0:
         raise EngineError(f"initdb failed: {made.stderr.strip()[-500:]}")
+    if account is not OPEN:
+        admit(draft, _server(programs), account)
     draft.replace(home)
+
+
+def _server(programs: Path) -> list[str]:
+    return [*as_user(), str(programs / "postgres")]
 
 
 def _forget_dead_owner(lock: Path) -> None:

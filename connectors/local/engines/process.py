@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from connectors.local.engines import private_files
+
 _TETHERED = Path(__file__).with_name("tethered.py")
 _LOG_LIMIT = 16 << 20  # bytes; a longer log is set aside at the next start, one old log is kept
 _RUNNING_LOG_LIMIT = 64 << 20  # bytes; of a process that never starts again
@@ -22,6 +24,8 @@ _RUNNING_LOG_LIMIT = 64 << 20  # bytes; of a process that never starts again
 class Process:
     """Starts at once. Start it from a thread that lives as long as the child should: the kernel
     ends it with that thread.
+
+    Files that the child makes, and its log, are its owner's alone.
 
     The child leads a session of its own, so a Ctrl-C in the terminal reaches only this process,
     which decides the order of stopping. Raises `OSError` when the command cannot be started.
@@ -43,13 +47,14 @@ class Process:
             if last_wish is None
             else [sys.executable, "-I", "-S", str(_TETHERED), str(os.getpid()), str(int(last_wish))]
         )
-        with log.open("ab") as sink:
+        with os.fdopen(private_files.appending(log), "ab") as sink:
             self._child = subprocess.Popen(
                 [*tether, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=private_files.UMASK,
                 env=dict(os.environ, **environment or {}),
             )
 

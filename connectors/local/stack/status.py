@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import IO
 
+from connectors.local.engines import private_files
 from connectors.local.stack.home import Home
 from connectors.local.stack.roles import ENGINES, ROLES
 from connectors.local.stack.unit import State
@@ -47,11 +48,7 @@ def write(home: Home, status: StackStatus) -> None:
     """Replaces the file at once, so that a reader never sees half of it. Only the owner may read
     it, because failures quote logs.
     """
-    draft = home.status_file.with_suffix(".new")
-    draft.touch()
-    draft.chmod(0o600)  # before anything is in it
-    draft.write_text(status.as_json())
-    draft.replace(home.status_file)
+    private_files.write(home.status_file, status.as_json())
 
 
 def read(home: Home) -> StackStatus:

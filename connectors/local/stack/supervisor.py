@@ -18,6 +18,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from connectors.local.engines import private_files
 from connectors.local.engines.engine import Engine, answers, last_lines
 from connectors.local.engines.process import cut
 from connectors.local.stack import status
@@ -37,8 +38,9 @@ class Supervisor:
 
     def __init__(self, home: Home, counts: Mapping[str, int]) -> None:
         """`counts` gives the number of processes of each role; a role that is missing gets none."""
+        home.make_secrets()
         self._home, environment = home, home.environment()
-        self._environment = environment
+        self._environment, self._addresses = environment, home.shown_addresses()
         self.engines = [Unit(engine_duty(engine, home)) for engine in home.engines()]
         names = [(role, number) for role in ROLES for number in range(1, counts.get(role, 0) + 1)]
         self.workers = [
@@ -82,7 +84,7 @@ class Supervisor:
         )
         return StackStatus(
             is_ready,
-            self._home.shown_addresses(),
+            self._addresses,
             None,
             [_observed(unit) for unit in units],
             self._failure,
@@ -245,6 +247,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--no-simulate", action="store_true")
     given = parser.parse_args(arguments)
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(message)s")
+    os.umask(private_files.UMASK)
     home = Home.from_environment()
     home.make()
     lock = status.claim(home)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from api.command_line.stack.doctor import Finding, examine
-from connectors.local.engines.engine import RunningEngine, free_port
+from connectors.local.engines.engine import OPEN, RunningEngine, free_port
 from connectors.local.engines.nats import Nats
 from connectors.local.stack.home import Home
 from tests.certificates import Authority
@@ -24,7 +24,7 @@ def of_nats(folder: Path, url: str, **more: str) -> Finding:
 def test_doctor_connects_to_nats_as_the_bridge_does(tmp_path: Path) -> None:
     authority = Authority(tmp_path / "certificates")
     lines = secured.tls(authority) + secured.password("bridge", "secret")
-    nats = Nats(tmp_path / "nats", free_port(), configuration=lines)
+    nats = Nats(tmp_path / "nats", free_port(), OPEN, configuration=lines)
     engine = RunningEngine(nats, tmp_path / "log")
     engine.start()
     try:

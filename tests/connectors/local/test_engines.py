@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from connectors.local.engines.engine import Engine, EngineError, RunningEngine, free_port
+from connectors.local.engines.engine import OPEN, Engine, EngineError, RunningEngine, free_port
 from connectors.local.engines.kafka import Kafka
 from connectors.local.engines.kafka_jars import KAFKA, LOGGING, cache_folder, class_path, listed
 from connectors.local.engines.nats import Nats
@@ -33,7 +33,7 @@ def _started(engine: Engine, folder: Path) -> Iterator[RunningEngine]:
 
 
 async def test_kafka_keeps_an_acknowledged_record_through_kill_9(tmp_path: Path) -> None:
-    with _started(Kafka(tmp_path / "kafka", free_port(), free_port()), tmp_path) as engine:
+    with _started(Kafka(tmp_path / "kafka", free_port(), free_port(), OPEN), tmp_path) as engine:
         admin = AIOKafkaAdminClient(bootstrap_servers=engine.address)
         await admin.start()
         await admin.create_topics([NewTopic("kept", 1, 1)])
@@ -57,7 +57,7 @@ async def test_kafka_keeps_an_acknowledged_record_through_kill_9(tmp_path: Path)
 
 async def test_a_killed_broker_leaves_nothing_outside_its_folder(tmp_path: Path) -> None:
     home = tmp_path / "kafka"
-    with _started(Kafka(home, free_port(), free_port()), tmp_path) as engine:
+    with _started(Kafka(home, free_port(), free_port(), OPEN), tmp_path) as engine:
         admin = AIOKafkaAdminClient(bootstrap_servers=engine.address)
         await admin.start()
         await admin.create_topics(
@@ -88,7 +88,7 @@ async def test_a_killed_broker_leaves_nothing_outside_its_folder(tmp_path: Path)
 
 
 async def test_postgres_keeps_a_committed_row_through_kill_9(tmp_path: Path) -> None:
-    with _started(Postgres(tmp_path / "postgres", free_port()), tmp_path) as engine:
+    with _started(Postgres(tmp_path / "postgres", free_port(), OPEN), tmp_path) as engine:
         connection = await connect_client(engine.address)
         await connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
 
@@ -103,7 +103,7 @@ async def test_postgres_keeps_a_committed_row_through_kill_9(tmp_path: Path) -> 
 
 
 async def test_nats_keeps_an_acknowledged_message_through_kill_9(tmp_path: Path) -> None:
-    with _started(Nats(tmp_path / "nats", free_port()), tmp_path) as engine:
+    with _started(Nats(tmp_path / "nats", free_port(), OPEN), tmp_path) as engine:
         client = await nats.connect(engine.address)
         await client.jetstream().add_stream(name="KEPT", subjects=["kept"])
         await client.jetstream().publish("kept", b"still here")
@@ -120,7 +120,7 @@ async def test_nats_keeps_an_acknowledged_message_through_kill_9(tmp_path: Path)
 def test_postgres_starts_when_the_pid_in_its_lock_file_belongs_to_somebody_else(
     tmp_path: Path,
 ) -> None:
-    engine = RunningEngine(Postgres(tmp_path / "postgres", free_port()), tmp_path / "log")
+    engine = RunningEngine(Postgres(tmp_path / "postgres", free_port(), OPEN), tmp_path / "log")
     engine.start()
     engine.kill()
     lock = tmp_path / "postgres" / "postmaster.pid"
@@ -132,8 +132,8 @@ def test_postgres_starts_when_the_pid_in_its_lock_file_belongs_to_somebody_else(
 
 def test_an_engine_that_ends_at_once_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     port = free_port()
-    with _started(Nats(tmp_path / "first", port), tmp_path):
-        second = RunningEngine(Postgres(tmp_path / "second", port), tmp_path / "second.log")
+    with _started(Nats(tmp_path / "first", port, OPEN), tmp_path):
+        second = RunningEngine(Postgres(tmp_path / "second", port, OPEN), tmp_path / "second.log")
         with pytest.raises(EngineError, match=r"postgres ended at once.*Address already in use"):
             second.start()
 

@@ -21,7 +21,8 @@ import pytest
 from connectors.local.engines.engine import EngineError
 from connectors.local.engines.process import cut
 from connectors.local.stack import status
-from connectors.local.stack.home import Home, HomeError, without_secrets
+from connectors.local.stack.home import Home, without_secrets
+from connectors.local.stack.home_folder import HomeError
 from connectors.local.stack.supervisor import Supervisor, counts_of
 from connectors.local.stack.unit import (
     ABSENT,
@@ -285,11 +286,26 @@ def test_secrets_are_made_once_and_only_the_owner_reads_them(tmp_path: Path) -> 
     assert home.settings().message_keys[0].get_secret_value() == first
 
 
+def test_every_home_has_passwords_of_its_own_and_shows_none(tmp_path: Path) -> None:
+    one, other = (Home(tmp_path / name, 21_000, {}) for name in ("one", "other"))
+    assert one.environment() != other.environment()
+    ours, theirs = one.settings(), other.settings()
+    assert ours.kafka_password != theirs.kafka_password
+    assert ours.nats_password != theirs.nats_password
+    assert ours.postgres != theirs.postgres
+    shown = one.shown_addresses()
+    assert shown["postgres"] == "postgresql://campaigns:***@127.0.0.1:21004/campaigns"
+    for line in one.secrets_file.read_text().splitlines():
+        assert line.partition("=")[2] not in repr(one.engines()) + str(shown)
+
+
 def test_a_given_address_means_no_local_engine(tmp_path: Path) -> None:
     home = Home.from_environment(
         {"CAMPAIGNS_HOME": str(tmp_path), "CAMPAIGNS_KAFKA": "broker:9092", "PATH": ""}
     )
+    home.make_secrets()
     assert [engine.role for engine in home.engines()] == ["postgres", "nats"]
+    assert "CAMPAIGNS_KAFKA_PASSWORD" not in home.environment()
     assert home.addresses()["kafka"] == "broker:9092"
     assert home.environment()["CAMPAIGNS_KAFKA"] == "broker:9092"
 
@@ -300,6 +316,23 @@ def test_security_is_refused_without_the_kafka_that_it_is_for(tmp_path: Path) ->
         Home.from_environment(secured).settings()
     elsewhere = Home.from_environment(secured | {"CAMPAIGNS_KAFKA": "broker:9093"})
     assert elsewhere.settings().kafka_security == "SSL"
+
+
+@pytest.mark.parametrize(
+    "name", ["KAFKA_USER", "KAFKA_CA_FILE", "NATS_TOKEN", "NATS_NKEY_FILE", "NATS_PASSWORD"]
+)
+def test_credentials_are_refused_without_the_server_that_they_are_for(
+    tmp_path: Path, name: str
+) -> None:
+    given = {"CAMPAIGNS_HOME": str(tmp_path), f"CAMPAIGNS_{name}": "x"}
+    server = f"CAMPAIGNS_{name.partition('_')[0]}"
+    with pytest.raises(HomeError, match=f"CAMPAIGNS_{name} is set without {server}: the local"):
+        Home.from_environment(given).settings()
+
+
+def test_a_plain_kafka_that_is_asked_for_is_the_local_one_all_the_same(tmp_path: Path) -> None:
+    given = {"CAMPAIGNS_HOME": str(tmp_path), "CAMPAIGNS_KAFKA_SECURITY": "PLAINTEXT"}
+    assert Home.from_environment(given).settings().kafka_security == "SASL_PLAINTEXT"
 
 
 @pytest.mark.parametrize("base", ["abc", "80", "65530"])

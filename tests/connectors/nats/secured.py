@@ -1,5 +1,5 @@
 """The configuration of a local NATS that asks for TLS or an identity, and nkeys and `.creds` files:
-`Nats(folder, port, configuration=tls(authority) + password("bridge", "secret"))`.
+`Nats(folder, port, OPEN, configuration=tls(authority) + password("bridge", "secret"))`.
 """
 
 from __future__ import annotations

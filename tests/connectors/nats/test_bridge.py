@@ -18,7 +18,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from pydantic import SecretStr
 
-from connectors.local.engines.engine import RunningEngine, free_port
+from connectors.local.engines.engine import OPEN, RunningEngine, free_port
 from connectors.local.engines.nats import Nats
 from connectors.nats.bridge import Bridge
 from connectors.nats.failures import NatsDownError
@@ -108,7 +108,7 @@ async def all_stored(settings: Settings, expected: int, within: float = 300) -> 
 @pytest.fixture
 def own_nats(tmp_path: Path) -> Iterator[RunningEngine]:
     """A server of this test's own, to be killed."""
-    engine = RunningEngine(Nats(tmp_path / "nats", free_port()), tmp_path / "nats.log")
+    engine = RunningEngine(Nats(tmp_path / "nats", free_port(), OPEN), tmp_path / "nats.log")
     engine.start()
     yield engine
     engine.stop()

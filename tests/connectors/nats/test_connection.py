@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from connectors.local.engines.engine import RunningEngine, free_port
+from connectors.local.engines.engine import OPEN, RunningEngine, free_port
 from connectors.local.engines.nats import Nats
 from connectors.nats.connection import connect, found
 from connectors.nats.failures import NatsDownError, NatsRefusedError
@@ -44,7 +44,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def started(configuration: str) -> str:
         folder = tmp_path / f"nats{len(running)}"
         engine = RunningEngine(
-            Nats(folder, free_port(), configuration=configuration), folder.with_suffix(".log")
+            Nats(folder, free_port(), OPEN, configuration=configuration), folder.with_suffix(".log")
         )
         running.append(engine)
         engine.start()
@@ -256,7 +256,7 @@ async def test_a_lost_connection_fails_its_batches_and_moves_to_another_server(
     tmp_path: Path,
 ) -> None:
     engines = [
-        RunningEngine(Nats(tmp_path / name, free_port()), tmp_path / f"{name}.log")
+        RunningEngine(Nats(tmp_path / name, free_port(), OPEN), tmp_path / f"{name}.log")
         for name in ("first", "second")
     ]
     engines[0].start()
@@ -295,6 +295,7 @@ async def test_a_server_learned_from_the_cluster_is_used(tmp_path: Path) -> None
             Nats(
                 tmp_path / name,
                 free_port(),
+                OPEN,
                 configuration=f"server_name: {name}\ncluster {{ name: both, "
                 f'listen: "127.0.0.1:{route}", routes: [{both}] }}\n',
             ),
@@ -363,5 +364,5 @@ async def test_doctor_says_what_answers(start: Start, tmp_path: Path) -> None:
     url = start(secured.tls(authority))
     sentence = await found(settings(url, nats_ca_file=str(authority.file)))
     assert sentence.startswith("nats-server 2.") and sentence.endswith("with JetStream and TLS")
-    engine = replace(Nats(tmp_path / "n", 1), configuration="tls { }\n")
+    engine = replace(Nats(tmp_path / "n", 1, OPEN), configuration="tls { }\n")
     assert engine.address == "tls://127.0.0.1:1"

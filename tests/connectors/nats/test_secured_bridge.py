@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from pydantic import SecretStr
 
-from connectors.local.engines.engine import RunningEngine, free_port
+from connectors.local.engines.engine import OPEN, RunningEngine, free_port
 from connectors.local.engines.nats import Nats
 from connectors.nats.bridge import Bridge
 from connectors.nats.connection import connect
@@ -48,7 +48,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def started(configuration: str) -> RunningEngine:
         folder = tmp_path / f"nats{len(running)}"
-        engine = Nats(folder, free_port(), configuration=configuration)
+        engine = Nats(folder, free_port(), OPEN, configuration=configuration)
         running.append(RunningEngine(engine, folder.with_suffix(".log")))
         running[-1].start()
         return running[-1]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import ssl
 from pathlib import Path
 from typing import Any
 
+import aiokafka
 import pytest
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from pydantic import ValidationError
@@ -173,3 +176,36 @@ def test_a_file_that_cannot_be_used_is_named_with_its_variable(tmp_path: Path) -
         with pytest.raises(AccessRefusedError) as refused:
             access(with_kafka(security="SSL", **{name: str(it) for name, it in given.items()}))
         assert str(refused.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("kafka", "given", "is_exposed"),
+    [
+        ("broker:9092", {"security": "SASL_PLAINTEXT", **_SCRAM, "mechanism": "PLAIN"}, True),
+        ("broker:9092", {"security": "SASL_PLAINTEXT", **_SCRAM}, False),
+        ("broker:9092", {"security": "SASL_SSL", **_SCRAM, "mechanism": "PLAIN"}, False),
+        ("broker:9092", {}, False),
+        (
+            "localhost:1,[::1]:2",
+            {"security": "SASL_PLAINTEXT", **_SCRAM, "mechanism": "PLAIN"},
+            False,
+        ),
+        ("127.0.0.1:1, b:2", {"security": "SASL_PLAINTEXT", **_SCRAM, "mechanism": "PLAIN"}, True),
+        ("[bad:1", {"security": "SASL_PLAINTEXT", **_SCRAM, "mechanism": "PLAIN"}, True),
+    ],
+)
+def test_a_secret_that_crosses_a_network_in_clear_is_warned_of(
+    kafka: str, given: dict[str, str], is_exposed: bool
+) -> None:
+    said = with_kafka(kafka, **given).exposed()
+    assert ("sends the secret over the network in clear" in said) == is_exposed
+    assert "hunter2" not in said
+
+
+def test_aiokafka_does_not_say_so_at_every_connection(caplog: pytest.LogCaptureFixture) -> None:
+    spoken = (Path(aiokafka.__file__).parent / "conn.py").read_text()
+    logger = logging.getLogger("aiokafka.conn")
+    for sentence in re.findall(r'log\.warning\("(Sending [^"]+)"\)', spoken):
+        logger.warning(sentence)
+    logger.warning("anything else")
+    assert [record.message for record in caplog.records] == ["anything else"]

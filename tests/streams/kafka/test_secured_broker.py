@@ -93,11 +93,9 @@ def mutual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 def in_clear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """A broker that offers only SASL_PLAINTEXT, by PLAIN."""
 
-    def listener(ours: Authority) -> SecuredListener:
+    def listener(_: Authority) -> SecuredListener:
         users = {"broker": "itself", "campaigns": "hunter2"}
-        return SecuredListener(
-            "SASL_PLAINTEXT", ours.file, ours.file, mechanisms=("PLAIN",), users=users
-        )
+        return SecuredListener("SASL_PLAINTEXT", mechanisms=("PLAIN",), users=users)
 
     yield from _started(tmp_path_factory.mktemp("clear"), listener)
 
