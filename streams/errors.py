@@ -97,6 +97,21 @@ class ForbiddenError(CampaignError):
     status, code, title = 403, "forbidden", "The role does not allow this"
 
 
+class TenantSuspendedError(CampaignError):
+    """The tenant is suspended: nothing of it can be read, changed or started."""
+
+    status, code, title = 403, "tenant-suspended", "The tenant is suspended"
+
+    def __init__(
+        self,
+        detail: str = "The tenant is suspended: its keys are refused and its campaigns wait."
+        " Whoever runs this installation can resume it.",
+        *,
+        errors: tuple[FieldError, ...] = (),
+    ) -> None:
+        super().__init__(detail, errors=errors)
+
+
 class RateLimitedError(CampaignError):
     """The caller has made as many requests as a minute allows."""
 

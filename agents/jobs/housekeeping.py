@@ -15,13 +15,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from streams import metrics
 from streams.errors import DependencyDownError
 from streams.process.mover import TurnByTurn
 from streams.settings import Settings
 from tables.audience import blocks
+from tables.commands import removal
 from tables.database import job_runs, retention
 from tables.database.connection import Database, Session
 from tables.database.driver import DriverConnection
@@ -31,7 +32,9 @@ _EVERY = 60.0  # seconds
 _BLOCKS = 3  # of the ledger, made in one round
 _ROWS = 10_000  # removed by one statement
 _STATEMENTS = 20  # of each kind in a round
+_REMOVALS = 100  # statements of a round that remove a tenant
 _NEVER = datetime.min.replace(tzinfo=UTC)
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -44,6 +47,9 @@ class Housekeeping(TurnByTurn):
         super().__init__()
         self._settings = settings
         self._database = Database(settings, "campaigns-housekeeping", max_size=1)
+        self._rules: tuple[retention.Rule, ...] = retention.RULES
+        if settings.audit_retention:
+            self._rules += (retention.of_audit_log(settings.audit_retention),)
         self._tidied: dict[str, datetime] = {}
 
     async def open(self, stack: AsyncExitStack) -> None:
@@ -65,7 +71,7 @@ class Housekeeping(TurnByTurn):
             if not await self._attempt("a block of the ledger is made", blocks.make_ahead):
                 break
         now = datetime.now(UTC)
-        for rule in retention.RULES:
+        for rule in self._rules:
             if now - self._tidied.get(rule.table, _NEVER) < rule.every:
                 continue
             self._tidied[rule.table] = now
@@ -75,12 +81,33 @@ class Housekeeping(TurnByTurn):
                 metrics.REMOVED_ROWS.labels(rule.table).inc(removed)
                 if removed < _ROWS or self.should_stop:
                     break
+        await self._remove_tenant(now)
         if self._settings.ledger_retention:
             await self._drop_block(now - self._settings.ledger_retention)
 
-    async def _attempt(
-        self, what: str, work: Callable[[Session], Awaitable[int | None]]
-    ) -> int | None:
+    async def _remove_tenant(self, now: datetime) -> None:
+        """A part of the tenant whose deletion is due, and its own row in a round that found nothing
+        else of it: what was under way when its keys went has ended by then.
+        """
+        if (tenant := await self._database.once(removal.next_doomed)) is None:
+            return
+        what, removed = "a tenant is removed", 0
+        remove = partial(
+            removal.step, settings=self._settings, tenant_id=tenant, at=now, limit=_ROWS
+        )
+        for _ in range(_REMOVALS):
+            if self.should_stop or (done := await self._attempt(what, remove)) is None:
+                return
+            if done.table:
+                metrics.REMOVED_ROWS.labels(done.table).inc(done.count)
+            removed += done.count
+            if not done.count or done.is_cancelling:
+                break
+        finish = partial(removal.finish, tenant_id=tenant, limit=_ROWS)
+        if not removed and await self._attempt(what, finish):
+            _log.warning("a tenant was removed", extra={"tenantId": tenant})
+
+    async def _attempt(self, what: str, work: Callable[[Session], Awaitable[T]]) -> T | None:
         """The answer of the work; None when it has to wait for a lock."""
         try:
             return await self._database.once(work)

@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Response
 
 from api.directory.contact_schemas import Contact, ContactUpdate, ContactWrite
-from api.http.auth import Editor, Viewer
+from api.http.auth import Acting, Editor, Viewer
 from api.http.dependencies import Transaction
 from api.http.envelope import Slice, Success, success
 from api.http.json_bodies import JsonRoute
@@ -90,13 +90,13 @@ async def update(
 
 @router.delete("/{contactId}", status_code=204, response_class=Response)
 async def erase(
-    who: Editor, transaction: Transaction, contact_id: ContactId, conditions: ToEdit
+    who: Editor, by: Acting, transaction: Transaction, contact_id: ContactId, conditions: ToEdit
 ) -> None:
     """Erase the contact everywhere. Ledgers keep what was sent, without anything that says to whom;
     a suppressed address stays so.
     """
     await conditions.check(partial(lock_to_erase, transaction, who.tenant_id, contact_id))
-    await erase_contact(transaction, who.tenant_id, contact_id)
+    await erase_contact(transaction, who.tenant_id, contact_id, by)
 
 
 def _row(body: ContactWrite) -> ContactRow:

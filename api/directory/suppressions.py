@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api.directory.contact_schemas import Rejected
 from api.directory.schemas import Suppressed, Suppression, SuppressionRows, SuppressionWrite
-from api.http.auth import Admin, Editor, Viewer
+from api.http.auth import Acting, Admin, Editor, Viewer
 from api.http.dependencies import Transaction
 from api.http.envelope import Page, Success, success
 from api.http.json_bodies import JsonRoute
@@ -150,6 +150,7 @@ async def one(
 @router.delete("/{suppressionId}", status_code=204, response_class=Response)
 async def lift(
     who: Admin,
+    by: Acting,
     transaction: Transaction,
     suppression_id: SuppressionId,
     reason: LiftedFor,
@@ -159,6 +160,4 @@ async def lift(
     and the address that it has, both go.
     """
     await conditions.check(partial(lock_suppression, transaction, who.tenant_id, suppression_id))
-    await lift_suppression(
-        transaction, who.tenant_id, suppression_id, actor=str(who.user_id), reason=reason
-    )
+    await lift_suppression(transaction, who.tenant_id, suppression_id, by=by, reason=reason)

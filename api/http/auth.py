@@ -14,11 +14,13 @@ from fastapi import Depends, Request
 from api.http.bearer_tokens import is_jwt
 from api.http.browsers import cookies, own_page
 from api.http.dependencies import Provided, Services
+from api.http.problems import correlation_id
 from api.limits.addresses import subscriber_of
 from streams.errors import ForbiddenError, UnauthorizedError
 from streams.settings import Settings
 from tables.tenants import browser_sessions
 from tables.tenants.api_keys import ROLES, Caller, verify
+from tables.tenants.audit import Author
 from tables.tenants.tenants import tenant_exists
 
 # for a free connection; every request asks here first, so a frozen database makes 503s and
@@ -83,7 +85,7 @@ async def _of_session(services: Services, session: str, *, is_used: bool) -> Cal
 async def identify(services: Services, credential: str) -> Caller:
     """The caller that the API key or, where an issuer is set, the JWT names.
 
-    Raises UnauthorizedError, ForbiddenError, DependencyDownError.
+    Raises UnauthorizedError, ForbiddenError, TenantSuspendedError, DependencyDownError.
     """
     tokens = services.tokens
     named = await tokens.verify(credential) if tokens and is_jwt(credential) else None
@@ -117,6 +119,14 @@ async def _admitted(
     finally:
         if request.method not in ("GET", "HEAD"):
             services.pollers.nudge(who.tenant_id)
+
+
+async def author(request: Request, who: Annotated[Caller, Depends(caller)]) -> Author:
+    """The caller, as the audit log names it."""
+    return Author(str(who.user_id), who.key_id, correlation_id(request))
+
+
+Acting = Annotated[Author, Depends(author)]
 
 
 def is_at_least(who: Caller, role: str) -> bool:

@@ -1,4 +1,4 @@
 """The routes about the caller's tenant: its limits, its API keys, the webhooks of its providers,
-and signing in to the dashboard. `schemas` holds their bodies and answers. The room imports
-`api.http`, `api.limits` and no other room of `api`.
+its audit log, and signing in to the dashboard. `schemas` holds their bodies and answers. The room
+imports `api.http`, `api.limits` and no other room of `api`.
 """

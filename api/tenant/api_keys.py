@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 
 from fastapi import APIRouter, Path, Response
 
-from api.http.auth import Admin
+from api.http.auth import Acting, Admin
 from api.http.dependencies import Transaction
 from api.http.envelope import Page, Success, success
 from api.http.idempotency import Once
@@ -41,14 +41,16 @@ KeyId = Annotated[
 
 
 @router.post("", status_code=201)
-async def create(who: Admin, body: KeyCreate, once: Once, conditions: ToMake) -> Success[NewKey]:
+async def create(
+    who: Admin, by: Acting, body: KeyCreate, once: Once, conditions: ToMake
+) -> Success[NewKey]:
     """Make a key; `apiKey` is shown this once. A repeat with the same Idempotency-Key is 409 and
     names the key that was made.
     """
 
     async def work(connection: Session) -> NewKey:
         fields = body.model_dump(include={"role", "user_id", "expires_at", "name"})
-        made = await create_key(connection, who.tenant_id, **fields)
+        made = await create_key(connection, who.tenant_id, **fields, by=by)
         return await _with_secret(connection, who, made.id, made.text, conditions)
 
     content = {"create": "api-key", **body.model_dump(mode="json")}
@@ -79,7 +81,7 @@ async def one(
 
 @router.post("/{keyId}/rotate")
 async def rotate(
-    who: Admin, key_id: KeyId, body: KeyRotate, once: Once, conditions: ToEdit
+    who: Admin, by: Acting, key_id: KeyId, body: KeyRotate, once: Once, conditions: ToEdit
 ) -> Success[NewKey]:
     """Give the key a new secret, shown this once. The old one is good for `gracePeriod` more, a day
     if nothing is said.
@@ -87,7 +89,7 @@ async def rotate(
 
     async def work(connection: Session) -> NewKey:
         await conditions.check(partial(lock_key, connection, who.tenant_id, key_id))
-        text = await rotate_key(connection, who.tenant_id, key_id, body.grace_period)
+        text = await rotate_key(connection, who.tenant_id, key_id, body.grace_period, by)
         return await _with_secret(connection, who, key_id, text, conditions)
 
     content = {"rotate": key_id, **body.model_dump(mode="json")}
@@ -96,12 +98,14 @@ async def rotate(
 
 
 @router.delete("/{keyId}", status_code=204, response_class=Response)
-async def revoke(who: Admin, transaction: Transaction, key_id: KeyId, conditions: ToEdit) -> None:
+async def revoke(
+    who: Admin, by: Acting, transaction: Transaction, key_id: KeyId, conditions: ToEdit
+) -> None:
     """Revoke a key at once. A key may revoke itself, and then this was its last request; the last
     good admin key is 409.
     """
     await conditions.check(partial(lock_key, transaction, who.tenant_id, key_id))
-    await retire_key(transaction, who.tenant_id, key_id)
+    await retire_key(transaction, who.tenant_id, key_id, by)
 
 
 async def _with_secret(

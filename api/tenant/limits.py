@@ -7,7 +7,7 @@ from functools import partial
 
 from fastapi import APIRouter
 
-from api.http.auth import Admin, Viewer
+from api.http.auth import Acting, Admin, Viewer
 from api.http.dependencies import Provided, Services, Transaction
 from api.http.envelope import Success, success
 from api.http.json_bodies import JsonRoute
@@ -37,6 +37,7 @@ async def current(
 @router.patch("")
 async def update(
     who: Admin,
+    by: Acting,
     services: Provided,
     transaction: Transaction,
     body: LimitsUpdate,
@@ -46,7 +47,7 @@ async def update(
     await conditions.check(partial(locked_tenant, transaction, who.tenant_id))
     names = {"messages_per_hour": "hourly_limit", "messages_per_day": "daily_limit"}
     changes = {names[name]: getattr(body, name) for name in body.model_fields_set}
-    changed = await change_limits(transaction, who.tenant_id, changes)
+    changed = await change_limits(transaction, who.tenant_id, changes, by)
     conditions.tag(changed)
     return _shown(services, changed)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -252,6 +252,36 @@ class WebhookSetup(Schema):
     is_set: list[str]
     updated_at: Instant
     pending_subscriptions: list[PendingSubscription]
+
+
+class AuditEntry(Schema):
+    """`actor` is a user's id, `engine`, or `command-line` for a person with access to the database;
+    `subject` an id or a keyed hash. `details` are the settings that were set.
+    """
+
+    model_config = shown_as(
+        {
+            "id": "0193a7c0-5b1e-7c4d-9a3e-2f6d8b1c4e5f",
+            "at": _AT,
+            "actor": "550e8400-e29b-41d4-a716-446655440004",
+            "keyId": _KEY_ID,
+            "action": "suppression.lifted",
+            "subject": "email address 5f0c1a9be27d4c3388a1f2c4d5e6b7a8",
+            "reason": "asked by phone",
+            "correlationId": "0b3f6c1e-0c5a-4c1b-9a53-0f6c2e1d7a44",
+            "details": {},
+        }
+    )
+
+    id: UUID
+    at: Instant
+    actor: str
+    key_id: str | None
+    action: str
+    subject: str
+    reason: str
+    correlation_id: str | None
+    details: dict[str, Any]
 
 
 class SignIn(Body):

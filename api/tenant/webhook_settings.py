@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
-from api.http.auth import Admin
+from api.http.auth import Acting, Admin
 from api.http.dependencies import Provided, Services, Transaction
 from api.http.envelope import Success, answers, success
 from api.http.json_bodies import JsonRoute
@@ -30,6 +30,7 @@ Named = Annotated[str, Path(description=f"one of {', '.join(PROVIDERS)}")]
 @router.put("/{provider}", responses=answers(200, SENDGRID))
 async def put(
     who: Admin,
+    by: Acting,
     services: Provided,
     transaction: Transaction,
     provider: Named,
@@ -46,7 +47,7 @@ async def put(
     tenant = who.tenant_id
     await conditions.check(partial(webhook_secrets.lock, transaction, tenant, provider))
     seal = Seal(services.settings)
-    shown = await webhook_secrets.put(transaction, seal, tenant, provider, secret)
+    shown = await webhook_secrets.put(transaction, seal, tenant, provider, secret, by)
     conditions.tag(await webhook_secrets.stored(transaction, tenant, provider))
     return await _setup(services, transaction, who.tenant_id, provider, shown)
 
@@ -68,12 +69,14 @@ async def one(
 
 
 @router.delete("/{provider}", status_code=204, response_class=Response)
-async def delete(who: Admin, transaction: Transaction, provider: Named, conditions: ToEdit) -> None:
+async def delete(
+    who: Admin, by: Acting, transaction: Transaction, provider: Named, conditions: ToEdit
+) -> None:
     """From now on the provider's webhooks are 404."""
     tenant = who.tenant_id
     known = _known(provider)
     await conditions.check(partial(webhook_secrets.lock_known, transaction, tenant, known))
-    await webhook_secrets.remove(transaction, tenant, provider)
+    await webhook_secrets.remove(transaction, tenant, provider, by)
 
 
 def _known(provider: str) -> str:

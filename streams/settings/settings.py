@@ -171,6 +171,12 @@ class Settings(KafkaAccess, NatsAccess):
         " have ended; 0 = for ever (docs/operate/retention.md)",
     )
 
+    audit_retention: timedelta = Field(
+        timedelta(0),
+        description="how long rows of the audit log are kept, a year (P365D) at least;"
+        " 0 = for ever (docs/operate/retention.md)",
+    )
+
     public_url: str = Field("http://127.0.0.1:8080", description="base of every public link")
     api_host: str = Field("127.0.0.1", description="address that the API listens on")
     import_max_bytes: int = Field(
@@ -227,6 +233,8 @@ class Settings(KafkaAccess, NatsAccess):
     def _consistent(self) -> Self:
         if not timedelta(0) < self.hour <= self.day:
             raise ValueError("CAMPAIGNS_HOUR must be positive and not longer than CAMPAIGNS_DAY")
+        if self.audit_retention and self.audit_retention < timedelta(days=365):
+            raise ValueError("CAMPAIGNS_AUDIT_RETENTION is 0, for ever, or at least a year: P365D")
         if self.jwt_issuer and not (
             self.jwt_audience and self.jwt_jwks_url.startswith(("https://", "http://"))
         ):

@@ -37,6 +37,7 @@ INTERNAL = frozenset(
         "occurrenceAt",
         "isDirectoryDown",
         "isPausedBySeries",
+        "isPausedBySuspension",
     }
 )
 

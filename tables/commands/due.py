@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, not_, or_, select
 from sqlalchemy.orm import aliased
 
 from streams.contracts import events
@@ -26,18 +26,25 @@ from tables.campaigns.times import max_lateness
 from tables.commands.execute import execute
 from tables.commands.verbs import SentSoFar
 from tables.database.connection import Session
-from tables.models import Campaign
-from tables.tenants.tenants import lock_tenant
+from tables.models import Campaign, Tenant
+from tables.tenants.tenants import locked_tenant
 
 Outcome = Literal["started", "waiting", "delayed", "missed", "superseded", "failed", "gone"]
 _LONGEST_REASON = 200
 _Series = aliased(Campaign)
 _Other = aliased(Campaign)
-# Children of a series that is paused wait for it.
+# Children of a series that is paused wait for it, and everything of a tenant that is suspended.
+_IS_SUSPENDED = (
+    select(Tenant.id)
+    .where(Tenant.id == Campaign.tenant_id, Tenant.suspended_at.is_not(None))
+    .correlate(Campaign)
+    .exists()
+)
 _OPEN = (
     Campaign.status == Status.SCHEDULED,
     Campaign.deleted_at.is_(None),
     or_(Campaign.parent_id.is_(None), _Series.status == Status.RUNNING),
+    not_(_IS_SUSPENDED),
 )
 _OF_SERIES = and_(_Series.id == Campaign.parent_id, _Series.tenant_id == Campaign.tenant_id)
 _RUNNING = (
@@ -116,7 +123,8 @@ async def settle(
     """Start the campaign, or let it wait for room, or cancel it: missed by more than `maxLateness`,
     superseded by a later occurrence, or impossible to start.
 
-    The outcome "gone": another scheduler has the campaign or is done with it.
+    The outcome "gone": another scheduler has the campaign or is done with it, or its tenant was
+    suspended at this very moment.
     """
     return await _turn(session, settings, due, at, sent, is_known=True)
 
@@ -139,7 +147,8 @@ async def _turn(
     *,
     is_known: bool,
 ) -> StartOutcome:
-    await lock_tenant(session, due.tenant_id)
+    if (await locked_tenant(session, due.tenant_id)).suspended_at is not None:
+        return StartOutcome("gone")
     made: tuple[Change, ...] = ()
     if due.parent_id is not None:
         if (series := await _running_series(session, due)) is None:

@@ -31,7 +31,7 @@ from tables.commands.triggers import trigger
 from tables.commands.verbs import SentSoFar, Task
 from tables.database.connection import Database, Session
 from tables.models import Campaign
-from tables.tenants.tenants import lock_tenant
+from tables.tenants.tenants import lock_active_tenant
 
 
 def nothing_known(tenant: str, number: int) -> int:
@@ -121,7 +121,7 @@ async def _change(task: Task[ToCampaign]) -> Answer:
     command = task.command
     if isinstance(command, Start | Resume):
         # the tenant's row before the campaign's, or two starts could deadlock
-        await lock_tenant(task.session, command.tenant_id)
+        await lock_active_tenant(task.session, command.tenant_id)
     before = await _locked(task)
     handlers = series_verbs.HANDLERS if before.is_series else verbs.HANDLERS
     target = transition(before.status, command.verb)

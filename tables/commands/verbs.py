@@ -52,7 +52,7 @@ from tables.commands.triggers import opened
 from tables.database.connection import Session
 from tables.database.outbox import Outgoing, append, to_expand, to_throttle
 from tables.models import Campaign
-from tables.tenants.tenants import get_tenant, lock_tenant
+from tables.tenants.tenants import get_tenant, lock_active_tenant
 
 SentSoFar = Callable[
     [str, int], int
@@ -81,7 +81,12 @@ class Task(Generic[C_co]):
     async def moved(self: Task[Explained], before: Campaign, target: Status) -> Campaign:
         """The campaign in its new status, with the caller's reason."""
         reason = self.command.body.reason
-        columns = {"status": target, "status_reason": reason, "is_paused_by_series": False}
+        columns = {
+            "status": target,
+            "status_reason": reason,
+            "is_paused_by_series": False,
+            "is_paused_by_suspension": False,
+        }
         return await change_campaign(self.session, before, self.command.at, **columns)
 
     def event(self: Task[Explained], kind: type[M], campaign: Campaign) -> M:
@@ -91,11 +96,13 @@ class Task(Generic[C_co]):
 
 
 async def create(task: Task[Create]) -> Campaign:
-    """A draft. Raises CampaignError and, for an unknown tenant, NotFoundError."""
+    """A draft. Raises CampaignError, for an unknown tenant NotFoundError, and for a suspended one
+    TenantSuspendedError.
+    """
     command, body = task.command, task.command.body
     if command.actor is None:
         raise broken(FieldError("createdBy", "is needed"))
-    await lock_tenant(task.session, command.tenant_id)
+    await lock_active_tenant(task.session, command.tenant_id)
     columns = await check_columns(
         task.session,
         command.tenant_id,

@@ -16,6 +16,7 @@ from tables.contacts.merge import lock_contacts
 from tables.database.connection import Session
 from tables.database.failures import UNIQUE_VIOLATION, sqlstate
 from tables.models import Contact, SegmentMember, Suppression
+from tables.tenants.audit import ENGINE, Action, Author, note
 
 # The reason that a provider gives for a failure may quote the address: a push token, an email
 # address, a phone number. Names of people do not occur in it.
@@ -77,7 +78,9 @@ async def change_contact(
     return after
 
 
-async def erase_contact(session: Session, tenant: str, contact_id: UUID) -> None:
+async def erase_contact(
+    session: Session, tenant: str, contact_id: UUID, by: Author = ENGINE
+) -> None:
     """Erase the contact, its memberships and its own suppressions; its rows in ledgers keep what
     happened, but not to whom. Needs a transaction.
 
@@ -95,6 +98,7 @@ async def erase_contact(session: Session, tenant: str, contact_id: UUID) -> None
             delete(table).where(table.contact_id == contact_id, table.tenant_id == tenant)
         )
     await session.run(_SCRUB, contact=contact_id, tenant=tenant, push_token=erased.push_token)
+    await note(session, tenant, by, Action.CONTACT_ERASED, subject=f"contact {contact_id}")
 
 
 def _merged(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,13 @@ def _older(
     return Rule(table, kept, f"DELETE FROM {table} WHERE ctid = ANY (ARRAY({of_some}))", every)
 
 
+def of_audit_log(kept: timedelta) -> Rule:
+    """The rule for the audit log, where one is wanted. A trigger of the database refuses to remove
+    what is younger than a year.
+    """
+    return _older("audit_log", "at", kept)
+
+
 RULES = (
     _older("answers", "expires_at", every=_MINUTE),
     _older("outbox_refused", "refused_at", 30 * _DAY),

@@ -17,7 +17,7 @@ from tables.database.connection import Session
 from tables.database.search import beginning
 from tables.models import Contact, Suppression
 from tables.numbers import beginnings
-from tables.tenants import audit
+from tables.tenants.audit import Action, Author, note
 
 
 async def put_suppression(
@@ -54,7 +54,7 @@ async def unsuppress(
     *,
     address: str | None = None,
     contact_id: UUID | None = None,
-    actor: str,
+    by: Author,
     reason: str,
 ) -> None:
     """`lift_suppression` for an address or a contact. Raises NotFoundError when it was not
@@ -68,7 +68,7 @@ async def unsuppress(
     found = await session.scalar(select(Suppression.id).where(is_it).limit(1))
     if found is None:
         raise NotFoundError("This is not suppressed.")
-    await lift_suppression(session, tenant, found, actor=actor, reason=reason)
+    await lift_suppression(session, tenant, found, by=by, reason=reason)
 
 
 async def get_suppression(session: Session, tenant: str, suppression_id: UUID) -> Suppression:
@@ -97,7 +97,7 @@ async def _found(
 
 
 async def lift_suppression(
-    session: Session, tenant: str, suppression_id: UUID, *, actor: str, reason: str
+    session: Session, tenant: str, suppression_id: UUID, *, by: Author, reason: str
 ) -> None:
     """Let a contact or an address get messages again, and note in the audit log who lets it in and
     why. Where one event suppressed a contact and the address that it has, both suppressions go; so
@@ -119,14 +119,8 @@ async def lift_suppression(
     subject = (
         f"contact {one.contact_id}" if address_hash is None else f"address {address_hash.hex()}"
     )
-    await audit.note(
-        session,
-        tenant,
-        actor=actor,
-        action="suppression.lifted",
-        subject=f"{one.channel} {subject}",
-        reason=reason,
-    )
+    subject = f"{one.channel} {subject}"
+    await note(session, tenant, by, Action.SUPPRESSION_LIFTED, subject=subject, reason=reason)
 
 
 def _is_counterpart(one: Suppression) -> ColumnElement[bool]:

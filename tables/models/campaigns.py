@@ -140,6 +140,8 @@ class Campaign(Base):
     is_directory_down: Mapped[bool] = mapped_column(server_default=text("false"))
     #: A child that was paused with its series is resumed with it.
     is_paused_by_series: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: It was paused because its tenant was suspended, and is resumed with it.
+    is_paused_by_suspension: Mapped[bool] = mapped_column(server_default=text("false"))
     #: When an A/B test is to be evaluated; null before its sample is out, once it is decided, and
     #: while a person has to decide.
     ab_test_until: Mapped[datetime | None]

@@ -90,6 +90,7 @@ class FormerAddress(Base):
     """
 
     __tablename__ = "former_addresses"
+    __table_args__ = (Index("idx_former_addresses_tenant", "tenant_id"),)
 
     contact_id: Mapped[UUID] = mapped_column(primary_key=True)
     #: The column of contacts.

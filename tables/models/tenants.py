@@ -5,6 +5,7 @@ with.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, String, Text, func, text
@@ -30,6 +31,10 @@ class Tenant(Base):
     #: Messages in any sliding day at most; null means no limit.
     daily_limit: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: Since then its keys do nothing and its campaigns wait; null means never, or not any more.
+    suspended_at: Mapped[datetime | None]
+    #: When everything of it is removed; null means never.
+    delete_after: Mapped[datetime | None]
 
     @property
     def limits(self) -> Limits:
@@ -104,7 +109,9 @@ class BrowserSession(Base):
 
 
 class AuditEntry(Base):
-    """An action that a tenant may have to account for. Rows are only ever added."""
+    """An action that a tenant may have to account for. A row is never changed, and stays for a year
+    at least.
+    """
 
     __tablename__ = "audit_log"
     __table_args__ = (Index("idx_audit_log_tenant", "tenant_id", text("id DESC")),)
@@ -114,11 +121,18 @@ class AuditEntry(Base):
     at: Mapped[datetime] = mapped_column(server_default=func.now())
     #: The user's id, or the name of a part of the engine.
     actor: Mapped[str] = mapped_column(String(100))
-    #: A verb and its object, such as `suppression.lift`.
+    #: A noun and a verb, such as `suppression.lifted`.
     action: Mapped[str] = mapped_column(String(60))
     #: An id or a keyed hash, never an address or a name.
     subject: Mapped[str] = mapped_column(String(200))
+    #: The actor's own words; empty where none are asked for.
     reason: Mapped[str] = mapped_column(String(500))
+    #: The API key that the actor used.
+    key_id: Mapped[str | None] = mapped_column(String(100))
+    #: Of the request.
+    correlation_id: Mapped[str | None] = mapped_column(String(128))
+    #: The values that were set, without any that is secret or a person's.
+    details: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
 
 
 class WebhookSecret(Base):

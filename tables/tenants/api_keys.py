@@ -14,11 +14,18 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Select, case, func, insert, or_, select, update
 
-from streams.contracts.envelope import Record
-from streams.errors import CampaignError, ConflictError, FieldError, NotFoundError
+from streams.contracts.envelope import Record, rfc3339
+from streams.errors import (
+    CampaignError,
+    ConflictError,
+    FieldError,
+    NotFoundError,
+    TenantSuspendedError,
+)
 from tables.database.connection import Session
 from tables.database.statements import Statements
 from tables.models import ApiKey
+from tables.tenants.audit import ENGINE, Action, Author, note
 from tables.tenants.tenants import lock_tenant
 
 ROLES = ("viewer", "editor", "sender", "admin")  # each may do what the ones before it may
@@ -31,10 +38,11 @@ _IS_GOOD = ApiKey.revoked_at.is_(None) & or_(
 )
 _IS_IN_GRACE = ApiKey.previous_expires_at > func.now()
 _KNOWN = """
-SELECT tenant_id, user_id, role, secret_sha256,
-       CASE WHEN previous_expires_at > now() THEN previous_sha256 END AS before_rotation
-FROM api_keys
-WHERE id = %(key_id)s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+SELECT k.tenant_id, k.user_id, k.role, k.secret_sha256,
+       CASE WHEN k.previous_expires_at > now() THEN k.previous_sha256 END AS before_rotation,
+       t.suspended_at IS NOT NULL AS is_suspended
+FROM api_keys k JOIN tenants t ON t.id = k.tenant_id
+WHERE k.id = %(key_id)s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
 """
 
 
@@ -55,6 +63,7 @@ class _Known:
     role: str
     secret_sha256: bytes
     before_rotation: bytes | None
+    is_suspended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,7 @@ async def create_key(
     is_live: bool = True,
     expires_at: datetime | None = None,
     name: str | None = None,
+    by: Author = ENGINE,
 ) -> NewKey:
     """`ce_<live|test>_<id>_<secret>` for a user, a new one when none is named.
 
@@ -117,6 +127,12 @@ async def create_key(
         name=name,
     )
     await session.execute(new)
+    set_to = {
+        "role": role,
+        "userId": str(user),
+        "expiresAt": rfc3339(expires_at) if expires_at else None,
+    }
+    await note(session, tenant_id, by, Action.KEY_CREATED, subject=key_id, details=set_to)
     return NewKey(_text_of(key_id, secret, is_live), key_id, user)
 
 
@@ -128,6 +144,8 @@ def _text_of(key_id: str, secret: str, is_live: bool = True) -> str:
 async def verify(session: Statements, text: str) -> Caller | None:
     """The tenant, user and role that the key names; None when it is malformed, unknown, expired or
     revoked. The secret is compared in constant time.
+
+    Raises TenantSuspendedError for a good key of a tenant that is suspended.
     """
     if (parts := parts_of(text)) is None:
         return None
@@ -136,7 +154,11 @@ async def verify(session: Statements, text: str) -> Caller | None:
     stored = row.secret_sha256 if row else _NO_SECRET
     is_right = hmac.compare_digest(given, stored)
     is_right |= hmac.compare_digest(given, (row and row.before_rotation) or _NO_SECRET)
-    return Caller(row.tenant_id, row.user_id, row.role, key_id) if row and is_right else None
+    if row is None or not is_right:
+        return None
+    if row.is_suspended:
+        raise TenantSuspendedError
+    return Caller(row.tenant_id, row.user_id, row.role, key_id)
 
 
 def parts_of(text: str) -> tuple[str, bytes] | None:
@@ -192,7 +214,9 @@ def _listed(tenant: str) -> Select[*tuple[object, ...]]:
     )
 
 
-async def rotate_key(session: Session, tenant: str, key_id: str, grace: timedelta) -> str:
+async def rotate_key(
+    session: Session, tenant: str, key_id: str, grace: timedelta, by: Author = ENGINE
+) -> str:
     """Give the key a new secret and return its text. The secret before it is good for `grace`
     longer, an even older one no more.
 
@@ -211,10 +235,12 @@ async def rotate_key(session: Session, tenant: str, key_id: str, grace: timedelt
     )
     if not await session.changed(rotated):
         raise ConflictError("The API key is expired or revoked; make a new one.")
+    still_good = {"gracePeriodSeconds": round(grace.total_seconds())}
+    await note(session, tenant, by, Action.KEY_ROTATED, subject=key_id, details=still_good)
     return _text_of(key_id, secret)
 
 
-async def retire_key(session: Session, tenant: str, key_id: str) -> None:
+async def retire_key(session: Session, tenant: str, key_id: str, by: Author = ENGINE) -> None:
     """Revoke the key; a repeat changes nothing.
 
     Raises NotFoundError, and ConflictError for the last good key with the role admin: without one
@@ -227,18 +253,20 @@ async def retire_key(session: Session, tenant: str, key_id: str) -> None:
         raise ConflictError(
             "This is the tenant's last good API key with the role admin; make another one first."
         )
-    await revoke_key(session, tenant, key_id)
+    await revoke_key(session, tenant, key_id, by)
 
 
-async def revoke_key(session: Session, tenant_id: str, key_id: str) -> None:
-    """From now on the key does not verify. Raises NotFoundError."""
+async def revoke_key(session: Session, tenant_id: str, key_id: str, by: Author = ENGINE) -> None:
+    """From now on the key does not verify; a repeat changes nothing. Raises NotFoundError."""
     revoked = (
         update(ApiKey)
-        .where(ApiKey.tenant_id == tenant_id, ApiKey.id == key_id)
-        .values(revoked_at=func.coalesce(ApiKey.revoked_at, func.now()))
+        .where(ApiKey.tenant_id == tenant_id, ApiKey.id == key_id, ApiKey.revoked_at.is_(None))
+        .values(revoked_at=func.now())
     )
-    if not await session.changed(revoked):
-        raise NotFoundError("There is no such API key.")
+    if await session.changed(revoked):
+        await note(session, tenant_id, by, Action.KEY_REVOKED, subject=key_id)
+    else:
+        await get_key(session, tenant_id, key_id)
 
 
 def _unknown(key_id: str) -> NotFoundError:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from streams.errors import TenantSuspendedError
 from tables.database.statements import Statements
 from tables.tenants.api_keys import Caller, parts_of, verify
 
@@ -52,9 +53,11 @@ WITH its AS (SELECT %(key_id)s AS key_id, %(secret)s AS secret_sha256)
   FROM its JOIN api_keys k ON {_IS_GOOD}"""
 _RESUME = f"""
 SELECT k.tenant_id, k.user_id, k.role, k.id AS key_id,
-       its.expires_at < least(now() + %(idle)s, its.ends_at) - %(step)s AS is_due
+       its.expires_at < least(now() + %(idle)s, its.ends_at) - %(step)s AS is_due,
+       t.suspended_at IS NOT NULL AS is_suspended
   FROM browser_sessions its
   JOIN api_keys k ON {_IS_GOOD} AND k.user_id = its.user_id AND k.role = its.role
+  JOIN tenants t ON t.id = k.tenant_id
  WHERE its.id_sha256 = %(session)s AND its.expires_at > now()"""
 _USE = """
 UPDATE browser_sessions
@@ -75,6 +78,7 @@ class _Resumed:
     role: str
     key_id: str
     is_due: bool
+    is_suspended: bool
 
 
 async def make_code(session: Statements, key: str) -> tuple[str, datetime] | None:
@@ -124,7 +128,8 @@ async def resume(session: Statements, text: str, *, is_used: bool = True) -> Cal
     """The tenant, user and role of the browser whose cookie this is; None when its session is
     unknown or over, or its key not good any more or of another role.
 
-    One statement, as for a key. A session that `is_used` goes on; a look at it is no use.
+    One statement, as for a key. A session that `is_used` goes on; a look at it is no use. Raises
+    TenantSuspendedError.
     """
     if not _RANDOM.fullmatch(text):
         return None
@@ -133,6 +138,8 @@ async def resume(session: Statements, text: str, *, is_used: bool = True) -> Cal
     if not found:
         return None
     [row] = found
+    if row.is_suspended:
+        raise TenantSuspendedError
     if is_used and row.is_due:
         await session.run(_USE, session=digest, idle=IDLE)
     return Caller(row.tenant_id, row.user_id, row.role, row.key_id)

@@ -9,22 +9,45 @@ from sqlalchemy.dialects import postgresql
 
 from streams.contracts.commands import TENANT_ID
 from streams.contracts.fields import MAX_INTEGER
-from streams.errors import CampaignError, ConflictError, FieldError, NotFoundError
+from streams.errors import (
+    CampaignError,
+    ConflictError,
+    FieldError,
+    NotFoundError,
+    TenantSuspendedError,
+)
 from tables.database.connection import Session
 from tables.database.statements import Statements
 from tables.models import Tenant
+from tables.tenants import audit
+from tables.tenants.audit import ENGINE, Action, Author
 
 
 async def create_tenant(
-    session: Session, tenant_id: str, *, hourly: int | None = None, daily: int | None = None
+    session: Session,
+    tenant_id: str,
+    *,
+    hourly: int | None = None,
+    daily: int | None = None,
+    by: Author = ENGINE,
 ) -> Tenant:
-    """Raises CampaignError for a bad name or limit and ConflictError when the tenant exists."""
+    """Raises CampaignError for a bad name or limit, and ConflictError when the tenant exists or
+    did: a second one of the name would be shown the audit log of the first.
+    """
     if errors := tuple(_mistakes(tenant_id, hourly, daily)):
         raise CampaignError("; ".join(error.message for error in errors), errors=errors)
     new = postgresql.insert(Tenant).values(id=tenant_id, hourly_limit=hourly, daily_limit=daily)
     made = await session.first(new.on_conflict_do_nothing().returning(Tenant))
     if made is None:
         raise ConflictError(f"The tenant {tenant_id} exists already.")
+    if await audit.is_known(session, tenant_id):
+        raise ConflictError(
+            f"There was a tenant {tenant_id}, which was deleted and whose audit log is kept: take"
+            " another name."
+        )
+    limits = {"hourlyLimit": hourly, "dailyLimit": daily}
+    subject = f"tenant {tenant_id}"
+    await audit.note(session, tenant_id, by, Action.TENANT_CREATED, subject=subject, details=limits)
     return made
 
 
@@ -47,9 +70,14 @@ async def get_tenant(session: Session, tenant_id: str) -> Tenant:
 
 
 async def tenant_exists(session: Statements, tenant_id: str) -> bool:
-    """Whether there is a tenant of this name."""
-    sql = "SELECT EXISTS (SELECT FROM tenants WHERE id = %(tenant)s)"
-    return bool(await session.value(sql, tenant=tenant_id))
+    """Whether there is a tenant of this name. Raises TenantSuspendedError for one that is
+    suspended.
+    """
+    sql = "SELECT suspended_at IS NOT NULL FROM tenants WHERE id = %(tenant)s"
+    found = await session.values(sql, tenant=tenant_id)
+    if found == [True]:
+        raise TenantSuspendedError
+    return bool(found)
 
 
 async def lock_tenant(session: Session, tenant_id: str) -> None:
@@ -61,6 +89,18 @@ async def lock_tenant(session: Session, tenant_id: str) -> None:
     row = select(Tenant.id).where(Tenant.id == tenant_id).with_for_update(key_share=True)
     if await session.scalar(row) is None:
         raise _unknown(tenant_id)
+
+
+async def lock_active_tenant(session: Session, tenant_id: str) -> None:
+    """`lock_tenant` for what begins something. Raises NotFoundError and, for a tenant that is
+    suspended, TenantSuspendedError.
+    """
+    row = select(Tenant.suspended_at).where(Tenant.id == tenant_id).with_for_update(key_share=True)
+    found = (await session.execute(row)).first()
+    if found is None:
+        raise _unknown(tenant_id)
+    if found.suspended_at is not None:
+        raise TenantSuspendedError
 
 
 async def locked_tenant(session: Session, tenant_id: str) -> Tenant:

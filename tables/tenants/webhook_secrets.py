@@ -28,6 +28,7 @@ from streams.settings import Settings
 from tables import models
 from tables.database.connection import Session
 from tables.models import WebhookSubscription, WebhookToken
+from tables.tenants.audit import ENGINE, Action, Author, note
 from tables.tenants.tenants import lock_tenant
 
 _PURPOSE = b"campaigns: webhook secrets"
@@ -151,7 +152,12 @@ async def reseal(session: Session, seal: Seal) -> int:
 
 
 async def put(
-    session: Session, seal: Seal, tenant: str, provider: str, secret: WebhookSecret
+    session: Session,
+    seal: Seal,
+    tenant: str,
+    provider: str,
+    secret: WebhookSecret,
+    by: Author = ENGINE,
 ) -> Shown:
     """Store the secrets of a provider in place of those that were there. Raises NotFoundError."""
     await lock_tenant(session, tenant)
@@ -171,6 +177,8 @@ async def put(
         new.on_conflict_do_update(index_elements=key, set_=replaced).returning(models.WebhookSecret)
     )
     assert made is not None
+    is_set = {"isSet": secret.fields}
+    await note(session, tenant, by, Action.WEBHOOK_SET, subject=provider, details=is_set)
     return _shown(made)
 
 
@@ -208,7 +216,7 @@ async def show(session: Session, tenant: str, provider: str) -> Shown:
     return _shown(found)
 
 
-async def remove(session: Session, tenant: str, provider: str) -> None:
+async def remove(session: Session, tenant: str, provider: str, by: Author = ENGINE) -> None:
     """Forget the secrets of a provider, so that its webhooks are refused. Raises NotFoundError."""
     await lock_tenant(session, tenant)
     asked, secret = WebhookSubscription, models.WebhookSecret
@@ -219,6 +227,7 @@ async def remove(session: Session, tenant: str, provider: str) -> None:
         delete(secret).where(secret.tenant_id == tenant, secret.provider == provider)
     ):
         raise _not_set_up(provider)
+    await note(session, tenant, by, Action.WEBHOOK_REMOVED, subject=provider)
 
 
 async def stored(session: Session, tenant: str, provider: str) -> models.WebhookSecret | None:

@@ -1,24 +1,49 @@
-"""`campaigns tenant create`: a tenant and its first API key."""
+"""`campaigns tenant …`: for whoever runs the installation, on the database itself: a tenant is
+created with its first API key, suspended, resumed, deleted, and its audit log is shown.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 import typer
+from pydantic import TypeAdapter, ValidationError
+from rich.table import Table
+from sqlalchemy import func, select
 
-from api.command_line.terminal import out, progress
+from api.command_line.terminal import complain, out, progress
+from streams.contracts.envelope import rfc3339
 from streams.settings import from_environment
-from tables.database.connection import Database
+from tables.commands import suspension
+from tables.commands.suspension import Suspension
+from tables.commands.verbs import SentSoFar
+from tables.database.connection import Database, Session
+from tables.models import AuditEntry, Campaign, CampaignStats
 from tables.tenants.api_keys import NewKey, create_key
-from tables.tenants.tenants import create_tenant
+from tables.tenants.audit import COMMAND_LINE, Action, list_entries
+from tables.tenants.tenants import create_tenant, get_tenant
+
+T = TypeVar("T")
+Name = Annotated[str, typer.Argument(help="The tenant's id.")]
+Reason = Annotated[str, typer.Option(help="Why, for the audit log; no names, no addresses.")]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
-    group = typer.Typer(help="Tenants and their limits.", no_args_is_help=True)
-    group.command("create")(create)
+    group = typer.Typer(help="Tenants: made, suspended, deleted.", no_args_is_help=True)
+    for name, command in (
+        ("create", create),
+        ("suspend", suspend),
+        ("resume", resume),
+        ("delete", delete),
+        ("audit", audit),
+    ):
+        group.command(name)(command)
     app.add_typer(group, name="tenant")
 
 
@@ -35,7 +60,12 @@ def create(
     """Create a tenant and an API key with the role admin. The key is shown once; only its hash is
     stored.
     """
-    key = asyncio.run(_create(name, hourly, daily))
+
+    async def work(session: Session) -> NewKey:
+        await create_tenant(session, name, hourly=hourly, daily=daily, by=COMMAND_LINE)
+        return await create_key(session, name, by=COMMAND_LINE)
+
+    key = _run(work)
     if as_json:
         typer.echo(json.dumps({"tenantId": name, "apiKey": key.text, "userId": str(key.user_id)}))
         return
@@ -43,8 +73,124 @@ def create(
     progress.print("Keep the key: it is not shown again.")
 
 
-async def _create(name: str, hourly: int | None, daily: int | None) -> NewKey:
-    database = Database(from_environment(), "campaigns-tenant", max_size=1)
-    async with database, database.transaction() as session:
-        await create_tenant(session, name, hourly=hourly, daily=daily)
-        return await create_key(session, name)
+def suspend(name: Name, reason: Reason) -> None:
+    """Refuse the tenant's keys and pause its campaigns; scheduled ones wait. Tracking, webhooks and
+    unsubscribing go on.
+    """
+    done = _change(suspension.suspend, name, reason)
+    out.print(f"{name} is suspended; campaigns paused: {done.campaigns}")
+
+
+def resume(name: Name, reason: Reason) -> None:
+    """Take a suspension back, or a deletion that has not begun: campaigns go on as they stood."""
+    done = _change(suspension.resume, name, reason)
+    out.print(f"{name} is resumed; campaigns that go on: {done.campaigns}")
+    for campaign_id, why in done.refused.items():
+        complain(f"campaign {campaign_id} stays paused: {why}")
+
+
+def delete(
+    name: Name,
+    reason: Reason,
+    grace: Annotated[
+        str, typer.Option(help="When the removal begins, as an ISO 8601 duration; PT1H at least.")
+    ] = "P7D",
+    confirm: Annotated[
+        str | None, typer.Option(help="The name again, instead of being asked for it.")
+    ] = None,
+) -> None:
+    """Suspend the tenant, and remove everything of it when the grace is over; until then `resume`
+    takes it back. The audit log stays.
+    """
+    after = _duration(grace)
+    again = confirm if confirm is not None else typer.prompt(f"Type {name} again to delete it")
+    if again != name:
+        complain(f"nothing was changed: {again!r} is not {name!r}")
+        raise typer.Exit(1)
+    _change(partial(suspension.ask_for_deletion, grace=after), name, reason)
+    at = rfc3339(datetime.now(UTC) + after)
+    out.print(f"{name} is suspended and will be removed from {at} on", soft_wrap=True)
+    progress.print(f"`campaigns tenant resume {name}` takes that back until then.")
+
+
+def audit(
+    name: Name,
+    action: Annotated[Action | None, typer.Option(help="Only these.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="So many, newest first.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one entry a line.")] = False,
+) -> None:
+    """Show the audit log of a tenant, also of one that is deleted."""
+
+    async def work(session: Session) -> list[AuditEntry]:
+        found = await list_entries(session, name, action=action, limit=limit)
+        if not found:
+            await get_tenant(session, name)
+        return found
+
+    found = _run(work)
+    if as_json:
+        for entry in found:
+            typer.echo(json.dumps(_shown(entry)))
+        return
+    table = Table("at", "actor", "action", "subject", "reason")
+    for entry in found:
+        table.add_row(rfc3339(entry.at), entry.actor, entry.action, entry.subject, entry.reason)
+    out.print(table)
+
+
+def _shown(entry: AuditEntry) -> dict[str, Any]:
+    return {
+        "id": str(entry.id),
+        "at": rfc3339(entry.at),
+        "actor": entry.actor,
+        "keyId": entry.key_id,
+        "action": entry.action,
+        "subject": entry.subject,
+        "reason": entry.reason,
+        "correlationId": entry.correlation_id,
+        "details": entry.details,
+    }
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return TypeAdapter(timedelta).validate_python(text)
+    except ValidationError as error:
+        raise typer.BadParameter("an ISO 8601 duration, such as P7D or PT12H") from error
+
+
+def _change(change: Callable[..., Awaitable[Suspension]], name: str, reason: str) -> Suspension:
+    async def work(session: Session) -> Suspension:
+        return await change(
+            session,
+            from_environment(),
+            name,
+            by=COMMAND_LINE,
+            reason=reason,
+            at=datetime.now(UTC),
+            sent=await _sent(session, name),
+        )
+
+    done = _run(work)
+    done.log()
+    return done
+
+
+async def _sent(session: Session, tenant: str) -> SentSoFar:
+    """Messages sent so far, as they were last materialised: no live view is at hand."""
+    found = await session.execute(
+        select(Campaign.number, func.max(CampaignStats.sent_count))
+        .join(CampaignStats, CampaignStats.campaign_id == Campaign.id)
+        .where(Campaign.tenant_id == tenant, CampaignStats.variant_id.is_(None))
+        .group_by(Campaign.number)
+    )
+    counts: dict[int, int] = dict(found.all())
+    return lambda _, number: counts.get(number, 0)
+
+
+def _run(work: Callable[[Session], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with Database(from_environment(), "campaigns-tenant", max_size=1) as database:
+            return await database.once(work)
+
+    return asyncio.run(run())

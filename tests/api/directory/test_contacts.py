@@ -247,7 +247,9 @@ async def test_a_suppression_is_made_once_found_by_address_and_let_go(rest: Rest
     assert (await rest.admin.delete(path, params=ASKED)).status_code == 204
     problem(await rest.admin.get(path), 404)
     problem(await rest.admin.delete(path, params=ASKED), 404)
-    [entry] = await sql(rest.world.pool).fetch("SELECT * FROM audit_log")
+    [entry] = await sql(rest.world.pool).fetch(
+        "SELECT * FROM audit_log WHERE action = 'suppression.lifted'"
+    )
     admins = "SELECT user_id FROM api_keys WHERE tenant_id = 'acme' AND role = 'admin'"
     users = [str(row["user_id"]) for row in await sql(rest.world.pool).fetch(admins)]
     assert entry["tenant_id"] == "acme" and entry["actor"] in users

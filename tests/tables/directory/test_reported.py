@@ -25,6 +25,7 @@ from tables.contacts.store import put_contact
 from tables.directory.reported import suppress_recipients
 from tables.directory.segments import segment_named
 from tables.directory.suppressions import lift_suppression, list_suppressions, unsuppress
+from tables.tenants.audit import Author
 from tests.agents.counting.recipient_rows import BASE, group
 from tests.postgres import connect, sql
 from tests.tables.audience.audience_world import expand
@@ -155,7 +156,7 @@ async def free_of(world: World) -> None:
     async with world.pool.transaction() as session:
         while (listed := await list_suppressions(session, world.tenant, limit=1))[0]:
             await lift_suppression(
-                session, world.tenant, listed[0][0].id, actor="test", reason="the next example"
+                session, world.tenant, listed[0][0].id, by=Author("test"), reason="the next example"
             )
 
 
@@ -231,7 +232,7 @@ async def test_a_corrected_address_stays_open_and_the_one_that_was_written_to_is
         assert (total, one.reason, one.address, one.contact_id) == (1, why, None, None)
         assert await list_suppressions(session, world.tenant, address=right) == ([], 0)
         await unsuppress(
-            session, world.tenant, channel, address=typo, actor="an admin", reason="it exists"
+            session, world.tenant, channel, address=typo, by=Author("an admin"), reason="it exists"
         )
     assert await closed(world, channel, [typo]) == set()
 

@@ -11,9 +11,10 @@ from streams.errors import CampaignError, NotFoundError
 from tables.database.connection import Session
 from tables.directory import suppressions
 from tables.directory.suppressions_in_bulk import Wanted, suppress_all
+from tables.tenants.audit import Author
 from tests.tables.contacts.contact_world import contact
 
-BY: Any = {"actor": "an admin", "reason": "asked by phone"}
+BY: Any = {"by": Author("an admin"), "reason": "asked by phone"}
 
 
 async def test_an_address_is_suppressed_in_its_one_spelling_and_can_be_released(
