@@ -14,7 +14,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from api.command_line.stack import bench, job, processes, stack, topics
+from api.command_line.stack import bench, job, processes, roles, stack, topics
 from api.command_line.terminal import complain
 from api.command_line.work import campaigns, imports, sign_in, template, tenant, watch
 from connectors.local.engines.engine import EngineError
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 stack.register(app)
 topics.register(app)
+roles.register(app)
 processes.register(app)
 job.register(app)
 campaigns.register(app)

@@ -74,12 +74,12 @@ class Rest:
 
 
 @asynccontextmanager
-async def resting(settings: Settings) -> AsyncIterator[Rest]:
-    """The real application on these settings, with its lifespan. A bug raises in the test instead
-    of becoming a 500.
+async def resting(settings: Settings, around: Settings | None = None) -> AsyncIterator[Rest]:
+    """The real application on these settings, with its lifespan; what is `around` it, if anything
+    else, makes tenants and looks at tables. A bug raises in the test instead of becoming a 500.
     """
     async with AsyncExitStack() as stack:
-        pool: Database = Database(settings, max_size=4)
+        pool: Database = Database(around or settings, max_size=4)
         stack.push_async_callback(pool.close)
         app = create_app(settings)
         await stack.enter_async_context(app.router.lifespan_context(app))

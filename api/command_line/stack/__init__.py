@@ -1,5 +1,5 @@
 """The commands of this machine: up, down, reset, status and doctor, one process in the foreground,
-topics, jobs, benchmarks.
+topics, roles, jobs, benchmarks.
 
 Each module registers its commands and leaves the work to `connectors.local.stack`, or to a process
 of its own. Imports `api.demo`, the terminal and `connectors`.
