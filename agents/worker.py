@@ -11,7 +11,7 @@ from streams.metrics import serve
 from streams.process.app import run
 from streams.process.start import start
 from tables.database import probe
-from tables.installation import installation
+from tables.installation import installation, rounds
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("role", choices=sorted(ROLES))
     role = parser.parse_args().role
     os.nice(ROLES[role].niceness)
-    settings = start(role, probe.refusal, installation.refusal)
+    settings = start(role, probe.refusal, installation.refusal, rounds.refusal)
     if role == "control" and (warning := settings.shortened()):
         logging.getLogger(__name__).warning(warning)
     serve(settings.metrics_port)

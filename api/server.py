@@ -11,14 +11,14 @@ from api.limits.connections import limited
 from streams.metrics import serve
 from streams.process.start import start
 from tables.database import probe
-from tables.installation import installation
+from tables.installation import installation, rounds
 
 _OTHER_FILES = 200  # connections to PostgreSQL and Kafka, files that are served
 
 
 def main() -> None:
     """Serve until SIGTERM."""
-    settings = start("api", probe.refusal, installation.refusal)
+    settings = start("api", probe.refusal, installation.refusal, rounds.refusal)
     serve(settings.metrics_port)
     _allow_files(settings.api_connections + _OTHER_FILES)
     config = uvicorn.Config(

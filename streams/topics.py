@@ -60,6 +60,7 @@ class Name(StrEnum):
     STATS = "campaigns.stats.v1"
     PERFORMANCE = "campaigns.performance.v1"
     DEAD_LETTERS = "campaigns.dead-letters.v1"
+    INSTALLATION = "campaigns.installation.v1"
     CONTROL_STATE = "campaigns-control-state"
     EXPAND_STATE = "campaigns-expand-state"
     EMIT_STATE = "campaigns-emit-state"
@@ -93,11 +94,16 @@ TOPICS: Mapping[Name, Topic] = {
     Name.DEAD_LETTERS: Topic(
         "source topic-partition-offset", _kept(30), is_public=True, is_single=True
     ),
+    Name.INSTALLATION: Topic("installation", COMPACTED, is_single=True),
     Name.CONTROL_STATE: Topic("table\\0key, or \\0topic for the input position", COMPACTED),
     Name.EXPAND_STATE: Topic("as above", COMPACTED),
     Name.EMIT_STATE: Topic("as above", COMPACTED),
     Name.FOLD_STATE: Topic("as above", COMPACTED),
 }
+
+
+# The state of each role with exactly-once agents.
+STATES = (Name.CONTROL_STATE, Name.EXPAND_STATE, Name.EMIT_STATE, Name.FOLD_STATE)
 
 
 class Topics:

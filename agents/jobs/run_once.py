@@ -19,7 +19,7 @@ from streams.process.start import start
 from streams.settings import Settings
 from tables.database import job_runs, probe
 from tables.database.connection import Database
-from tables.installation import installation
+from tables.installation import installation, rounds
 from tables.stats.views import StatsView
 
 
@@ -42,7 +42,10 @@ def main() -> None:
     )
     parser.add_argument("name", choices=sorted(JOBS))
     parser.add_argument("--json", action="store_true")
-    arguments, settings = parser.parse_args(), start("job", probe.refusal, installation.refusal)
+    arguments, settings = (
+        parser.parse_args(),
+        start("job", probe.refusal, installation.refusal, rounds.refusal),
+    )
     carried = asyncio.run(run(arguments.name, settings))
     print(_as_json(carried) if arguments.json else _sentence(carried))  # noqa: T201  # the result
     sys.exit(1 if carried.error else 0)

@@ -125,6 +125,8 @@ class Emitter:
         if content is None:
             reason = "this tenant has no such campaign"
             transaction.dead_letter(event, reason, "unknown-campaign")
+            # else the throttle would wait for them, and hold up others, for ever
+            self._give_back(transaction, grant.tenant_id, number, 0, grant.stop - grant.start)
             return True
         if self._is_to_come(content):
             lane = self._topics.name(Name.GRANTS)
@@ -187,13 +189,19 @@ class Emitter:
             )
         tenant_id, number = content.tenant_id, content.number
         sent, skipped = len(composed.records), sum(map(len, composed.skipped.values()))
-        feedback = BatchSent(tenant_id=tenant_id, number=number, sent=sent, skipped=skipped)
-        tenant = tenant_id.encode()
-        place = topics.name(Name.SENDING), topics.partition(tenant)
-        transaction.send(*place, tenant, encode(feedback))
+        self._give_back(transaction, tenant_id, number, sent, skipped)
         progress = work.progress.counted(sent, skipped)
         self._progress[progress_key(number)] = encode_progress(progress)
         transaction.on_commit(partial(self._report, partition, content, progress, composed))
+
+    def _give_back(
+        self, transaction: Transaction, tenant_id: str, number: int, sent: int, skipped: int
+    ) -> None:
+        """Tell the throttle that so many messages are not in flight any more."""
+        feedback = BatchSent(tenant_id=tenant_id, number=number, sent=sent, skipped=skipped)
+        tenant = tenant_id.encode()
+        place = self._topics.name(Name.SENDING), self._topics.partition(tenant)
+        transaction.send(*place, tenant, encode(feedback))
 
     def _report(
         self, partition: int, content: Content, progress: Progress, composed: Composed

@@ -5,13 +5,18 @@ One relay works at a time (advisory lock); the others stand by. Identity of an e
 event id. Order of effects in a round:
 
 1. take the oldest rows out of the table, as many as are 8 MB, in an SQL transaction that stays open
-2. write them in one Kafka transaction and commit it
-3. commit the deletion
+2. announce the round in PostgreSQL and commit that, on a connection of its own
+3. write rows and the round's mark in one Kafka transaction and commit it
+4. commit the deletion together with the round's acknowledgement
 
-Killed before 2 has committed, nothing has happened: PostgreSQL rolls the deletion back, and the
-next relay fences the Kafka transaction. Killed between 2 and 3, the next relay writes the same rows
+Killed before 3 has committed, nothing has happened: PostgreSQL rolls the deletion back, and the
+next relay fences the Kafka transaction. Killed between 3 and 4, the next relay writes the same rows
 again, before anything newer. A relay that was frozen and wakes up is fenced by Kafka, so nothing
 old can follow something newer.
+
+The rounds show when PostgreSQL or Kafka went back (`tables.installation.rounds`): a relay compares
+them when it becomes one and with every round, and ends the process before it writes anything. They
+cost a round one commit and one small record.
 
 A round that Kafka refuses (a record too large for its topic, a topic that this version does not
 know) is written again row by row; the row that fails alone goes into the table `outbox_refused` in
@@ -24,8 +29,9 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -40,17 +46,21 @@ from mode import Service
 from psycopg import Rollback
 
 from streams import metrics
+from streams.contracts.envelope import encode
 from streams.errors import DependencyDownError
 from streams.exactly_once.batches import COMPRESSION, MOST_BYTES, Record, send_batches
 from streams.exactly_once.crash_points import crash_point
-from streams.exactly_once.fatal import RecordTooLargeError
-from streams.kafka import clients
+from streams.exactly_once.fatal import RecordTooLargeError, RefusedError, end_process
+from streams.kafka import clients, marks
 from streams.kafka.refusals import reason
+from streams.records.marks import KEY, Mark
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.database.driver import DriverConnection
 from tables.database.failures import translated
 from tables.database.outbox import CHANNEL, Outgoing, claim, refuse
+from tables.database.statements import Reading
+from tables.installation import rounds
 
 _LOCK = "SELECT pg_try_advisory_lock(hashtext('campaigns.outbox-relay'))"
 _ROWS = 2000  # a round at most; 168k rows/s when they are claimed like this
@@ -88,6 +98,7 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
         self._settings, self._topics = settings, Topics(settings)
         self._pause = 0.0  # seconds, after a failure
         self._singly = 0  # rows still to be written one by one
+        self._mark: Mark | None = None  # of the last round; None where none are counted
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _run(self) -> None:
@@ -101,30 +112,64 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
                     why = await reason(self._settings, error)
                     _log.warning("the outbox waits for a dependency", extra={"error": why})
                 self._pause = min(self._pause * 2 or 0.1, _LONGEST_PAUSE)
+            except RefusedError as refused:
+                end_process(refused)
             await self.sleep(self._pause or _STAND_BY)
 
     async def _relay(self, stack: AsyncExitStack) -> None:
         """Become the relay and be it until stopped; returns at once when another one is."""
         with translated():
-            connection = await DriverConnection.open(
-                self._settings.postgres,
-                application_name="campaigns-outbox",
-                autocommit=True,
-                session=_SESSION,
-            )
-            stack.push_async_callback(connection.close)
+            connection = await self._connect(stack, _SESSION)
             (is_ours,) = await (await connection.execute(_LOCK)).fetchone() or (False,)
             if not is_ours:
                 return
             await connection.execute(f"LISTEN {CHANNEL}")
         producer = await self._open(stack)
+        with translated():
+            announcer = Reading(await self._connect(stack, {}))
+            await self._compare(announcer)
         _log.info("this process is the outbox relay")
         while not self.should_stop:
             with translated():
-                has_more = await self._round(connection, producer)
+                has_more = await self._round(connection, announcer, producer)
                 self._pause = 0.0
                 if not has_more:
                     await _notified(connection)
+
+    async def _connect(self, stack: AsyncExitStack, session: Mapping[str, str]) -> DriverConnection:
+        connection = await DriverConnection.open(
+            self._settings.postgres,
+            application_name="campaigns-outbox",
+            autocommit=True,
+            session=session,
+        )
+        stack.push_async_callback(connection.close)
+        return connection
+
+    async def _compare(self, announcer: Reading) -> None:
+        """What PostgreSQL and Kafka know of each other, before anything is written. Raises
+        RefusedError.
+        """
+        known, self._mark = await rounds.known(announcer), await marks.read(self._settings)
+        wrong = None if known is None else rounds.compared(known, self._mark)
+        await rounds.note(announcer, "" if wrong is None else wrong.sentence)
+        if wrong is not None:
+            raise RefusedError(wrong.sentence)
+
+    async def _announce(self, announcer: Reading) -> Mark | None:
+        """The mark of the next round; None where PostgreSQL and Kafka have not been joined. Raises
+        RefusedError when PostgreSQL is not the one, or not as far, as it was with the last round.
+        """
+        if self._mark is None:
+            return None
+        known = await rounds.announce(announcer)
+        before = replace(known, announced=known.announced - 1)
+        wrong = rounds.compared(before, self._mark)
+        # Kafka may be ahead of this relay, when another has replaced it: Kafka then refuses it
+        if wrong is not None and wrong.went is rounds.Went.POSTGRES_BACK:
+            await rounds.note(announcer, wrong.sentence)
+            raise RefusedError(wrong.sentence)
+        return known.mark()
 
     async def _open(self, stack: AsyncExitStack) -> AIOKafkaProducer:
         producer = clients.producer(
@@ -140,11 +185,20 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
         await producer.start()  # fences a frozen predecessor and ends its open transaction
         return producer
 
-    async def _round(self, connection: DriverConnection, producer: AIOKafkaProducer) -> bool:
+    async def _round(
+        self, connection: DriverConnection, announcer: Reading, producer: AIOKafkaProducer
+    ) -> bool:
         """Whether more may be left in the outbox."""
         async with connection.transaction():
             rows = await claim(connection, 1 if self._singly else _ROWS, _BYTES)
-            refused = await self._attempt(producer, rows) if rows else None
+            refused = None
+            if rows:
+                mark = await self._announce(announcer)
+                crash_point("announced", "outbox")
+                refused = await self._attempt(producer, rows, mark)
+                if mark is not None and refused is None:
+                    self._mark = mark
+                    await rounds.acknowledge(Reading(connection), mark)
             self._singly = max(0, self._singly - 1)
             if refused is not None and len(rows) > 1:
                 self._singly = len(rows)
@@ -157,13 +211,13 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
         return bool(self._singly) or len(rows) == _ROWS or size >= _BYTES
 
     async def _attempt(
-        self, producer: AIOKafkaProducer, rows: Sequence[Outgoing]
+        self, producer: AIOKafkaProducer, rows: Sequence[Outgoing], mark: Mark | None
     ) -> Exception | None:
         """None when Kafka has committed the rows; its refusal, with nothing written, when trying
         again would meet it again. Raises KafkaError for whatever passes.
         """
         try:
-            await asyncio.wait_for(self._publish(producer, rows), _PUBLISH)
+            await asyncio.wait_for(self._publish(producer, rows, mark), _PUBLISH)
         except TimeoutError as error:
             raise KafkaTimeoutError from error
         except _REFUSED as error:
@@ -171,13 +225,17 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
             return error
         return None
 
-    async def _publish(self, producer: AIOKafkaProducer, rows: Sequence[Outgoing]) -> None:
+    async def _publish(
+        self, producer: AIOKafkaProducer, rows: Sequence[Outgoing], mark: Mark | None
+    ) -> None:
         await producer.begin_transaction()
         records = defaultdict[tuple[str, int], list[Record]](list)
         for row in rows:
             topic = Name(row.topic)
             place = self._topics.name(topic), self._topics.place(topic, row.key)
             records[place].append(_record(row))
+        if mark is not None:
+            records[self._topics.name(Name.INSTALLATION), 0].append((KEY, encode(mark), []))
         now = int(time.time() * 1000)
         sending = [
             asyncio.ensure_future(send_batches(producer, *place, pile, timestamp_ms=now))

@@ -1,9 +1,11 @@
 """Makes PostgreSQL and Kafka ready for the processes: creates and migrates the database, creates
-the topics, and writes down the settings that every process must have.
+the topics, writes down the settings that every process must have, and joins the two servers.
 
-Order of effects: database and topics, then the row of settings. Killed in between, or repeated, it
-finds what is there. Settings that contradict those of the installation are refused at the end, when
-nothing but missing tables and topics has been made.
+Order of effects: database and topics, then the row of settings, then the installation's identity in
+PostgreSQL, in every partition of the state topics, and last in Kafka's mark. Killed in between, or
+repeated, it finds what is there. Settings that contradict those of the installation, and servers of
+which one went back (tables/installation/rounds.py), are refused when nothing but missing tables and
+topics has been made.
 """
 
 from __future__ import annotations
@@ -19,16 +21,21 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from connectors.setup import topics
 from streams.errors import CampaignError
+from streams.exactly_once.crash_points import crash_point
+from streams.kafka import marks
 from streams.kafka.access import AccessRefusedError
 from streams.kafka.partition_counts import wrong_counts
 from streams.process.start import read_settings
+from streams.records.marks import Mark
 from streams.settings import Settings
 from tables.database.connection import Database, Session
 from tables.database.driver import DriverConnection
 from tables.database.failures import is_missing_database, is_refused
 from tables.database.migrate import upgrade
-from tables.installation import installation
+from tables.installation import installation, rounds
 from tables.installation.installation import SettingsDifferError
+from tables.installation.rounds import MismatchError
+from tables.stats.views import SendingView, StatsView
 from tables.tenants import webhook_secrets
 
 _PATIENCE = 30.0  # seconds for a server that is just starting
@@ -36,14 +43,50 @@ _PATIENCE = 30.0  # seconds for a server that is just starting
 
 async def prepare(settings: Settings) -> None:
     """Raises `OSError`, `DependencyDownError`, `psycopg.Error` or aiokafka's `KafkaError`
-    when a server is away or refuses, and `SettingsDifferError` when the settings are not those
-    of the installation and must not become them.
+    when a server is away or refuses, `SettingsDifferError` when the settings are not those of the
+    installation and must not become them, and `MismatchError` when PostgreSQL or Kafka went back.
     """
     await asyncio.gather(_prepare_database(settings.postgres), topics.create(settings))
     if wrong := await wrong_counts(settings):
         raise SettingsDifferError("; ".join(wrong))
     async with Database(settings, "campaigns-prepare", max_size=1) as database:
+        mark = await marks.read(settings)
+        await _compare(database, settings, mark)
         await database.once(lambda session: _agree(session, settings))
+        if mark is None:
+            await _join(database, settings)
+
+
+async def _compare(database: Database, settings: Settings, mark: Mark | None) -> None:
+    """Raises MismatchError."""
+    known = await database.once(rounds.known)
+    if known is None and mark is not None:  # a database that has just been made
+        known = rounds.NOTHING
+    wrong = None if known is None else rounds.compared(known, mark)
+    if wrong is None and mark is not None and (empty := await marks.unused_states(settings)):
+        wrong = rounds.lost_state(empty)
+    if known is not None:
+        sentence = "" if wrong is None else wrong.sentence
+        await database.once(lambda session: rounds.note(session, sentence))
+    if wrong is not None:
+        raise MismatchError(wrong.sentence)
+
+
+async def _join(database: Database, settings: Settings) -> None:
+    """The first time. Numbers that Kafka has seen before are not given away again."""
+    async with StatsView(settings) as stats, SendingView(settings) as sending:
+        await stats.ready.wait()
+        await sending.ready.wait()
+        highest = max([0, *stats.numbers(), *sending.numbers()])
+    known = await database.once(rounds.join)
+    if highest > known.number:
+        first = rounds.number_above(highest)
+        await database.once(lambda session: rounds.give_no_number_below(session, first))
+        known = await database.once(rounds.join)
+    mark = known.mark()
+    await marks.write_to_states(settings, mark.installation)
+    crash_point("states-marked", "prepare")
+    await marks.write(settings, mark)
 
 
 async def _agree(session: Session, settings: Settings) -> None:
@@ -93,6 +136,8 @@ if __name__ == "__main__":
         sys.exit(str(refused))
     except SettingsDifferError as differ:
         sys.exit(f"nothing was changed: {differ}")
+    except MismatchError as mismatch:
+        sys.exit(str(mismatch))
     except (OSError, psycopg.Error, KafkaError, CampaignError) as failure:
         sys.exit(
             f"the database or the topics could not be prepared: {type(failure).__name__}: {failure}"

@@ -74,6 +74,12 @@ class NewerStateError(FatalError):
     """The state was written by a newer version: start that version, this one would damage it."""
 
 
+class ForeignStateError(FatalError):
+    """A partition of a state topic does not belong to this installation: the message says which and
+    what to do.
+    """
+
+
 class StuckRestoreError(FatalError):
     """Reading the state topic made no progress."""
 
@@ -92,11 +98,21 @@ class RefusedError(FatalError):
     """
 
 
+# Their message is all that an operator needs.
+_SAY_ALL = (
+    RefusedError,
+    AccessRefusedError,
+    UnknownKeyError,
+    UnevenTopicsError,
+    ForeignStateError,
+)
+
+
 def end_process(error: BaseException) -> NoReturn:
     """Log the reason and exit with code 70, without any clean-up that could let a half-done batch
     be acknowledged.
     """
-    if isinstance(error, (RefusedError, AccessRefusedError, UnknownKeyError, UnevenTopicsError)):
+    if isinstance(error, _SAY_ALL):
         _log.critical("worker ends: %s", error)
     else:
         sentence = (

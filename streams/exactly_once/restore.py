@@ -4,9 +4,10 @@ records in the state topic.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -14,14 +15,16 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.fatal import (
     DamagedStateError,
+    ForeignStateError,
     RecreatedTopicError,
     StuckRestoreError,
     UnevenTopicsError,
 )
 from streams.exactly_once.tables import PartitionState
-from streams.kafka import clients
+from streams.kafka import clients, marks
 from streams.kafka.hostile_batches import DAMAGED, unreadable_because
 from streams.kafka.losses import lost_to_retention
+from streams.records.marks import Mark
 from streams.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -40,7 +43,8 @@ async def restore(
     Call it when the producers of `states` have been started: from then on no other worker can
     add to their part of the state topic. Raises StuckRestoreError when nothing moves for `timeout`
     seconds; RecreatedTopicError and UnevenTopicsError when the sources do not fit the state;
-    DamagedStateError when a record of the state is not as it was written.
+    DamagedStateError when a record of the state is not as it was written; ForeignStateError when
+    Kafka has the mark of an installation, and the state lacks it: what was sent is forgotten there.
     """
     todo = {TopicPartition(state_topic, state.number): state for state in states}
     inputs = [TopicPartition(topic, partition) for topic, partition in sources]
@@ -59,7 +63,11 @@ async def restore(
         await _check_even(states[0].producer, topics, settings.partitions)
         ends = await plain.end_offsets([*todo, *inputs])  # high watermarks, not last stable offsets
         beginnings = await plain.beginning_offsets(inputs)
-        count = await _scan(committed, todo, ends, timeout)
+        count, mark = await asyncio.gather(
+            _scan(committed, todo, ends, timeout), marks.read(settings)
+        )
+    if mark is not None:
+        _check_installation(todo, mark)
     for tp in inputs:
         state = todo[TopicPartition(state_topic, tp.partition)]
         state.beginning[tp.topic] = beginnings[tp]
@@ -111,6 +119,16 @@ async def _check_even(producer: AIOKafkaProducer, topics: Iterable[str], expecte
     counts = {topic: len(await producer.partitions_for(topic)) for topic in sorted(topics)}
     if set(counts.values()) != {expected}:
         raise UnevenTopicsError(f"CAMPAIGNS_PARTITIONS is {expected}, partitions: {counts}")
+
+
+def _check_installation(states: Mapping[TopicPartition, PartitionState], mark: Mark) -> None:
+    if wrong := [tp for tp, state in states.items() if state.installation != mark.installation]:
+        topic = wrong[0].topic
+        raise ForeignStateError(
+            f"{topic} (partitions {sorted(tp.partition for tp in wrong)}) has lost its records, or"
+            " is another installation's: what has been sent is forgotten there, and would be sent"
+            " again; stop every process and run `campaigns reconcile` (docs/operate/restore.md)"
+        )
 
 
 def _check_position(tp: TopicPartition, position: int, beginning: int, end: int) -> None:

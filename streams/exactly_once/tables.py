@@ -23,6 +23,8 @@ import orjson
 from aiokafka.errors import KafkaError
 from faust.tables.manager import TableManager
 
+from streams.records.marks import STATE_KEY
+
 _log = logging.getLogger(__name__)
 _SEPARATOR = b"\0"
 _ABSENT = object()
@@ -151,6 +153,7 @@ class PartitionState:
         self.rows: dict[str, dict[Any, Any]] = {name: {} for name in tables}
         self.position: dict[str, int] = {}  # topic -> next input offset, as committed
         self.beginning: dict[str, int] = {}  # topic -> oldest offset when this partition was opened
+        self.installation = ""  # whose state it is, where that has been written down
         self._changed: set[tuple[str, Any]] = set()
         self._windows: dict[str, list[tuple[float, Any]]] = {
             n: [] for n, t in tables.items() if t.window and t.window.expires
@@ -196,9 +199,12 @@ class PartitionState:
                     self._changed.add((name, key))
 
     def restore(self, key: bytes, value: bytes | None) -> None:
-        """Apply one record of the state topic: a row, or `\\0topic` -> next input offset. Rows of
-        unknown tables are left alone.
+        """Apply one record of the state topic: a row, `\\0topic` -> next input offset, or the
+        installation's identity. Rows of unknown tables are left alone.
         """
+        if key == STATE_KEY:
+            self.installation = (value or b"").decode()
+            return
         name, _, stored = key.partition(_SEPARATOR)
         if not name:
             if value is not None:

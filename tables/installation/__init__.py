@@ -1,5 +1,7 @@
-"""The settings on which the processes of an installation have agreed: the row that `campaigns
-prepare` writes, and the service that compares it with a process's own.
+"""What the processes of an installation have agreed on, and what PostgreSQL and Kafka know of each
+other.
 
-The room imports `tables.database` and `tables.models`.
+`installation` is the row of settings that `campaigns prepare` writes, `rounds` the comparison of
+the two, `settings_watch` the service that looks at both while a process runs. The room imports
+`tables.database` and `tables.models`.
 """

@@ -80,7 +80,12 @@ async def present(database: Database) -> Agreement | None:
     try:
         async with asyncio.timeout(_PATIENCE), database.transaction() as session:
             return await agreed(session)
-    except (TimeoutError, DependencyDownError, psycopg.errors.UndefinedTable):
+    except (
+        TimeoutError,
+        DependencyDownError,
+        psycopg.errors.UndefinedTable,
+        psycopg.errors.UndefinedColumn,
+    ):
         return None
 
 

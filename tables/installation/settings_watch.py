@@ -1,12 +1,14 @@
 """A service of every process: it compares the process's settings with those of the installation
-while the process runs.
+while the process runs, and looks whether PostgreSQL is still the one that it was.
 
 It reads one row every ten seconds and writes nothing. A difference is logged once; one that would
-do harm, the lack of a key that campaigns are signed with, ends the process.
+do harm, the lack of a key that campaigns are signed with, ends the process, as does a PostgreSQL
+that went back (`rounds`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import AsyncExitStack
 from typing import Any
@@ -16,7 +18,8 @@ from streams.process.mover import TurnByTurn
 from streams.settings import Settings
 from streams.settings.agreement import Agreement, lacking, refusals
 from tables.database.connection import Database
-from tables.installation import installation
+from tables.installation import installation, rounds
+from tables.installation.rounds import Known
 
 _EVERY = 10.0  # seconds
 _log = logging.getLogger(__name__)
@@ -32,6 +35,8 @@ class SettingsWatch(TurnByTurn):
         self._own = Agreement.of(settings)
         self._database = Database(settings, "campaigns-settings", max_size=1)
         self._said: list[str] = []
+        self._settings = settings
+        self._known: Known | None = None
 
     async def open(self, stack: AsyncExitStack) -> None:
         stack.push_async_callback(self._database.close)
@@ -50,4 +55,20 @@ class SettingsWatch(TurnByTurn):
                     extra={"differences": found},
                 )
             self._said = found
+        await self._compare(await rounds.present(self._database))
         await self.sleep(_EVERY)
+
+    async def _compare(self, now: Known | None) -> None:
+        """Look at Kafka only when PostgreSQL gives a reason: its rounds fell, or a process has
+        found that something is wrong. Raises RefusedError.
+        """
+        if now is None:
+            return
+        before, self._known = self._known, now
+        went_back = before is not None and (
+            now.installation != before.installation or now.announced < before.announced
+        )
+        if went_back or now.mismatch:
+            sentence = await asyncio.to_thread(rounds.refusal, self._settings)
+            if sentence:
+                raise RefusedError(sentence)

@@ -13,7 +13,9 @@ import httpx
 import pytest
 
 from connectors.local.engines.engine import free_port
+from connectors.setup.prepare import prepare
 from streams.settings import Settings
+from tests.conftest import run
 from tests.e2e.processes import SHORTENED, Installation
 from tests.eventually import eventually_sync
 
@@ -30,8 +32,8 @@ class Running:
 
 @contextmanager
 def installed(settings: Settings, folder: Path) -> Iterator[Running]:
-    """One process of every role; an hour is six seconds. Ready when the API is and every worker has
-    its partitions.
+    """One process of every role, on servers that `campaigns prepare` has joined; an hour is six
+    seconds. Ready when the API is and every worker has its partitions.
     """
     port = free_port()
     shortened = {
@@ -42,6 +44,7 @@ def installed(settings: Settings, folder: Path) -> Iterator[Running]:
     settings = settings.model_copy(
         update=shortened | {"complaint_rate_limit": 100}
     )  # people here complain more than a campaign survives
+    run(prepare(settings))
     simulate = {
         "CAMPAIGNS_SIMULATE_COMPLAINTS": "0.004",
         "CAMPAIGNS_SIMULATE_TRUTH": str(folder / "truth"),

@@ -66,10 +66,11 @@ def test_every_topic_has_its_line_and_the_prefix() -> None:
     assert len({named.name(name) for name in Name}) == len(Name)
 
 
-def test_only_dead_letters_have_one_partition_whatever_the_setting() -> None:
+def test_dead_letters_and_marks_have_one_partition_whatever_the_setting() -> None:
     placed = topics(partitions=12)
-    assert {name for name in Name if placed.count(name) != 12} == {Name.DEAD_LETTERS}
-    assert placed.count(Name.DEAD_LETTERS) == 1
+    single = {Name.DEAD_LETTERS, Name.INSTALLATION}
+    assert {name for name in Name if placed.count(name) != 12} == single
+    assert {placed.count(name) for name in single} == {1}
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,7 @@ def test_state_and_stats_are_compacted_and_never_deleted() -> None:
     compacted = {name for name in Name if TOPICS[name].config["cleanup.policy"] == "compact"}
     assert compacted == {
         Name.STATS,
+        Name.INSTALLATION,
         Name.CONTROL_STATE,
         Name.EXPAND_STATE,
         Name.EMIT_STATE,
