@@ -14,7 +14,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from api.command_line.stack import bench, job, processes, roles, stack, topics
+from api.command_line.stack import bench, job, processes, reconcile, roles, stack, topics
 from api.command_line.terminal import complain
 from api.command_line.work import campaigns, imports, sign_in, template, tenant, watch
 from connectors.local.engines.engine import EngineError
@@ -33,6 +33,7 @@ app = typer.Typer(
 stack.register(app)
 topics.register(app)
 roles.register(app)
+reconcile.register(app)
 processes.register(app)
 job.register(app)
 campaigns.register(app)
@@ -44,7 +45,7 @@ watch.register(app)
 bench.register(app)
 
 # These read the caller's own environment, where a server's address means "do not start yours".
-_STACK = ("up", "down", "reset", "status", "doctor")
+_STACK = ("up", "down", "reset", "status", "doctor", "reconcile")
 
 
 @app.callback()

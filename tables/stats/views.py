@@ -8,6 +8,7 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections import defaultdict
+from collections.abc import Iterator
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -197,3 +198,10 @@ class SendingView(CompactedView):
     def numbers(self) -> list[int]:
         """The campaigns that are being sent."""
         return list(self._campaigns)
+
+    def every(self) -> Iterator[tuple[str, int, CampaignSending]]:
+        """The tenant, the number and the state of each campaign that is being sent."""
+        for tenant_id, tenant in self._tenants.items():
+            for number, campaign in tenant.campaigns.items():
+                if campaign.is_open:
+                    yield tenant_id, number, campaign

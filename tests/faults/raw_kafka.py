@@ -31,6 +31,13 @@ def create_topics(servers: str, topics: Mapping[str, int], compacted: Mapping[st
         done.result()
 
 
+def delete_topic(servers: str, topic: str) -> None:
+    """With all its records; it may take another moment to be gone."""
+    admin = AdminClient({"bootstrap.servers": servers})
+    for done in admin.delete_topics([topic]).values():
+        done.result()
+
+
 def delete_before(servers: str, topic: str, partition: int, offset: int) -> None:
     """As retention does."""
     admin = AdminClient({"bootstrap.servers": servers})
