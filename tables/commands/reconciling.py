@@ -33,9 +33,6 @@ from tables.models import Campaign, CampaignRecipient
 from tables.tenants import audit
 from tables.throttle.state import CampaignSending
 
-ACTOR = "reconcile"
-_ACTION = "campaign.reconciled"
-
 
 class Remedy(StrEnum):
     """What is done to a campaign."""
@@ -206,8 +203,8 @@ async def mend(session: Session, finding: Finding, lost: Lost, at: datetime) -> 
     await audit.note(
         session,
         before.tenant_id,
-        actor=ACTOR,
-        action=_ACTION,
+        audit.COMMAND_LINE,
+        audit.Action.CAMPAIGN_RECONCILED,
         subject=str(before.id),
         reason=f"{remedy}: {finding.reason}"[:500],
     )
@@ -281,8 +278,8 @@ async def let_go(session: Session, strays: Mapping[int, tuple[str, CampaignSendi
         await audit.note(
             session,
             tenant_id,
-            actor=ACTOR,
-            action=_ACTION,
+            audit.COMMAND_LINE,
+            audit.Action.CAMPAIGN_RECONCILED,
             subject=sending.campaign_id,
             reason="cancelled: postgresql-restored: PostgreSQL does not know it any more",
         )

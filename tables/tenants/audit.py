@@ -30,6 +30,7 @@ class Action(StrEnum):
     LIMITS_CHANGED = "limits.changed"
     WEBHOOK_SET = "webhook.set"
     WEBHOOK_REMOVED = "webhook.removed"
+    CAMPAIGN_RECONCILED = "campaign.reconciled"
     CONTACT_ERASED = "contact.erased"
     SEGMENT_EXPORTED = "segment.exported"
     SUPPRESSION_LIFTED = "suppression.lifted"

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from connectors.local.engines.engine import RunningEngine, free_port
+from connectors.local.engines.engine import OPEN, RunningEngine, free_port
 from connectors.local.engines.kafka import Kafka
 from connectors.local.engines.nats import Nats
 from connectors.local.engines.postgres import Postgres
@@ -63,9 +63,9 @@ def site(folder: Path) -> Iterator[Site]:
     engines = [
         RunningEngine(engine, folder / f"{engine.role}.log")
         for engine in (
-            Kafka(folder / "kafka", free_port(), free_port()),
-            Postgres(folder / "postgres", free_port(), unsafe),
-            Nats(folder / "nats", free_port()),
+            Kafka(folder / "kafka", free_port(), free_port(), OPEN),
+            Postgres(folder / "postgres", free_port(), OPEN, unsafe),
+            Nats(folder / "nats", free_port(), OPEN),
         )
     ]
     kafka, postgres, nats = engines

@@ -79,16 +79,18 @@ class Processes(Installation):
 
     divided: Divided
 
-    def is_ready(self, name: str) -> bool:
-        return self._is_ready(name)
-
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
-    def start(self, name: str, environment: Mapping[str, str] | None = None) -> None:
+    def start(
+        self,
+        name: str,
+        environment: Mapping[str, str] | None = None,
+        command: list[str] | None = None,
+    ) -> None:
         own = self.divided.of(name).environment()
         own.pop("CAMPAIGNS_READY_FILE", None)
-        super().start(name, {**own, **(environment or {})})
+        super().start(name, {**own, **(environment or {})}, command)
 
 
 @pytest.fixture(scope="module")
