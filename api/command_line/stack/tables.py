@@ -31,7 +31,7 @@ def show_addresses(status: StackStatus, link: str = "") -> None:
     table.add_row("Metrics", addresses["metrics"])
     if status.apiKey:
         table.add_row("Demo API key", status.apiKey)
-    longest = max(map(len, [*addresses.values(), link]))
+    longest = max(map(len, [*addresses.values(), link, status.apiKey or ""]))
     wide = Console(
         width=max(out.width, longest + 30)
     )  # wider than the terminal: a link in two pieces cannot be copied
@@ -39,7 +39,8 @@ def show_addresses(status: StackStatus, link: str = "") -> None:
     if link:
         progress.print(
             "The link to the dashboard signs one browser in, once, within 10 minutes;"
-            " `campaigns sign-in` prints another."
+            " `campaigns sign-in` prints another.",
+            soft_wrap=True,
         )
 
 

@@ -145,6 +145,14 @@ async def test_a_head_without_end_is_431() -> None:
         assert answer.startswith(b"HTTP/1.1 431 ") and _QUIET in answer
 
 
+async def test_what_is_no_http_is_400() -> None:
+    async with serving(_ENOUGH) as server:
+        reader, writer = await server.connect()
+        writer.write(b"NONSENSE\r\n\r\n")
+        answer = await _read_all(reader)
+        assert answer.startswith(b"HTTP/1.1 400 ") and _QUIET in answer
+
+
 async def test_an_answer_that_is_not_read_ends_the_connection() -> None:
     async with serving() as server:
         _, writer = await server.connect()
