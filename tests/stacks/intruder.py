@@ -24,7 +24,7 @@ import psycopg
 from tests.stacks.local_stack import Stack
 
 _NOBODY = 65_534
-_WITHIN = 30.0  # seconds for an answer or the end of a connection
+_WITHIN = 120.0  # seconds for an answer or the end of a connection
 _GUESSES = (None, "", "postgres", "campaigns", "broker", "admin", "secret")
 _USERS = ("postgres", "campaigns", "broker", "root", "nobody", "admin")
 # Requests that a broker answers before a client has signed in: what it offers, and its mechanisms.
@@ -103,13 +103,17 @@ def _at_kafka(name: str, port: int) -> Iterator[Callable[[], str]]:
 
     def ask(request: int, version: int) -> str:
         with socket.create_connection(("127.0.0.1", port), _WITHIN) as connection:
-            answer = _asked(connection, request, version, b"\0" * 64)
+            try:
+                answer = _asked(connection, request, version, b"\0" * 64)
+            except TimeoutError:
+                return f"{name}: request {request}, version {version}, is not refused"
         return f"{name}: an answer to request {request}, version {version}" if answer else ""
 
     def sign_in(user: str, password: str) -> str:
         with socket.create_connection(("127.0.0.1", port), _WITHIN) as connection:
             offered = _asked(connection, _SASL_HANDSHAKE, 1, struct.pack(">h5s", 5, b"PLAIN"))
-            assert offered[:2] == b"\0\0", offered
+            if offered[:2] != b"\0\0":
+                return f"{name}: asks for no password"
             message = f"\0{user}\0{password}".encode()
             body = struct.pack(">i", len(message)) + message
             said = _asked(connection, _SASL_AUTHENTICATE, 0, body)
