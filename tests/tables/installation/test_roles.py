@@ -9,10 +9,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from agents.jobs.housekeeping import Housekeeping
+from streams.settings import Settings
 from tables.installation import roles
 from tables.models import Base
 from tests.postgres import Client, DatabaseError
 from tests.postgres import connect as connect_client
+from tests.tables.commands.tenant_rows import KEPT, Marked, fill, rows_with
 from tests.tables.installation.as_roles import Roles, with_roles
 
 
@@ -103,3 +106,37 @@ async def test_workers_cannot_make_keys_or_secrets_and_nobody_alters_what_it_doe
     ):
         await _refused(workers, statement)
     await workers.close()
+
+
+async def test_the_housekeeping_needs_no_more_than_the_rights_of_the_workers(made: Roles) -> None:
+    """Blocks are made ahead, an old one is dropped, and a tenant is removed."""
+    admin = await connect_client(made.dsn)
+    doomed = Marked("doomed-tenant")
+    await fill(admin, doomed)
+    await admin.execute(
+        "UPDATE campaigns SET status = 'cancelled', updated_at = now() - interval '9 days'"
+    )
+    await admin.execute("SELECT setval('campaigns_number_seq', 1500)")
+    await admin.execute(
+        "INSERT INTO campaigns (tenant_id, name, channel, created_by)"
+        " VALUES ('other', 'new', 'email', uuidv7())"
+    )
+    settings = Settings.model_validate(
+        {
+            "kafka": "",
+            "nats": "",
+            "postgres": made.of("workers"),
+            "message_keys": "00" * 32,
+            "ledger_retention": "P7D",
+        }
+    )
+    await Housekeeping(None, settings).round()
+    assert await admin.fetchval("SELECT to_regclass('campaign_recipients_4')::text") is not None
+    assert await admin.fetchval("SELECT to_regclass('campaign_recipients_0')::text") is None
+    await admin.execute(
+        "UPDATE tenants SET delete_after = now() - interval '1 second' WHERE id = $1", doomed.tenant
+    )
+    for _ in range(5):
+        await Housekeeping(None, settings).round()
+    assert set(await rows_with(admin, doomed)) <= set(KEPT)
+    await admin.close()
