@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,53 +16,63 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
+from connectors.local.engines.postgres import binaries
 from streams.settings import Settings
+from tests.docs.pages import DOCS, blocks
 from tests.e2e.processes import Installation
 from tests.eventually import eventually_sync
 
 _CAMPAIGNS = str(Path(sys.executable).with_name("campaigns"))
-#: How each process says that it must not run.
-PROCESSES: Sequence[tuple[str, ...]] = (
-    *(("worker", role) for role in ("control", "expand", "emit", "stats")),
-    ("bridge",),
+#: Each process takes seconds to start, so every test looks at some of them.
+WHEN_POSTGRESQL_WENT: Sequence[tuple[str, ...]] = (
+    ("worker", "control"),
+    ("worker", "emit"),
     ("api",),
     ("prepare",),
+)
+WHEN_KAFKA_WENT: Sequence[tuple[str, ...]] = (
+    ("prepare",),  # makes the topics
+    ("worker", "expand"),
+    ("worker", "stats"),
+    ("bridge",),
     ("job", "campaign-scheduler"),
 )
+_PAGE = DOCS / "operate" / "restore.md"
 RUNBOOK = "`campaigns reconcile` (docs/operate/restore.md)"
 
 
 @dataclass(frozen=True)
 class Backup:
-    """A copy of the database of an installation that is stopped."""
+    """A dump of the database, taken and restored with the commands of the page."""
 
     settings: Settings
-
-    @property
-    def _name(self) -> str:
-        return str(conninfo_to_dict(self.settings.postgres)["dbname"])
+    file: Path
 
     def take(self) -> None:
-        self._run(f"CREATE DATABASE {self._name}_backup TEMPLATE {self._name}")
+        """The engine may be at work meanwhile."""
+        self._run("pg_dump --format=custom --file=campaigns.dump campaigns")
 
     def restore(self) -> None:
-        """As often as wanted."""
-        self._run(
-            f"DROP DATABASE {self._name} WITH (FORCE)",
-            f"CREATE DATABASE {self._name} TEMPLATE {self._name}_backup",
+        """Whoever is connected to the database loses it."""
+        block = next(it.text for it in blocks(_PAGE, "text") if "pg_restore" in it.text)
+        commands = block.strip().splitlines()
+        assert len(commands) == 3
+        for command in commands:
+            self._run(command)
+
+    def _run(self, command: str) -> None:
+        server = conninfo_to_dict(self.settings.postgres)
+        words = command.replace("campaigns.dump", str(self.file)).split()
+        name = str(server["dbname"])
+        words = [re.sub(r"(^|=)campaigns$", rf"\1{name}", word) for word in words]
+        place = {"PGHOST": server["host"], "PGPORT": server["port"], "PGUSER": server["user"]}
+        subprocess.run(
+            [str(binaries() / words[0]), *words[1:]],
+            env=os.environ | {variable: str(it) for variable, it in place.items()},
+            check=True,
         )
-
-    def drop(self) -> None:
-        self._run(f"DROP DATABASE IF EXISTS {self._name}_backup")
-
-    def _run(self, *statements: str) -> None:
-        dsn = make_conninfo(self.settings.postgres, dbname="postgres")
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            for statement in statements:
-                connection.execute(statement)
 
 
 @dataclass(frozen=True)
