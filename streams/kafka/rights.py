@@ -2,7 +2,8 @@
 groups and transactional ids, and Kafka's ACLs made of that.
 
 Every process looks at the number of partitions of all topics when it starts, so all of them may be
-described. An idempotent producer needs nothing more than WRITE on a topic (KIP-679).
+described, and compares the mark of the installation with PostgreSQL. An idempotent producer needs
+nothing more than WRITE on a topic (KIP-679).
 https://kafka.apache.org/documentation/#operations_resources_and_protocols
 """
 
@@ -14,7 +15,7 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Literal
 
-from streams.topics import Name
+from streams.topics import STATES, Name
 
 Resource = Literal["topic", "group", "transactional-id"]
 
@@ -35,7 +36,10 @@ class Rights:
 #: Process -> its rights. A test compares them with the pipeline's map and with real processes.
 PROCESSES: Mapping[str, Rights] = MappingProxyType(
     {
-        "setup": Rights(is_setup=True),
+        # it marks the topics of a new installation
+        "setup": Rights(
+            reads=(*STATES, Name.STATS), writes=(*STATES, Name.INSTALLATION), is_setup=True
+        ),
         "api": Rights(
             reads=(Name.STATS, Name.CONTROL_STATE),
             writes=(Name.INCOMING, Name.DEAD_LETTERS),
@@ -55,6 +59,7 @@ PROCESSES: Mapping[str, Rights] = MappingProxyType(
                 Name.MESSAGES,
                 Name.FACTS,
                 Name.PERFORMANCE,
+                Name.INSTALLATION,
             ),
             groups=("campaigns-control",),
             transactions=("campaigns-control-", "campaigns-outbox-relay"),
@@ -131,7 +136,7 @@ def _of(process: str, rights: Rights, prefix: str) -> Iterator[Rule]:
     for topic in Name:
         for operation in operations:
             yield Rule(process, "topic", False, operation, prefix + topic)
-    for topic in rights.reads:
+    for topic in (Name.INSTALLATION, *rights.reads):
         yield Rule(process, "topic", False, "Read", prefix + topic)
     for topic in rights.writes:
         yield Rule(process, "topic", False, "Write", prefix + topic)

@@ -42,6 +42,8 @@ GRANTS: Mapping[str, Access] = MappingProxyType(
         # Whoever runs the installation makes tenants; a suspension is not lifted over REST.
         "tenants": Access("SELECT, UPDATE (hourly_limit, daily_limit)", "SELECT, UPDATE, DELETE"),
         "api_keys": Access("SELECT, INSERT, UPDATE", "SELECT, DELETE"),
+        "sign_in_codes": Access(_WRITE, "SELECT, DELETE"),
+        "browser_sessions": Access(_WRITE, "SELECT, DELETE"),
         # Of the deletions a trigger allows those of rows that are a year old.
         "audit_log": Access("SELECT, INSERT", "SELECT, INSERT, DELETE"),
         "webhook_secrets": Access(_WRITE, "SELECT, DELETE"),
@@ -70,7 +72,7 @@ GRANTS: Mapping[str, Access] = MappingProxyType(
         "outbox": Access("SELECT, INSERT", "SELECT, INSERT, UPDATE, DELETE"),
         "outbox_refused": Access("", "SELECT, INSERT, DELETE"),
         "answers": Access(_WRITE, _WRITE),
-        "installation": Access(_READ, _READ),
+        "installation": Access(_READ, "SELECT, UPDATE"),
         "job_runs": Access(_READ, "SELECT, INSERT, UPDATE"),
         "alembic_version": Access(_READ, _READ),
     }
@@ -100,8 +102,9 @@ def statements(prefix: str = "campaigns") -> Iterator[str]:
             yield f"REVOKE ALL ON {table} FROM {role(prefix, login)}"
             if granted := getattr(GRANTS[table], login):
                 yield f"GRANT {granted} ON {table} TO {role(prefix, login)}"
-    # the number of the newest campaign, from which blocks of the ledger are made ahead
-    yield f"GRANT SELECT ON SEQUENCE campaigns_number_seq TO {workers}"
+    # the number of the newest campaign: blocks of the ledger are made ahead of it, and it is
+    # compared with what Kafka knows
+    yield f"GRANT SELECT ON SEQUENCE campaigns_number_seq TO {workers}, {role(prefix, 'api')}"
     yield f"GRANT REFERENCES, SELECT ON campaigns TO {ledger}"
     for function in _MAKE_BLOCKS:
         yield f"ALTER FUNCTION {function} OWNER TO {ledger}"

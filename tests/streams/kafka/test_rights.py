@@ -14,6 +14,7 @@ from streams.kafka.rights import PROCESSES, commands, rules
 from streams.process.mover import Mover
 from streams.topics import TOPICS, Name
 
+_MARK_IS_READ = (Name.INSTALLATION, "Read")
 # What others than our processes write or read.
 _FROM_OUTSIDE = {Name.COMMANDS}
 _TO_OUTSIDE = {
@@ -25,9 +26,11 @@ _TO_OUTSIDE = {
 
 def test_every_process_has_its_rights_and_every_topic_is_read_and_written() -> None:
     assert set(PROCESSES) == {*ROLES, "api", "setup", "simulate"}
+    reading = {rule.process for rule in rules() if (rule.name, rule.operation) == _MARK_IS_READ}
+    assert reading == set(PROCESSES)
     read = {topic for rights in PROCESSES.values() for topic in rights.reads}
     written = {topic for rights in PROCESSES.values() for topic in rights.writes}
-    assert read | _TO_OUTSIDE == written | _FROM_OUTSIDE == set(TOPICS)
+    assert read | {Name.INSTALLATION} | _TO_OUTSIDE == written | _FROM_OUTSIDE == set(TOPICS)
 
 
 @pytest.mark.parametrize("role", sorted(ROLES))
