@@ -25,7 +25,7 @@ bench: $(READY) ## measure against the denominators of docs/operate/performance.
 	@for name in emit fold snapshot; do $(BIN)/campaigns bench $$name || exit 1; done
 
 faults: $(READY) ## kill, freeze and cut off every part while campaigns are sent (SEEDS=20 for more); figures in build/faults.json
-	@$(BIN)/python -m pytest tests/faults
+	@SEEDS=$(or $(SEEDS),1) $(BIN)/python -m pytest tests/faults
 
 $(READY): requirements.lock pyproject.toml connectors/local/engines/kafka.sha256
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "campaigns needs Python 3.11 or newer: install it (Debian, Ubuntu: apt-get install python3 python3-venv)" >&2; exit 1; }

@@ -25,7 +25,7 @@ from streams.contracts.envelope import Envelope
 from streams.contracts.triggers import Reentry
 from streams.errors import CampaignError
 from streams.records.analytics import Performance
-from streams.settings import Settings
+from streams.settings import Settings, secret_files
 from tests.docs.pages import DOCS, ROOT, blocks, pages, spans
 
 # Read elsewhere than in Settings.
@@ -120,6 +120,9 @@ def _is_command(command: Any, words: list[str]) -> bool:
 
 def test_every_setting_that_a_page_names_exists() -> None:
     settings = {f"CAMPAIGNS_{name.upper()}" for name in Settings.model_fields} | _MORE_SETTINGS
+    settings |= {
+        f"{secret_files.variable_of(name)}_FILE" for name in secret_files.secrets(Settings)
+    }
     settings |= {f"CAMPAIGNS_SIMULATE_{name.upper()}" for name in Behaviour.model_fields}
     named = {
         found

@@ -84,7 +84,7 @@ async def take_the_broker_away(of: Scene) -> None:
     """It is stopped properly, and away for longer than a session."""
     await asyncio.to_thread(of.site.kafka.stop)
     await _moment(of, 8, 12)
-    await asyncio.to_thread(of.site.kafka.start)
+    of.site.kafka.start()
 
 
 async def kill_postgresql(of: Scene) -> None:
@@ -118,7 +118,7 @@ async def wipe_nats(of: Scene) -> None:
     assert isinstance(nats.engine, Nats)
     await asyncio.to_thread(nats.kill)
     shutil.rmtree(nats.engine.folder)
-    await asyncio.to_thread(nats.start)
+    nats.start()
 
 
 async def send_garbage(of: Scene) -> None:
@@ -187,7 +187,7 @@ async def repeat_a_request_through_a_crash(of: Scene) -> None:
 async def _killed(of: Scene, engine: RunningEngine, most: float) -> None:
     await asyncio.to_thread(engine.kill)
     await asyncio.sleep(of.dice.uniform(0, most))
-    await asyncio.to_thread(engine.start)
+    engine.start()  # not in a thread: an engine dies with the thread that has started it
 
 
 #: By the rows of the fault matrix.

@@ -1,7 +1,7 @@
 """The fault matrix: every part of a running installation is killed, frozen or cut off while two
 campaigns are sent and tracked; the raw logs say whether anything is lost, repeated or miscounted.
 
-`make faults SEEDS=20` runs every row with twenty seeds; `make test` with one.
+`make faults SEEDS=20` runs every row with twenty seeds; `make test` runs some rows with one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from tests.faults.disturbances import DISTURBANCES
 from tests.faults.planted import BUGS
 from tests.faults.scene import Site, close, outcome, scene, site, watch
 
-_SEEDS = int(os.environ.get("SEEDS", "1"))
+_SOME = (
+    "kill -9 of every process",
+    "a frozen worker wakes up",
+    "kill -9 of the broker",
+    "kill -9 of PostgreSQL",
+    "NATS loses its disk",
+    "suppressions race the messages",
+)
+_SEEDS = int(os.environ.get("SEEDS", "0"))
+_ROWS = list(DISTURBANCES) if _SEEDS else _SOME
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +37,8 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("seed", range(1, _SEEDS + 1))
-@pytest.mark.parametrize("fault", DISTURBANCES)
+@pytest.mark.parametrize("seed", range(1, max(_SEEDS, 1) + 1))
+@pytest.mark.parametrize("fault", _ROWS)
 async def test_nothing_is_lost_repeated_or_miscounted(
     where: Site, fault: str, seed: int, record_property: Callable[[str, object], None]
 ) -> None:

@@ -29,6 +29,8 @@ KEPT = {
     "outbox": "a row is there until the relay has sent it, milliseconds",
     "mirrored_members": "a reading is removed when it ends; its rows are ids, without a tenant",
 }
+#: Tables whose rows the database removes with the key that they belong to, at most 60 a key.
+WITH_THEIR_KEY = {"browser_sessions", "sign_in_codes"}
 # What a constraint or a type asks for.
 _VALUES: Mapping[str, Any] = {
     "channel": "email",
@@ -114,6 +116,8 @@ def _value(table: Table, column: Column[Any], marked: Marked) -> Any:
         return marked.ids[owner[table.name]]
     if name.removesuffix("_id") in marked.ids:
         return marked.ids[name.removesuffix("_id")]
+    if name == "key_id" or (table.name, name) == ("api_keys", "id"):
+        return marked.ids["contact"].hex[:16]
     if name == "tenant_id":
         return marked.tenant
     if table.name in ("outbox", "outbox_refused") and name == "key":
