@@ -164,7 +164,8 @@ async def suppress_people(of: Scene) -> None:
 async def repeat_a_request_through_a_crash(of: Scene) -> None:
     """Twenty requests under one Idempotency-Key while the API is killed are one campaign."""
     sending = of.sendings[0]
-    body = {"name": "once", "channel": "email"}
+    people = str(sending.tenant.segments["all"])
+    body = {"name": "once", "channel": "email", "segmentIds": [people]}
     key = {"Idempotency-Key": f"once-{of.dice.getrandbits(64):x}"}
 
     async def made() -> Any:
@@ -173,7 +174,9 @@ async def repeat_a_request_through_a_crash(of: Scene) -> None:
             answer = await client.post("/campaigns", json=body, headers=key)
         except httpx.TransportError:
             return None
-        return answer.json()["data"]["id"] if answer.is_success else None
+        if answer.status_code >= 500:
+            return None
+        return answer.raise_for_status().json()["data"]["id"]
 
     url = f"{of.site.running.url}/api/v1"
     who = {"Authorization": f"Bearer {sending.tenant.key}"}

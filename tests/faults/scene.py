@@ -7,8 +7,8 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -122,6 +122,7 @@ class Scene:
     site: Site
     dice: random.Random
     sendings: Sequence[Sending]
+    watching: Sequence[asyncio.Task[None]] = ()
     skips: bool = False  # whether recipients may be skipped, because the fault suppresses them
 
     @property
@@ -149,8 +150,11 @@ def _noted(violations: list[str]) -> Iterator[None]:
         violations.append(str(wrong).strip() or repr(wrong))
 
 
-async def scene(where: Site, seed: int, *sizes: tuple[int, int]) -> Scene:
-    """Starts a campaign for each (recipients, limit in an hour) and waits until all are sending."""
+@asynccontextmanager
+async def scene(where: Site, seed: int, *sizes: tuple[int, int]) -> AsyncIterator[Scene]:
+    """Starts a campaign for each (recipients, limit in an hour), waits until all are sending, and
+    watches their counts (I6) to the end.
+    """
     dice, sendings = random.Random(seed), list[Sending]()
     connection = await world.connect(where.settings.postgres)
     for size, limit in sizes:
@@ -168,7 +172,18 @@ async def scene(where: Site, seed: int, *sizes: tuple[int, int]) -> Scene:
             return bool((await sending.stats())["sentCount"])
 
         await eventually(has_begun)
-    return made
+    made.watching = [
+        asyncio.create_task(counts_never_fall(sending.rest, sending.campaign))
+        for sending in sendings
+    ]
+    try:
+        yield made
+    finally:
+        for task in made.watching:
+            task.cancel()
+        await asyncio.gather(*made.watching, return_exceptions=True)
+        for sending in sendings:
+            await sending.rest.close()
 
 
 @dataclass(frozen=True)
@@ -179,9 +194,7 @@ class Outcome:
     violations: list[str]
 
 
-async def outcome(
-    of: Scene, watching: Sequence[asyncio.Task[None]], within: float = 300
-) -> Outcome:
+async def outcome(of: Scene, within: float = 300) -> Outcome:
     """Waits for the end of every campaign and compares I1, I2, I4, I5, I6 and I7 with the raw logs;
     nothing of the engine's state decides what is true. Counts must be exact within so many seconds.
     """
@@ -212,24 +225,11 @@ async def outcome(
             assert most <= sending.limit, f"{most} messages in an hour of {sending.limit}"
         with _noted(violations):
             await eventually(lambda: _is_exact(of, sending, theirs, skipped), within)  # noqa: B023
-    for task in watching:
+    for task in of.watching:
         task.cancel()
         with _noted(violations), suppress(asyncio.CancelledError):
             await task
     return Outcome(events, violations)
-
-
-def watch(of: Scene) -> list[asyncio.Task[None]]:
-    """I6: polls every campaign's stats until `outcome` ends it."""
-    return [
-        asyncio.create_task(counts_never_fall(sending.rest, sending.campaign))
-        for sending in of.sendings
-    ]
-
-
-async def close(of: Scene) -> None:
-    for sending in of.sendings:
-        await sending.rest.close()
 
 
 async def _skipped(of: Scene) -> dict[str, set[str]]:

@@ -16,7 +16,7 @@ import pytest
 from tests.eventually import eventually
 from tests.faults.disturbances import DISTURBANCES
 from tests.faults.planted import BUGS
-from tests.faults.scene import Site, close, outcome, scene, site, watch
+from tests.faults.scene import Site, outcome, scene, site
 
 _SOME = (
     "kill -9 of every process",
@@ -42,12 +42,10 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 async def test_nothing_is_lost_repeated_or_miscounted(
     where: Site, fault: str, seed: int, record_property: Callable[[str, object], None]
 ) -> None:
-    of = await scene(where, seed, (2_400, 900), (600, 200))
-    watching = watch(of)
-    await DISTURBANCES[fault](of)
-    await of.goes_on()
-    found = await outcome(of, watching)
-    await close(of)
+    async with scene(where, seed, (2_400, 900), (600, 200)) as of:
+        await DISTURBANCES[fault](of)
+        await of.goes_on()
+        found = await outcome(of)
     record_property("seed", seed)
     record_property("recipients", of.recipients)
     record_property("events", found.events)
@@ -64,9 +62,8 @@ async def test_a_bug_that_is_planted_into_a_worker_is_found(where: Site, bug: st
     command = [sys.executable, "-m", "tests.faults.planted", bug, role]
     processes.start(role, command=command)
     try:
-        of = await scene(where, 1, (600, 200))
-        found = await outcome(of, [], within=20)
-        await close(of)
+        async with scene(where, 1, (600, 200)) as of:
+            found = await outcome(of, within=20)
     finally:
         await asyncio.to_thread(processes.stop, role)
         processes.start(role)

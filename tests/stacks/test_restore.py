@@ -104,7 +104,9 @@ async def _number(settings: Settings, campaign: str) -> int:
 
 async def _audit(settings: Settings) -> list[str]:
     connection = await world.connect(settings.postgres)
-    rows = await connection.fetch("SELECT reason FROM audit_log WHERE actor = 'reconcile'")
+    rows = await connection.fetch(
+        "SELECT reason FROM audit_log WHERE action = 'campaign.reconciled'"
+    )
     await connection.close()
     return [row["reason"] for row in rows]
 

@@ -146,7 +146,9 @@ async def test_what_a_restored_postgresql_is_mended_of(
         fresh: "draft",
     }
     assert {row["version"] for row in shown if row["id"] == going} == {9}
-    noted = await sql(pool).fetch("SELECT subject FROM audit_log WHERE actor = 'reconcile'")
+    noted = await sql(pool).fetch(
+        "SELECT subject FROM audit_log WHERE action = 'campaign.reconciled'"
+    )
     assert {row["subject"] for row in noted} == {
         str(one) for one in (going, gone, left, draft, UUID(int=9))
     }
