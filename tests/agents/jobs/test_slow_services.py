@@ -93,11 +93,11 @@ async def test_a_slow_service_of_one_tenant_delays_no_campaign_of_another(here: 
             assert took < SLOW, took
             return all(status == "running" for status, _ in await _status(quick, theirs))
 
-        await eventually(run, within=60)
+        await eventually(run)
         assert await _status(slow, mine) == [("scheduled", True)] * 3
         later = await _due(quick, server, 1)  # due while the slow one is still being asked
         theirs = later
-        await eventually(run, within=60)
+        await eventually(run)
         assert await _status(slow, mine) == [("scheduled", True)] * 3
         server.slow = frozenset()
 
