@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 
 from api.http.auth import Admin
 from api.http.dependencies import Transaction
@@ -13,11 +12,12 @@ from api.http.envelope import Slice
 from api.http.json_bodies import JsonRoute
 from api.http.paging import ByCursor
 from api.tenant.schemas import AuditEntry
+from streams.contracts.fields import Moment
 from tables.tenants.audit import Action, list_entries
 
 router = APIRouter(prefix="/audit", tags=["audit"], route_class=JsonRoute)
-Since = Annotated[AwareDatetime | None, Query(description="not before this instant, RFC 3339")]
-Until = Annotated[AwareDatetime | None, Query(description="before this instant, RFC 3339")]
+Since = Annotated[Moment | None, Query(description="not before this instant, RFC 3339")]
+Until = Annotated[Moment | None, Query(description="before this instant, RFC 3339")]
 
 
 @router.get("")

@@ -14,6 +14,7 @@ from uuid import UUID
 from email_validator import EmailNotValidError, validate_email
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -183,6 +184,7 @@ _TIMES = {
 Time = Annotated[
     datetime, BeforeValidator(_time), AfterValidator(_utc_or_local), WithJsonSchema(_TIMES)
 ]
+Moment = Annotated[AwareDatetime, BeforeValidator(_time)]  # with an offset, always
 TimeZone = Annotated[
     str, StringConstraints(min_length=1, max_length=50), AfterValidator(_time_zone)
 ]
