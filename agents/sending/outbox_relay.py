@@ -58,11 +58,11 @@ from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.database.driver import DriverConnection
 from tables.database.failures import translated
-from tables.database.outbox import CHANNEL, Outgoing, claim, refuse
+from tables.database.outbox import CHANNEL, RELAY, Outgoing, claim, refuse
 from tables.database.statements import Reading
 from tables.installation import rounds
 
-_LOCK = "SELECT pg_try_advisory_lock(hashtext('campaigns.outbox-relay'))"
+_LOCK = f"SELECT pg_try_advisory_lock({RELAY})"
 _ROWS = 2000  # a round at most; 168k rows/s when they are claimed like this
 _BYTES = 8 << 20  # a round, or one row: what a slow broker takes within _PUBLISH
 _POLL = 0.5  # seconds without a notification, which a failing connection can swallow

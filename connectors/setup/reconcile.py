@@ -35,6 +35,7 @@ from tables.campaigns.changes import Change
 from tables.commands import reconciling
 from tables.commands.reconciling import Finding, Heard, Lost
 from tables.database.connection import Database, Session
+from tables.database.outbox import RELAY
 from tables.installation import rounds
 from tables.installation.rounds import Known, Went
 from tables.stats.views import SendingView, StatsView
@@ -43,7 +44,7 @@ from tables.throttle.state import CampaignSending
 # Whatever reads their records again finds what it had made of them.
 _HARMLESS = (Name.EXPAND_STATE, Name.FOLD_STATE, Name.FACTS)
 _ROLES = ("control", "expand", "emit", "stats")
-_RELAY = "SELECT pg_try_advisory_xact_lock(hashtext('campaigns.outbox-relay'))"
+_RELAY = f"SELECT pg_try_advisory_xact_lock({RELAY})"
 # Positions in topics that are gone. Reading facts again changes nothing.
 _FORGET_POSITIONS = "DELETE FROM projections"
 _COORDINATED = 30.0  # seconds until a new Kafka coordinates groups

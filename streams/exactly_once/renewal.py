@@ -11,13 +11,13 @@ Killed in between, or repeated, it writes the same.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
-from streams.exactly_once.fatal import StuckRestoreError
+from streams.exactly_once.restore import scan
 from streams.exactly_once.tables import position_entry
 from streams.kafka import clients
 from streams.records.marks import STATE_KEY
@@ -92,7 +92,13 @@ async def look(settings: Settings) -> list[Held]:
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=4 << 20,
     ) as consumer:
-        await _read(consumer, held, topics.prefix)
+
+        def take(tp: TopicPartition, records: Sequence[Any]) -> None:
+            for record in records:
+                _note(held[tp], record.key or b"", record.value, topics.prefix)
+
+        partitions = list(held)
+        await scan(consumer, partitions, await consumer.end_offsets(partitions), _PATIENCE, take)
         sources = {
             TopicPartition(topics.name(name), one.partition): (one, name)
             for one in held.values()
@@ -102,23 +108,6 @@ async def look(settings: Settings) -> list[Held]:
             one, name = sources[source]
             one.ends[name] = end
     return list(held.values())
-
-
-async def _read(
-    consumer: AIOKafkaConsumer, held: Mapping[TopicPartition, Held], prefix: str
-) -> None:
-    consumer.assign(list(held))
-    await consumer.seek_to_beginning(*held)
-    ends, at = await consumer.end_offsets(list(held)), dict.fromkeys(held, 0)
-    alive = time.monotonic()
-    while any(at[tp] < ends[tp] for tp in held):
-        for tp, records in (await consumer.getmany(timeout_ms=200)).items():
-            for record in records:
-                _note(held[tp], record.key or b"", record.value, prefix)
-        before, at = at, {tp: await consumer.position(tp) for tp in held}
-        alive = time.monotonic() if at != before else alive
-        if time.monotonic() - alive > _PATIENCE:
-            raise StuckRestoreError(f"at {at} of {ends}")
 
 
 def _note(held: Held, key: bytes, value: bytes | None, prefix: str) -> None:

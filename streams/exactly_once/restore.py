@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -64,7 +64,7 @@ async def restore(
         ends = await plain.end_offsets([*todo, *inputs])  # high watermarks, not last stable offsets
         beginnings = await plain.beginning_offsets(inputs)
         count, mark = await asyncio.gather(
-            _scan(committed, todo, ends, timeout), marks.read(settings)
+            _apply(committed, todo, ends, timeout), marks.read(settings)
         )
     if mark is not None:
         _check_installation(todo, mark)
@@ -78,28 +78,47 @@ async def restore(
     return count
 
 
-async def _scan(
+async def _apply(
     consumer: AIOKafkaConsumer,
     todo: dict[TopicPartition, PartitionState],
-    ends: dict[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
     timeout: float,
 ) -> int:
-    count, at, alive = 0, dict[TopicPartition, int](), time.monotonic()
-    consumer.assign(list(todo))
-    await consumer.seek_to_beginning(*todo)
+    count = 0
+
+    def take(tp: TopicPartition, records: Sequence[Any]) -> None:
+        nonlocal count
+        count += len(records)
+        apply = todo[tp].restore
+        for record in records:
+            if _is_ours(tp, record):
+                apply(record.key, record.value)
+
+    await scan(consumer, list(todo), ends, timeout, take)
+    return count
+
+
+async def scan(
+    consumer: AIOKafkaConsumer,
+    partitions: Sequence[TopicPartition],
+    ends: Mapping[TopicPartition, int],
+    timeout: float,
+    take: Callable[[TopicPartition, Sequence[Any]], None],
+) -> None:
+    """Read partitions of state topics to their ends; the records of each fetch go to `take`. Raises
+    StuckRestoreError when nothing moves for `timeout` seconds.
+    """
+    at, alive = dict[TopicPartition, int](), time.monotonic()
+    consumer.assign(list(partitions))
+    await consumer.seek_to_beginning(*partitions)
     # the tail may be markers or aborted records: wait for a position, not a record
-    while any(at.get(tp, 0) < ends[tp] for tp in todo):
+    while any(at.get(tp, 0) < ends[tp] for tp in partitions):
         for tp, records in (await consumer.getmany(timeout_ms=200)).items():
-            count += len(records)
-            apply = todo[tp].restore
-            for record in records:
-                if _is_ours(tp, record):
-                    apply(record.key, record.value)
-        before, at = at, {tp: await consumer.position(tp) for tp in todo}
+            take(tp, records)
+        before, at = at, {tp: await consumer.position(tp) for tp in partitions}
         alive = time.monotonic() if at != before else alive
         if time.monotonic() - alive > timeout:
             raise StuckRestoreError(f"at {at} of {ends}")
-    return count
 
 
 def _is_ours(tp: TopicPartition, record: Any) -> bool:

@@ -103,7 +103,9 @@ class TransactionalConsumer(driver.Consumer):  # type: ignore[misc]  # faust is 
         end the task that every later rebalance needs, without a word.
         """
         try:
-            await self._seek()
+            await super().perform_seek()
+            if starts := self.app.exactly_once.starting_positions(self.assignment()):
+                await self.seek_wait(starts)
         except IllegalStateError as error:
             raise RebalanceAgain from error
         except asyncio.CancelledError as error:
@@ -111,13 +113,8 @@ class TransactionalConsumer(driver.Consumer):  # type: ignore[misc]  # faust is 
             if task is not None and task.cancelling():
                 raise
             raise RebalanceAgain from error
-
-    async def _seek(self) -> None:
-        await super().perform_seek()
-        if starts := self.app.exactly_once.starting_positions(self.assignment()):
-            await self.seek_wait(starts)
-            for tp in starts:
-                self._acked[tp]  # a defaultdict: lets the next commit report the position
+        for tp in starts:
+            self._acked[tp]  # a defaultdict: lets the next commit report the position
         self.forget_fetched()
 
     def forget_fetched(self) -> None:

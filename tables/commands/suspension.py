@@ -155,13 +155,7 @@ async def _pause_all(
     changes, count = list[Change](), 0
     for kind in (is_series, ~is_series):
         for campaign_id in await _found(session, tenant_id, is_running & kind):
-            command = Pause(
-                tenant_id=tenant_id,
-                correlation_id=_cause(campaign_id, at),
-                campaign_id=campaign_id,
-                body=Explanation(reason=REASON),
-                at=at,
-            )
+            command = _command(Pause, tenant_id, campaign_id, at, Explanation(reason=REASON))
             answer = await execute(session, settings, command, scope="command", sent=sent)
             if answer.refusal is not None:  # it was completed at this very moment
                 continue
@@ -179,13 +173,7 @@ async def _resume_all(
     changes, count, refused = list[Change](), 0, dict[UUID, str]()
     is_ours = (Campaign.status == Status.PAUSED) & Campaign.is_paused_by_suspension
     for campaign_id in await _found(session, tenant_id, is_ours):
-        command = Resume(
-            tenant_id=tenant_id,
-            correlation_id=_cause(campaign_id, at),
-            campaign_id=campaign_id,
-            body=Explanation(),
-            at=at,
-        )
+        command = _command(Resume, tenant_id, campaign_id, at, Explanation())
         answer = await execute(session, settings, command, scope="command", sent=sent)
         if answer.refusal is not None:
             refused[campaign_id] = answer.refusal.detail
@@ -195,8 +183,16 @@ async def _resume_all(
     return Suspension(count, refused, tuple(changes))
 
 
-def _cause(campaign_id: UUID, at: datetime) -> str:
-    return f"{REASON}:{campaign_id}:{rfc3339(at)}"
+def _command(
+    kind: type[Pause | Resume], tenant_id: str, campaign_id: UUID, at: datetime, body: Explanation
+) -> Pause | Resume:
+    return kind(
+        tenant_id=tenant_id,
+        correlation_id=f"{REASON}:{campaign_id}:{rfc3339(at)}",
+        campaign_id=campaign_id,
+        body=body,
+        at=at,
+    )
 
 
 async def _found(session: Session, tenant_id: str, which: Any) -> list[UUID]:

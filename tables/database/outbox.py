@@ -29,6 +29,7 @@ from tables.database.connection import Session
 from tables.database.driver import DriverConnection
 
 CHANNEL = "campaigns_outbox"  # of NOTIFY; channels belong to one database
+RELAY = "hashtext('campaigns.outbox-relay')"  # the advisory lock that the one who relays holds
 _INSERT = f"""
 WITH added AS (
   INSERT INTO outbox (topic, key, type, event_id, payload)

@@ -7,8 +7,9 @@ repeating it changes nothing; a process that is killed at any moment has only re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from typing import TypeVar
 
 import psycopg
 from psycopg.rows import dict_row
@@ -22,6 +23,7 @@ from streams.settings.agreement import AgreedKey, Agreement, Standing, objection
 from tables.database.connection import Database, Session
 from tables.models import Campaign, Installation
 
+T = TypeVar("T")
 _PATIENCE = 5  # seconds for a server that does not answer
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('campaigns.installation'))"
 
@@ -77,9 +79,16 @@ async def write(session: Session, settings: Settings) -> None:
 
 async def present(database: Database) -> Agreement | None:
     """`agreed`, and None while PostgreSQL is away or has no such table yet."""
+    return await looked_up(database, agreed)
+
+
+async def looked_up(database: Database, look: Callable[[Session], Awaitable[T]]) -> T | None:
+    """What `look` finds in a transaction, and None while PostgreSQL is away or has no such table
+    yet.
+    """
     try:
         async with asyncio.timeout(_PATIENCE), database.transaction() as session:
-            return await agreed(session)
+            return await look(session)
     except (
         TimeoutError,
         DependencyDownError,

@@ -28,12 +28,13 @@ import psycopg
 from aiokafka.errors import KafkaError
 from psycopg.rows import class_row
 
-from streams.errors import CampaignError, DependencyDownError, Fate
+from streams.errors import CampaignError, Fate
 from streams.kafka import marks
 from streams.records.marks import Mark
 from streams.settings import Settings
 from tables.database.connection import Database, Session
 from tables.database.statements import Statements
+from tables.installation.installation import looked_up
 
 _PATIENCE = 5  # seconds for a server that does not answer
 _READING = 15  # seconds for a Kafka that does not answer, or does not name its topics
@@ -201,16 +202,7 @@ async def acknowledge(session: Statements, mark: Mark) -> None:
 
 async def present(database: Database) -> Known | None:
     """`known`, and None while PostgreSQL is away or has no such table yet."""
-    try:
-        async with asyncio.timeout(_PATIENCE), database.transaction() as session:
-            return await known(session)
-    except (
-        TimeoutError,
-        DependencyDownError,
-        psycopg.errors.UndefinedTable,
-        psycopg.errors.UndefinedColumn,
-    ):
-        return None
+    return await looked_up(database, known)
 
 
 def refusal(settings: Settings) -> str:

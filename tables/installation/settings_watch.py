@@ -17,7 +17,7 @@ from streams.exactly_once.fatal import RefusedError
 from streams.process.mover import TurnByTurn
 from streams.settings import Settings
 from streams.settings.agreement import Agreement, lacking, refusals
-from tables.database.connection import Database
+from tables.database.connection import Database, Session
 from tables.installation import installation, rounds
 from tables.installation.rounds import Known
 
@@ -43,7 +43,13 @@ class SettingsWatch(TurnByTurn):
 
     async def turn(self) -> None:
         """One comparison. Raises RefusedError."""
-        agreed = await installation.present(self._database)
+        if (found := await installation.looked_up(self._database, _look)) is not None:
+            agreed, known = found
+            self._check(agreed)
+            await self._compare(known)
+        await self.sleep(_EVERY)
+
+    def _check(self, agreed: Agreement | None) -> None:
         if agreed is not None:
             if missing := lacking(self._own, agreed):
                 raise RefusedError("; ".join(missing))
@@ -55,8 +61,6 @@ class SettingsWatch(TurnByTurn):
                     extra={"differences": found},
                 )
             self._said = found
-        await self._compare(await rounds.present(self._database))
-        await self.sleep(_EVERY)
 
     async def _compare(self, now: Known | None) -> None:
         """Look at Kafka only when PostgreSQL gives a reason: its rounds fell, or a process has
@@ -72,3 +76,7 @@ class SettingsWatch(TurnByTurn):
             sentence = await asyncio.to_thread(rounds.refusal, self._settings)
             if sentence:
                 raise RefusedError(sentence)
+
+
+async def _look(session: Session) -> tuple[Agreement | None, Known | None]:
+    return await installation.agreed(session), await rounds.known(session)

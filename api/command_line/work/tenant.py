@@ -9,7 +9,7 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 from pydantic import TypeAdapter, ValidationError
@@ -17,6 +17,7 @@ from rich.table import Table
 from sqlalchemy import func, select
 
 from api.command_line.terminal import complain, out, progress
+from api.tenant import schemas
 from streams.contracts.envelope import rfc3339
 from streams.settings import from_environment
 from tables.commands import suspension
@@ -130,26 +131,13 @@ def audit(
     found = _run(work)
     if as_json:
         for entry in found:
-            typer.echo(json.dumps(_shown(entry)))
+            shown = schemas.AuditEntry.of_row(entry).model_dump(mode="json", by_alias=True)
+            typer.echo(json.dumps(shown))
         return
     table = Table("at", "actor", "action", "subject", "reason")
     for entry in found:
         table.add_row(rfc3339(entry.at), entry.actor, entry.action, entry.subject, entry.reason)
     out.print(table)
-
-
-def _shown(entry: AuditEntry) -> dict[str, Any]:
-    return {
-        "id": str(entry.id),
-        "at": rfc3339(entry.at),
-        "actor": entry.actor,
-        "keyId": entry.key_id,
-        "action": entry.action,
-        "subject": entry.subject,
-        "reason": entry.reason,
-        "correlationId": entry.correlation_id,
-        "details": entry.details,
-    }
 
 
 def _duration(text: str) -> timedelta:
