@@ -24,7 +24,7 @@ check: $(READY) ## formatting, lint and types
 bench: $(READY) ## measure against the denominators of docs/operate/performance.md
 	@for name in emit fold snapshot; do $(BIN)/campaigns bench $$name || exit 1; done
 
-faults: $(READY) ## kill, freeze and cut off every part while campaigns are sent (SEEDS=20 for more); figures in build/faults.json
+faults: $(READY) ## kill and freeze every part while campaigns are sent; SEEDS=20: again
 	@SEEDS=$(or $(SEEDS),1) $(BIN)/python -m pytest tests/faults
 
 $(READY): requirements.lock pyproject.toml connectors/local/engines/kafka.sha256

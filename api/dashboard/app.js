@@ -29,7 +29,8 @@ function showSignIn(problem = "") {
 
 // `credential` is { apiKey } or { code }. The server refuses both in a browser that is signed in.
 async function signIn(credential) {
-  const answer = await fetch("/session", { method: "POST", headers: { "Content-Type": "application/json", "X-Requested-With": "dashboard" }, body: JSON.stringify(credential) });
+  const headers = { "Content-Type": "application/json" };
+  const answer = await api("/session", { method: "POST", headers, body: JSON.stringify(credential) });
   const said = await answer.json();
   if (answer.ok) return open(said);
   const session = answer.status === 409 ? await whoAmI() : null;
@@ -38,7 +39,8 @@ async function signIn(credential) {
 }
 
 function open(session) {
-  $("sign-in").hidden = true; $("use-link").hidden = true; $("notice").hidden = true; $("sign-out").hidden = false;
+  $("sign-in").hidden = true; $("use-link").hidden = true;
+  $("notice").hidden = true; $("sign-out").hidden = false;
   $("tenant").textContent = `${session.data.tenantId} · ${session.data.role}`;
   stream?.close();
   stream = new EventSource("/api/v1/events");
