@@ -30,7 +30,7 @@ _MAY_IMPORT: Mapping[str, set[str]] = {
     "recipients": {"http", "limits"},
     "documents": {"http", "campaigns"},
     "demo": set(),
-    "command_line": {"demo"},
+    "command_line": {"demo", "tenant"},
 }
 
 

@@ -105,13 +105,14 @@ class Log:
     skipped: defaultdict[int, list[tuple[int, str | None]]] = field(
         default_factory=lambda: defaultdict(list)
     )
-    feedback: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    feedback: defaultdict[tuple[str, int], Counter[str]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )  # by tenant and number
     dead: dict[bytes, bytes] = field(default_factory=dict)
 
     def is_complete(self, campaigns: Iterable[Campaign]) -> bool:
         return all(
-            self.feedback[c.number]["sent"] + self.feedback[c.number]["skipped"] >= c.size
-            for c in campaigns
+            self.feedback[each.tenant, each.number].total() >= each.size for each in campaigns
         )
 
 
@@ -158,7 +159,7 @@ def read_feedback(settings: Settings, log: Log) -> None:
             sent = decode_sending(record.value or b"")
             assert isinstance(sent, BatchSent)
             assert partition == topics.partition(sent.tenant_id)
-            log.feedback[sent.number].update(sent=sent.sent, skipped=sent.skipped)
+            log.feedback[sent.tenant_id, sent.number].update(sent=sent.sent, skipped=sent.skipped)
 
 
 async def complete(settings: Settings, *campaigns: Campaign, within: float = 300) -> Log:
@@ -198,7 +199,8 @@ def check(log: Log, campaign: Campaign, skips: dict[int, str]) -> None:
     assert sorted(message.recipient_number for message in messages) == expected
     assert sorted(log.sent[campaign.number]) == expected
     assert sorted(log.skipped[campaign.number]) == sorted(skips.items())
-    assert log.feedback[campaign.number] == {"sent": len(expected), "skipped": len(skips)}
+    reported = log.feedback[campaign.tenant, campaign.number]
+    assert reported == {"sent": len(expected), "skipped": len(skips)}
     for message in messages:
         assert (message.tenant_id, message.campaign_id) == (campaign.tenant, campaign.id)
         assert message.to == f"u{message.recipient_number}@example.com"

@@ -255,6 +255,9 @@ async def test_one_worker_many_campaigns_and_unusable_grants(
     assert sorted(log.skipped[broken.number]) == [
         (ordinal, "render-error") for ordinal in range(30)
     ]
+    # what nobody can use is given back to the tenant that had it in flight
+    assert log.feedback["globex", plain.number] == {"sent": 0, "skipped": 10}
+    assert log.feedback["acme", 9_999_999] == {"sent": 0, "skipped": 10}
     by_ordinal = {m.recipient_number: m for m in log.messages[tested.number]}
     assert [by_ordinal[i].variant_id for i in (0, 1, 100, 199)] == ["A", "B", "B", "B"]
     assert [by_ordinal[i].content["subject"] for i in (0, 1)] == ["Short", "Ana1, the sale starts"]
@@ -335,14 +338,15 @@ async def test_a_database_that_is_down_delays_emission_and_loses_nothing(
     async with emitting(settings, tmp_path):
         grants.grant(campaign, pieces(1_000, 100))
         await eventually(
-            lambda: read(settings).feedback[campaign.number]["sent"] >= 1_000, within=300
+            lambda: read(settings).feedback[campaign.tenant, campaign.number]["sent"] >= 1_000,
+            within=300,
         )
         postgres_engine.stop()
         grants.grant(campaign, pieces(3_000, 500))
         await eventually(
             lambda: "PostgreSQL does not answer" in (tmp_path / "emit.log").read_text(), within=300
         )
-        assert read(settings).feedback[campaign.number]["sent"] == 1_000
+        assert read(settings).feedback[campaign.tenant, campaign.number]["sent"] == 1_000
         # not on another thread: an engine ends with the thread that started it
         postgres_engine.start()
         log = await complete(settings, campaign)
