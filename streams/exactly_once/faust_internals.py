@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 import faust
+import mode
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher
@@ -81,6 +82,12 @@ LEANED_ON = (
         "_create_directories",
         ("datadir.mkdir",),
         "replaced: a worker keeps nothing on disk",
+    ),
+    Leaned(
+        mode.Service,
+        "crash",
+        ("self.beacon.walk()", "child._crash(reason)"),
+        "replaced: a worker ends when one of its services fails",
     ),
     Leaned(
         TableManager,

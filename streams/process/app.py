@@ -13,6 +13,7 @@ import uvloop
 from mode import Service
 
 from streams.exactly_once.agents import ExactlyOnce
+from streams.exactly_once.fatal import end_process
 from streams.exactly_once.faust_internals import check_internals
 from streams.exactly_once.policy import Policy
 from streams.exactly_once.tables import TransactionalTable, TransactionalTables
@@ -32,6 +33,22 @@ class App(faust.App):  # type: ignore[misc]  # faust is untyped
 
     def _create_directories(self) -> None:
         """Nothing: the state is in Kafka and in memory."""
+
+
+class Worker(mode.Worker):  # type: ignore[misc]  # mode is untyped
+    """A worker that ends at once when one of its services fails. Stopped in order, as mode would,
+    it can hang half dead for ever: Faust's own stop waits for a rebalance that cannot end any more.
+    """
+
+    def _crash(self, reason: BaseException) -> None:
+        if self._stopped.is_set():  # a planned stop goes on
+            super()._crash(reason)
+        else:
+            end_process(reason)
+
+
+class AppWorker(Worker, faust.Worker):  # type: ignore[misc]  # faust is untyped
+    """The same with a Faust app."""
 
 
 def create_app(role: str, settings: Settings, policy: Policy | None = None) -> App:
@@ -110,11 +127,7 @@ def run(app: App | None, *services: Service, loglevel: str = "INFO") -> NoReturn
         "override_logging": False,
         "redirect_stdouts": False,
     }
-    worker = (
-        mode.Worker(*services, **options)
-        if app is None
-        else faust.Worker(app, *services, **options)
-    )
+    worker = Worker(*services, **options) if app is None else AppWorker(app, *services, **options)
     worker.spinner = None  # it writes to the terminal
     worker.execute_from_commandline()
     raise SystemExit(0)

@@ -242,10 +242,16 @@ async def _patience(within: timedelta | None) -> AsyncIterator[None]:
         ) from error
 
 
-def _check_alive(connection: Any, *_: object) -> None:
+def _check_alive(connection: Any, record: Any, _proxy: object) -> None:
     """Replaces a pooled connection that the server has closed. An idle connection has nothing to
     read, unless it ended: looking costs 2 us, where asking the server costs a round trip.
+
+    One that has just been opened is taken as it is: the first statement will find out. SQLAlchemy
+    replaces twice, and then reports a mistake of the program instead of a server that is going.
     """
+    if not record.info:  # emptied when the record gets another connection
+        record.info["was_taken"] = True
+        return
     if (driver := connection.driver_connection).closed:
         raise DisconnectionError
     poll = select.poll()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,6 +17,7 @@ from streams import metrics
 from streams.errors import DependencyDownError
 from streams.settings import Settings
 from tables.database.connection import Database, Session
+from tables.database.driver import DriverConnection
 from tests.eventually import eventually
 from tests.postgres import connect as connect_client
 from tests.postgres import sql
@@ -162,3 +164,30 @@ async def test_connections_that_the_server_closed_while_idle_are_replaced_unseen
     await eventually(are_gone)
     await client.close()
     assert [await pool.once(lambda session: session.scalar(one)) for _ in range(5)] == [1] * 5
+
+
+async def test_a_server_that_goes_as_soon_as_it_lets_in_is_a_dependency_that_is_down(
+    sql_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, opened = await connect_client(sql_settings.postgres), list[DriverConnection]()
+    original, is_going = DriverConnection.open, False
+
+    async def end(connection: DriverConnection) -> None:
+        pid = connection.info.backend_pid
+        assert await client.fetchval("SELECT pg_terminate_backend($1::int, 60000)", pid)
+
+    async def going(*args: Any, **options: Any) -> DriverConnection:
+        opened.append(await original(*args, **options))
+        if is_going:
+            await end(opened[-1])
+        return opened[-1]
+
+    monkeypatch.setattr(DriverConnection, "open", going)
+    async with Database(sql_settings, "test") as database:
+        await database.once(lambda session: session.execute(text("SELECT 1")))
+        is_going = True
+        await end(opened[0])
+        for _ in range(3):
+            with pytest.raises(DependencyDownError):
+                await database.once(lambda session: session.execute(text("SELECT 1")))
+    await client.close()
