@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -87,6 +88,21 @@ def site(folder: Path) -> Iterator[Site]:
     finally:
         for engine in engines:
             engine.stop()
+
+
+@contextmanager
+def explained(where: Site) -> Iterator[None]:
+    """When the block fails, the test's report has the last complaints of every process."""
+    logs = sorted(where.running.processes.folder.glob("*.log"))
+    before = {log: log.stat().st_size for log in logs}
+    try:
+        yield
+    except AssertionError:
+        for log, size in before.items():
+            said = log.read_bytes()[size:].decode(errors="replace").splitlines()
+            wrong = [line[:600] for line in said if '"level":"INFO"' not in line]
+            sys.stderr.write("\n".join([f"--- {log.name}", *wrong[-6:], ""]))
+        raise
 
 
 @dataclass(frozen=True)

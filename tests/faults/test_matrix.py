@@ -16,7 +16,7 @@ import pytest
 from tests.eventually import eventually
 from tests.faults.disturbances import DISTURBANCES
 from tests.faults.planted import BUGS
-from tests.faults.scene import Site, outcome, scene, site
+from tests.faults.scene import Site, explained, outcome, scene, site
 
 _SOME = (
     "kill -9 of every process",
@@ -42,15 +42,16 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 async def test_nothing_is_lost_repeated_or_miscounted(
     where: Site, fault: str, seed: int, record_property: Callable[[str, object], None]
 ) -> None:
-    async with scene(where, seed, (2_400, 900), (600, 200)) as of:
-        await DISTURBANCES[fault](of)
-        await of.goes_on()
-        found = await outcome(of)
-    record_property("seed", seed)
-    record_property("recipients", of.recipients)
-    record_property("events", found.events)
-    record_property("violations", len(found.violations))
-    assert found.violations == []
+    with explained(where):
+        async with scene(where, seed, (2_400, 900), (600, 200)) as of:
+            await DISTURBANCES[fault](of)
+            await of.goes_on()
+            found = await outcome(of)
+        record_property("seed", seed)
+        record_property("recipients", of.recipients)
+        record_property("events", found.events)
+        record_property("violations", len(found.violations))
+        assert found.violations == []
 
 
 @pytest.mark.timeout(1200)
