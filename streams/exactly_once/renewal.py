@@ -60,7 +60,7 @@ class Held:
         """Sources that end before the position up to which they were processed."""
         return [name for name, at in self.positions.items() if at > self.ends.get(name, at)]
 
-    def renewed(self, installation: str) -> Records:
+    def renewed(self, installation: str, topics: Topics) -> Records:
         """The records that make the state new, in order."""
         records: Records = [(row, None) for row in sorted(self.rows)]
         for name in _SOURCES[self.state]:
@@ -70,7 +70,7 @@ class Held:
             elif at is not None and at > end:
                 at = 0
             if at is not None:
-                records.append((position_entry(name), str(at).encode()))
+                records.append((position_entry(topics.name(name)), str(at).encode()))
         return [*records, (STATE_KEY, installation.encode())]
 
 
@@ -131,7 +131,7 @@ async def renew(settings: Settings, held: Sequence[Held], installation: str) -> 
     topics = Topics(settings)
     async with clients.producer(settings, acks="all", enable_idempotence=True) as producer:
         for one in _in_order(held, installation):
-            for key, value in one.renewed(installation):
+            for key, value in one.renewed(installation, topics):
                 await producer.send(topics.name(one.state), value, key=key, partition=one.partition)
             await producer.flush()
 

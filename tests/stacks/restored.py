@@ -32,6 +32,13 @@ WHEN_POSTGRESQL_WENT: Sequence[tuple[str, ...]] = (
     ("api",),
     ("prepare",),
 )
+WHEN_KAFKA_WENT: Sequence[tuple[str, ...]] = (
+    ("prepare",),  # makes the topics
+    ("worker", "expand"),
+    ("worker", "stats"),
+    ("bridge",),
+    ("job", "campaign-scheduler"),
+)
 _PAGE = DOCS / "operate" / "restore.md"
 RUNBOOK = "`campaigns reconcile` (docs/operate/restore.md)"
 

@@ -4,6 +4,7 @@ afterwards nobody has got a message twice and every campaign shows its own count
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from datetime import timedelta
 from pathlib import Path
@@ -12,14 +13,18 @@ from typing import Any
 import pytest
 
 from connectors.local.engines.engine import free_port
+from connectors.setup import topics
 from connectors.setup.prepare import prepare
 from streams.settings import Settings
+from streams.topics import Name, Topics
 from tests.conftest import run
 from tests.e2e import world
 from tests.e2e.checker import assert_each_recipient_once, sent_messages
 from tests.e2e.processes import SHORTENED
 from tests.eventually import eventually
+from tests.faults import raw_kafka
 from tests.stacks.restored import (
+    WHEN_KAFKA_WENT,
     WHEN_POSTGRESQL_WENT,
     Backup,
     Operator,
@@ -167,3 +172,112 @@ def _body(acme: Acme, name: str) -> dict[str, Any]:
 
 async def _is_completed(rest: world.Rest, campaign: str) -> bool:
     return bool((await rest("GET", f"/campaigns/{campaign}"))["status"] == "completed")
+
+
+@pytest.mark.timeout(1200)
+async def test_a_kafka_that_lost_its_topics_is_refused_and_mended(
+    operator: Operator, tmp_path: Path
+) -> None:
+    settings = operator.settings
+    acme = await Acme.make(settings.postgres, hourly=PEOPLE // 4)
+    with running_engine(settings, _folder(tmp_path, "before")) as running:
+        rest = acme.rest(running)
+        half = await acme.start(rest)
+
+        async def has_begun() -> bool:
+            return bool((await rest("GET", f"/campaigns/{half}/stats"))["sentCount"])
+
+        await eventually(has_begun)
+        await rest("POST", f"/campaigns/{half}/pause")
+        await rest.close()
+        await eventually(lambda: _is_relayed(settings))
+    await topics.delete(settings)
+    await eventually(lambda: _are_gone(settings))
+
+    assert "topics are missing" in operator.campaigns("reconcile").stderr
+    for command in WHEN_KAFKA_WENT:
+        assert "Kafka has no record of this installation any more" in operator.is_refused(*command)
+    dry = operator.reconcile(code=1)
+    assert [(each["campaignId"], each["remedy"]) for each in dry["campaigns"]] == [
+        (half, "cancelled")
+    ]
+    for point in ("mended", "renewed"):
+        killed = operator.campaigns("reconcile", "--repair", crash=f"reconcile:{point}:1")
+        assert killed.returncode == -signal.SIGKILL
+        operator.is_refused("worker", "emit")
+        operator.reconcile(code=1)
+    operator.reconcile("--repair")
+    assert operator.reconcile()["fits"]
+    assert await _audit(settings) == [
+        "cancelled: kafka-restored: Kafka was restored, and what has been sent is not known any"
+        " more"
+    ]
+
+    with running_engine(settings, _folder(tmp_path, "after")) as running:
+        after = await acme.send(running)
+        rest = acme.rest(running)
+        shown = await rest("GET", f"/campaigns/{half}")
+        assert shown["status"] == "cancelled"
+        await rest.close()
+    assert_each_recipient_once(sent_messages(settings), {after: acme.everybody})
+
+
+async def _is_relayed(settings: Settings) -> bool:
+    connection = await world.connect(settings.postgres)
+    left: int = await connection.fetchval("SELECT count(*) FROM outbox")
+    await connection.close()
+    return not left
+
+
+async def _are_gone(settings: Settings) -> bool:
+    missing = [each for each in await topics.differences(settings) if "does not exist" in each]
+    return len(missing) == len(Name)
+
+
+@pytest.mark.timeout(1200)
+async def test_a_lane_whose_state_was_made_again_is_refused_and_sends_nothing_twice(
+    operator: Operator, tmp_path: Path
+) -> None:
+    settings = operator.settings
+    acme = await Acme.make(settings.postgres)
+    with running_engine(settings, _folder(tmp_path, "before")) as running:
+        before = await acme.send(running)
+    lost = Topics(settings).name(Name.EMIT_STATE)
+    raw_kafka.delete_topic(settings.kafka, lost)
+    await eventually(lambda: topics.create(settings))
+    said = operator.is_refused("worker", "emit")
+    assert f"{lost} (partitions [0, 1, 2, 3]) has lost its records" in said
+    assert f"Kafka has lost what was in {lost}" in operator.is_refused("prepare")
+    assert operator.reconcile(code=1)["damagedTopics"] == [Name.EMIT_STATE]
+
+    def is_killed() -> bool:
+        killed = operator.campaigns("reconcile", "--repair", crash="reconcile:mended:1")
+        return killed.returncode == -signal.SIGKILL
+
+    await eventually(is_killed)  # a worker that was refused counts as one at work for a session
+    operator.is_refused("worker", "emit")
+    await eventually(lambda: operator.reconcile("--repair"))
+    with running_engine(settings, _folder(tmp_path, "after")) as running:
+        after = await acme.send(running)
+    everybody = dict.fromkeys((before, after), acme.everybody)
+    assert_each_recipient_once(sent_messages(settings), everybody)
+
+
+@pytest.mark.timeout(600)
+async def test_a_running_installation_ends_when_its_postgresql_goes_back(
+    operator: Operator, backup: Backup, tmp_path: Path
+) -> None:
+    settings = operator.settings
+    acme = await Acme.make(settings.postgres)
+    with running_engine(settings, _folder(tmp_path, "lost")) as running:
+        backup.take()
+        await acme.send(running)
+        backup.restore()
+
+        def has_ended(role: str) -> bool:
+            log = (running.folder / f"{role}.log").read_text()
+            return "PostgreSQL has lost what Kafka has already published" in log
+
+        await eventually(lambda: all(map(has_ended, ("control", "emit", "api"))))
+    assert {message.campaign_id for message in sent_messages(settings)} != set()
+    await asyncio.to_thread(operator.reconcile, "--repair")
