@@ -60,6 +60,12 @@ LEANED_ON = (
         "a seek that a rebalance interrupts is made again after it",
     ),
     Leaned(
+        Recovery,
+        "_wait",
+        ("wait_first(", "wait_result.stopped", "raise ServiceStopped()"),
+        "extended: a wait that lasts too long ends the process, not the task",
+    ),
+    Leaned(
         faust.App,
         "_on_partitions_revoked",
         ("stop_flow", "self.on_partitions_revoked.send"),

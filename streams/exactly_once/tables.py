@@ -22,7 +22,9 @@ import faust
 import orjson
 from aiokafka.errors import KafkaError
 from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery, ServiceStopped
 
+from streams.exactly_once.fatal import StuckRebalanceError
 from streams.records.marks import STATE_KEY
 
 _log = logging.getLogger(__name__)
@@ -106,15 +108,40 @@ def _decoded(stored: bytes) -> Any:
             raise ValueError("neither a key nor a key and its window")
 
 
+class _Recovery(Recovery):  # type: ignore[misc]  # faust is untyped
+    """Faust's task that resumes the streams after a rebalance. It takes a wait that lasted too
+    long, in a process that was frozen or while the broker was away, for an order to stop, and would
+    not be there for any later rebalance: the process ends instead.
+    """
+
+    async def _wait(self, coro: Any, timeout: float | None = None) -> None:
+        try:
+            await super()._wait(coro, timeout=timeout)
+        except ServiceStopped:
+            if not self.should_stop:
+                self.app.exactly_once.end(
+                    StuckRebalanceError(f"a step took longer than {timeout} s")
+                )
+            raise
+
+
 class TransactionalTables(TableManager):  # type: ignore[misc]  # faust is untyped
     """The tables of one app, kept out of Faust's own recovery, and the partitions this worker
     owns.
     """
 
+    _recovery: _Recovery | None
+
     def __init__(self, app: Any, **options: Any) -> None:
         super().__init__(app, **options)
         self.transactional: dict[str, TransactionalTable] = {}
         self.owned: dict[int, PartitionState] = {}
+
+    @property
+    def recovery(self) -> _Recovery:
+        if self._recovery is None:
+            self._recovery = _Recovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
 
     def add(self, table: Any) -> Any:
         """Register a table. Raises TypeError for any other kind and ValueError for a name in

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from faust.tables.recovery import RebalanceAgain
+from faust.tables.recovery import RebalanceAgain, ServiceStopped
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from hypothesis import given
@@ -300,6 +300,20 @@ async def test_a_seek_whose_partitions_are_taken_away_is_made_again_and_ends_no_
     told_to_end.cancel()
     with pytest.raises(asyncio.CancelledError):
         await told_to_end
+
+
+async def test_a_step_of_a_rebalance_that_takes_too_long_ends_the_process_not_its_task() -> None:
+    bench, never = Bench(), asyncio.Event()
+    recovery = bench.app.tables.recovery
+    with pytest.raises(ServiceStopped):
+        await recovery._wait(never.wait(), timeout=0.01)
+    assert [type(error) for error in bench.ends] == [StuckRebalanceError]
+    stopping = asyncio.ensure_future(recovery._wait(never.wait(), timeout=300))
+    await asyncio.sleep(0)
+    recovery._stopped.set()
+    with pytest.raises(ServiceStopped):
+        await stopping
+    assert len(bench.ends) == 1
 
 
 def test_a_rebalance_that_does_not_end_ends_the_process_unless_a_body_runs() -> None:
