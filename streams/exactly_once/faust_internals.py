@@ -190,6 +190,12 @@ LEANED_ON = (
     ),
     Leaned(
         AIOKafkaConnection,
+        "close",
+        ("self._writer.close()", "return self._closed_fut"),
+        "extended: TLS says no goodbye that nobody answers",
+    ),
+    Leaned(
+        AIOKafkaConnection,
         "authenticator_oauth",
         ("OAuthAuthenticator(", "sasl_oauth_token_provider="),
         "a refused token is not taken for an accepted one",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import uvloop
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
@@ -162,6 +163,35 @@ async def test_clients_show_a_certificate(mutual: Secured) -> None:
     await _works(mutual.certified())
     both = mutual.ours.issue("other.example").both
     await check(mutual.certified(certificate_file=str(both), key_file=""))
+
+
+def test_clients_that_wait_for_records_close_without_waiting_for_the_broker(
+    sasl: Secured,
+) -> None:
+    async def reads(settings: Settings) -> None:
+        """Everything there is; by then it has asked for more."""
+        source = TopicPartition(Topics(settings).name(Name.EVENTS), 0)
+        consumer = clients.consumer(settings, auto_offset_reset="earliest", fetch_max_wait_ms=50)
+        await consumer.start()
+        await consumer.topics()
+        consumer.assign([source])
+        end = (await consumer.end_offsets([source]))[source]
+        consumer.seek(source, 0)
+        while await consumer.position(source) < end:
+            await consumer.getmany(timeout_ms=100)
+        async with asyncio.timeout(25):  # the loop itself would wait for 30
+            await consumer.stop()
+
+    async def closes() -> None:
+        settings = sasl.settings().model_copy(update={"partitions": 1, "topic_prefix": "closing-"})
+        await topics.create(settings)
+        async with clients.producer(settings) as producer:
+            await producer.send_and_wait(Topics(settings).name(Name.EVENTS), b"one", partition=0)
+        for _ in range(10):
+            await asyncio.gather(*(reads(settings) for _ in range(3)))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # that of every process
+        runner.run(closes())
 
 
 async def _sentence(settings: Settings) -> str:
