@@ -232,7 +232,7 @@ async def outcome(of: Scene, within: float = 300) -> Outcome:
     if of.skips:
         with _noted(violations):
             # recipients' statuses are projected a moment after a campaign is completed
-            skipped = await eventually(lambda: _every_skip(of, len(messages)))
+            skipped = await eventually(lambda: _skipped(of, len(messages)))
     with _noted(violations):
         assert_each_recipient_once(messages, campaigns, skipped)
     events = 0
@@ -252,16 +252,11 @@ async def outcome(of: Scene, within: float = 300) -> Outcome:
     return Outcome(events, violations)
 
 
-async def _every_skip(of: Scene, sent: int) -> dict[str, set[str]]:
-    found = await _skipped(of)
-    assert sum(map(len, found.values())) + sent == of.recipients
-    return found
-
-
-async def _skipped(of: Scene) -> dict[str, set[str]]:
+async def _skipped(of: Scene, sent: int) -> dict[str, set[str]]:
+    """By campaign, once they are all whom the `sent` messages leave out."""
     connection = await world.connect(of.site.settings.postgres)
     try:
-        return {
+        found = {
             sending.campaign: {
                 str(row["contact_id"])
                 for row in await connection.fetch(
@@ -274,6 +269,8 @@ async def _skipped(of: Scene) -> dict[str, set[str]]:
         }
     finally:
         await connection.close()
+    assert sum(map(len, found.values())) + sent == of.recipients
+    return found
 
 
 async def _is_exact(
