@@ -100,14 +100,14 @@ class Parking:
                 " Nothing was changed; try again."
             )
         is_first = not waiting or waiting[0] == arrival.offset
+        if not is_first:
+            return False
         if question is not None and arrival.is_parked and self._now() - arrival.at > _PATIENCE:
             self._forget(tx, arrival)
             raise SourceDownError(
                 f"The directory services take longer than {_PATIENCE:.0f} s."
                 " Nothing was changed; try again."
             )
-        if not is_first:
-            return False
         if question is None:
             return True
         key = tx.partition, arrival.offset

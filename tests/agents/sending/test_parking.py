@@ -145,6 +145,33 @@ def test_a_tenant_whose_service_never_answers_is_refused_after_ten_seconds_and_a
     assert log.rows == {}
 
 
+@given(
+    st.lists(
+        st.builds(Planned, st.sampled_from("ab"), st.sampled_from([0, 3, 10**9])), max_size=12
+    ),
+    st.lists(st.floats(0, 4), min_size=1),
+)
+def test_refusals_keep_the_order_of_the_tenant_whenever_the_time_of_its_commands_is_over(
+    commands: list[Planned], pauses: list[float]
+) -> None:
+    async def play() -> Log:
+        log, step = Log(commands), 0
+        while log.records:
+            log.now += pauses[step % len(pauses)] + 0.01
+            await log.read()
+            await asyncio.sleep(0)
+            step += 1
+            assert step < 50_000
+        return log
+
+    log = asyncio.run(play())
+    assert sorted(number for number, _ in log.answered) == list(range(len(commands)))
+    for tenant in "ab":
+        mine = [number for number, _ in log.answered if commands[number].tenant == tenant]
+        assert mine == sorted(mine)
+    assert log.rows == {}
+
+
 def test_more_than_a_hundred_commands_of_a_tenant_do_not_wait() -> None:
     async def play() -> Log:
         log = Log([Planned("slow", 10**9)] * 103)
