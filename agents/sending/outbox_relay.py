@@ -83,6 +83,10 @@ _REFUSED = (
     InvalidTopicError,
     ValueError,
 )
+_NOT_RESTORED = (
+    "PostgreSQL has no installation, and Kafka has one: the backup is still being read in, or"
+    " `campaigns prepare` has to run"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -148,9 +152,12 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
 
     async def _compare(self, announcer: Reading) -> None:
         """What PostgreSQL and Kafka know of each other, before anything is written. Raises
-        RefusedError.
+        RefusedError, and DependencyDownError while a backup is being read in: a database that has
+        its tables, and not yet their rows, cannot be compared.
         """
         known, self._mark = await rounds.known(announcer), await marks.read(self._settings)
+        if known is None and self._mark is not None:
+            raise DependencyDownError(_NOT_RESTORED)
         wrong = None if known is None else rounds.compared(known, self._mark)
         await rounds.note(announcer, "" if wrong is None else wrong.sentence)
         if wrong is not None:

@@ -202,14 +202,10 @@ class Bridge(Mover):
         """
         if not assigned:
             return ()
-        admin = clients.admin(self.settings)
-        await admin.start()
-        try:
+        async with clients.admin(self.settings) as admin:
             committed = await admin.list_consumer_group_offsets(
                 group_of(self.settings, self.name), partitions=list(assigned)
             )
-        finally:
-            await admin.close()
         foreign = [
             partition
             for partition, at in committed.items()

@@ -253,12 +253,9 @@ async def _renew(database: Database, settings: Settings, both: _Both) -> None:
 
 
 async def _check_topics(settings: Settings) -> None:
-    topics, admin = Topics(settings), clients.admin(settings)
-    await admin.start()
-    try:
+    topics = Topics(settings)
+    async with clients.admin(settings) as admin:
         missing = {topics.name(name) for name in TOPICS} - set(await admin.list_topics())
-    finally:
-        await admin.close()
     if missing:
         raise NotPreparedError(
             f"{len(missing)} topics are missing, such as {min(missing)}: run `campaigns prepare`"

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -16,6 +16,7 @@ from aiokafka.errors import (
     KafkaConnectionError,
     KafkaTimeoutError,
     TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
     for_code,
 )
 
@@ -198,25 +199,31 @@ async def _configurations(
 ) -> dict[str, dict[str, _Configured]]:
     if not names:
         return {}
-    answers = await admin.describe_configs(
-        [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-    )
-    return {
-        name: {entry[0]: _Configured(entry[1], entry[3] == _SET_FOR_THE_TOPIC) for entry in entries}
-        for answer in answers
-        for _, _, _, name, entries in answer.resources
-    }
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    deadline = time.monotonic() + _TIMEOUT / 1000
+    while True:
+        found = [it for each in await admin.describe_configs(resources) for it in each.resources]
+        refused = next(((for_code(code), said) for code, said, *_ in found if code), None)
+        if refused is None:
+            return {name: _configured(entries) for *_, name, entries in found}
+        error, said = refused
+        # any broker may answer, one that has not heard of a new topic, too
+        if error is not UnknownTopicOrPartitionError or time.monotonic() > deadline:
+            raise error(said)
+        await asyncio.sleep(0.05)
+
+
+def _configured(entries: Sequence[Sequence[Any]]) -> dict[str, _Configured]:
+    return {it[0]: _Configured(it[1], it[3] == _SET_FOR_THE_TOPIC) for it in entries}
 
 
 @asynccontextmanager
 async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = clients.admin(settings, request_timeout_ms=_TIMEOUT)
-    try:
-        await admin.start()
-    except KafkaConnectionError:
-        await check(settings)
-        raise
-    try:
+    async with AsyncExitStack() as stack:
+        admin = clients.admin(settings, request_timeout_ms=_TIMEOUT)
+        try:
+            await stack.enter_async_context(admin)
+        except KafkaConnectionError:
+            await check(settings)
+            raise
         yield admin
-    finally:
-        await admin.close()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any
+from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
@@ -14,6 +15,8 @@ from streams.kafka.access import tls
 from streams.kafka.hostile_batches import guard_consumers
 from streams.kafka.tokens import tokens
 from streams.settings import Settings
+
+_Step = Callable[[], Awaitable[None]]
 
 guard_consumers()
 _close = AIOKafkaConnection.close
@@ -41,21 +44,56 @@ def _is_news(record: logging.LogRecord) -> bool:
 logging.getLogger("aiokafka.conn").addFilter(_is_news)
 
 
-def consumer(settings: Settings, **options: Any) -> AIOKafkaConsumer:
+class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is untyped
+    """`async with` closes it also when its start fails; aiokafka's own leaves it open then."""
+
+    async def __aenter__(self) -> Self:
+        await _started(self.start, self.stop)
+        return self
+
+
+class Producer(AIOKafkaProducer):  # type: ignore[misc]
+    """As Consumer."""
+
+    async def __aenter__(self) -> Self:
+        await _started(self.start, self.stop)
+        return self
+
+
+class Admin(AIOKafkaAdminClient):  # type: ignore[misc]
+    """As Consumer; aiokafka's own is no context manager."""
+
+    async def __aenter__(self) -> Self:
+        await _started(self.start, self.close)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def _started(start: _Step, close: _Step) -> None:
+    try:
+        await start()
+    except BaseException:
+        await close()
+        raise
+
+
+def consumer(settings: Settings, **options: Any) -> Consumer:
     """Not started. `options` are aiokafka's. Raises AccessRefusedError, as the next two do, when a
     file of the settings cannot be used.
     """
-    return AIOKafkaConsumer(bootstrap_servers=settings.kafka, **access(settings), **options)
+    return Consumer(bootstrap_servers=settings.kafka, **access(settings), **options)
 
 
-def producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
+def producer(settings: Settings, **options: Any) -> Producer:
     """Not started. `options` are aiokafka's."""
-    return AIOKafkaProducer(bootstrap_servers=settings.kafka, **access(settings), **options)
+    return Producer(bootstrap_servers=settings.kafka, **access(settings), **options)
 
 
-def admin(settings: Settings, **options: Any) -> AIOKafkaAdminClient:
+def admin(settings: Settings, **options: Any) -> Admin:
     """Not started. `options` are aiokafka's."""
-    return AIOKafkaAdminClient(bootstrap_servers=settings.kafka, **access(settings), **options)
+    return Admin(bootstrap_servers=settings.kafka, **access(settings), **options)
 
 
 def access(settings: Settings) -> dict[str, Any]:

@@ -19,14 +19,10 @@ async def wrong_counts(settings: Settings) -> list[str]:
     """
     topics = Topics(settings)
     expected = {topics.name(name): topics.count(name) for name in TOPICS}
-    admin = clients.admin(settings, request_timeout_ms=_PATIENCE)
-    await admin.start()
-    try:
+    async with clients.admin(settings, request_timeout_ms=_PATIENCE) as admin:
         # asking for a topic that does not exist could make it
         present = sorted(set(expected) & set(await admin.list_topics()))
         described = await admin.describe_topics(present) if present else []
-    finally:
-        await admin.close()
     counts = {
         topic["topic"]: len(topic["partitions"]) for topic in described if topic["partitions"]
     }

@@ -23,6 +23,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
+from streams.errors import DependencyDownError
 from streams.kafka.access import AccessRefusedError
 from streams.kafka.clients import access
 from streams.settings import Settings
@@ -62,8 +63,10 @@ async def check(settings: Settings) -> None:
 
 
 async def reason(settings: Settings, error: BaseException) -> str:
-    """Why a client that failed with `error` does not reach Kafka, for a log or a person."""
-    if isinstance(error, AccessRefusedError):
+    """Why a client that failed with `error` does not reach Kafka, or what it needs beside it, for a
+    log or a person.
+    """
+    if isinstance(error, (AccessRefusedError, DependencyDownError)):
         return str(error)
     found = await refusal(settings) if isinstance(error, KafkaConnectionError) else None
     return type(error).__name__ if found is None else found.sentence

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 from streams.exactly_once.fatal import RefusedError
 from streams.process.mover import TurnByTurn
@@ -36,7 +36,7 @@ class SettingsWatch(TurnByTurn):
         self._database = Database(settings, "campaigns-settings", max_size=1)
         self._said: list[str] = []
         self._settings = settings
-        self._known: Known | None = None
+        self._seen: _Seen | None = None
 
     async def open(self, stack: AsyncExitStack) -> None:
         stack.push_async_callback(self._database.close)
@@ -44,9 +44,9 @@ class SettingsWatch(TurnByTurn):
     async def turn(self) -> None:
         """One comparison. Raises RefusedError."""
         if (found := await installation.looked_up(self._database, _look)) is not None:
-            agreed, known = found
+            agreed, seen = found
             self._check(agreed)
-            await self._compare(known)
+            await self._compare(seen)
         await self.sleep(_EVERY)
 
     def _check(self, agreed: Agreement | None) -> None:
@@ -62,21 +62,34 @@ class SettingsWatch(TurnByTurn):
                 )
             self._said = found
 
-    async def _compare(self, now: Known | None) -> None:
-        """Look at Kafka only when PostgreSQL gives a reason: its rounds fell, or a process has
-        found that something is wrong. Raises RefusedError.
+    async def _compare(self, now: _Seen) -> None:
+        """Look at Kafka only when PostgreSQL gives a reason: this is another connection, to another
+        database perhaps; its rounds fell; or a process has found that something is wrong. Raises
+        RefusedError.
         """
-        if now is None:
+        if now.known is None:
             return
-        before, self._known = self._known, now
-        went_back = before is not None and (
-            now.installation != before.installation or now.announced < before.announced
-        )
-        if went_back or now.mismatch:
+        before, self._seen = self._seen, now
+        if before is None or now.is_suspect_after(before):
             sentence = await asyncio.to_thread(rounds.refusal, self._settings)
             if sentence:
                 raise RefusedError(sentence)
 
 
-async def _look(session: Session) -> tuple[Agreement | None, Known | None]:
-    return await installation.agreed(session), await rounds.known(session)
+class _Seen(NamedTuple):
+    known: Known | None  # None while a backup is being read in
+    connection: int  # the server process that answered
+
+    def is_suspect_after(self, before: _Seen) -> bool:
+        assert self.known is not None and before.known is not None
+        return (
+            self.connection != before.connection
+            or self.known.installation != before.known.installation
+            or self.known.announced < before.known.announced
+            or bool(self.known.mismatch)
+        )
+
+
+async def _look(session: Session) -> tuple[Agreement | None, _Seen]:
+    agreed, known = await installation.agreed(session), await rounds.known(session)
+    return agreed, _Seen(known, await session.value("SELECT pg_backend_pid()"))

@@ -60,12 +60,9 @@ class CompactedView(StayConnected):
             fetch_max_wait_ms=50,
             max_partition_fetch_bytes=4 << 20,
         )
-        try:
-            await consumer.start()
+        async with consumer:
             self.connected()
             await self._follow(consumer)
-        finally:
-            await consumer.stop()
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         sources = [

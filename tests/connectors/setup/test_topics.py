@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import InvalidTopicError
 from pydantic import SecretStr
 
 from connectors.setup import topics
+from streams.kafka import clients
 from streams.settings import Settings
 from streams.topics import TOPICS, Name, Topics
 from tests.eventually import eventually
+
+Step = Callable[[Settings], Awaitable[list[str]]]
 
 
 @pytest.fixture
@@ -78,6 +84,46 @@ async def test_existing_topics_become_as_safe_as_the_table_and_no_less_safe(
         [] if after == wanted else [f"{grants} has {setting}={after} instead of {wanted}"]
     )
     assert await _setting(empty, grants, "flush.messages") == "7"
+    await topics.delete(empty)
+
+
+@pytest.mark.parametrize("step", [topics.create, topics.differences])
+async def test_a_broker_that_has_not_heard_of_a_topic_is_asked_again(
+    empty: Settings, step: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await topics.create(empty)
+    describe, asked = clients.Admin.describe_configs, list[int]()
+
+    async def late(admin: clients.Admin, resources: list[ConfigResource]) -> list[Any]:
+        asked.append(len(resources))
+        if len(asked) == 1:
+            resources = [
+                *resources[1:],
+                ConfigResource(ConfigResourceType.TOPIC, f"{resources[0].name}-not-heard-of"),
+            ]
+        answer: list[Any] = await describe(admin, resources)
+        return answer
+
+    monkeypatch.setattr(clients.Admin, "describe_configs", late)
+    assert await step(empty) == []
+    assert asked == [len(TOPICS)] * 2
+    await topics.delete(empty)
+
+
+async def test_what_a_broker_refuses_to_describe_is_an_error(
+    empty: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await topics.create(empty)
+    describe = clients.Admin.describe_configs
+
+    async def misnamed(admin: clients.Admin, resources: list[ConfigResource]) -> list[Any]:
+        wrong = ConfigResource(ConfigResourceType.TOPIC, "no/topic")
+        answer: list[Any] = await describe(admin, [*resources, wrong])
+        return answer
+
+    monkeypatch.setattr(clients.Admin, "describe_configs", misnamed)
+    with pytest.raises(InvalidTopicError):
+        await topics.differences(empty)
     await topics.delete(empty)
 
 
