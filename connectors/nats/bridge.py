@@ -15,7 +15,6 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
-from pathlib import Path
 from typing import Any, ClassVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -29,7 +28,7 @@ from streams.exactly_once.crash_points import crash_point
 from streams.kafka import clients
 from streams.process.consumers import group_of
 from streams.process.mover import Mover
-from streams.process.readiness import Standing, write_readiness
+from streams.process.readiness import Readiness, Standing
 from streams.records.dead_letters import dead_letter
 from streams.records.facts import Batch, decode_batch
 from streams.records.message_id import MessageIds
@@ -66,8 +65,7 @@ class Bridge(Mover):
 
     async def on_start(self) -> None:
         await super().on_start()
-        if self.settings.ready_file:
-            self.add_future(self._report(Path(self.settings.ready_file)))
+        self.add_future(self._report(Readiness(self.settings)))
 
     async def on_stop(self) -> None:
         """Let the last turn end, so that a planned stop publishes nothing again; while NATS is away
@@ -221,11 +219,11 @@ class Bridge(Mover):
             await self.consumer.seek_to_beginning(*foreign)
         return foreign
 
-    async def _report(self, path: Path) -> None:
+    async def _report(self, readiness: Readiness) -> None:
         while True:
             standing = await self.standing()
             metrics.LAG.labels(self.name).set(standing.lag)
-            write_readiness(path, standing)
+            await readiness.report(standing)
             await asyncio.sleep(1)
 
     async def standing(self) -> Standing:

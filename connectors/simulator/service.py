@@ -29,7 +29,7 @@ from connectors.simulator.truth import TruthLog
 from streams.exactly_once.batches import NO_HEADERS, Record, send_batches
 from streams.kafka import clients
 from streams.process.mover import Mover
-from streams.process.readiness import Standing, write_readiness
+from streams.process.readiness import Readiness, Standing
 from streams.records.reported_events import Incoming, encode_incoming
 from streams.settings import Settings
 from streams.topics import Name
@@ -83,6 +83,7 @@ class Simulator(Mover):
         self._soonest = window + 1 if window else 0.0  # else people would be taken for machines
         self._schedule, self._truth = Schedule(), TruthLog(None)
         self._told = 0.0
+        self._readiness = Readiness(settings)
         self._producer: AIOKafkaProducer
 
     @property
@@ -117,7 +118,7 @@ class Simulator(Mover):
         await self._report()
         if positions := self._schedule.settled():
             await self.commit(positions)
-        self._tell()
+        await self._tell()
 
     async def _take(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
         if self.assignments.take() is not None:
@@ -174,15 +175,13 @@ class Simulator(Mover):
             report.source.left -= 1
         self.reported += len(due)
 
-    def _tell(self) -> None:
+    async def _tell(self) -> None:
         now = time.monotonic()
-        if self.settings.ready_file and now - self._told > 1:
+        if now - self._told > 1:
             self._told = now
             # no lag: events wait here for their time
-            write_readiness(
-                Path(self.settings.ready_file),
-                Standing(bool(self.consumer.assignment()), position=self.reported),
-            )
+            ready = bool(self.consumer.assignment())
+            await self._readiness.report(Standing(ready, position=self.reported))
 
 
 def _encoded(message: _Message, event: Event, at: float) -> bytes:

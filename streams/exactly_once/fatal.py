@@ -88,6 +88,10 @@ class StuckRebalanceError(FatalError):
     """A rebalance has begun and does not end; after the restart the worker joins its group anew."""
 
 
+class StandsStillError(FatalError):
+    """The worker has work and has made no progress for a minute; after the restart it reads on."""
+
+
 class RecordTooLargeError(FatalError):
     """A body sent a record that does not fit into one batch; bodies must bound their records."""
 

@@ -78,16 +78,32 @@ async def refusal(settings: Settings) -> Refusal | None:
         arguments = access(settings)
     except AccessRefusedError as error:
         return Refusal(str(error))
-    hosts = collect_hosts(settings.kafka, randomize=False)
-    failures = await asyncio.gather(*(_failure(host, port, arguments) for host, port, _ in hosts))
-    if None in failures:
+    failures = await _failures(settings, arguments)
+    if None in failures.values():
         return None
     found = [
         refused
-        for (host, port, _), error in zip(hosts, failures, strict=True)
-        if error is not None and (refused := _told(f"{host}:{port}", error, settings))
+        for server, error in failures.items()
+        if error is not None and (refused := _told(server, error, settings))
     ]
     return next((it for it in found if it.is_certain), found[0] if found else None)
+
+
+async def answers(settings: Settings) -> bool:
+    """Whether one of the servers answers and lets us in; takes five seconds at most."""
+    try:
+        return None in (await _failures(settings, access(settings))).values()
+    except AccessRefusedError:
+        return False
+
+
+async def _failures(
+    settings: Settings, arguments: Mapping[str, Any]
+) -> dict[str, Exception | None]:
+    """By server; None for one that lets us in."""
+    hosts = collect_hosts(settings.kafka, randomize=False)
+    found = await asyncio.gather(*(_failure(host, port, arguments) for host, port, _ in hosts))
+    return {f"{host}:{port}": it for (host, port, _), it in zip(hosts, found, strict=True)}
 
 
 async def _failure(host: str, port: int, arguments: Mapping[str, Any]) -> Exception | None:

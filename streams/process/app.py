@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from pathlib import Path
 from typing import Any, NoReturn
 
 import faust
@@ -89,10 +88,9 @@ def create_app(role: str, settings: Settings, policy: Policy | None = None) -> A
         producer_request_timeout=20,
     )
     app.settings, app.exactly_once = settings, ExactlyOnce(app, settings, policy)
-    ready_file = Path(settings.ready_file) if settings.ready_file else None
 
     async def readiness() -> None:
-        await report_readiness(app, ready_file)
+        await report_readiness(app)
 
     app.task(readiness)
     return app

@@ -1,5 +1,5 @@
-"""The file in which a worker reports every second to its supervisor: whether it is ready, how far
-it is, and whether it waits.
+"""What a process says of itself every second: whether it is ready, how far it is, and whether it
+waits. One that has work and makes no progress for a minute ends.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -16,6 +16,11 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from streams import metrics
+from streams.exactly_once.fatal import StandsStillError, end_process
+from streams.kafka.refusals import answers
+from streams.settings import Settings
+
+_STILL = 60  # seconds
 
 
 @dataclass(frozen=True)
@@ -75,39 +80,61 @@ def is_dependency_down() -> bool:
     )
 
 
-def write_readiness(path: Path, standing: Standing) -> None:
-    """Replace the file at once: `{"pid", "ready", "lag", "position", "waits"}`.
+class Readiness:
+    """The reports of one process, one a second. They go to `CAMPAIGNS_READY_FILE`, if it is set,
+    for the supervisor: `{"pid", "ready", "lag", "position", "waits"}`. A reader takes a missing or
+    old file (over 5 s) as not ready. While a dependency is down every process waits.
 
-    A reader takes a missing or old file (over 5 s) as not ready. A lag above 0 with a position that
-    stands still is a worker to restart, unless it waits. While a dependency is down every process
-    waits.
+    A process that was ready, had a lag, did not wait and did not move for a minute ends while Kafka
+    answers others: whatever it hangs in, its successor does not.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}.tmp")
-    waits = standing.waits or is_dependency_down()
-    said = {
-        "pid": os.getpid(),
-        "ready": standing.ready,
-        "lag": standing.lag,
-        "position": standing.position,
-        "waits": waits,
-    }
-    fresh.write_text(json.dumps(said))
-    fresh.replace(path)
+
+    def __init__(
+        self, settings: Settings, *, end: Callable[[BaseException], Any] = end_process
+    ) -> None:
+        self._settings, self._end = settings, end
+        self._path = Path(settings.ready_file) if settings.ready_file else None
+        self._position, self._still = 0, 0  # reports in a row without progress
+
+    async def report(self, standing: Standing) -> None:
+        """Replace the file. Reports are counted, not seconds: a frozen process makes none."""
+        waits = standing.waits or is_dependency_down()
+        is_moving = standing.position != self._position
+        should_move = standing.ready and standing.lag > 0 and not waits
+        self._still = self._still + 1 if should_move and not is_moving else 0
+        self._position = standing.position
+        if self._path is not None:
+            self._write(self._path, standing, waits)
+        if self._still >= _STILL:
+            self._still = 0
+            if await answers(self._settings):
+                self._end(StandsStillError(f"a lag of {standing.lag} at {standing.position}"))
+
+    def _write(self, path: Path, standing: Standing, waits: bool) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(f".{os.getpid()}.tmp")
+        said = {
+            "pid": os.getpid(),
+            "ready": standing.ready,
+            "lag": standing.lag,
+            "position": standing.position,
+            "waits": waits,
+        }
+        fresh.write_text(json.dumps(said))
+        fresh.replace(path)
 
 
-async def report_readiness(app: Any, path: Path | None) -> None:
+async def report_readiness(app: Any) -> None:
     """Once a second, for ever: the sum of the exactly-once agents and of `app.reporting`, ready
     when all of them are.
     """
-    agents = Standing(ready=False)
+    agents, readiness = Standing(ready=False), Readiness(app.settings, end=app.exactly_once.end)
     while True:
         agents = await _agents(app, agents.lag)
         if agents.ready:
             metrics.LAG.labels(app.conf.id).set(agents.lag)
         services = await asyncio.gather(*map(_service, app.reporting))
-        if path is not None:
-            write_readiness(path, together([agents, *services]))
+        await readiness.report(together([agents, *services]))
         await asyncio.sleep(1)
 
 

@@ -1,5 +1,5 @@
 """Keeps one process running: starts it, asks for its health, restarts it with back-off when it dies
-or stands still.
+or falls silent.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from connectors.local.engines.process import Process
 _log = logging.getLogger(__name__)
 
 _STALE = 5.0  # seconds; a readiness file older than this says nothing any more
-_STUCK = (
-    60.0  # seconds without progress or without a sign of life, after which a process is restarted
-)
+_SILENT = 60.0  # seconds without a sign of life, after which a process is restarted
 _LONGEST_PAUSE = (
     5.0  # seconds of back-off; workers that die because a broker is away are back soon after it
 )
@@ -74,28 +72,21 @@ class Duty:
 
 @dataclass
 class Watchdog:
-    """Recognises from outside a process that stands still: it has work and does not move, or gives
-    no sign of life after it was once ready.
+    """Recognises from outside a process that gives no sign of life after it was once ready. One
+    that lives and stands still ends itself.
     """
 
-    _seen: Health = ABSENT
-    _moved: float = 0.0
+    _heard: float = 0.0
     _was_ready: bool = False
 
-    def is_stuck(self, health: Health, now: float) -> bool:
+    def is_silent(self, health: Health, now: float) -> bool:
         """Takes every observation since the start, `now` in seconds. Returns True after a minute of
-        standing still.
+        silence.
         """
         self._was_ready = self._was_ready or health.is_ready
-        should_move = bool(health.lag) and not health.waits if health.is_alive else self._was_ready
-        has_changed = (health.position, health.is_alive) != (
-            self._seen.position,
-            self._seen.is_alive,
-        )
-        if not should_move or has_changed or not self._moved:
-            self._moved = now
-        self._seen = health
-        return now - self._moved >= _STUCK
+        if health.is_alive or not self._was_ready:
+            self._heard = now
+        return now - self._heard >= _SILENT
 
 
 @dataclass
@@ -195,12 +186,12 @@ class Unit:
                     _log.info("%s (pid %d) is ready", self.duty.name, process.pid)
                 self.state = State.READY if self.health.is_ready else State.STARTING
                 next_question = now + (0.5 if self.health.is_ready else 0.1)
-                if watchdog.is_stuck(self.health, now):
+                if watchdog.is_silent(self.health, now):
                     _log.error(
-                        "%s (pid %d) has stood still for %.0f s and is restarted",
+                        "%s (pid %d) has said nothing for %.0f s and is restarted",
                         self.duty.name,
                         process.pid,
-                        _STUCK,
+                        _SILENT,
                     )
                     process.send(signal.SIGKILL)
             await asyncio.sleep(0.05)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,19 +12,21 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from pydantic import SecretStr
 
 from agents.counting.ingest import Ingest
 from agents.counting.project import Project
 from agents.topology import build
 from connectors.local.stack.unit import Health, reported
 from streams import metrics
+from streams.exactly_once.fatal import StandsStillError
 from streams.exactly_once.transactions import Transaction
 from streams.process.readiness import (
+    Readiness,
     Reporting,
     Standing,
     report_readiness,
     together,
-    write_readiness,
 )
 from streams.settings import Settings
 from streams.topics import Name, Topics
@@ -37,6 +39,18 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "ready.json"
 
 
+@pytest.fixture
+def nowhere(file: Path) -> Settings:
+    """Of a process that writes the file; no server of it answers."""
+    return Settings(
+        kafka="127.0.0.1:1",
+        postgres="postgresql://nowhere/none",
+        nats="nats://nowhere:1",
+        message_keys=(SecretStr("00" * 32),),
+        ready_file=str(file),
+    )
+
+
 @pytest.fixture(params=["postgres", "nats"])
 def outage(request: pytest.FixtureRequest) -> Iterator[Any]:
     gauge = metrics.DEPENDENCY_DOWN.labels(request.param)
@@ -44,11 +58,13 @@ def outage(request: pytest.FixtureRequest) -> Iterator[Any]:
     gauge.set(0)
 
 
-def test_a_worker_waits_while_a_dependency_is_down(file: Path, outage: Any) -> None:
+async def test_a_worker_waits_while_a_dependency_is_down(
+    nowhere: Settings, file: Path, outage: Any
+) -> None:
     for down in (0, 1, 0):
         outage.set(down)
-        write_readiness(file, Standing(True, lag=3, position=4))
-        said = json.loads(file.read_text())
+        await Readiness(nowhere).report(Standing(True, lag=3, position=4))
+        said = _said(file)
         assert (said["ready"], said["lag"], said["position"], said["waits"]) == (
             True,
             3,
@@ -56,6 +72,52 @@ def test_a_worker_waits_while_a_dependency_is_down(file: Path, outage: Any) -> N
             bool(down),
         )
         assert reported(file, said["pid"]) == Health(True, 3, 4, waits=bool(down))
+
+
+HAS_WORK = Standing(True, lag=9, position=1)
+
+
+async def _ends(settings: Settings, reports: Iterable[Standing]) -> list[type[BaseException]]:
+    """With what a process that reports these ended, once for each time that it would have."""
+    ends = list[BaseException]()
+    readiness = Readiness(settings, end=ends.append)
+    for standing in reports:
+        await readiness.report(standing)
+    return [type(error) for error in ends]
+
+
+async def test_a_worker_that_has_work_and_stands_still_for_a_minute_ends(
+    settings: Settings,
+) -> None:
+    assert await _ends(settings, [HAS_WORK] * 60) == []
+    assert await _ends(settings, [HAS_WORK] * 61) == [StandsStillError]
+
+
+async def test_a_worker_does_not_end_while_kafka_answers_nobody(nowhere: Settings) -> None:
+    assert await _ends(nowhere, [HAS_WORK] * 1000) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Standing(True, lag=9, position=2),  # it has moved
+        Standing(True, lag=0, position=1),  # it is idle
+        Standing(True, lag=9, position=1, waits=True),
+        Standing(False, lag=9, position=1),  # it rebalances; that has a limit of its own
+    ],
+    ids=["moved", "idle", "waits", "not ready"],
+)
+async def test_one_report_that_is_not_of_standing_still_gives_a_worker_another_minute(
+    settings: Settings, other: Standing
+) -> None:
+    assert await _ends(settings, [*[HAS_WORK] * 59, other, *[HAS_WORK] * 59]) == []
+
+
+async def test_a_worker_that_waits_for_a_dependency_does_not_end(
+    settings: Settings, outage: Any
+) -> None:
+    outage.set(1)
+    assert await _ends(settings, [HAS_WORK] * 1000) == []
 
 
 def test_a_worker_is_what_its_parts_are_together() -> None:
@@ -73,7 +135,9 @@ class Slow:
         return Standing(False, 5, 6)
 
 
-async def test_a_worker_waits_while_a_body_runs_and_adds_up_its_services(file: Path) -> None:
+async def test_a_worker_waits_while_a_body_runs_and_adds_up_its_services(
+    nowhere: Settings, file: Path
+) -> None:
     bench, enough = Bench(), asyncio.Event()
     app: Any = bench.app
     app.reporting, bench.eo.is_restored = (Slow(),), True
@@ -82,7 +146,8 @@ async def test_a_worker_waits_while_a_body_runs_and_adds_up_its_services(file: P
     async def body(tx: Transaction) -> None:
         await enough.wait()
 
-    async with working(report_readiness(app, file)):
+    app.settings = nowhere
+    async with working(report_readiness(app)):
         feeding = asyncio.create_task(bench.feed(body, event(0)))
         await eventually(lambda: _said(file).get("waits") is True)
         enough.set()
