@@ -18,8 +18,8 @@ up: $(READY) ## start everything and a demo; Ctrl-C stops it
 test: $(READY) ## run the whole suite on real Kafka, PostgreSQL and NATS
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
-check: $(READY) ## formatting, lint and types
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+check: $(READY) ## formatting, lint, types, and known vulnerabilities of what the image holds
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m tests.image
 
 bench: $(READY) ## measure against the denominators of docs/operate/performance.md
 	@for name in emit fold snapshot; do $(BIN)/campaigns bench $$name || exit 1; done
