@@ -9,27 +9,37 @@ import httpx
 
 from connectors.local.stack import status
 from connectors.local.stack.home import Home
-from streams.errors import CampaignError, DependencyDownError, UnauthorizedError
+from streams.errors import (
+    CampaignError,
+    DependencyDownError,
+    MalformedError,
+    UnauthorizedError,
+)
+from streams.settings.secret_files import text_of
+
+_KEY = "CAMPAIGNS_API_KEY"
 
 
 def key_or_default(key: str | None) -> str:
-    """Returns the key given, else CAMPAIGNS_API_KEY, else the local demo tenant's. Raises
-    UnauthorizedError when there is none.
+    """Returns the key given, else the one of the environment, else the local demo tenant's. Raises
+    UnauthorizedError when there is none, and MalformedError when its file cannot be used.
     """
-    found = (
-        key or os.environ.get("CAMPAIGNS_API_KEY") or status.read(Home.from_environment()).apiKey
-    )
+    try:
+        found = key or os.environ.get(_KEY) or text_of(_KEY, os.environ)
+    except ValueError as error:
+        raise MalformedError(str(error)) from error
+    found = found or status.read(Home.from_environment()).apiKey or ""
     if not found:
         raise UnauthorizedError(
-            "Which tenant? Give --key or set CAMPAIGNS_API_KEY;"
+            "Which tenant? Set CAMPAIGNS_API_KEY, or name a file by --key-file;"
             " `campaigns tenant create NAME` makes one."
         )
     return found
 
 
 class Api:
-    """CAMPAIGNS_API_URL and CAMPAIGNS_API_KEY name the API; without them it is the local stack and
-    its demo tenant.
+    """CAMPAIGNS_API_URL and CAMPAIGNS_API_KEY, or the file CAMPAIGNS_API_KEY_FILE, name the API;
+    without them it is the local stack and its demo tenant.
     """
 
     def __init__(self, key: str | None = None, url: str | None = None) -> None:

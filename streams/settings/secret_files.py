@@ -75,6 +75,14 @@ def text_of(variable: str, environ: Mapping[str, str]) -> str:
         return ""
     if environ.get(variable):
         raise ValueError(f"{variable} and {named} are both set: unset one of them")
+    return text_in(path, named)
+
+
+def text_in(path: str, named: str) -> str:
+    """The text of the file, without line breaks at its end. `named` is what names it.
+
+    Raises ValueError with a sentence, which quotes no part of it, when the file cannot be used.
+    """
     try:
         with Path(path).open("rb") as file:
             content = file.read(_LONGEST + 1)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from api.command_line import app, main
 from api.command_line.client import Api, key_or_default
 from connectors.local.engines.engine import free_port
-from streams.errors import CampaignError, DependencyDownError, UnauthorizedError
+from streams.errors import CampaignError, DependencyDownError, MalformedError, UnauthorizedError
 from tests.api.command_line.recorded_api import Answer, RecordedApi, refusal, serving, success
 
 ID = UUID(int=7)
@@ -25,7 +25,7 @@ RUNNING = {"id": str(ID), "status": "running"}
 def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No stack, no key, no API, unless the test says so."""
     monkeypatch.setenv("CAMPAIGNS_HOME", str(tmp_path / "home"))
-    for name in ("CAMPAIGNS_API_KEY", "CAMPAIGNS_API_URL"):
+    for name in ("CAMPAIGNS_API_KEY", "CAMPAIGNS_API_KEY_FILE", "CAMPAIGNS_API_URL"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -139,13 +139,58 @@ def test_an_api_that_does_not_answer_is_a_dependency_and_the_sentence_says_what_
 
 
 def test_the_key_given_wins_over_the_environment_and_without_any_the_way_to_one_is_said(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, key_file: Path
 ) -> None:
     with pytest.raises(UnauthorizedError, match="campaigns tenant create NAME"):
         key_or_default(None)
+    monkeypatch.setenv("CAMPAIGNS_API_KEY_FILE", str(key_file))
+    assert key_or_default(None) == "from a file"
+    assert key_or_default("given") == "given"
+    monkeypatch.delenv("CAMPAIGNS_API_KEY_FILE")
     monkeypatch.setenv("CAMPAIGNS_API_KEY", "from the environment")
     assert key_or_default(None) == "from the environment"
     assert key_or_default("given") == "given"
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    file = tmp_path / "key"
+    file.write_text("from a file\n")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        (b"", "is empty"),
+        (b"ce_live_x\nce_live_y", "has more than one line, or control characters"),
+        (b"\xff\xfe", "is not text (UTF-8)"),
+    ],
+)
+def test_a_file_of_a_key_that_cannot_be_used_is_named_and_never_quoted(
+    content: bytes | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+    with serving({}) as api:
+        refused = run(api, "pause", str(ID), "--key-file", str(file)).exception
+        monkeypatch.setenv("CAMPAIGNS_API_KEY_FILE", str(file))
+        with pytest.raises(MalformedError) as named:
+            key_or_default(None)
+    assert isinstance(refused, MalformedError)
+    assert refused.detail == f"--key-file: {file} {said}"
+    assert named.value.detail == f"CAMPAIGNS_API_KEY_FILE: {file} {said}"
+
+
+def test_no_command_takes_a_key_among_its_arguments(
+    key_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving({("POST", f"/campaigns/{ID}/pause"): success(RUNNING)}) as api:
+        assert run(api, "pause", str(ID), "--key", "k").exit_code == 2
+        assert run(api, "pause", str(ID), "--key-file", str(key_file)).exit_code == 0
+    assert [authorization for _, _, authorization, _ in api.asked] == ["Bearer from a file"]
 
 
 def test_the_entry_point_says_a_refusal_in_one_sentence_and_ends_with_1(
@@ -153,7 +198,8 @@ def test_the_entry_point_says_a_refusal_in_one_sentence_and_ends_with_1(
 ) -> None:
     with serving({("POST", f"/campaigns/{ID}/pause"): refusal(409, "It is [draft].")}) as api:
         monkeypatch.setenv("CAMPAIGNS_API_URL", api.url)
-        monkeypatch.setattr("sys.argv", ["campaigns", "pause", str(ID), "--key", "k"])
+        monkeypatch.setattr("sys.argv", ["campaigns", "pause", str(ID)])
+        monkeypatch.setenv("CAMPAIGNS_API_KEY", "k")
         with pytest.raises(SystemExit) as ended:
             main()
     assert ended.value.code == 1
