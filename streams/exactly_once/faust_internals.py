@@ -190,6 +190,12 @@ LEANED_ON = (
     ),
     Leaned(
         AIOKafkaConnection,
+        "connect",
+        ("create_connection(", "self._writer", "self._do_sasl_handshake()"),
+        "extended: a broker that has fallen silent is noticed within seconds",
+    ),
+    Leaned(
+        AIOKafkaConnection,
         "close",
         ("self._writer.close()", "return self._closed_fut"),
         "extended: TLS says no goodbye that nobody answers",

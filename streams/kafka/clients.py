@@ -4,36 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from functools import wraps
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.conn import AIOKafkaConnection
 
 from streams.kafka.access import tls
+from streams.kafka.connections import guard_connections
 from streams.kafka.hostile_batches import guard_consumers
 from streams.kafka.tokens import tokens
 from streams.settings import Settings
 
 _Step = Callable[[], Awaitable[None]]
 
+guard_connections()
 guard_consumers()
-_close = AIOKafkaConnection.close
-
-
-@wraps(_close)
-def _close_at_once(connection: AIOKafkaConnection, *arguments: Any, **options: Any) -> Any:
-    """Without TLS's goodbye: a broker that holds a fetch does not answer it, and asyncio would wait
-    for 30 s (`ssl_shutdown_timeout`). Whatever was asked has been answered by now, or has failed.
-    """
-    writer = connection._writer
-    if writer is not None and writer.get_extra_info("ssl_object") is not None:
-        writer.transport.abort()
-    return _close(connection, *arguments, **options)
-
-
-AIOKafkaConnection.close = _close_at_once
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -20,6 +20,7 @@ from connectors.local.engines.engine import OPEN, Engine, RunningEngine, free_po
 from connectors.local.engines.kafka import Kafka
 from connectors.local.engines.nats import Nats
 from connectors.local.engines.postgres import Postgres, as_user, binaries
+from streams.kafka import clients
 from streams.settings import Settings
 from tests.e2e.processes import SHORTENED
 from tests.eventually import eventually_sync
@@ -83,7 +84,7 @@ def clustered(folder: Path) -> Iterator[Clusters]:
         ]
         for server in servers:
             server.start(_WITHIN)
-        _start_together(brokers)
+        start_together(brokers)
         primary = running(Postgres(folder / "primary", free_port(), OPEN, _DURABLE), "primary")
         primary.start(_WITHIN)
         standby = running(_standby_of(primary, folder / _STANDBY), _STANDBY)
@@ -94,7 +95,7 @@ def clustered(folder: Path) -> Iterator[Clusters]:
 
 # A machine that survives the kill of a process keeps what the process wrote.
 _DURABLE = {"fsync": "off", "full_page_writes": "on", "wal_level": "replica"}
-_BROKER = {
+REPLICATED = {
     "offsets.topic.replication.factor": "3",
     "transaction.state.log.replication.factor": "3",
     "transaction.state.log.min.isr": "2",
@@ -114,19 +115,30 @@ def _brokers(folder: Path) -> list[Kafka]:
             *ports[number],
             OPEN,
             heap="256m",
-            properties={**_BROKER, "node.id": str(number), "controller.quorum.voters": voters},
+            properties={**REPLICATED, "node.id": str(number), "controller.quorum.voters": voters},
             cluster=cluster,
         )
         for number in ports
     ]
 
 
-def _start_together(brokers: Sequence[RunningEngine]) -> None:
+def start_together(brokers: Sequence[RunningEngine]) -> None:
     """None of them is ready before a second one is there."""
     for broker in brokers:
         broker.launch()
     for broker in brokers:
         broker.wait(_WITHIN)
+
+
+async def is_whole(settings: Settings) -> bool:
+    """Whether every copy of every partition is in sync."""
+    async with clients.admin(settings) as admin:
+        described = await admin.describe_topics(await admin.list_topics())
+    return all(
+        len(partition["isr"]) == len(partition["replicas"])
+        for topic in described
+        for partition in topic["partitions"]
+    )
 
 
 def _servers(folder: Path) -> list[Nats]:

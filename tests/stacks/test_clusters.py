@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from connectors.setup import topics
 from connectors.setup.prepare import prepare
@@ -19,7 +18,7 @@ from tests.e2e.checker import assert_each_recipient_once, published_on_nats, sen
 from tests.e2e.conftest import Running
 from tests.e2e.truth import Truth
 from tests.eventually import eventually
-from tests.stacks.clustered import Clusters, clustered
+from tests.stacks.clustered import Clusters, clustered, is_whole
 
 PEOPLE, AN_HOUR = 6_000, 900  # an hour is six seconds here
 
@@ -92,7 +91,7 @@ async def test_a_campaign_survives_the_loss_of_any_one_member(
         broker.kill()
         await goes_on()
         broker.start()
-        await eventually(lambda: _is_whole(running.settings))
+        await eventually(lambda: is_whole(running.settings))
     clusters.servers[0].kill()
     clusters.fail_over()
     await goes_on()
@@ -120,18 +119,3 @@ async def test_a_campaign_survives_the_loss_of_any_one_member(
 
     await eventually(is_exact)
     await rest.close()
-
-
-async def _is_whole(settings: Settings) -> bool:
-    """Whether every copy of every partition is in sync."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
-    await admin.start()
-    try:
-        described = await admin.describe_topics(await admin.list_topics())
-    finally:
-        await admin.close()
-    return all(
-        len(partition["isr"]) == len(partition["replicas"])
-        for topic in described
-        for partition in topic["partitions"]
-    )

@@ -18,13 +18,13 @@ _METADATA, _HANDSHAKE, _AUTHENTICATE = (3, 4), (17, 1), (36, 0)  # keys and vers
 _NO_TOPICS = struct.pack(">iB", 0, 0)
 
 
-def names_a_broker(port: int, account: Account | None) -> bool:
-    """Whether the broker on this port of 127.0.0.1 names a live one, itself, to a client that
+def names_a_broker(port: int, account: Account | None, host: str = "127.0.0.1") -> bool:
+    """Whether the broker on this port names a live one, itself, to a client that
     signs in by SASL/PLAIN when there is an account. Accepting connections is not enough: a broker
     does so seconds earlier. Blocks for seconds at most.
     """
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=_WITHIN) as connection:
+        with socket.create_connection((host, port), timeout=_WITHIN) as connection:
             if account is not None and not _signs_in(connection, account):
                 return False
             answer = _asked(connection, _METADATA, _NO_TOPICS)
