@@ -16,7 +16,15 @@ from pydantic import ValidationError
 
 from api.command_line.stack import bench, job, processes, reconcile, roles, stack, topics
 from api.command_line.terminal import complain
-from api.command_line.work import campaigns, imports, sign_in, template, tenant, watch
+from api.command_line.work import (
+    campaigns,
+    imports,
+    sender_domain,
+    sign_in,
+    template,
+    tenant,
+    watch,
+)
 from connectors.local.engines.engine import EngineError
 from connectors.local.stack.home import Home
 from connectors.local.stack.home_folder import HomeError
@@ -40,6 +48,7 @@ campaigns.register(app)
 imports.register(app)
 template.register(app)
 tenant.register(app)
+sender_domain.register(app)
 sign_in.register(app)
 watch.register(app)
 bench.register(app)

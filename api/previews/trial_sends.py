@@ -31,6 +31,7 @@ from streams.records.messages import Message
 from tables.audience.dry_run import some_of_audience
 from tables.audience.trial_sends import send_tests, suppressed_among
 from tables.campaigns.campaign import get_campaign
+from tables.campaigns.senders import check_sender
 from tables.database.connection import Session
 from tables.models import Campaign
 
@@ -94,6 +95,7 @@ async def _sent(
 ) -> tuple[UUID, Sequence[Message]]:
     """The contact that the messages are rendered for, and the messages, in the outbox."""
     settings, at = services.settings, datetime.now(UTC)
+    await check_sender(connection, settings, campaign)
     addresses = spelled(campaign.channel, body.addresses)
     await _check_not_suppressed(connection, campaign, addresses)
     content = await content_of(services, connection, campaign, is_tracked=False)

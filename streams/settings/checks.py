@@ -40,6 +40,38 @@ def networks(value: str) -> str:
     return value
 
 
+def servers_of_dns(value: str) -> str:
+    """The text when it is empty or names servers by their addresses, with commas. Raises
+    ValueError.
+    """
+    addressed(value)
+    return value
+
+
+def addressed(servers: str) -> list[tuple[str, int]]:
+    """(address, port) of each server; port 53 where none is given. IPv6 with a port stands in
+    brackets. Raises ValueError, also for a name: to find it would need a server.
+    """
+    found = []
+    for server in servers.split(",") if servers else ():
+        text = server.strip()
+        try:
+            found.append((str(ip_address(text)), 53))
+            continue
+        except ValueError:
+            host, _, port = text.rpartition(":")
+        try:
+            address = str(ip_address(host.removeprefix("[").removesuffix("]")))
+            if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65_536):
+                raise ValueError(port)
+        except ValueError as error:
+            raise ValueError(
+                "must be addresses such as 9.9.9.9, 127.0.0.1:5353 or [2620:fe::fe]:53"
+            ) from error
+        found.append((address, int(port)))
+    return found
+
+
 def confidential(url: str) -> str:
     """The URL when it is empty or a secret may be sent there. Raises ValueError."""
     if url and not is_private(url):

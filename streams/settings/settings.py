@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import lru_cache
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
 from streams.settings.addresses import MayHavePassword
-from streams.settings.checks import is_private, listed, networks, strong_or_none
+from streams.settings.checks import (
+    is_private,
+    listed,
+    networks,
+    servers_of_dns,
+    strong_or_none,
+)
 from streams.settings.kafka_access import KafkaAccess
 from streams.settings.message_keys import MessageKey, message_keys, signing
 from streams.settings.nats_access import NatsAccess
@@ -121,6 +127,17 @@ class Settings(KafkaAccess, NatsAccess):
     )
     directory_timeout: timedelta = Field(
         timedelta(seconds=10), description="how long one request to them may take; a call has three"
+    )
+
+    sender_domains: Literal["any", "verified"] = Field(
+        "any",
+        description="the `fromEmail` that a tenant may send from: `any`, or of a domain that it has"
+        " `verified` by DNS (docs/operate/production.md)",
+    )
+    dns_servers: Annotated[str, AfterValidator(servers_of_dns)] = Field(
+        "",
+        description="comma-separated name servers that are asked for the records of sender domains,"
+        " each an address or address:port; empty = those of the system",
     )
 
     machine_window: timedelta = Field(

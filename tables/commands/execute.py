@@ -15,16 +15,20 @@ from streams.contracts.commands import (
     CreateAbTest,
     Delete,
     Resume,
+    Schedule,
     Start,
     ToCampaign,
     Trigger,
+    Update,
     version_tag,
 )
+from streams.contracts.fields import Status
 from streams.errors import CampaignError, ConflictError, stale
 from streams.settings import Settings
 from tables.campaigns.campaign import lock_campaign, presented
 from tables.campaigns.changes import Change
 from tables.campaigns.lifecycle import transition
+from tables.campaigns.senders import check_sender, wrong_sender
 from tables.commands import answers, series_verbs, verbs
 from tables.commands.answers import Answer, Identity, Refusal, Scope
 from tables.commands.triggers import trigger
@@ -109,7 +113,7 @@ async def _known(session: Session, command: Command, identity: Identity) -> Answ
 
 async def _create(task: Task[Create]) -> Answer:
     campaign = await verbs.create(task)
-    return Answer(201, campaign.id, campaign.number, presented(campaign))
+    return Answer(201, campaign.id, campaign.number, await _saved(task, campaign))
 
 
 async def _trigger(task: Task[Trigger]) -> Answer:
@@ -125,13 +129,27 @@ async def _change(task: Task[ToCampaign]) -> Answer:
     before = await _locked(task)
     handlers = series_verbs.HANDLERS if before.is_series else verbs.HANDLERS
     target = transition(before.status, command.verb)
+    if isinstance(command, Schedule | Start | Resume):
+        await check_sender(task.session, task.settings, before)
     after = await handlers[type(command)](task, before, target)
     change = Change.of(after, before.status, command.cause)
     changes = (*((change,) if before.status is not after.status else ()), *task.changes)
     if isinstance(command, Delete):
         return Answer(204, after.id, after.number, changes=changes)
     status = 201 if isinstance(command, CreateAbTest) else 200
-    return Answer(status, after.id, after.number, presented(after), changes=changes)
+    shown = await _saved(task, after) if isinstance(command, Update) else presented(after)
+    return Answer(status, after.id, after.number, shown, changes=changes)
+
+
+async def _saved(task: Task[Command], campaign: Campaign) -> dict[str, Any]:
+    """The campaign as it is shown to its author, who is warned of a sender that it could not be
+    started with: a draft may have one.
+    """
+    shown = presented(campaign)
+    if campaign.status is Status.DRAFT:
+        wrong = await wrong_sender(task.session, task.settings, campaign)
+        shown["warning"] = None if wrong is None else f"{wrong.field}: {wrong.message}"
+    return shown
 
 
 async def _locked(task: Task[ToCampaign]) -> Campaign:

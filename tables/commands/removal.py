@@ -76,6 +76,7 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "webhook_secrets": _of_tenant("webhook_secrets"),
         "webhook_subscriptions": _of_tenant("webhook_subscriptions"),
         "webhook_tokens": _of_tenant("webhook_tokens"),
+        "sender_domains": _of_tenant("sender_domains"),
         "outbox_refused": _of_tenant("outbox_refused", _REFUSED),
         "campaign_recipients": _RECIPIENTS,
         "campaign_entries": _of_each("campaigns", "campaign_entries", "campaign_id"),

@@ -25,6 +25,7 @@ from streams.records.sending import Limits, PlanOpened, RowsReady, Span, SpansAd
 from streams.settings import Settings
 from tables.campaigns.campaign import amend_campaign
 from tables.campaigns.lifecycle import transition
+from tables.campaigns.senders import check_sender
 from tables.channels import CHANNELS
 from tables.commands import answers
 from tables.commands.answers import Answer, Identity
@@ -74,7 +75,8 @@ async def trigger(
     not-in-segment, excluded, no-address, suppressed, re-entry, recipient-limit. The same
     correlationId again within 7 days (`Trigger.is_once`) gets the first answer, whatever the
     campaign's status is by then. Raises IllegalTransitionError for a campaign that is not triggered
-    or not running, and ConflictError when the correlationId named others.
+    or not running, ConflictError when the correlationId named others, and CampaignError for a
+    sender's domain that is not verified.
     """
     identity = _identity(command) if command.is_once else None
     # the row's lock lets one trigger of the campaign look at a time
@@ -85,6 +87,7 @@ async def trigger(
             f"The campaign's type is {campaign.type}: only a triggered campaign can be triggered."
         )
     transition(campaign.status, command.verb)
+    await check_sender(session, settings, campaign)
     outcome = await _enter(session, settings, command, campaign)
     if outcome["accepted"]:
         await _announce(session, campaign, outcome["accepted"])

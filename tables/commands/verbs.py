@@ -38,6 +38,7 @@ from tables.campaigns.campaign import change_campaign, insert_campaign
 from tables.campaigns.changes import Change, publish
 from tables.campaigns.contents import fix_contents
 from tables.campaigns.lifecycle import check_editable
+from tables.campaigns.senders import check_sender
 from tables.campaigns.times import check_recurrence, instant_of
 from tables.commands.rules import (
     changed_columns,
@@ -148,6 +149,8 @@ async def _change(task: Task[Command], before: Campaign, columns: Mapping[str, A
         await ab_tests.write_variants(task.session, after)
     if after.status is Status.SCHEDULED:
         check_complete(after)
+        if columns.keys() & {"settings", "channel"}:  # else it may be put off while DNS is mended
+            await check_sender(task.session, task.settings, after)
         if after.scheduled_at is None:
             raise broken(FieldError("scheduledAt", "a scheduled campaign needs it"))
         if after.is_series and after.recurring_schedule is not None:

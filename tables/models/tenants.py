@@ -1,5 +1,5 @@
-"""Tenants, their API keys, the browsers that these sign in, and what their providers sign webhooks
-with.
+"""Tenants, their API keys, the browsers that these sign in, the domains that they send from, and
+what their providers sign webhooks with.
 """
 
 from __future__ import annotations
@@ -176,3 +176,34 @@ class WebhookToken(Base):
     token: Mapped[str] = mapped_column(String(200), primary_key=True)
     meaning: Mapped[str] = mapped_column(String(64))
     expires_at: Mapped[datetime]
+
+
+class SenderDomain(Base):
+    """A domain that a tenant wants to send from, and what DNS last said of it. It is verified while
+    that was the record of this row; it covers its subdomains.
+    """
+
+    __tablename__ = "sender_domains"
+
+    tenant_id: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"), primary_key=True)
+    #: Lower case, labels in ASCII.
+    domain: Mapped[str] = mapped_column(String(253), primary_key=True)
+    #: Random, of this row alone: another tenant's record of the same domain has another one.
+    token: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: When DNS answered last; null means never.
+    checked_at: Mapped[datetime | None]
+    #: Since when each answer has been the record; null means that the last one was not.
+    verified_at: Mapped[datetime | None]
+    #: What the last answer was (tables/tenants/sender_domains.py).
+    finding: Mapped[str | None] = mapped_column(String(20))
+
+    @property
+    def record_name(self) -> str:
+        """The name of the TXT record that proves the domain (underscored: RFC 8552)."""
+        return f"_campaigns.{self.domain}"
+
+    @property
+    def record_value(self) -> str:
+        """Its value."""
+        return f"campaigns-verification={self.token}"

@@ -21,6 +21,7 @@ from connectors.local.engines.engine import free_port
 from streams.settings import Settings
 from tables.database.connection import Database
 from tables.tenants.api_keys import ROLES, create_key
+from tests.dns_server import DnsServer, dns_server
 from tests.environment import environment
 from tests.eventually import eventually
 from tests.tables.campaigns.campaign_world import World, make_world
@@ -31,11 +32,12 @@ JSON = {"Content-Type": "application/json"}
 @dataclass
 class Rest:
     """`of[role]` is a client of the tenant acme with a key of that role, `stranger` an admin of
-    another tenant, `nobody` has no key.
+    another tenant, `nobody` has no key. `names` is the name server that the application asks.
     """
 
     app: FastAPI
     world: World
+    names: DnsServer
     of: dict[str, httpx.AsyncClient] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
 
@@ -81,9 +83,11 @@ async def resting(settings: Settings, around: Settings | None = None) -> AsyncIt
     async with AsyncExitStack() as stack:
         pool: Database = Database(around or settings, max_size=4)
         stack.push_async_callback(pool.close)
+        names = await stack.enter_async_context(dns_server())
+        settings = settings.model_copy(update={"dns_servers": names.address})
         app = create_app(settings)
         await stack.enter_async_context(app.router.lifespan_context(app))
-        rest = Rest(app, await make_world(pool, settings))
+        rest = Rest(app, await make_world(pool, settings), names)
         stranger = await make_world(pool, settings, "globex")
         async with pool.transaction() as connection:
             rest.keys = {

@@ -108,6 +108,27 @@ async def test_a_campaign_is_created_started_paused_and_cancelled_by_commands(
     assert len({record.headers["id"] for record in found}) == 7
 
 
+async def test_commands_set_nothing_going_from_a_domain_that_is_not_verified(
+    world: World, settings: Settings, tmp_path: Path
+) -> None:
+    strict = settings.model_copy(update={"sender_domains": "verified"})
+    campaign_id = str(await world.created())
+    at = {"scheduledAt": "2036-01-28T09:00:00Z"}
+    async with process(strict, "commands", tmp_path):
+        bodies = [("start", {}), ("schedule", at), ("update", {"name": "February"})]
+        produce(
+            settings,
+            Name.COMMANDS,
+            [command(verb, {"campaignId": campaign_id, **body}) for verb, body in bodies],
+        )
+        found = [record.value["data"] for record in await results(settings, len(bodies))]
+    assert [one["accepted"] for one in found] == [False, False, True]
+    for refused in found[:2]:
+        [error] = refused["error"]["errors"]
+        assert (refused["error"]["status"], error["field"]) == (422, "settings.fromEmail")
+        assert "acme.example is not a verified sender domain" in error["message"]
+
+
 async def test_kill_9_at_every_point_does_each_command_once_and_repeats_get_the_first_answer(
     world: World, settings: Settings, tmp_path: Path
 ) -> None:

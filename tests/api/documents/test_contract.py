@@ -14,6 +14,7 @@ from tables.database.connection import Database
 from tables.directory.examples import install_examples
 from tables.tenants.api_keys import create_key
 from tests.api.world import serving
+from tests.dns_server import dns_server
 from tests.tables.campaigns.campaign_world import make_world
 
 _CASES = 6  # per operation, besides the boundaries of every parameter
@@ -22,7 +23,12 @@ _CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
 async def test_schemathesis_finds_nothing(settings: Settings, tmp_path: Path) -> None:
-    generous = settings.model_copy(update={"api_rate_limit": 0})
+    async with dns_server() as names:
+        generous = settings.model_copy(update={"api_rate_limit": 0, "dns_servers": names.address})
+        await _nothing_is_found(generous, tmp_path)
+
+
+async def _nothing_is_found(generous: Settings, tmp_path: Path) -> None:
     pool: Database = Database(generous, max_size=2)
     await make_world(pool, generous)
     async with pool.transaction() as connection:

@@ -28,7 +28,8 @@ def _unknown() -> dict[str, str]:
         name: str(uuid4())
         for name in ("campaignId", "templateId", "segmentId", "contactId", "suppressionId")
     }
-    return {**never, "keyId": uuid4().hex[:16], **_CONSTANTS}
+    domain = f"{uuid4()}.example"
+    return {**never, "keyId": uuid4().hex[:16], "domain": domain, **_CONSTANTS}
 
 
 async def things(client: httpx.AsyncClient) -> dict[str, str]:
@@ -36,10 +37,10 @@ async def things(client: httpx.AsyncClient) -> dict[str, str]:
     its line here.
     """
 
-    async def made(path: str, body: object) -> str:
+    async def made(path: str, body: object, name: str = "id") -> str:
         answer = await client.post(path, json=body)
         assert answer.is_success, answer.text
-        return str(answer.json()["data"]["id"])
+        return str(answer.json()["data"][name])
 
     content = {"subject": "Hello", "text": "Hello"}
     template = await made(
@@ -61,6 +62,7 @@ async def things(client: httpx.AsyncClient) -> dict[str, str]:
             {"channel": "email", "address": f"{uuid4()}@example.com", "reason": "manual"},
         ),
         "keyId": await made("/api-keys", {"role": "viewer"}),
+        "domain": await made("/sender-domains", {"domain": f"{uuid4()}.example"}, "domain"),
         **_CONSTANTS,
     }
 

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from streams.settings import Settings
+from streams.settings.checks import addressed
 
 NEEDED: dict[str, Any] = {
     "kafka": "nowhere:1",
@@ -135,6 +136,42 @@ def test_trusted_proxies_are_networks() -> None:
     for wrong in ("proxy.example", "10.0.0.0/33", "10.0.0.1/8", ","):
         with pytest.raises(ValidationError, match="trusted_proxies"):
             settings(trusted_proxies=wrong)
+
+
+@pytest.mark.parametrize(
+    ("servers", "addresses"),
+    [
+        ("", []),
+        ("9.9.9.9", [("9.9.9.9", 53)]),
+        ("9.9.9.9, 127.0.0.1:5353", [("9.9.9.9", 53), ("127.0.0.1", 5353)]),
+        ("2620:fe::fe", [("2620:fe::fe", 53)]),
+        ("[2620:fe::fe]:5353", [("2620:fe::fe", 5353)]),
+    ],
+)
+def test_name_servers_are_addresses_with_a_port_or_without(
+    servers: str, addresses: list[tuple[str, int]]
+) -> None:
+    assert addressed(settings(dns_servers=servers).dns_servers) == addresses
+
+
+@pytest.mark.parametrize(
+    "servers",
+    [
+        *("dns.example", "9.9.9.9:0", "9.9.9.9:65536", "9.9.9.9:x", "9.9.9.9:", "9.9.9.9:+53"),
+        *(":53", ",", "9.9.9.9,", "https://9.9.9.9/dns-query", "9.9.9", "9.9.9.9:\u0665\u0663"),
+    ],
+)
+def test_what_names_no_name_server_is_refused(servers: str) -> None:
+    with pytest.raises(ValidationError, match="must be addresses such as"):
+        settings(dns_servers=servers)
+
+
+def test_senders_are_any_or_verified_and_any_as_ever_where_nothing_is_said() -> None:
+    assert settings().sender_domains == "any"
+    assert settings(sender_domains="verified").sender_domains == "verified"
+    for wrong in ("", "Verified", "true", "none"):
+        with pytest.raises(ValidationError, match="sender_domains"):
+            settings(sender_domains=wrong)
 
 
 def test_a_child_process_gets_the_same_settings_secrets_included(

@@ -55,6 +55,7 @@ EDITS = (
 DELETIONS = (
     *("/campaigns/{campaignId}", "/templates/{templateId}", "/segments/{segmentId}"),
     *("/contacts/{contactId}", "/suppressions/{suppressionId}", "/tenant/webhooks/mailgun"),
+    "/sender-domains/{domain}",
 )
 _IDS = [f"{edit.method} {edit.path}" for edit in EDITS]
 
@@ -218,6 +219,7 @@ async def test_whoever_has_the_current_version_is_told_so_without_it(rest: Rest)
         "/templates/{templateId}",
         "/contacts/{contactId}",
         "/suppressions/{suppressionId}",
+        "/sender-domains/{domain}",
     }
     for operation in whole:
         tag = (await operation.call(rest.admin, named)).headers["etag"]

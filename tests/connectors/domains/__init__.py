@@ -1,0 +1,1 @@
+"""What DNS says of domains, on a real name server."""
