@@ -62,7 +62,7 @@ IMPORTS = Room("imports", 2, 3, waiting=0, patience=timedelta(0))
 EXPORTS = Room("pages of exports", 1, 2, waiting=50, patience=timedelta(minutes=10))
 # A report takes a query or two, and some milliseconds for each hundred events.
 WEBHOOKS = Room("webhooks", 2, 3, waiting=100, patience=timedelta(seconds=10))
-# Name servers are asked, up to 5 s; no connection to PostgreSQL is held meanwhile.
+# Name servers are asked, which may take seconds; no connection to PostgreSQL is held meanwhile.
 LOOK_UPS = Room("look-ups in DNS", 2, 8, waiting=10, patience=timedelta(seconds=20))
 
 ROOMS = (READS, WRITES, TRIGGERS, COUNTS, RENDERINGS, IMPORTS, EXPORTS, WEBHOOKS, LOOK_UPS)

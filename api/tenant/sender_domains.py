@@ -67,7 +67,7 @@ async def one(
 
 
 @router.post("/{domain}/verify")
-@takes(None)  # a slot of each kind for as long as it is used: DNS may take 5 s, and no connection
+@takes(None)  # a slot of each kind for as long as it is used: DNS is slow, and needs no connection
 async def verify(
     who: Admin, by: Acting, services: Provided, domain: Named, conditions: ToEdit
 ) -> Success[SenderDomain]:

@@ -18,22 +18,21 @@ from streams.errors import DependencyDownError
 from streams.settings import Settings
 from streams.settings.checks import addressed
 
-PATIENCE = 5.0  # seconds for all servers and attempts together
-_EACH = 2.0  # seconds for one of them
+_EACH = 2.0  # seconds for one server to answer once
 # Larger answers come over TCP: datagrams of this size pass every network (DNS Flag Day 2020).
 _DATAGRAM = 1232
 _log = logging.getLogger(__name__)
 
 
-async def txt_values(
-    settings: Settings, name: str, patience: float = PATIENCE
-) -> list[bytes] | None:
+async def txt_values(settings: Settings, name: str) -> list[bytes] | None:
     """The values of the TXT records of a name, the strings of each one joined (RFC 7208, section
     3.3), those behind a CNAME included; an empty list when it has other records only, and None when
     there is no such name.
 
-    Raises DependencyDownError when no server answers in time, or none of them can tell.
+    Raises DependencyDownError when no server answers in time (CAMPAIGNS_DNS_TIMEOUT), or none of
+    them can tell.
     """
+    patience = settings.dns_timeout.total_seconds()
     try:
         found = await _resolver(settings).resolve(
             dns.name.from_text(name), dns.rdatatype.TXT, search=False, lifetime=patience

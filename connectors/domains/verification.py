@@ -6,19 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connectors.domains.name_servers import PATIENCE, txt_values
+from connectors.domains.name_servers import txt_values
 from streams.settings import Settings
 from tables.models import SenderDomain
 from tables.tenants.sender_domains import Finding
 
 
-async def look_up(settings: Settings, domain: SenderDomain, patience: float = PATIENCE) -> Finding:
+async def look_up(settings: Settings, domain: SenderDomain) -> Finding:
     """What DNS has at the name of the domain's record now. Raises DependencyDownError.
 
-    Waits for name servers for so many seconds: hold no connection meanwhile.
+    Waits for name servers, CAMPAIGNS_DNS_TIMEOUT at most: hold no connection meanwhile.
     """
-    values = await txt_values(settings, domain.record_name, patience)
-    return judged(values, domain.record_value)
+    return judged(await txt_values(settings, domain.record_name), domain.record_value)
 
 
 def judged(values: Sequence[bytes] | None, wanted: str) -> Finding:

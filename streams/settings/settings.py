@@ -139,6 +139,11 @@ class Settings(KafkaAccess, NatsAccess):
         description="comma-separated name servers that are asked for the records of sender domains,"
         " each an address or address:port; empty = those of the system",
     )
+    dns_timeout: timedelta = Field(
+        timedelta(seconds=5),
+        gt=timedelta(0),
+        description="how long they may take together to answer about one record",
+    )
 
     machine_window: timedelta = Field(
         timedelta(seconds=2),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -29,6 +30,12 @@ async def shown(rest: Rest, path: str = PATH) -> dict[str, Any]:
     answer = await rest.of["viewer"].get(path)
     assert answer.status_code == 200, answer.text
     return dict(answer.json()["data"])
+
+
+def patient(rest: Rest) -> None:
+    """However slow this machine is, DNS is waited for."""
+    longer = {"dns_timeout": timedelta(minutes=10)}
+    rest.use(settings=rest.services.settings.model_copy(update=longer))
 
 
 async def test_a_domain_is_added_its_record_is_set_and_it_is_verified(rest: Rest) -> None:
@@ -182,6 +189,7 @@ async def test_a_slow_name_server_holds_no_connection_and_nobody_else(rest: Rest
     await added(rest)
     theirs = await rest.stranger.post("/sender-domains", json={"domain": "globex.example"})
     assert theirs.status_code == 201
+    patient(rest)
     rest.names.replies["_campaigns.acme.example"] = Reply(is_silent=True)
     slots = rest.services.slots
     slow = [asyncio.create_task(rest.admin.post(f"{PATH}/verify")) for _ in range(LOOK_UPS.each)]
@@ -192,13 +200,15 @@ async def test_a_slow_name_server_holds_no_connection_and_nobody_else(rest: Rest
     verified = await rest.stranger.post("/sender-domains/globex.example/verify")
     assert verified.json()["data"]["finding"] == "no-such-name"
     assert not any(task.done() for task in slow)
-    assert {(await task).status_code for task in slow} == {503}
+    del rest.names.replies["_campaigns.acme.example"]  # it answers when it is asked again
+    assert {(await task).status_code for task in slow} == {200}
 
 
 async def test_a_domain_that_is_added_again_while_dns_is_asked_is_not_verified_by_the_old_record(
     rest: Rest,
 ) -> None:
     made = await added(rest)
+    patient(rest)
     rest.names.replies["_campaigns.acme.example"] = Reply(is_silent=True)
     asking = asyncio.create_task(rest.admin.post(f"{PATH}/verify"))
     await eventually(lambda: bool(rest.names.asked))
