@@ -15,6 +15,7 @@ from streams.contracts.commands import Verb
 from streams.errors import CampaignError
 from streams.settings import Settings
 from tables.commands import suspension
+from tables.commands.execute import run
 from tables.database.connection import Database
 from tables.tenants.audit import COMMAND_LINE
 from tables.tenants.sender_domains import Finding, add_domain, note_finding, remove_domain
@@ -23,6 +24,7 @@ from tests.postgres import sql
 from tests.tables.campaigns.campaign_world import World, make_world
 from tests.tables.campaigns.series_world import HOURLY, MINUTE, Make, hour, series, start_due
 from tests.tables.commands.test_due import now, scheduled
+from tests.tables.installation.as_roles import with_roles
 
 FIELD = "settings.fromEmail"
 AB_TEST = {
@@ -298,3 +300,20 @@ async def test_a_tenant_that_is_resumed_leaves_such_campaigns_paused_and_names_t
     async with world.pool.transaction() as session:
         done = await suspension.resume(session, world.settings, "acme", **told)
     assert done.campaigns == 0 and FIELD in done.refused[campaign_id]
+
+
+async def test_the_workers_ask_with_the_rights_of_their_own_role(
+    world: World, strict: Settings
+) -> None:
+    await verify(world)
+    ours, theirs = await world.created(), await world.created(settings={"fromEmail": "a@b.example"})
+    async with with_roles(strict.postgres) as roles:
+        limited = strict.model_copy(update={"postgres": roles.of("workers")})
+        async with Database(limited, max_size=1) as pool:
+            answers = [
+                await run(pool, limited, world.command(Verb.START, one), scope="command")
+                for one in (ours, theirs)
+            ]
+    started, refused = answers
+    assert started.refusal is None
+    assert refused.refusal is not None and FIELD in refused.refusal.detail

@@ -97,6 +97,8 @@ async def test_workers_cannot_make_keys_or_secrets_and_nobody_alters_what_it_doe
         " VALUES ('x', 'acme', uuidv7(), 'admin', '')",
         "UPDATE api_keys SET role = 'admin'",
         "UPDATE webhook_secrets SET sealed = ''",
+        "UPDATE sender_domains SET verified_at = now()",
+        "INSERT INTO sender_domains (tenant_id, domain, token) VALUES ('acme', 'a.b', 'c')",
         "INSERT INTO tenants (id) VALUES ('another')",
         "UPDATE audit_log SET reason = ''",
         "UPDATE installation SET partitions = 1",
