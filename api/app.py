@@ -25,6 +25,7 @@ from api.directory import (
 )
 from api.documents import openapi, reference
 from api.http import problems
+from api.http.acting import ForNobodyYet
 from api.http.allowed_methods import KnownMethods
 from api.http.auth import counted
 from api.http.bearer_tokens import Tokens
@@ -93,6 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.add_middleware(ForNobodyYet)
     app.add_middleware(KnownMethods, routes=app.router.routes)
     app.add_middleware(QuotaHeaders)
     imports = ("/api/v1/contacts/import", "/api/v1/suppressions/import")
@@ -132,7 +134,11 @@ async def _services(settings: Settings) -> AsyncIterator[Services]:
     sources, tokens = Sources(settings), Tokens.of(settings)
     async with (
         Database(
-            settings, "campaigns-api", max_size=CONNECTIONS, lock_timeout=LOCK_TIMEOUT
+            settings,
+            "campaigns-api",
+            max_size=CONNECTIONS,
+            lock_timeout=LOCK_TIMEOUT,
+            by_tenant=True,
         ) as database,
         StatsView(settings) as stats,
         SendingView(settings) as sending,

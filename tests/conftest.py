@@ -13,7 +13,7 @@ import secrets
 import shutil
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from getpass import getuser
 from pathlib import Path
 from tempfile import gettempdir
@@ -126,7 +126,7 @@ def nats(nats_engine: RunningEngine) -> str:
     return nats_engine.address
 
 
-async def _execute(dsn: str, *statements: str) -> None:
+async def execute(dsn: str, *statements: str) -> None:
     connection = await connect_client(dsn)
     try:
         for statement in statements:
@@ -135,7 +135,8 @@ async def _execute(dsn: str, *statements: str) -> None:
         await connection.close()
 
 
-def _named(dsn: str, database: str) -> str:
+def named(dsn: str, database: str) -> str:
+    """The DSN of another database of the server."""
     return dsn.rpartition("/")[0] + "/" + database
 
 
@@ -146,18 +147,25 @@ def migrated_template(postgres: str) -> str:
         upgrade,
     )  # Alembic is slow to import, and most tests need no database
 
-    run(_execute(postgres, f"CREATE DATABASE {_TEMPLATE}"))
-    upgrade(_named(postgres, _TEMPLATE))
+    run(execute(postgres, f"CREATE DATABASE {_TEMPLATE}"))
+    upgrade(named(postgres, _TEMPLATE))
     return _TEMPLATE
+
+
+@contextmanager
+def copied(postgres: str, template: str) -> Iterator[str]:
+    """DSN of a fresh copy of a database, which is dropped afterwards."""
+    name = f"test_{secrets.token_hex(6)}"
+    run(execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield named(postgres, name)
+    run(execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture
 def database(postgres: str, migrated_template: str) -> Iterator[str]:
     """DSN of a fresh, migrated database."""
-    name = f"test_{secrets.token_hex(6)}"
-    run(_execute(postgres, f"CREATE DATABASE {name} TEMPLATE {migrated_template}"))
-    yield _named(postgres, name)
-    run(_execute(postgres, f"DROP DATABASE {name} WITH (FORCE)"))
+    with copied(postgres, migrated_template) as dsn:
+        yield dsn
 
 
 @pytest.fixture

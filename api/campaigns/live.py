@@ -25,6 +25,7 @@ from tables.campaigns.campaign import get_campaigns, list_campaigns
 from tables.campaigns.series import Family, families
 from tables.database.connection import Database
 from tables.models import Campaign
+from tables.tenancy.acting import acting_for
 
 router = APIRouter(tags=["live"])
 
@@ -44,11 +45,12 @@ class CampaignsSeen:
     async def read(self, topics: Collection[Topic]) -> None:
         ids = [topic for topic in topics if isinstance(topic, UUID)]
         newest: list[Campaign] | None = None
-        async with self._database.transaction() as session:
-            if OVERVIEW in topics:
-                newest, _ = await list_campaigns(session, self._tenant, page_size=_SHOWN)
-            found = await get_campaigns(session, self._tenant, ids) if ids else []
-            self._families = await families(session, self._tenant, [*(newest or ()), *found])
+        with acting_for(self._tenant):  # in the poller's task, and not in a request's
+            async with self._database.transaction() as session:
+                if OVERVIEW in topics:
+                    newest, _ = await list_campaigns(session, self._tenant, page_size=_SHOWN)
+                found = await get_campaigns(session, self._tenant, ids) if ids else []
+                self._families = await families(session, self._tenant, [*(newest or ()), *found])
         self._newest = newest
         self._single = dict.fromkeys(ids) | {one.id: one for one in found}
 

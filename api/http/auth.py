@@ -18,6 +18,7 @@ from api.http.problems import correlation_id
 from api.limits.addresses import subscriber_of
 from streams.errors import ForbiddenError, UnauthorizedError
 from streams.settings import Settings
+from tables.tenancy import acting
 from tables.tenants import browser_sessions
 from tables.tenants.api_keys import ROLES, Caller, verify
 from tables.tenants.audit import Author
@@ -50,10 +51,14 @@ def credential(request: Request, settings: Settings) -> Credential | None:
 
 
 async def caller(request: Request, services: Provided) -> Caller:
-    """Raises UnauthorizedError when the credential is missing, unknown, expired or revoked, and
+    """The caller, for whose tenant the request acts from here on.
+
+    Raises UnauthorizedError when the credential is missing, unknown, expired or revoked, and
     RateLimitedError when its address has sent too many such.
     """
-    return await known(request, services)
+    who = await known(request, services)
+    acting.act_for(who.tenant_id)
+    return who
 
 
 async def known(request: Request, services: Services, *, is_used: bool = True) -> Caller:
@@ -75,8 +80,9 @@ async def known(request: Request, services: Services, *, is_used: bool = True) -
 async def _of_session(services: Services, session: str, *, is_used: bool) -> Caller:
     if cookies.holds_key(session):
         raise UnauthorizedError("This browser was signed in by an older version; sign in again.")
-    async with services.database.reading(PATIENCE) as connection:
-        named = await browser_sessions.resume(connection, session, is_used=is_used)
+    with acting.finding_out_who_calls():
+        async with services.database.reading(PATIENCE) as connection:
+            named = await browser_sessions.resume(connection, session, is_used=is_used)
     if named is None:
         raise UnauthorizedError("The session is over; sign in again.")
     return named
@@ -89,11 +95,12 @@ async def identify(services: Services, credential: str) -> Caller:
     """
     tokens = services.tokens
     named = await tokens.verify(credential) if tokens and is_jwt(credential) else None
-    async with services.database.reading(PATIENCE) as connection:
-        if named is None:
-            named = await verify(connection, credential)
-        elif not await tenant_exists(connection, named.tenant_id):
-            raise ForbiddenError("There is no tenant of the name that the token names.")
+    with acting.finding_out_who_calls():
+        async with services.database.reading(PATIENCE) as connection:
+            if named is None:
+                named = await verify(connection, credential)
+            elif not await tenant_exists(connection, named.tenant_id):
+                raise ForbiddenError("There is no tenant of the name that the token names.")
     if named is None:
         raise UnauthorizedError("The API key is unknown, expired or revoked.")
     return named

@@ -8,6 +8,7 @@ import time
 from api.http.dependencies import Services
 from streams.errors import DependencyDownError
 from tables.campaigns.numbers import CampaignNumbers, NumberedCampaign
+from tables.tenancy.acting import every_tenant
 
 _PAUSE = 0.1  # seconds between two queries
 _MOST = 1_000  # campaigns in one query
@@ -57,8 +58,9 @@ class KnownCampaigns:
             error: DependencyDownError | None = None
             try:
                 patience = services.settings.caller_patience
-                async with services.database.transaction(patience) as session:
-                    await self._numbers.load(session, wanted)
+                with every_tenant():  # the number says whose the campaign is
+                    async with services.database.transaction(patience) as session:
+                        await self._numbers.load(session, wanted)
             except DependencyDownError as down:
                 error = down
             finally:

@@ -45,6 +45,7 @@ from streams.settings import Settings
 from tables.campaigns.numbers import NumberedCampaign
 from tables.directory.opt_ins import keep_recipients
 from tables.directory.reported import suppress_recipients
+from tables.tenancy.acting import act_for
 
 _MESSAGE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _LINK = re.compile(r"[0-9]{1,6}")
@@ -210,9 +211,12 @@ class Tracking:
         return campaign
 
     async def _numbered(self, services: Services, number: int) -> NumberedCampaign:
-        """Raises NotFoundError, DependencyDownError."""
+        """The campaign, for whose tenant the request acts from here on. Raises NotFoundError,
+        DependencyDownError.
+        """
         if (campaign := await self._campaigns.get(services, number)) is None:
             raise NotFoundError("There is no such campaign.")
+        act_for(campaign.tenant_id)
         return campaign
 
     async def _destination(self, services: Services, campaign: NumberedCampaign, link: str) -> str:

@@ -36,6 +36,7 @@ from connectors.webhooks.providers import PROVIDERS, Check
 from streams.contracts.commands import TENANT_ID
 from streams.errors import BusyError, NotFoundError, RateLimitedError
 from streams.settings import Settings
+from tables.tenancy.acting import act_for
 from tables.tenants.webhook_secrets import Seal, WebhookSecret, load
 
 _MOST_KNOWN = 10_000
@@ -134,11 +135,12 @@ class Webhooks:
         return PlainTextResponse(answer)
 
     async def _secret(self, services: Services, tenant: str, provider: str) -> WebhookSecret:
-        """Raises NotFoundError, the same for everything that is not there, and
-        DependencyDownError.
+        """The secret of the path's tenant, for whom the request acts from here on. Raises
+        NotFoundError, the same for everything that is not there, and DependencyDownError.
         """
         if provider not in PROVIDERS or not TENANT_ID.fullmatch(tenant):
             raise NotFoundError("There is no such webhook.")
+        act_for(tenant)
         async with services.database.transaction(services.settings.caller_patience) as connection:
             return await load(connection, self._seal, tenant, provider)
 

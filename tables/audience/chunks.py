@@ -68,6 +68,6 @@ def _sql(channel: str, fields: tuple[str, ...]) -> str:
         f"{columns} FROM campaign_recipients r"
         " LEFT JOIN LATERAL (SELECT * FROM contacts c"
         " WHERE c.id = r.contact_id AND c.tenant_id = %(tenant)s LIMIT 1) AS c"
-        f" ON true {look_ups(channel, 'c')}"
+        f" ON true {look_ups(channel, 'c', in_sight=False)}"
         " WHERE r.id >= %(first)s AND r.id < %(end)s AND r.tenant_id = %(tenant)s ORDER BY r.id"
     )

@@ -175,4 +175,4 @@ def _looked_up(channel: str) -> str:
         LEFT JOIN LATERAL (SELECT true AS found FROM segment_members m
                             WHERE m.segment_id = ANY (%(excluded)s::uuid[]) AND m.contact_id = c.id
                             LIMIT 1) AS x ON true
-        {look_ups(channel, "c")}"""
+        {look_ups(channel, "c", in_sight=True)}"""

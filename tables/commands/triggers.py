@@ -189,7 +189,7 @@ def _sql(channel: str) -> str:
                   WHERE id = a.contact_id AND tenant_id = %(tenant)s LIMIT 1) AS c ON true
             LEFT JOIN LATERAL ({member} = ANY(%(segments)s::uuid[]) LIMIT 1) AS within ON true
             LEFT JOIN LATERAL ({member} = ANY(%(excluded)s::uuid[]) LIMIT 1) AS without ON true
-            {look_ups(channel, "c")}
+            {look_ups(channel, "c", in_sight=True)}
             LEFT JOIN LATERAL (
                  SELECT entered_at FROM campaign_entries
                   WHERE campaign_id = %(campaign)s AND contact_id = a.contact_id LIMIT 1)

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, SQLColumnExpression, String, func, select
+from sqlalchemy import Select, SQLColumnExpression, String, Uuid, column, func, select, table
 
 from streams.errors import FieldError, broken
 from tables.contacts import store
@@ -22,6 +22,7 @@ from tables.models import Contact, SegmentMember
 from tables.numbers import MOST_BEGINNINGS, beginnings
 
 E = TypeVar("E")
+_IN_SIGHT = table("contacts_in_sight", column("id", Uuid), column("tenant_id", String))
 _EXPORTED = (*(getattr(Contact, column) for column in SPELLINGS), Contact.attributes)
 # contacts that a search finds per column; what it costs does not grow with the directory
 MOST_FOUND = 10_000
@@ -38,7 +39,7 @@ _SEARCHED = (
 _BY_COLUMN = "UNION ALL".join(
     f"""
        (SELECT id
-          FROM contacts
+          FROM contacts_in_sight
          WHERE tenant_id = %(tenant)s AND {column} LIKE {pattern}
          ORDER BY {column} USING ~<~
          LIMIT {MOST_FOUND})
@@ -76,9 +77,12 @@ async def list_contacts(
         found = await _found(session, tenant, search, after, limit)
         wanted = select(Contact).where(Contact.tenant_id == tenant, among(Contact.id, found))
         return await session.every(wanted.order_by(Contact.id))
+    seen = _IN_SIGHT.c
     # lower: of idx_contacts_tenant, the names of tenants are lower case
-    mine = (Contact.tenant_id == tenant) & (func.lower(Contact.tenant_id) == tenant)
-    return await session.every(_page(select(Contact).where(mine), Contact.id, after, limit))
+    mine = (seen.tenant_id == tenant) & (func.lower(seen.tenant_id) == tenant)
+    page = _page(select(seen.id).where(mine), seen.id, after, limit).subquery()
+    of_page = select(Contact).join(page, Contact.id == page.c.id)
+    return await session.every(of_page.where(Contact.tenant_id == tenant).order_by(Contact.id))
 
 
 async def _found(

@@ -56,8 +56,7 @@ _BY_ADDRESS = " ".join(
 _RESOLVE = f"""
 INSERT INTO import_targets (line, contact_id, is_new, reason)
 SELECT line, coalesce(found, id, uuidv7()), found IS NULL,
-       CASE WHEN id IS NOT NULL
-             AND EXISTS (SELECT FROM contacts c WHERE c.id = m.id AND c.tenant_id <> %(tenant)s)
+       CASE WHEN id IS NOT NULL AND is_of_another_tenant(m.id, %(tenant)s)
             THEN 'id: taken'
             WHEN id IS NOT NULL
              AND external_id IS NOT NULL
@@ -100,22 +99,15 @@ SELECT count(*) FILTER (WHERE is_new) AS imported,
  WHERE reason IS NULL"""
 
 
-def _next_version(column: str) -> str:
-    """The version of a new contact's address. An id that an erased contact had goes on counting,
-    so that what was sent to that one is told apart.
-    """
-    return f"""CASE WHEN r.id IS NULL THEN 0
-            ELSE (SELECT coalesce(max(f.version) + 1, 0)
-                    FROM former_addresses f
-                   WHERE f.contact_id = r.id AND f.field = '{column}') END"""
-
-
+# An id that an erased contact had goes on counting, so that what was sent to that one is told
+# apart.
 _INSERT = f"""
 INSERT INTO contacts (tenant_id, id, attributes, {_COLUMNS}, {_VERSIONS})
-SELECT %(tenant)s, t.contact_id, r.attributes::jsonb, {_COLUMNS},
-       {", ".join(_next_version(column) for column in ADDRESSES)}
+SELECT %(tenant)s, t.contact_id, r.attributes::jsonb, {", ".join(f"r.{one}" for one in _FIELDS)},
+       {", ".join(f"coalesce(v.{column}, 0)" for column in ADDRESSES)}
   FROM import_targets t
   JOIN import_rows r USING (line)
+  LEFT JOIN LATERAL next_address_versions(r.id) AS v ON true
  WHERE t.is_new AND t.reason IS NULL
  ORDER BY t.line"""
 

@@ -23,7 +23,7 @@ from sqlalchemy import CursorResult, Executable, Select, event, func
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.sql.selectable import TypedReturnsRows
-from sqlalchemy.util.concurrency import greenlet_spawn
+from sqlalchemy.util.concurrency import await_only, greenlet_spawn
 
 from streams import metrics
 from streams.errors import DependencyDownError
@@ -32,6 +32,7 @@ from tables.database.address_key import ADDRESS_KEY, address_key
 from tables.database.driver import DriverConnection
 from tables.database.failures import QUERY_CANCELED, sqlstate, translated
 from tables.database.statements import E, Reading, Statements, T
+from tables.tenancy import acting
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between two attempts
 # A busy database may need a second and a third attempt; after that the statement is too slow.
@@ -97,6 +98,10 @@ class Database:
     are taken. `statement_timeout` holds for each statement, on the server and, a little later,
     here; `lock_timeout` for each lock that it waits for, 0 = no limit of its own. A database that
     is opened by its DSN alone knows no key of addresses (`address_key`).
+
+    `by_tenant`: a unit of work sees and writes the rows of the tenant for which its task acts when
+    it takes its connection (tables/tenancy), if PostgreSQL has policies for the role. A connection
+    that last served another tenant is told so, in one round trip.
     """
 
     def __init__(
@@ -107,6 +112,7 @@ class Database:
         max_size: int = 10,
         statement_timeout: timedelta = timedelta(seconds=30),
         lock_timeout: timedelta = timedelta(0),
+        by_tenant: bool = False,
     ) -> None:
         self._open = partial(
             DriverConnection.open,
@@ -116,6 +122,7 @@ class Database:
             session={
                 "lock_timeout": str(round(lock_timeout.total_seconds() * 1000)),
                 **({} if isinstance(settings, str) else {ADDRESS_KEY: address_key(settings)}),
+                **({acting.SETTING: acting.NOBODY} if by_tenant else {}),
             },
         )
         self._engine = create_async_engine(
@@ -123,12 +130,16 @@ class Database:
             async_creator=self._open,
             pool_size=max_size,
             max_overflow=0,
+            # requests of one tenant often follow each other
+            pool_use_lifo=by_tenant,
             hide_parameters=True,  # they are addresses and names, and errors are logged
             json_deserializer=msgspec.json.decode,
             json_serializer=msgspec.json.encode,
             use_native_hstore=False,
         )
         event.listen(self._engine.sync_engine, "checkout", _check_alive)
+        if by_tenant:
+            event.listen(self._engine.sync_engine, "checkout", _act_for_tenant)
         self._sessions = async_sessionmaker(
             self._engine,
             class_=Session,
@@ -258,3 +269,20 @@ def _check_alive(connection: Any, record: Any, _proxy: object) -> None:
     poll.register(driver.fileno(), select.POLLIN)
     if poll.poll(0):
         raise DisconnectionError
+
+
+def _act_for_tenant(connection: Any, record: Any, _proxy: object) -> None:
+    """Tells the session for which tenant it acts, unless it is the one that the connection served
+    last. A failure ends the connection, so that it is never taken for another tenant's.
+    """
+    wanted, known = acting.wanted(), record.info.get(acting.SETTING, acting.NOBODY)
+    if wanted is not None and wanted != known:
+        await_only(_tell_tenant(connection.driver_connection, wanted))
+        record.info[acting.SETTING] = wanted
+
+
+async def _tell_tenant(driver: psycopg.AsyncConnection[Any], tenant: str) -> None:
+    """Outside of a transaction, whose rollback would undo it."""
+    await driver.set_autocommit(True)
+    await driver.execute("SELECT set_config(%s, %s, false)", (acting.SETTING, tenant))
+    await driver.set_autocommit(False)

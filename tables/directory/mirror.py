@@ -22,29 +22,43 @@ from tables.directory.templates import check_content
 from tables.models import Campaign, CampaignVariant, MirroredMember, Segment, Template
 
 _LONGEST_READING = timedelta(days=1)
+# An id of another tenant is in the way of the insert, and of nothing else.
 _KEEP_SEGMENT = """
+WITH given AS (
+  SELECT CASE WHEN EXISTS (SELECT FROM segments
+                            WHERE tenant_id = %(tenant)s::varchar
+                              AND name = %(name)s::text
+                              AND id <> %(id)s)
+              THEN left(%(name)s::text, 218) || ' ' || %(id)s::text
+              ELSE left(%(name)s::text, 255) END AS name
+), kept AS (
+  UPDATE segments s
+     SET name = given.name
+    FROM given
+   WHERE s.id = %(id)s AND s.tenant_id = %(tenant)s::varchar AND s.is_mirrored
+  RETURNING s.id
+)
 INSERT INTO segments (id, tenant_id, name, is_mirrored)
-SELECT %(id)s, %(tenant)s::varchar,
-       CASE WHEN EXISTS (SELECT FROM segments
-                          WHERE tenant_id = %(tenant)s::varchar
-                            AND name = %(name)s::text
-                            AND id <> %(id)s)
-            THEN left(%(name)s::text, 218) || ' ' || %(id)s::text
-            ELSE left(%(name)s::text, 255) END,
-       true
-    ON CONFLICT (id) DO UPDATE SET name = excluded.name
- WHERE segments.tenant_id = excluded.tenant_id
-   AND segments.is_mirrored"""
+SELECT %(id)s, %(tenant)s::varchar, given.name, true
+  FROM given
+ WHERE NOT EXISTS (SELECT FROM kept)
+    ON CONFLICT (id) DO NOTHING"""
 _KEEP_TEMPLATE = """
+WITH kept AS (
+  UPDATE templates
+     SET name = left(%(name)s::text, 255), channel = %(channel)s::campaign_channel,
+         content = %(content)s::jsonb, updated_at = now()
+   WHERE id = %(id)s AND tenant_id = %(tenant)s AND is_mirrored
+     AND (name, channel, content)
+         IS DISTINCT FROM (left(%(name)s::text, 255), %(channel)s::campaign_channel,
+                           %(content)s::jsonb)
+  RETURNING id
+)
 INSERT INTO templates (id, tenant_id, name, channel, content, is_mirrored)
-VALUES (%(id)s, %(tenant)s, left(%(name)s::text, 255), %(channel)s, %(content)s, true)
-    ON CONFLICT (id) DO UPDATE
-   SET name = excluded.name, channel = excluded.channel, content = excluded.content,
-       updated_at = now()
- WHERE templates.tenant_id = excluded.tenant_id
-   AND templates.is_mirrored
-   AND (templates.name, templates.channel, templates.content)
-       IS DISTINCT FROM (excluded.name, excluded.channel, excluded.content)"""
+SELECT %(id)s, %(tenant)s, left(%(name)s::text, 255), %(channel)s::campaign_channel,
+       %(content)s::jsonb, true
+ WHERE NOT EXISTS (SELECT FROM kept)
+    ON CONFLICT (id) DO NOTHING"""
 _LOCK_MEMBERS = "SELECT pg_advisory_xact_lock(hashtextextended('members of ' || %(segment)s, 0))"
 _LEAVE = """
 DELETE FROM segment_members m

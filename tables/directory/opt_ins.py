@@ -39,15 +39,20 @@ SELECT w.id, r.tenant_id, c.channel, CASE WHEN it.is_of_contact THEN r.contact_i
        CASE WHEN it.is_current THEN address_hash(now.address) ELSE f.hash END AS address_hash, w.at
   FROM unnest(%(ids)s::uuid[], %(times)s::timestamptz[]) AS w (id, at)
   JOIN campaign_recipients r ON r.id = w.id {WRITTEN_TO}"""
-_IS_THEIRS = """
-       s.tenant_id = n.tenant_id AND s.channel = n.channel
-   AND (s.address = n.address OR s.contact_id = n.contact_id OR s.address_hash = n.address_hash)"""
+# In sight, because behind a policy no index serves comparisons with what functions make of others.
+_THEIRS = """
+       SELECT s.seq, n.at
+         FROM ({targets}) AS n
+         JOIN suppressions_in_sight s
+           ON s.tenant_id = n.tenant_id AND s.channel = n.channel
+          AND (s.address = n.address OR s.contact_id = n.contact_id
+               OR s.address_hash = n.address_hash)"""
 _MARK = f"""
 UPDATE suppressions s
-   SET way = %(way)s, said_at = greatest(s.said_at, n.at)
-  FROM (SELECT tenant_id, channel, contact_id, address, address_hash, max(at) AS at
-          FROM ({_TARGETS}) AS t GROUP BY 1, 2, 3, 4, 5) AS n
- WHERE {_IS_THEIRS} AND s.reason = '{REASON}'
+   SET way = %(way)s, said_at = greatest(s.said_at, theirs.at)
+  FROM (SELECT seq, max(at) AS at
+          FROM ({_THEIRS.format(targets=_TARGETS)}) AS t GROUP BY seq) AS theirs
+ WHERE s.seq = theirs.seq AND s.reason = '{REASON}'
    AND (s.way = %(way)s OR (s.way IS NULL AND s.created_at = now()))"""
 _LIFTED = f"""
 SELECT t.id
@@ -58,8 +63,8 @@ SELECT t.id
 _KEEP = f"""
 UPDATE suppressions s
    SET way = NULL
-  FROM ({_TARGETS}) AS n
- WHERE {_IS_THEIRS} AND s.way IS NOT NULL"""
+  FROM ({_THEIRS.format(targets=_TARGETS)}) AS theirs
+ WHERE s.seq = theirs.seq AND s.way IS NOT NULL"""
 _SINCE = """
 SELECT at FROM opt_ins
  WHERE tenant_id = %(tenant)s AND channel = %(channel)s::campaign_channel

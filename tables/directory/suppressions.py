@@ -6,8 +6,21 @@ import contextlib
 from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, any_, delete, false, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    any_,
+    column,
+    delete,
+    false,
+    func,
+    inspect,
+    or_,
+    select,
+    table,
+)
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import aliased
 
 from streams.errors import ConflictError, FieldError, NotFoundError, broken
 from tables.channels import CHANNELS
@@ -18,6 +31,15 @@ from tables.database.search import beginning
 from tables.models import Contact, Suppression
 from tables.numbers import beginnings
 from tables.tenants.audit import Action, Author, note
+
+_IN_SIGHT = aliased(
+    Suppression,
+    table(
+        "suppressions_in_sight",
+        *(column(one.name, one.type) for one in inspect(Suppression).columns),
+    ),
+    adapt_on_names=True,
+)
 
 
 async def put_suppression(
@@ -155,26 +177,27 @@ async def list_suppressions(
     `address` the whole of it in any spelling; only the latter finds an address of which the hash is
     kept.
     """
+    seen = _IN_SIGHT
     # lower: of idx_suppressions_list, the names of tenants are lower case
     statement = (
-        select(Suppression)
-        .where(Suppression.tenant_id == tenant, func.lower(Suppression.tenant_id) == tenant)
-        .order_by(Suppression.seq.desc())
+        select(seen)
+        .where(seen.tenant_id == tenant, func.lower(seen.tenant_id) == tenant)
+        .order_by(seen.seq.desc())
     )
     if channel is not None:
-        statement = statement.where(Suppression.channel == channel)
+        statement = statement.where(seen.channel == channel)
     if search:
         # tokens of devices keep their case, and a number may be searched in another spelling
         begins = {search, search.lower(), *beginnings(search)}
-        found = [Suppression.address.like(beginning(spelling)) for spelling in sorted(begins)]
+        found = [seen.address.like(beginning(spelling)) for spelling in sorted(begins)]
         statement = statement.where(or_(*found))
     if address is not None:
         spellings = _spellings(address)
         hashes = (func.address_hash(spelling) for spelling in spellings)
-        is_it = among(Suppression.address, spellings)
-        statement = statement.where(or_(is_it, Suppression.address_hash.in_(hashes)))
+        is_it = among(seen.address, spellings)
+        statement = statement.where(or_(is_it, seen.address_hash.in_(hashes)))
     if contact_id is not None:
-        statement = statement.where(Suppression.contact_id == contact_id)
+        statement = statement.where(seen.contact_id == contact_id)
     return await session.page(statement, limit, offset)
 
 
@@ -190,8 +213,8 @@ def _spellings(address: str) -> list[str]:
 def _of(tenant: str, channel: str, target: Mapping[str, object]) -> ColumnElement[bool]:
     """The condition that a row suppresses the target."""
     condition = (Suppression.tenant_id == tenant) & (Suppression.channel == channel)
-    for column, value in target.items():
-        condition &= getattr(Suppression, column) == value
+    for name, value in target.items():
+        condition &= getattr(Suppression, name) == value
     return condition
 
 

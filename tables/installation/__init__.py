@@ -3,5 +3,5 @@ other.
 
 `installation` is the row of settings that `campaigns prepare` writes, `rounds` the comparison of
 the two, `settings_watch` the service that looks at both while a process runs. The room imports
-`tables.database` and `tables.models`.
+`tables.database`, `tables.tenancy` and `tables.models`.
 """

@@ -5,8 +5,8 @@ that owns the schema and migrates it, and what each may do with each table.
 the workers are members of that, because only an owner may detach and drop an old block. The API
 makes blocks through functions that run as the owner. Nothing else is granted to anybody. The
 statements may be repeated, and have to be after every migration: a new table is granted to nobody,
-and a replaced function has lost its owner's rights.
-https://www.postgresql.org/docs/18/ddl-priv.html
+and a replaced function has lost its owner's rights. Policies keep the API to the rows of the tenant
+for which it acts (tables/tenancy). https://www.postgresql.org/docs/18/ddl-priv.html
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from tables.models import Base
+from tables.tenancy import policies
 
 #: Who may log in; `ledger` may not.
 LOGINS = ("api", "workers", "migrations")
@@ -113,7 +114,12 @@ def statements(prefix: str = "campaigns") -> Iterator[str]:
     yield f"GRANT REFERENCES, SELECT ON campaigns TO {ledger}"
     for function in _MAKE_BLOCKS:
         yield f"ALTER FUNCTION {function} OWNER TO {ledger}"
+    for function in (*_MAKE_BLOCKS, *policies.FUNCTIONS):
         yield f"ALTER FUNCTION {function} SECURITY DEFINER SET search_path = public, pg_temp"
+    for view in policies.VIEWS:
+        yield f"REVOKE ALL ON {view} FROM PUBLIC"
+        yield f"GRANT SELECT ON {view} TO {role(prefix, 'api')}, {workers}"
+    yield from policies.statements(f"{prefix}-api")
 
 
 def _made(prefix: str) -> Iterator[str]:
@@ -129,6 +135,8 @@ def _made(prefix: str) -> Iterator[str]:
 def _owned(owner: str, ledger: str, workers: str) -> Iterator[str]:
     for table in (*Base.metadata.tables, *_OTHER_TABLES):
         yield f"ALTER TABLE {table} OWNER TO {ledger if table == _LEDGER else owner}"
+    for view in policies.VIEWS:
+        yield f"ALTER VIEW {view} OWNER TO {owner}"
     yield _each(
         "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r'"
         " AND relnamespace = 'public'::regnamespace"

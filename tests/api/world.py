@@ -87,8 +87,8 @@ async def resting(settings: Settings, around: Settings | None = None) -> AsyncIt
         settings = settings.model_copy(update={"dns_servers": names.address})
         app = create_app(settings)
         await stack.enter_async_context(app.router.lifespan_context(app))
-        rest = Rest(app, await make_world(pool, settings), names)
-        stranger = await make_world(pool, settings, "globex")
+        rest = Rest(app, await make_world(pool, around or settings), names)
+        stranger = await make_world(pool, around or settings, "globex")
         async with pool.transaction() as connection:
             rest.keys = {
                 role: (await create_key(connection, "acme", role=role)).text for role in ROLES

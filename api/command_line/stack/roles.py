@@ -30,10 +30,12 @@ def postgres(
         str, typer.Option(help="The roles are PREFIX-api, PREFIX-workers, PREFIX-migrations.")
     ] = "campaigns",
 ) -> None:
-    """Print the SQL that makes the roles and grants them what they need, for `psql`; to be repeated
-    after every migration.
+    """Print the SQL that makes the roles, grants them what they need and keeps the API to the rows
+    of one tenant, for `psql`; to be repeated after every migration.
     """
     typer.echo("BEGIN;")
+    # whoever waits for a table makes everybody wait who comes after
+    typer.echo("SET LOCAL lock_timeout = '5s';")
     for statement in roles.statements(_plain(prefix, "--prefix")):
         typer.echo(f"{statement};")
     typer.echo("COMMIT;")

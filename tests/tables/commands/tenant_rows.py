@@ -67,18 +67,21 @@ async def fill(client: Client, marked: Marked) -> None:
     for table in Base.metadata.sorted_tables:
         if table.name in OF_NOBODY:
             continue
-        values = _row(table, marked)
-        names = ", ".join(f'"{name}"' for name in values)
-        places = ", ".join(
-            _place(table.columns[name], place) for place, name in enumerate(values, 1)
-        )
-        statement = f"INSERT INTO {table.name} ({names}) VALUES ({places})"
-        await client.execute(statement, *values.values())
+        await insert(client, table, marked)
         if table.name == "campaigns":
             marked.number = await client.fetchval(
                 "SELECT number FROM campaigns WHERE id = $1", marked.ids["campaign"]
             )
             await client.execute("SELECT ensure_recipient_partitions($1)", marked.number)
+
+
+async def insert(client: Client, table: Table, marked: Marked) -> None:
+    """Insert a row of the tenant into the table."""
+    values = _row(table, marked)
+    names = ", ".join(f'"{name}"' for name in values)
+    places = ", ".join(_place(table.columns[name], place) for place, name in enumerate(values, 1))
+    statement = f"INSERT INTO {table.name} ({names}) VALUES ({places})"
+    await client.execute(statement, *values.values())
 
 
 def _place(column: Column[Any], place: int) -> str:
