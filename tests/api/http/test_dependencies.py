@@ -18,8 +18,8 @@ from tests.api.campaigns.test_routes import problem
 from tests.api.world import Rest
 from tests.postgres import sql
 
-_TENANT = "made-by-a-request"
-_MAKE = "INSERT INTO tenants (id) VALUES ($1)"
+_TOPIC = "made-by-a-request"
+_MAKE = "INSERT INTO outbox (topic, key, payload) VALUES ($1, '', '')"
 _KILL = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE state = 'idle in transaction' AND datname = current_database()"
@@ -28,7 +28,7 @@ _KILL = (
 
 async def _is_kept(rest: Rest) -> bool:
     found = await sql(rest.world.pool).fetchval(
-        "SELECT count(*) FROM tenants WHERE id = $1", _TENANT
+        "SELECT count(*) FROM outbox WHERE topic = $1", _TOPIC
     )
     return bool(found)
 
@@ -37,14 +37,14 @@ async def _is_kept(rest: Rest) -> bool:
 async def _with_route(
     rest: Rest, end: Callable[[], Awaitable[None]], when_answering: Callable[[], Awaitable[None]]
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application with a route that makes a tenant and then awaits `end`;
+    """A client of the application with a route that makes a record and then awaits `end`;
     `when_answering` is awaited when the head of the answer leaves.
     """
     router = APIRouter(tags=["tests"])
 
     @router.post("/making")
     async def make(transaction: Transaction) -> Success[None]:
-        await sql(transaction).execute(_MAKE, _TENANT)
+        await sql(transaction).execute(_MAKE, _TOPIC)
         await end()
         return success(None)
 
