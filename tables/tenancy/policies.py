@@ -31,6 +31,7 @@ OWN_ROWS: Mapping[str, str] = MappingProxyType(
             "contacts",
             "former_addresses",
             "segments",
+            "sender_domains",
             "suppressions",
             "templates",
             "test_sends",
