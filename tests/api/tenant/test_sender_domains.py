@@ -201,7 +201,7 @@ async def test_a_slow_name_server_holds_no_connection_and_nobody_else(rest: Rest
     )
 
     async def is_none_held() -> bool:  # others are held for a moment now and then
-        return await sql(rest.world.pool).fetchval(in_use) == 0
+        return int(await sql(rest.world.pool).fetchval(in_use)) == 0
 
     await eventually(is_none_held)
     verified = await rest.stranger.post("/sender-domains/globex.example/verify")
