@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import UUID
 
 import httpx
 import pytest
@@ -11,7 +12,9 @@ from sqlalchemy import select, update
 
 from api.http.auth import counted
 from api.http.dependencies import Provided, Transaction
+from tables.directory import mirror
 from tables.models import AuditEntry, Campaign, Contact, Segment, Suppression, Template
+from tables.tenancy.acting import acting_for
 from tests.api.world import Rest
 from tests.postgres import connect as connect_client
 
@@ -100,3 +103,28 @@ async def test_the_application_has_the_rights_of_its_role_and_no_more(rest: Rest
         assert not await session.value(
             "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
         )
+
+
+async def test_ids_of_another_tenant_are_refused_and_left_alone_as_without_the_lock(
+    rest: Rest,
+) -> None:
+    made = await rest.stranger.post("/contacts", json={"email": "theirs@example.com"})
+    theirs = made.json()["data"]["id"]
+    rows = [{"id": theirs, "email": "mine@example.com"}, {"email": "mine@example.com"}]
+    answer = await rest.admin.post("/contacts/bulk", json=rows)
+    summary = answer.json()["data"]
+    assert (summary["imported"], summary["rejected"]) == (1, 1)
+    assert summary["rejects"] == [{"line": 1, "reason": "id: taken"}]
+    segment = (await rest.stranger.get("/segments")).json()["data"][0]
+    template = (await rest.stranger.get("/templates")).json()["data"][0]
+    with acting_for("acme"):
+        async with rest.services.database.transaction() as session:
+            content = {"subject": "Mine", "text": "Mine"}
+            await mirror.keep_segment(session, "acme", UUID(segment["id"]), "Mine")
+            await mirror.keep_template(
+                session, "acme", UUID(template["id"]), "Mine", "email", content
+            )
+    assert (await rest.stranger.get("/segments")).json()["data"][0]["name"] == segment["name"]
+    assert (await rest.stranger.get("/templates")).json()["data"][0]["name"] == template["name"]
+    contact = (await rest.stranger.get(f"/contacts/{theirs}")).json()["data"]
+    assert contact["email"] == "theirs@example.com"
