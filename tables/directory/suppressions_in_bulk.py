@@ -23,14 +23,23 @@ SELECT %(tenant)s, w.channel::campaign_channel, w.address, w.contact_id, w.reaso
     ON CONFLICT DO NOTHING"""
 
 
-# A person of the tenant has asked for these, too: no START lifts them.
+# A person of the tenant has asked for these, too: no START lifts them. Each kind is looked up by
+# its own index.
 _KEEP = """
 UPDATE suppressions s
    SET way = NULL
-  FROM unnest(%(channels)s::text[], %(addresses)s::text[], %(contacts)s::uuid[])
-       AS w (channel, address, contact_id)
- WHERE s.tenant_id = %(tenant)s AND s.channel = w.channel::campaign_channel AND s.way IS NOT NULL
-   AND (s.address = w.address OR s.contact_id = w.contact_id)"""
+  FROM (SELECT k.seq
+          FROM unnest(%(channels)s::text[], %(addresses)s::text[]) AS w (channel, address)
+          JOIN suppressions k
+            ON k.tenant_id = %(tenant)s AND k.channel = w.channel::campaign_channel
+           AND k.address = w.address AND k.way IS NOT NULL
+         UNION ALL
+        SELECT k.seq
+          FROM unnest(%(channels)s::text[], %(contacts)s::uuid[]) AS w (channel, contact_id)
+          JOIN suppressions k
+            ON k.tenant_id = %(tenant)s AND k.channel = w.channel::campaign_channel
+           AND k.contact_id = w.contact_id AND k.way IS NOT NULL) AS kept
+ WHERE s.seq = kept.seq"""
 
 
 class Wanted(NamedTuple):
