@@ -133,7 +133,8 @@ def test_every_setting_that_a_page_names_exists() -> None:
 
 
 def test_every_file_that_a_page_names_exists() -> None:
-    folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    made = {"build"}  # by `make check` and `make faults`, when they run
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()} - made
     missing = {
         f"{page.name}: {span}"
         for page in pages()
