@@ -139,8 +139,8 @@ def known_vulnerabilities(lock: Path, *service: str) -> tuple[list[str], int]:
 
 
 def main() -> None:
-    """Exits with a line for each known vulnerability."""
-    lock = image_lock()
+    """Exits with a line for each known vulnerability, and when the image's lock was another one."""
+    before, lock = LOCK.read_text(), image_lock()
     LOCK.write_text(lock)
     BILL.parent.mkdir(exist_ok=True)
     BILL.write_text(json.dumps(bill(lock), indent=1))
@@ -149,6 +149,8 @@ def main() -> None:
         sys.stderr.write(
             f"{unknown} packages could not be looked up among the known vulnerabilities.\n"
         )
+    if lock != before:
+        found.append("image.lock was not that of requirements.lock; it is now, and to be committed")
     if found:
         sys.exit("\n".join(found))
 
