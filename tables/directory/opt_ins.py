@@ -40,9 +40,9 @@ SELECT w.id, r.tenant_id, c.channel, CASE WHEN it.is_of_contact THEN r.contact_i
   FROM unnest(%(ids)s::uuid[], %(times)s::timestamptz[]) AS w (id, at)
   JOIN campaign_recipients r ON r.id = w.id {WRITTEN_TO}"""
 # In sight, because behind a policy no index serves comparisons with what functions make of others.
-_THEIRS = """
+_THEIRS = f"""
        SELECT s.seq, n.at
-         FROM ({targets}) AS n
+         FROM ({_TARGETS}) AS n
          JOIN suppressions_in_sight s
            ON s.tenant_id = n.tenant_id AND s.channel = n.channel
           AND (s.address = n.address OR s.contact_id = n.contact_id
@@ -51,7 +51,7 @@ _MARK = f"""
 UPDATE suppressions s
    SET way = %(way)s, said_at = greatest(s.said_at, theirs.at)
   FROM (SELECT seq, max(at) AS at
-          FROM ({_THEIRS.format(targets=_TARGETS)}) AS t GROUP BY seq) AS theirs
+          FROM ({_THEIRS}) AS t GROUP BY seq) AS theirs
  WHERE s.seq = theirs.seq AND s.reason = '{REASON}'
    AND (s.way = %(way)s OR (s.way IS NULL AND s.created_at = now()))"""
 _LIFTED = f"""
@@ -63,7 +63,7 @@ SELECT t.id
 _KEEP = f"""
 UPDATE suppressions s
    SET way = NULL
-  FROM ({_THEIRS.format(targets=_TARGETS)}) AS theirs
+  FROM ({_THEIRS}) AS theirs
  WHERE s.seq = theirs.seq AND s.way IS NOT NULL"""
 _SINCE = """
 SELECT at FROM opt_ins

@@ -62,12 +62,12 @@ class SettingsWatch(TurnByTurn):
                 )
             self._said = found
 
-    async def _compare(self, now: _Seen) -> None:
+    async def _compare(self, now: _Seen | None) -> None:
         """Look at Kafka only when PostgreSQL gives a reason: this is another connection, to another
         database perhaps; its rounds fell; or a process has found that something is wrong. Raises
         RefusedError.
         """
-        if now.known is None:
+        if now is None:
             return
         before, self._seen = self._seen, now
         if before is None or now.is_suspect_after(before):
@@ -77,11 +77,10 @@ class SettingsWatch(TurnByTurn):
 
 
 class _Seen(NamedTuple):
-    known: Known | None  # None while a backup is being read in
+    known: Known
     connection: int  # the server process that answered
 
     def is_suspect_after(self, before: _Seen) -> bool:
-        assert self.known is not None and before.known is not None
         return (
             self.connection != before.connection
             or self.known.installation != before.known.installation
@@ -90,6 +89,9 @@ class _Seen(NamedTuple):
         )
 
 
-async def _look(session: Session) -> tuple[Agreement | None, _Seen]:
+async def _look(session: Session) -> tuple[Agreement | None, _Seen | None]:
+    """Nothing is seen of a database that is not prepared, or whose backup is being read in."""
     agreed, known = await installation.agreed(session), await rounds.known(session)
+    if known is None:
+        return agreed, None
     return agreed, _Seen(known, await session.value("SELECT pg_backend_pid()"))

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Sequence
 from enum import StrEnum
 
-from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, select, update
 from sqlalchemy.dialects import postgresql
 
 from streams.errors import ConflictError, NotFoundError
@@ -71,12 +71,13 @@ async def list_domains(
 
 async def get_domain(session: Session, tenant: str, domain: str) -> SenderDomain:
     """Raises NotFoundError."""
-    return await _found(session, _one(tenant, domain), domain)
+    return await _found(session, select(SenderDomain).where(_is(tenant, domain)), domain)
 
 
 async def lock_domain(session: Session, tenant: str, domain: str) -> SenderDomain:
     """`get_domain`, and no other transaction changes or removes it until this one ends."""
-    return await _found(session, _one(tenant, domain).with_for_update(), domain)
+    one = select(SenderDomain).where(_is(tenant, domain))
+    return await _found(session, one.with_for_update(), domain)
 
 
 async def note_finding(
@@ -96,7 +97,7 @@ async def note_finding(
     since = func.coalesce(SenderDomain.verified_at, func.now())
     changed = (
         update(SenderDomain)
-        .where(SenderDomain.tenant_id == asked.tenant_id, SenderDomain.domain == asked.domain)
+        .where(_is(asked.tenant_id, asked.domain))
         .values(
             checked_at=func.now(),
             finding=finding,
@@ -114,10 +115,7 @@ async def note_finding(
 
 async def remove_domain(session: Session, tenant: str, domain: str, by: Author = ENGINE) -> None:
     """Forget the domain and its token. Raises NotFoundError."""
-    one = delete(SenderDomain).where(
-        SenderDomain.tenant_id == tenant, SenderDomain.domain == domain
-    )
-    if not await session.changed(one):
+    if not await session.changed(delete(SenderDomain).where(_is(tenant, domain))):
         raise _unknown(domain)
     await note(session, tenant, by, Action.DOMAIN_REMOVED, subject=domain)
 
@@ -130,10 +128,8 @@ async def among(session: Session, tenant: str, domains: Sequence[str]) -> list[S
     return await session.every(mine.order_by(func.length(SenderDomain.domain).desc()))
 
 
-def _one(tenant: str, domain: str) -> Select[SenderDomain]:
-    return select(SenderDomain).where(
-        SenderDomain.tenant_id == tenant, SenderDomain.domain == domain
-    )
+def _is(tenant: str, domain: str) -> ColumnElement[bool]:
+    return (SenderDomain.tenant_id == tenant) & (SenderDomain.domain == domain)
 
 
 async def _found(session: Session, statement: Select[SenderDomain], domain: str) -> SenderDomain:

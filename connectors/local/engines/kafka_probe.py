@@ -19,9 +19,9 @@ _NO_TOPICS = struct.pack(">iB", 0, 0)
 
 
 def names_a_broker(port: int, account: Account | None, host: str = "127.0.0.1") -> bool:
-    """Whether the broker on this port names a live one, itself, to a client that
-    signs in by SASL/PLAIN when there is an account. Accepting connections is not enough: a broker
-    does so seconds earlier. Blocks for seconds at most.
+    """Whether the broker on this port names a live one, itself, to a client that signs in by
+    SASL/PLAIN when there is an account. Accepting connections is not enough: a broker does so
+    seconds earlier. Blocks for seconds at most.
     """
     try:
         with socket.create_connection((host, port), timeout=_WITHIN) as connection:
