@@ -84,6 +84,8 @@ class Jobs(Service):  # type: ignore[misc]  # mode is untyped
             await self.sleep(0.1)
         while not self.should_stop:
             now, turns = await self._database.until_up(self._look)
+            if self.should_stop:
+                return  # `on_stop` has counted the running jobs
             for name, turn in turns.items():
                 if turn.at <= now and name not in self._running:
                     self._running[name] = self.add_future(self._take_turn(name))

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -25,6 +25,8 @@ from streams.kafka import clients
 from streams.kafka.refusals import check
 from streams.settings import Settings
 from streams.topics import TOPICS, Topics
+
+T = TypeVar("T")
 
 _TIMEOUT = 30_000  # milliseconds
 # Settings that may be larger than in the table: more is kept, taken, or in sync.
@@ -76,29 +78,35 @@ async def differences(settings: Settings) -> list[str]:
     Raises aiokafka's `KafkaError`.
     """
     topics = Topics(settings)
-    names = {topics.name(name): name for name in TOPICS}
     async with _admin(settings) as admin:
-        present = set(await admin.list_topics()) & set(names)
-        found = [f"{missing} does not exist" for missing in names if missing not in present]
-        for described in await admin.describe_topics(sorted(present)) if present else []:
-            topic, count = described["topic"], len(described["partitions"])
-            expected = topics.count(names[topic])
-            if count != expected:
-                found.append(
-                    f"{topic} has {count} partitions instead of {expected};"
-                    " a topic's partitions never change live"
-                )
-            copies = min((len(it["replicas"]) for it in described["partitions"]), default=0)
-            if count and copies < topics.replication_factor:
-                found.append(
-                    f"{topic} has {copies} copies instead of {topics.replication_factor};"
-                    " add some with Kafka's kafka-reassign-partitions"
-                )
-        for topic, configured in (await _configurations(admin, sorted(present))).items():
-            for setting, expected_value in topics.config(names[topic]).items():
-                value = configured[setting].value if setting in configured else None
-                if value != expected_value:
-                    found.append(f"{topic} has {setting}={value} instead of {expected_value}")
+        return await _once_known(lambda: _differences(admin, topics))
+
+
+async def _differences(admin: AIOKafkaAdminClient, topics: Topics) -> list[str]:
+    names = {topics.name(name): name for name in TOPICS}
+    present = set(await admin.list_topics()) & set(names)
+    found = [f"{missing} does not exist" for missing in names if missing not in present]
+    for described in await admin.describe_topics(sorted(present)) if present else []:
+        if described["error_code"]:
+            raise for_code(described["error_code"])(described["topic"])
+        topic, count = described["topic"], len(described["partitions"])
+        expected = topics.count(names[topic])
+        if count != expected:
+            found.append(
+                f"{topic} has {count} partitions instead of {expected};"
+                " a topic's partitions never change live"
+            )
+        copies = min((len(it["replicas"]) for it in described["partitions"]), default=0)
+        if count and copies < topics.replication_factor:
+            found.append(
+                f"{topic} has {copies} copies instead of {topics.replication_factor};"
+                " add some with Kafka's kafka-reassign-partitions"
+            )
+    for topic, configured in (await _configurations(admin, sorted(present))).items():
+        for setting, expected_value in topics.config(names[topic]).items():
+            value = configured[setting].value if setting in configured else None
+            if value != expected_value:
+                found.append(f"{topic} has {setting}={value} instead of {expected_value}")
     return found
 
 
@@ -131,7 +139,7 @@ async def _correct(admin: AIOKafkaAdminClient, topics: Topics) -> None:
     """Gives existing topics what they lack. What a person has set beside it stays, and so does a
     value that is safer than ours.
     """
-    if not (changes := await _corrections(admin, topics)):
+    if not (changes := await _once_known(lambda: _corrections(admin, topics))):
         return
     resources = [
         ConfigResource(ConfigResourceType.TOPIC, topic, configs=settings)
@@ -142,7 +150,8 @@ async def _correct(admin: AIOKafkaAdminClient, topics: Topics) -> None:
             if code:
                 raise for_code(code)(message)
     deadline = time.monotonic() + _TIMEOUT / 1000
-    while await _corrections(admin, topics):  # Kafka answers before its brokers know of it
+    # Kafka answers before its brokers know of it
+    while await _once_known(lambda: _corrections(admin, topics)):
         if time.monotonic() > deadline:
             raise KafkaTimeoutError("the brokers do not take the settings of topics over")
         await asyncio.sleep(0.05)
@@ -200,16 +209,24 @@ async def _configurations(
     if not names:
         return {}
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    found = [it for each in await admin.describe_configs(resources) for it in each.resources]
+    for code, said, *_ in found:
+        if code:
+            raise for_code(code)(said)
+    return {name: _configured(entries) for *_, name, entries in found}
+
+
+async def _once_known(look: Callable[[], Awaitable[T]]) -> T:
+    """What `look` finds when brokers know of the same topics: any of them may answer, one that has
+    not heard yet that a topic was created or deleted, too.
+    """
     deadline = time.monotonic() + _TIMEOUT / 1000
     while True:
-        found = [it for each in await admin.describe_configs(resources) for it in each.resources]
-        refused = next(((for_code(code), said) for code, said, *_ in found if code), None)
-        if refused is None:
-            return {name: _configured(entries) for *_, name, entries in found}
-        error, said = refused
-        # any broker may answer, one that has not heard of a new topic, too
-        if error is not UnknownTopicOrPartitionError or time.monotonic() > deadline:
-            raise error(said)
+        try:
+            return await look()
+        except UnknownTopicOrPartitionError:
+            if time.monotonic() > deadline:
+                raise
         await asyncio.sleep(0.05)
 
 

@@ -5,6 +5,7 @@ killed, frozen or raises.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -114,6 +115,34 @@ async def test_of_three_workers_one_runs_a_job_in_each_turn_and_at_the_instant_t
         assert fake.due_at <= began < fake.due_at + timedelta(minutes=5)  # its turn is in an hour
         fake.due_at = None
     assert fake.most_at_once == 1 and fake.runs.count(False) == 1
+
+
+@pytest.mark.parametrize("later", range(4))
+async def test_no_job_begins_after_the_worker_was_told_to_end(
+    settings: Settings, world: World, later: int
+) -> None:
+    fake, asked, answer = Fake(), asyncio.Event(), asyncio.Event()
+
+    async def due(_: Any) -> None:
+        asked.set()
+        await answer.wait()
+        for _ in range(later):
+            await asyncio.sleep(0)
+
+    class Slow(Database):
+        async def until_up(self, step: Any) -> Any:
+            found = await super().until_up(step)
+            await due(found)
+            return found
+
+    jobs = Jobs(None, settings, {"fake": fake.job()})
+    await jobs._database.close()
+    jobs._database = Slow(settings)
+    async with jobs:
+        await eventually(asked.is_set, 300)
+        answer.set()  # there just when the worker is told to end, or a few steps later
+    assert fake.runs == [] and jobs._running == {}
+    gc.collect()  # a turn that was made and never begun would be named now
 
 
 async def _early(pool: Database, fake: Fake) -> Any:

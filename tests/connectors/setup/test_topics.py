@@ -110,6 +110,28 @@ async def test_a_broker_that_has_not_heard_of_a_topic_is_asked_again(
     await topics.delete(empty)
 
 
+@pytest.mark.parametrize("look", ["describe_topics", "describe_configs"])
+async def test_a_topic_that_is_deleted_while_it_is_described_does_not_exist(
+    empty: Settings, look: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await topics.create(empty)
+    describe, lost = getattr(clients.Admin, look), f"{empty.topic_prefix}{Name.GRANTS}"
+
+    async def after_it_is_gone(admin: clients.Admin, asked: list[Any]) -> Any:
+        if lost in await admin.list_topics():
+            await admin.delete_topics([lost])
+            await eventually(lambda: _is_gone(admin, lost))
+        return await describe(admin, asked)
+
+    monkeypatch.setattr(clients.Admin, look, after_it_is_gone)
+    assert await topics.differences(empty) == [f"{lost} does not exist"]
+    await topics.delete(empty)
+
+
+async def _is_gone(admin: clients.Admin, topic: str) -> bool:
+    return topic not in await admin.list_topics()
+
+
 async def test_what_a_broker_refuses_to_describe_is_an_error(
     empty: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
