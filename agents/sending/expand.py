@@ -33,7 +33,6 @@ from typing import assert_never
 from uuid import UUID
 
 import msgspec
-import psycopg
 
 from connectors.sources.service import SourceDownError
 from connectors.sources.sources import Sources
@@ -54,6 +53,7 @@ from tables.audience.staging import Audience
 from tables.campaigns.ab_tests import test_of
 from tables.campaigns.changes import Change
 from tables.database.connection import Database
+from tables.database.failures import PostgresError
 
 _HIGHEST_NUMBER = (1 << 47) - 1
 _AGAIN = 0.5  # seconds until an audience asks again for a directory service that is down or slow
@@ -148,7 +148,7 @@ class Expander:
             await self._note_directory(wanted, is_down=True)
             self._again(transaction, wanted)
             return
-        except psycopg.Error as error:  # as in `_staged`
+        except PostgresError as error:  # as in `_staged`
             await self._fail(wanted, error)
             return
         if self._sources.are_used:
@@ -210,7 +210,7 @@ class Expander:
                 )
                 crash_point("announced", "expand")
         # not an outage: trying again would meet it for ever, and hold up every other campaign
-        except psycopg.Error as error:
+        except PostgresError as error:
             await self._fail(wanted, error)
             return None
         if isinstance(outcome, Change):
@@ -224,7 +224,7 @@ class Expander:
             is_written = await self._database.until_up(
                 lambda connection: audience.write_page(connection, page, stop)
             )
-        except psycopg.Error as error:  # as in `_staged`; pages announced before stay sent
+        except PostgresError as error:  # as in `_staged`; pages announced before stay sent
             campaign_id = page.campaign_id
             wanted = Stage(
                 tenant_id=page.tenant_id,
@@ -250,7 +250,7 @@ class Expander:
                 expansions, transaction.partition, after.campaign_id.encode(), encode(after)
             )
 
-    async def _fail(self, wanted: Stage, error: psycopg.Error) -> None:
+    async def _fail(self, wanted: Stage, error: PostgresError) -> None:
         """End the campaign, with the reason in its row."""
         # the condition and its code, such as "QueryCanceledError 57014"
         reason = f"expansion-failed: {type(error).__name__}Error {error.sqlstate}"

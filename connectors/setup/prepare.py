@@ -12,12 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 
-import psycopg
 from aiokafka.errors import KafkaError
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from connectors.setup import topics
 from streams.errors import CampaignError
@@ -29,20 +25,17 @@ from streams.process.start import read_settings
 from streams.records.marks import Mark
 from streams.settings import Settings
 from tables.database.connection import Database, Session
-from tables.database.driver import DriverConnection
-from tables.database.failures import is_missing_database, is_refused
-from tables.database.migrate import upgrade
+from tables.database.failures import PostgresError
+from tables.database.migrate import create, upgrade
 from tables.installation import installation, rounds
 from tables.installation.installation import SettingsDifferError
 from tables.installation.rounds import MismatchError
 from tables.stats.views import SendingView, StatsView
 from tables.tenants import webhook_secrets
 
-_PATIENCE = 30.0  # seconds for a server that is just starting
-
 
 async def prepare(settings: Settings) -> None:
-    """Raises `OSError`, `DependencyDownError`, `psycopg.Error` or aiokafka's `KafkaError`
+    """Raises `OSError`, `DependencyDownError`, `PostgresError` or aiokafka's `KafkaError`
     when a server is away or refuses, `SettingsDifferError` when the settings are not those of the
     installation and must not become them, and `MismatchError` when PostgreSQL or Kafka went back.
     """
@@ -95,38 +88,8 @@ async def _agree(session: Session, settings: Settings) -> None:
 
 
 async def _prepare_database(dsn: str) -> None:
-    await _create_database(dsn)
+    await create(dsn)
     await asyncio.to_thread(upgrade, dsn)
-
-
-async def _create_database(dsn: str) -> None:
-    """Creates the database that the DSN names when it is missing and this user may; the next step
-    reports it otherwise.
-    """
-    deadline, name = time.monotonic() + _PATIENCE, conninfo_to_dict(dsn).get("dbname", "")
-    while True:
-        try:
-            connection = await DriverConnection.open(dsn, application_name="campaigns-prepare")
-        except psycopg.OperationalError as error:
-            if is_missing_database(error):
-                await _create(dsn, str(name))
-                return
-            if is_refused(error) or time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.2)
-        else:
-            await connection.close()
-            return
-
-
-async def _create(dsn: str, name: str) -> None:
-    connection = await DriverConnection.open(
-        make_conninfo(dsn, dbname="postgres"), application_name="campaigns-prepare", autocommit=True
-    )
-    try:
-        await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    finally:
-        await connection.close()
 
 
 if __name__ == "__main__":
@@ -138,7 +101,7 @@ if __name__ == "__main__":
         sys.exit(f"nothing was changed: {differ}")
     except MismatchError as mismatch:
         sys.exit(str(mismatch))
-    except (OSError, psycopg.Error, KafkaError, CampaignError) as failure:
+    except (OSError, PostgresError, KafkaError, CampaignError) as failure:
         sys.exit(
             f"the database or the topics could not be prepared: {type(failure).__name__}: {failure}"
         )

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import msgspec
-import psycopg
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
@@ -31,11 +30,13 @@ from streams.process.consumers import group_of
 from streams.records.marks import Mark
 from streams.settings import Settings
 from streams.topics import TOPICS, Name, Topics
+from tables.audience.projection import forget_positions
 from tables.campaigns.changes import Change
 from tables.commands import reconciling
 from tables.commands.reconciling import Finding, Heard, Lost
 from tables.database.connection import Database, Session
-from tables.database.outbox import RELAY
+from tables.database.failures import NOT_MIGRATED
+from tables.database.outbox import keep_relays_away
 from tables.installation import rounds
 from tables.installation.rounds import Known, Went
 from tables.stats.views import SendingView, StatsView
@@ -44,9 +45,6 @@ from tables.throttle.state import CampaignSending
 # Whatever reads their records again finds what it had made of them.
 _HARMLESS = (Name.EXPAND_STATE, Name.FOLD_STATE, Name.FACTS)
 _ROLES = ("control", "expand", "emit", "stats")
-_RELAY = f"SELECT pg_try_advisory_xact_lock({RELAY})"
-# Positions in topics that are gone. Reading facts again changes nothing.
-_FORGET_POSITIONS = "DELETE FROM projections"
 _COORDINATED = 30.0  # seconds until a new Kafka coordinates groups
 _SKEW = 600_000  # milliseconds between the clocks of PostgreSQL and of a worker
 
@@ -124,7 +122,7 @@ class _Both:
 async def reconcile(settings: Settings, *, repair: bool) -> Report:
     """Compare, and mend if told so. Blocks for as long as reading the state topics takes.
 
-    Raises AtWorkError, NotPreparedError, `DependencyDownError`, `psycopg.Error` and aiokafka's
+    Raises AtWorkError, NotPreparedError, `DependencyDownError`, `PostgresError` and aiokafka's
     `KafkaError`.
     """
     async with Database(settings, "campaigns-reconcile", max_size=2) as database:
@@ -156,7 +154,7 @@ async def _look(database: Database, settings: Settings) -> _Both | None:
     mark = await marks.read(settings)
     try:
         postgres = await database.once(rounds.known) or rounds.NOTHING
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+    except NOT_MIGRATED as error:
         raise NotPreparedError("The database is not prepared: `campaigns prepare` does.") from error
     if mark is None and (postgres.installation is None or not postgres.acknowledged):
         return None
@@ -226,15 +224,15 @@ async def _judge(
 
 async def _mend(session: Session, both: _Both, report: Report) -> list[Change]:
     """The changes of status, to be logged after the commit. Raises AtWorkError."""
-    if not await session.value(_RELAY):
+    if not await keep_relays_away(session):
         raise AtWorkError("A control worker is at work: stop every process of the engine first.")
-    at, lost = await session.value("SELECT now()"), both.lost
+    at, lost = await session.clock(), both.lost
     made = [await reconciling.mend(session, found, lost, at) for found in report.findings]
     await reconciling.let_go(session, report.strays)
     if report.next_number is not None:
         await rounds.give_no_number_below(session, report.next_number)
     if lost.in_kafka:
-        await session.run(_FORGET_POSITIONS)
+        await forget_positions(session)
     if both.went is Went.POSTGRES_BACK and both.mark is not None:
         await rounds.follow(session, both.mark)
     return [change for change in made if change is not None]

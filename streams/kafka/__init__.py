@@ -2,5 +2,5 @@
 
 `clients` makes consumers, producers and the admin client with TLS and SASL; `tokens` fetches the
 tokens of OAUTHBEARER; `refusals` says in one sentence why a cluster does not let this process in.
-The room imports the files of `streams` and nothing above them.
+The room imports `settings`, `records`, `contracts` and the files of `streams`.
 """

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from streams.settings import Settings
@@ -110,6 +110,13 @@ async def positions(session: Session, name: str, topic: str) -> dict[int, int]:
     query = select(Projection.partition, Projection.position)
     found = await session.execute(query.where(Projection.name == name, Projection.topic == topic))
     return dict(found.all())
+
+
+async def forget_positions(session: Session) -> None:
+    """Every projection reads its topics from their beginnings: after Kafka was restored, positions
+    are those of topics that are gone. Reading facts again changes nothing.
+    """
+    await session.execute(delete(Projection))
 
 
 @dataclass(frozen=True, slots=True)

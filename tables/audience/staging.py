@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import psycopg
 from sqlalchemy import select, update
 
 from streams.contracts import events
@@ -36,6 +35,7 @@ from tables.campaigns.campaign import change_campaign
 from tables.campaigns.changes import Change, publish
 from tables.channels import CHANNELS
 from tables.database.connection import Session
+from tables.database.failures import LOCK_NOT_AVAILABLE, PostgresError, sqlstate
 from tables.database.outbox import to_throttle
 from tables.directory.barring import has_hashes, is_free
 from tables.models import Campaign, CampaignRecipient
@@ -275,7 +275,9 @@ async def drop_dead_stages(session: Session) -> int:
                     f"SET LOCAL lock_timeout = '100ms'; DROP TABLE IF EXISTS {stage_name}"
                 )
             dropped += 1
-        except psycopg.errors.LockNotAvailable:
+        except PostgresError as error:
+            if sqlstate(error) != LOCK_NOT_AVAILABLE:
+                raise
             _log.info(
                 "a stage is still being read, it is dropped later", extra={"stage": stage_name}
             )

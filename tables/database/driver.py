@@ -21,6 +21,9 @@ from psycopg.adapt import AdaptersMap
 from psycopg.types.array import ListDumper
 from psycopg.types.json import JsonbDumper, set_json_dumps, set_json_loads
 
+#: Raised in a block of `DriverConnection.transaction`, it rolls back and leaves the block quietly.
+Rollback = psycopg.Rollback
+
 _CONNECT_SECONDS = 10
 _GRACE = timedelta(seconds=5)  # of a client that waits for the server's own statement_timeout
 

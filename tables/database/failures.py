@@ -13,6 +13,11 @@ import sqlalchemy.exc
 
 from streams.errors import DependencyDownError
 
+#: A failure as the driver reports it; those that `translated` lets through are mistakes in SQL.
+PostgresError = psycopg.Error
+#: A table or a column is not there: the database is not migrated, or a backup is being read in.
+NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+
 FOREIGN_KEY_VIOLATION = "23503"
 UNIQUE_VIOLATION = "23505"
 QUERY_CANCELED = "57014"

@@ -1,11 +1,15 @@
-"""Whether PostgreSQL answers at all, and whether it lets this process in."""
+"""Whether PostgreSQL answers at all, whether it lets this process in, and the row that decides
+whether the process may start.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import psycopg
+from psycopg.rows import dict_row
 from sqlalchemy import select, true
 
 from streams.errors import DependencyDownError
@@ -23,6 +27,20 @@ async def answers(database: Database, within: timedelta) -> bool:
             return bool(await transaction.scalar(select(true())))
     except (TimeoutError, DependencyDownError, psycopg.Error):
         return False
+
+
+def row(settings: Settings, sql: str) -> dict[str, Any] | None:
+    """The first row that the statement finds, on a connection of its own: a process looks at it
+    before it starts. None when there is no row, and while PostgreSQL is away, refuses, or has no
+    such table yet. Blocks as `refusal` does.
+    """
+    try:
+        with psycopg.connect(
+            settings.postgres, connect_timeout=_PATIENCE, row_factory=dict_row
+        ) as connection:
+            return connection.execute(sql).fetchone()
+    except psycopg.Error:
+        return None
 
 
 def refusal(settings: Settings) -> str:

@@ -22,21 +22,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import psycopg
 from aiokafka.errors import KafkaError
-from psycopg.rows import class_row
 
 from streams.errors import CampaignError, Fate
 from streams.kafka import marks
 from streams.records.marks import Mark
 from streams.settings import Settings
+from tables.database import probe
 from tables.database.connection import Database, Session
 from tables.database.statements import Statements
 from tables.installation.installation import looked_up
 
-_PATIENCE = 5  # seconds for a server that does not answer
 _READING = 15  # seconds for a Kafka that does not answer, or does not name its topics
 _COLUMNS = """
 identity::text AS installation, announced, announced_at, acknowledged, mismatch, now() AS now,
@@ -210,16 +208,9 @@ def refusal(settings: Settings) -> str:
     away or not prepared: whoever reads or writes next compares again. Blocks for a fifth of a
     second, or seconds for each server that does not answer.
     """
-    rows: Any = class_row(Known)
-    try:
-        with psycopg.connect(
-            settings.postgres, connect_timeout=_PATIENCE, row_factory=rows
-        ) as connection:
-            found: Known | None = connection.execute(_KNOWN).fetchone()
-    except psycopg.Error:
+    if (row := probe.row(settings, _KNOWN)) is None:
         return ""
-    if found is None:
-        return ""
+    found = Known(**row)
     try:
         with ThreadPoolExecutor(1) as thread:
             reading = asyncio.wait_for(marks.read(settings), _READING)

@@ -61,6 +61,15 @@ class Base(DeclarativeBase):
         Channel: Enum(*get_args(Channel), name="campaign_channel"),
     }
 
+    def stated(self) -> dict[str, Any]:
+        """The values by column, without those that were found out about the others."""
+        columns = inspect(type(self)).columns
+        return {
+            column.key: getattr(self, column.key)
+            for column in columns
+            if not column.info.get(FOUND_OUT)
+        }
+
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._columns() == other._columns()
 

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
 from api.command_line.client import key_or_default
+from api.command_line.options import AsJson, Key
 from api.command_line.terminal import out
-from api.command_line.work.campaigns import Key
 from connectors.templates.checks import check_template, template_warnings
 from streams.contracts.bodies import validated
 from streams.contracts.fields import Channel, Name
@@ -30,7 +30,6 @@ from tables.models import Segment, Template
 from tables.tenants.api_keys import ROLES, verify
 
 T = TypeVar("T")
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _SHOWN = 1000
 
 
