@@ -30,7 +30,7 @@ from tables.database.migrate import create, upgrade
 from tables.installation import installation, rounds
 from tables.installation.installation import SettingsDifferError
 from tables.installation.rounds import MismatchError
-from tables.stats.views import SendingView, StatsView
+from tables.stats.views import complete_views
 from tables.tenants import webhook_secrets
 
 
@@ -67,9 +67,7 @@ async def _compare(database: Database, settings: Settings, mark: Mark | None) ->
 
 async def _join(database: Database, settings: Settings) -> None:
     """The first time. Numbers that Kafka has seen before are not given away again."""
-    async with StatsView(settings) as stats, SendingView(settings) as sending:
-        await stats.ready.wait()
-        await sending.ready.wait()
+    async with complete_views(settings) as (stats, sending):
         highest = max([0, *stats.numbers(), *sending.numbers()])
     known = await database.once(rounds.join)
     if highest > known.number:

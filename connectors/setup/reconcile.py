@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -39,7 +38,7 @@ from tables.database.failures import NOT_MIGRATED
 from tables.database.outbox import keep_relays_away
 from tables.installation import rounds
 from tables.installation.rounds import Known, Went
-from tables.stats.views import SendingView, StatsView
+from tables.stats.views import SendingView, StatsView, complete_views
 from tables.throttle.state import CampaignSending
 
 # Whatever reads their records again finds what it had made of them.
@@ -63,7 +62,9 @@ class NotPreparedError(CampaignError):
 
 @dataclass
 class Report:
-    """What was found, in sentences, and whether it has been mended."""
+    """What was found, in sentences, and whether it has been mended. `damaged`: topics, as Kafka has
+    them.
+    """
 
     mismatch: str = ""
     findings: list[Finding] = field(default_factory=list)
@@ -98,9 +99,9 @@ class _Both:
         )
 
     @property
-    def damaged(self) -> list[str]:
+    def damaged(self) -> list[Name]:
         """Topics that have lost what decides about sending."""
-        found = dict[str, None]()
+        found = dict[Name, None]()
         for one in self.held:
             if self.mark is not None and one.installation != self.mark.installation:
                 found[one.state] = None
@@ -128,10 +129,11 @@ async def reconcile(settings: Settings, *, repair: bool) -> Report:
     async with Database(settings, "campaigns-reconcile", max_size=2) as database:
         if (both := await _look(database, settings)) is None:
             return Report()
-        async with _views(settings) as (stats, sending):
+        async with complete_views(settings) as (stats, sending):
             heard, open_ones = _heard(stats, sending)
         changes = await _changes(settings, both.postgres) if both.lost.until else {}
-        report = Report(both.sentence, damaged=both.damaged)
+        damaged = [Topics(settings).name(name) for name in both.damaged]
+        report = Report(both.sentence, damaged=damaged)
         if repair:
             await _check_idle(settings)
 
@@ -162,17 +164,11 @@ async def _look(database: Database, settings: Settings) -> _Both | None:
     if wrong is not None:
         return _Both(postgres, mark, held, *wrong)
     both = _Both(postgres, mark, held, None, "")
-    if topics := both.damaged or sorted({one.state for one in both.incomplete}):
-        return replace(both, sentence=rounds.lost_state(topics).sentence)
+    if lost := both.damaged or sorted({one.state for one in both.incomplete}):
+        topics = Topics(settings)
+        sentence = rounds.lost_state([topics.name(name) for name in lost]).sentence
+        return replace(both, sentence=sentence)
     return None
-
-
-@asynccontextmanager
-async def _views(settings: Settings) -> AsyncIterator[tuple[StatsView, SendingView]]:
-    async with StatsView(settings) as stats, SendingView(settings) as sending:
-        await stats.ready.wait()
-        await sending.ready.wait()
-        yield stats, sending
 
 
 def _heard(
