@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from aiokafka import TopicPartition
@@ -24,7 +25,7 @@ from streams.errors import CampaignError, Fate
 from streams.exactly_once import renewal
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.renewal import Held
-from streams.kafka import clients, marks
+from streams.kafka import clients, marks, reading
 from streams.process.consumers import group_of
 from streams.records.marks import Mark
 from streams.settings import Settings
@@ -44,6 +45,7 @@ from tables.throttle.state import CampaignSending
 # Whatever reads their records again finds what it had made of them.
 _HARMLESS = (Name.EXPAND_STATE, Name.FOLD_STATE, Name.FACTS)
 _ROLES = ("control", "expand", "emit", "stats")
+_PATIENCE = 60.0  # seconds without a record
 _COORDINATED = 30.0  # seconds until a new Kafka coordinates groups
 _SKEW = 600_000  # milliseconds between the clocks of PostgreSQL and of a worker
 
@@ -313,30 +315,31 @@ async def _changes(settings: Settings, postgres: Known) -> dict[str, datetime]:
     ]
     since = postgres.announced_at
     async with clients.consumer(
-        settings, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
+        settings,
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
     ) as consumer:
-        consumer.assign(sources)
-        at = await consumer.beginning_offsets(sources)
+        starts = await consumer.beginning_offsets(sources)
+        ends = await consumer.end_offsets(sources)
         if since is not None:
             wanted = dict.fromkeys(sources, round(since.timestamp() * 1000) - _SKEW)
-            ends = await consumer.end_offsets(sources)
             for source, later in (await consumer.offsets_for_times(wanted)).items():
-                at[source] = ends[source] if later is None else later.offset
-        for source, offset in at.items():
-            consumer.seek(source, offset)
-        ends = await consumer.end_offsets(sources)
-        while any(at[source] < ends[source] for source in sources):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                for record in records:
-                    _take(record.value, found)
-            at = {source: await consumer.position(source) for source in sources}
+                starts[source] = ends[source] if later is None else later.offset
+
+        def take(_: TopicPartition, records: Sequence[Any]) -> None:
+            for record in records:
+                _note(record.value, found)
+
+        await reading.read(consumer, starts, ends, _PATIENCE, take)
     return found
 
 
-def _take(value: bytes | None, found: dict[str, datetime]) -> None:
+def _note(value: bytes | None, found: dict[str, datetime]) -> None:
     try:
         event = _decode_event(value or b"")
     except (msgspec.DecodeError, ValueError):
-        return  # nobody's event
+        return  # no event of ours
     known = found.get(event.data.campaign_id)
     found[event.data.campaign_id] = max(event.timestamp, known or event.timestamp)
