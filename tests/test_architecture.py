@@ -159,6 +159,26 @@ def test_every_module_starts_with_a_sentence() -> None:
     assert silent == []
 
 
+def test_a_sentence_of_a_docstring_has_a_noun_as_its_subject() -> None:
+    """Neither a pronoun nor a clause that stands for one: the reader would have to find it."""
+    riddle = re.compile(r"(Who|Whoever|What|Whatever|Nobody|Somebody|Everybody)\b")
+    riddles = [
+        f"{module.relative_to(_ROOT)}: {sentence}"
+        for module in _modules(*MAY_IMPORT)
+        for text in _docstrings(module)
+        for sentence in re.split(r"(?<=[.:;])\s+", text)
+        if riddle.match(sentence)
+    ]
+    assert riddles == []
+
+
+def _docstrings(module: Path) -> Iterator[str]:
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, kinds):
+            yield ast.get_docstring(node) or ""
+
+
 def test_no_module_has_a_name_that_says_nothing() -> None:
     assert [
         path

@@ -162,7 +162,7 @@ def sort(
 
 
 def _no_of(record: ConsumerRecord[bytes, bytes], ids: MessageIds) -> Incoming | None:
-    """What can be used of an event that cannot: that a person wants no more messages."""
+    """The usable part of an event that cannot be used: a person wants no more messages."""
     try:
         found = decode_needed(record.value or b"")
         ids.check(found.message_id, found.tenant_id)

@@ -147,7 +147,7 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
         return connection
 
     async def _compare(self, announcer: Reading) -> None:
-        """What PostgreSQL and Kafka know of each other, before anything is written. Raises
+        """Compare what PostgreSQL and Kafka know of each other, before anything is written. Raises
         RefusedError, and DependencyDownError while a backup is being read in: a database that has
         its tables, and not yet their rows, cannot be compared.
         """

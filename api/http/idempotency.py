@@ -54,8 +54,8 @@ class FirstAnswers:
         """The answer of `work` or, for a repeat, `repeat` of the first answer's JSON.
 
         One transaction: of a refused request only the refusal stays. `content` tells a repeat from
-        another request under the same key, which raises ConflictError. What is remembered is the
-        whole answer, or what `keep` makes of one that holds secrets or addresses. Raises the
+        another request under the same key, which raises ConflictError. The whole answer is
+        remembered, or the part that `keep` makes of one that holds secrets or addresses. Raises the
         refusal, the first one again for a repeat.
         """
         if self.key is None:

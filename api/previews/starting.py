@@ -88,8 +88,8 @@ async def start(
 
 
 async def _said_beforehand(services: Services, tenant: str, campaign_id: UUID) -> dict[str, Any]:
-    """What the answer says besides the campaign; it is remembered with it, so a repeat says the
-    same.
+    """The members of the answer besides the campaign; they are remembered with it, so a repeat says
+    the same.
     """
     try:
         async with asyncio.timeout(_PATIENCE):

@@ -92,7 +92,7 @@ async def counted_of(connection: Session, campaign: Campaign) -> Counted:
 async def sample_of(
     services: Services, connection: Session, campaign: Campaign
 ) -> tuple[Content, list[Contact]]:
-    """What is sent, and some of those who would get it."""
+    """The content that is sent, and some contacts of the audience."""
     contacts = await some_of_audience(
         connection,
         campaign.tenant_id,

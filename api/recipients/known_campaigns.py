@@ -18,9 +18,9 @@ _LARGEST = (1 << 47) - 1  # of a campaign's number
 class KnownCampaigns:
     """Campaigns by number; those that have been found stay in memory.
 
-    One query at a time, at most ten a second, asks for everything that requests wait for by then.
-    What is not found is not remembered: a campaign of that number may be made the next moment, and
-    no open of it may be lost.
+    One query at a time, at most ten a second, asks for everything that requests wait for by then. A
+    number that is not found is not remembered: a campaign of that number may be made the next
+    moment, and no open of it may be lost.
     """
 
     def __init__(self) -> None:

@@ -48,7 +48,7 @@ class NatsClient(Client):
 
     Where TLS is asked for, a server without it is refused before anything is sent: nats-py would go
     on in clear and send the password. After a failed handshake nats-py would wait for ever for the
-    end of that connection. What was not written when a connection was lost can be forgotten:
+    end of that connection. Bytes that were not written when a connection was lost can be forgotten:
     nats-py would write it to the next server before the stream there is known.
     """
 

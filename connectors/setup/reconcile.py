@@ -64,8 +64,8 @@ class NotPreparedError(CampaignError):
 
 @dataclass
 class Report:
-    """What was found, in sentences, and whether it has been mended. `damaged`: topics, as Kafka has
-    them.
+    """The findings, in sentences, and whether they have been mended. `damaged`: topics, as Kafka
+    has them.
     """
 
     mismatch: str = ""
@@ -295,7 +295,7 @@ class _About(msgspec.Struct, rename="camel"):
 
 
 class _Event(msgspec.Struct):
-    """What is read of a lifecycle event."""
+    """The part of a lifecycle event that is read."""
 
     timestamp: datetime
     data: _About

@@ -77,7 +77,7 @@ class Reported:
 
 
 class Wish(Enum):
-    """What a person asks for by a word, a button or a preference."""
+    """The wish that a person expresses by a word, a button or a preference."""
 
     STOP = "stop"
     START = "start"

@@ -116,7 +116,7 @@ def _bounced(found: Read, bounce: Form, message_id: str, at: datetime | None, re
 def _subscribed(
     found: Read, change: Form, message_id: str, at: datetime | None, report: Form
 ) -> None:
-    """What a person has changed: out of everything or of one topic, or in again."""
+    """Read a person's changed preferences: out of everything or of one topic, or in again."""
     new, old = change.form("newTopicPreferences"), change.form("oldTopicPreferences")
     out, was_out = _out(new), _out(old)
     if out - was_out:

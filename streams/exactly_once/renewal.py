@@ -1,6 +1,6 @@
 """Begins the state of sending anew, after Kafka has lost some of it.
 
-What was granted, and which grants were carried out, is then not known any more: so both are
+Which grants were made, and which were carried out, is then not known any more: so both are
 forgotten, and records that would be taken up again are passed over. Counts and their positions
 stay: reading their records again changes nothing.
 
@@ -46,7 +46,7 @@ Records = list[tuple[bytes, bytes | None]]
 
 @dataclass
 class Held:
-    """What one partition of a state topic holds. `ends` are those of its sources."""
+    """The content of one partition of a state topic. `ends` are those of its sources."""
 
     state: Name
     partition: int

@@ -1,5 +1,5 @@
-"""What every connection to Kafka has in this process, and aiokafka does not give it: one whose
-broker has fallen silent ends soon, and one that is closed is closed at once.
+"""Two properties that every connection to Kafka has in this process, and that aiokafka does not
+give it: one whose broker has fallen silent ends soon, and one that is closed is closed at once.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ async def _connect_soon(connection: AIOKafkaConnection) -> Any:
 @wraps(_close)
 def _close_at_once(connection: AIOKafkaConnection, *arguments: Any, **options: Any) -> Any:
     """Without TLS's goodbye: a broker that holds a fetch does not answer it, and asyncio would wait
-    for 30 s (`ssl_shutdown_timeout`). Whatever was asked has been answered by now, or has failed.
+    for 30 s (`ssl_shutdown_timeout`). Every request has been answered by now, or has failed.
     """
     writer = connection._writer
     if writer is not None and writer.get_extra_info("ssl_object") is not None:

@@ -1,8 +1,8 @@
 """Record batches that aiokafka cannot read, or that unpack to too much, do not stop their reader.
 
-Everybody who may write to a topic can write a batch that a broker stores and aiokafka refuses: a
-header name that is not UTF-8, a frame of a codec that its library does not know, a few kilobytes
-that unpack to gigabytes. aiokafka raises before the record reaches anybody, at the same offset
+Every client that may write to a topic can write a batch that a broker stores and aiokafka refuses:
+a header name that is not UTF-8, a frame of a codec that its library does not know, a few kilobytes
+that unpack to gigabytes. aiokafka raises before the record reaches its reader, at the same offset
 after every restart. Here such a record arrives as an *unreadable* one: its value is its bytes as
 they were stored, and its only header is `UNREADABLE` with the reason. Exactly-once agents put it
 aside as a dead letter before their bodies see it; for every other reader its value is malformed.

@@ -121,7 +121,7 @@ async def forget_positions(session: Session) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What opens and clicks are a machine's (seconds from sending; 0 = none), and how many soft
+    """Which opens and clicks are a machine's (seconds from sending; 0 = none), and how many soft
     bounces in a row suppress an address.
     """
 

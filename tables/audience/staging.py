@@ -1,8 +1,8 @@
 """The audience of a campaign: staged once as a table of contacts in random order, then written to
 the ledger page by page.
 
-Who is in it: contacts in any of the campaign's segments, minus those in an excluded one, minus
-suppressed contacts and addresses, minus those without an address for the channel; of several
+The audience is the contacts in any of the campaign's segments, minus those in an excluded one,
+minus suppressed contacts and addresses, minus those without an address for the channel; of several
 contacts with one address, one. The order is a hash of (campaign, address), so that any prefix is a
 random sample; ordinals are its positions, dense from 0. Hashing the address instead of the contact
 lets one sort find both the duplicates and the order: 2.7 s for 1,000,000 contacts where two sorts
@@ -67,7 +67,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Who gets the campaign: `total` recipients, and under which limits."""
+    """The audience as it was staged: `total` recipients, and the limits of their campaign."""
 
     campaign: Campaign
     total: int
@@ -264,8 +264,8 @@ async def write_page(session: Session, page: Page, stop: int) -> bool:
 
 
 async def drop_dead_stages(session: Session) -> int:
-    """Drop the stages of campaigns that are over; answers how many. One that somebody still reads
-    is left for the next time.
+    """Drop the stages of campaigns that are over; answers how many. One that is still being read is
+    left for the next time.
     """
     dropped = 0
     for stage_name in await session.values(_DEAD_STAGES):
@@ -285,7 +285,7 @@ async def drop_dead_stages(session: Session) -> int:
 
 
 async def _alone(session: Session, number: int) -> None:
-    """Until this transaction ends nobody else stages or writes this campaign: a worker that was
+    """Until this transaction ends no other one stages or writes this campaign: a worker that was
     replaced may still be at work.
     """
     await session.run(

@@ -1,4 +1,4 @@
-"""What becomes of campaigns when PostgreSQL or Kafka was restored: what is known of each is
+"""The fate of campaigns when PostgreSQL or Kafka was restored: the knowledge of both about each is
 compared, and one of which it is not certain what has been sent is ended or stopped, never sent
 twice.
 
@@ -35,7 +35,7 @@ from tables.throttle.state import CampaignSending
 
 
 class Remedy(StrEnum):
-    """What is done to a campaign."""
+    """The change that mends a campaign."""
 
     CANCEL = "cancelled"
     COMPLETE = "completed"
@@ -47,7 +47,7 @@ class Remedy(StrEnum):
 
 @dataclass(frozen=True)
 class Heard:
-    """What Kafka knows of a campaign: how the throttle sends it, None when it does not, and how
+    """Kafka's knowledge of a campaign: how the throttle sends it, None when it does not, and how
     many messages were counted.
     """
 
@@ -58,8 +58,8 @@ class Heard:
 
 @dataclass(frozen=True)
 class Lost:
-    """What went back. `until`: the time of PostgreSQL up to which Kafka has something of it; None
-    where only Kafka went back.
+    """The server that went back. `until`: the time of PostgreSQL up to which Kafka has something of
+    it; None where only Kafka went back.
     """
 
     in_kafka: bool

@@ -103,8 +103,8 @@ PARTS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Step:
-    """What one transaction did: `count` rows of `table` removed, or campaigns cancelled where there
-    is no table. Nothing is left to do for a step that counts 0.
+    """The work of one transaction: `count` rows of `table` removed, or campaigns cancelled where
+    there is no table. Nothing is left to do for a step that counts 0.
     """
 
     count: int = 0
@@ -140,7 +140,7 @@ async def step(
 
 async def finish(session: Session, tenant_id: str, limit: int) -> bool:
     """Remove the tenant's own row, so that nothing can refer to it any more; for a tenant of which
-    a whole round found nothing. False when somebody has added something since.
+    a whole round found nothing. False when a row has been added since.
     """
     if await session.scalar(_doomed(tenant_id).with_for_update()) is None:
         return False

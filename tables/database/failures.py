@@ -1,4 +1,4 @@
-"""What the failures of PostgreSQL and its driver mean, decided by SQLSTATE in one place.
+"""The meaning of failures of PostgreSQL and its driver, decided by SQLSTATE in one place.
 
 Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 """

@@ -73,7 +73,7 @@ def upgrade(dsn: str, revision: str = "head") -> None:
     """Migrate to a revision, the newest one if none is named, in one transaction: all of it or
     nothing. Blocks; also callable where an event loop runs.
 
-    A table that somebody holds is waited for with pauses, about five minutes. Raises
+    A table that another session holds is waited for with pauses, about five minutes. Raises
     DependencyDownError when PostgreSQL does not answer, or the table is held for longer.
     """
     with ThreadPoolExecutor(1) as thread:

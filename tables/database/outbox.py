@@ -97,7 +97,7 @@ def to_throttle(record: _ToThrottle, campaign_id: UUID, version: int) -> Outgoin
 
 
 def to_expand(record: Stage, version: int) -> Outgoing:
-    """An internal record for whoever expands the campaign."""
+    """An internal record for the agent that expands the campaign."""
     campaign_id = UUID(record.campaign_id)
     return Outgoing(
         Name.EXPANSIONS,

@@ -35,7 +35,7 @@ class SettingsDifferError(CampaignError):
 
 
 async def agreed(session: Session) -> Agreement | None:
-    """What the installation has; None before the first `campaigns prepare`."""
+    """The settings of the installation; None before the first `campaigns prepare`."""
     row = await session.first(select(Installation))
     return None if row is None else _agreement(row.__dict__)
 
@@ -83,7 +83,7 @@ async def present(database: Database) -> Agreement | None:
 
 
 async def looked_up(database: Database, look: Callable[[Session], Awaitable[T]]) -> T | None:
-    """What `look` finds in a transaction, and None while PostgreSQL is away or has no such table
+    """The result of `look` in a transaction; None while PostgreSQL is away or has no such table
     yet.
     """
     try:

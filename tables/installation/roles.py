@@ -27,8 +27,8 @@ _MAKE_BLOCKS = ("ensure_recipient_partitions(bigint)", "ensure_recipient_block(b
 
 @dataclass(frozen=True)
 class Access:
-    """What the API and the workers may do with a table. A column list narrows an UPDATE; locking a
-    row needs UPDATE of some column, too.
+    """The rights of the API and of the workers on a table. A column list narrows an UPDATE; locking
+    a row needs UPDATE of some column, too.
     """
 
     api: str

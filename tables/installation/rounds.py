@@ -1,5 +1,6 @@
-"""What PostgreSQL and Kafka know of each other, so that one of them which went back is noticed: it
-was restored from a backup, replaced, emptied, or failed over to a copy that lacks the last records.
+"""The knowledge of PostgreSQL and Kafka about each other, by which one of them that went back is
+noticed: it was restored from a backup, replaced, emptied, or failed over to a copy that lacks the
+last records.
 
 The records of the outbox go to Kafka in *rounds*. A round is announced in PostgreSQL, in a
 transaction of its own that commits after those of its records; it is then written to Kafka with a
@@ -90,7 +91,7 @@ class Known:
     now: datetime
 
     def mark(self) -> Mark:
-        """What is to be written to Kafka with this round. Only of one that is joined."""
+        """The mark that is written to Kafka with this round. Only of a database that is joined."""
         assert self.installation is not None
         at = self.announced_at or self.now
         return Mark(installation=self.installation, round=self.announced, number=self.number, at=at)
@@ -101,7 +102,7 @@ NOTHING = Known(None, 0, None, 0, "", 0, datetime.fromtimestamp(0, UTC))
 
 
 def compared(known: Known, mark: Mark | None) -> Mismatch | None:
-    """What does not fit; None for a sound pair, and before `campaigns prepare` has joined them.
+    """The difference; None for a pair that fits, and before `campaigns prepare` has joined them.
     Pure.
     """
     if mark is None:

@@ -202,7 +202,7 @@ class CampaignVariant(Base):
 
 
 class AbTestDecision(Base):
-    """What was decided about an A/B test, by the evaluator or by a person, in order."""
+    """A decision about an A/B test, by the evaluator or by a person, in order."""
 
     __tablename__ = "ab_test_decisions"
     __table_args__ = (
@@ -225,7 +225,7 @@ class AbTestDecision(Base):
 
 
 class CampaignContent(Base):
-    """What a campaign says, fixed when it starts; of a variant where `variant_id` is set."""
+    """The content of a campaign, fixed when it starts; of a variant where `variant_id` is set."""
 
     __tablename__ = "campaign_contents"
     __table_args__ = (

@@ -1,4 +1,6 @@
-"""What all tables share: how Python types become column types, and how constraints are named."""
+"""The common ground of all tables: how Python types become column types, and how constraints are
+named.
+"""
 
 from __future__ import annotations
 

@@ -239,7 +239,7 @@ async def sent_by_number(session: Session, tenant: str) -> dict[int, int]:
 
 
 async def stored(session: Session | Reading, campaign_id: UUID) -> CampaignStats | None:
-    """What was materialised of a campaign of the caller's tenant, None when nothing was."""
+    """The materialised stats of a campaign of the caller's tenant; None when there are none."""
     found = await session.every(_STORED, {"campaign_id": campaign_id})
     rows = {row.variant_id: row for row in found}
     if (total := rows.get(None)) is None:

@@ -27,7 +27,7 @@ _TOKEN = 16  # bytes
 
 
 class Finding(StrEnum):
-    """What DNS answers about the record of a domain."""
+    """The answer of DNS about the record of a domain."""
 
     VERIFIED = "verified"
     NO_SUCH_NAME = "no-such-name"
