@@ -44,7 +44,7 @@ from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.transactions import Transaction
 from streams.process.app import App
 from streams.records.expansions import Page, Stage, decode_expansion
-from streams.records.message_id import MAX_ORDINAL
+from streams.records.message_id import MAX_NUMBER, MAX_ORDINAL
 from streams.records.sending import PlanOpened, RowsReady, Span
 from streams.settings import Settings
 from streams.topics import Name, Topics
@@ -55,7 +55,6 @@ from tables.campaigns.changes import Change
 from tables.database.connection import Database
 from tables.database.failures import PostgresError
 
-_HIGHEST_NUMBER = (1 << 47) - 1
 _AGAIN = 0.5  # seconds until an audience asks again for a directory service that is down or slow
 _AT_ONCE = 0.1  # seconds for a directory service: others wait for as long
 _log = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ def parse(value: bytes | None) -> Stage | Page:
     """
     record: Stage | Page = decode_expansion(value or b"")
     UUID(record.campaign_id)
-    if not 1 <= record.number <= _HIGHEST_NUMBER:
+    if not 1 <= record.number <= MAX_NUMBER:
         raise ValueError("number: out of range")
     if isinstance(record, Page) and not 0 <= record.start < record.total <= MAX_ORDINAL + 1:
         raise ValueError("start: not within the audience")

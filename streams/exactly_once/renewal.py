@@ -18,7 +18,7 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from streams.exactly_once.restore import scan
-from streams.exactly_once.tables import position_entry
+from streams.exactly_once.tables import position_entry, split_entry
 from streams.kafka import clients
 from streams.records.marks import STATE_KEY
 from streams.settings import Settings
@@ -34,10 +34,10 @@ _SOURCES: Mapping[Name, Sequence[Name]] = {
 _PASSED_OVER = (Name.SENDING, Name.GRANTS)
 # Its answers are remembered for as long as the topic keeps its records, and not for longer.
 _PASSED_OVER_IF_UNKNOWN = (Name.COMMANDS,)
-# Table -> where its rows are of campaigns that are being sent.
+# The table whose rows are of campaigns that are being sent.
 _FORGOTTEN: Mapping[Name, bytes] = {
-    Name.CONTROL_STATE: b"sending\0",
-    Name.EMIT_STATE: b"progress\0",
+    Name.CONTROL_STATE: b"sending",
+    Name.EMIT_STATE: b"progress",
 }
 _PATIENCE = 60.0  # seconds without a record
 
@@ -113,11 +113,13 @@ async def look(settings: Settings) -> list[Held]:
 def _note(held: Held, key: bytes, value: bytes | None, prefix: str) -> None:
     if key == STATE_KEY:
         held.installation = (value or b"").decode()
-    elif key.startswith(b"\0"):
-        topic = key[1:].decode()
+        return
+    table, stored = split_entry(key)
+    if not table:
+        topic = stored.decode()
         if value is not None and topic.startswith(prefix):
             held.positions[Name(topic.removeprefix(prefix))] = int(value)
-    elif key.startswith(_FORGOTTEN.get(held.state, b"\0")):
+    elif table == _FORGOTTEN.get(held.state):
         if value is None:
             held.rows.discard(key)
         else:
