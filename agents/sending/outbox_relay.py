@@ -169,7 +169,7 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
         before = replace(known, announced=known.announced - 1)
         wrong = rounds.compared(before, self._mark)
         # Kafka may be ahead of this relay, when another has replaced it: Kafka then refuses it
-        if wrong is not None and wrong.went is rounds.Went.POSTGRES_BACK:
+        if wrong is not None and wrong.setback is rounds.Setback.POSTGRES:
             await rounds.note(announcer, wrong.sentence)
             raise RefusedError(wrong.sentence)
         return known.mark()

@@ -25,12 +25,12 @@ from api.http.dependencies import Services
 from api.recipients.unheard import dead_letters, sound
 from connectors.webhooks import mailgun
 from connectors.webhooks.delivery import (
-    Asked,
+    InboundMessage,
     Read,
     Reported,
     Resumed,
     ReusedTokenError,
-    Said,
+    SubscriptionRequest,
     Unheard,
     Wish,
 )
@@ -198,7 +198,7 @@ class Inbound:
         connection: Session,
         tenant: str,
         provider: str,
-        said: Said,
+        said: InboundMessage,
         now: datetime,
         taken: _Taken,
     ) -> None:
@@ -253,7 +253,7 @@ class Inbound:
         taken.events += [Incoming(kind, message_id, tenant, rfc3339(at)) for kind in kinds]
 
     async def _first_said(
-        self, connection: Session, tenant: str, provider: str, said: Said, at: datetime
+        self, connection: Session, tenant: str, provider: str, said: InboundMessage, at: datetime
     ) -> datetime:
         """When a wish was said: of a repeat the time of its first, where the provider names none,
         so that it changes nothing that was said in between.
@@ -292,7 +292,7 @@ class _Users:
     contacts: tuple[UUID, ...] = ()
 
 
-async def _users(connection: Session, tenant: str, said: Said, address: str) -> _Users:
+async def _users(connection: Session, tenant: str, said: InboundMessage, address: str) -> _Users:
     """Looks them up when there are any, and remembers an id that comes beside a number."""
     user_id = said.user_id or (address if is_user_id(address) else "")
     if said.channel != "whatsapp" or not is_user_id(user_id):
@@ -329,7 +329,7 @@ def row_of(message_id: str) -> UUID:
     return recipient_id(*recipient(message_id))
 
 
-async def _ask(connection: Session, tenant: str, provider: str, asked: Asked) -> None:
+async def _ask(connection: Session, tenant: str, provider: str, asked: SubscriptionRequest) -> None:
     _log.warning(
         "Amazon SNS asks to confirm a subscription: an admin has to",
         extra={"tenantId": tenant, "topicArn": asked.topic_arn},

@@ -24,7 +24,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from streams.errors import CampaignError, Fate
 from streams.exactly_once import renewal
 from streams.exactly_once.crash_points import crash_point
-from streams.exactly_once.renewal import Held
+from streams.exactly_once.renewal import PartitionContent
 from streams.kafka import clients, marks, reading
 from streams.process.consumers import group_of
 from streams.records.marks import Mark
@@ -33,12 +33,12 @@ from streams.topics import TOPICS, Name, Topics
 from tables.audience.projection import forget_positions
 from tables.campaigns.changes import Change
 from tables.commands import reconciling
-from tables.commands.reconciling import Finding, Heard, Lost
+from tables.commands.reconciling import Finding, KafkaSide, Loss
 from tables.database.connection import Database, Session
 from tables.database.failures import NOT_MIGRATED
 from tables.database.outbox import keep_relays_away
 from tables.installation import rounds
-from tables.installation.rounds import Known, Went
+from tables.installation.rounds import RoundCounts, Setback
 from tables.stats.views import SendingView, StatsView, complete_views
 from tables.throttle.state import CampaignSending
 
@@ -82,21 +82,21 @@ class Report:
 
 @dataclass(frozen=True)
 class _Both:
-    """Both sides, and what is wrong with them. `went`: which of the two is behind the other, None
-    when that is only a part of Kafka.
+    """Both sides, and what is wrong with them. `setback`: which of the two is behind the other;
+    None when it is only a part of Kafka.
     """
 
-    postgres: Known
+    postgres: RoundCounts
     mark: Mark | None
-    held: Sequence[Held]
-    went: Went | None
+    held: Sequence[PartitionContent]
+    setback: Setback | None
     sentence: str
 
     @property
-    def lost(self) -> Lost:
-        is_behind = self.went is Went.POSTGRES_BACK and self.mark is not None
-        return Lost(
-            in_kafka=self.went is Went.KAFKA_BACK or bool(self.damaged),
+    def lost(self) -> Loss:
+        is_behind = self.setback is Setback.POSTGRES and self.mark is not None
+        return Loss(
+            in_kafka=self.setback is Setback.KAFKA or bool(self.damaged),
             until=self.mark.at if is_behind and self.mark is not None else None,
         )
 
@@ -117,7 +117,7 @@ class _Both:
         return known.installation
 
     @property
-    def incomplete(self) -> list[Held]:
+    def incomplete(self) -> list[PartitionContent]:
         """Partitions of state that are to be made whole, harmful or not."""
         return [one for one in self.held if one.installation != self.identity or one.recreated]
 
@@ -175,22 +175,22 @@ async def _look(database: Database, settings: Settings) -> _Both | None:
 
 def _heard(
     stats: StatsView, sending: SendingView
-) -> tuple[dict[int, Heard], dict[int, tuple[str, CampaignSending]]]:
-    heard = dict[int, Heard]()
+) -> tuple[dict[int, KafkaSide], dict[int, tuple[str, CampaignSending]]]:
+    heard = dict[int, KafkaSide]()
     for number in stats.numbers():
         total = stats.campaign(number).total
-        heard[number] = Heard(sent=total.sent, skipped=total.skipped)
+        heard[number] = KafkaSide(sent=total.sent, skipped=total.skipped)
     open_ones = {number: (tenant, campaign) for tenant, number, campaign in sending.every()}
     for number, (_, campaign) in open_ones.items():
-        counted = heard.get(number, Heard())
-        heard[number] = Heard(campaign, counted.sent, counted.skipped)
+        counted = heard.get(number, KafkaSide())
+        heard[number] = KafkaSide(campaign, counted.sent, counted.skipped)
     return heard, open_ones
 
 
 async def _judge(
     session: Session,
     both: _Both,
-    heard: Mapping[int, Heard],
+    heard: Mapping[int, KafkaSide],
     open_ones: Mapping[int, tuple[str, CampaignSending]],
     changes: Mapping[str, datetime],
     report: Report,
@@ -231,7 +231,7 @@ async def _mend(session: Session, both: _Both, report: Report) -> list[Change]:
         await rounds.give_no_number_below(session, report.next_number)
     if lost.in_kafka:
         await forget_positions(session)
-    if both.went is Went.POSTGRES_BACK and both.mark is not None:
+    if both.setback is Setback.POSTGRES and both.mark is not None:
         await rounds.follow(session, both.mark)
     return [change for change in made if change is not None]
 
@@ -304,7 +304,7 @@ class _Event(msgspec.Struct):
 _decode_event = msgspec.json.Decoder(_Event).decode
 
 
-async def _changes(settings: Settings, postgres: Known) -> dict[str, datetime]:
+async def _changes(settings: Settings, postgres: RoundCounts) -> dict[str, datetime]:
     """By campaign's id, the time of its last event, of those that were published since PostgreSQL's
     last round.
     """

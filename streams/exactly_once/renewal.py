@@ -45,7 +45,7 @@ Records = list[tuple[bytes, bytes | None]]
 
 
 @dataclass
-class Held:
+class PartitionContent:
     """The content of one partition of a state topic. `ends` are those of its sources."""
 
     state: Name
@@ -74,13 +74,13 @@ class Held:
         return [*records, (STATE_KEY, installation.encode())]
 
 
-async def look(settings: Settings) -> list[Held]:
+async def look(settings: Settings) -> list[PartitionContent]:
     """Every partition of every state topic, read to its end (240,000 rows a second). Raises
     aiokafka's KafkaError, and StuckRestoreError when nothing moves for a minute.
     """
     topics = Topics(settings)
     held = {
-        TopicPartition(topics.name(state), partition): Held(state, partition)
+        TopicPartition(topics.name(state), partition): PartitionContent(state, partition)
         for state in _SOURCES
         for partition in range(topics.count(state))
     }
@@ -110,7 +110,7 @@ async def look(settings: Settings) -> list[Held]:
     return list(held.values())
 
 
-def _note(held: Held, key: bytes, value: bytes | None, prefix: str) -> None:
+def _note(held: PartitionContent, key: bytes, value: bytes | None, prefix: str) -> None:
     if key == STATE_KEY:
         held.installation = (value or b"").decode()
         return
@@ -126,7 +126,7 @@ def _note(held: Held, key: bytes, value: bytes | None, prefix: str) -> None:
             held.rows.add(key)
 
 
-async def renew(settings: Settings, held: Sequence[Held], installation: str) -> None:
+async def renew(settings: Settings, held: Sequence[PartitionContent], installation: str) -> None:
     """Partitions that have lost nothing go first: while one of those that have lacks its identity,
     repeating it begins anew. Raises aiokafka's KafkaError.
     """
@@ -138,6 +138,6 @@ async def renew(settings: Settings, held: Sequence[Held], installation: str) -> 
             await producer.flush()
 
 
-def _in_order(held: Sequence[Held], installation: str) -> Iterator[Held]:
+def _in_order(held: Sequence[PartitionContent], installation: str) -> Iterator[PartitionContent]:
     yield from (one for one in held if one.installation == installation)
     yield from (one for one in held if one.installation != installation)

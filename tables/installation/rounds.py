@@ -58,17 +58,17 @@ _NOTE = "UPDATE installation SET mismatch = %(sentence)s WHERE mismatch <> %(sen
 _WAY_OUT = "stop every process and run `campaigns reconcile` (docs/operate/restore.md)"
 
 
-class Went(Enum):
+class Setback(Enum):
     """Which of the two is behind the other."""
 
-    POSTGRES_BACK = auto()
-    KAFKA_BACK = auto()
+    POSTGRES = auto()
+    KAFKA = auto()
 
 
 class Mismatch(NamedTuple):
     """The two do not fit. The sentence says what is wrong and where to read on."""
 
-    went: Went
+    setback: Setback
     sentence: str
 
 
@@ -79,7 +79,7 @@ class MismatchError(CampaignError):
 
 
 @dataclass(frozen=True)
-class Known:
+class RoundCounts:
     """PostgreSQL's side. `number` is the highest campaign number that it has given away."""
 
     installation: str | None
@@ -98,10 +98,10 @@ class Known:
 
 
 #: Of a database that no `campaigns prepare` has seen before.
-NOTHING = Known(None, 0, None, 0, "", 0, datetime.fromtimestamp(0, UTC))
+NOTHING = RoundCounts(None, 0, None, 0, "", 0, datetime.fromtimestamp(0, UTC))
 
 
-def compared(known: Known, mark: Mark | None) -> Mismatch | None:
+def compared(known: RoundCounts, mark: Mark | None) -> Mismatch | None:
     """The difference; None for a pair that fits, and before `campaigns prepare` has joined them.
     Pure.
     """
@@ -140,36 +140,36 @@ def lost_state(topics: Sequence[str]) -> Mismatch:
 
 def _postgres_back(what: str) -> Mismatch:
     return Mismatch(
-        Went.POSTGRES_BACK,
+        Setback.POSTGRES,
         f"{what}; campaigns would get the numbers and the counts of others: {_WAY_OUT}",
     )
 
 
 def _kafka_back(what: str) -> Mismatch:
-    return Mismatch(Went.KAFKA_BACK, f"{what}; what has been sent could be sent again: {_WAY_OUT}")
+    return Mismatch(Setback.KAFKA, f"{what}; what has been sent could be sent again: {_WAY_OUT}")
 
 
 def _day(at: datetime | None) -> str:
     return "never" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-async def known(session: Statements) -> Known | None:
+async def known(session: Statements) -> RoundCounts | None:
     """None before the first `campaigns prepare`."""
-    found = await session.rows(Known, _KNOWN)
+    found = await session.rows(RoundCounts, _KNOWN)
     return found[0] if found else None
 
 
-async def join(session: Session) -> Known:
+async def join(session: Session) -> RoundCounts:
     """Give the database its identity. A repeat changes nothing."""
     await session.run(_JOIN)
-    (found,) = await session.rows(Known, _KNOWN)
+    (found,) = await session.rows(RoundCounts, _KNOWN)
     return found
 
 
-async def follow(session: Session, mark: Mark) -> Known:
+async def follow(session: Session, mark: Mark) -> RoundCounts:
     """Become the database that Kafka's mark is of, at its round; a later one stays."""
     await session.run(_FOLLOW, installation=mark.installation, round=mark.round)
-    (found,) = await session.rows(Known, _KNOWN)
+    (found,) = await session.rows(RoundCounts, _KNOWN)
     return found
 
 
@@ -188,9 +188,9 @@ async def note(session: Statements, sentence: str) -> None:
     await session.run(_NOTE, sentence=sentence)
 
 
-async def announce(session: Statements) -> Known:
+async def announce(session: Statements) -> RoundCounts:
     """The next round. Commit it before anything of the round is written to Kafka."""
-    (found,) = await session.rows(Known, _ANNOUNCE)
+    (found,) = await session.rows(RoundCounts, _ANNOUNCE)
     return found
 
 
@@ -199,7 +199,7 @@ async def acknowledge(session: Statements, mark: Mark) -> None:
     await session.run(_ACKNOWLEDGE, round=mark.round, installation=mark.installation)
 
 
-async def present(database: Database) -> Known | None:
+async def present(database: Database) -> RoundCounts | None:
     """`known`, and None while PostgreSQL is away or has no such table yet."""
     return await looked_up(database, known)
 
@@ -211,7 +211,7 @@ def refusal(settings: Settings) -> str:
     """
     if (row := probe.row(settings, _KNOWN)) is None:
         return ""
-    found = Known(**row)
+    found = RoundCounts(**row)
     try:
         with ThreadPoolExecutor(1) as thread:
             reading = asyncio.wait_for(marks.read(settings), _READING)
