@@ -97,7 +97,9 @@ async def test_token_of_the_settings_or_of_the_url(start: Start) -> None:
     assert wrong.startswith("NATS refuses the identity in CAMPAIGNS_NATS_TOKEN")
 
 
-async def test_nkey(start: Start, tmp_path: Path) -> None:
+async def test_nats_lets_in_the_nkey_that_it_knows_and_no_other(
+    start: Start, tmp_path: Path
+) -> None:
     file, public = secured.make_user(tmp_path)
     url = start(secured.nkey(public))
     await takes_messages(settings(url, nats_nkey_file=str(file)))
@@ -106,7 +108,9 @@ async def test_nkey(start: Start, tmp_path: Path) -> None:
     assert wrong.startswith("NATS refuses the identity in CAMPAIGNS_NATS_NKEY_FILE")
 
 
-async def test_credentials_file(start: Start, tmp_path: Path) -> None:
+async def test_nats_lets_in_the_credentials_that_it_knows_and_no_other(
+    start: Start, tmp_path: Path
+) -> None:
     configuration, file = secured.operator(tmp_path)
     url = start(configuration)
     await takes_messages(settings(url, nats_credentials_file=str(file)))
@@ -205,7 +209,9 @@ def _refusing(authority: Authority) -> Iterator[int]:
                 each.close()
 
 
-async def test_client_certificate(start: Start, tmp_path: Path) -> None:
+async def test_nats_lets_in_a_certificate_of_its_authority_and_no_other(
+    start: Start, tmp_path: Path
+) -> None:
     ours, other = Authority(tmp_path / "ours"), Authority(tmp_path / "other")
     own, stranger = (each.issue("bridge@campaigns.test") for each in (ours, other))
     url = start(secured.tls(ours, asks_for_certificate=True))
