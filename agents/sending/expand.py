@@ -190,7 +190,7 @@ class Expander:
 
     async def _note_directory(self, wanted: Stage, *, is_down: bool) -> None:
         await self._database.until_up(
-            lambda connection: audience.note_directory(connection, wanted, is_down=is_down)
+            lambda session: audience.note_directory(session, wanted, is_down=is_down)
         )
 
     async def _staged(self, wanted: Stage) -> Audience | None:
@@ -199,12 +199,12 @@ class Expander:
         """
         run, outcome = self._database.until_up, None
         try:
-            total = await run(lambda connection: audience.stage(connection, wanted))
+            total = await run(lambda session: audience.stage(session, wanted))
             crash_point("staged", "expand")
             if total is not None:
                 outcome = await run(
-                    lambda connection: audience.announce(
-                        connection, self._settings, wanted, total, datetime.now(UTC)
+                    lambda session: audience.announce(
+                        session, self._settings, wanted, total, datetime.now(UTC)
                     )
                 )
                 crash_point("announced", "expand")
@@ -221,7 +221,7 @@ class Expander:
         stop = min(page.start + self._settings.page_size, page.total)
         try:
             is_written = await self._database.until_up(
-                lambda connection: audience.write_page(connection, page, stop)
+                lambda session: audience.write_page(session, page, stop)
             )
         except PostgresError as error:  # as in `_staged`; pages announced before stay sent
             campaign_id = page.campaign_id
@@ -259,7 +259,7 @@ class Expander:
             extra={"campaignId": wanted.campaign_id, "error": reason},
         )
         if change := await self._database.until_up(
-            lambda connection: audience.fail(connection, wanted, reason, datetime.now(UTC))
+            lambda session: audience.fail(session, wanted, reason, datetime.now(UTC))
         ):
             change.log()
 

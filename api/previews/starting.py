@@ -110,12 +110,12 @@ async def _looked_at(
     await learn(services, tenant, campaign_id=campaign_id)
     async with (
         services.slots.slot(COUNTS, tenant),
-        services.database.transaction() as connection,
+        services.database.transaction() as session,
     ):
-        campaign = await get_campaign(connection, tenant, campaign_id)
+        campaign = await get_campaign(session, tenant, campaign_id)
         transition(campaign.status, Start.verb)
-        counted = await counted_of(connection, campaign)
-        sent, contacts = await sample_of(services, connection, campaign)
+        counted = await counted_of(session, campaign)
+        sent, contacts = await sample_of(services, session, campaign)
     ids = MessageIds.of(services.settings)
     failed, why = await beside(partial(unrendered, sent, contacts, ids))
     dry_run = DryRun(

@@ -141,8 +141,8 @@ class Webhooks:
         if provider not in PROVIDERS or not TENANT_ID.fullmatch(tenant):
             raise NotFoundError("There is no such webhook.")
         act_for(tenant)
-        async with services.database.transaction(services.settings.caller_patience) as connection:
-            return await load(connection, self._seal, tenant, provider)
+        async with services.database.transaction(services.settings.caller_patience) as session:
+            return await load(session, self._seal, tenant, provider)
 
     def _public_url(self, request: Request) -> str:
         """The address as the provider called it, whatever proxies made of it: Twilio signs it."""

@@ -76,10 +76,8 @@ def create(
     wanted = validated(TemplateFile, given, "forbid")
     check_template(wanted.channel, wanted.content)
 
-    async def work(connection: Session, tenant: str) -> Template:
-        return await create_template(
-            connection, tenant, wanted.name, wanted.channel, wanted.content
-        )
+    async def work(session: Session, tenant: str) -> Template:
+        return await create_template(session, tenant, wanted.name, wanted.channel, wanted.content)
 
     made = asyncio.run(_as_tenant(key, "editor", work))
     for warning in template_warnings(made.content):
@@ -93,8 +91,8 @@ def create(
 def list_(key: Key = None, as_json: AsJson = False) -> None:
     """Show the segments of the tenant by name, 1,000 at most."""
 
-    async def work(connection: Session, tenant: str) -> list[Segment]:
-        return (await list_segments(connection, tenant, limit=_SHOWN))[0]
+    async def work(session: Session, tenant: str) -> list[Segment]:
+        return (await list_segments(session, tenant, limit=_SHOWN))[0]
 
     found = asyncio.run(_as_tenant(key, "viewer", work))
     if as_json:
