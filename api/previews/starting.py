@@ -18,6 +18,7 @@ from api.http.dependencies import Services
 from api.http.envelope import Schema, Success, shown_as, success
 from api.http.json_bodies import JsonRoute
 from api.limits.slots import COUNTS, WRITES, takes
+from api.previews.schemas import LEFT_OUT
 from api.previews.subjects import counted_of, learn, sample_of
 from connectors.messages.preview import unrendered
 from connectors.templates.beside import beside
@@ -47,12 +48,7 @@ class DryRun(Schema):
 _DRY_RUN = {
     "total": 9800,
     "inSegments": 10000,
-    "excluded": {
-        "excluded-segment": 120,
-        "suppressed": 40,
-        "no-address": 30,
-        "duplicate-address": 10,
-    },
+    "excluded": LEFT_OUT,
     "sampled": 100,
     "unrendered": 0,
 }

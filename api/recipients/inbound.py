@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -207,7 +207,9 @@ class Inbound:
             return
         at = _plausible(said.at, now)
         if said.wish is not None:
-            at = await self._first_said(session, tenant, provider, said, at)
+            # a repeat changes nothing that was said in between, where the provider names no time
+            first = await _first_meaning(session, tenant, provider, "wish", said, at.isoformat())
+            at = datetime.fromisoformat(first)
         users = await _users(session, tenant, said, address)
         if said.wish is Wish.START:
             for each in sorted({address, *users.ids}):
@@ -217,11 +219,7 @@ class Inbound:
             session, tenant, said.channel, address, at
         )
         if is_stop:
-            targets: list[dict[str, Any]] = [
-                {"address": each} for each in sorted({address, *users.ids})
-            ]
-            targets += [{"contact_id": each} for each in users.contacts]
-            for target in targets:
+            for target in _targets(address, users):
                 one, is_new = await put_suppression(
                     session, tenant, said.channel, **target, reason="unsubscribed"
                 )
@@ -235,32 +233,10 @@ class Inbound:
         if found is None or not self._ids.may_sign(found.key_epoch):
             taken.leave("unmatched")
             return
-        message_id = self._ids.make(found.number, found.ordinal, tenant, found.key_epoch)
-        token = "said:" + hashlib.sha256(said.identity.encode("utf-8", "replace")).hexdigest()
-        if said.identity:  # a repeat that comes after the next campaign still answers this one
-            message_id = await webhook_secrets.first_meaning(
-                session, tenant, provider, token, message_id, keep=_REPLIES_KNOWN
-            )
-        kinds: list[IncomingType] = []
-        if said.is_reply:
-            kinds.append("replied")
-        if said.wish is Wish.STOP:
-            kinds.append("unsubscribed")
-        taken.events += [Incoming(kind, message_id, tenant, rfc3339(at)) for kind in kinds]
-
-    async def _first_said(
-        self, session: Session, tenant: str, provider: str, said: InboundMessage, at: datetime
-    ) -> datetime:
-        """When a wish was said: of a repeat the time of its first, where the provider names none,
-        so that it changes nothing that was said in between.
-        """
-        if not said.identity:
-            return at
-        digest = hashlib.sha256(said.identity.encode("utf-8", "replace")).hexdigest()
-        first = await webhook_secrets.first_meaning(
-            session, tenant, provider, "wish:" + digest, at.isoformat(), keep=_REPLIES_KNOWN
-        )
-        return datetime.fromisoformat(first)
+        made = self._ids.make(found.number, found.ordinal, tenant, found.key_epoch)
+        # a repeat that comes after the next campaign still answers this one
+        message_id = await _first_meaning(session, tenant, provider, "said", said, made)
+        taken.events += [Incoming(kind, message_id, tenant, rfc3339(at)) for kind in _kinds(said)]
 
     async def _resume(
         self,
@@ -297,6 +273,36 @@ async def _users(session: Session, tenant: str, said: InboundMessage, address: s
         await whatsapp_users.link(session, tenant, user_id, address)
     contacts = await whatsapp_users.contacts_of(session, tenant, user_id)
     return _Users((user_id,), tuple(contacts))
+
+
+def _targets(address: str, users: _Users) -> list[dict[str, Any]]:
+    """The addresses and contacts that a wish to stop suppresses."""
+    return [
+        *({"address": each} for each in sorted({address, *users.ids})),
+        *({"contact_id": each} for each in users.contacts),
+    ]
+
+
+def _kinds(said: InboundMessage) -> Iterator[IncomingType]:
+    """The events that a message is, on the message that it answers."""
+    if said.is_reply:
+        yield "replied"
+    if said.wish is Wish.STOP:
+        yield "unsubscribed"
+
+
+async def _first_meaning(
+    session: Session, tenant: str, provider: str, what: str, said: InboundMessage, meaning: str
+) -> str:
+    """The meaning that this message had when it first came; this one, of a message without an
+    identity.
+    """
+    if not said.identity:
+        return meaning
+    digest = hashlib.sha256(said.identity.encode("utf-8", "replace")).hexdigest()
+    return await webhook_secrets.first_meaning(
+        session, tenant, provider, f"{what}:{digest}", meaning, keep=_REPLIES_KNOWN
+    )
 
 
 def _plausible(at: datetime, now: datetime) -> datetime:
