@@ -18,7 +18,6 @@ PostgresError = psycopg.Error
 #: A table or a column is not there: the database is not migrated, or a backup is being read in.
 NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
 
-FOREIGN_KEY_VIOLATION = "23503"
 UNIQUE_VIOLATION = "23505"
 QUERY_CANCELED = "57014"
 LOCK_NOT_AVAILABLE = "55P03"  # lock_timeout: somebody holds what is needed
