@@ -43,8 +43,9 @@ _VAGUE = {
 
 # What speaks SQL outside of `tables`: whom PostgreSQL lets in is said before a schema exists.
 _SPEAK_SQL = {"connectors/local/engines/postgres_account.py"}
-# What imports the driver outside of `tables.database`: the names of partitions are composed.
-_DRIVE = {"tables/audience/blocks.py"}
+# What imports the driver outside of `tables.database`: the names of partitions are composed, and
+# passwords become verifiers by libpq.
+_DRIVE = {"tables/audience/blocks.py", "tables/installation/administration.py"}
 _SQL = re.compile(
     r"\s*(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM|WITH \w+ AS|COPY \w+|LISTEN|NOTIFY"
     r"|(CREATE|ALTER|DROP) (TABLE|DATABASE|ROLE|INDEX|FUNCTION|POLICY))\b"

@@ -5,13 +5,15 @@ Order of effects: database and topics, then the row of settings, then the instal
 PostgreSQL, in every partition of the state topics, and last in Kafka's mark. Killed in between, or
 repeated, it finds what is there. Settings that contradict those of the installation, and servers of
 which one went back (tables/installation/rounds.py), are refused when nothing but missing tables and
-topics has been made.
+topics has been made. The roles of other processes come last: what was just migrated is granted to
+them, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 
 from aiokafka.errors import KafkaError
 
@@ -24,11 +26,13 @@ from streams.kafka.partition_counts import wrong_counts
 from streams.process.start import read_settings
 from streams.records.marks import Mark
 from streams.settings import Settings
+from streams.settings.secret_files import text_in
 from tables.database.connection import Database, Session
 from tables.database.failures import PostgresError
 from tables.database.migrate import create, upgrade
-from tables.installation import installation, rounds
+from tables.installation import installation, logins, rounds
 from tables.installation.installation import SettingsDifferError
+from tables.installation.logins import Login
 from tables.installation.rounds import MismatchError
 from tables.stats.views import complete_views
 from tables.tenants import webhook_secrets
@@ -48,6 +52,35 @@ async def prepare(settings: Settings) -> None:
         await database.once(lambda session: _agree(session, settings))
         if mark is None:
             await _join(database, settings)
+
+
+async def prepare_roles(settings: Settings, wanted: Sequence[Login]) -> None:
+    """Make the roles of other processes, if there are any but the one of these settings. Raises
+    `PostgresError`.
+    """
+    own = Login.of(settings.postgres)
+    if others := [login for login in wanted if login != own]:
+        await logins.make(settings.postgres, others)
+
+
+def _roles_of(files: Sequence[str]) -> list[Login]:
+    """The roles in the DSNs that the files hold; a DSN of another role than `campaigns roles
+    postgres` makes is left alone. Ends the process when a file cannot be used.
+    """
+    try:
+        found = [_named(file) for file in files]
+    except ValueError as unusable:
+        sys.exit(f"nothing was changed: {unusable}")
+    return [login for login in found if login is not None]
+
+
+def _named(file: str) -> Login | None:
+    """Raises ValueError."""
+    dsn = text_in(file, "--role-of")
+    try:
+        return Login.of(dsn)
+    except ValueError as error:
+        raise ValueError(f"--role-of: {file}: {error}") from None
 
 
 async def _compare(database: Database, settings: Settings, mark: Mark | None) -> None:
@@ -90,9 +123,14 @@ async def _prepare_database(dsn: str) -> None:
     await asyncio.to_thread(upgrade, dsn)
 
 
+async def _main(settings: Settings, wanted: Sequence[Login]) -> None:
+    await prepare(settings)
+    await prepare_roles(settings, wanted)
+
+
 if __name__ == "__main__":
     try:
-        asyncio.run(prepare(read_settings()))
+        asyncio.run(_main(read_settings(), _roles_of(sys.argv[1:])))
     except AccessRefusedError as refused:
         sys.exit(str(refused))
     except SettingsDifferError as differ:
