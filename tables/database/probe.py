@@ -9,15 +9,14 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row
+from psycopg.rows import dict_row, tuple_row
 from sqlalchemy import select, true
 
 from streams.errors import DependencyDownError
 from streams.settings import Settings
 from tables.database.connection import Database
+from tables.database.driver import looking
 from tables.database.failures import is_refused
-
-_PATIENCE = 5  # seconds for a server that does not answer
 
 
 async def answers(database: Database, within: timedelta) -> bool:
@@ -35,9 +34,7 @@ def row(settings: Settings, sql: str) -> dict[str, Any] | None:
     such table yet. Blocks as `refusal` does.
     """
     try:
-        with psycopg.connect(
-            settings.postgres, connect_timeout=_PATIENCE, row_factory=dict_row
-        ) as connection:
+        with looking(settings.postgres, dict_row) as connection:
             return connection.execute(sql).fetchone()
     except psycopg.Error:
         return None
@@ -49,7 +46,8 @@ def refusal(settings: Settings) -> str:
     each host that does not answer.
     """
     try:
-        psycopg.connect(settings.postgres, connect_timeout=_PATIENCE).close()
+        with looking(settings.postgres, tuple_row):
+            pass
     except psycopg.OperationalError as error:
         if is_refused(error):
             said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
