@@ -20,6 +20,7 @@ NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
 
 UNIQUE_VIOLATION = "23505"
 QUERY_CANCELED = "57014"
+DISK_FULL = "53100"
 LOCK_NOT_AVAILABLE = "55P03"  # lock_timeout: somebody holds what is needed
 
 # Classes of codes that mean: gone, going, coming, or too busy. Deadlocks and serialisation
@@ -85,6 +86,8 @@ def _sentence(error: BaseException) -> str:
         return "Another request is changing the same thing. Nothing was changed; try again."
     if sqlstate(error) == QUERY_CANCELED:
         return "PostgreSQL took too long. Nothing was changed; ask for less, or try again."
+    if sqlstate(error) == DISK_FULL:
+        return "PostgreSQL has no room left. Nothing was changed; try again."
     return "PostgreSQL does not answer. Nothing was changed; try again."
 
 
