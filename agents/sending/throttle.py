@@ -140,6 +140,7 @@ class Throttle:
         def allowances(key: str, limits: Limits, outstanding: int) -> Allowance:
             return self._quota.allowance(key, limits, outstanding, clock.now, clock.latest)
 
+        tx.not_before = clock.now
         decision = decide(tenants, changed, clock, clock.cap(self._settings.in_flight), allowances)
         applied = {
             tenant_id: tenant
