@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import NamedTuple
@@ -133,6 +133,13 @@ def compared(known: RoundCounts, mark: Mark | None) -> Mismatch | None:
     return None
 
 
+def compared_around(before: RoundCounts, mark: Mark | None, after: RoundCounts) -> Mismatch | None:
+    """As `compared`, for a mark that was read while rounds went on: between what PostgreSQL said
+    `before` it and `after` it. Compared with either alone, a round of that time would be a loss.
+    """
+    return compared(replace(after, acknowledged=before.acknowledged), mark)
+
+
 def lost_state(topics: Sequence[str]) -> Mismatch:
     """State topics that were made again, with nothing in them."""
     return _kafka_back(f"Kafka has lost what was in {', '.join(topics)}")
@@ -209,14 +216,21 @@ def refusal(settings: Settings) -> str:
     away or not prepared: whoever reads or writes next compares again. Blocks for a fifth of a
     second, or seconds for each server that does not answer.
     """
-    if (row := probe.row(settings, _KNOWN)) is None:
+    if (before := _looked_up(settings)) is None:
         return ""
-    found = RoundCounts(**row)
     try:
         with ThreadPoolExecutor(1) as thread:
             reading = asyncio.wait_for(marks.read(settings), _READING)
             mark = thread.submit(asyncio.run, reading).result()
     except (KafkaError, OSError):
-        return found.mismatch
-    wrong = compared(found, mark)
+        return before.mismatch
+    if (after := _looked_up(settings)) is None:
+        return ""
+    wrong = compared_around(before, mark, after)
     return wrong.sentence if wrong else ""
+
+
+def _looked_up(settings: Settings) -> RoundCounts | None:
+    """`known`, and None while PostgreSQL is away or has no such table yet."""
+    row = probe.row(settings, _KNOWN)
+    return None if row is None else RoundCounts(**row)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from streams.records.marks import Mark
 from tables.database.connection import Database
 from tables.installation import rounds
-from tables.installation.rounds import NOTHING, RoundCounts, Setback, compared
+from tables.installation.rounds import NOTHING, RoundCounts, Setback, compared, compared_around
 from tests.postgres import connect as connect_client
 
 AT = datetime(2026, 1, 28, 9, tzinfo=UTC)
@@ -86,6 +86,32 @@ def test_killing_the_relay_anywhere_is_no_mismatch(steps: list[str]) -> None:
     for step in steps:
         history.step(step)
         assert compared(history.postgres[-1], history.kafka[-1]) is None
+
+
+@given(_STEPS, _STEPS, _STEPS)
+def test_rounds_that_go_on_while_both_are_read_are_no_mismatch(
+    before: list[str], meanwhile: list[str], then: list[str]
+) -> None:
+    """A process that started on a busy machine took them for a loss, and refused to run."""
+    history = _History()
+    for step in before:
+        history.step(step)
+    first = history.postgres[-1]
+    for step in meanwhile:
+        history.step(step)
+    mark = history.kafka[-1]
+    for step in then:
+        history.step(step)
+    assert compared_around(first, mark, history.postgres[-1]) is None
+
+
+@given(_STEPS, st.data())
+def test_a_loss_is_noticed_around_the_mark_as_well(steps: list[str], data: st.DataObject) -> None:
+    history = _History()
+    for step in steps:
+        history.step(step)
+    known, mark = data.draw(st.sampled_from(history.postgres)), history.kafka[-1]
+    assert compared_around(known, mark, known) == compared(known, mark)
 
 
 @given(_STEPS, st.data())
