@@ -19,7 +19,6 @@ from connectors.delivery.outcomes import (
     Reply,
 )
 from connectors.delivery.smtp.opening import open_session
-from connectors.delivery.smtp.session import Patience
 from tests.connectors.delivery.smtp.mail_server import (
     MAIL,
     OFFERS,
@@ -35,12 +34,10 @@ from tests.connectors.delivery.smtp.mail_server import (
 _LOCK_STEP = ("SIZE 1000000", "8BITMIME")
 
 
-async def outcomes(
-    script: Script, count: int = 1, patience: Patience = PATIENT
-) -> tuple[MailServer, list[Outcome]]:
+async def outcomes(script: Script, count: int = 1) -> tuple[MailServer, list[Outcome]]:
     """Hands mails to a server that plays the script, all at once."""
     async with mail_server(script) as server:
-        session = await open_session(server.relay(patience))
+        session = await open_session(server.relay())
         found = await asyncio.gather(*(session.hand_off(mail(n)) for n in range(count)))
         await session.quit()
     return server, found
@@ -175,154 +172,6 @@ async def test_refused_content_ends_the_transaction() -> None:
     server, found = await outcomes(script, 2)
     assert found == [Refused(Reply(554, "5.7.1 Spam")), Accepted(Reply(250, "Ok"))]
     assert "RSET" not in server.clients[0].heard
-
-
-async def _goodbye_to_mail(client: Client) -> None:
-    await client.take_request()
-    await client.tell("421 4.3.2 Shutting down")
-
-
-async def _goodbye_to_recipient(client: Client) -> None:
-    await client.take_request()
-    await client.tell("250 Ok", "421 4.7.0 Too fast")
-
-
-async def _goodbye_to_content(client: Client) -> None:
-    await client.grant()
-    await client.hear_content()
-    await client.tell("421 4.7.28 Too many")
-
-
-async def _closed_before_data(client: Client) -> None:
-    await client.take_request()
-    await client.tell("250 Ok", "250 Ok")
-
-
-async def _closed_after_a_refusal(client: Client) -> None:
-    await client.take_request()
-    await client.tell("250 Ok", "550 5.1.1 Unknown")
-
-
-async def _silent_on_data(client: Client) -> None:
-    await client.take_request()
-    await client.tell("250 Ok", "250 Ok")
-    await client.stay()
-
-
-async def _data_granted_by_the_wrong_code(client: Client) -> None:
-    await client.take_request()
-    await client.tell("250 Ok", "250 Ok", "250 Ok")
-    await client.stay()
-
-
-async def _mail_answered_with_a_question(client: Client) -> None:
-    await client.take_request()
-    await client.tell("354 Go on")
-    await client.stay()
-
-
-async def _reset_after_the_dot(client: Client) -> None:
-    await client.grant()
-    await client.hear_content()
-    client.reset()
-
-
-async def _closed_after_the_dot(client: Client) -> None:
-    await client.grant()
-    await client.hear_content()
-
-
-async def _silent_after_the_dot(client: Client) -> None:
-    await client.grant()
-    await client.hear_content()
-    await client.stay()
-
-
-async def _half_a_reply_after_the_dot(client: Client) -> None:
-    await client.grant()
-    await client.hear_content()
-    client.writer.write(b"250 2.0.0 O")
-    await client.stay()
-
-
-async def _half_of_many_lines_after_the_dot(client: Client) -> None:
-    await client.grant()
-    await client.hear_content()
-    await client.tell("250-2.0.0 Ok", "250-and")
-    await client.stay()
-
-
-async def _no_reply_after_the_dot(client: Client) -> None:
-    await client.grant()
-    await client.hear_content()
-    await client.tell("HTTP/1.1 400 Bad Request")
-    await client.stay()
-
-
-async def _question_after_the_dot(client: Client) -> None:
-    await client.grant()
-    await client.hear_content()
-    await client.tell("354 And now?")
-    await client.stay()
-
-
-async def _endless_reply_after_the_dot(client: Client) -> None:
-    await client.grant()
-    await client.hear_content()
-    while True:
-        await client.tell("250-Ok")
-
-
-async def _accepted_and_garbage(client: Client) -> None:
-    await client.grant()
-    await client.hear_content()
-    await client.tell("250 Ok", "what else?")
-    await client.stay()
-
-
-_IMPATIENT: dict[Script, Patience] = {
-    _silent_on_data: replace(PATIENT, data=SOON),
-    _silent_after_the_dot: replace(PATIENT, content=SOON),
-    _half_a_reply_after_the_dot: replace(PATIENT, content=SOON),
-    _half_of_many_lines_after_the_dot: replace(PATIENT, content=SOON),
-}
-
-
-@pytest.mark.parametrize(
-    ("script", "first"),
-    [
-        (_goodbye_to_mail, Refused(Reply(421, "4.3.2 Shutting down"))),
-        (_goodbye_to_recipient, Refused(Reply(421, "4.7.0 Too fast"))),
-        (_goodbye_to_content, Refused(Reply(421, "4.7.28 Too many"))),
-        (_closed_before_data, NotTried("the server closed the connection")),
-        (_closed_after_a_refusal, Refused(Reply(550, "5.1.1 Unknown"))),
-        (_silent_on_data, NotTried("no reply within 0.3 s")),
-        (_data_granted_by_the_wrong_code, NotTried("DATA is answered with 250 Ok")),
-        (_mail_answered_with_a_question, NotTried("neither yes nor no: 354 Go on")),
-        (_reset_after_the_dot, InDoubt("[Errno 104] Connection reset by peer")),
-        (_closed_after_the_dot, InDoubt("the server closed the connection")),
-        (_silent_after_the_dot, InDoubt("no reply within 0.3 s")),
-        (_half_a_reply_after_the_dot, InDoubt("no reply within 0.3 s")),
-        (_half_of_many_lines_after_the_dot, InDoubt("no reply within 0.3 s")),
-        (
-            _no_reply_after_the_dot,
-            InDoubt("b'HTTP/1.1 400 Bad Request' is no reply of SMTP"),
-        ),
-        (_question_after_the_dot, InDoubt("neither yes nor no: 354 And now?")),
-        (_endless_reply_after_the_dot, InDoubt("a reply of more than 16,384 bytes")),
-        (_accepted_and_garbage, Accepted(Reply(250, "Ok"))),
-    ],
-)
-async def test_a_session_that_breaks_off_says_what_became_of_each_mail(
-    script: Script, first: Outcome
-) -> None:
-    async def whole(client: Client) -> None:
-        await client.greet()
-        await script(client)
-
-    _, found = await outcomes(whole, 4, _IMPATIENT.get(script, PATIENT))
-    assert found[0] == first
-    assert {type(each) for each in found[1:]} == {NotTried}
 
 
 async def test_content_that_is_refused_before_its_end_is_refused() -> None:
