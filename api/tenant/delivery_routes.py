@@ -96,8 +96,8 @@ async def check_route(
     who: Admin, by: Acting, services: Provided, name: Named, body: RouteCheck, conditions: ToEdit
 ) -> Success[CheckedRoute]:
     """Log in to the relay, without sending anything, and read what DNS says of its addresses (PTR)
-    and of the domains that it sends from (SPF, DKIM, DMARC, MX). What is wrong is a finding, with
-    the record to set, and no error of this request.
+    and of the domains that it sends from (SPF, DKIM, DMARC, MX). A fault is a finding, with the
+    record to set, and no error of this request.
     """
     tenant, slots, settings = who.tenant_id, services.slots, services.settings
     async with slots.slot(WRITES, tenant), services.database.transaction() as connection:

@@ -1,9 +1,9 @@
-"""What the answer to a hand-off means for message, address and route: one table for replies of SMTP
-and one for HTTP.
+"""The meaning of the answer to a hand-off for message, address and route: one table for replies of
+SMTP and one for HTTP.
 
 Enhanced status codes come first (RFC 3463, iana.org/assignments/smtp-enhanced-status-codes; Gmail's
 own: support.google.com/a/answer/3726730), then basic codes (RFC 5321, section 4.2.3), then words,
-which are those of `webhooks.meaning`. What is unknown is never `HARD`.
+which are those of `webhooks.meaning`. An unknown answer is never `HARD`.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def of_status(status: int, *, is_idempotent: bool) -> Verdict:
     """Return the verdict on an HTTP status. `is_idempotent`: repeating the request with its key
     does no harm, so that no status leaves a doubt.
 
-    What a single provider means by a status otherwise, as Postmark by 406 and Loops by 409, is in
+    A status that means something else to one provider, as 406 to Postmark and 409 to Loops, is in
     that provider's module.
     """
     if 200 <= status < 300:

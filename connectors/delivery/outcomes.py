@@ -1,4 +1,4 @@
-"""What a hand-off gives and what becomes of it: a mail, the reply of a server, four outcomes."""
+"""The parts of a hand-off: a mail, the reply of a server, and four outcomes."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ async def check(
     credentials: Credentials | None,
     selectors: Sequence[str] = (),
 ) -> list[Finding]:
-    """What was found, the relay first, then each domain. What does not answer is a finding, too.
+    """The findings, the relay first, then each domain. A silent server is a finding, too.
 
     Waits for others, CAMPAIGNS_ROUTE_TIMEOUT or a little more: hold no connection meanwhile.
     """

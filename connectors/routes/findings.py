@@ -1,4 +1,4 @@
-"""What was found about one part of a route, and the record that would change it."""
+"""A finding about one part of a route, and the record that would change it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ async def log_in(
     credentials: Credentials | None,
     to: list[Destination],
 ) -> list[Finding]:
-    """What was found on the way to these addresses of the relay, up to the first error. Takes
+    """The findings on the way to these addresses of the relay, up to the first error. Takes
     CAMPAIGNS_ROUTE_TIMEOUT at most.
     """
     findings = list[Finding]()
@@ -178,7 +178,7 @@ def _context(settings: Settings) -> ssl.SSLContext:
 
 
 def _own_name(settings: Settings) -> str:
-    """What EHLO says; an address stands in brackets (RFC 5321, section 4.1.3)."""
+    """The name that EHLO says; an address stands in brackets (RFC 5321, section 4.1.3)."""
     name = urlsplit(settings.public_url).hostname or "localhost"
     try:
         address = ip_address(name)
@@ -188,7 +188,7 @@ def _own_name(settings: Settings) -> str:
 
 
 def _reply(error: aiosmtplib.SMTPResponseException) -> str:
-    """What the server said, on one line, of printable characters. Raises the error again when that
+    """The server's words, on one line, of printable characters. Raises the error again when that
     was no reply of SMTP.
     """
     if error.code < 0:

@@ -1,4 +1,4 @@
-"""What DNS says of a domain that mail is sent from: DKIM (RFC 6376), DMARC (RFC 7489) and MX."""
+"""DNS about a domain that mail is sent from: DKIM (RFC 6376), DMARC (RFC 7489) and MX."""
 
 from __future__ import annotations
 

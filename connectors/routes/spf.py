@@ -38,7 +38,7 @@ class _Mechanism:
 
 
 async def spf(names: Names, domain: str, addresses: list[str]) -> Finding:
-    """What the record of a sender's domain says of the relay's addresses. Raises
+    """The verdict of a sender's domain, by its record, on the relay's addresses. Raises
     DependencyDownError.
     """
     own = " ".join(f"ip{ip_address(one).version}:{one}" for one in addresses)

@@ -60,7 +60,7 @@ _Rate = Annotated[int, Field(strict=True, ge=1, le=MAX_INTEGER)]
 
 
 class RouteLimits(Body):
-    """What the route takes at most; null = no limit of its own."""
+    """The most that the route takes; null = no limit of its own."""
 
     per_second: _Rate | None = None
     per_hour: _Rate | None = None

@@ -101,7 +101,7 @@ def looking(dsn: str, row_factory: RowFactory[Row]) -> Iterator[psycopg.Connecti
 
 
 def _unless(given: Mapping[str, Any], **wanted: Any) -> dict[str, Any]:
-    """What the DSN says wins."""
+    """Those wishes about which the DSN says nothing."""
     return {name: value for name, value in wanted.items() if name not in given}
 
 

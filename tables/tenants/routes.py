@@ -26,7 +26,7 @@ _PURPOSE = b"campaigns: routes"
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """What a provider lets the tenant in with. The representation shows none of it."""
+    """The tenant's name and password at a provider. The representation shows neither."""
 
     username: str
     password: str

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,12 @@ from tests.confluent import access
 from tests.e2e import world
 from tests.e2e.checker import SentMessage, counts_never_fall, most_in_any_window
 from tests.eventually import eventually
+from tests.faults.business import HOURLY, KINDS, Business, Customer
 from tests.faults.disturbances import DISTURBANCES
 from tests.faults.levels import Level, level
 from tests.faults.samples import ALLOWED, Samples, bound_stream, kind
 from tests.faults.scene import (
     HOUR,
-    SENDER,
     Logs,
     Scene,
     Sending,
@@ -80,7 +80,7 @@ _KEPT = {
 }
 _STREAM = 16 << 20  # bytes
 
-_TENANTS, _PEOPLE, _HOURLY = 3, 900, 300  # at once; of each; so a campaign takes 18 s at least
+_TENANTS, _PEOPLE = 3, 900  # at once; of each: at HOURLY a campaign takes 18 s at least
 _WALK_INS, _CHUNK = 6, 90  # groups of people for triggered campaigns
 _LONGEST = 400  # characters of a violation in the file
 _PATIENCE = timedelta(seconds=300)
@@ -117,132 +117,6 @@ def shorten(where: Site) -> None:
     ]
     for future in admin.incremental_alter_configs(asked).values():
         future.result()
-
-
-class Customer(world.Rest):
-    """A tenant's client that tries again while the API is away, and knows whom it has suppressed:
-    `suppressed` for certain, `barred` perhaps.
-    """
-
-    def __init__(self, url: str, key: str) -> None:
-        super().__init__(url, key)
-        self.suppressed, self.barred = set[str](), set[str]()
-
-    async def __call__(
-        self, method: str, path: str, body: Any = None, expect: int | None = None
-    ) -> Any:
-        bars = path == "/suppressions/bulk"
-        people = {row["contactId"] for row in body} if bars else set[str]()
-        self.barred |= people
-        answer = await super().__call__(method, path, body, expect)
-        self.suppressed |= people
-        return answer
-
-    async def insist(self, method: str, path: str, body: Any = None) -> Any:
-        """`data` of the answer; the same request until there is one."""
-        key = {"Idempotency-Key": secrets.token_hex(16)}
-
-        async def answered() -> httpx.Response:
-            try:
-                answer = await self._http.request(method, path, json=body, headers=key)
-            except httpx.TransportError as away:
-                raise AssertionError(str(away)) from away
-            assert answer.status_code < 500, answer.text
-            return answer
-
-        answer = await eventually(answered, every=0.5)
-        if answer.is_error:
-            raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text}")
-        return answer.json()["data"]
-
-
-@dataclass
-class Business:
-    """A tenant with its people. `walk_ins` are groups who have not been written to yet."""
-
-    tenant: world.Tenant
-    rest: Customer
-    template: str
-    walk_ins: list[str]
-
-    @property
-    def everybody(self) -> set[str]:
-        return self.tenant.people["all"]
-
-    async def made(self, **fields: Any) -> str:
-        """The id of a draft."""
-        body = {
-            "name": "Sale",
-            "channel": "email",
-            "templateId": self.template,
-            "settings": SENDER,
-            **fields,
-        }
-        return str((await self.rest.insist("POST", "/campaigns", body))["id"])
-
-    def sending(self, campaign: str) -> Sending:
-        return Sending(self.rest, self.tenant, campaign, self.everybody, _HOURLY)
-
-
-def _segments(of: Business) -> list[str]:
-    return [str(of.tenant.segments["all"])]
-
-
-def _soon() -> dict[str, str]:
-    return {"scheduledAt": (datetime.now(UTC) + timedelta(seconds=4)).isoformat()}
-
-
-async def once(of: Business) -> Sending:
-    campaign = await of.made(segmentIds=_segments(of))
-    await of.rest.insist("POST", f"/campaigns/{campaign}/start")
-    return of.sending(campaign)
-
-
-async def scheduled(of: Business) -> Sending:
-    campaign = await of.made(segmentIds=_segments(of))
-    await of.rest.insist("POST", f"/campaigns/{campaign}/schedule", _soon())
-    return of.sending(campaign)
-
-
-async def recurring(of: Business) -> Sending:
-    """The one child of a series: the occurrence of the next minute."""
-    minute = (datetime.now(UTC) + timedelta(seconds=65)).minute
-    series = await of.made(
-        segmentIds=_segments(of),
-        type="recurring",
-        recurringSchedule={"cron": f"{minute} * * * *", "maxOccurrences": 1},
-    )
-    await of.rest.insist("POST", f"/campaigns/{series}/start")
-
-    async def child() -> Any:
-        found = await of.rest.insist("GET", f"/campaigns?parentId={series}")
-        items = found["items"] if isinstance(found, dict) else found
-        return items[0]["id"] if items else None
-
-    return of.sending(await eventually(child, every=0.5))
-
-
-async def triggered(of: Business) -> Sending:
-    """Somebody new comes in, in three groups."""
-    if not of.walk_ins:
-        return await once(of)
-    people = sorted(of.tenant.people[of.walk_ins.pop()])
-    campaign = await of.made(type="triggered")
-    await of.rest.insist("POST", f"/campaigns/{campaign}/start")
-    for some in (people[0::3], people[1::3], people[2::3]):
-        path, body = f"/campaigns/{campaign}/trigger", {"contactIds": some}
-        answer = await of.rest.insist("POST", path, body)
-        if answer != {"accepted": len(some), "refused": {}}:
-            raise RuntimeError(f"{len(some)} new contacts were triggered: {answer}")
-    return Sending(of.rest, of.tenant, campaign, set(people), _HOURLY, ends="cancelled")
-
-
-KINDS: Mapping[str, Callable[[Business], Awaitable[Sending]]] = {
-    "once": once,
-    "scheduled": scheduled,
-    "recurring": recurring,
-    "triggered": triggered,
-}
 
 
 @dataclass
@@ -309,7 +183,7 @@ class Soak:
                         break
         with noted(self.violations):
             most = most_in_any_window(await self._messages(of.tenant.id), HOUR)
-            assert most <= _HOURLY, f"{of.tenant.id}: {most} messages in an hour of {_HOURLY}"
+            assert most <= HOURLY, f"{of.tenant.id}: {most} messages in an hour of {HOURLY}"
         await self._closed(of)
 
     async def _opened(self) -> Business:
@@ -320,7 +194,7 @@ class Soak:
 
         async def work(connection: Client) -> None:
             nonlocal tenant, template
-            tenant = await world.tenant(connection, name, hourly=_HOURLY)
+            tenant = await world.tenant(connection, name, hourly=HOURLY)
             await world.people(connection, tenant, "all", _PEOPLE)
             for group in walk_ins:
                 await world.people(connection, tenant, group, _CHUNK)

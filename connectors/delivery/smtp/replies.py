@@ -8,7 +8,7 @@ MAX_REPLY = 16_384  # bytes of one reply; RFC 5321 gives a line 512
 
 
 class ReplyError(Exception):
-    """What the server sends is no reply of SMTP, or an endless one."""
+    """The answer of the server is no reply of SMTP, or an endless one."""
 
 
 class ReplyReader:

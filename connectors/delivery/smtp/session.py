@@ -162,7 +162,7 @@ class Session:
         self._note_drained()
 
     def _next(self) -> bytes:
-        """What asks for the next mail that waits: all of it, or its begin without PIPELINING."""
+        """The commands for the next waiting mail: all of them, or the first without PIPELINING."""
         is_taken = self._asked is not None or (self._sent is not None and not self._pipelines)
         if is_taken or not self._queue:
             return b""
