@@ -34,10 +34,8 @@ from tables.installation import installation, logins, rounds
 from tables.installation.installation import SettingsDifferError
 from tables.installation.logins import Login
 from tables.installation.rounds import MismatchError
-from tables.models import Route, WebhookSecret
 from tables.stats.views import complete_views
-from tables.tenants import routes, webhook_secrets
-from tables.tenants.seals import reseal
+from tables.tenants import webhook_secrets
 
 
 async def prepare(settings: Settings) -> None:
@@ -117,8 +115,7 @@ async def _join(database: Database, settings: Settings) -> None:
 
 async def _agree(session: Session, settings: Settings) -> None:
     await installation.write(session, settings)
-    await reseal(session, webhook_secrets.sealing(settings), WebhookSecret)
-    await reseal(session, routes.sealing(settings), Route)
+    await webhook_secrets.reseal(session, webhook_secrets.Seal(settings))
 
 
 async def _prepare_database(dsn: str) -> None:

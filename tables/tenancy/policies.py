@@ -30,7 +30,6 @@ OWN_ROWS: Mapping[str, str] = MappingProxyType(
             "campaigns",
             "contacts",
             "former_addresses",
-            "routes",
             "segments",
             "sender_domains",
             "suppressions",

@@ -1,4 +1,4 @@
-"""A mail as two parsers read it: Python's `email`, and mailparse (Rust)."""
+"""A mail as Python's `email` reads it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import email
 import email.policy
 import re
 from email.message import EmailMessage
-
-import fast_mail_parser
 
 
 def read(content: bytes) -> EmailMessage:
@@ -26,10 +24,6 @@ def part(content: bytes, kind: str) -> str | None:
             assert isinstance(octets, bytes)
             return octets.decode().replace("\r\n", "\n")
     return None
-
-
-def also_read(content: bytes) -> fast_mail_parser.PyMail:
-    return fast_mail_parser.parse_email(content)
 
 
 def check_form(content: bytes) -> None:

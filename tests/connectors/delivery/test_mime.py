@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from connectors.delivery.mime import UnsendableError, compose
 from streams.contracts.values.one_line import folded
 from streams.records.messages import Message
-from tests.connectors.delivery.reading import also_read, check_form, part, read
+from tests.connectors.delivery.reading import check_form, part, read
 from tests.pace import thread_seconds
 
 _ID = "00000000-002a-8000-84d2-9f31c05be7a4"
@@ -98,7 +98,7 @@ _line = st.one_of(_any, _ascii, _words)
 @example(subject="x" * 2_000, name="\\", text=" \n\t\n", html="\u2028\x85", in_ascii=False)
 @example(subject="a: " * 500 + "b", name="a:", text="x", html="y", in_ascii=False)
 @example(subject=" a  b ", name=" ", text="=41", html="\u00fc" * 2_000, in_ascii=False)
-def test_both_parsers_read_what_was_written(
+def test_a_parser_reads_what_was_written(
     subject: str, name: str, text: str, html: str, in_ascii: bool
 ) -> None:
     message = changed(
@@ -109,25 +109,16 @@ def test_both_parsers_read_what_was_written(
     assert compose(message, in_ascii=in_ascii) == mail
     check_form(mail.content)
     assert mail.content.isascii() or not in_ascii
-    found, also = read(mail.content), also_read(mail.content)
+    found = read(mail.content)
     assert found.keys() == [each for each in _FIELDS if each != "Reply-To"]
     assert found["Subject"] == folded(subject)
     shown = folded(name).strip()
     [sender] = cast("AddressHeader", found["From"]).addresses
     # Python's spaces are its own: it keeps the one between encoded words (RFC 2047, section 6.2)
     assert "".join(sender.display_name.split()) == "".join(shown.split())
-    assert also.from_ is not None
-    assert (also.from_.display_name or "", also.from_.address) == (shown, "news@acme.com")
-    for kind, written, others in (
-        ("plain", text, also.text_plain),
-        ("html", html, also.text_html),
-    ):
+    for kind, written in (("plain", text), ("html", html)):
         normal = written.replace("\r\n", "\n").replace("\r", "\n")
         assert part(mail.content, kind) == normal
-        [other] = others  # mailparse takes a mark of byte order for none of the text
-        assert other.replace("\r\n", "\n").lstrip("\ufeff") == normal.lstrip("\ufeff")
-    assert also.subject == folded(subject)
-    assert also.warnings == []
 
 
 @given(st.text(), st.text(), st.text(), st.dictionaries(st.text(max_size=9), st.text()), st.text())
