@@ -76,13 +76,15 @@ class Emitter:
 
     async def body(self, transaction: Transaction) -> None:
         """See the module's docstring for the order of effects."""
+        # A message is never dated before the decision that let it go: the limits rest on it.
+        transaction.follow_events()
         works, retired, put_off = await self._decide(transaction)
         if put_off and not works:
             transaction.rest = _AGAIN
         if works:
-            rows = await self._database.until_up(lambda connection: _read(connection, works))
+            rows = await self._database.until_up(lambda session: _read(session, works))
             crash_point("read", "emit")
-            now = datetime.now(UTC)
+            now = transaction.dated(datetime.now(UTC))
             for work, chunks in zip(works, rows, strict=True):
                 self._write(transaction, work, await self._compose(work, chunks, now), now)
             crash_point("composed", "emit")
@@ -240,17 +242,16 @@ class Emitter:
         self._committed.pop(number, None)
 
 
-async def _read(connection: Session, works: list[Work]) -> list[list[list[RecipientRow]]]:
+async def _read(session: Session, works: list[Work]) -> list[list[list[RecipientRow]]]:
     """The recipients of every piece of every campaign, as they are now."""
     return [
-        [await _read_piece(connection, work.content, piece) for piece in work.pieces]
-        for work in works
+        [await _read_piece(session, work.content, piece) for piece in work.pieces] for work in works
     ]
 
 
-async def _read_piece(connection: Session, content: Content, piece: Piece) -> list[RecipientRow]:
+async def _read_piece(session: Session, content: Content, piece: Piece) -> list[RecipientRow]:
     return await read_chunk(
-        connection,
+        session,
         content.tenant_id,
         content.channel,
         content.fields,

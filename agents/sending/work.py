@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from connectors.messages.composing import Composed
 from connectors.messages.content import Content
 from streams.records.facts import Batch, Group, Kind, pack
-from streams.records.message_id import SHARD_BITS, SHARD_SIZE
+from streams.records.message_id import MAX_NUMBER, SHARD_BITS, SHARD_SIZE
 from streams.records.sending import Grant
 from tables.throttle.progress import Progress, is_grantable
-
-_HIGHEST_NUMBER = (1 << 47) - 1  # of a campaign
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def is_usable(grant: Grant, partition: int, lanes: int) -> bool:
     """
     return (
         is_grantable(grant.start, grant.stop, partition, lanes)
-        and 0 < grant.number <= _HIGHEST_NUMBER
+        and 0 < grant.number <= MAX_NUMBER
         and "\0" not in grant.tenant_id
     )
 

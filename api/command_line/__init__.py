@@ -2,8 +2,8 @@
 campaigns.
 
 `stack` has the commands that start and examine processes, `work` those of a tenant; `client` is the
-REST API as they use it. Imports the demo, the connectors' local stack and the stores; nothing of
-`api` imports from here.
+REST API as they use it, `options` what several commands ask for. Imports the demo, the connectors'
+local stack and the stores; nothing of `api` imports from here.
 """
 
 from __future__ import annotations

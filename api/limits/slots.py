@@ -37,7 +37,7 @@ class Room:
     patience: timedelta
 
     def refusal(self) -> RateLimitedError:
-        """What a request is answered that finds no slot in time."""
+        """The answer to a request that finds no slot in time."""
         queue = f" and {self.waiting} that wait" if self.waiting else ""
         return RateLimitedError(
             f"The limit is {self.each} {self.work} of one tenant at once{queue}"

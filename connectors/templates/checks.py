@@ -49,8 +49,8 @@ def template_warnings(content: Mapping[str, str]) -> list[str]:
 
 
 def check_template(channel: str, content: Mapping[str, Any]) -> None:
-    """Raises CampaignError that names part, line and rule. What no recipient could get is refused,
-    too: a name that no contact can have, a message that is always too large.
+    """Raises CampaignError that names part, line and rule. A template that no recipient could get
+    is refused, too: a name that no contact can have, a message that is always too large.
     """
     checked = check_content(channel, content)
     try:

@@ -251,7 +251,7 @@ class Template:
 
 
 def _why(error: TemplateError) -> str:
-    """What is wrong, with the filter and its arguments where one of them cannot be used."""
+    """The error in words, with the filter and its arguments where one of them cannot be used."""
     why = error.detail or error.message.partition(" (in ")[0]
     is_missing = error.kind == "UndefinedError"  # a value, whatever is done with it
     if is_missing or error.range is None or error.template_source is None:

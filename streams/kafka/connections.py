@@ -1,47 +1,50 @@
-"""What every connection to Kafka has in this process, and aiokafka does not give it: one whose
-broker has fallen silent ends soon, and one that is closed is closed at once.
+"""Three properties that every connection to Kafka has in this process, and that aiokafka does not
+give it: one whose broker has fallen silent ends soon, one that is closed is closed at once, and a
+broker that cannot be reached is tried less and less often.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
+from collections import Counter
 from functools import wraps
 from typing import Any
 
 from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import KafkaError
 
-# Seconds. A broker that is frozen or busy still acknowledges: its kernel does. One that is cut off
-# does not, and a request to it would be waited for until its own time-out, 40 s by default; then
-# the next one.
-_SILENT = 8
-_CONNECT = 10  # with TLS and signing in
-_OPTIONS = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 2),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-    # of data that is not acknowledged: RFC 5482, https://man7.org/linux/man-pages/man7/tcp.7.html
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENT * 1000),
-)
+from streams import silence
+
+_CONNECT = 10  # seconds, with TLS and signing in
+# Seconds that a failure to connect takes: the first one, twice as long each time, and the longest.
+# Without them a worker whose broker was stopped tried 500 times a second, wrote 120 kB of log lines
+# in it, and took the CPU that the broker needed to come back. Kafka's own clients wait as long
+# (`reconnect.backoff.ms`, https://kafka.apache.org/documentation/#producerconfigs).
+_PAUSE, _LONGEST = 0.05, 1.0
+_failures: Counter[tuple[str, int]] = Counter()  # in a row, by address
 _connect, _close = AIOKafkaConnection.connect, AIOKafkaConnection.close
 
 
 @wraps(_connect)
 async def _connect_soon(connection: AIOKafkaConnection) -> Any:
-    """Raises TimeoutError, and whatever aiokafka raises."""
-    async with asyncio.timeout(_CONNECT):
-        streams = await _connect(connection)
-    wire = connection._writer.get_extra_info("socket")
-    for option in _OPTIONS:
-        wire.setsockopt(*option)
+    """Raises TimeoutError, and whatever aiokafka raises, after a pause."""
+    address = connection.host, connection.port
+    try:
+        async with asyncio.timeout(_CONNECT):
+            streams = await _connect(connection)
+    except (OSError, KafkaError):  # a TimeoutError is an OSError
+        _failures[address] += 1
+        await asyncio.sleep(min(_LONGEST, _PAUSE * 2 ** min(_failures[address], 10) / 2))
+        raise
+    _failures.pop(address, None)
+    silence.notice(connection._writer)
     return streams
 
 
 @wraps(_close)
 def _close_at_once(connection: AIOKafkaConnection, *arguments: Any, **options: Any) -> Any:
     """Without TLS's goodbye: a broker that holds a fetch does not answer it, and asyncio would wait
-    for 30 s (`ssl_shutdown_timeout`). Whatever was asked has been answered by now, or has failed.
+    for 30 s (`ssl_shutdown_timeout`). Every request has been answered by now, or has failed.
     """
     writer = connection._writer
     if writer is not None and writer.get_extra_info("ssl_object") is not None:

@@ -42,7 +42,8 @@ _log = logging.getLogger(__name__)
 
 
 class Session(AsyncSession, Statements):
-    """What stores take: one unit of work, whose changes are committed together by its opener.
+    """A unit of work, which every store takes as its first argument, whose changes are committed
+    together by its opener.
 
     Rows are values. They are read with `first` and `every`, which keep none of them in the session,
     and written with statements of insert, update and delete. SQL that these cannot express, or that

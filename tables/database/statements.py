@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -46,6 +47,11 @@ class Statements:
     async def run(self, sql: str, **parameters: Any) -> int:
         """How many rows such a statement changed."""
         return (await (await self.driver()).execute(sql, parameters)).rowcount
+
+    async def clock(self) -> datetime:
+        """The time by PostgreSQL's clock, which all processes share."""
+        now: datetime = await self.value("SELECT clock_timestamp()")
+        return now
 
     async def script(self, sql: str) -> None:
         """Run several statements without parameters, such as settings of the transaction."""

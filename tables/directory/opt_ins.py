@@ -153,7 +153,7 @@ async def opt_in(
     contacts: Sequence[UUID] = (),
 ) -> int:
     """Lift what the way had set before `at` for this address, its contacts and these: how many
-    suppressions. What another way or somebody else has set stays.
+    suppressions. Suppressions that came another way, or were entered by the tenant, stay.
     """
     mine = await session.values(_HAVING[channel], tenant=tenant, address=address)
     of_contacts = select(Suppression).where(

@@ -65,7 +65,6 @@ READ_BY_ALL: Mapping[str, str] = MappingProxyType(
 #: Table that the API may use -> why it has no policy.
 NONE: Mapping[str, str] = MappingProxyType(
     {
-        "alembic_version": "one row, of the schema",
         "browser_sessions": "found by a secret alone, before the tenant is known; says no tenant",
         "campaign_entries": "ids and a time, written 10,000 at once; the campaign is locked before",
         "campaign_recipients": "counted by an index alone, which has no tenant; ids and times",

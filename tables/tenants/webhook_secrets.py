@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -78,14 +77,6 @@ class WebhookSecret(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __repr__(self) -> str:
         return f"WebhookSecret({', '.join(self.fields)})"
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """All that the API ever shows of secrets: which fields are set, and since when."""
-
-    fields: tuple[str, ...]
-    updated_at: datetime
 
 
 class Seal:
@@ -158,7 +149,7 @@ async def put(
     provider: str,
     secret: WebhookSecret,
     by: Author = ENGINE,
-) -> Shown:
+) -> models.WebhookSecret:
     """Store the secrets of a provider in place of those that were there. Raises NotFoundError."""
     await lock_tenant(session, tenant)
     new = postgresql.insert(models.WebhookSecret).values(
@@ -179,7 +170,7 @@ async def put(
     assert made is not None
     is_set = {"isSet": secret.fields}
     await note(session, tenant, by, Action.WEBHOOK_SET, subject=provider, details=is_set)
-    return _shown(made)
+    return made
 
 
 async def lock(session: Session, tenant: str, provider: str) -> models.WebhookSecret | None:
@@ -208,12 +199,12 @@ async def load(session: Session, seal: Seal, tenant: str, provider: str) -> Webh
     return seal.open(found.sealed, tenant, provider)
 
 
-async def show(session: Session, tenant: str, provider: str) -> Shown:
-    """Raises NotFoundError."""
+async def get(session: Session, tenant: str, provider: str) -> models.WebhookSecret:
+    """`stored` of a provider that is set up. Raises NotFoundError."""
     found = await stored(session, tenant, provider)
     if found is None:
         raise _not_set_up(provider)
-    return _shown(found)
+    return found
 
 
 async def remove(session: Session, tenant: str, provider: str, by: Author = ENGINE) -> None:
@@ -234,10 +225,6 @@ async def stored(session: Session, tenant: str, provider: str) -> models.Webhook
     """The secrets of a provider as they are sealed; None when it is not set up."""
     row = models.WebhookSecret
     return await session.first(select(row).where(row.tenant_id == tenant, row.provider == provider))
-
-
-def _shown(stored: models.WebhookSecret) -> Shown:
-    return Shown(tuple(stored.fields), stored.updated_at)
 
 
 def _not_set_up(provider: str) -> NotFoundError:

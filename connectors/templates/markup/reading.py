@@ -1,5 +1,5 @@
-"""What a browser finds in every document that a template can become: attributes, and places for an
-image.
+"""The findings of a browser in every document that a template can become: attributes, and places
+for an image.
 
 The tokenizer is led through all branches and as often through loops as its states change. A finding
 counts when it is the same from every state in which its piece of text can be reached.

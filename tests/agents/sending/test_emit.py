@@ -7,11 +7,12 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from connectors.local.engines.engine import RunningEngine
-from streams.contracts.envelope import encode
+from streams.contracts.envelope import encode, rfc3339
 from streams.records.link_tokens import LinkTokens
 from streams.records.sending import Grant
 from streams.settings import Settings
@@ -351,3 +352,23 @@ async def test_a_database_that_is_down_delays_emission_and_loses_nothing(
         postgres_engine.start()
         log = await complete(settings, campaign)
     check(log, campaign, {})
+
+
+async def test_a_message_is_dated_no_earlier_than_the_grant_that_a_faster_clock_has_dated(
+    settings: Settings, tmp_path: Path
+) -> None:
+    connection, grants = await audience.connect(settings.postgres), Grants(settings)
+    await audience.contacts(connection, "acme", 200)
+    campaign = await audience.campaign(connection, "acme", 200)
+    await connection.close()
+    ahead = datetime.now(UTC).replace(microsecond=123_000) + timedelta(minutes=50)
+    async with emitting(settings, tmp_path):
+        grants.grant(campaign, pieces(200, 100), at=ahead)
+        log = await complete(settings, campaign)
+    check(log, campaign, {})
+    for name in (Name.MESSAGES, Name.SENDING, Name.FACTS):
+        topic = Topics(settings).name(name)
+        written = itertools.chain(*raw_kafka.read_all(settings.kafka, topic, settings.partitions))
+        assert {record.timestamp for record in written} == {round(ahead.timestamp() * 1000)}
+    created = {message.created_at for message in log.messages[campaign.number]}
+    assert created == {rfc3339(ahead)}

@@ -100,6 +100,8 @@ async def test_workers_cannot_make_keys_or_secrets_and_nobody_alters_what_it_doe
         "UPDATE sender_domains SET verified_at = now()",
         "INSERT INTO sender_domains (tenant_id, domain, token) VALUES ('acme', 'a.b', 'c')",
         "INSERT INTO tenants (id) VALUES ('another')",
+        "UPDATE tenants SET suspended_at = NULL",
+        "UPDATE tenants SET daily_limit = NULL",
         "UPDATE audit_log SET reason = ''",
         "UPDATE installation SET partitions = 1",
         "ALTER TABLE audit_log DISABLE TRIGGER ALL",
