@@ -10,8 +10,8 @@ the first first.
 Identity: the place at which the command arrived; its result has the id of that place. Order of
 effects: the record at the end of the partition, the row and the position are one Kafka transaction,
 so that a kill at any moment leaves the command either here or there, once. The questions are
-harmless to repeat, and a successor asks them again. A command waits 10 s at most, counted from its
-first arrival, whatever other commands of its tenant wait for.
+harmless to repeat, and a successor asks them again. A command waits 10 s at most, counted from when
+it was first read, whatever other commands of its tenant wait for; each is asked for once at least.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _decode = msgspec.json.Decoder(tuple[int, ...]).decode
 
 @dataclass(frozen=True)
 class Arrival:
-    """When a command came to its partition (Unix seconds, also the record's own time), and its
-    offset then.
+    """The offset of a command when it came to its partition, and a time in Unix seconds: of the
+    record, or, of one that is parked, of its first reading.
     """
 
     offset: int
@@ -55,10 +55,6 @@ class Arrival:
                 if offset.isdigit() and at.isdigit():
                     return cls(int(offset), int(at) / 1000, is_parked=True)
         return cls(message.offset, message.timestamp, is_parked=False)
-
-    @property
-    def header(self) -> tuple[str, bytes]:
-        return _HEADER, b"%d:%d" % (self.offset, round(self.at * 1000))
 
 
 class Parking:
@@ -102,12 +98,6 @@ class Parking:
         is_first = not waiting or waiting[0] == arrival.offset
         if not is_first:
             return False
-        if question is not None and arrival.is_parked and self._now() - arrival.at > _PATIENCE:
-            self._forget(tx, arrival)
-            raise SourceDownError(
-                f"The directory services take longer than {_PATIENCE:.0f} s."
-                " Nothing was changed; try again."
-            )
         if question is None:
             return True
         key = tx.partition, arrival.offset
@@ -115,6 +105,12 @@ class Parking:
             asked = self._asked[key] = asyncio.ensure_future(question())
             await asyncio.wait([asked], timeout=_AT_ONCE)
         if not asked.done():
+            if arrival.is_parked and self._now() - arrival.at > _PATIENCE:
+                self._forget(tx, arrival)
+                raise SourceDownError(
+                    f"The directory services take longer than {_PATIENCE:.0f} s."
+                    " Nothing was changed; try again."
+                )
             return False
         del self._asked[key]
         asked.result()
@@ -125,7 +121,9 @@ class Parking:
         headers = [
             (name, value or b"") for name, value in event.message.headers or () if name != _HEADER
         ]
-        tx.send(tx.topic, tx.partition, event.key, event.value, [*headers, arrival.header])
+        since = arrival.at if arrival.is_parked else self._now()
+        header = _HEADER, b"%d:%d" % (arrival.offset, round(since * 1000))
+        tx.send(tx.topic, tx.partition, event.key, event.value, [*headers, header])
         waiting = self._waiting(tenant)
         if arrival.offset not in waiting:
             self._table[tenant] = msgspec.json.encode((*waiting, arrival.offset))

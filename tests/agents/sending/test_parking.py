@@ -145,6 +145,41 @@ def test_a_tenant_whose_service_never_answers_is_refused_after_ten_seconds_and_a
     assert log.rows == {}
 
 
+@pytest.mark.parametrize("looks", [3, 10**9])
+def test_a_command_that_no_worker_has_read_for_an_hour_waits_as_long_as_a_new_one(
+    looks: int,
+) -> None:
+    """A worker that starts late must not refuse at once what it has not asked for yet."""
+
+    async def play() -> Log:
+        log = Log([Planned("slow", looks)])
+        log.now += 3_600.0
+        await log.read()
+        log.now += 9.9
+        await log.read()
+        assert log.answered == []
+        await asyncio.sleep(0)
+        log.now += 0.2
+        await log.read()
+        return log
+
+    assert asyncio.run(play()).answered == [(0, "done" if looks == 3 else "refused")]
+
+
+def test_a_command_whose_worker_was_away_is_asked_for_before_it_is_refused() -> None:
+    async def play() -> Log:
+        log = Log([Planned("slow", 1)])
+        log.commands[0] = Planned("slow", 10**9)
+        await log.read()
+        log.restart()
+        log.commands[0] = Planned("slow", 1)
+        log.now += 3_600.0
+        await log.read()
+        return log
+
+    assert asyncio.run(play()).answered == [(0, "done")]
+
+
 @given(
     st.lists(
         st.builds(Planned, st.sampled_from("ab"), st.sampled_from([0, 3, 10**9])), max_size=12
