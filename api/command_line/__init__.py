@@ -19,6 +19,7 @@ from api.command_line.terminal import complain
 from api.command_line.work import (
     campaigns,
     imports,
+    route,
     sender_domain,
     sign_in,
     template,
@@ -49,6 +50,7 @@ imports.register(app)
 template.register(app)
 tenant.register(app)
 sender_domain.register(app)
+route.register(app)
 sign_in.register(app)
 watch.register(app)
 bench.register(app)

@@ -37,7 +37,7 @@ from streams.contracts.commands import TENANT_ID
 from streams.errors import BusyError, NotFoundError, RateLimitedError
 from streams.settings import Settings
 from tables.tenancy.acting import act_for
-from tables.tenants.webhook_secrets import Seal, WebhookSecret, load
+from tables.tenants.webhook_secrets import WebhookSecret, load, sealing
 
 _MOST_KNOWN = 10_000
 
@@ -47,7 +47,7 @@ class Webhooks:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._seal, self._inbound = Seal(settings), Inbound(settings)
+        self._seal, self._inbound = sealing(settings), Inbound(settings)
         self._addresses, self._forgeries = Addresses(settings), Attempts(FORGERIES)
         self._known = set[str]()  # webhooks that exist, as far as they have been called
 

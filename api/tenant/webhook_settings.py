@@ -21,7 +21,7 @@ from streams.errors import NotFoundError
 from tables import models
 from tables.database.connection import Session
 from tables.tenants import webhook_secrets
-from tables.tenants.webhook_secrets import Seal, WebhookSecret
+from tables.tenants.webhook_secrets import WebhookSecret
 
 router = APIRouter(prefix="/tenant/webhooks", tags=["webhooks"], route_class=JsonRoute)
 
@@ -47,7 +47,7 @@ async def put(
     secret = checked(_known(provider), WebhookSecret(**given))
     tenant = who.tenant_id
     await conditions.check(partial(webhook_secrets.lock, transaction, tenant, provider))
-    seal = Seal(services.settings)
+    seal = webhook_secrets.sealing(services.settings)
     made = await webhook_secrets.put(transaction, seal, tenant, provider, secret, by)
     conditions.tag(made)
     return await _setup(services, transaction, made)

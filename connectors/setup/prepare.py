@@ -34,8 +34,10 @@ from tables.installation import installation, logins, rounds
 from tables.installation.installation import SettingsDifferError
 from tables.installation.logins import Login
 from tables.installation.rounds import MismatchError
+from tables.models import Route, WebhookSecret
 from tables.stats.views import complete_views
-from tables.tenants import webhook_secrets
+from tables.tenants import routes, webhook_secrets
+from tables.tenants.seals import reseal
 
 
 async def prepare(settings: Settings) -> None:
@@ -115,7 +117,8 @@ async def _join(database: Database, settings: Settings) -> None:
 
 async def _agree(session: Session, settings: Settings) -> None:
     await installation.write(session, settings)
-    await webhook_secrets.reseal(session, webhook_secrets.Seal(settings))
+    await reseal(session, webhook_secrets.sealing(settings), WebhookSecret)
+    await reseal(session, routes.sealing(settings), Route)
 
 
 async def _prepare_database(dsn: str) -> None:

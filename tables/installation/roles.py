@@ -55,6 +55,8 @@ GRANTS: Mapping[str, Access] = MappingProxyType(
         "webhook_tokens": Access(_WRITE, "SELECT, DELETE"),
         # The workers ask whether a sender is verified, and remove a tenant with its domains.
         "sender_domains": Access(_WRITE, "SELECT, DELETE"),
+        # The workers remove a tenant with its routes, and set none up.
+        "routes": Access(_WRITE, "SELECT, DELETE"),
         "contacts": Access(_WRITE, _WRITE),
         "former_addresses": Access("SELECT, INSERT", "SELECT, INSERT, DELETE"),
         "whatsapp_users": Access("SELECT, INSERT", "SELECT, DELETE"),

@@ -30,6 +30,7 @@ OWN_ROWS: Mapping[str, str] = MappingProxyType(
             "campaigns",
             "contacts",
             "former_addresses",
+            "routes",
             "segments",
             "sender_domains",
             "suppressions",

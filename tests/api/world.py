@@ -84,7 +84,8 @@ async def resting(settings: Settings, around: Settings | None = None) -> AsyncIt
         pool: Database = Database(around or settings, max_size=4)
         stack.push_async_callback(pool.close)
         names = await stack.enter_async_context(dns_server())
-        settings = settings.model_copy(update={"dns_servers": names.address})
+        here = {"dns_servers": names.address, "routes": "any"}
+        settings = settings.model_copy(update=here)
         app = create_app(settings)
         await stack.enter_async_context(app.router.lifespan_context(app))
         rest = Rest(app, await make_world(pool, around or settings), names)

@@ -20,6 +20,15 @@ from tests.postgres import sql
 
 # Parameters that name nothing of a tenant, and a value that each takes.
 _CONSTANTS = {"provider": "sendgrid"}
+#: A route to a relay that takes no connection.
+ROUTE = {
+    "channel": "email",
+    "provider": "smtp",
+    "host": "127.0.0.1",
+    "port": 1,
+    "tls": "none",
+    "fromDomains": ["acme.example"],
+}
 
 
 def _unknown() -> dict[str, str]:
@@ -29,7 +38,8 @@ def _unknown() -> dict[str, str]:
         for name in ("campaignId", "templateId", "segmentId", "contactId", "suppressionId")
     }
     domain = f"{uuid4()}.example"
-    return {**never, "keyId": uuid4().hex[:16], "domain": domain, **_CONSTANTS}
+    key, route = uuid4().hex[:16], uuid4().hex
+    return {**never, "keyId": key, "domain": domain, "route": route, **_CONSTANTS}
 
 
 async def things(client: httpx.AsyncClient) -> dict[str, str]:
@@ -37,8 +47,8 @@ async def things(client: httpx.AsyncClient) -> dict[str, str]:
     its line here.
     """
 
-    async def made(path: str, body: object, name: str = "id") -> str:
-        answer = await client.post(path, json=body)
+    async def made(path: str, body: object, name: str = "id", method: str = "POST") -> str:
+        answer = await client.request(method, path, json=body)
         assert answer.is_success, answer.text
         return str(answer.json()["data"][name])
 
@@ -63,6 +73,7 @@ async def things(client: httpx.AsyncClient) -> dict[str, str]:
         ),
         "keyId": await made("/api-keys", {"role": "viewer"}),
         "domain": await made("/sender-domains", {"domain": f"{uuid4()}.example"}, "domain"),
+        "route": await made(f"/tenant/routes/r-{uuid4()}", ROUTE, "name", "PUT"),
         **_CONSTANTS,
     }
 

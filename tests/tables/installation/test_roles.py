@@ -98,6 +98,7 @@ async def test_workers_cannot_make_keys_or_secrets_and_nobody_alters_what_it_doe
         "UPDATE api_keys SET role = 'admin'",
         "UPDATE webhook_secrets SET sealed = ''",
         "UPDATE sender_domains SET verified_at = now()",
+        "UPDATE routes SET paused_at = NULL",
         "INSERT INTO sender_domains (tenant_id, domain, token) VALUES ('acme', 'a.b', 'c')",
         "INSERT INTO tenants (id) VALUES ('another')",
         "UPDATE tenants SET suspended_at = NULL",

@@ -12,13 +12,13 @@ from streams.settings import Settings
 from tables.database.connection import Session
 from tables.models import WebhookToken
 from tables.tenants import webhook_secrets
-from tables.tenants.webhook_secrets import Seal, WebhookSecret
+from tables.tenants.webhook_secrets import WebhookSecret, sealing
 
 
 async def test_secrets_are_replaced_opened_and_removed(
     session: Session, sql_settings: Settings
 ) -> None:
-    seal = Seal(sql_settings)
+    seal = sealing(sql_settings)
     for secret in (WebhookSecret(secret="old"), WebhookSecret(public_key="key")):
         made = await webhook_secrets.put(session, seal, "acme", "mailgun", secret)
         assert await webhook_secrets.load(session, seal, "acme", "mailgun") == secret
