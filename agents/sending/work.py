@@ -4,7 +4,7 @@ the facts about them. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connectors.messages.composing import Composed
@@ -45,6 +45,10 @@ class Work:
                 self.pieces[-1] = Piece(last.start, stop, last.variant)
             else:
                 self.pieces.append(Piece(start, stop, grant.variant_id))
+
+    def missing(self, chunks: Iterable[Sequence[object]]) -> int:
+        """How many of the recipients have no row. `chunks`: the rows of each piece."""
+        return sum(piece.stop - piece.start for piece in self.pieces) - sum(map(len, chunks))
 
 
 def is_usable(grant: Grant, partition: int, lanes: int) -> bool:
