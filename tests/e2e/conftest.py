@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,7 +33,10 @@ class Running:
 
 @contextmanager
 def installed(
-    settings: Settings, folder: Path, more: Mapping[str, object] = MappingProxyType({})
+    settings: Settings,
+    folder: Path,
+    more: Mapping[str, object] = MappingProxyType({}),
+    of_each: Callable[[str], Mapping[str, str]] = lambda name: {},
 ) -> Iterator[Running]:
     """One process of every role, on servers that `campaigns prepare` has joined; an hour is six
     seconds unless `more` settings say otherwise. Ready when the API is and every worker has its
@@ -62,7 +65,9 @@ def installed(
         "api": [sys.executable, "-m", "api.server"],
         "simulate": [sys.executable, "-m", "connectors.simulator"],
     }
-    with Installation(settings, folder, extra=extra, environment=simulate) as processes:
+    with Installation(
+        settings, folder, extra=extra, environment=simulate, of_each=of_each
+    ) as processes:
         url = f"http://127.0.0.1:{port}"
         eventually_sync(lambda: _is_ready(url), within=300)
         eventually_sync(processes.all_ready, within=300)

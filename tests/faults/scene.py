@@ -65,16 +65,22 @@ def site(
     kafka_properties: Mapping[str, str] = MappingProxyType({}),
     postgres_settings: Mapping[str, str] = MappingProxyType({}),
     more: Mapping[str, object] = MappingProxyType({}),
+    of_each: Callable[[str], Mapping[str, str]] = lambda name: {},
+    places: Mapping[str, Path] = MappingProxyType({}),
 ) -> Iterator[Site]:
-    """Starts all of it, and ends all of it. `more` are further settings of every process."""
+    """Starts all of it, and ends all of it. `more` are further settings of every process, `of_each`
+    says what a process has in its environment beside the others', `places` where engines keep their
+    files that do not in `folder`.
+    """
+    homes = {role: folder / role for role in ("kafka", "postgres", "nats")} | dict(places)
     # what a killed process has written survives without fsync
     unsafe = {"fsync": "off", "full_page_writes": "off", **postgres_settings}
     engines = [
         RunningEngine(engine, folder / f"{engine.role}.log")
         for engine in (
-            Kafka(folder / "kafka", free_port(), free_port(), OPEN, properties=kafka_properties),
-            Postgres(folder / "postgres", free_port(), OPEN, unsafe),
-            Nats(folder / "nats", free_port(), OPEN),
+            Kafka(homes["kafka"], free_port(), free_port(), OPEN, properties=kafka_properties),
+            Postgres(homes["postgres"], free_port(), OPEN, unsafe),
+            Nats(homes["nats"], free_port(), OPEN),
         )
     ]
     kafka, postgres, nats = engines
@@ -91,7 +97,7 @@ def site(
         )
         settings = made.model_copy(update={**SHORTENED, **more})
         asyncio.run(prepare(settings))
-        with installed(settings, folder, more) as running:
+        with installed(settings, folder, more, of_each) as running:
             yield Site(running, kafka, postgres, nats)
     finally:
         for engine in engines:
