@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from connectors.templates.foreign import foreign_placeholders
+from connectors.templates.language.foreign import foreign_placeholders
+from connectors.templates.language.nesting import tags, too_nested
 from connectors.templates.links import Links, Tracking
 from connectors.templates.markup.sources import Text, parse
 from connectors.templates.names import unknown_name
-from connectors.templates.nesting import tags, too_nested
 from connectors.templates.rendering import MAX_MESSAGE, MAX_RENDERED, RenderError, Template
 from streams.errors import FieldError, broken
 from tables.channels import hints

@@ -21,12 +21,12 @@ from minijinja import Environment, TemplateError
 
 from connectors.templates.conditions.comparisons import filters, tests
 from connectors.templates.conditions.expressions import TooIntricateError, forgiving
-from connectors.templates.formats import UnusableValueError, formats
-from connectors.templates.language import FILTERS, refused
+from connectors.templates.language.dialect import FILTERS, refused
+from connectors.templates.language.formats import UnusableValueError, formats
+from connectors.templates.language.nesting import too_nested
 from connectors.templates.links import TRACKING_TOKEN, UNSUBSCRIBE_TOKEN, Links, Tracking
 from connectors.templates.markup.plain_text import plain_text, tidied
 from connectors.templates.markup.text_sources import FILTER, as_text
-from connectors.templates.nesting import too_nested
 from connectors.templates.values import (
     MAX_ELEMENTS,
     Hiding,

@@ -14,7 +14,7 @@ from api.limits.slots import READS, ROOMS, Room
 from connectors.webhooks.delivery import MOST_ELEMENTS
 from streams.settings import Settings
 from tables.campaigns.campaign import MOST_PAUSED
-from tables.database.connection import LONGEST_LIST
+from tables.database.statements import LONGEST_LIST
 from tables.tenants import browser_sessions as sessions
 from tables.tenants.api_keys import MOST_KEYS
 from tables.tenants.routes import MOST_ROUTES

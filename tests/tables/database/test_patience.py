@@ -13,8 +13,9 @@ from sqlalchemy import insert, select
 
 from streams.errors import DependencyDownError
 from streams.settings import Settings
-from tables.database.connection import LONGEST_LIST, Database
+from tables.database.connection import Database
 from tables.database.driver import DriverConnection, looking
+from tables.database.statements import LONGEST_LIST
 from tables.models import Tenant
 from tests.postgres import sql
 from tests.silence import AT_MOST, seconds_until_noticed
