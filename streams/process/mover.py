@@ -32,6 +32,9 @@ from streams.settings import Settings
 from streams.topics import Name, Topics
 
 _PATIENCE = 5.0  # seconds for the turn that is running when the process stops
+# seconds for an answer of Kafka; a client that has lost its way after an outage, and would wait for
+# ever, ends the process
+_ANSWERED = 90.0
 _log = logging.getLogger(__name__)
 
 Offset = int | tuple[int, str]  # of the next record; the text is kept beside it by the broker
@@ -121,12 +124,14 @@ class Mover(TurnByTurn):
         """The next records by partition; none after `timeout_ms`.
 
         Where retention has passed the position, what is lost is counted and logged, and reading
-        goes on at the oldest record. It begins there, too, where the group has no position.
+        goes on at the oldest record. It begins there, too, where the group has no position. Raises
+        TimeoutError when the client does not return, as `commit` does.
         """
         try:
-            fetched: Fetched = await self.consumer.getmany(
-                timeout_ms=timeout_ms, max_records=max_records
-            )
+            async with asyncio.timeout(timeout_ms / 1000 + _ANSWERED):
+                fetched: Fetched = await self.consumer.getmany(
+                    timeout_ms=timeout_ms, max_records=max_records
+                )
         except NoOffsetForPartitionError as error:
             await self._begin_at_the_oldest(error.args[0], None)
             return {}
@@ -157,7 +162,8 @@ class Mover(TurnByTurn):
         of the partitions away nothing is stored: their new owner repeats the work.
         """
         try:
-            await self.consumer.commit(dict(offsets))
+            async with asyncio.timeout(_ANSWERED):
+                await self.consumer.commit(dict(offsets))
         except (CommitFailedError, IllegalStateError) as error:
             _log.warning(
                 "the positions of %s are not stored, because a rebalance came first: %s",

@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
-_KILLED_BROKER = "tests/connectors/local/engines/test_engines.py::test_kafka_keeps_an_acknowledged_record_through_kill_9"
+_KILLED_BROKER = (
+    "tests/connectors/local/engines/test_engines.py"
+    "::test_kafka_keeps_an_acknowledged_record_through_kill_9"
+)
 
 
 def test_a_session_with_a_killed_broker_leaves_nothing_in_the_temporary_folder(

@@ -267,7 +267,7 @@ async def test_a_lane_whose_state_was_made_again_is_refused_and_sends_nothing_tw
     said = operator.is_refused("worker", "emit")
     assert f"{lost} (partitions [0, 1, 2, 3]) has lost its records" in said
     assert f"Kafka has lost what was in {lost}" in operator.is_refused("prepare")
-    assert operator.reconcile(code=1)["damagedTopics"] == [Name.EMIT_STATE]
+    assert operator.reconcile(code=1)["damagedTopics"] == [lost]
 
     def is_killed() -> bool:
         killed = operator.campaigns("reconcile", "--repair", crash="reconcile:mended:1")

@@ -13,6 +13,7 @@ from aiokafka import TopicPartition
 from confluent_kafka import Producer
 
 from streams.exactly_once.fatal import EXIT_CODE
+from streams.process import mover
 from streams.process.mover import Assignments, TurnByTurn
 from streams.settings import Settings
 from streams.topics import Name, Topics
@@ -146,3 +147,28 @@ async def test_an_unexpected_error_ends_the_process_and_stores_no_position(
     again = await worker(settings, tmp_path).start()
     assert await again.ended() == EXIT_CODE
     assert "ValueError: poison" in (tmp_path / "copying.log").read_text()
+
+
+class Lost:
+    """A client that has lost its way: nothing that it is asked for ever comes."""
+
+    async def getmany(self, **_: object) -> None:
+        await asyncio.Event().wait()
+
+    async def commit(self, _: object) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("step", ["read", "commit"])
+async def test_a_client_that_never_answers_is_not_waited_for_for_ever(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The error ends the process, and its successor reads on."""
+    monkeypatch.setattr(mover, "_ANSWERED", 0.05)
+    standing = Copying(settings)
+    standing.consumer = Lost()
+    with pytest.raises(TimeoutError):
+        if step == "read":
+            await standing.read(timeout_ms=10, max_records=1)
+        else:
+            await standing.commit({TopicPartition("in", 0): 1})
