@@ -14,7 +14,7 @@ from typing import Any, get_args
 from uuid import UUID
 
 from pydantic.alias_generators import to_camel
-from sqlalchemy import ColumnElement, Select, Text, bindparam, func, inspect, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, func, inspect, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from streams.contracts.envelope import rfc3339
@@ -193,8 +193,8 @@ async def list_campaigns(
 def _newest(*filters: str) -> Select[Campaign]:
     """Made once for each set of filters: a dashboard asks for the first page again and again."""
     conditions = {
-        "status": Campaign.status == bindparam("status", type_=Text),
-        "channel": Campaign.channel == bindparam("channel", type_=Text),
+        "status": Campaign.status == bindparam("status"),
+        "channel": Campaign.channel == bindparam("channel"),
         "search": has_pattern(Campaign.name, bindparam("search")),
         "parent_id": Campaign.parent_id == bindparam("parent_id"),
     }

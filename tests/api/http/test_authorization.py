@@ -21,7 +21,7 @@ from tests.postgres import sql
 # Parameters that name nothing of a tenant, and a value that each takes.
 _CONSTANTS = {"provider": "sendgrid"}
 # What makes a thing of the caller's own under a name that it chooses, which others may have, too.
-_MAKING = {"PUT /tenant/routes/{route}"}
+_MAKING = {"PUT /api/v1/tenant/routes/{route}"}
 #: A route to a relay that takes no connection.
 ROUTE = {
     "channel": "email",
