@@ -37,7 +37,7 @@ async def _nothing_is_found(generous: Settings, tmp_path: Path) -> None:
         key = (await create_key(connection, "acme")).text
     await pool.close()
     log = tmp_path / "api.log"
-    async with serving(generous, log) as url:
+    async with serving(generous, log, "tests.api.documents.patient_server") as url:
         code, said = await _schemathesis(url, key, tmp_path)
     assert code == 0, said[-20_000:]
     assert "a request failed" not in log.read_text()
