@@ -5,29 +5,30 @@ three servers.
 from __future__ import annotations
 
 import secrets
+import subprocess
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 from confluent_kafka import ElectionType, TopicPartition
 from confluent_kafka.admin import AdminClient
-from nats.aio.client import Client
 from pydantic import SecretStr
 
 from connectors.local.engines.engine import OPEN, Engine, RunningEngine, free_port
 from connectors.local.engines.kafka import Kafka
 from connectors.local.engines.nats import Nats
-from connectors.nats.connection import connect_options
-from connectors.nats.stream import stream_name
+from connectors.local.engines.postgres import Postgres, as_user, binaries
 from streams.kafka import clients
 from streams.settings import Settings
 from tests.e2e.processes import SHORTENED
-from tests.stacks.replicated import follow, make_synchronous, promote, replicated
+from tests.eventually import eventually_sync
 
 _WITHIN = timedelta(seconds=300)
+_STANDBY = "standby"
 
 
 @dataclass
@@ -62,16 +63,8 @@ class Clusters:
     def fail_over(self) -> None:
         """Kill the primary and make the standby the primary, as a cluster manager would."""
         self.primary.kill()
-        promote(self.standby)
-
-    def switch_over(self) -> None:
-        """Have primary and standby change places, as for an upgrade of their machines."""
-        self.primary.stop()  # it ends once the standby has all that it had
-        promote(self.standby)
-        self.primary, self.standby = self.standby, self.primary
-        follow(self.standby, self.primary)
-        self.standby.start(_WITHIN)
-        make_synchronous(self.primary)
+        with psycopg.connect(self.standby.address, autocommit=True) as connection:
+            connection.execute("SELECT pg_promote()")
 
 
 @contextmanager
@@ -94,11 +87,16 @@ def clustered(folder: Path) -> Iterator[Clusters]:
         for server in servers:
             server.start(_WITHIN)
         start_together(brokers)
-        primary, standby = stack.enter_context(replicated(folder))
-        make_synchronous(primary)
+        primary = running(Postgres(folder / "primary", free_port(), OPEN, _DURABLE), "primary")
+        primary.start(_WITHIN)
+        standby = running(_standby_of(primary, folder / _STANDBY), _STANDBY)
+        standby.start(_WITHIN)
+        _wait_for_standby(primary)
         yield Clusters(brokers, servers, primary, standby)
 
 
+# A machine that survives the kill of a process keeps what the process wrote.
+_DURABLE = {"fsync": "off", "full_page_writes": "on", "wal_level": "replica"}
 REPLICATED = {
     "offsets.topic.replication.factor": "3",
     "transaction.state.log.replication.factor": "3",
@@ -153,31 +151,6 @@ async def is_whole(settings: Settings) -> bool:
     )
 
 
-async def leader_of_stream(settings: Settings) -> str:
-    """The name of the server that leads it; "" while none does."""
-    async with _jetstream(settings) as client:
-        cluster = (await client.jsm().stream_info(stream_name(settings))).cluster
-        return (cluster.leader if cluster else "") or ""
-
-
-async def step_down(settings: Settings) -> None:
-    """Have the leader of the stream hand over to another server.
-    https://docs.nats.io/reference/reference-protocols/nats_api_reference
-    """
-    async with _jetstream(settings) as client:
-        await client.request(f"$JS.API.STREAM.LEADER.STEPDOWN.{stream_name(settings)}", timeout=60)
-
-
-@asynccontextmanager
-async def _jetstream(settings: Settings) -> AsyncIterator[Client]:
-    client = Client()
-    await client.connect(**connect_options(settings))
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
 def _servers(folder: Path) -> list[Nats]:
     routes = [free_port() for _ in range(3)]
     return [
@@ -192,3 +165,27 @@ def _servers(folder: Path) -> list[Nats]:
         )
         for number, route in enumerate(routes)
     ]
+
+
+def _standby_of(primary: RunningEngine, folder: Path) -> Postgres:
+    program = str(binaries() / "pg_basebackup")
+    source = f"{primary.address}?application_name={_STANDBY}"
+    command = [*as_user(), program, "-d", source, "-D", str(folder), "-R", "-c", "fast"]
+    subprocess.run(command, check=True, capture_output=True)
+    return Postgres(folder, free_port(), OPEN, _DURABLE)
+
+
+def _wait_for_standby(primary: RunningEngine) -> None:
+    """From now on a commit is answered when the standby has it, too."""
+    with psycopg.connect(primary.address, autocommit=True) as connection:
+        connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{_STANDBY}'")
+        connection.execute("SELECT pg_reload_conf()")
+        eventually_sync(
+            lambda: (
+                connection.execute(
+                    "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+                ).fetchone()
+                == (1,)
+            ),
+            within=300,
+        )
