@@ -85,6 +85,7 @@ WITH reported AS (
          to_timestamp(min(at) {_of(Kind.BOUNCED, Kind.FAILED, Kind.SKIPPED)}) AS failed_at,
          to_timestamp(min(at) {_of(Kind.UNSUBSCRIBED)}) AS unsubscribed_at,
          to_timestamp(min(at) {_of(Kind.COMPLAINED)}) AS complained_at,
+         to_timestamp(min(at) {_of(Kind.ACCEPTED)}) AS accepted_at,
          any_value(message_id) AS message_id,  -- of a recipient there is only one
          any_value(detail) {_of(Kind.SENT)} AS variant_id,
          any_value(address_version) AS address_version,
@@ -105,6 +106,7 @@ UPDATE campaign_recipients r
        failed_at = least(r.failed_at, e.failed_at),
        unsubscribed_at = least(r.unsubscribed_at, e.unsubscribed_at),
        complained_at = least(r.complained_at, e.complained_at),
+       accepted_at = least(r.accepted_at, e.accepted_at),
        message_id = coalesce(r.message_id, e.message_id),
        variant_id = coalesce(r.variant_id, e.variant_id),
        address_version = coalesce(e.address_version, r.address_version)
@@ -118,7 +120,8 @@ UPDATE campaign_recipients r
      OR (e.failed_at, e.reason)
         < (coalesce(r.failed_at, 'infinity'), coalesce(r.failure_reason, ''))
      OR e.unsubscribed_at < coalesce(r.unsubscribed_at, 'infinity')
-     OR e.complained_at < coalesce(r.complained_at, 'infinity'))
+     OR e.complained_at < coalesce(r.complained_at, 'infinity')
+     OR e.accepted_at < coalesce(r.accepted_at, 'infinity'))
 """
 
 

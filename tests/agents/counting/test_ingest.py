@@ -81,6 +81,7 @@ def sorted_out(
 @pytest.mark.parametrize(
     "kind",
     [
+        "accepted",
         "delivered",
         "opened",
         "clicked",
@@ -107,6 +108,7 @@ def test_every_reported_type_becomes_a_fact(kind: str) -> None:
         ),
         ("clicked", {"url": "https://a.example/x"}, Kind.CLICKED, "https://a.example/x"),
         ("delivered", {"isMachine": True, "reason": "250 ok"}, Kind.DELIVERED, None),
+        ("accepted", {"isMachine": True, "reason": "queued as 4711"}, Kind.ACCEPTED, None),
         (
             "bounced",
             {"bounceType": "hard", "reason": "no such user"},
@@ -283,7 +285,7 @@ def test_events_meet_on_the_pile_of_their_campaign_and_shard() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["delivered", "clicked", "bounced"]),
+            st.sampled_from(["accepted", "delivered", "clicked", "bounced"]),
             st.integers(0, 70_000),
             st.text(max_size=3000),
         ),
