@@ -316,6 +316,18 @@ def test_every_event_is_in_a_bounded_record_once(
     assert counted == Counter((kind, o) for kind, o, _ in reported * times)
 
 
+def test_records_of_accepted_messages_have_no_other_facts() -> None:
+    """A worker of the version before, which drops them, loses nothing else."""
+    kinds = ["accepted", "delivered", "accepted", "opened", "bounced"]
+    piles: dict[str, Pile] = {}
+    sort([record(json.dumps(event(kind)).encode()) for kind in kinds], IDS, NOW, piles)
+    (pile,) = piles.values()
+    assert [[group.kind for group in batch.groups] for batch in batches(pile)] == [
+        [Kind.DELIVERED, Kind.OPENED, Kind.BOUNCED],
+        [Kind.ACCEPTED],
+    ]
+
+
 def test_random_bytes_never_get_through_and_never_raise() -> None:
     chance = random.Random(5)
     good = json.dumps(event()).encode()
