@@ -36,6 +36,7 @@ INTERNAL = frozenset(
         "nextOccurrenceAt",
         "occurrenceAt",
         "isDirectoryDown",
+        "isBuiltIn",
         "isPausedBySeries",
         "isPausedBySuspension",
     }
