@@ -18,9 +18,9 @@ USER, PASSWORD = "ana", "correct horse"
 
 @dataclass
 class Relay:
-    """`logins` are the pairs of name and password that were tried, `inbox` has recipient and content
-    of what was handed over; `connections` counts all that came. `answer` is said to a recipient,
-    and `answers` afterwards to the content of a mail.
+    """`logins` are the pairs of name and password that were tried, `inbox` has recipient and
+    content of what was handed over; `connections` counts all that came. `answer` is said to a
+    recipient, and `answers` afterwards to the content of a mail.
     """
 
     answer: Callable[[str], str] = lambda recipient: "250 OK"

@@ -12,8 +12,8 @@ A kill -9 in a step before its commit has left nothing of it: the messages that 
 not gone, and those that were answered are still in flight. After any kill the messages in flight
 are *in doubt*, whether they had gone or not: at most as many as `Outlet.room` lets go at once. The
 next owner resolves each by its route's `onDoubt`, and counts it. A deferred or waiting message was
-refused or never tried, so it is in no doubt. A hand-off begins only while the last commit is younger
-than half a session: a worker that was frozen for longer has lost its partition.
+refused or never tried, so it is in no doubt. No hand-off begins once the last commit is older than
+half a session: a worker that was frozen for longer has lost its partition.
 
 Messages that cannot go now are left in Kafka, and only their offsets are kept: nothing waits behind
 the messages of a route that is slow or down.
@@ -55,7 +55,8 @@ NAME = "deliver"
 OPEN = PlainTable("open")  # the journal: number of a block of offsets -> row
 #: Open messages of a partition, beyond which no further ones are read.
 MOST_OPEN = 1_000_000
-_MOST_READY, _MOST_BYTES = 256, 8 << 20  # messages of one sender that are kept in memory
+#: Of one sender, kept in memory; others are read again.
+MOST_READY, MOST_BYTES = 256, 8 << 20
 _FEW_READY = 64  # when so few are left, parked ones are read again
 _AGAIN = 256  # parked messages that are read again in one go
 _POLL = 0.05  # seconds between two looks at routes that take nothing now
@@ -99,7 +100,7 @@ class _Queue:
 
     @property
     def is_full(self) -> bool:
-        return len(self.ready) >= _MOST_READY or self.size >= _MOST_BYTES
+        return len(self.ready) >= MOST_READY or self.size >= MOST_BYTES
 
 
 def _origin(held: Held) -> Origin:
@@ -167,7 +168,7 @@ class Lane:
         wanted = [self._unread.popleft() for _ in range(min(_AGAIN, len(self._unread)))]
         for queue in self._queues.values():
             if len(queue.ready) < _FEW_READY and not queue.is_full:
-                count = min(_MOST_READY - len(queue.ready), len(queue.parked))
+                count = min(MOST_READY - len(queue.ready), len(queue.parked))
                 wanted += [queue.parked.popleft() for _ in range(count)]
         return sorted(wanted)
 

@@ -28,6 +28,7 @@ from api.documents.asyncapi_examples import (
 from api.documents.asyncapi_schemas import (
     DEAD_LETTER,
     KAFKA_HEADERS,
+    MESSAGE_HEADERS,
     NATS_HEADERS,
     RESULT,
     TEXT,
@@ -195,7 +196,8 @@ def _records() -> Json:
         "dead-letter": (DEAD_LETTER, [examples.DEAD_LETTER]),
     }
     made = {
-        kind: _message(kind, schema, None, shown, None) for kind, (schema, shown) in plain.items()
+        kind: _message(kind, schema, None, shown, MESSAGE_HEADERS if kind == "message" else None)
+        for kind, (schema, shown) in plain.items()
     }
     result, fact = "campaign.command-result", analytics.TYPE
     headers = {"type": result, "id": EVENT_ID}
