@@ -55,8 +55,9 @@ async def put(
     conditions: ToPut,
 ) -> Success[Route]:
     """Set a route up, or replace its settings; a paused one stays paused. Campaigns of its channel
-    that start from then on leave by the tenant's routes. Without `username` and `password` those that are stored stay, but 422 when `host`, `port`
-    or `tls` are others than they were given for. 409 when the tenant has 20 routes.
+    that start from then on leave by the tenant's routes. Without `username` and `password` those
+    that are stored stay, but 422 when `host`, `port` or `tls` are others than they were given for.
+    409 when the tenant has 20 routes.
     """
     settings, credentials, tenant = body.settings, body.credentials, who.tenant_id
     if wrong := refused(services.settings, settings):
