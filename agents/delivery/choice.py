@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from agents.delivery.outlet import Outlet
@@ -22,6 +22,7 @@ from tables.tenants.seals import SealError
 
 _EVERY = 1.0  # seconds between two looks
 _OLDEST = 10.0  # seconds: with older knowledge nothing is handed over
+_ANSWERED = timedelta(minutes=10)  # a server has so long to answer for a mail
 _log = logging.getLogger(__name__)
 
 
@@ -42,7 +43,8 @@ class Routes:
         self._outlets: dict[str, dict[str, Outlet]] = {}  # by tenant and name
         self._unusable: dict[str, datetime] = {}
         self._share, self._read_at = 1.0, 0.0
-        self._closing = set[asyncio.Task[None]]()
+        # those that were replaced or removed, until what is on its way there is answered
+        self._replaced: dict[asyncio.Task[None], Outlet] = {}
 
     @property
     def is_known(self) -> bool:
@@ -87,13 +89,15 @@ class Routes:
         """Drop all connections, so that whatever is on its way has its answer now, and know no
         route any more.
         """
-        for outlet in self.every():
+        for outlet in [*self.every(), *self._replaced.values()]:
             outlet.cut()
         self._outlets.clear()
 
     async def close(self) -> None:
         """End all sessions."""
-        await asyncio.gather(*(outlet.close() for outlet in self.every()), *self._closing)
+        for closing in self._replaced:
+            closing.cancel()
+        await asyncio.gather(*(outlet.close() for outlet in self.every()))
 
     async def _read(self, tenants: Collection[str]) -> None:
         wanted = list(tenants)
@@ -123,9 +127,12 @@ class Routes:
                 after[row.name] = outlet
         for name, outlet in before.items():
             if after.get(name) is not outlet:
-                closing = asyncio.create_task(outlet.close())
-                self._closing.add(closing)
-                closing.add_done_callback(self._closing.discard)
+                closing = asyncio.create_task(outlet.close(_ANSWERED))
+                self._replaced[closing] = outlet
+                closing.add_done_callback(self._forget)
+
+    def _forget(self, closing: asyncio.Task[None]) -> None:
+        self._replaced.pop(closing, None)
 
     def _made(self, row: Route) -> Outlet | None:
         """None for a route that this process cannot use; that is logged."""

@@ -350,9 +350,11 @@ class Lane:
     def _may_begin(self) -> bool:
         return time.monotonic() - self._committed_at < self._fresh
 
-    def stop_leaving(self) -> None:
-        """Hand nothing over any more."""
+    async def stop_leaving(self) -> None:
+        """Hand nothing over any more. The step that is running ends first."""
         self._is_closing = True
+        async with self._state.lock:
+            pass
 
     async def landed(self, patience: timedelta) -> bool:
         """Whether all that is on its way was answered within this time."""
@@ -362,10 +364,12 @@ class Lane:
         return not still
 
     async def close(self) -> None:
-        """Settle what was answered, and let the partition go. Call it once `landed`."""
-        self._is_closing = True
+        """Settle what was answered, and let the partition go; after `stop_leaving`, and when all
+        has landed or was cut.
+        """
         await asyncio.gather(*self._flights)
         self._is_over = True
         self._wake.set()
-        await self._work  # its last step settles
+        await self._work
+        await self._step()
         await self._state.close()

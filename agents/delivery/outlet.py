@@ -112,9 +112,7 @@ class Outlet:
         `may_begin` says no at the last moment. Raises no error of the relay or of the message.
         """
         try:
-            answer = await self._handed_off(message, may_begin)
-            self._note(answer)
-            return answer
+            return await self._handed_off(message, may_begin)
         finally:
             self.flying -= 1
             if self._hungry:
@@ -123,6 +121,7 @@ class Outlet:
                 wake()
 
     async def _handed_off(self, message: Message, may_begin: Callable[[], bool]) -> Answered:
+        """The answer of the relay is noted, and moves the breaker; one of this side is not."""
         place = min(
             self._places[: self._connections],
             key=lambda one: (one.on_their_way, not one.is_open),
@@ -144,11 +143,11 @@ class Outlet:
                 if is_fresh or not isinstance(outcome, NotTried):
                     break
         except SessionError as error:
-            return _answered(classification.of_session(error.reply), str(error))
+            return self._noted(classification.of_session(error.reply), str(error))
         except NoWayError as error:
-            return _answered(Verdict.ROUTE, f"{self.route.host} {error}")
+            return self._noted(Verdict.ROUTE, f"{self.route.host} {error}")
         except ValueError:  # its text may quote the secret
-            return _answered(Verdict.CONFIGURATION, "the username or password cannot be sent")
+            return self._noted(Verdict.CONFIGURATION, "the username or password cannot be sent")
         finally:
             place.on_their_way -= 1
             place.used_at = time.monotonic()
@@ -156,10 +155,17 @@ class Outlet:
         if verdict is Verdict.PROTOCOL:
             self._end(place)
         reply = getattr(outcome, "reply", None)
-        return _answered(verdict, str(reply) if reply else getattr(outcome, "reason", ""))
+        return self._noted(verdict, str(reply) if reply else getattr(outcome, "reason", ""))
 
-    def _note(self, answer: Answered) -> None:
-        metrics.HANDED_OFF.labels(self.label, answer.verdict.name.lower()).inc()
+    def _noted(self, verdict: Verdict, words: str) -> Answered:
+        answer = _answered(verdict, words)
+        metrics.HANDED_OFF.labels(self.label, verdict.name.lower()).inc()
+        if not self._is_cut:
+            self._judge(answer)
+        return answer
+
+    def _judge(self, answer: Answered) -> None:
+        """Move the breaker: it says nothing of a message whose fate is in doubt."""
         extra = {"route": self.label, "reason": answer.reason}
         if answer.verdict not in _OF_ROUTE:
             if answer.verdict is not Verdict.DOUBT and self._breaker.succeeded():

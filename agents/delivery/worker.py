@@ -114,8 +114,7 @@ class Deliver(Mover):
         Connections that have not answered by then are dropped: their messages are in doubt.
         """
         lanes, self._lanes = list(self._lanes.values()), {}
-        for lane in lanes:
-            lane.stop_leaving()
+        await asyncio.gather(*(lane.stop_leaving() for lane in lanes))
         landed = await asyncio.gather(*(lane.landed(_LANDING) for lane in lanes))
         if not all(landed):
             self._routes.cut()
@@ -181,7 +180,7 @@ class Deliver(Mover):
                     records, gone, left = await self._fetched(lane.number, piece)
                     await self._routes.learn(_tenants(records))
                     lane.found(records, gone)
-                    wanted += left
+                    wanted = sorted([*wanted, *left])
             if is_idle:
                 await asyncio.sleep(_IDLE)
 

@@ -167,7 +167,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
     """The authorities that a relay's certificate may come from. Raises NoWayError for a file of
     them that cannot be used.
     """
-    context = ssl.create_defaulttls_context()
+    context = ssl.create_default_context()
     if settings.routes_ca_file:
         try:
             context.load_verify_locations(settings.routes_ca_file)

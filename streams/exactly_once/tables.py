@@ -84,7 +84,7 @@ class TransactionalTable(faust.Table):  # type: ignore[misc]  # faust is untyped
 class PlainTable:
     """A table of bytes for a service beside Faust, which changes it by `PartitionState.put`."""
 
-    window = None
+    window: Any = None
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -47,8 +47,8 @@ def _expected() -> Iterator[tuple[str, str]]:
         yield f"{room.work} of a tenant at once", _at_once(room)
     built_in = "of built-in delivery"
     yield f"open messages of a partition, {built_in}", f"{MOST_OPEN:,}"
-    hours = f"`retry.maxAge` of the route, {LONGEST_AGE / timedelta(hours=1):g} hours"
-    yield f"time for which a message is tried, {built_in}", hours
+    age = f"`retry.maxAge` of the route, {LONGEST_AGE / timedelta(hours=1):g} hours"
+    yield f"time for which a message is tried, {built_in}", age
     memory = f"{MOST_READY}, or {MOST_BYTES:,} bytes"
     yield f"messages of one sender in the memory of a partition, {built_in}", memory
     row = "wait of a request for a row that another one has locked"

@@ -97,7 +97,7 @@ class Messages:
 
 def reported(settings: Settings) -> list[Incoming]:
     """The events on `pipeline.events.v1`."""
-    return [decode_incoming(record.value) for record in _records(settings, Name.INCOMING)]
+    return [decode_incoming(record.value or b"") for record in _records(settings, Name.INCOMING)]
 
 
 def journal(settings: Settings) -> list[int]:

@@ -19,7 +19,7 @@ _STEPS = st.lists(
 def _stored(rows: dict[bytes, bytes], journal: Journal) -> None:
     for key, row in journal.changes():
         if row is None:
-            del rows[key]
+            rows.pop(key, None)
         else:
             rows[key] = row
 
