@@ -95,7 +95,8 @@ class Routes:
 
     async def close(self) -> None:
         """End all sessions."""
-        for closing in self._replaced:
+        for closing, outlet in self._replaced.items():
+            outlet.cut()
             closing.cancel()
         await asyncio.gather(*(outlet.close() for outlet in self.every()))
 

@@ -285,7 +285,7 @@ class Lane:
             case Again():
                 self._journal.wait(held.offset)
                 queue = self._queues.setdefault(_origin(held), _Queue())
-                queue.ready.appendleft(held)
+                queue.ready.append(held)  # at the end: the next probe of its route is another one
                 queue.size += len(held.value)
             case _:
                 assert_never(fate)

@@ -20,7 +20,7 @@ from agents.delivery.settling import Answered, Terms
 from connectors.delivery import classification
 from connectors.delivery.classification import Verdict
 from connectors.delivery.mime import UnsendableError, compose
-from connectors.delivery.outcomes import NotTried
+from connectors.delivery.outcomes import InDoubt, NotTried
 from connectors.delivery.smtp.connection import SessionError
 from connectors.delivery.smtp.logins import Login
 from connectors.delivery.smtp.opening import Relay, open_session
@@ -132,7 +132,7 @@ class Outlet:
                 is_fresh = not place.is_open
                 session = await self._session(place)
                 if not may_begin():
-                    return Answered(Verdict.ROUTE, "this worker may have lost the partition")
+                    return Answered(Verdict.ROUTE, "the partition may be lost", is_of_message=False)
                 try:
                     mail = compose(message, in_ascii=not session.offers("8BITMIME"))
                 except (UnsendableError, ValueError) as error:
@@ -143,23 +143,26 @@ class Outlet:
                 if is_fresh or not isinstance(outcome, NotTried):
                     break
         except SessionError as error:
-            return self._noted(classification.of_session(error.reply), str(error))
+            return self._of_route(classification.of_session(error.reply), str(error))
         except NoWayError as error:
-            return self._noted(Verdict.ROUTE, f"{self.route.host} {error}")
+            return self._of_route(Verdict.ROUTE, f"{self.route.host} {error}")
         except ValueError:  # its text may quote the secret
-            return self._noted(Verdict.CONFIGURATION, "the username or password cannot be sent")
+            return self._of_route(Verdict.CONFIGURATION, "the username or password cannot be sent")
         finally:
             place.on_their_way -= 1
             place.used_at = time.monotonic()
         verdict = classification.of_outcome(outcome)
         if verdict is Verdict.PROTOCOL:
             self._end(place)
-        reply = getattr(outcome, "reply", None)
-        return self._noted(verdict, str(reply) if reply else getattr(outcome, "reason", ""))
+        if isinstance(outcome, NotTried | InDoubt):
+            return self._of_route(verdict, outcome.reason)
+        return self._noted(_answered(verdict, str(outcome.reply)))
 
-    def _noted(self, verdict: Verdict, words: str) -> Answered:
-        answer = _answered(verdict, words)
-        metrics.HANDED_OFF.labels(self.label, verdict.name.lower()).inc()
+    def _of_route(self, verdict: Verdict, words: str) -> Answered:
+        return self._noted(replace(_answered(verdict, words), is_of_message=False))
+
+    def _noted(self, answer: Answered) -> Answered:
+        metrics.HANDED_OFF.labels(self.label, answer.verdict.name.lower()).inc()
         if not self._is_cut:
             self._judge(answer)
         return answer

@@ -44,10 +44,14 @@ class Terms:
 
 @dataclass(frozen=True)
 class Answered:
-    """The answer to a hand-off of a message: what it means, and its words without addresses."""
+    """The answer to a hand-off of a message: what it means, and its words without addresses.
+    `is_of_message`: it was said to this message, and so perhaps to no other; else it was the
+    session that did not begin, or ended.
+    """
 
     verdict: Verdict
     reason: str
+    is_of_message: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,10 @@ def settled(subject: Subject, answer: Answered, terms: Terms, now: datetime) -> 
         case Verdict.DEFERRED:
             return _later(subject, answer, terms.step, terms.most_age, now)
         case Verdict.THROTTLED | Verdict.ROUTE | Verdict.CONFIGURATION:
-            return expired(subject, answer.reason, terms, now) or Again()
+            if (end := expired(subject, answer.reason, terms, now)) is not None:
+                return end
+            # one recipient whose server always says so must not be the probe of its route for ever
+            return PutOff(_next(subject, terms.step, now)) if answer.is_of_message else Again()
         case Verdict.BLOCKED | Verdict.CONTENT:
             return Done(_event(subject, "failed", answer.reason, now))
         case Verdict.PROTOCOL:
@@ -125,10 +132,14 @@ def _later(
     end = subject.created_at + most
     if now >= end:
         return Done(_event(subject, "bounced", f"4.4.7 expired: {answer.reason}", now, "soft"))
+    return PutOff(min(_next(subject, step, now), end))
+
+
+def _next(subject: Subject, step: timedelta, now: datetime) -> datetime:
     steps = min(1 << min(subject.tries, _MOST_DOUBLINGS), _LONGEST_STEP)
     # The same for every try that is decided again, and not the same for all of a campaign.
     drawn = crc32(f"{subject.message_id} {subject.tries}".encode()) / (1 << 32)
-    return PutOff(min(now + step * steps * (0.75 + drawn / 2), end))
+    return now + step * steps * (0.75 + drawn / 2)
 
 
 def _accepted(subject: Subject, now: datetime) -> Incoming | None:

@@ -42,7 +42,10 @@ def test_a_message_that_was_taken_is_settled_without_an_event() -> None:
 def test_the_fault_of_a_route_is_no_try_of_the_message_until_it_is_too_old(
     verdict: Verdict,
 ) -> None:
-    assert settled(_subject(), Answered(verdict, "down"), TERMS, NOW) == Again()
+    down = Answered(verdict, "down", is_of_message=False)
+    assert settled(_subject(), down, TERMS, NOW) == Again()
+    # said to one message it may be about that one, which then waits, and others go
+    assert isinstance(settled(_subject(), Answered(verdict, "421"), TERMS, NOW), PutOff)
     assert _event(verdict, age=timedelta(days=1)) == ("failed", None, "expired: the words")
 
 
