@@ -12,6 +12,7 @@ from connectors.local.engines.engine import free_port
 from streams.records.messages import Message
 from tables.tenants.routes import Credentials
 from tests.connectors.routes.given import DOMAIN, route, settings
+from tests.eventually import eventually
 from tests.smtp_server import PASSWORD, USER, relay, saying
 
 
@@ -113,8 +114,7 @@ async def test_cut_connections_answer_for_what_is_on_its_way() -> None:
     async with saying(ends=False) as silent:
         to = outlet(silent)
         handing = asyncio.create_task(gives(to, 4))
-        while not to._places[0].on_their_way:
-            await asyncio.sleep(0)
+        await eventually(lambda: to._places[0].on_their_way)
         to.cut()
         assert await handing == [Verdict.ROUTE] * 4
         await to.close()
