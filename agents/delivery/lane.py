@@ -25,7 +25,7 @@ import asyncio
 import heapq
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -196,7 +196,6 @@ class Lane:
         held = Held(record.offset, record.value, head)
         origin = _origin(held)
         if record.offset in self._doubts:
-            self._doubts.discard(record.offset)
             outlet = self._routes.of(origin)
             words = Answered(Verdict.DOUBT, "the worker ended before the answer came")
             self._results.append((held, outlet, words))
@@ -229,9 +228,13 @@ class Lane:
             )
             self._put_aside(transaction)
             results, self._results = self._results, []
+            freed = Counter[Outlet]()
             for held, outlet, answer in results:
                 self._settle(transaction, held, outlet, answer, now)
-            leaving = [] if self._is_closing else self._leaving(transaction, now)
+                if outlet is not None and held.offset not in self._doubts:
+                    freed[outlet] += 1
+                self._doubts.discard(held.offset)
+            leaving = [] if self._is_closing else self._leaving(transaction, freed, now)
             position, rows = self.position, self._journal.changes()
             if not rows and not transaction.outbox and not self._has_moved(position):
                 return
@@ -242,6 +245,8 @@ class Lane:
             await commit(transaction, self._state, position, state_topic, now, self._policy)
             self._committed_at, self.committed = started, position
             transaction.committed()
+            for outlet, count in freed.items():
+                outlet.landed(count)
         crash_point("claimed" if leaving else "settled", NAME)
         for held, outlet in leaving:
             flight = asyncio.create_task(self._fly(held, outlet))
@@ -297,7 +302,9 @@ class Lane:
             place = self._topics.name(Name.INCOMING), self._topics.partition(key)
             transaction.send(*place, key, encode_incoming(event))
 
-    def _leaving(self, transaction: Transaction, now: datetime) -> list[tuple[Held, Outlet]]:
+    def _leaving(
+        self, transaction: Transaction, freed: Counter[Outlet], now: datetime
+    ) -> list[tuple[Held, Outlet]]:
         """The messages that go with this step; those that have waited too long are settled."""
         leaving: list[tuple[Held, Outlet]] = []
         if not self._routes.is_known:
@@ -305,7 +312,9 @@ class Lane:
         for origin, queue in list(self._queues.items()):
             outlet = self._routes.of(origin)
             self._expire(transaction, queue, outlet, now)
-            while outlet is not None and queue.ready and outlet.room(self._wake.set):
+            while outlet is not None and queue.ready:
+                if not outlet.room(self._wake.set, freed[outlet]):
+                    break
                 held = queue.ready.popleft()
                 queue.size -= len(held.value)
                 outlet.take()

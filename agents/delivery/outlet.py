@@ -92,36 +92,32 @@ class Outlet:
         while len(self._places) < self._connections:
             self._places.append(_Place())
 
-    def room(self, wake: Callable[[], None]) -> int:
-        """How many messages may be handed over now. `wake` is called once, when there may be more
-        again.
+    def room(self, wake: Callable[[], None], freed: int = 0) -> int:
+        """How many messages may be handed over by the transaction that settles `freed` others.
+        `wake` is called once, when there may be more again.
         """
         now, most = time.monotonic(), self._connections * _IN_SESSION
         allowed = 0 if self.is_paused else self._breaker.most(now, most)
-        if self.flying >= allowed:
+        if (left := allowed - (self.flying - freed)) <= 0:
             self._hungry[wake] = None
-        return self._pace.room(now, max(0, allowed - self.flying))
+        return self._pace.room(now, max(0, left))
 
     def take(self) -> None:
-        """One of `room` goes: `hand_off` follows."""
+        """One of `room` goes: `hand_off` follows, and `landed` when its outcome is committed."""
         self.flying += 1
         self._pace.took(time.monotonic(), 1)
+
+    def landed(self, count: int) -> None:
+        """So many are no longer in flight by the journal: others may go, of any lane."""
+        self.flying -= count
+        for wake in list(self._hungry)[:count]:
+            del self._hungry[wake]
+            wake()
 
     async def hand_off(self, message: Message, may_begin: Callable[[], bool]) -> Answered:
         """Give the message to the relay, and say what became of it. Nothing is sent when
         `may_begin` says no at the last moment. Raises no error of the relay or of the message.
         """
-        try:
-            return await self._handed_off(message, may_begin)
-        finally:
-            self.flying -= 1
-            if self._hungry:
-                wake = next(iter(self._hungry))
-                del self._hungry[wake]
-                wake()
-
-    async def _handed_off(self, message: Message, may_begin: Callable[[], bool]) -> Answered:
-        """The answer of the relay is noted, and moves the breaker; one of this side is not."""
         place = min(
             self._places[: self._connections],
             key=lambda one: (one.on_their_way, not one.is_open),

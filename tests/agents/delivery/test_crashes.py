@@ -12,8 +12,8 @@ from pathlib import Path
 from connectors.setup import topics
 from streams.settings import Settings
 from tests.agents.delivery.given import Messages, journal, made, mail_of, route, tenant
+from tests.agents.processes.deliver_process import Worker
 from tests.eventually import eventually
-from tests.faults.workers import Worker
 from tests.smtp_server import relay
 
 _MESSAGES, _CONNECTIONS = 200, 2
@@ -54,11 +54,11 @@ async def _repeats(shared: Settings, log: Path, point: str, number: int) -> int:
                 [f"ana{each}@example.com" for each in range(_MESSAGES)],
                 sender=f"news@{domain}",
             )
-            worker = Worker("deliver", log, settings.environment(), module="agents.worker")
-            await worker.start(CAMPAIGNS_CRASH=f"deliver:{point}")
+            worker = Worker(settings, log)
+            worker.start(f"deliver:{point}")
             assert await worker.ended() == -9
             assert sink.mails < _MESSAGES
-            await worker.start()
+            worker.start()
             wanted = {mail_of(each).replace("acme.example", domain) for each in sent}
             await eventually(lambda: wanted <= set(sink.ids()), every=0.2)
             assert await worker.stop() == 0
