@@ -60,7 +60,7 @@ class _Block:
 
 
 class Journal:
-    """The open messages. What is not open below the position was settled, or is not ours."""
+    """The open messages. Every other one below the position was settled, or is not ours."""
 
     def __init__(self, rows: Mapping[bytes, bytes] | None = None) -> None:
         """Raises NewerStateError and msgspec.DecodeError for rows that this version cannot read."""

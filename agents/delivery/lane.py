@@ -27,19 +27,18 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, assert_never
+from typing import Any, assert_never
 
 import msgspec
 
 from agents.delivery.choice import Origin, Routes
 from agents.delivery.journal import Journal
 from agents.delivery.outlet import Outlet
+from agents.delivery.queues import Held, Queue
 from agents.delivery.settling import Again, Answered, Done, PutOff, Subject, Terms, expired, settled
 from connectors.delivery.classification import Verdict
 from streams import metrics
-from streams.contracts.values.domains import domain_of
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.fatal import end_process
 from streams.exactly_once.policy import Policy
@@ -55,58 +54,10 @@ NAME = "deliver"
 OPEN = PlainTable("open")  # the journal: number of a block of offsets -> row
 #: Open messages of a partition, beyond which no further ones are read.
 MOST_OPEN = 1_000_000
-#: Of one sender, kept in memory; others are read again.
-MOST_READY, MOST_BYTES = 256, 8 << 20
-_FEW_READY = 64  # when so few are left, parked ones are read again
-_AGAIN = 256  # parked messages that are read again in one go
+_AGAIN = 256  # messages that are read again in one go
 _POLL = 0.05  # seconds between two looks at routes that take nothing now
 _IDLE_COMMIT = 1.0  # seconds between two commits of a position alone
 _log = logging.getLogger(__name__)
-
-
-class _Sender(msgspec.Struct):
-    email: str = ""
-
-
-class _Head(msgspec.Struct, rename="camel"):
-    """The part of a message that is read before it can go."""
-
-    message_id: str
-    tenant_id: str
-    channel: str
-    created_at: Annotated[datetime, msgspec.Meta(tz=True)]
-    sender: _Sender | None = msgspec.field(default=None, name="from")
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A message in memory, as it lies in Kafka."""
-
-    offset: int
-    value: bytes
-    head: _Head
-
-
-@dataclass
-class _Queue:
-    """The messages of one sender that may go: with content, and parked ones by offset."""
-
-    ready: deque[Held] = field(default_factory=deque)
-    parked: deque[int] = field(default_factory=deque)
-    size: int = 0  # bytes of the ready ones
-
-    @property
-    def is_full(self) -> bool:
-        return len(self.ready) >= MOST_READY or self.size >= MOST_BYTES
-
-
-def _origin(held: Held) -> Origin:
-    sender = held.head.sender
-    domain = domain_of(sender.email) if sender is not None else None
-    return Origin(held.head.tenant_id, held.head.channel, domain or "")
 
 
 class Lane:
@@ -127,7 +78,7 @@ class Lane:
         self._doubts = set(self._journal.flying())
         self._unread = deque(sorted([*self._doubts, *self._journal.waiting()]))
         self._due = self._journal.deferred()
-        self._queues: dict[Origin, _Queue] = {}
+        self._queues: dict[Origin, Queue] = {}
         self._results: list[tuple[Held, Outlet | None, Answered]] = []
         self._flights: set[asyncio.Task[None]] = set()
         self._refused: list[tuple[Any, str]] = []
@@ -167,9 +118,7 @@ class Lane:
             self._unread.append(heapq.heappop(self._due)[1])
         wanted = [self._unread.popleft() for _ in range(min(_AGAIN, len(self._unread)))]
         for queue in self._queues.values():
-            if len(queue.ready) < _FEW_READY and not queue.is_full:
-                count = min(MOST_READY - len(queue.ready), len(queue.parked))
-                wanted += [queue.parked.popleft() for _ in range(count)]
+            wanted += queue.wanted()
         return sorted(wanted)
 
     def found(self, records: Iterable[Any], gone: Iterable[int]) -> None:
@@ -189,23 +138,19 @@ class Lane:
 
     def _add(self, record: Any) -> None:
         try:
-            head = _decode_head(record.value or b"")
+            held = Held.of(record)
         except (msgspec.DecodeError, ValueError) as error:
             self._refused.append((record, str(error)))
             return
-        held = Held(record.offset, record.value, head)
-        origin = _origin(held)
         if record.offset in self._doubts:
-            outlet = self._routes.of(origin)
+            outlet = self._routes.of(held.origin)
             words = Answered(Verdict.DOUBT, "the worker ended before the answer came")
             self._results.append((held, outlet, words))
             return
-        queue = self._queues.setdefault(origin, _Queue())
-        if queue.is_full:
-            queue.parked.append(record.offset)
-        else:
-            queue.ready.append(held)
-            queue.size += len(held.value)
+        self._queue(held).add(held)
+
+    def _queue(self, held: Held) -> Queue:
+        return self._queues.setdefault(held.origin, Queue())
 
     async def _run(self) -> None:
         try:
@@ -289,9 +234,7 @@ class Lane:
                 heapq.heappush(self._due, (due, held.offset))
             case Again():
                 self._journal.wait(held.offset)
-                queue = self._queues.setdefault(_origin(held), _Queue())
-                queue.ready.append(held)  # at the end: the next probe of its route is another one
-                queue.size += len(held.value)
+                self._queue(held).put_back(held)
             case _:
                 assert_never(fate)
 
@@ -315,27 +258,24 @@ class Lane:
             while outlet is not None and queue.ready:
                 if not outlet.room(self._wake.set, freed[outlet]):
                     break
-                held = queue.ready.popleft()
-                queue.size -= len(held.value)
+                held = queue.pop()
                 outlet.take()
                 self._journal.fly(held.offset)
                 leaving.append((held, outlet))
-            if not queue.ready and not queue.parked:
+            if queue.is_empty:
                 del self._queues[origin]
         return leaving
 
     def _expire(
-        self, transaction: Transaction, queue: _Queue, outlet: Outlet | None, now: datetime
+        self, transaction: Transaction, queue: Queue, outlet: Outlet | None, now: datetime
     ) -> None:
         terms = self._default if outlet is None else outlet.terms
         why = "no route of this sender" if outlet is None else "its route took nothing"
         while queue.ready:
-            held = queue.ready[0]
-            end = expired(self._subject(held), why, terms, now)
+            end = expired(self._subject(queue.ready[0]), why, terms, now)
             if end is None:
                 return
-            queue.ready.popleft()
-            queue.size -= len(held.value)
+            held = queue.pop()
             self._done(transaction, held, end.event)
 
     def _subject(self, held: Held) -> Subject:

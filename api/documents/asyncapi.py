@@ -196,9 +196,10 @@ def _records() -> Json:
         "dead-letter": (DEAD_LETTER, [examples.DEAD_LETTER]),
     }
     made = {
-        kind: _message(kind, schema, None, shown, MESSAGE_HEADERS if kind == "message" else None)
-        for kind, (schema, shown) in plain.items()
+        kind: _message(kind, schema, None, shown, None) for kind, (schema, shown) in plain.items()
     }
+    schema, shown = plain["message"]
+    made["message"] = _message("message", schema, {"delivery": "builtin"}, shown, MESSAGE_HEADERS)
     result, fact = "campaign.command-result", analytics.TYPE
     headers = {"type": result, "id": EVENT_ID}
     results = [_envelope(result, data) for data in examples.RESULTS.values()]

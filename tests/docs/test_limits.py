@@ -8,7 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from agents.delivery.lane import MOST_BYTES, MOST_OPEN, MOST_READY
+from agents.delivery.lane import MOST_OPEN
+from agents.delivery.queues import MOST_BYTES, MOST_READY
 from agents.delivery.settling import LONGEST_AGE
 from api.app import LOCK_TIMEOUT
 from api.http import limits
