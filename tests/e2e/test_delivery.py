@@ -27,8 +27,9 @@ _SENDER = {"fromName": "Acme", "fromEmail": "news@acme.example"}
 
 @pytest.fixture
 def running(settings: Settings, tmp_path: Path) -> Iterator[Running]:
-    """With the role `deliver`, and routes to this machine."""
+    """With the role `deliver`, and routes to this machine; nobody else reports anything."""
     with installed(settings, tmp_path, {"routes": "any"}) as made:
+        made.processes.stop("simulate")
         made.processes.start("deliver", command=[sys.executable, "-m", "agents.worker", "deliver"])
         yield made
 
