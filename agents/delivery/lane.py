@@ -238,12 +238,11 @@ class Lane:
             case _:
                 assert_never(fate)
 
-    def _done(self, transaction: Transaction, held: Held, event: Incoming | None) -> None:
+    def _done(self, transaction: Transaction, held: Held, event: Incoming) -> None:
         self._journal.settle(held.offset)
-        if event is not None:
-            key = event.message_id.encode()
-            place = self._topics.name(Name.INCOMING), self._topics.partition(key)
-            transaction.send(*place, key, encode_incoming(event))
+        key = event.message_id.encode()
+        place = self._topics.name(Name.INCOMING), self._topics.partition(key)
+        transaction.send(*place, key, encode_incoming(event))
 
     def _leaving(
         self, transaction: Transaction, freed: Counter[Outlet], now: datetime

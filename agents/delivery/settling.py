@@ -68,7 +68,7 @@ class Subject:
 class Done:
     """The message is settled; `event` reports it."""
 
-    event: Incoming | None
+    event: Incoming
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def settled(subject: Subject, answer: Answered, terms: Terms, now: datetime) -> 
     """The fate of a message after an answer."""
     match answer.verdict:
         case Verdict.ACCEPTED:
-            return Done(_accepted(subject, now))
+            return Done(_event(subject, "accepted", None, now))
         case Verdict.HARD:
             return Done(_event(subject, "bounced", answer.reason, now, "hard"))
         case Verdict.SOFT:
@@ -142,15 +142,10 @@ def _next(subject: Subject, step: timedelta, now: datetime) -> datetime:
     return now + step * steps * (0.75 + drawn / 2)
 
 
-def _accepted(subject: Subject, now: datetime) -> Incoming | None:
-    """The event of a message that a server took: there is no such kind yet."""
-    return None
-
-
 def _event(
     subject: Subject,
     kind: IncomingType,
-    reason: str,
+    reason: str | None,
     now: datetime,
     bounce: Literal["hard", "soft"] | None = None,
 ) -> Incoming:

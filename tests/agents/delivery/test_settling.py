@@ -22,7 +22,7 @@ def _subject(tries: int = 0, age: timedelta = timedelta(0)) -> Subject:
 
 def _event(verdict: Verdict, terms: Terms = TERMS, **of: object) -> tuple[str, str | None, str]:
     fate = settled(_subject(**of), Answered(verdict, "the words"), terms, NOW)  # type: ignore[arg-type]
-    assert isinstance(fate, Done) and fate.event is not None and fate.event.data is not None
+    assert isinstance(fate, Done) and fate.event.data is not None
     assert (fate.event.message_id, fate.event.tenant_id) == ("the-id", "acme")
     return fate.event.type, fate.event.data.bounce_type, fate.event.data.reason or ""
 
@@ -34,8 +34,8 @@ def test_final_refusals_are_reported_with_their_words() -> None:
     assert _event(Verdict.CONTENT) == ("failed", None, "the words")
 
 
-def test_a_message_that_was_taken_is_settled_without_an_event() -> None:
-    assert settled(_subject(), Answered(Verdict.ACCEPTED, "250"), TERMS, NOW) == Done(None)
+def test_a_message_that_was_taken_is_accepted_without_the_words_of_the_server() -> None:
+    assert _event(Verdict.ACCEPTED) == ("accepted", None, "")
 
 
 @pytest.mark.parametrize("verdict", [Verdict.ROUTE, Verdict.THROTTLED, Verdict.CONFIGURATION])
