@@ -43,7 +43,11 @@ POSTGRESQL: Mapping[str, str] = {
 
 
 def notice(writer: asyncio.StreamWriter) -> None:
-    """Have the connection end soon once nothing comes back."""
+    """Have the connection end soon once nothing comes back. Raises OSError for one that is closed
+    already.
+    """
     wire = writer.get_extra_info("socket")
+    if wire is None:
+        raise ConnectionResetError("the connection was closed as soon as it was open")
     for option in _OPTIONS:
         wire.setsockopt(*option)

@@ -1,6 +1,7 @@
-"""Three properties that every connection to Kafka has in this process, and that aiokafka does not
-give it: one whose broker has fallen silent ends soon, one that is closed is closed at once, and a
-broker that cannot be reached is tried less and less often.
+"""Four properties that every connection to Kafka has in this process, and that aiokafka does not
+give it: one whose broker has fallen silent ends soon, one that is closed is closed at once, a
+broker that cannot be reached is tried less and less often, and all that goes wrong while a
+connection is opened is an error that aiokafka expects.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from functools import wraps
 from typing import Any
 
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from streams import silence
 
@@ -27,18 +28,32 @@ _connect, _close = AIOKafkaConnection.connect, AIOKafkaConnection.close
 
 @wraps(_connect)
 async def _connect_soon(connection: AIOKafkaConnection) -> Any:
-    """Raises TimeoutError, and whatever aiokafka raises, after a pause."""
+    """Raises OSError and KafkaError, after a pause.
+
+    Anything else would end aiokafka's task that looks for brokers, which nobody watches: from then
+    on every producer and consumer of the client would wait for that task for ever.
+    """
     address = connection.host, connection.port
     try:
         async with asyncio.timeout(_CONNECT):
             streams = await _connect(connection)
+        if connection._writer is None:
+            raise KafkaConnectionError("the broker closed the connection as soon as it was open")
+        silence.notice(connection._writer)
     except (OSError, KafkaError):  # a TimeoutError is an OSError
-        _failures[address] += 1
-        await asyncio.sleep(min(_LONGEST, _PAUSE * 2 ** min(_failures[address], 10) / 2))
+        await _pause(address)
         raise
+    except Exception as error:
+        connection.close()
+        await _pause(address)
+        raise KafkaConnectionError(f"the broker was not understood: {error!r}") from error
     _failures.pop(address, None)
-    silence.notice(connection._writer)
     return streams
+
+
+async def _pause(address: tuple[str, int]) -> None:
+    _failures[address] += 1
+    await asyncio.sleep(min(_LONGEST, _PAUSE * 2 ** min(_failures[address], 10) / 2))
 
 
 @wraps(_close)

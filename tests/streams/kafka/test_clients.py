@@ -9,14 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aiokafka.conn import create_conn
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.conn import AIOKafkaConnection, create_conn
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 from pydantic import SecretStr
 
 from connectors.local.engines.engine import RunningEngine
-from streams.kafka import clients
+from streams.kafka import clients, connections
 from streams.settings import Settings
 from streams.topics import Name, Topics
+from tests.eventually import eventually
 from tests.silence import AT_MOST, seconds_until_noticed
 
 NOWHERE = Settings(
@@ -45,6 +46,32 @@ async def test_a_broker_that_falls_silent_is_noticed_within_ten_seconds(kafka: s
     wire = connection._writer.get_extra_info("socket")
     assert seconds_until_noticed(wire) <= AT_MOST
     await connection.close()
+
+
+@pytest.mark.parametrize("fault", [AttributeError, AssertionError, ValueError, KafkaTimeoutError])
+async def test_a_client_outlives_whatever_goes_wrong_while_it_connects(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
+) -> None:
+    """aiokafka's task that looks for brokers ends at an error that it does not expect, unseen; then
+    the client waits for it for ever.
+    """
+    topic, connect, tried = Topics(settings).name(Name.EVENTS), connections._connect, 0
+
+    async def confused(connection: AIOKafkaConnection) -> None:
+        nonlocal tried
+        tried += 1
+        raise fault("an answer that nobody understands")
+
+    async with clients.producer(settings) as producer:
+        await producer.send_and_wait(topic, b"before")
+        monkeypatch.setattr(connections, "_connect", confused)
+        for connection in list(producer.client._conns.values()):
+            connection.close()
+        sending = await producer.send(topic, b"meanwhile")
+        await eventually(lambda: tried > 3)
+        monkeypatch.setattr(connections, "_connect", connect)
+        async with asyncio.timeout(300):
+            await sending
 
 
 async def test_a_broker_that_is_away_is_tried_a_few_times_a_second(
