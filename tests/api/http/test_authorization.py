@@ -20,8 +20,8 @@ from tests.postgres import sql
 
 # Parameters that name nothing of a tenant, and a value that each takes.
 _CONSTANTS = {"provider": "sendgrid"}
-# What makes a thing of the caller's own under a name that it chooses, which others may have, too.
-_MAKING = {"PUT /api/v1/tenant/routes/{route}"}
+#: What makes a thing of the caller's own under a name that it chooses, which others may have, too.
+MAKING = {"PUT /api/v1/tenant/routes/{route}"}
 #: A route to a relay that takes no connection.
 ROUTE = {
     "channel": "email",
@@ -168,7 +168,7 @@ async def test_everything_of_another_tenant_is_unknown_on_every_route_and_stays_
     theirs = await things(rest.admin)
     before = await snapshot(rest)
     for operation in guarded(rest.app):
-        if set(operation.parameters) - set(_CONSTANTS) and str(operation) not in _MAKING:
+        if set(operation.parameters) - set(_CONSTANTS) and str(operation) not in MAKING:
             details = []
             for parameters in (theirs, _unknown()):
                 answer = await operation.call(rest.stranger, parameters)
