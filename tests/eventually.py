@@ -9,22 +9,18 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast, overload
 
 T = TypeVar("T")
-PAUSE = 0.02  # seconds between two questions
+_PAUSE = 0.02  # seconds between two questions
 
 
 @overload
-async def eventually(
-    predicate: Callable[[], Awaitable[T]], within: float = ..., every: float = ...
-) -> T: ...
+async def eventually(predicate: Callable[[], Awaitable[T]], within: float = ...) -> T: ...
 @overload
-async def eventually(predicate: Callable[[], T], within: float = ..., every: float = ...) -> T: ...
+async def eventually(predicate: Callable[[], T], within: float = ...) -> T: ...
 
 
-async def eventually(
-    predicate: Callable[[], object], within: float = 300, every: float = PAUSE
-) -> object:
-    """The first truthy answer of `predicate`, plain or async, which is asked `every` so many
-    seconds; an AssertionError inside it counts as "not yet".
+async def eventually(predicate: Callable[[], object], within: float = 300) -> object:
+    """The first truthy answer of `predicate`, plain or async; an AssertionError inside it counts as
+    "not yet".
 
     Raises AssertionError after `within` seconds, with the last answer or assertion.
     """
@@ -38,7 +34,7 @@ async def eventually(
         if _is_fact(last):
             return last
         _give_up_after(deadline, within, last)
-        await asyncio.sleep(every)
+        await asyncio.sleep(_PAUSE)
 
 
 def eventually_sync(predicate: Callable[[], T], within: float = 300) -> T:
@@ -52,7 +48,7 @@ def eventually_sync(predicate: Callable[[], T], within: float = 300) -> T:
         if _is_fact(last):
             return cast("T", last)
         _give_up_after(deadline, within, last)
-        time.sleep(PAUSE)
+        time.sleep(_PAUSE)
 
 
 def _is_fact(answer: object) -> bool:

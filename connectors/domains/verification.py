@@ -13,7 +13,7 @@ from tables.tenants.sender_domains import Finding
 
 
 async def look_up(settings: Settings, domain: SenderDomain) -> Finding:
-    """Ask DNS for the domain's record now. Raises DependencyDownError.
+    """What DNS has at the name of the domain's record now. Raises DependencyDownError.
 
     Waits for name servers, CAMPAIGNS_DNS_TIMEOUT at most: hold no connection meanwhile.
     """
@@ -21,12 +21,11 @@ async def look_up(settings: Settings, domain: SenderDomain) -> Finding:
 
 
 def judged(values: Sequence[bytes] | None, wanted: str) -> Finding:
-    """The meaning of a name's TXT records, given by their values; None for a name that is not
-    there.
+    """What the values of a name's TXT records mean; None for a name that is not there.
 
     The value may stand among others, and have spaces or the quotation marks of a form around it.
-    The other values are not shown: behind a CNAME they may be those of a network that the caller
-    cannot look into.
+    What the others are is told to nobody: behind a CNAME they may be those of a network that the
+    caller cannot look into.
     """
     if values is None:
         return Finding.NO_SUCH_NAME

@@ -34,7 +34,7 @@ class Publication(NamedTuple):
 
 
 class _Batch:
-    """The messages of one batch that are still to be acknowledged."""
+    """What is still to be acknowledged of one batch."""
 
     __slots__ = ("done", "left", "refused")
 

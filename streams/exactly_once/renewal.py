@@ -1,6 +1,6 @@
 """Begins the state of sending anew, after Kafka has lost some of it.
 
-Which grants were made, and which were carried out, is then not known any more: so both are
+What was granted, and which grants were carried out, is then not known any more: so both are
 forgotten, and records that would be taken up again are passed over. Counts and their positions
 stay: reading their records again changes nothing.
 
@@ -18,7 +18,7 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from streams.exactly_once.restore import scan
-from streams.exactly_once.tables import position_entry, split_entry
+from streams.exactly_once.tables import position_entry
 from streams.kafka import clients
 from streams.records.marks import STATE_KEY
 from streams.settings import Settings
@@ -34,10 +34,10 @@ _SOURCES: Mapping[Name, Sequence[Name]] = {
 _PASSED_OVER = (Name.SENDING, Name.GRANTS)
 # Its answers are remembered for as long as the topic keeps its records, and not for longer.
 _PASSED_OVER_IF_UNKNOWN = (Name.COMMANDS,)
-# The table whose rows are of campaigns that are being sent.
+# Table -> where its rows are of campaigns that are being sent.
 _FORGOTTEN: Mapping[Name, bytes] = {
-    Name.CONTROL_STATE: b"sending",
-    Name.EMIT_STATE: b"progress",
+    Name.CONTROL_STATE: b"sending\0",
+    Name.EMIT_STATE: b"progress\0",
 }
 _PATIENCE = 60.0  # seconds without a record
 
@@ -45,8 +45,8 @@ Records = list[tuple[bytes, bytes | None]]
 
 
 @dataclass
-class PartitionContent:
-    """The content of one partition of a state topic. `ends` are those of its sources."""
+class Held:
+    """What one partition of a state topic holds. `ends` are those of its sources."""
 
     state: Name
     partition: int
@@ -74,13 +74,13 @@ class PartitionContent:
         return [*records, (STATE_KEY, installation.encode())]
 
 
-async def look(settings: Settings) -> list[PartitionContent]:
+async def look(settings: Settings) -> list[Held]:
     """Every partition of every state topic, read to its end (240,000 rows a second). Raises
     aiokafka's KafkaError, and StuckRestoreError when nothing moves for a minute.
     """
     topics = Topics(settings)
     held = {
-        TopicPartition(topics.name(state), partition): PartitionContent(state, partition)
+        TopicPartition(topics.name(state), partition): Held(state, partition)
         for state in _SOURCES
         for partition in range(topics.count(state))
     }
@@ -110,23 +110,21 @@ async def look(settings: Settings) -> list[PartitionContent]:
     return list(held.values())
 
 
-def _note(held: PartitionContent, key: bytes, value: bytes | None, prefix: str) -> None:
+def _note(held: Held, key: bytes, value: bytes | None, prefix: str) -> None:
     if key == STATE_KEY:
         held.installation = (value or b"").decode()
-        return
-    table, stored = split_entry(key)
-    if not table:
-        topic = stored.decode()
+    elif key.startswith(b"\0"):
+        topic = key[1:].decode()
         if value is not None and topic.startswith(prefix):
             held.positions[Name(topic.removeprefix(prefix))] = int(value)
-    elif table == _FORGOTTEN.get(held.state):
+    elif key.startswith(_FORGOTTEN.get(held.state, b"\0")):
         if value is None:
             held.rows.discard(key)
         else:
             held.rows.add(key)
 
 
-async def renew(settings: Settings, held: Sequence[PartitionContent], installation: str) -> None:
+async def renew(settings: Settings, held: Sequence[Held], installation: str) -> None:
     """Partitions that have lost nothing go first: while one of those that have lacks its identity,
     repeating it begins anew. Raises aiokafka's KafkaError.
     """
@@ -138,6 +136,6 @@ async def renew(settings: Settings, held: Sequence[PartitionContent], installati
             await producer.flush()
 
 
-def _in_order(held: Sequence[PartitionContent], installation: str) -> Iterator[PartitionContent]:
+def _in_order(held: Sequence[Held], installation: str) -> Iterator[Held]:
     yield from (one for one in held if one.installation == installation)
     yield from (one for one in held if one.installation != installation)

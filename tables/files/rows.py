@@ -1,4 +1,4 @@
-"""The fates of a row besides being used: rejected, blank, or used without one of its fields."""
+"""What becomes of a row besides being used: rejected, blank, or used without one of its fields."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ from tables.models.campaigns import (
 from tables.models.commands import OutboxRecord, RefusedRecord, RememberedAnswer
 from tables.models.contacts import Contact, FormerAddress, WhatsappUser
 from tables.models.declarative import Base
-from tables.models.delivery import Route
 from tables.models.directory import (
     MirroredMember,
     OptIn,
@@ -64,7 +63,6 @@ __all__ = [
     "Projection",
     "RefusedRecord",
     "RememberedAnswer",
-    "Route",
     "Segment",
     "SegmentMember",
     "SenderDomain",

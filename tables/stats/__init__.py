@@ -2,5 +2,5 @@
 and seals.
 
 `shards` is the arithmetic of `fold`, `views` keeps a compacted topic in memory. The room imports
-`throttle`, `models`, `database` and `streams`.
+`throttle`, `database` and `streams`.
 """

@@ -1,4 +1,6 @@
-"""The ends in a tenant's sending: the milestones to announce, and the campaigns to let go. Pure."""
+"""What is over in a tenant's sending: the milestones to announce, and the campaigns to let go.
+Pure.
+"""
 
 from __future__ import annotations
 

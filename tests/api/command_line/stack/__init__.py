@@ -1,1 +1,0 @@
-"""tests/api/command_line/stack."""

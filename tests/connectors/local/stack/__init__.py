@@ -1,1 +1,0 @@
-"""tests/connectors/local/stack."""

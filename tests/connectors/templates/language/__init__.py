@@ -1,1 +1,0 @@
-"""tests/connectors/templates/language."""
