@@ -24,8 +24,8 @@ check: $(READY) ## formatting, lint, types, and known vulnerabilities of what th
 bench: $(READY) ## measure against the denominators of docs/operate/performance.md
 	@for name in emit fold snapshot; do $(BIN)/campaigns bench $$name || exit 1; done
 
-faults: $(READY) ## kill and freeze every part while campaigns are sent; SEEDS=20: again
-	@SEEDS=$(or $(SEEDS),1) $(BIN)/python -m pytest tests/faults
+faults: $(READY) ## kill and freeze every part while campaigns are sent; SEEDS=20: again; SOAK=30: all mixed, for 30 minutes
+	@SEEDS=$(or $(SEEDS),1) SOAK=$(or $(SOAK),3) $(BIN)/python -m pytest tests/faults$(if $(SOAK),/test_soak.py)
 
 $(READY): requirements.lock pyproject.toml connectors/local/engines/kafka.sha256
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "campaigns needs Python 3.11 or newer: install it (Debian, Ubuntu: apt-get install python3 python3-venv)" >&2; exit 1; }

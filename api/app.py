@@ -37,7 +37,15 @@ from api.http.preconditions import conditions
 from api.previews import audience, preview, starting, trial_sends
 from api.recipients.tracking import Tracking
 from api.recipients.webhooks import Webhooks
-from api.tenant import api_keys, audit, limits, sender_domains, session, webhook_settings
+from api.tenant import (
+    api_keys,
+    audit,
+    delivery_routes,
+    limits,
+    sender_domains,
+    session,
+    webhook_settings,
+)
 from connectors.sources.sources import Sources
 from streams.process.reports import Reports
 from streams.settings import Settings
@@ -73,6 +81,7 @@ _API = (
     api_keys,
     webhook_settings,
     sender_domains,
+    delivery_routes,
     audit,
 )
 

@@ -110,9 +110,9 @@ async def _jobs(services: Services) -> dict[str, Run | None] | None:
     try:
         async with (
             asyncio.timeout(_PATIENCE.total_seconds()),
-            services.database.transaction() as connection,
+            services.database.transaction() as session,
         ):
-            _, runs = await job_runs.last_runs(connection)
+            _, runs = await job_runs.last_runs(session)
     except (TimeoutError, DependencyDownError):
         return None
     return {name: Run.of_row(runs[name]) if name in runs else None for name in job_runs.JOBS}

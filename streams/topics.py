@@ -6,12 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
 from zlib import crc32
 
 from streams.settings import Settings
 
+# Kafka refuses records that are dated so far ahead of the broker's clock, or farther.
+MOST_AHEAD = timedelta(hours=2)
 _DAY = 24 * 3600 * 1000  # milliseconds, as Kafka's retention.ms
 
 # Segments of 4 MB that roll every two minutes: with 64 MB ones compaction never happens (121 MB
@@ -26,11 +29,17 @@ COMPACTED: Mapping[str, str] = {
 
 
 # What every topic needs: a replica that has fallen behind never becomes the leader, and no record
-# is so far ahead of the broker's clock that it would lead the throttle's astray.
+# is so far ahead of the broker's clock that it would lead the throttle's astray. Writers date their
+# records: messages and the feedback on them have one time.
 _SAFE: Mapping[str, str] = {
     "unclean.leader.election.enable": "false",
-    "message.timestamp.after.max.ms": str(3600 * 1000),
+    "message.timestamp.type": "CreateTime",
+    "message.timestamp.after.max.ms": str(MOST_AHEAD // timedelta(milliseconds=1)),
 }
+
+# The broker dates what others write: a record of 1970 would be removed at once as too old, read or
+# not, and one of a clock that is hours ahead be refused.
+_OF_OTHERS: Mapping[str, str] = {"message.timestamp.type": "LogAppendTime"}
 
 
 def _kept(days: int) -> Mapping[str, str]:
@@ -78,7 +87,7 @@ class Topic:
 
 
 TOPICS: Mapping[Name, Topic] = {
-    Name.COMMANDS: Topic("tenantId", _kept(7), is_public=True),
+    Name.COMMANDS: Topic("tenantId", {**_kept(7), **_OF_OTHERS}, is_public=True),
     Name.COMMAND_RESULTS: Topic("tenantId", _kept(7), is_public=True),
     Name.EVENTS: Topic("campaignId", _kept(7), is_public=True),
     Name.EXPANSIONS: Topic("campaignId", _kept(3)),
@@ -86,7 +95,7 @@ TOPICS: Mapping[Name, Topic] = {
     Name.GRANTS: Topic("none: the partition is the lane", _kept(3)),
     Name.MILESTONES: Topic("campaignId", _kept(3)),
     Name.MESSAGES: Topic("messageId; the partition is the lane", _kept(3), is_public=True),
-    Name.INCOMING: Topic("messageId", _kept(7), is_public=True),
+    Name.INCOMING: Topic("messageId", {**_kept(7), **_OF_OTHERS}, is_public=True),
     Name.FACTS: Topic("campaign number:shard", _kept(30)),
     Name.MESSAGE_EVENTS: Topic("campaign number:shard", _kept(7)),
     Name.STATS: Topic("campaign number:shard", COMPACTED, is_public=True),
@@ -143,7 +152,7 @@ class Topics:
         one broker may be lost, and no acknowledged record with it.
         """
         in_sync = "2" if self.replication_factor >= 3 else "1"
-        return {**TOPICS[topic].config, **_SAFE, "min.insync.replicas": in_sync}
+        return {**_SAFE, **TOPICS[topic].config, "min.insync.replicas": in_sync}
 
     def count(self, topic: Name) -> int:
         return 1 if TOPICS[topic].is_single else self.partitions

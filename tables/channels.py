@@ -167,7 +167,7 @@ _CLIPPED, _LARGEST_PUSH = 102_000, 4_096
 
 
 def hints(channel: str, content: Mapping[str, str]) -> dict[str, Any]:
-    """What a rendered content costs or risks. sms: encoding, units, segments, unitsLeft; others:
+    """The costs and risks of a rendered content. sms: encoding, units, segments, unitsLeft; others:
     their size and the limit they face.
 
     The size of a push message is that of its texts: provider and app add their own to it.

@@ -30,8 +30,8 @@ class Segments(NamedTuple):
 
 
 def segments(text: str) -> Segments:
-    """What a text takes; nothing takes no segment. One character outside of GSM-7 makes all of it
-    UCS-2.
+    """The segments that a text takes; an empty one takes none. One character outside of GSM-7 makes
+    all of it UCS-2.
 
     An escape pair of GSM-7 and a surrogate pair of UCS-2 are never divided, so a segment can end
     with a unit unused.

@@ -20,16 +20,19 @@ import dns.rdtypes.ANY.TXT
 import dns.rrset
 
 _TTL = 60
+_STRING = 255  # bytes of one string of a TXT record
 Strings = tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
 class Reply:
-    """`texts` are TXT records, each of its strings, at the name or at its `alias`. `is_cut`: over
-    UDP nothing but the mark that there is more; `is_silent`: no answer; `is_garbage`: no message.
+    """`texts` are TXT records, each of its strings, at the name or at its `alias`; `others` are the
+    other records, such as `MX 10 mx.example.`. `is_cut`: over UDP nothing but the mark that there
+    is more; `is_silent`: no answer; `is_garbage`: no message.
     """
 
     texts: tuple[Strings, ...] = ()
+    others: tuple[str, ...] = ()
     rcode: dns.rcode.Rcode = dns.rcode.NOERROR
     alias: str = ""
     is_cut: bool = False
@@ -38,8 +41,17 @@ class Reply:
 
 
 def txt(*values: str) -> Reply:
-    """A TXT record of one string for each value."""
-    return Reply(tuple((value.encode(),) for value in values))
+    """A TXT record for each value, of one string or, for a long value, of several."""
+    return Reply(tuple(_strings(value.encode()) for value in values))
+
+
+def _strings(value: bytes) -> Strings:
+    return tuple(value[at : at + _STRING] for at in range(0, len(value), _STRING)) or (b"",)
+
+
+def others(*records: str) -> Reply:
+    """Records of other kinds, each with its kind in front."""
+    return Reply(others=records)
 
 
 NO_SUCH_NAME = Reply(rcode=dns.rcode.NXDOMAIN)
@@ -78,16 +90,18 @@ class DnsServer:
         owner = question.name
         if reply.alias:
             target = dns.name.from_text(reply.alias)
-            response.answer.append(_records(owner, f"CNAME {target}"))
+            response.answer.append(_records(owner, "CNAME", [str(target)]))
             owner = target
         if reply.texts and question.rdtype == dns.rdatatype.TXT:
             response.answer.append(_texts(owner, reply.texts))
+        kind = dns.rdatatype.to_text(question.rdtype)
+        if values := [one.partition(" ")[2] for one in reply.others if one.startswith(f"{kind} ")]:
+            response.answer.append(_records(owner, kind, values))
         return response.to_wire(max_size=65_535)
 
 
-def _records(owner: dns.name.Name, text: str) -> dns.rrset.RRset:
-    kind, _, value = text.partition(" ")
-    return dns.rrset.from_text(owner, _TTL, "IN", kind, value)
+def _records(owner: dns.name.Name, kind: str, values: list[str]) -> dns.rrset.RRset:
+    return dns.rrset.from_text(owner, _TTL, "IN", kind, *values)
 
 
 def _texts(owner: dns.name.Name, texts: tuple[Strings, ...]) -> dns.rrset.RRset:

@@ -9,18 +9,22 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast, overload
 
 T = TypeVar("T")
-_PAUSE = 0.02  # seconds between two questions
+PAUSE = 0.02  # seconds between two questions
 
 
 @overload
-async def eventually(predicate: Callable[[], Awaitable[T]], within: float = ...) -> T: ...
+async def eventually(
+    predicate: Callable[[], Awaitable[T]], within: float = ..., every: float = ...
+) -> T: ...
 @overload
-async def eventually(predicate: Callable[[], T], within: float = ...) -> T: ...
+async def eventually(predicate: Callable[[], T], within: float = ..., every: float = ...) -> T: ...
 
 
-async def eventually(predicate: Callable[[], object], within: float = 300) -> object:
-    """The first truthy answer of `predicate`, plain or async; an AssertionError inside it counts as
-    "not yet".
+async def eventually(
+    predicate: Callable[[], object], within: float = 300, every: float = PAUSE
+) -> object:
+    """The first truthy answer of `predicate`, plain or async, which is asked `every` so many
+    seconds; an AssertionError inside it counts as "not yet".
 
     Raises AssertionError after `within` seconds, with the last answer or assertion.
     """
@@ -34,7 +38,7 @@ async def eventually(predicate: Callable[[], object], within: float = 300) -> ob
         if _is_fact(last):
             return last
         _give_up_after(deadline, within, last)
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(every)
 
 
 def eventually_sync(predicate: Callable[[], T], within: float = 300) -> T:
@@ -48,7 +52,7 @@ def eventually_sync(predicate: Callable[[], T], within: float = 300) -> T:
         if _is_fact(last):
             return cast("T", last)
         _give_up_after(deadline, within, last)
-        time.sleep(_PAUSE)
+        time.sleep(PAUSE)
 
 
 def _is_fact(answer: object) -> bool:

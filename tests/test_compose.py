@@ -33,6 +33,8 @@ def test_every_role_is_a_service_and_every_service_a_role() -> None:
 @pytest.mark.parametrize("name", sorted(_OURS))
 def test_the_command_of_a_service_is_one_of_the_command_line(name: str) -> None:
     command, *arguments = _OURS[name]["command"]
+    if name == "prepare":  # tests/stacks/test_compose_roles.py carries it out
+        arguments = []
     assert command in typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group
     assert (command, arguments) == (("worker", [name]) if name in WORKERS else (name, []))
 
@@ -52,7 +54,12 @@ def test_every_variable_of_a_service_is_a_setting_with_the_settings_default(name
 
 def test_secrets_have_no_default() -> None:
     text = (_ROOT / "docker-compose.yml").read_text()
-    for secret in ("CAMPAIGNS_MESSAGE_KEYS", "POSTGRES_PASSWORD"):
+    for secret in (
+        "CAMPAIGNS_MESSAGE_KEYS",
+        "POSTGRES_PASSWORD",
+        "POSTGRES_API_PASSWORD",
+        "POSTGRES_WORKERS_PASSWORD",
+    ):
         assert set(re.findall(rf"\$\{{{secret}(..)", text)) == {":?"}
 
 
@@ -61,13 +68,24 @@ def test_a_secret_is_a_file_of_the_service_and_not_in_its_environment(name: str)
     service = _SERVICES[name]
     files = {it["target"]: it["source"] for it in service.get("configs", ())}
     for variable, value in service.get("environment", {}).items():
-        assert "POSTGRES_PASSWORD" not in value, variable
+        assert not re.search(r"POSTGRES_\w*PASSWORD", value), variable
         assert "MESSAGE_KEYS" not in value, variable
         if variable.endswith("_FILE") and variable != "CAMPAIGNS_READY_FILE":
             assert "content" in _COMPOSE["configs"][files[value]]
     if name in _OURS:
         given = set(service["environment"])
         assert {"CAMPAIGNS_POSTGRES_FILE", "CAMPAIGNS_MESSAGE_KEYS_FILE"} <= given
+
+
+@pytest.mark.parametrize("name", sorted(_OURS))
+def test_a_service_has_the_access_of_its_own_role_of_postgresql_and_no_other(name: str) -> None:
+    expected = {
+        "prepare": {"postgres", "postgres-api", "postgres-workers"},
+        "api": {"postgres-api"},
+        "simulate": {"postgres-nobody"},
+    }.get(name, {"postgres-workers"})
+    given = {it["source"] for it in _OURS[name]["configs"]}
+    assert given == expected | {"message-keys"}
 
 
 def test_a_service_waits_for_healthy_services_only() -> None:

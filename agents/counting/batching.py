@@ -16,6 +16,9 @@ from connectors.webhooks.delivery import reason
 from streams import metrics
 from streams.records.facts import Batch, Group, Kind, pack
 from streams.records.message_id import (
+    FIRST_DIGIT,
+    OTHER_DIGITS,
+    SHARD,
     SHARD_BITS,
     TESTS,
     InvalidMessageIdError,
@@ -143,8 +146,8 @@ def sort(
             event, text, second = no, no.message_id, record.timestamp // 1000
         if not _EARLIEST <= second <= latest:
             second = int(now)
-        # `shard_key` and `ordinal_in_shard`, written out: two calls cost 3 % of an event's 1.9 us
-        key = text[:17]
+        # no functions of their own: two calls cost 3 % of an event's 1.9 us
+        key = text[SHARD]
         pile = piles.get(key)
         if pile is None:
             number, ordinal = recipient(text)
@@ -156,13 +159,13 @@ def sort(
         group = pile.groups.get(kind)
         if group is None:
             group = pile.groups[kind] = ([], [])
-        group[0].append(int(text[17] + text[20:23], 16))
+        group[0].append(int(text[FIRST_DIGIT] + text[OTHER_DIGITS], 16))
         group[1].append(second)
     return refused
 
 
 def _no_of(record: ConsumerRecord[bytes, bytes], ids: MessageIds) -> Incoming | None:
-    """What can be used of an event that cannot: that a person wants no more messages."""
+    """The usable part of an event that cannot be used: a person wants no more messages."""
     try:
         found = decode_needed(record.value or b"")
         ids.check(found.message_id, found.tenant_id)

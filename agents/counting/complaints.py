@@ -75,9 +75,9 @@ class Complaints(TurnByTurn):
         """Whether this call has paused it: a person or another worker may have come first."""
         at = datetime.now(UTC)
 
-        async def work(connection: Session) -> Answer:
+        async def work(session: Session) -> Answer:
             return await pause(
-                connection, self._settings, watched, now, at, sent={watched.number: sent}
+                session, self._settings, watched, now, at, sent={watched.number: sent}
             )
 
         answer = await self._database.until_up(work)

@@ -64,6 +64,7 @@ class Project(Mover):
         self._topic = self.topics.name(Name.FACTS)
         self._ids, self._numbers = MessageIds.of(settings), CampaignNumbers()
         self._database = Database(settings, "campaigns-project", max_size=1)
+        self._stored = dict[int, int]()  # position by partition, as the table has it
 
     async def open(self, stack: AsyncExitStack) -> None:
         stack.push_async_callback(self._database.close)
@@ -99,7 +100,7 @@ class Project(Mover):
         return updates, reached
 
     async def _begin(self, fresh: Collection[TopicPartition]) -> None:
-        stored: Mapping[int, int] = await self._database.until_up(
+        stored = self._stored = await self._database.until_up(
             lambda session: positions(session, NAME, self._topic)
         )
         for partition in fresh:
@@ -132,7 +133,10 @@ class Project(Mover):
         )
 
     async def _merge(self, updates: RecipientUpdates, reached: Mapping[int, int]) -> None:
-        async def work(session: Session) -> int:
+        async def work(session: Session) -> int | None:
+            stored = await positions(session, NAME, self._topic)
+            if any(stored.get(each) != self._stored.get(each) for each in reached):
+                return None
             changed = await merge(
                 session, updates, NAME, self._topic, reached, Rules.of(self.settings)
             )
@@ -140,6 +144,13 @@ class Project(Mover):
             return changed
 
         started = time.monotonic()
-        metrics.PROJECTED.inc(await self._database.until_up(work))
+        if (changed := await self._database.until_up(work)) is None:
+            # PostgreSQL failed over and lost merges that had been committed, or the connection was
+            # lost during a commit, or another process has been at work
+            _log.warning("the positions are others than they were: facts are read again from there")
+            await self._begin(self.consumer.assignment())
+            return
+        self._stored.update(reached)
+        metrics.PROJECTED.inc(changed)
         share = _REST_WHILE_SENDING if updates.has_sent else _REST
         await asyncio.sleep((time.monotonic() - started) * share)

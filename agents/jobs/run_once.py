@@ -14,7 +14,7 @@ import sys
 
 from agents.jobs.job import JobContext
 from agents.jobs.jobs import JOBS
-from agents.jobs.turns import Carried, carry_out
+from agents.jobs.turns import RunEnd, carry_out
 from streams.process.start import start
 from streams.settings import Settings
 from tables.database import job_runs, probe
@@ -23,7 +23,7 @@ from tables.installation import installation, rounds
 from tables.stats.views import StatsView
 
 
-async def run(name: str, settings: Settings) -> Carried:
+async def run(name: str, settings: Settings) -> RunEnd:
     """Run the job. Waits for PostgreSQL, and for Kafka until the live stats have been read."""
     database = Database(settings, "campaigns-job", max_size=4)
     try:
@@ -51,7 +51,7 @@ def main() -> None:
     sys.exit(1 if carried.error else 0)
 
 
-def _as_json(carried: Carried) -> str:
+def _as_json(carried: RunEnd) -> str:
     outcome = "failed" if carried.error else "done"
     seconds = round(carried.took.total_seconds(), 3)
     return json.dumps(
@@ -65,7 +65,7 @@ def _as_json(carried: Carried) -> str:
     )
 
 
-def _sentence(carried: Carried) -> str:
+def _sentence(carried: RunEnd) -> str:
     if carried.error:
         return f"{carried.job} failed: {carried.error}"
     did = ", ".join(f"{count:,} {name}" for name, count in carried.counts.items()) or "nothing"

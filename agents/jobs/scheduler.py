@@ -10,7 +10,7 @@ and only its log line is lost.
 
 Services are asked beside the runs, for one campaign of a tenant at a time. A run waits half a
 second for them; a campaign whose services have not answered by then is delayed to the next run, a
-second later, and the others start. What is under way is remembered in this process only; a
+second later, and the others start. The questions under way are remembered in this process only; a
 successor asks again. A delayed campaign says so (`waiting`), and is given up like any other when it
 is later than its `maxLateness`.
 """
@@ -45,8 +45,8 @@ _log = logging.getLogger(__name__)
 
 
 class Questions:
-    """What the directory services are being asked for campaigns that are due: of each tenant one
-    question at a time, of all tenants at once.
+    """The questions to directory services about campaigns that are due: of each tenant one question
+    at a time, of all tenants at once.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class Questions:
 
 
 async def _told(context: JobContext, sources: Sources, due: DueCampaign) -> Exception | None:
-    """What came of asking: None when everything is known here now."""
+    """The failure of a question; None when everything is known here now."""
     command = Start(tenant_id=due.tenant_id, correlation_id=str(due.id), campaign_id=due.id)
     try:
         await sources.prepare(context.database.until_up, command)

@@ -56,8 +56,7 @@ async def refresh(context: JobContext) -> dict[str, int]:
 
 async def due(session: Session) -> datetime | None:
     """The completion time of the first campaign without materialised complete counts."""
-    now: datetime = await session.value("SELECT clock_timestamp()")
-    return await campaign_stats.first_unfinished(session, now - _SOON)
+    return await campaign_stats.first_unfinished(session, await session.clock() - _SOON)
 
 
 REFRESH = Job(every=lambda settings: settings.stats_refresh_interval, run=refresh, due=due)

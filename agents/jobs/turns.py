@@ -70,7 +70,7 @@ def _not_before(last: JobRun) -> datetime:
 
 
 @dataclass(frozen=True)
-class Carried:
+class RunEnd:
     """The end of a run: what it did, by count, or the class of the exception that it raised."""
 
     job: str
@@ -79,7 +79,7 @@ class Carried:
     error: str = ""
 
 
-async def carry_out(name: str, job: Job, context: JobContext) -> Carried:
+async def carry_out(name: str, job: Job, context: JobContext) -> RunEnd:
     """Run the job now, also while another process runs it. An exception is logged, counted and
     recorded, not raised.
     """
@@ -99,13 +99,13 @@ async def carry_out(name: str, job: Job, context: JobContext) -> Carried:
             exc_info=raised,
         )
     crash_point("ran", "jobs")
-    carried = Carried(name, timedelta(seconds=time.monotonic() - began), counts, error)
+    carried = RunEnd(name, timedelta(seconds=time.monotonic() - began), counts, error)
     await context.database.until_up(lambda session: _record(session, carried, run_id, context))
     _count(carried)
     return carried
 
 
-async def _record(session: Session, carried: Carried, run_id: UUID, context: JobContext) -> None:
+async def _record(session: Session, carried: RunEnd, run_id: UUID, context: JobContext) -> None:
     ended = context.at + carried.took
     if carried.error:
         await job_runs.failed(session, carried.job, run_id, ended, carried.error)
@@ -115,7 +115,7 @@ async def _record(session: Session, carried: Carried, run_id: UUID, context: Job
         )
 
 
-def _count(carried: Carried) -> None:
+def _count(carried: RunEnd) -> None:
     metrics.JOB_RUNS.labels(carried.job, "failed" if carried.error else "done").inc()
     metrics.JOB_SECONDS.labels(carried.job).observe(carried.took.total_seconds())
     if not carried.error and any(carried.counts.values()):

@@ -19,6 +19,9 @@ A grant of a campaign whose key is newer than all of ours goes to the end of its
 again, until this process is started with that key; other campaigns pass it. Where the key was
 withdrawn or taken off the list, its recipients are skipped (`key-withdrawn`): an id that nobody
 believes would make a message that nobody can unsubscribe from.
+
+A recipient without a row is skipped, and its campaign ends with the reason: PostgreSQL has lost
+what was committed (docs/operate/restore.md).
 """
 
 from __future__ import annotations
@@ -41,12 +44,14 @@ from streams.exactly_once.agents import Body
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.transactions import Transaction
 from streams.process.app import App
+from streams.records.expansions import Stage
 from streams.records.facts import encode_batch
 from streams.records.message_id import MessageIds
 from streams.records.sending import BatchSent, Grant, Retire, decode_grant
 from streams.settings import Settings
 from streams.topics import Name, Topics, shard_key
 from tables.audience.chunks import RecipientRow, read_chunk
+from tables.audience.staging import fail
 from tables.database.connection import Database, Session
 from tables.throttle.progress import Progress, decode_progress, encode_progress, progress_key
 
@@ -76,14 +81,18 @@ class Emitter:
 
     async def body(self, transaction: Transaction) -> None:
         """See the module's docstring for the order of effects."""
+        # A message is never dated before the decision that let it go: the limits rest on it.
+        transaction.follow_events()
         works, retired, put_off = await self._decide(transaction)
         if put_off and not works:
             transaction.rest = _AGAIN
         if works:
-            rows = await self._database.until_up(lambda connection: _read(connection, works))
+            rows = await self._database.until_up(lambda session: _read(session, works))
             crash_point("read", "emit")
-            now = datetime.now(UTC)
+            now = transaction.dated(datetime.now(UTC))
             for work, chunks in zip(works, rows, strict=True):
+                if missing := work.missing(chunks):
+                    await self._end(work.content, missing, now)
                 self._write(transaction, work, await self._compose(work, chunks, now), now)
             crash_point("composed", "emit")
         for number in retired:
@@ -137,6 +146,26 @@ class Emitter:
             self._committed[number][partition] = works[number].progress
         works[number].add(grant, lanes)
         return True
+
+    async def _end(self, content: Content, missing: int, now: datetime) -> None:
+        """Rows are committed before they are granted: PostgreSQL has lost them, and perhaps the
+        rows of others. A campaign that is over already stays as it is.
+        """
+        reason = f"recipients-lost: PostgreSQL has lost {missing:,} of its recipients"
+        wanted = Stage(
+            tenant_id=content.tenant_id,
+            campaign_id=str(content.id),
+            number=content.number,
+            correlation_id=str(content.id),
+        )
+        if change := await self._database.until_up(
+            lambda session: fail(session, wanted, reason, now)
+        ):
+            _log.error(
+                "PostgreSQL has lost recipients of a campaign, it is cancelled",
+                extra={"campaignId": str(content.id), "error": reason},
+            )
+            change.log()
 
     def _is_to_come(self, content: Content) -> bool:
         """Whether the campaign's key is newer than all of ours; that is logged once."""
@@ -240,17 +269,16 @@ class Emitter:
         self._committed.pop(number, None)
 
 
-async def _read(connection: Session, works: list[Work]) -> list[list[list[RecipientRow]]]:
+async def _read(session: Session, works: list[Work]) -> list[list[list[RecipientRow]]]:
     """The recipients of every piece of every campaign, as they are now."""
     return [
-        [await _read_piece(connection, work.content, piece) for piece in work.pieces]
-        for work in works
+        [await _read_piece(session, work.content, piece) for piece in work.pieces] for work in works
     ]
 
 
-async def _read_piece(connection: Session, content: Content, piece: Piece) -> list[RecipientRow]:
+async def _read_piece(session: Session, content: Content, piece: Piece) -> list[RecipientRow]:
     return await read_chunk(
-        connection,
+        session,
         content.tenant_id,
         content.channel,
         content.fields,

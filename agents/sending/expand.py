@@ -33,7 +33,6 @@ from typing import assert_never
 from uuid import UUID
 
 import msgspec
-import psycopg
 
 from connectors.sources.service import SourceDownError
 from connectors.sources.sources import Sources
@@ -45,7 +44,7 @@ from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.transactions import Transaction
 from streams.process.app import App
 from streams.records.expansions import Page, Stage, decode_expansion
-from streams.records.message_id import MAX_ORDINAL
+from streams.records.message_id import MAX_NUMBER, MAX_ORDINAL
 from streams.records.sending import PlanOpened, RowsReady, Span
 from streams.settings import Settings
 from streams.topics import Name, Topics
@@ -54,8 +53,8 @@ from tables.audience.staging import Audience
 from tables.campaigns.ab_tests import test_of
 from tables.campaigns.changes import Change
 from tables.database.connection import Database
+from tables.database.failures import PostgresError
 
-_HIGHEST_NUMBER = (1 << 47) - 1
 _AGAIN = 0.5  # seconds until an audience asks again for a directory service that is down or slow
 _AT_ONCE = 0.1  # seconds for a directory service: others wait for as long
 _log = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ def parse(value: bytes | None) -> Stage | Page:
     """
     record: Stage | Page = decode_expansion(value or b"")
     UUID(record.campaign_id)
-    if not 1 <= record.number <= _HIGHEST_NUMBER:
+    if not 1 <= record.number <= MAX_NUMBER:
         raise ValueError("number: out of range")
     if isinstance(record, Page) and not 0 <= record.start < record.total <= MAX_ORDINAL + 1:
         raise ValueError("start: not within the audience")
@@ -148,7 +147,7 @@ class Expander:
             await self._note_directory(wanted, is_down=True)
             self._again(transaction, wanted)
             return
-        except psycopg.Error as error:  # as in `_staged`
+        except PostgresError as error:  # as in `_staged`
             await self._fail(wanted, error)
             return
         if self._sources.are_used:
@@ -191,7 +190,7 @@ class Expander:
 
     async def _note_directory(self, wanted: Stage, *, is_down: bool) -> None:
         await self._database.until_up(
-            lambda connection: audience.note_directory(connection, wanted, is_down=is_down)
+            lambda session: audience.note_directory(session, wanted, is_down=is_down)
         )
 
     async def _staged(self, wanted: Stage) -> Audience | None:
@@ -200,17 +199,17 @@ class Expander:
         """
         run, outcome = self._database.until_up, None
         try:
-            total = await run(lambda connection: audience.stage(connection, wanted))
+            total = await run(lambda session: audience.stage(session, wanted))
             crash_point("staged", "expand")
             if total is not None:
                 outcome = await run(
-                    lambda connection: audience.announce(
-                        connection, self._settings, wanted, total, datetime.now(UTC)
+                    lambda session: audience.announce(
+                        session, self._settings, wanted, total, datetime.now(UTC)
                     )
                 )
                 crash_point("announced", "expand")
         # not an outage: trying again would meet it for ever, and hold up every other campaign
-        except psycopg.Error as error:
+        except PostgresError as error:
             await self._fail(wanted, error)
             return None
         if isinstance(outcome, Change):
@@ -222,9 +221,9 @@ class Expander:
         stop = min(page.start + self._settings.page_size, page.total)
         try:
             is_written = await self._database.until_up(
-                lambda connection: audience.write_page(connection, page, stop)
+                lambda session: audience.write_page(session, page, stop)
             )
-        except psycopg.Error as error:  # as in `_staged`; pages announced before stay sent
+        except PostgresError as error:  # as in `_staged`; pages announced before stay sent
             campaign_id = page.campaign_id
             wanted = Stage(
                 tenant_id=page.tenant_id,
@@ -250,7 +249,7 @@ class Expander:
                 expansions, transaction.partition, after.campaign_id.encode(), encode(after)
             )
 
-    async def _fail(self, wanted: Stage, error: psycopg.Error) -> None:
+    async def _fail(self, wanted: Stage, error: PostgresError) -> None:
         """End the campaign, with the reason in its row."""
         # the condition and its code, such as "QueryCanceledError 57014"
         reason = f"expansion-failed: {type(error).__name__}Error {error.sqlstate}"
@@ -260,7 +259,7 @@ class Expander:
             extra={"campaignId": wanted.campaign_id, "error": reason},
         )
         if change := await self._database.until_up(
-            lambda connection: audience.fail(connection, wanted, reason, datetime.now(UTC))
+            lambda session: audience.fail(session, wanted, reason, datetime.now(UTC))
         ):
             change.log()
 

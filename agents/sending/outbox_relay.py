@@ -43,7 +43,6 @@ from aiokafka.errors import (
     RecordListTooLargeError,
 )
 from mode import Service
-from psycopg import Rollback
 
 from streams import metrics
 from streams.contracts.envelope import encode
@@ -56,13 +55,12 @@ from streams.kafka.refusals import reason
 from streams.records.marks import KEY, Mark
 from streams.settings import Settings
 from streams.topics import Name, Topics
-from tables.database.driver import DriverConnection
+from tables.database.driver import DriverConnection, Rollback
 from tables.database.failures import translated
-from tables.database.outbox import CHANNEL, RELAY, Outgoing, claim, refuse
+from tables.database.outbox import Outgoing, claim, is_relay, refuse
 from tables.database.statements import Reading
 from tables.installation import rounds
 
-_LOCK = f"SELECT pg_try_advisory_lock({RELAY})"
 _ROWS = 2000  # a round at most; 168k rows/s when they are claimed like this
 _BYTES = 8 << 20  # a round, or one row: what a slow broker takes within _PUBLISH
 _POLL = 0.5  # seconds without a notification, which a failing connection can swallow
@@ -124,10 +122,8 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
         """Become the relay and be it until stopped; returns at once when another one is."""
         with translated():
             connection = await self._connect(stack, _SESSION)
-            (is_ours,) = await (await connection.execute(_LOCK)).fetchone() or (False,)
-            if not is_ours:
+            if not await is_relay(connection):
                 return
-            await connection.execute(f"LISTEN {CHANNEL}")
         producer = await self._open(stack)
         with translated():
             announcer = Reading(await self._connect(stack, {}))
@@ -151,7 +147,7 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
         return connection
 
     async def _compare(self, announcer: Reading) -> None:
-        """What PostgreSQL and Kafka know of each other, before anything is written. Raises
+        """Compare what PostgreSQL and Kafka know of each other, before anything is written. Raises
         RefusedError, and DependencyDownError while a backup is being read in: a database that has
         its tables, and not yet their rows, cannot be compared.
         """
@@ -173,7 +169,7 @@ class OutboxRelay(Service):  # type: ignore[misc]  # mode is untyped
         before = replace(known, announced=known.announced - 1)
         wrong = rounds.compared(before, self._mark)
         # Kafka may be ahead of this relay, when another has replaced it: Kafka then refuses it
-        if wrong is not None and wrong.went is rounds.Went.POSTGRES_BACK:
+        if wrong is not None and wrong.setback is rounds.Setback.POSTGRES:
             await rounds.note(announcer, wrong.sentence)
             raise RefusedError(wrong.sentence)
         return known.mark()

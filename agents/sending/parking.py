@@ -2,7 +2,7 @@
 them.
 
 A command that names something of a service which does not answer at once goes to the end of its
-partition, with a header that says where it came from. What the service is asked runs beside the
+partition, with a header that says where it came from. The question to the service runs beside the
 agent. Until it has answered, every further command of the tenant goes to the end, too, and the
 tenant's commands keep their order by a row of the table `parked`: the places of those that wait,
 the first first.

@@ -81,8 +81,8 @@ def decide(
     """Grants among the tenants of one partition: those that have `changed`, those whose time has
     come, and those that the cap held up.
 
-    At most `cap` messages are in flight. Whatever may go is granted, unless the cap is reached. An
-    ordinal is granted once, because the span it is in shrinks by it.
+    At most `cap` messages are in flight. Every ordinal that may go is granted, unless the cap is
+    reached. An ordinal is granted once, because the span it is in shrinks by it.
     """
     decision, fillings = Decision(clock.virtual), []
     for tenant_id, tenant in tenants.items():
@@ -140,6 +140,7 @@ class Throttle:
         def allowances(key: str, limits: Limits, outstanding: int) -> Allowance:
             return self._quota.allowance(key, limits, outstanding, clock.now, clock.latest)
 
+        tx.not_before = clock.now
         decision = decide(tenants, changed, clock, clock.cap(self._settings.in_flight), allowances)
         applied = {
             tenant_id: tenant

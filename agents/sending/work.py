@@ -4,17 +4,15 @@ the facts about them. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connectors.messages.composing import Composed
 from connectors.messages.content import Content
 from streams.records.facts import Batch, Group, Kind, pack
-from streams.records.message_id import SHARD_BITS, SHARD_SIZE
+from streams.records.message_id import MAX_NUMBER, SHARD_BITS, SHARD_SIZE
 from streams.records.sending import Grant
 from tables.throttle.progress import Progress, is_grantable
-
-_HIGHEST_NUMBER = (1 << 47) - 1  # of a campaign
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,10 @@ class Work:
             else:
                 self.pieces.append(Piece(start, stop, grant.variant_id))
 
+    def missing(self, chunks: Iterable[Sequence[object]]) -> int:
+        """How many of the recipients have no row. `chunks`: the rows of each piece."""
+        return sum(piece.stop - piece.start for piece in self.pieces) - sum(map(len, chunks))
+
 
 def is_usable(grant: Grant, partition: int, lanes: int) -> bool:
     """Whether the grant is of this lane, and PostgreSQL can take its number and tenant: one that it
@@ -55,7 +57,7 @@ def is_usable(grant: Grant, partition: int, lanes: int) -> bool:
     """
     return (
         is_grantable(grant.start, grant.stop, partition, lanes)
-        and 0 < grant.number <= _HIGHEST_NUMBER
+        and 0 < grant.number <= MAX_NUMBER
         and "\0" not in grant.tenant_id
     )
 

@@ -66,7 +66,7 @@ _EVALUATION = {
 
 class Arm(Schema):
     """One variant: `count` of `of` recipients; rate and interval in percent. Without recipients the
-    interval is everything.
+    interval is 0 to 100.
     """
 
     variant_id: str

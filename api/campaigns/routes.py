@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -63,8 +64,14 @@ async def family_of(services: Services, campaign: Campaign) -> Family | None:
     """The children of a series in sum; None for any other campaign, without asking the database."""
     if not campaign.is_series:
         return None
+    return (await _families(services, [campaign]))[campaign.id]
+
+
+async def _families(services: Services, found: Sequence[Campaign]) -> Mapping[UUID, Family]:
+    if not any(campaign.is_series for campaign in found):
+        return {}
     async with services.database.transaction() as session:
-        return (await families(session, campaign.tenant_id, [campaign]))[campaign.id]
+        return await families(session, found[0].tenant_id, found)
 
 
 @router.post("", status_code=201, openapi_extra=asks(CREATE))
@@ -86,7 +93,7 @@ async def page(
     parent_id: Annotated[UUID | None, Query(alias="parentId", description=_CHILDREN_ONLY)] = None,
 ) -> Page[ShownCampaign]:
     """The tenant's campaigns, newest first, with live progress."""
-    async with services.database.transaction() as session:
+    async with services.database.reading() as session:
         found, total = await list_campaigns(
             session,
             who.tenant_id,
@@ -97,7 +104,7 @@ async def page(
             search=search,
             parent_id=parent_id,
         )
-        series = await families(session, who.tenant_id, found)
+    series = await _families(services, found)
     shown = [live.campaign(campaign, series.get(campaign.id)) for campaign in found]
     return page_of(shown, page, page_size, total)
 

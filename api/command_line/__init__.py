@@ -2,8 +2,8 @@
 campaigns.
 
 `stack` has the commands that start and examine processes, `work` those of a tenant; `client` is the
-REST API as they use it. Imports the demo, the connectors' local stack and the stores; nothing of
-`api` imports from here.
+REST API as they use it, `options` what several commands ask for. Imports the demo, the connectors'
+local stack and the stores; nothing of `api` imports from here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from api.command_line.terminal import complain
 from api.command_line.work import (
     campaigns,
     imports,
+    route,
     sender_domain,
     sign_in,
     template,
@@ -49,6 +50,7 @@ imports.register(app)
 template.register(app)
 tenant.register(app)
 sender_domain.register(app)
+route.register(app)
 sign_in.register(app)
 watch.register(app)
 bench.register(app)

@@ -126,15 +126,15 @@ function takeLink() {
   return link;
 }
 
-async function arrive(isDirect) {
+// A link signs nobody in unasked. Whoever has a key of this installation can make one, and one that was opened by a mail program arrives
+// as one that a person has typed: no Referer, and Sec-Fetch-Site says none.
+async function arrive() {
   const link = takeLink(), code = link.get("code"), session = await whoAmI();
   if (session) {
     open(session);
     if (code) tell(`This browser is signed in to ${session.data.tenantId} as ${session.data.role}, and the link was not used. To use it, sign out first and open it again.`);
   } else if (!code) {
     showSignIn(link.has("key") ? "Links with an API key sign nobody in any more: `campaigns sign-in` prints one that does." : "");
-  } else if (isDirect) {
-    await signIn({ code });
   } else {
     showSignIn();
     $("use-link").hidden = false; $("sign-in").hidden = true;
@@ -162,6 +162,6 @@ async function resume() {
   if (session) open(session); else showSignIn("The session is over; sign in again.");
 }
 
-// A link that is put into the address bar of an open page does not load the page again, and nobody says who put it there.
-addEventListener("hashchange", () => arrive(false));
-arrive(document.documentElement.dataset.arrival === "directly");
+// A link that is put into the address bar of an open page does not load the page again.
+addEventListener("hashchange", arrive);
+arrive();

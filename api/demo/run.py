@@ -64,25 +64,25 @@ async def run(settings: Settings, api_url: str) -> DemoResult:
 
 async def _tenant(database: Database, tenant: DemoTenant) -> str:
     """Make the tenant and its contacts, and return a new key of it."""
-    async with database.transaction() as connection:
+    async with database.transaction() as session:
         try:
-            await get_tenant(connection, tenant.id)
+            await get_tenant(session, tenant.id)
         except NotFoundError:
-            await create_tenant(connection, tenant.id, hourly=tenant.hourly)
+            await create_tenant(session, tenant.id, hourly=tenant.hourly)
         key = await create_key(
-            connection, tenant.id, is_live=False, expires_at=datetime.now(UTC) + _KEY_LIFE
+            session, tenant.id, is_live=False, expires_at=datetime.now(UTC) + _KEY_LIFE
         )
     for segment in tenant.segments:
         await _segment(database, tenant, segment)
-    async with database.transaction() as connection:
-        await install_examples(connection, tenant.id)
+    async with database.transaction() as session:
+        await install_examples(session, tenant.id)
     return key.text
 
 
 async def _segment(database: Database, tenant: DemoTenant, segment: DemoSegment) -> None:
-    async with database.transaction() as connection:
-        found = await segment_named(connection, tenant.id, segment.name)
-        members = await count_members(connection, tenant.id, [found.id])
+    async with database.transaction() as session:
+        found = await segment_named(session, tenant.id, segment.name)
+        members = await count_members(session, tenant.id, [found.id])
     if members.get(found.id, 0) < len(segment):
         await import_contacts(
             database, tenant.id, found.id, tenant.rows(segment), on_rejected=lambda rejected: None
@@ -129,9 +129,9 @@ def _rounds(ours: list[dict[str, Any]]) -> int:
 async def _body(
     database: Database, tenant: DemoTenant, campaign: DemoCampaign, name: str
 ) -> dict[str, Any]:
-    async with database.transaction() as connection:
-        segment = await segment_named(connection, tenant.id, campaign.segment)
-        template = await _template(connection, tenant, campaign)
+    async with database.transaction() as session:
+        segment = await segment_named(session, tenant.id, campaign.segment)
+        template = await _template(session, tenant, campaign)
     body = {
         "name": name,
         "channel": campaign.channel,
@@ -143,15 +143,13 @@ async def _body(
     return {**body, **{field: dict(value) for field, value in more.items() if value is not None}}
 
 
-async def _template(connection: Any, tenant: DemoTenant, campaign: DemoCampaign) -> UUID:
-    found, _ = await list_templates(connection, tenant.id, limit=1000)
+async def _template(session: Any, tenant: DemoTenant, campaign: DemoCampaign) -> UUID:
+    found, _ = await list_templates(session, tenant.id, limit=1000)
     for template in found:
         if template.name == campaign.name:
             return template.id
     return (
-        await create_template(
-            connection, tenant.id, campaign.name, campaign.channel, campaign.content
-        )
+        await create_template(session, tenant.id, campaign.name, campaign.channel, campaign.content)
     ).id
 
 

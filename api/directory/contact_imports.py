@@ -134,8 +134,8 @@ async def _import(
 
 async def _joined(services: Services, tenant: str, segment: str) -> Segment:
     try:
-        async with services.database.transaction() as connection:
-            return await segment_named(connection, tenant, segment)
+        async with services.database.transaction() as session:
+            return await segment_named(session, tenant, segment)
     except DependencyDownError:
         raise
     except CampaignError as error:  # an id that is not there, a name that is none

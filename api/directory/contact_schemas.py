@@ -118,7 +118,7 @@ class Warned(Schema):
 
 
 class ColumnUse(Schema):
-    """What became of a column of a file: `field` is a field of contacts, `attributes.NAME`, or null
+    """The use of a column of a file: `field` is a field of contacts, `attributes.NAME`, or null
     (ignored); `standsInFor` is the field that it is taken for where the field's own column is
     empty.
     """

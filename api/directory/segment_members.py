@@ -90,19 +90,17 @@ async def export(
     """All contacts of the segment as CSV, as an import takes it; cells that a spreadsheet would
     take for a formula begin with '. The audit log says who asked, before the first row leaves.
     """
-    async with services.database.transaction() as connection:
-        await get_segment(connection, who.tenant_id, segment_id)
-        names = await attribute_names(connection, who.tenant_id, segment_id)
+    async with services.database.transaction() as session:
+        await get_segment(session, who.tenant_id, segment_id)
+        names = await attribute_names(session, who.tenant_id, segment_id)
         subject = f"segment {segment_id}"
-        await note(connection, who.tenant_id, by, Action.SEGMENT_EXPORTED, subject=subject)
+        await note(session, who.tenant_id, by, Action.SEGMENT_EXPORTED, subject=subject)
     rows = exported(services, who.tenant_id, segment_id, names)
     named = {"Content-Disposition": f'attachment; filename="{segment_id}.csv"'}
     return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=named)
 
 
-async def _removed(
-    connection: Session, tenant: str, segment_id: UUID, contact_ids: list[UUID]
-) -> int:
-    await get_segment(connection, tenant, segment_id)
-    await check_members_are_own(connection, segment_id)
-    return await remove_members(connection, tenant, segment_id, contact_ids)
+async def _removed(session: Session, tenant: str, segment_id: UUID, contact_ids: list[UUID]) -> int:
+    await get_segment(session, tenant, segment_id)
+    await check_members_are_own(session, segment_id)
+    return await remove_members(session, tenant, segment_id, contact_ids)

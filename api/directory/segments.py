@@ -39,8 +39,8 @@ async def create(
 ) -> Success[Segment]:
     """Create an empty segment; 409 when there is one of this name."""
 
-    async def work(connection: Session) -> Segment:
-        made = await create_segment(connection, who.tenant_id, body.name)
+    async def work(session: Session) -> Segment:
+        made = await create_segment(session, who.tenant_id, body.name)
         conditions.tag(made)
         return Segment.of_row(made, member_count=0)
 
@@ -97,6 +97,6 @@ async def delete(
     await delete_segment(transaction, who.tenant_id, segment_id)
 
 
-async def _counted(connection: Session, tenant: str, *segments: models.Segment) -> list[Segment]:
-    counts = await count_members(connection, tenant, [segment.id for segment in segments])
+async def _counted(session: Session, tenant: str, *segments: models.Segment) -> list[Segment]:
+    counts = await count_members(session, tenant, [segment.id for segment in segments])
     return [Segment.of_row(segment, member_count=counts.get(segment.id, 0)) for segment in segments]

@@ -50,9 +50,9 @@ async def create(
     """
     hints = await beside(partial(_checked, body.channel, body.content))
 
-    async def work(connection: Session) -> Template:
+    async def work(session: Session) -> Template:
         made = await create_template(
-            connection, who.tenant_id, body.name, body.channel, body.content, hints
+            session, who.tenant_id, body.name, body.channel, body.content, hints
         )
         conditions.tag(made)
         return _shown(made, hints)
@@ -72,9 +72,9 @@ async def page(
     """The tenant's templates without their contents, newest first; `search` is a part of the
     name.
     """
-    async with services.database.transaction() as connection:
+    async with services.database.transaction() as session:
         found, total = await list_templates(
-            connection,
+            session,
             who.tenant_id,
             channel=channel,
             search=search,
@@ -89,8 +89,8 @@ async def one(
     who: Viewer, services: Provided, template_id: TemplateId, conditions: ToShowWhole
 ) -> Success[Template]:
     """The template with its content."""
-    async with services.database.transaction() as connection:
-        found = await get_template(connection, who.tenant_id, template_id)
+    async with services.database.transaction() as session:
+        found = await get_template(session, who.tenant_id, template_id)
     conditions.show(row_tag(found))
     if found.current_hints is not None:
         return success(_shown(found, found.current_hints))
@@ -112,13 +112,13 @@ async def update(
     """
     hints = None
     if body.content is not None:
-        async with services.database.transaction() as connection:
-            channel = (await get_template(connection, who.tenant_id, template_id)).channel
+        async with services.database.transaction() as session:
+            channel = (await get_template(session, who.tenant_id, template_id)).channel
         hints = await beside(partial(_checked, channel, body.content))
-    async with services.database.transaction() as connection:
-        await conditions.check(partial(lock_template, connection, who.tenant_id, template_id))
+    async with services.database.transaction() as session:
+        await conditions.check(partial(lock_template, session, who.tenant_id, template_id))
         changed = await change_template(
-            connection,
+            session,
             who.tenant_id,
             template_id,
             name=body.name,
@@ -157,8 +157,8 @@ async def _hints(services: Services, template: models.Template) -> Mapping[str, 
     if (stored := template.current_hints) is not None:
         return stored
     found = await beside(partial(_found, template.channel, template.content))
-    async with services.database.transaction() as connection:
-        await keep_hints(connection, template, found)
+    async with services.database.transaction() as session:
+        await keep_hints(session, template, found)
     return found
 
 

@@ -65,8 +65,8 @@ Provided = Annotated[Services, Depends(services_of)]
 
 
 async def transaction(services: Provided) -> AsyncIterator[Session]:
-    async with services.database.transaction() as connection:
-        yield connection
+    async with services.database.transaction() as session:
+        yield session
 
 
 # scope="function": the framework would otherwise commit after the answer has been sent.

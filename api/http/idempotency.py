@@ -54,16 +54,16 @@ class FirstAnswers:
         """The answer of `work` or, for a repeat, `repeat` of the first answer's JSON.
 
         One transaction: of a refused request only the refusal stays. `content` tells a repeat from
-        another request under the same key, which raises ConflictError. What is remembered is the
-        whole answer, or what `keep` makes of one that holds secrets or addresses. Raises the
+        another request under the same key, which raises ConflictError. The whole answer is
+        remembered, or the part that `keep` makes of one that holds secrets or addresses. Raises the
         refusal, the first one again for a repeat.
         """
         if self.key is None:
-            async with self.services.database.transaction() as connection:
-                return await work(connection)
+            async with self.services.database.transaction() as session:
+                return await work(session)
         identity = Identity(tenant, "rest", self.key, dict(content))
-        async with self.services.database.transaction() as connection:
-            made = await self._remembered(connection, identity, work, keep or _whole)
+        async with self.services.database.transaction() as session:
+            made = await self._remembered(session, identity, work, keep or _whole)
         if not isinstance(made, Answer):
             return made
         mark_repeat(self.request, made)
@@ -73,24 +73,24 @@ class FirstAnswers:
         return repeat(first)
 
     async def _remembered(
-        self, connection: Session, identity: Identity, work: Work[S], keep: Keep[S]
+        self, session: Session, identity: Identity, work: Work[S], keep: Keep[S]
     ) -> Answer | S:
         """The answer made now; else the remembered answer, or a refusal."""
         at = datetime.now(UTC)
-        if (known := await answers.recall(connection, identity, at)) is not None:
+        if (known := await answers.recall(session, identity, at)) is not None:
             return known
         try:
-            async with connection.begin_nested():
-                made = await work(connection)
+            async with session.begin_nested():
+                made = await work(session)
         except RateLimitedError:
             raise  # a later repeat may find room, so this refusal is not remembered
         except CampaignError as error:
             refused = Answer(error.status, refusal=Refusal.of(error))
-            await answers.remember(connection, identity, refused, at)
+            await answers.remember(session, identity, refused, at)
             return refused
         tag = self.response.headers.get("ETag")
         kept = keep(made) | ({} if tag is None else {_TAG: tag})
-        await answers.remember(connection, identity, Answer(201, campaign=kept), at)
+        await answers.remember(session, identity, Answer(201, campaign=kept), at)
         return made
 
 

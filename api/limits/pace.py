@@ -31,7 +31,7 @@ class Pace:
         self._arrived += piece
 
     async def keep(self, coming: Awaitable[T]) -> T:
-        """What comes next. Raises TooSlowError."""
+        """Wait for the next piece of the body. Raises TooSlowError."""
         allowed = min(self._grace + self._arrived / SLOWEST, self._longest)
         began = time.monotonic()
         try:

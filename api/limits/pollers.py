@@ -1,7 +1,8 @@
 """Event streams of a tenant: one poller looks for all of them, and the number of them is limited.
 
 A poller asks PostgreSQL once for everything that its streams show, twice a second while something
-changes and less often while nothing does. What is in memory it compares at every turn.
+changes and less often while nothing does. It compares the live views, which are in memory, at every
+turn.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ IsGood = Callable[[], Awaitable[bool]]
 
 
 class Sight(Protocol):
-    """What the streams of one tenant show."""
+    """Everything that the streams of one tenant show."""
 
     async def read(self, topics: Collection[Topic]) -> None:
         """Read what these topics need from PostgreSQL. Raises DependencyDownError."""

@@ -37,7 +37,7 @@ class Room:
     patience: timedelta
 
     def refusal(self) -> RateLimitedError:
-        """What a request is answered that finds no slot in time."""
+        """The answer to a request that finds no slot in time."""
         queue = f" and {self.waiting} that wait" if self.waiting else ""
         return RateLimitedError(
             f"The limit is {self.each} {self.work} of one tenant at once{queue}"
@@ -64,8 +64,22 @@ EXPORTS = Room("pages of exports", 1, 2, waiting=50, patience=timedelta(minutes=
 WEBHOOKS = Room("webhooks", 2, 3, waiting=100, patience=timedelta(seconds=10))
 # Name servers are asked, which may take seconds; no connection to PostgreSQL is held meanwhile.
 LOOK_UPS = Room("look-ups in DNS", 2, 8, waiting=10, patience=timedelta(seconds=20))
+# A relay and name servers are asked, which may take CAMPAIGNS_ROUTE_TIMEOUT; no connection to
+# PostgreSQL is held meanwhile.
+CHECKS = Room("checks of routes", 1, 4, waiting=5, patience=timedelta(seconds=10))
 
-ROOMS = (READS, WRITES, TRIGGERS, COUNTS, RENDERINGS, IMPORTS, EXPORTS, WEBHOOKS, LOOK_UPS)
+ROOMS = (
+    READS,
+    WRITES,
+    TRIGGERS,
+    COUNTS,
+    RENDERINGS,
+    IMPORTS,
+    EXPORTS,
+    WEBHOOKS,
+    LOOK_UPS,
+    CHECKS,
+)
 
 
 def takes(room: Room | None) -> Callable[[F], F]:

@@ -34,11 +34,11 @@ async def count(services: Provided, campaign: Existing) -> Success[AudienceCount
 
     For a triggered campaign: how many may be triggered.
     """
-    async with services.database.transaction() as connection:
-        counted = await counted_of(connection, campaign)
+    async with services.database.transaction() as session:
+        counted = await counted_of(session, campaign)
         segments = None
         if campaign.channel == "sms":
-            segments = await _segments(services, connection, campaign, counted.total)
+            segments = await _segments(services, session, campaign, counted.total)
     return success(_shown(services, counted, segments))
 
 
@@ -48,20 +48,20 @@ async def count_any(services: Provided, who: Viewer, body: AudienceOf) -> Succes
     """The same for a channel and segments that no campaign has yet."""
     chosen, excluded = body.segment_ids, body.exclude_segment_ids
     await learn(services, who.tenant_id, segments=(*chosen, *excluded))
-    async with services.database.transaction() as connection:
+    async with services.database.transaction() as session:
         for field, ids in (("segmentIds", chosen), ("excludeSegmentIds", excluded)):
-            if unknown := await unknown_segments(connection, who.tenant_id, ids):
+            if unknown := await unknown_segments(session, who.tenant_id, ids):
                 listed = ", ".join(map(str, unknown))
                 raise broken(FieldError(field, f"there is no segment {listed}"))
-        counted = await count_audience(connection, who.tenant_id, body.channel, chosen, excluded)
+        counted = await count_audience(session, who.tenant_id, body.channel, chosen, excluded)
     return success(_shown(services, counted, None))
 
 
 async def _segments(
-    services: Services, connection: Session, campaign: Campaign, total: int
+    services: Services, session: Session, campaign: Campaign, total: int
 ) -> SmsSegments | None:
     """The segments of all SMS, estimated from some; None when none of these can be rendered."""
-    sent, contacts = await sample_of(services, connection, campaign)
+    sent, contacts = await sample_of(services, session, campaign)
     ids = MessageIds.of(services.settings)
     average = await beside(partial(segments_per_message, sent, contacts, ids))
     if average is None:

@@ -34,10 +34,10 @@ async def show(services: Provided, campaign: Existing, body: PreviewOf) -> Succe
         raise broken(FieldError("contactId", "exactly one of contactId and contact"))
     tenant = campaign.tenant_id
     await learn(services, tenant, contact=body.contact_id, campaign_id=campaign.id)
-    async with services.database.transaction() as connection:
-        fields = await read_fields(connection, tenant, body.contact_id, body.contact)
-        shown = await content_of(services, connection, campaign, is_tracked=False)
-        sent = await content_of(services, connection, campaign, is_tracked=True)
+    async with services.database.transaction() as session:
+        fields = await read_fields(session, tenant, body.contact_id, body.contact)
+        shown = await content_of(services, session, campaign, is_tracked=False)
+        sent = await content_of(services, session, campaign, is_tracked=True)
     ids = MessageIds.of(services.settings)
     message_id = ids.make(TESTS, 0, tenant, ids.signing)
     variants = await beside(partial(preview, shown, sent, fields, message_id))

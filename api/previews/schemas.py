@@ -99,6 +99,15 @@ class AudienceOf(Body):
     exclude_segment_ids: Segments = Field(default_factory=list)
 
 
+#: Of the examples: contacts in the segments that get nothing, by reason.
+LEFT_OUT = {
+    "excluded-segment": 120,
+    "suppressed": 40,
+    "no-address": 30,
+    "duplicate-address": 10,
+}
+
+
 class SmsSegments(Schema):
     """Segments of SMS: on average per message, of `sampled` contacts, and for all of them."""
 
@@ -116,12 +125,7 @@ class AudienceCount(Schema):
         {
             "total": 9800,
             "inSegments": 10000,
-            "excluded": {
-                "excluded-segment": 120,
-                "suppressed": 40,
-                "no-address": 30,
-                "duplicate-address": 10,
-            },
+            "excluded": LEFT_OUT,
             "limit": 1000000,
             "isOverLimit": False,
             "segments": None,

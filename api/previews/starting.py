@@ -18,6 +18,7 @@ from api.http.dependencies import Services
 from api.http.envelope import Schema, Success, shown_as, success
 from api.http.json_bodies import JsonRoute
 from api.limits.slots import COUNTS, WRITES, takes
+from api.previews.schemas import LEFT_OUT
 from api.previews.subjects import counted_of, learn, sample_of
 from connectors.messages.preview import unrendered
 from connectors.templates.beside import beside
@@ -47,12 +48,7 @@ class DryRun(Schema):
 _DRY_RUN = {
     "total": 9800,
     "inSegments": 10000,
-    "excluded": {
-        "excluded-segment": 120,
-        "suppressed": 40,
-        "no-address": 30,
-        "duplicate-address": 10,
-    },
+    "excluded": LEFT_OUT,
     "sampled": 100,
     "unrendered": 0,
 }
@@ -88,8 +84,8 @@ async def start(
 
 
 async def _said_beforehand(services: Services, tenant: str, campaign_id: UUID) -> dict[str, Any]:
-    """What the answer says besides the campaign; it is remembered with it, so a repeat says the
-    same.
+    """The members of the answer besides the campaign; they are remembered with it, so a repeat says
+    the same.
     """
     try:
         async with asyncio.timeout(_PATIENCE):
@@ -110,12 +106,12 @@ async def _looked_at(
     await learn(services, tenant, campaign_id=campaign_id)
     async with (
         services.slots.slot(COUNTS, tenant),
-        services.database.transaction() as connection,
+        services.database.transaction() as session,
     ):
-        campaign = await get_campaign(connection, tenant, campaign_id)
+        campaign = await get_campaign(session, tenant, campaign_id)
         transition(campaign.status, Start.verb)
-        counted = await counted_of(connection, campaign)
-        sent, contacts = await sample_of(services, connection, campaign)
+        counted = await counted_of(session, campaign)
+        sent, contacts = await sample_of(services, session, campaign)
     ids = MessageIds.of(services.settings)
     failed, why = await beside(partial(unrendered, sent, contacts, ids))
     dry_run = DryRun(

@@ -49,22 +49,22 @@ async def learn(
 
 
 async def read_fields(
-    connection: Session, tenant: str, contact_id: UUID | None, given: ContactUpdate | None
+    session: Session, tenant: str, contact_id: UUID | None, given: ContactUpdate | None
 ) -> Mapping[str, Any]:
     """The fields that templates see: of the contact, or those given. Raises NotFoundError."""
     if contact_id is not None:
-        return fields_of(await get_contact(connection, tenant, contact_id))
+        return fields_of(await get_contact(session, tenant, contact_id))
     assert given is not None
     return {"attributes": {}, **given.model_dump(mode="json", by_alias=True, exclude_none=True)}
 
 
 async def content_of(
-    services: Services, connection: Session, campaign: Campaign, *, is_tracked: bool
+    services: Services, session: Session, campaign: Campaign, *, is_tracked: bool
 ) -> Content:
     """The campaign's content (connectors/messages/content.py)."""
     settings = services.settings
     content = await load(
-        connection,
+        session,
         campaign.tenant_id,
         campaign.number,
         settings.public_url,
@@ -77,10 +77,10 @@ async def content_of(
     return content
 
 
-async def counted_of(connection: Session, campaign: Campaign) -> Counted:
+async def counted_of(session: Session, campaign: Campaign) -> Counted:
     """How many would get the campaign if it started now, and how many would not, by reason."""
     return await count_audience(
-        connection,
+        session,
         campaign.tenant_id,
         campaign.channel,
         campaign.segment_ids,
@@ -90,15 +90,15 @@ async def counted_of(connection: Session, campaign: Campaign) -> Counted:
 
 
 async def sample_of(
-    services: Services, connection: Session, campaign: Campaign
+    services: Services, session: Session, campaign: Campaign
 ) -> tuple[Content, list[Contact]]:
-    """What is sent, and some of those who would get it."""
+    """The content that is sent, and some contacts of the audience."""
     contacts = await some_of_audience(
-        connection,
+        session,
         campaign.tenant_id,
         campaign.channel,
         campaign.segment_ids,
         campaign.exclude_segment_ids,
         limit=_SAMPLED,
     )
-    return await content_of(services, connection, campaign, is_tracked=True), contacts
+    return await content_of(services, session, campaign, is_tracked=True), contacts

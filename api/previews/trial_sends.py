@@ -52,9 +52,9 @@ async def send(
         raise broken(FieldError("contactId", "at most one of contactId and contact"))
     await learn(services, who.tenant_id, contact=body.contact_id, campaign_id=campaign_id)
 
-    async def work(connection: Session) -> _Made:
-        campaign = await get_campaign(connection, who.tenant_id, campaign_id)
-        contact_id, made = await _sent(services, connection, campaign, body)
+    async def work(session: Session) -> _Made:
+        campaign = await get_campaign(session, who.tenant_id, campaign_id)
+        contact_id, made = await _sent(services, session, campaign, body)
         return _Made(
             campaign_id=campaign.id,
             contact_id=None if contact_id == NOBODY else contact_id,
@@ -91,16 +91,16 @@ def _repeated(body: TestSend, kept: dict[str, Any]) -> _Made:
 
 
 async def _sent(
-    services: Services, connection: Session, campaign: Campaign, body: TestSend
+    services: Services, session: Session, campaign: Campaign, body: TestSend
 ) -> tuple[UUID, Sequence[Message]]:
     """The contact that the messages are rendered for, and the messages, in the outbox."""
     settings, at = services.settings, datetime.now(UTC)
-    await check_sender(connection, settings, campaign)
+    await check_sender(session, settings, campaign)
     addresses = spelled(campaign.channel, body.addresses)
-    await _check_not_suppressed(connection, campaign, addresses)
-    content = await content_of(services, connection, campaign, is_tracked=False)
+    await _check_not_suppressed(session, campaign, addresses)
+    content = await content_of(services, session, campaign, is_tracked=False)
     variants = variants_of(content, body.variant_id)
-    contact = await _contact(connection, campaign, body)
+    contact = await _contact(session, campaign, body)
     work = partial(
         messages,
         content,
@@ -113,15 +113,15 @@ async def _sent(
         draw=secrets.randbelow,
     )
     made = await beside(work)
-    await send_tests(connection, campaign.tenant_id, made, at)
+    await send_tests(session, campaign.tenant_id, made, at)
     return contact[0], made
 
 
 async def _check_not_suppressed(
-    connection: Session, campaign: Campaign, addresses: Sequence[str]
+    session: Session, campaign: Campaign, addresses: Sequence[str]
 ) -> None:
     channel = campaign.channel
-    barred = await suppressed_among(connection, campaign.tenant_id, channel, addresses)
+    barred = await suppressed_among(session, campaign.tenant_id, channel, addresses)
     if barred:
         wrong = [place for place, address in enumerate(addresses) if address in barred]
         reason = f"is suppressed on {channel}"
@@ -129,19 +129,19 @@ async def _check_not_suppressed(
 
 
 async def _contact(
-    connection: Session, campaign: Campaign, body: TestSend
+    session: Session, campaign: Campaign, body: TestSend
 ) -> tuple[UUID, Mapping[str, Any]]:
     """The id and the fields of the contact that the body names, else of one in the audience."""
     tenant = campaign.tenant_id
     if body.contact_id is not None or body.contact is not None:
         try:
-            fields = await read_fields(connection, tenant, body.contact_id, body.contact)
+            fields = await read_fields(session, tenant, body.contact_id, body.contact)
         except NotFoundError as error:
             reason = f"there is no contact {body.contact_id}"
             raise broken(FieldError("contactId", reason)) from error
         return body.contact_id or NOBODY, fields
     found = await some_of_audience(
-        connection,
+        session,
         tenant,
         campaign.channel,
         campaign.segment_ids,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,12 +25,12 @@ from api.http.dependencies import Services
 from api.recipients.unheard import dead_letters, sound
 from connectors.webhooks import mailgun
 from connectors.webhooks.delivery import (
-    Asked,
+    InboundMessage,
     Read,
     Reported,
     Resumed,
     ReusedTokenError,
-    Said,
+    SubscriptionRequest,
     Unheard,
     Wish,
 )
@@ -113,17 +113,15 @@ class Inbound:
         ]
         suppressed = reasons_to_suppress(taken.events)
         if verified.token or read.said or read.asked or read.resumed or suppressed:
-            async with services.database.transaction(
-                services.settings.caller_patience
-            ) as connection:
-                await self._bind(connection, tenant, provider, verified)
+            async with services.database.transaction(services.settings.caller_patience) as session:
+                await self._bind(session, tenant, provider, verified)
                 if read.asked:
-                    await _ask(connection, tenant, provider, read.asked)
-                await self._suppress(connection, provider, suppressed, read.now, taken)
+                    await _ask(session, tenant, provider, read.asked)
+                await self._suppress(session, provider, suppressed, read.now, taken)
                 for said in read.said:
-                    await self._hear(connection, tenant, provider, said, read.now, taken)
+                    await self._hear(session, tenant, provider, said, read.now, taken)
                 for resumed in read.resumed:
-                    await self._resume(connection, tenant, provider, resumed, read.now, taken)
+                    await self._resume(session, tenant, provider, resumed, read.now, taken)
         crash_point("suppressed", "inbound")
         letters = dead_letters(tenant, provider, taken.unheard, read.now)
         await services.reports.send_all(taken.events, letters)
@@ -157,20 +155,18 @@ class Inbound:
             details = msgspec.structs.replace(details, url=None)
         return Incoming(one.type, one.message_id, tenant, one.timestamp, details)
 
-    async def _bind(
-        self, connection: Session, tenant: str, provider: str, verified: Verified
-    ) -> None:
+    async def _bind(self, session: Session, tenant: str, provider: str, verified: Verified) -> None:
         if not verified.token:
             return
         meaning = await webhook_secrets.first_meaning(
-            connection, tenant, provider, verified.token, verified.meaning, keep=self._tokens_known
+            session, tenant, provider, verified.token, verified.meaning, keep=self._tokens_known
         )
         if meaning != verified.meaning:
             raise ReusedTokenError("The token has been used for another event.")
 
     async def _suppress(
         self,
-        connection: Session,
+        session: Session,
         provider: str,
         reasons: Mapping[UUID, str],
         now: datetime,
@@ -183,10 +179,10 @@ class Inbound:
             for event in taken.events
             if event.type == "unsubscribed"
         }
-        await suppress_recipients(connection, await standing(connection, reasons, said))
-        await mark(connection, provider, said)
+        await suppress_recipients(session, await standing(session, reasons, said))
+        await mark(session, provider, said)
         no = {row_of(e.message_id): e for e in taken.events if e.type in SAYING_NO}
-        missing = await unknown_rows(connection, no)
+        missing = await unknown_rows(session, no)
         taken.unheard += [
             Unheard("no-recipient", encode_incoming(no[row]))
             for row in missing
@@ -195,10 +191,10 @@ class Inbound:
 
     async def _hear(
         self,
-        connection: Session,
+        session: Session,
         tenant: str,
         provider: str,
-        said: Said,
+        said: InboundMessage,
         now: datetime,
         taken: _Taken,
     ) -> None:
@@ -211,64 +207,40 @@ class Inbound:
             return
         at = _plausible(said.at, now)
         if said.wish is not None:
-            at = await self._first_said(connection, tenant, provider, said, at)
-        users = await _users(connection, tenant, said, address)
+            # a repeat changes nothing that was said in between, where the provider names no time
+            first = await _first_meaning(session, tenant, provider, "wish", said, at.isoformat())
+            at = datetime.fromisoformat(first)
+        users = await _users(session, tenant, said, address)
         if said.wish is Wish.START:
             for each in sorted({address, *users.ids}):
-                await opt_in(connection, tenant, said.channel, each, provider, at, users.contacts)
+                await opt_in(session, tenant, said.channel, each, provider, at, users.contacts)
             return
         is_stop = said.wish is Wish.STOP and not await has_opted_in_since(
-            connection, tenant, said.channel, address, at
+            session, tenant, said.channel, address, at
         )
         if is_stop:
-            targets: list[dict[str, Any]] = [
-                {"address": each} for each in sorted({address, *users.ids})
-            ]
-            targets += [{"contact_id": each} for each in users.contacts]
-            for target in targets:
+            for target in _targets(address, users):
                 one, is_new = await put_suppression(
-                    connection, tenant, said.channel, **target, reason="unsubscribed"
+                    session, tenant, said.channel, **target, reason="unsubscribed"
                 )
-                await mark_one(connection, one, provider, at, is_new)
+                await mark_one(session, one, provider, at, is_new)
             if address in users.ids and not users.contacts:
                 taken.unheard.append(Unheard("no-contact", said.source.encoded()))
-        found = await answered(connection, tenant, said.channel, address, at)
+        found = await answered(session, tenant, said.channel, address, at)
         if found is not None and is_stop:
-            await suppress_recipients(connection, {found.row_id: "unsubscribed"})
-            await mark(connection, provider, {found.row_id: at})
+            await suppress_recipients(session, {found.row_id: "unsubscribed"})
+            await mark(session, provider, {found.row_id: at})
         if found is None or not self._ids.may_sign(found.key_epoch):
             taken.leave("unmatched")
             return
-        message_id = self._ids.make(found.number, found.ordinal, tenant, found.key_epoch)
-        token = "said:" + hashlib.sha256(said.identity.encode("utf-8", "replace")).hexdigest()
-        if said.identity:  # a repeat that comes after the next campaign still answers this one
-            message_id = await webhook_secrets.first_meaning(
-                connection, tenant, provider, token, message_id, keep=_REPLIES_KNOWN
-            )
-        kinds: list[IncomingType] = []
-        if said.is_reply:
-            kinds.append("replied")
-        if said.wish is Wish.STOP:
-            kinds.append("unsubscribed")
-        taken.events += [Incoming(kind, message_id, tenant, rfc3339(at)) for kind in kinds]
-
-    async def _first_said(
-        self, connection: Session, tenant: str, provider: str, said: Said, at: datetime
-    ) -> datetime:
-        """When a wish was said: of a repeat the time of its first, where the provider names none,
-        so that it changes nothing that was said in between.
-        """
-        if not said.identity:
-            return at
-        digest = hashlib.sha256(said.identity.encode("utf-8", "replace")).hexdigest()
-        first = await webhook_secrets.first_meaning(
-            connection, tenant, provider, "wish:" + digest, at.isoformat(), keep=_REPLIES_KNOWN
-        )
-        return datetime.fromisoformat(first)
+        made = self._ids.make(found.number, found.ordinal, tenant, found.key_epoch)
+        # a repeat that comes after the next campaign still answers this one
+        message_id = await _first_meaning(session, tenant, provider, "said", said, made)
+        taken.events += [Incoming(kind, message_id, tenant, rfc3339(at)) for kind in _kinds(said)]
 
     async def _resume(
         self,
-        connection: Session,
+        session: Session,
         tenant: str,
         provider: str,
         resumed: Resumed,
@@ -281,7 +253,7 @@ class Inbound:
             taken.leave("foreign-id")
             return
         row = row_of(resumed.message_id)
-        await opt_in_recipient(connection, row, provider, _plausible(resumed.at, now))
+        await opt_in_recipient(session, row, provider, _plausible(resumed.at, now))
 
 
 @dataclass(frozen=True)
@@ -292,15 +264,45 @@ class _Users:
     contacts: tuple[UUID, ...] = ()
 
 
-async def _users(connection: Session, tenant: str, said: Said, address: str) -> _Users:
+async def _users(session: Session, tenant: str, said: InboundMessage, address: str) -> _Users:
     """Looks them up when there are any, and remembers an id that comes beside a number."""
     user_id = said.user_id or (address if is_user_id(address) else "")
     if said.channel != "whatsapp" or not is_user_id(user_id):
         return _Users()
     if user_id != address:
-        await whatsapp_users.link(connection, tenant, user_id, address)
-    contacts = await whatsapp_users.contacts_of(connection, tenant, user_id)
+        await whatsapp_users.link(session, tenant, user_id, address)
+    contacts = await whatsapp_users.contacts_of(session, tenant, user_id)
     return _Users((user_id,), tuple(contacts))
+
+
+def _targets(address: str, users: _Users) -> list[dict[str, Any]]:
+    """The addresses and contacts that a wish to stop suppresses."""
+    return [
+        *({"address": each} for each in sorted({address, *users.ids})),
+        *({"contact_id": each} for each in users.contacts),
+    ]
+
+
+def _kinds(said: InboundMessage) -> Iterator[IncomingType]:
+    """The events that a message is, on the message that it answers."""
+    if said.is_reply:
+        yield "replied"
+    if said.wish is Wish.STOP:
+        yield "unsubscribed"
+
+
+async def _first_meaning(
+    session: Session, tenant: str, provider: str, what: str, said: InboundMessage, meaning: str
+) -> str:
+    """The meaning that this message had when it first came; this one, of a message without an
+    identity.
+    """
+    if not said.identity:
+        return meaning
+    digest = hashlib.sha256(said.identity.encode("utf-8", "replace")).hexdigest()
+    return await webhook_secrets.first_meaning(
+        session, tenant, provider, f"{what}:{digest}", meaning, keep=_REPLIES_KNOWN
+    )
 
 
 def _plausible(at: datetime, now: datetime) -> datetime:
@@ -329,9 +331,9 @@ def row_of(message_id: str) -> UUID:
     return recipient_id(*recipient(message_id))
 
 
-async def _ask(connection: Session, tenant: str, provider: str, asked: Asked) -> None:
+async def _ask(session: Session, tenant: str, provider: str, asked: SubscriptionRequest) -> None:
     _log.warning(
         "Amazon SNS asks to confirm a subscription: an admin has to",
         extra={"tenantId": tenant, "topicArn": asked.topic_arn},
     )
-    await webhook_secrets.ask(connection, tenant, provider, asked.topic_arn, asked.subscribe_url)
+    await webhook_secrets.ask(session, tenant, provider, asked.topic_arn, asked.subscribe_url)

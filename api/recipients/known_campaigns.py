@@ -7,20 +7,20 @@ import time
 
 from api.http.dependencies import Services
 from streams.errors import DependencyDownError
+from streams.records.message_id import MAX_NUMBER
 from tables.campaigns.numbers import CampaignNumbers, NumberedCampaign
 from tables.tenancy.acting import every_tenant
 
 _PAUSE = 0.1  # seconds between two queries
 _MOST = 1_000  # campaigns in one query
-_LARGEST = (1 << 47) - 1  # of a campaign's number
 
 
 class KnownCampaigns:
     """Campaigns by number; those that have been found stay in memory.
 
-    One query at a time, at most ten a second, asks for everything that requests wait for by then.
-    What is not found is not remembered: a campaign of that number may be made the next moment, and
-    no open of it may be lost.
+    One query at a time, at most ten a second, asks for everything that requests wait for by then. A
+    number that is not found is not remembered: a campaign of that number may be made the next
+    moment, and no open of it may be lost.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class KnownCampaigns:
         """None when no such campaign has started. Raises DependencyDownError."""
         if (found := self._numbers.get(number)) is not None:
             return found
-        if not 1 <= number <= _LARGEST:
+        if not 1 <= number <= MAX_NUMBER:
             return None
         answered = self._asked.get(number)
         if answered is None:

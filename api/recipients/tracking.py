@@ -238,9 +238,9 @@ class Tracking:
     async def _load(self, services: Services, campaign: NumberedCampaign) -> tuple[str, ...]:
         patience = services.settings.caller_patience
         try:
-            async with services.database.transaction(patience) as connection:
+            async with services.database.transaction(patience) as session:
                 content = await templates.load(
-                    connection, campaign.tenant_id, campaign.number, self._public_url
+                    session, campaign.tenant_id, campaign.number, self._public_url
                 )
         finally:
             del self._loading[campaign.number]
@@ -279,10 +279,10 @@ async def _unsubscribe(services: Services, message_id: str, campaign: NumberedCa
     """Nothing more goes there from the next chunk on, and the event is in Kafka. The suppression
     comes first: it is what matters, and a repeat changes nothing. Raises DependencyDownError.
     """
-    async with services.database.transaction(services.settings.caller_patience) as connection:
+    async with services.database.transaction(services.settings.caller_patience) as session:
         row = row_of(message_id)
-        await suppress_recipients(connection, {row: "unsubscribed"})
-        await keep_recipients(connection, [row], datetime.now(UTC))
+        await suppress_recipients(session, {row: "unsubscribed"})
+        await keep_recipients(session, [row], datetime.now(UTC))
     crash_point("suppressed", "tracking")
     await _report(services, "unsubscribed", message_id, campaign)
 

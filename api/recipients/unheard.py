@@ -45,7 +45,7 @@ def dead_letters(
 
 
 def sound(tenant: str, provider: str, unheard: Sequence[Unheard]) -> None:
-    """Log and count them. What they hold is in the dead letter only."""
+    """Log and count them. Their content is in the dead letter only."""
     for one in unheard:
         metrics.UNHEARD.labels(provider).inc()
         metrics.DEAD_LETTERS.labels("webhooks", one.code).inc()

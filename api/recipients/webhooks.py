@@ -4,8 +4,8 @@ anything of it is believed.
 204 = every usable event is in Kafka; 400 not the provider's format; 401 the signature, or too old;
 404 an unknown provider or tenant, or one that has not set the provider up; 413 over 1 MB or 10,000
 elements; 503 something is down, too many at once, or too many refused from this address: send it
-again. One bad element of a batch never drops the rest. What no retry can mend is 406 to Mailgun,
-which repeats everything else for hours.
+again. One bad element of a batch never drops the rest. A failure that no retry can mend is 406 to
+Mailgun, which repeats everything else for hours.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from streams.contracts.commands import TENANT_ID
 from streams.errors import BusyError, NotFoundError, RateLimitedError
 from streams.settings import Settings
 from tables.tenancy.acting import act_for
-from tables.tenants.webhook_secrets import Seal, WebhookSecret, load
+from tables.tenants.webhook_secrets import WebhookSecret, load, sealing
 
 _MOST_KNOWN = 10_000
 
@@ -47,7 +47,7 @@ class Webhooks:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._seal, self._inbound = Seal(settings), Inbound(settings)
+        self._seal, self._inbound = sealing(settings), Inbound(settings)
         self._addresses, self._forgeries = Addresses(settings), Attempts(FORGERIES)
         self._known = set[str]()  # webhooks that exist, as far as they have been called
 
@@ -141,8 +141,8 @@ class Webhooks:
         if provider not in PROVIDERS or not TENANT_ID.fullmatch(tenant):
             raise NotFoundError("There is no such webhook.")
         act_for(tenant)
-        async with services.database.transaction(services.settings.caller_patience) as connection:
-            return await load(connection, self._seal, tenant, provider)
+        async with services.database.transaction(services.settings.caller_patience) as session:
+            return await load(session, self._seal, tenant, provider)
 
     def _public_url(self, request: Request) -> str:
         """The address as the provider called it, whatever proxies made of it: Twilio signs it."""

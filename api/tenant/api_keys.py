@@ -48,10 +48,10 @@ async def create(
     names the key that was made.
     """
 
-    async def work(connection: Session) -> NewKey:
+    async def work(session: Session) -> NewKey:
         fields = body.model_dump(include={"role", "user_id", "expires_at", "name"})
-        made = await create_key(connection, who.tenant_id, **fields, by=by)
-        return await _with_secret(connection, who, made.id, made.text, conditions)
+        made = await create_key(session, who.tenant_id, **fields, by=by)
+        return await _with_secret(session, who, made.id, made.text, conditions)
 
     content = {"create": "api-key", **body.model_dump(mode="json")}
     made = await once.answer(who.tenant_id, content, work, _refuse_repeat, keep=_without_key)
@@ -87,10 +87,10 @@ async def rotate(
     if nothing is said.
     """
 
-    async def work(connection: Session) -> NewKey:
-        await conditions.check(partial(lock_key, connection, who.tenant_id, key_id))
-        text = await rotate_key(connection, who.tenant_id, key_id, body.grace_period, by)
-        return await _with_secret(connection, who, key_id, text, conditions)
+    async def work(session: Session) -> NewKey:
+        await conditions.check(partial(lock_key, session, who.tenant_id, key_id))
+        text = await rotate_key(session, who.tenant_id, key_id, body.grace_period, by)
+        return await _with_secret(session, who, key_id, text, conditions)
 
     content = {"rotate": key_id, **body.model_dump(mode="json")}
     made = await once.answer(who.tenant_id, content, work, _refuse_repeat, keep=_without_key)
@@ -109,10 +109,10 @@ async def revoke(
 
 
 async def _with_secret(
-    connection: Session, who: Caller, key_id: str, text: str, conditions: Conditions
+    session: Session, who: Caller, key_id: str, text: str, conditions: Conditions
 ) -> NewKey:
-    conditions.tag(await key_row(connection, who.tenant_id, key_id))
-    key = await get_key(connection, who.tenant_id, key_id)
+    conditions.tag(await key_row(session, who.tenant_id, key_id))
+    key = await get_key(session, who.tenant_id, key_id)
     return NewKey.of_row(key, is_current=key_id == who.key_id, api_key=text)
 
 

@@ -285,7 +285,7 @@ class AuditEntry(Schema):
 
 
 class SignIn(Body):
-    """What the dashboard signs in with: an API key that was pasted, or the code of a link."""
+    """The credential of the dashboard: an API key that was pasted, or the code of a link."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 

@@ -38,8 +38,8 @@ async def add(
 ) -> Success[SenderDomain]:
     """Add a domain; the answer names the TXT record to set. 409 when the tenant has it, or 100."""
 
-    async def work(connection: Session) -> SenderDomain:
-        made = await add_domain(connection, who.tenant_id, body.domain, by)
+    async def work(session: Session) -> SenderDomain:
+        made = await add_domain(session, who.tenant_id, body.domain, by)
         conditions.tag(made)
         return SenderDomain.of(made)
 
@@ -75,13 +75,13 @@ async def verify(
     if it is not: `finding` says what is there instead. 503 when DNS does not answer.
     """
     tenant, slots = who.tenant_id, services.slots
-    async with slots.slot(READS, tenant), services.database.transaction() as connection:
-        asked = await get_domain(connection, tenant, domain)
+    async with slots.slot(READS, tenant), services.database.transaction() as session:
+        asked = await get_domain(session, tenant, domain)
     async with slots.slot(LOOK_UPS, tenant):
         finding = await look_up(services.settings, asked)
-    async with slots.slot(WRITES, tenant), services.database.transaction() as connection:
-        await conditions.check(partial(lock_domain, connection, tenant, domain))
-        after = await note_finding(connection, asked, finding, by)
+    async with slots.slot(WRITES, tenant), services.database.transaction() as session:
+        await conditions.check(partial(lock_domain, session, tenant, domain))
+        after = await note_finding(session, asked, finding, by)
         conditions.tag(after)
     return success(SenderDomain.of(after))
 

@@ -18,9 +18,10 @@ from api.http.preconditions.entity_tags import row_tag
 from api.tenant.schemas import SENDGRID, PendingSubscription, WebhookSettings, WebhookSetup
 from connectors.webhooks.providers import PROVIDERS, checked, spelled
 from streams.errors import NotFoundError
+from tables import models
 from tables.database.connection import Session
 from tables.tenants import webhook_secrets
-from tables.tenants.webhook_secrets import Seal, Shown, WebhookSecret
+from tables.tenants.webhook_secrets import WebhookSecret
 
 router = APIRouter(prefix="/tenant/webhooks", tags=["webhooks"], route_class=JsonRoute)
 
@@ -46,10 +47,10 @@ async def put(
     secret = checked(_known(provider), WebhookSecret(**given))
     tenant = who.tenant_id
     await conditions.check(partial(webhook_secrets.lock, transaction, tenant, provider))
-    seal = Seal(services.settings)
-    shown = await webhook_secrets.put(transaction, seal, tenant, provider, secret, by)
-    conditions.tag(await webhook_secrets.stored(transaction, tenant, provider))
-    return await _setup(services, transaction, who.tenant_id, provider, shown)
+    seal = webhook_secrets.sealing(services.settings)
+    made = await webhook_secrets.put(transaction, seal, tenant, provider, secret, by)
+    conditions.tag(made)
+    return await _setup(services, transaction, made)
 
 
 @router.get("/{provider}")
@@ -63,9 +64,9 @@ async def one(
     """Which fields are set, the address to give to the provider, and the SNS subscriptions that
     wait for an admin to open their address.
     """
-    shown = await webhook_secrets.show(transaction, who.tenant_id, _known(provider))
-    conditions.show(row_tag(await webhook_secrets.stored(transaction, who.tenant_id, provider)))
-    return await _setup(services, transaction, who.tenant_id, provider, shown)
+    found = await webhook_secrets.get(transaction, who.tenant_id, _known(provider))
+    conditions.show(row_tag(found))
+    return await _setup(services, transaction, found)
 
 
 @router.delete("/{provider}", status_code=204, response_class=Response)
@@ -88,15 +89,16 @@ def _known(provider: str) -> str:
 
 
 async def _setup(
-    services: Services, connection: Session, tenant: str, provider: str, shown: Shown
+    services: Services, session: Session, row: models.WebhookSecret
 ) -> Success[WebhookSetup]:
-    pending = await webhook_secrets.subscriptions(connection, tenant, provider)
+    tenant, provider = row.tenant_id, row.provider
+    pending = await webhook_secrets.subscriptions(session, tenant, provider)
     return success(
         WebhookSetup(
             provider=provider,
             url=f"{services.settings.public_url.rstrip('/')}/webhooks/{provider}/{tenant}",
-            is_set=spelled(shown.fields),
-            updated_at=shown.updated_at,
+            is_set=spelled(row.fields),
+            updated_at=row.updated_at,
             pending_subscriptions=[PendingSubscription.of_row(one) for one in pending],
         )
     )

@@ -1,4 +1,4 @@
-"""What DNS says of a tenant's domains.
+"""The answers of DNS about a tenant's domains.
 
 `name_servers` asks, `verification` judges the answer about the record that proves a sender's
 domain. Imports `streams` and `tables.tenants`, and no other connector.

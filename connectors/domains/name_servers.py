@@ -1,4 +1,4 @@
-"""The name servers of the settings, else of the system, and the TXT values that they answer.
+"""The name servers of the settings, else of the system, and the records that they answer.
 
 An answer that says nothing about the name, or none at all, is never taken for "it is not there".
 """
@@ -6,12 +6,12 @@ An answer that says nothing about the name, or none at all, is never taken for "
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import dns.asyncresolver
 import dns.exception
 import dns.name
 import dns.nameserver
-import dns.rdatatype
 import dns.resolver
 
 from streams.errors import DependencyDownError
@@ -32,10 +32,20 @@ async def txt_values(settings: Settings, name: str) -> list[bytes] | None:
     Raises DependencyDownError when no server answers in time (CAMPAIGNS_DNS_TIMEOUT), or none of
     them can tell.
     """
+    found = await records(settings, name, "TXT")
+    return None if found is None else [b"".join(record.strings) for record in found]
+
+
+async def records(settings: Settings, name: str, kind: str) -> list[Any] | None:
+    """The records of a kind, such as MX, as `txt_values` finds those of TXT: dnspython's values of
+    that kind.
+
+    Raises DependencyDownError, also for a text that is no name.
+    """
     patience = settings.dns_timeout.total_seconds()
     try:
         found = await _resolver(settings).resolve(
-            dns.name.from_text(name), dns.rdatatype.TXT, search=False, lifetime=patience
+            dns.name.from_text(name), kind, search=False, lifetime=patience
         )
     except dns.resolver.NXDOMAIN:
         return None
@@ -45,7 +55,7 @@ async def txt_values(settings: Settings, name: str) -> list[bytes] | None:
         raise _down(name, f"within {patience:g} s", error) from error
     except (dns.exception.DNSException, OSError) as error:
         raise _down(name, "with anything but errors", error) from error
-    return [b"".join(record.strings) for record in found]
+    return list(found)
 
 
 def _resolver(settings: Settings) -> dns.asyncresolver.Resolver:

@@ -13,7 +13,7 @@ from tables.tenants.sender_domains import Finding
 
 
 async def look_up(settings: Settings, domain: SenderDomain) -> Finding:
-    """What DNS has at the name of the domain's record now. Raises DependencyDownError.
+    """Ask DNS for the domain's record now. Raises DependencyDownError.
 
     Waits for name servers, CAMPAIGNS_DNS_TIMEOUT at most: hold no connection meanwhile.
     """
@@ -21,11 +21,12 @@ async def look_up(settings: Settings, domain: SenderDomain) -> Finding:
 
 
 def judged(values: Sequence[bytes] | None, wanted: str) -> Finding:
-    """What the values of a name's TXT records mean; None for a name that is not there.
+    """The meaning of a name's TXT records, given by their values; None for a name that is not
+    there.
 
     The value may stand among others, and have spaces or the quotation marks of a form around it.
-    What the others are is told to nobody: behind a CNAME they may be those of a network that the
-    caller cannot look into.
+    The other values are not shown: behind a CNAME they may be those of a network that the caller
+    cannot look into.
     """
     if values is None:
         return Finding.NO_SUCH_NAME

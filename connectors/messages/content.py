@@ -159,8 +159,8 @@ class Contents:
         content = self._kept.get(number)
         if content is None:
             content = await self._database.until_up(
-                lambda connection: load(
-                    connection,
+                lambda session: load(
+                    session,
                     tenant,
                     number,
                     self._public_url,

@@ -30,6 +30,7 @@ from connectors.nats.failures import (
     explained,
     lacks_permission,
 )
+from streams import silence
 from streams.settings import Settings, nats_access
 
 _STEP = 2  # seconds for each step of connecting to a server, and for closing
@@ -43,13 +44,14 @@ _CREDENTIALS = re.compile(
 
 
 class NatsClient(Client):
-    """nats-py's client with three corrections, each checked by a test on a real server, and a short
+    """nats-py's client with four corrections, each checked by a test on a real server, and a short
     way for many messages and for their answers.
 
     Where TLS is asked for, a server without it is refused before anything is sent: nats-py would go
     on in clear and send the password. After a failed handshake nats-py would wait for ever for the
-    end of that connection. What was not written when a connection was lost can be forgotten:
-    nats-py would write it to the next server before the stream there is known.
+    end of that connection. Bytes that were not written when a connection was lost can be forgotten:
+    nats-py would write it to the next server before the stream there is known. A server that has
+    fallen silent is noticed by the kernel: nats-py would wait for the answers to two of its pings.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -64,6 +66,8 @@ class NatsClient(Client):
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         if initial_connection:
+            if isinstance(self._transport, TcpTransport) and self._transport._io_writer:
+                silence.notice(self._transport._io_writer)
             if self._needs_tls and info.get("tls_available"):
                 info["tls_required"] = True
             self.is_encrypted = bool(info.get("tls_required"))

@@ -1,5 +1,5 @@
-"""What keeps this process from NATS, each in one sentence: either waiting helps, or somebody has to
-change something.
+"""The failures that keep this process from NATS, each in one sentence: either waiting helps, or a
+person has to change something.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def lacks_permission(faults: Iterable[Exception]) -> NatsRefusedError | None:
 
 
 def _refusal(fault: Exception, settings: Settings) -> str:
-    """What has to be changed before a connection can succeed; "" when waiting may do."""
+    """The change that a connection needs before it can succeed; "" when waiting may do."""
     if isinstance(fault, ssl.SSLCertVerificationError):
         return (
             f"The certificate of NATS is not accepted: {fault.verify_message.rstrip('.')}. "

@@ -34,7 +34,7 @@ class Publication(NamedTuple):
 
 
 class _Batch:
-    """What is still to be acknowledged of one batch."""
+    """The messages of one batch that are still to be acknowledged."""
 
     __slots__ = ("done", "left", "refused")
 

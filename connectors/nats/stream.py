@@ -87,7 +87,7 @@ def _wanted(settings: Settings) -> StreamConfig:
 
 
 def _corrections(config: StreamConfig, settings: Settings) -> dict[str, Any]:
-    """What has to change, by field."""
+    """The values that have to change, by field."""
     corrections = dict[str, Any]()
     ours, present = subjects(settings), config.subjects or []
     if ours not in present:  # JetStream refuses subjects that overlap

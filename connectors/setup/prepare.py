@@ -5,19 +5,17 @@ Order of effects: database and topics, then the row of settings, then the instal
 PostgreSQL, in every partition of the state topics, and last in Kafka's mark. Killed in between, or
 repeated, it finds what is there. Settings that contradict those of the installation, and servers of
 which one went back (tables/installation/rounds.py), are refused when nothing but missing tables and
-topics has been made.
+topics has been made. The roles of other processes come last: what was just migrated is granted to
+them, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-import time
+from collections.abc import Sequence
 
-import psycopg
 from aiokafka.errors import KafkaError
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from connectors.setup import topics
 from streams.errors import CampaignError
@@ -28,21 +26,22 @@ from streams.kafka.partition_counts import wrong_counts
 from streams.process.start import read_settings
 from streams.records.marks import Mark
 from streams.settings import Settings
+from streams.settings.secret_files import text_in
 from tables.database.connection import Database, Session
-from tables.database.driver import DriverConnection
-from tables.database.failures import is_missing_database, is_refused
-from tables.database.migrate import upgrade
-from tables.installation import installation, rounds
+from tables.database.failures import PostgresError
+from tables.database.migrate import create, upgrade
+from tables.installation import installation, logins, rounds
 from tables.installation.installation import SettingsDifferError
+from tables.installation.logins import Login
 from tables.installation.rounds import MismatchError
-from tables.stats.views import SendingView, StatsView
-from tables.tenants import webhook_secrets
-
-_PATIENCE = 30.0  # seconds for a server that is just starting
+from tables.models import Route, WebhookSecret
+from tables.stats.views import complete_views
+from tables.tenants import routes, webhook_secrets
+from tables.tenants.seals import reseal
 
 
 async def prepare(settings: Settings) -> None:
-    """Raises `OSError`, `DependencyDownError`, `psycopg.Error` or aiokafka's `KafkaError`
+    """Raises `OSError`, `DependencyDownError`, `PostgresError` or aiokafka's `KafkaError`
     when a server is away or refuses, `SettingsDifferError` when the settings are not those of the
     installation and must not become them, and `MismatchError` when PostgreSQL or Kafka went back.
     """
@@ -55,6 +54,35 @@ async def prepare(settings: Settings) -> None:
         await database.once(lambda session: _agree(session, settings))
         if mark is None:
             await _join(database, settings)
+
+
+async def prepare_roles(settings: Settings, wanted: Sequence[Login]) -> None:
+    """Make the roles of other processes, if there are any but the one of these settings. Raises
+    `PostgresError`.
+    """
+    own = Login.of(settings.postgres)
+    if others := [login for login in wanted if login != own]:
+        await logins.make(settings.postgres, others)
+
+
+def _roles_of(files: Sequence[str]) -> list[Login]:
+    """The roles in the DSNs that the files hold; a DSN of another role than `campaigns roles
+    postgres` makes is left alone. Ends the process when a file cannot be used.
+    """
+    try:
+        found = [_named(file) for file in files]
+    except ValueError as unusable:
+        sys.exit(f"nothing was changed: {unusable}")
+    return [login for login in found if login is not None]
+
+
+def _named(file: str) -> Login | None:
+    """Raises ValueError."""
+    dsn = text_in(file, "--role-of")
+    try:
+        return Login.of(dsn)
+    except ValueError as error:
+        raise ValueError(f"--role-of: {file}: {error}") from None
 
 
 async def _compare(database: Database, settings: Settings, mark: Mark | None) -> None:
@@ -74,9 +102,7 @@ async def _compare(database: Database, settings: Settings, mark: Mark | None) ->
 
 async def _join(database: Database, settings: Settings) -> None:
     """The first time. Numbers that Kafka has seen before are not given away again."""
-    async with StatsView(settings) as stats, SendingView(settings) as sending:
-        await stats.ready.wait()
-        await sending.ready.wait()
+    async with complete_views(settings) as (stats, sending):
         highest = max([0, *stats.numbers(), *sending.numbers()])
     known = await database.once(rounds.join)
     if highest > known.number:
@@ -91,54 +117,30 @@ async def _join(database: Database, settings: Settings) -> None:
 
 async def _agree(session: Session, settings: Settings) -> None:
     await installation.write(session, settings)
-    await webhook_secrets.reseal(session, webhook_secrets.Seal(settings))
+    await reseal(session, webhook_secrets.sealing(settings), WebhookSecret)
+    await reseal(session, routes.sealing(settings), Route)
 
 
 async def _prepare_database(dsn: str) -> None:
-    await _create_database(dsn)
+    await create(dsn)
     await asyncio.to_thread(upgrade, dsn)
 
 
-async def _create_database(dsn: str) -> None:
-    """Creates the database that the DSN names when it is missing and this user may; the next step
-    reports it otherwise.
-    """
-    deadline, name = time.monotonic() + _PATIENCE, conninfo_to_dict(dsn).get("dbname", "")
-    while True:
-        try:
-            connection = await DriverConnection.open(dsn, application_name="campaigns-prepare")
-        except psycopg.OperationalError as error:
-            if is_missing_database(error):
-                await _create(dsn, str(name))
-                return
-            if is_refused(error) or time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.2)
-        else:
-            await connection.close()
-            return
-
-
-async def _create(dsn: str, name: str) -> None:
-    connection = await DriverConnection.open(
-        make_conninfo(dsn, dbname="postgres"), application_name="campaigns-prepare", autocommit=True
-    )
-    try:
-        await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    finally:
-        await connection.close()
+async def _main(settings: Settings, wanted: Sequence[Login]) -> None:
+    await prepare(settings)
+    await prepare_roles(settings, wanted)
 
 
 if __name__ == "__main__":
     try:
-        asyncio.run(prepare(read_settings()))
+        asyncio.run(_main(read_settings(), _roles_of(sys.argv[1:])))
     except AccessRefusedError as refused:
         sys.exit(str(refused))
     except SettingsDifferError as differ:
         sys.exit(f"nothing was changed: {differ}")
     except MismatchError as mismatch:
         sys.exit(str(mismatch))
-    except (OSError, psycopg.Error, KafkaError, CampaignError) as failure:
+    except (OSError, PostgresError, KafkaError, CampaignError) as failure:
         sys.exit(
             f"the database or the topics could not be prepared: {type(failure).__name__}: {failure}"
         )

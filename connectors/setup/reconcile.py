@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 import msgspec
-import psycopg
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
@@ -25,28 +24,28 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from streams.errors import CampaignError, Fate
 from streams.exactly_once import renewal
 from streams.exactly_once.crash_points import crash_point
-from streams.exactly_once.renewal import Held
-from streams.kafka import clients, marks
+from streams.exactly_once.renewal import PartitionContent
+from streams.kafka import clients, marks, reading
 from streams.process.consumers import group_of
 from streams.records.marks import Mark
 from streams.settings import Settings
 from streams.topics import TOPICS, Name, Topics
+from tables.audience.projection import forget_positions
 from tables.campaigns.changes import Change
 from tables.commands import reconciling
-from tables.commands.reconciling import Finding, Heard, Lost
+from tables.commands.reconciling import Finding, KafkaSide, Loss
 from tables.database.connection import Database, Session
-from tables.database.outbox import RELAY
+from tables.database.failures import NOT_MIGRATED
+from tables.database.outbox import keep_relays_away
 from tables.installation import rounds
-from tables.installation.rounds import Known, Went
-from tables.stats.views import SendingView, StatsView
+from tables.installation.rounds import RoundCounts, Setback
+from tables.stats.views import SendingView, StatsView, complete_views
 from tables.throttle.state import CampaignSending
 
 # Whatever reads their records again finds what it had made of them.
 _HARMLESS = (Name.EXPAND_STATE, Name.FOLD_STATE, Name.FACTS)
 _ROLES = ("control", "expand", "emit", "stats")
-_RELAY = f"SELECT pg_try_advisory_xact_lock({RELAY})"
-# Positions in topics that are gone. Reading facts again changes nothing.
-_FORGET_POSITIONS = "DELETE FROM projections"
+_PATIENCE = 60.0  # seconds without a record
 _COORDINATED = 30.0  # seconds until a new Kafka coordinates groups
 _SKEW = 600_000  # milliseconds between the clocks of PostgreSQL and of a worker
 
@@ -65,7 +64,9 @@ class NotPreparedError(CampaignError):
 
 @dataclass
 class Report:
-    """What was found, in sentences, and whether it has been mended."""
+    """The findings, in sentences, and whether they have been mended. `damaged`: topics, as Kafka
+    has them.
+    """
 
     mismatch: str = ""
     findings: list[Finding] = field(default_factory=list)
@@ -81,28 +82,28 @@ class Report:
 
 @dataclass(frozen=True)
 class _Both:
-    """Both sides, and what is wrong with them. `went`: which of the two is behind the other, None
-    when that is only a part of Kafka.
+    """Both sides, and what is wrong with them. `setback`: which of the two is behind the other;
+    None when it is only a part of Kafka.
     """
 
-    postgres: Known
+    postgres: RoundCounts
     mark: Mark | None
-    held: Sequence[Held]
-    went: Went | None
+    held: Sequence[PartitionContent]
+    setback: Setback | None
     sentence: str
 
     @property
-    def lost(self) -> Lost:
-        is_behind = self.went is Went.POSTGRES_BACK and self.mark is not None
-        return Lost(
-            in_kafka=self.went is Went.KAFKA_BACK or bool(self.damaged),
+    def lost(self) -> Loss:
+        is_behind = self.setback is Setback.POSTGRES and self.mark is not None
+        return Loss(
+            in_kafka=self.setback is Setback.KAFKA or bool(self.damaged),
             until=self.mark.at if is_behind and self.mark is not None else None,
         )
 
     @property
-    def damaged(self) -> list[str]:
+    def damaged(self) -> list[Name]:
         """Topics that have lost what decides about sending."""
-        found = dict[str, None]()
+        found = dict[Name, None]()
         for one in self.held:
             if self.mark is not None and one.installation != self.mark.installation:
                 found[one.state] = None
@@ -116,7 +117,7 @@ class _Both:
         return known.installation
 
     @property
-    def incomplete(self) -> list[Held]:
+    def incomplete(self) -> list[PartitionContent]:
         """Partitions of state that are to be made whole, harmful or not."""
         return [one for one in self.held if one.installation != self.identity or one.recreated]
 
@@ -124,16 +125,17 @@ class _Both:
 async def reconcile(settings: Settings, *, repair: bool) -> Report:
     """Compare, and mend if told so. Blocks for as long as reading the state topics takes.
 
-    Raises AtWorkError, NotPreparedError, `DependencyDownError`, `psycopg.Error` and aiokafka's
+    Raises AtWorkError, NotPreparedError, `DependencyDownError`, `PostgresError` and aiokafka's
     `KafkaError`.
     """
     async with Database(settings, "campaigns-reconcile", max_size=2) as database:
         if (both := await _look(database, settings)) is None:
             return Report()
-        async with _views(settings) as (stats, sending):
+        async with complete_views(settings) as (stats, sending):
             heard, open_ones = _heard(stats, sending)
         changes = await _changes(settings, both.postgres) if both.lost.until else {}
-        report = Report(both.sentence, damaged=both.damaged)
+        damaged = [Topics(settings).name(name) for name in both.damaged]
+        report = Report(both.sentence, damaged=damaged)
         if repair:
             await _check_idle(settings)
 
@@ -156,7 +158,7 @@ async def _look(database: Database, settings: Settings) -> _Both | None:
     mark = await marks.read(settings)
     try:
         postgres = await database.once(rounds.known) or rounds.NOTHING
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+    except NOT_MIGRATED as error:
         raise NotPreparedError("The database is not prepared: `campaigns prepare` does.") from error
     if mark is None and (postgres.installation is None or not postgres.acknowledged):
         return None
@@ -164,37 +166,31 @@ async def _look(database: Database, settings: Settings) -> _Both | None:
     if wrong is not None:
         return _Both(postgres, mark, held, *wrong)
     both = _Both(postgres, mark, held, None, "")
-    if topics := both.damaged or sorted({one.state for one in both.incomplete}):
-        return replace(both, sentence=rounds.lost_state(topics).sentence)
+    if lost := both.damaged or sorted({one.state for one in both.incomplete}):
+        topics = Topics(settings)
+        sentence = rounds.lost_state([topics.name(name) for name in lost]).sentence
+        return replace(both, sentence=sentence)
     return None
-
-
-@asynccontextmanager
-async def _views(settings: Settings) -> AsyncIterator[tuple[StatsView, SendingView]]:
-    async with StatsView(settings) as stats, SendingView(settings) as sending:
-        await stats.ready.wait()
-        await sending.ready.wait()
-        yield stats, sending
 
 
 def _heard(
     stats: StatsView, sending: SendingView
-) -> tuple[dict[int, Heard], dict[int, tuple[str, CampaignSending]]]:
-    heard = dict[int, Heard]()
+) -> tuple[dict[int, KafkaSide], dict[int, tuple[str, CampaignSending]]]:
+    heard = dict[int, KafkaSide]()
     for number in stats.numbers():
         total = stats.campaign(number).total
-        heard[number] = Heard(sent=total.sent, skipped=total.skipped)
+        heard[number] = KafkaSide(sent=total.sent, skipped=total.skipped)
     open_ones = {number: (tenant, campaign) for tenant, number, campaign in sending.every()}
     for number, (_, campaign) in open_ones.items():
-        counted = heard.get(number, Heard())
-        heard[number] = Heard(campaign, counted.sent, counted.skipped)
+        counted = heard.get(number, KafkaSide())
+        heard[number] = KafkaSide(campaign, counted.sent, counted.skipped)
     return heard, open_ones
 
 
 async def _judge(
     session: Session,
     both: _Both,
-    heard: Mapping[int, Heard],
+    heard: Mapping[int, KafkaSide],
     open_ones: Mapping[int, tuple[str, CampaignSending]],
     changes: Mapping[str, datetime],
     report: Report,
@@ -226,16 +222,16 @@ async def _judge(
 
 async def _mend(session: Session, both: _Both, report: Report) -> list[Change]:
     """The changes of status, to be logged after the commit. Raises AtWorkError."""
-    if not await session.value(_RELAY):
+    if not await keep_relays_away(session):
         raise AtWorkError("A control worker is at work: stop every process of the engine first.")
-    at, lost = await session.value("SELECT now()"), both.lost
+    at, lost = await session.clock(), both.lost
     made = [await reconciling.mend(session, found, lost, at) for found in report.findings]
     await reconciling.let_go(session, report.strays)
     if report.next_number is not None:
         await rounds.give_no_number_below(session, report.next_number)
     if lost.in_kafka:
-        await session.run(_FORGET_POSITIONS)
-    if both.went is Went.POSTGRES_BACK and both.mark is not None:
+        await forget_positions(session)
+    if both.setback is Setback.POSTGRES and both.mark is not None:
         await rounds.follow(session, both.mark)
     return [change for change in made if change is not None]
 
@@ -299,7 +295,7 @@ class _About(msgspec.Struct, rename="camel"):
 
 
 class _Event(msgspec.Struct):
-    """What is read of a lifecycle event."""
+    """The part of a lifecycle event that is read."""
 
     timestamp: datetime
     data: _About
@@ -308,7 +304,7 @@ class _Event(msgspec.Struct):
 _decode_event = msgspec.json.Decoder(_Event).decode
 
 
-async def _changes(settings: Settings, postgres: Known) -> dict[str, datetime]:
+async def _changes(settings: Settings, postgres: RoundCounts) -> dict[str, datetime]:
     """By campaign's id, the time of its last event, of those that were published since PostgreSQL's
     last round.
     """
@@ -319,30 +315,31 @@ async def _changes(settings: Settings, postgres: Known) -> dict[str, datetime]:
     ]
     since = postgres.announced_at
     async with clients.consumer(
-        settings, group_id=None, enable_auto_commit=False, isolation_level="read_committed"
+        settings,
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
     ) as consumer:
-        consumer.assign(sources)
-        at = await consumer.beginning_offsets(sources)
+        starts = await consumer.beginning_offsets(sources)
+        ends = await consumer.end_offsets(sources)
         if since is not None:
             wanted = dict.fromkeys(sources, round(since.timestamp() * 1000) - _SKEW)
-            ends = await consumer.end_offsets(sources)
             for source, later in (await consumer.offsets_for_times(wanted)).items():
-                at[source] = ends[source] if later is None else later.offset
-        for source, offset in at.items():
-            consumer.seek(source, offset)
-        ends = await consumer.end_offsets(sources)
-        while any(at[source] < ends[source] for source in sources):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                for record in records:
-                    _take(record.value, found)
-            at = {source: await consumer.position(source) for source in sources}
+                starts[source] = ends[source] if later is None else later.offset
+
+        def take(_: TopicPartition, records: Sequence[Any]) -> None:
+            for record in records:
+                _note(record.value, found)
+
+        await reading.read(consumer, starts, ends, _PATIENCE, take)
     return found
 
 
-def _take(value: bytes | None, found: dict[str, datetime]) -> None:
+def _note(value: bytes | None, found: dict[str, datetime]) -> None:
     try:
         event = _decode_event(value or b"")
     except (msgspec.DecodeError, ValueError):
-        return  # nobody's event
+        return  # no event of ours
     known = found.get(event.data.campaign_id)
     found[event.data.campaign_id] = max(event.timestamp, known or event.timestamp)

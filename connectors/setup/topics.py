@@ -136,7 +136,7 @@ def _check_copies(copies: int, brokers: int) -> None:
 
 
 async def _correct(admin: AIOKafkaAdminClient, topics: Topics) -> None:
-    """Gives existing topics what they lack. What a person has set beside it stays, and so does a
+    """Gives existing topics what they lack. A setting that a person has added stays, and so does a
     value that is safer than ours.
     """
     if not (changes := await _once_known(lambda: _corrections(admin, topics))):
@@ -217,8 +217,8 @@ async def _configurations(
 
 
 async def _once_known(look: Callable[[], Awaitable[T]]) -> T:
-    """What `look` finds when brokers know of the same topics: any of them may answer, one that has
-    not heard yet that a topic was created or deleted, too.
+    """The result of `look` once brokers know of the same topics: any of them may answer, one that
+    has not heard yet that a topic was created or deleted, too.
     """
     deadline = time.monotonic() + _TIMEOUT / 1000
     while True:

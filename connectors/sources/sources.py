@@ -240,7 +240,8 @@ class Sources:
         """Mirrors the names of segments, the contents of templates and the unknown contacts that a
         command names, where a service owns them.
 
-        What a service does not know stays unknown here, too, and the command's own rules refuse it.
+        An id that a service does not know stays unknown here, too, and the command's own rules
+        refuse it.
         """
         if self.segments is not None:
             for segment_id in dict.fromkeys(segments):

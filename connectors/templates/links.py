@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from minijinja import safe
 
+from connectors.templates.language.nesting import tags
 from connectors.templates.markup.destinations import absolute, attribute_value, with_parameters
 from connectors.templates.markup.instrument import (
     UNSUBSCRIBE,
@@ -25,7 +26,6 @@ from connectors.templates.markup.instrument import (
     may_be_url,
 )
 from connectors.templates.markup.reading import read_template
-from connectors.templates.nesting import tags
 from connectors.templates.seals import LinkSeals
 from streams.records.link_tokens import LinkTokens
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from connectors.templates.language import TOKEN
-from connectors.templates.nesting import RAW, tags
+from connectors.templates.language.dialect import TOKEN
+from connectors.templates.language.nesting import RAW, tags
 from tables.audience.recipients import FIELDS
 
 _GIVEN = frozenset(

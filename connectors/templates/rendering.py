@@ -21,12 +21,12 @@ from minijinja import Environment, TemplateError
 
 from connectors.templates.conditions.comparisons import filters, tests
 from connectors.templates.conditions.expressions import TooIntricateError, forgiving
-from connectors.templates.formats import UnusableValueError, formats
-from connectors.templates.language import FILTERS, refused
+from connectors.templates.language.dialect import FILTERS, refused
+from connectors.templates.language.formats import UnusableValueError, formats
+from connectors.templates.language.nesting import too_nested
 from connectors.templates.links import TRACKING_TOKEN, UNSUBSCRIBE_TOKEN, Links, Tracking
 from connectors.templates.markup.plain_text import plain_text, tidied
 from connectors.templates.markup.text_sources import FILTER, as_text
-from connectors.templates.nesting import too_nested
 from connectors.templates.values import (
     MAX_ELEMENTS,
     Hiding,
@@ -251,7 +251,7 @@ class Template:
 
 
 def _why(error: TemplateError) -> str:
-    """What is wrong, with the filter and its arguments where one of them cannot be used."""
+    """The error in words, with the filter and its arguments where one of them cannot be used."""
     why = error.detail or error.message.partition(" (in ")[0]
     is_missing = error.kind == "UndefinedError"  # a value, whatever is done with it
     if is_missing or error.range is None or error.template_source is None:

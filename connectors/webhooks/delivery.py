@@ -77,14 +77,14 @@ class Reported:
 
 
 class Wish(Enum):
-    """What a person asks for by a word, a button or a preference."""
+    """The wish that a person expresses by a word, a button or a preference."""
 
     STOP = "stop"
     START = "start"
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class InboundMessage:
     """A message from a recipient. `identity` is the provider's id of it. Of its text only the wish
     is kept; `is_reply` when it is an answer and no wish. `user_id`: WhatsApp's id of the person,
     which is the address, too, of one who hides the number.
@@ -119,7 +119,7 @@ class Unheard:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SubscriptionRequest:
     """Amazon SNS asks to confirm a subscription: a person has to open the address."""
 
     topic_arn: str
@@ -134,10 +134,10 @@ class Read:
 
     now: datetime
     reported: list[Reported] = field(default_factory=list)
-    said: list[Said] = field(default_factory=list)
+    said: list[InboundMessage] = field(default_factory=list)
     resumed: list[Resumed] = field(default_factory=list)
     unheard: list[Unheard] = field(default_factory=list)
-    asked: Asked | None = None
+    asked: SubscriptionRequest | None = None
     ignored: int = 0
     unusable: int = 0
     elements: int = 0

@@ -4,7 +4,7 @@ verified and read.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -149,7 +149,7 @@ _SPELLED = {
 }
 
 
-def spelled(fields: tuple[str, ...]) -> list[str]:
+def spelled(fields: Iterable[str]) -> list[str]:
     """Converts field names to the API's spelling."""
     return [_SPELLED[name] for name in fields]
 

@@ -14,7 +14,7 @@ from datetime import datetime
 import msgspec
 
 from connectors.machine_traffic import is_machine_agent
-from connectors.webhooks.delivery import Asked, Delivery, Read, Unheard, reason
+from connectors.webhooks.delivery import Delivery, Read, SubscriptionRequest, Unheard, reason
 from connectors.webhooks.forms import Form, UnparsableError, form
 from connectors.webhooks.meaning.causes import Cause
 from connectors.webhooks.meaning.mail_providers import of_ses_bounce, of_ses_complaint
@@ -48,7 +48,7 @@ def read(delivery: Delivery, now: datetime) -> Read:
     """Raises UnparsableError when the body is no message of SNS."""
     found, around = Read(now), envelope(delivery)
     if around.type == "SubscriptionConfirmation":
-        found.asked = Asked(around.topic_arn, around.subscribe_url or "")
+        found.asked = SubscriptionRequest(around.topic_arn, around.subscribe_url or "")
         return found
     if around.type != "Notification":
         found.ignored += 1
@@ -116,7 +116,7 @@ def _bounced(found: Read, bounce: Form, message_id: str, at: datetime | None, re
 def _subscribed(
     found: Read, change: Form, message_id: str, at: datetime | None, report: Form
 ) -> None:
-    """What a person has changed: out of everything or of one topic, or in again."""
+    """Read a person's changed preferences: out of everything or of one topic, or in again."""
     new, old = change.form("newTopicPreferences"), change.form("oldTopicPreferences")
     out, was_out = _out(new), _out(old)
     if out - was_out:

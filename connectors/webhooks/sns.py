@@ -36,26 +36,19 @@ _CERTIFICATE = re.compile(
 TOPIC_ARN = re.compile(
     r"arn:aws(?:-[a-z-]{1,20})?:sns:[a-z0-9-]{3,40}:[0-9]{12}:[A-Za-z0-9_-]{1,256}", re.ASCII
 )
+_OF_CONFIRMATIONS = (
+    "Message",
+    "MessageId",
+    "SubscribeURL",
+    "Timestamp",
+    "Token",
+    "TopicArn",
+    "Type",
+)
 _SIGNED = {
     "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
-    "SubscriptionConfirmation": (
-        "Message",
-        "MessageId",
-        "SubscribeURL",
-        "Timestamp",
-        "Token",
-        "TopicArn",
-        "Type",
-    ),
-    "UnsubscribeConfirmation": (
-        "Message",
-        "MessageId",
-        "SubscribeURL",
-        "Timestamp",
-        "Token",
-        "TopicArn",
-        "Type",
-    ),
+    "SubscriptionConfirmation": _OF_CONFIRMATIONS,
+    "UnsubscribeConfirmation": _OF_CONFIRMATIONS,
 }
 _HASHES = {"1": SHA1, "2": SHA256}
 _KEPT = 20  # certificates; a region has one at a time

@@ -22,8 +22,8 @@ from typing import Literal, cast, get_args
 
 from connectors.webhooks.delivery import (
     Delivery,
+    InboundMessage,
     Read,
-    Said,
     SignatureError,
     check_age,
     equal,
@@ -86,7 +86,7 @@ def _add(found: Read, event: Form, identity: str, own: Collection[str]) -> None:
         channel, address = data.text("channel") or "sms", data.text("address")
         name = data.text("id") or identity
         found.said.append(
-            Said(channel, address, at or found.now, name, meant, meant is None, "", event)
+            InboundMessage(channel, address, at or found.now, name, meant, meant is None, "", event)
         )
     elif kind in _TYPES:
         details = Details(

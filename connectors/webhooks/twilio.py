@@ -16,7 +16,15 @@ from collections.abc import Collection
 from datetime import datetime
 from urllib.parse import parse_qsl
 
-from connectors.webhooks.delivery import Delivery, Read, Said, SignatureError, Wish, equal, reason
+from connectors.webhooks.delivery import (
+    Delivery,
+    InboundMessage,
+    Read,
+    SignatureError,
+    Wish,
+    equal,
+    reason,
+)
 from connectors.webhooks.forms import Form, UnparsableError
 from connectors.webhooks.meaning import twilio_codes
 from connectors.webhooks.opt_words import wish
@@ -69,13 +77,13 @@ def read(delivery: Delivery, now: datetime, own: Collection[str] = ()) -> Read:
     return found
 
 
-def _said(callback: Form, now: datetime, own: Collection[str]) -> Said:
+def _said(callback: Form, now: datetime, own: Collection[str]) -> InboundMessage:
     kind, _, address = callback.text("From").rpartition(":")
     names = ("MessageSid", "SmsMessageSid", "SmsSid")
     identity = next(filter(None, map(callback.text, names)), "")
     meant = _UNDERSTOOD.get(callback.text("OptOutType")) or wish(map(callback.text, _TEXTS), own)
     channel = "whatsapp" if kind == "whatsapp" else "sms"  # rcs: is a phone number, too
-    return Said(channel, address, now, identity, meant, meant is None, "", callback)
+    return InboundMessage(channel, address, now, identity, meant, meant is None, "", callback)
 
 
 def _status(found: Read, status: str, callback: Form, message_id: str) -> None:

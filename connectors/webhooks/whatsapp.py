@@ -17,7 +17,15 @@ import hmac
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
-from connectors.webhooks.delivery import Delivery, Read, Said, SignatureError, Wish, equal, reason
+from connectors.webhooks.delivery import (
+    Delivery,
+    InboundMessage,
+    Read,
+    SignatureError,
+    Wish,
+    equal,
+    reason,
+)
 from connectors.webhooks.forms import Form, UnparsableError, form
 from connectors.webhooks.meaning import whatsapp_codes
 from connectors.webhooks.opt_words import wish
@@ -102,7 +110,7 @@ def _say(
 ) -> None:
     address = f"+{number.removeprefix('+')}" if number else user_id
     at, reply = source.at("timestamp") or found.now, is_reply and meant is None
-    said = Said("whatsapp", address, at, identity, meant, reply, user_id, source)
+    said = InboundMessage("whatsapp", address, at, identity, meant, reply, user_id, source)
     found.said.append(said)
 
 

@@ -83,8 +83,8 @@ Fixed = AfterValidator(_literal)
 
 
 class Utm(Body):
-    """What tracked links tell the analysis of the site that they lead to: `utm_source`,
-    `utm_medium` and so on (Google Analytics Help, answer 10917952).
+    """The parameters by which tracked links tell their site's analysis where a visit comes from:
+    `utm_source`, `utm_medium` and so on (Google Analytics Help, answer 10917952).
     """
 
     source: _Parameter | None = None

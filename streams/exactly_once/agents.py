@@ -33,7 +33,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiokafka.producer import sender
@@ -167,13 +167,12 @@ class ExactlyOnce:
                 await self._run(body, transaction, state)
             crash_point("body", agent)
             decided = time.perf_counter()
-            now = int(time.time() * 1000)  # the CreateTime of all records of the transaction
             records = await commit(
                 transaction,
                 state,
                 position,
                 self.state_topic,
-                now,
+                datetime.now(UTC),
                 self.policy,
             )
             metrics.BODY_SECONDS.labels(agent).observe(decided - started)

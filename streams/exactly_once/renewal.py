@@ -1,6 +1,6 @@
 """Begins the state of sending anew, after Kafka has lost some of it.
 
-What was granted, and which grants were carried out, is then not known any more: so both are
+Which grants were made, and which were carried out, is then not known any more: so both are
 forgotten, and records that would be taken up again are passed over. Counts and their positions
 stay: reading their records again changes nothing.
 
@@ -18,7 +18,7 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from streams.exactly_once.restore import scan
-from streams.exactly_once.tables import position_entry
+from streams.exactly_once.tables import position_entry, split_entry
 from streams.kafka import clients
 from streams.records.marks import STATE_KEY
 from streams.settings import Settings
@@ -34,10 +34,10 @@ _SOURCES: Mapping[Name, Sequence[Name]] = {
 _PASSED_OVER = (Name.SENDING, Name.GRANTS)
 # Its answers are remembered for as long as the topic keeps its records, and not for longer.
 _PASSED_OVER_IF_UNKNOWN = (Name.COMMANDS,)
-# Table -> where its rows are of campaigns that are being sent.
+# The table whose rows are of campaigns that are being sent.
 _FORGOTTEN: Mapping[Name, bytes] = {
-    Name.CONTROL_STATE: b"sending\0",
-    Name.EMIT_STATE: b"progress\0",
+    Name.CONTROL_STATE: b"sending",
+    Name.EMIT_STATE: b"progress",
 }
 _PATIENCE = 60.0  # seconds without a record
 
@@ -45,8 +45,8 @@ Records = list[tuple[bytes, bytes | None]]
 
 
 @dataclass
-class Held:
-    """What one partition of a state topic holds. `ends` are those of its sources."""
+class PartitionContent:
+    """The content of one partition of a state topic. `ends` are those of its sources."""
 
     state: Name
     partition: int
@@ -74,13 +74,13 @@ class Held:
         return [*records, (STATE_KEY, installation.encode())]
 
 
-async def look(settings: Settings) -> list[Held]:
+async def look(settings: Settings) -> list[PartitionContent]:
     """Every partition of every state topic, read to its end (240,000 rows a second). Raises
     aiokafka's KafkaError, and StuckRestoreError when nothing moves for a minute.
     """
     topics = Topics(settings)
     held = {
-        TopicPartition(topics.name(state), partition): Held(state, partition)
+        TopicPartition(topics.name(state), partition): PartitionContent(state, partition)
         for state in _SOURCES
         for partition in range(topics.count(state))
     }
@@ -110,21 +110,23 @@ async def look(settings: Settings) -> list[Held]:
     return list(held.values())
 
 
-def _note(held: Held, key: bytes, value: bytes | None, prefix: str) -> None:
+def _note(held: PartitionContent, key: bytes, value: bytes | None, prefix: str) -> None:
     if key == STATE_KEY:
         held.installation = (value or b"").decode()
-    elif key.startswith(b"\0"):
-        topic = key[1:].decode()
+        return
+    table, stored = split_entry(key)
+    if not table:
+        topic = stored.decode()
         if value is not None and topic.startswith(prefix):
             held.positions[Name(topic.removeprefix(prefix))] = int(value)
-    elif key.startswith(_FORGOTTEN.get(held.state, b"\0")):
+    elif table == _FORGOTTEN.get(held.state):
         if value is None:
             held.rows.discard(key)
         else:
             held.rows.add(key)
 
 
-async def renew(settings: Settings, held: Sequence[Held], installation: str) -> None:
+async def renew(settings: Settings, held: Sequence[PartitionContent], installation: str) -> None:
     """Partitions that have lost nothing go first: while one of those that have lacks its identity,
     repeating it begins anew. Raises aiokafka's KafkaError.
     """
@@ -136,6 +138,6 @@ async def renew(settings: Settings, held: Sequence[Held], installation: str) -> 
             await producer.flush()
 
 
-def _in_order(held: Sequence[Held], installation: str) -> Iterator[Held]:
+def _in_order(held: Sequence[PartitionContent], installation: str) -> Iterator[PartitionContent]:
     yield from (one for one in held if one.installation == installation)
     yield from (one for one in held if one.installation != installation)

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaTimeoutError
 
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.fatal import (
@@ -24,6 +24,7 @@ from streams.exactly_once.tables import PartitionState
 from streams.kafka import clients, marks
 from streams.kafka.hostile_batches import DAMAGED, unreadable_because
 from streams.kafka.losses import lost_to_retention
+from streams.kafka.reading import Take, read
 from streams.records.marks import Mark
 from streams.settings import Settings
 
@@ -54,7 +55,7 @@ async def restore(
         group_id=None,
         enable_auto_commit=False,
         isolation_level="read_committed",
-        auto_offset_reset="earliest",  # with "latest", assign + seek_to_beginning can read nothing
+        auto_offset_reset="earliest",  # of a beginning that has been compacted meanwhile
         fetch_max_wait_ms=100,
         max_partition_fetch_bytes=4 << 20,
     )
@@ -103,22 +104,16 @@ async def scan(
     partitions: Sequence[TopicPartition],
     ends: Mapping[TopicPartition, int],
     timeout: float,
-    take: Callable[[TopicPartition, Sequence[Any]], None],
+    take: Take,
 ) -> None:
-    """Read partitions of state topics to their ends; the records of each fetch go to `take`. Raises
-    StuckRestoreError when nothing moves for `timeout` seconds.
+    """Read partitions of state topics from their beginnings to their ends. Raises StuckRestoreError
+    when nothing moves for `timeout` seconds.
     """
-    at, alive = dict[TopicPartition, int](), time.monotonic()
-    consumer.assign(list(partitions))
-    await consumer.seek_to_beginning(*partitions)
-    # the tail may be markers or aborted records: wait for a position, not a record
-    while any(at.get(tp, 0) < ends[tp] for tp in partitions):
-        for tp, records in (await consumer.getmany(timeout_ms=200)).items():
-            take(tp, records)
-        before, at = at, {tp: await consumer.position(tp) for tp in partitions}
-        alive = time.monotonic() if at != before else alive
-        if time.monotonic() - alive > timeout:
-            raise StuckRestoreError(f"at {at} of {ends}")
+    starts = await consumer.beginning_offsets(list(partitions))
+    try:
+        await read(consumer, starts, ends, timeout, take)
+    except KafkaTimeoutError as error:
+        raise StuckRestoreError(*error.args) from error
 
 
 def _is_ours(tp: TopicPartition, record: Any) -> bool:

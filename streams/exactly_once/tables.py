@@ -93,8 +93,14 @@ def decode_entry(key: bytes) -> tuple[str, Any]:
     table's own time. The record of an input position has no table ("") and the topic as its key.
     Raises ValueError for a key that no table has written.
     """
-    table, _, stored = key.partition(_SEPARATOR)
+    table, stored = split_entry(key)
     return (table.decode(), _decoded(stored)) if table else ("", stored.decode())
+
+
+def split_entry(key: bytes) -> tuple[bytes, bytes]:
+    """`decode_entry` without decoding anything, so it raises nothing."""
+    table, _, stored = key.partition(_SEPARATOR)
+    return table, stored
 
 
 def _decoded(stored: bytes) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
@@ -19,8 +20,13 @@ from streams.exactly_once.policy import Policy
 from streams.exactly_once.tables import PartitionState, position_entry
 from streams.kafka.hostile_batches import unreadable_because
 from streams.records.dead_letters import dead_letter
+from streams.topics import MOST_AHEAD
 
 Headers = Sequence[tuple[str, bytes]]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Else Kafka would refuse every record after all clocks were set back by hours. What is left is for
+# a broker whose clock is behind ours.
+_MOST_AHEAD = MOST_AHEAD - timedelta(minutes=30)
 
 
 class Transaction:
@@ -40,6 +46,8 @@ class Transaction:
         self.is_running = True  # the body has not returned
         # seconds that the agent waits after the commit, while other agents have the partition
         self.rest = 0.0
+        # No record carries an earlier time, though the clock of this process be 90 minutes behind.
+        self.not_before = _EPOCH
         self._dead_letters = dead_letters
         self._callbacks: list[Callable[[], None]] = []
 
@@ -52,7 +60,7 @@ class Transaction:
         headers: Headers | None = None,
     ) -> None:
         """Add a record of at most about 900 kB, key or value not None. All carry the time of the
-        commit; order per partition holds.
+        commit (`dated`); order per partition holds.
         """
         self.outbox[topic, partition].append((key, value, list(headers) if headers else NO_HEADERS))
 
@@ -86,6 +94,19 @@ class Transaction:
                 readable.append(event)
         self.events = readable
 
+    def follow_events(self) -> None:
+        """Date the records no earlier than the events that they follow from, though these were
+        written by a process whose clock is ahead.
+        """
+        times = (datetime.fromtimestamp(event.message.timestamp, UTC) for event in self.events)
+        self.not_before = max(self.not_before, *times)
+
+    def dated(self, now: datetime) -> datetime:
+        """The time that records carry when they are written `now` by the clock of this process; a
+        commit rounds it up to milliseconds.
+        """
+        return max(now, min(self.not_before, now + _MOST_AHEAD))
+
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call back once the transaction is committed: for metrics and caches in memory, which a
         crash may lose.
@@ -103,7 +124,7 @@ async def commit(
     state: PartitionState,
     position: int,
     state_topic: str,
-    now_ms: int,
+    now: datetime,
     policy: Policy,
 ) -> int:
     """Write the records, the changed rows and the next input offset in ONE Kafka transaction;
@@ -118,6 +139,8 @@ async def commit(
     rows += [(key, value, NO_HEADERS) for key, value in state.changes()]
     rows.append((position_entry(transaction.topic), b"%d" % position, NO_HEADERS))
     try:
+        # rounded up: a millisecond less would be before `not_before`
+        now_ms = -((_EPOCH - transaction.dated(now)) // timedelta(milliseconds=1))
         await _write(transaction, state.producer, now_ms, policy)
     except (ProducerFenced, InvalidProducerEpoch) as error:
         raise FencedError(f"{transaction.topic}-{transaction.partition}") from error

@@ -1,8 +1,8 @@
 """Record batches that aiokafka cannot read, or that unpack to too much, do not stop their reader.
 
-Everybody who may write to a topic can write a batch that a broker stores and aiokafka refuses: a
-header name that is not UTF-8, a frame of a codec that its library does not know, a few kilobytes
-that unpack to gigabytes. aiokafka raises before the record reaches anybody, at the same offset
+Every client that may write to a topic can write a batch that a broker stores and aiokafka refuses:
+a header name that is not UTF-8, a frame of a codec that its library does not know, a few kilobytes
+that unpack to gigabytes. aiokafka raises before the record reaches its reader, at the same offset
 after every restart. Here such a record arrives as an *unreadable* one: its value is its bytes as
 they were stored, and its only header is `UNREADABLE` with the reason. Exactly-once agents put it
 aside as a dead letter before their bodies see it; for every other reader its value is malformed.
@@ -130,7 +130,7 @@ class GuardedBatch:
     def _unpacked(self) -> bytes:
         """This batch without compression; unchanged if it has none."""
         codec = self._batch.attributes & _CODEC
-        most = min(_MOST, self._answer.budget)
+        most = max(0, min(_MOST, self._answer.budget))
         plain = _unpack(self._raw, codec, most) if codec else self._raw
         self._answer.budget -= len(plain)
         return plain
@@ -197,18 +197,22 @@ def _unpack(raw: bytes, codec: int, most: int) -> bytes:
     """A batch without its compression. Raises an error of the codec when its records cannot be
     unpacked or unpack to more than `most` bytes.
     """
-    packed = raw[_RECORDS:]
     attributes = (int.from_bytes(raw[_ATTRIBUTES]) & ~_CODEC).to_bytes(2)
     head = raw[: _ATTRIBUTES.start], attributes, raw[_ATTRIBUTES.stop : _RECORDS]
-    if codec == _GZIP:
-        return b"".join((*head, _gunzip(packed, most)))
-    if codec == _SNAPPY:  # its format makes nothing longer than 22 times
-        return b"".join((*head, snappy_decode(packed)))
-    if codec not in _INTO:
-        raise ValueError(f"no codec has the number {codec}")
     with _scratch.of(most) as memory:
-        size = _INTO[codec](packed, memory)
-        return b"".join((*head, memory[:size]))
+        return b"".join((*head, _records(raw[_RECORDS:], codec, memory)))
+
+
+def _records(packed: bytes, codec: int, memory: memoryview) -> bytes | memoryview:
+    """The records without their compression, perhaps in `memory`, whose size is the limit."""
+    if codec in _INTO:
+        return memory[: _INTO[codec](packed, memory)]
+    if codec == _GZIP:
+        return _gunzip(packed, len(memory))
+    if codec == _SNAPPY:  # its format makes nothing longer than 22 times
+        records: bytes = snappy_decode(packed)
+        return records
+    raise ValueError(f"no codec has the number {codec}")
 
 
 def _gunzip(packed: bytes, most: int) -> bytes:

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaTimeoutError
 
 from streams.contracts.envelope import encode
-from streams.kafka import clients
+from streams.kafka import clients, reading
 from streams.records.marks import KEY, STATE_KEY, Mark, decode_mark
 from streams.settings import Settings
 from streams.topics import STATES, Name, Topics
@@ -40,7 +41,6 @@ async def read(settings: Settings) -> Mark | None:
     async with consumer:
         if not await _exists(consumer, source.topic):
             return None
-        consumer.assign([source])
         beginning = (await consumer.beginning_offsets([source]))[source]
         end = (await consumer.end_offsets([source]))[source]
         found = await _newest(consumer, source, max(beginning, end - _LAST), end)
@@ -62,18 +62,15 @@ async def _exists(consumer: AIOKafkaConsumer, topic: str) -> bool:
 async def _newest(
     consumer: AIOKafkaConsumer, source: TopicPartition, start: int, end: int
 ) -> Mark | None:
-    found, position, deadline = None, start, time.monotonic() + _PATIENCE
-    consumer.seek(source, start)
-    while position < end:
-        for records in (await consumer.getmany(timeout_ms=100)).values():
-            for record in records:
-                if record.key == KEY and record.value is not None:
-                    found = decode_mark(record.value)
-        before, position = position, await consumer.position(source)
-        if position > before:
-            deadline = time.monotonic() + _PATIENCE
-        elif time.monotonic() > deadline:
-            raise KafkaTimeoutError(f"{source} cannot be read: at {position} of {end}")
+    found: Mark | None = None
+
+    def take(_: TopicPartition, records: Sequence[Any]) -> None:
+        nonlocal found
+        for record in records:
+            if record.key == KEY and record.value is not None:
+                found = decode_mark(record.value)
+
+    await reading.read(consumer, {source: start}, {source: end}, _PATIENCE, take)
     return found
 
 

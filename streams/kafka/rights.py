@@ -1,4 +1,4 @@
-"""What each process may do in Kafka, where brokers ask: the topics that it reads and writes, its
+"""The rights of each process in Kafka, where brokers ask: the topics that it reads and writes, its
 groups and transactional ids, and Kafka's ACLs made of that.
 
 Every process looks at the number of partitions of all topics when it starts, so all of them may be

@@ -1,5 +1,5 @@
-"""What a process says of itself every second: whether it is ready, how far it is, and whether it
-waits. One that has work and makes no progress for a minute ends.
+"""The report of a process about itself, every second: whether it is ready, how far it is, and
+whether it waits. One that has work and makes no progress for a minute ends.
 """
 
 from __future__ import annotations

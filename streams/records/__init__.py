@@ -2,5 +2,6 @@
 facts and counts.
 
 `message_id` is the id that names a recipient and proves itself; every other module is the records
-of one topic with their encoding. The room imports `streams.contracts` and the files of `streams`.
+of one topic with their encoding. The room imports `streams.contracts`, `streams.settings` and the
+files of `streams`.
 """

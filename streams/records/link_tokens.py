@@ -31,7 +31,7 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class Purpose(Enum):
-    """What a token is good for, and where its half of the MAC begins."""
+    """The purpose of a token, and where its half of the MAC begins."""
 
     UNSUBSCRIBE = 0
     TRACKING = _MAC

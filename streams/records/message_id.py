@@ -20,6 +20,10 @@ from streams.settings.message_keys import SLOTS, MessageKey, Use, numbered, sign
 SHARD_BITS = 16
 SHARD_SIZE = 1 << SHARD_BITS  # ordinals per shard
 MAX_ORDINAL = (1 << 24) - 1
+MAX_NUMBER = (1 << 47) - 1  # of a campaign: every language's signed number holds it
+# Places in an id: of what the ids of one (campaign, shard) have in common, and of the last 16 bits
+# of the ordinal.
+SHARD, FIRST_DIGIT, OTHER_DIGITS = slice(17), 17, slice(20, 23)
 TESTS = 0  # the campaign number of test messages; campaigns begin at 1
 _EPOCHS = "89ab"
 
@@ -151,19 +155,9 @@ class MessageIds:
 
 def recipient(text: str) -> Recipient:
     """The campaign and the ordinal of a message id that was checked."""
-    return Recipient(campaign_number(text), int(text[15:18] + text[20:23], 16))
+    return Recipient(campaign_number(text), int(text[15:18] + text[OTHER_DIGITS], 16))
 
 
 def campaign_number(text: str) -> int:
     """The campaign of a message id that has the right form."""
     return int(text[:8] + text[9:13], 16)
-
-
-def shard_key(text: str) -> str:
-    """The first 17 characters, which the message ids of one (campaign, shard) have in common."""
-    return text[:17]
-
-
-def ordinal_in_shard(text: str) -> int:
-    """The last 16 bits of the ordinal of a message id that was checked."""
-    return int(text[17] + text[20:23], 16)

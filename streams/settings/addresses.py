@@ -22,7 +22,9 @@ MayHavePassword = Annotated[str, HAS_PASSWORD]
 
 
 class Addresses(BaseSettings):
-    """What every process must be told. Each secret may stand in a file (`secret_files`)."""
+    """The servers and secrets that every process must be given. Each secret may stand in a file
+    (`secret_files`).
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="CAMPAIGNS_", frozen=True, extra="ignore", hide_input_in_errors=True

@@ -47,7 +47,9 @@ class AgreedKey:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What one process brings along, or what the installation has. `keys` are by epoch."""
+    """The settings that all processes share: those of one process, or those of the installation.
+    `keys` are by epoch.
+    """
 
     topic_prefix: str
     partitions: int

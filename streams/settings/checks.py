@@ -9,7 +9,7 @@ from pydantic import SecretStr, ValidationError
 
 
 def sentences(wrong: ValidationError) -> list[str]:
-    """What is wrong, one sentence a setting, without the values that were given."""
+    """The errors, one sentence a setting, without the values that were given."""
     found = []
     for error in wrong.errors(include_input=False):
         variable = "".join(f"CAMPAIGNS_{str(part).upper()}: " for part in error["loc"][:1])

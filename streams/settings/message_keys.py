@@ -22,8 +22,8 @@ _PURPOSE = b"campaigns key id"  # 16 bytes
 
 
 class Use(StrEnum):
-    """What a process may do with a key. All of them make the ids of campaigns that the key has
-    signed again, which the ledger and NATS need.
+    """The use that a process may make of a key. All of them make the ids of campaigns that the key
+    has signed again, which the ledger and NATS need.
     """
 
     SIGN = "sign"  # new campaigns, when it is the newest of these; its ids are believed

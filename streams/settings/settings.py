@@ -136,13 +136,27 @@ class Settings(KafkaAccess, NatsAccess):
     )
     dns_servers: Annotated[str, AfterValidator(servers_of_dns)] = Field(
         "",
-        description="comma-separated name servers that are asked for the records of sender domains,"
-        " each an address or address:port; empty = those of the system",
+        description="comma-separated name servers that are asked for the records of sender domains"
+        " and routes, each an address or address:port; empty = those of the system",
     )
     dns_timeout: timedelta = Field(
         timedelta(seconds=5),
         gt=timedelta(0),
         description="how long they may take together to answer about one record",
+    )
+    routes: Literal["off", "public", "any"] = Field(
+        "off",
+        description="the relays that a tenant's routes may name: none (`off`), those with `public`"
+        " addresses, or `any`, in private networks and on loopback, too (docs/guide/sending.md)",
+    )
+    routes_ca_file: str = Field(
+        "",
+        description="PEM file of further authorities of relays' certificates, beside the system's",
+    )
+    route_timeout: timedelta = Field(
+        timedelta(seconds=15),
+        gt=timedelta(0),
+        description="how long a check of a route waits for its relay, and meanwhile for DNS",
     )
 
     machine_window: timedelta = Field(

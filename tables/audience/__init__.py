@@ -2,5 +2,5 @@
 
 `staging` writes the rows, `chunks` reads them for sending, `projection` keeps their status;
 replies, soft bounces and test-sends use the same ledger. The room imports `campaigns`, `directory`,
-`contacts`, `tenants` and `database`.
+`tenants`, `models` and `database`.
 """

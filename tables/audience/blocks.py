@@ -49,7 +49,8 @@ SELECT t.relname AS name, i.inhrelid IS NOT NULL AS is_attached,
 
 async def make_ahead(session: Session, ahead: int = AHEAD) -> int | None:
     """Make the first block that is missing among the next ones; its number, None when all are
-    there. Raises DependencyDownError when somebody has held a lock for a second: later, then.
+    there. Raises DependencyDownError when another session has held a lock for a second: later,
+    then.
     """
     block: int | None = await session.value(_MISSING, ahead=ahead)
     if block is not None:

@@ -16,10 +16,10 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from tables.audience.staging import choose_joins, set_joins
+from tables.audience.staging import choose_joins, few_members, looked_up, set_joins
 from tables.channels import CHANNELS
 from tables.database.connection import Session
-from tables.directory.barring import barred_contacts, has_hashes, look_ups
+from tables.directory.barring import barred_contacts, has_hashes
 from tables.models import Contact
 
 REASONS = ("excluded-segment", "suppressed", "no-address", "duplicate-address")
@@ -117,7 +117,7 @@ async def some_of_audience(
               JOIN LATERAL (
                    SELECT * FROM contacts
                     WHERE id = m.contact_id AND tenant_id = %(tenant)s LIMIT 1) AS c ON true
-                   {_looked_up(channel)}
+                   {looked_up(channel, in_sight=True)}
              WHERE x.found IS NULL AND barred.found IS NULL
                AND c.{CHANNELS[channel].column} IS NOT NULL
              ORDER BY c.id LIMIT %(limit)s""",
@@ -140,15 +140,16 @@ def _count_sql(channel: str, is_many: bool, everybody: bool, hashes: bool) -> st
                         WHERE m.segment_id = ANY (%(segments)s::uuid[])
                           AND m.tenant_id = %(tenant)s)"""
     barred = "b.reason" if is_many else "CASE WHEN x.found THEN 1 WHEN barred.found THEN 2 END"
-    joined = _hashed(channel, hashes) if is_many else _looked_up(channel)
+    among_all = f"""FROM contacts c {_hashed(channel, hashes)}
+                         WHERE c.tenant_id = %(tenant)s {"" if everybody else within}"""
+    found = among_all if is_many else few_members(channel, in_sight=True)
     return f"""
         SELECT reason, sum(n)::bigint AS contacts, count(*) AS addresses
           FROM (SELECT reason, CASE WHEN reason = 0 THEN address END AS once, count(*) AS n
                   FROM (SELECT {address} AS address,
                                coalesce({barred}, CASE WHEN {address} IS NULL THEN 3 ELSE 0 END)
                                AS reason
-                          FROM contacts c {joined}
-                         WHERE c.tenant_id = %(tenant)s {"" if everybody else within}) AS judged
+                          {found}) AS judged
                  GROUP BY 1, 2) AS grouped GROUP BY reason"""
 
 
@@ -165,14 +166,3 @@ def _hashed(channel: str, hashes: bool) -> str:
                              FROM ({barred_contacts(channel, hashes=hashes)}) AS suppressed
                           ) AS every
                     GROUP BY contact_id) AS b ON b.contact_id = c.id"""
-
-
-def _looked_up(channel: str) -> str:
-    """The same joins for few contacts: LATERAL with LIMIT cannot be flattened, so each costs three
-    index look-ups, whatever is planned.
-    """
-    return f"""
-        LEFT JOIN LATERAL (SELECT true AS found FROM segment_members m
-                            WHERE m.segment_id = ANY (%(excluded)s::uuid[]) AND m.contact_id = c.id
-                            LIMIT 1) AS x ON true
-        {look_ups(channel, "c", in_sight=True)}"""

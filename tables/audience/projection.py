@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from streams.settings import Settings
@@ -112,9 +112,16 @@ async def positions(session: Session, name: str, topic: str) -> dict[int, int]:
     return dict(found.all())
 
 
+async def forget_positions(session: Session) -> None:
+    """Every projection reads its topics from their beginnings: after Kafka was restored, positions
+    are those of topics that are gone. Reading facts again changes nothing.
+    """
+    await session.execute(delete(Projection))
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What opens and clicks are a machine's (seconds from sending; 0 = none), and how many soft
+    """Which opens and clicks are a machine's (seconds from sending; 0 = none), and how many soft
     bounces in a row suppress an address.
     """
 

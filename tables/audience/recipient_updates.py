@@ -1,4 +1,4 @@
-"""What facts say about recipients, collected as the rows of one binary COPY."""
+"""The changes of recipients that facts report, collected as the rows of one binary COPY."""
 
 from __future__ import annotations
 

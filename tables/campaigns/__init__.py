@@ -2,5 +2,5 @@
 content, its A/B test and its children.
 
 `lifecycle` is the table of statuses and verbs. The room imports `stats` for the figures of A/B
-tests, and `database`.
+tests, `tenants`, `models` and `database`.
 """

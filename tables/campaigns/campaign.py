@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, get_args
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import ACTIVE, CampaignType, Channel, Status
 from streams.errors import CampaignError, FieldError, NotFoundError
 from tables.database.connection import Session
-from tables.database.search import has_text
+from tables.database.search import containing, has_pattern
 from tables.database.statements import Reading
 from tables.models import Campaign
 
@@ -160,7 +161,7 @@ async def amend_campaign(session: Session, campaign: Campaign, **columns: Any) -
 
 
 async def list_campaigns(
-    session: Session,
+    session: Session | Reading,
     tenant: str,
     *,
     page: int = 1,
@@ -177,19 +178,35 @@ async def list_campaigns(
     channel that does not exist.
     """
     _check(page, page_size, status, channel)
-    wanted = [Campaign.tenant_id == tenant, Campaign.deleted_at.is_(None)]
-    if status is not None:
-        wanted.append(Campaign.status == status)
-    if channel is not None:
-        wanted.append(Campaign.channel == channel)
-    if search:
-        wanted.append(has_text(Campaign.name, search))
-    if parent_id is not None:
-        wanted.append(Campaign.parent_id == parent_id)
-    newest = (
-        select(Campaign).where(*wanted).order_by(Campaign.created_at.desc(), Campaign.id.desc())
+    given = {
+        "status": status,
+        "channel": channel,
+        "search": containing(search) if search else None,
+        "parent_id": parent_id,
+    }
+    wanted = {name: value for name, value in given.items() if value is not None}
+    reading, parameters = Reading(await session.driver()), {"tenant": tenant, **wanted}
+    return await reading.page(_newest(*wanted), parameters, page_size, (page - 1) * page_size)
+
+
+@cache
+def _newest(*filters: str) -> Select[Campaign]:
+    """Made once for each set of filters: a dashboard asks for the first page again and again."""
+    conditions = {
+        "status": Campaign.status == bindparam("status"),
+        "channel": Campaign.channel == bindparam("channel"),
+        "search": has_pattern(Campaign.name, bindparam("search")),
+        "parent_id": Campaign.parent_id == bindparam("parent_id"),
+    }
+    return (
+        select(Campaign)
+        .where(
+            Campaign.tenant_id == bindparam("tenant"),
+            Campaign.deleted_at.is_(None),
+            *(conditions[name] for name in filters),
+        )
+        .order_by(Campaign.created_at.desc(), Campaign.id.desc())
     )
-    return await session.page(newest, page_size, (page - 1) * page_size)
 
 
 def rooms_taken(campaign: type[Campaign], resumed: int = 0) -> ColumnElement[int]:

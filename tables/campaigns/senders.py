@@ -25,7 +25,7 @@ async def check_sender(session: Session, settings: Settings, campaign: Campaign)
 async def wrong_sender(
     session: Session, settings: Settings, campaign: Campaign
 ) -> FieldError | None:
-    """What `check_sender` would raise; None for a campaign that may be sent.
+    """The error that `check_sender` would raise; None for a campaign that may be sent.
 
     An email without `fromEmail` may: the service that delivers it uses an address of its own, over
     which the tenant has no say.
@@ -43,7 +43,7 @@ async def wrong_sender(
 
 
 def _sentence(domain: str, known: SenderDomain | None) -> str:
-    """What is wrong comes first: `statusReason` has room for the beginning."""
+    """The error comes first: `statusReason` has room for the beginning."""
     wrong = f"{domain} is not a verified sender domain of this tenant"
     if known is None:
         return (

@@ -2,5 +2,6 @@
 remembered answer.
 
 `execute` is the entry, `verbs` and `series_verbs` do the changes, `due` and `milestones` act for
-the clock and for the throttle. The room stands above all others of `tables` and may import them.
+the clock and for the throttle. The room stands above every other room of `tables`, and may import
+it.
 """

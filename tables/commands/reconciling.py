@@ -1,4 +1,4 @@
-"""What becomes of campaigns when PostgreSQL or Kafka was restored: what is known of each is
+"""The fate of campaigns when PostgreSQL or Kafka was restored: the knowledge of both about each is
 compared, and one of which it is not certain what has been sent is ended or stopped, never sent
 twice.
 
@@ -35,7 +35,7 @@ from tables.throttle.state import CampaignSending
 
 
 class Remedy(StrEnum):
-    """What is done to a campaign."""
+    """The change that mends a campaign."""
 
     CANCEL = "cancelled"
     COMPLETE = "completed"
@@ -46,8 +46,8 @@ class Remedy(StrEnum):
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What Kafka knows of a campaign: how the throttle sends it, None when it does not, and how
+class KafkaSide:
+    """Kafka's knowledge of a campaign: how the throttle sends it, None when it does not, and how
     many messages were counted.
     """
 
@@ -57,9 +57,9 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Lost:
-    """What went back. `until`: the time of PostgreSQL up to which Kafka has something of it; None
-    where only Kafka went back.
+class Loss:
+    """The server that went back. `until`: the time of PostgreSQL up to which Kafka has something of
+    it; None where only Kafka went back.
     """
 
     in_kafka: bool
@@ -77,7 +77,7 @@ class Finding:
     campaign: Campaign
     remedy: Remedy
     reason: str
-    heard: Heard = Heard()
+    heard: KafkaSide = KafkaSide()
 
 
 async def affected(session: Session, numbers: list[int]) -> list[Campaign]:
@@ -101,8 +101,8 @@ async def has_row(session: Session, campaign: Campaign, ready: int) -> bool:
 
 def judge(
     campaign: Campaign,
-    heard: Heard | None,
-    lost: Lost,
+    heard: KafkaSide | None,
+    lost: Loss,
     *,
     has_rows: bool = True,
     changed_at: datetime | None = None,
@@ -115,8 +115,8 @@ def judge(
     if campaign.status in ACTIVE:
         if lost.in_kafka:
             unknown = "Kafka was restored, and what has been sent is not known any more"
-            return Finding(campaign, Remedy.CANCEL, f"{lost.code}: {unknown}", heard or Heard())
-        return _judge_active(campaign, heard or Heard(), lost, has_rows=has_rows)
+            return Finding(campaign, Remedy.CANCEL, f"{lost.code}: {unknown}", heard or KafkaSide())
+        return _judge_active(campaign, heard or KafkaSide(), lost, has_rows=has_rows)
     if lost.until is None:
         return None
     is_startable = campaign.status in (Status.DRAFT, Status.SCHEDULED)
@@ -129,7 +129,7 @@ def judge(
     return None
 
 
-def _judge_series(series: Campaign, lost: Lost) -> Finding | None:
+def _judge_series(series: Campaign, lost: Loss) -> Finding | None:
     """Occurrences of the time that was lost may have been sent. Those that come are not affected,
     and Kafka keeps nothing of a series.
     """
@@ -141,7 +141,7 @@ def _judge_series(series: Campaign, lost: Lost) -> Finding | None:
 
 
 def _judge_active(
-    campaign: Campaign, heard: Heard, lost: Lost, *, has_rows: bool
+    campaign: Campaign, heard: KafkaSide, lost: Loss, *, has_rows: bool
 ) -> Finding | None:
     sending, total = heard.sending, campaign.total_recipients
 
@@ -174,7 +174,7 @@ def _is_older(campaign: Campaign, changed_at: datetime | None) -> bool:
     return changed_at is not None and rfc3339(changed_at) > rfc3339(campaign.updated_at)
 
 
-async def mend(session: Session, finding: Finding, lost: Lost, at: datetime) -> Change | None:
+async def mend(session: Session, finding: Finding, lost: Loss, at: datetime) -> Change | None:
     """Carry the remedy out; the change of status, to be logged after the commit."""
     before = await _ahead(session, finding)
     after, cause = before, events.Cause(before.origin, at)
@@ -253,7 +253,7 @@ async def _pause(session: Session, after: Campaign, finding: Finding, cause: eve
     await publish(session, after, event, cause, record)
 
 
-async def _skip(session: Session, series: Campaign, lost: Lost) -> None:
+async def _skip(session: Session, series: Campaign, lost: Loss) -> None:
     assert lost.until is not None
     following = Recurrence.stored(series.recurring_schedule or {}).next(lost.until + MARGIN)
     await amend_campaign(session, series, next_occurrence_at=following)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Select, delete, func, select
 
 from streams.contracts.bodies import Explanation
 from streams.contracts.commands import Cancel
@@ -77,6 +77,7 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "webhook_subscriptions": _of_tenant("webhook_subscriptions"),
         "webhook_tokens": _of_tenant("webhook_tokens"),
         "sender_domains": _of_tenant("sender_domains"),
+        "routes": _of_tenant("routes"),
         "outbox_refused": _of_tenant("outbox_refused", _REFUSED),
         "campaign_recipients": _RECIPIENTS,
         "campaign_entries": _of_each("campaigns", "campaign_entries", "campaign_id"),
@@ -103,8 +104,8 @@ PARTS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Step:
-    """What one transaction did: `count` rows of `table` removed, or campaigns cancelled where there
-    is no table. Nothing is left to do for a step that counts 0.
+    """The work of one transaction: `count` rows of `table` removed, or campaigns cancelled where
+    there is no table. Nothing is left to do for a step that counts 0.
     """
 
     count: int = 0
@@ -126,8 +127,7 @@ async def step(
     session: Session, settings: Settings, tenant_id: str, at: datetime, limit: int
 ) -> Step:
     """Cancel what is not over, or remove up to `limit` rows of the first table that has some."""
-    doomed = select(Tenant.id).where(Tenant.id == tenant_id, Tenant.delete_after <= func.now())
-    if await session.scalar(doomed.with_for_update(read=True)) is None:
+    if await session.scalar(_doomed(tenant_id).with_for_update(read=True)) is None:
         return Step()
     if cancelled := await _cancel_some(session, settings, tenant_id, at):
         return Step(cancelled)
@@ -141,10 +141,9 @@ async def step(
 
 async def finish(session: Session, tenant_id: str, limit: int) -> bool:
     """Remove the tenant's own row, so that nothing can refer to it any more; for a tenant of which
-    a whole round found nothing. False when somebody has added something since.
+    a whole round found nothing. False when a row has been added since.
     """
-    doomed = select(Tenant.id).where(Tenant.id == tenant_id, Tenant.delete_after <= func.now())
-    if await session.scalar(doomed.with_for_update()) is None:
+    if await session.scalar(_doomed(tenant_id).with_for_update()) is None:
         return False
     found = [await session.run(sql, tenant=tenant_id, limit=limit) for sql in PARTS.values()]
     if any(found):
@@ -152,6 +151,11 @@ async def finish(session: Session, tenant_id: str, limit: int) -> bool:
     await session.execute(delete(Tenant).where(Tenant.id == tenant_id))
     await note(session, tenant_id, ENGINE, Action.TENANT_DELETED, subject=f"tenant {tenant_id}")
     return True
+
+
+def _doomed(tenant_id: str) -> Select[str]:
+    """The tenant, if its grace is over."""
+    return select(Tenant.id).where(Tenant.id == tenant_id, Tenant.delete_after <= func.now())
 
 
 async def _cancel_some(session: Session, settings: Settings, tenant_id: str, at: datetime) -> int:

@@ -79,8 +79,8 @@ async def _pause(task: Task[Pause], before: Campaign, target: Status) -> Campaig
 
 
 async def _resume(task: Task[Resume], before: Campaign, target: Status) -> Campaign:
-    """Goes on with the children that pausing the series has paused. What came due meanwhile is
-    skipped.
+    """Goes on with the children that pausing the series has paused. Occurrences that came due
+    meanwhile are skipped.
     """
     at, limit = task.command.at, task.settings.max_running
     children = await _children(

@@ -40,8 +40,8 @@ SHORTEST_GRACE = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Suspension:
-    """What became of the tenant's campaigns: how many were paused or resumed, and those that could
-    not be resumed, with the reasons. `changes` are logged once they are committed.
+    """The consequences for the tenant's campaigns: how many were paused or resumed, and those that
+    could not be resumed, with the reasons. `changes` are logged once they are committed.
     """
 
     campaigns: int
@@ -85,9 +85,9 @@ async def resume(
     at: datetime,
     sent: SentSoFar = nothing_known,
 ) -> Suspension:
-    """Take the suspension back, and the deletion that was asked for: what the suspension paused
-    goes on where it stood. What came due meanwhile is started or, when it is later than its
-    `maxLateness`, cancelled, as after any other outage.
+    """Take the suspension back, and the deletion that was asked for: campaigns that the suspension
+    paused go on where they stood. One that came due meanwhile is started or, when it is later than
+    its `maxLateness`, cancelled, as after any other outage.
 
     Raises NotFoundError, and ConflictError when it is not suspended or its removal has begun.
     """

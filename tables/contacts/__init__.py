@@ -1,6 +1,6 @@
 """Contacts, the people of a tenant: read from files, written in sets, listed, changed and erased.
 An import and the API write through the same function, so a row means the same contact in both.
-Imports `tables.channels`, `tables.files`, `tables.models` and `tables.database`.
+Imports `tables.channels`, `tables.files`, `tables.tenants`, `tables.models` and `tables.database`.
 """
 
 from tables.contacts.changes import change_contact, erase_contact

@@ -24,7 +24,7 @@ _NEEDED = "one of id, externalId, email, phone and pushToken"
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What becomes of a column: `field` is `email`, `attributes.plan` or None (ignored). The field
+    """The use of a column: `field` is `email`, `attributes.plan` or None (ignored). The field
     `stands_in_for` takes its value from here where the field's own columns have none.
     """
 

@@ -82,8 +82,8 @@ def folded_heading(heading: str) -> str:
 
 
 def field_of(heading: str) -> tuple[str, int] | None:
-    """The column that a heading means, and its rank; None = none of them. What stands in brackets
-    behind it, and marks such as those of mandatory columns, count as little: `Telefon (mobil) *`.
+    """The column that a heading means, and its rank; None = none of them. A part in brackets behind
+    it, and marks such as those of mandatory columns, are passed over: `Telefon (mobil) *`.
     """
     if len(heading) > _LONGEST:
         return None

@@ -19,7 +19,7 @@ from typing import Any, Self, cast
 import msgspec
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import CursorResult, Executable, Select, event, func
+from sqlalchemy import CursorResult, Executable, Select, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.sql.selectable import TypedReturnsRows
@@ -31,18 +31,18 @@ from streams.settings import Settings
 from tables.database.address_key import ADDRESS_KEY, address_key
 from tables.database.driver import DriverConnection
 from tables.database.failures import QUERY_CANCELED, sqlstate, translated
-from tables.database.statements import E, Reading, Statements, T
+from tables.database.statements import LONGEST_LIST, E, Reading, Statements, T, counting
 from tables.tenancy import acting
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0  # seconds between two attempts
 # A busy database may need a second and a third attempt; after that the statement is too slow.
 _TIMEOUTS_REPEATED = 2
-LONGEST_LIST = 10.0  # seconds
 _log = logging.getLogger(__name__)
 
 
 class Session(AsyncSession, Statements):
-    """What stores take: one unit of work, whose changes are committed together by its opener.
+    """A unit of work, which every store takes as its first argument, whose changes are committed
+    together by its opener.
 
     Rows are values. They are read with `first` and `every`, which keep none of them in the session,
     and written with statements of insert, update and delete. SQL that these cannot express, or that
@@ -74,9 +74,8 @@ class Session(AsyncSession, Statements):
         LONGEST_LIST: to count what a search finds could take minutes.
         """
         await self.script(f"SET LOCAL statement_timeout = {round(LONGEST_LIST * 1_000)}")
-        count = statement.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
         found = await self.every(statement.limit(limit).offset(offset))
-        return found, await self.scalar(count) or 0
+        return found, await self.scalar(counting(statement)) or 0
 
     async def changed(self, statement: Executable) -> int:
         """Execute a statement of insert, update or delete: how many rows it wrote."""

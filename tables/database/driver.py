@@ -9,7 +9,8 @@ https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Self
 
@@ -18,10 +19,16 @@ import psycopg
 from psycopg import conninfo
 from psycopg.abc import PQGen
 from psycopg.adapt import AdaptersMap
+from psycopg.rows import Row, RowFactory
 from psycopg.types.array import ListDumper
 from psycopg.types.json import JsonbDumper, set_json_dumps, set_json_loads
 
-_CONNECT_SECONDS = 10
+from streams import silence
+
+#: Raised in a block of `DriverConnection.transaction`, it rolls back and leaves the block quietly.
+Rollback = psycopg.Rollback
+
+_CONNECT_SECONDS, _LOOK_SECONDS = 10, 5
 _GRACE = timedelta(seconds=5)  # of a client that waits for the server's own statement_timeout
 
 
@@ -63,6 +70,7 @@ class DriverConnection(psycopg.AsyncConnection[Any]):
             "timezone": "UTC",
             "statement_timeout": str(round(statement_timeout.total_seconds() * 1000)),
             "idle_in_transaction_session_timeout": "60000",
+            **silence.POSTGRESQL,
             **(session or {}),
         }
         given = conninfo.conninfo_to_dict(dsn)
@@ -72,13 +80,29 @@ class DriverConnection(psycopg.AsyncConnection[Any]):
             autocommit=autocommit,
             prepare_threshold=2,
             context=_ADAPTERS,
-            connect_timeout=given.get("connect_timeout", _CONNECT_SECONDS),
             application_name=application_name,
             options=f"{given.get('options', '')} {options}".strip(),
+            **_unless(given, connect_timeout=_CONNECT_SECONDS, **silence.LIBPQ),
         )
         if statement_timeout:
             connection.patience = (statement_timeout + _GRACE).total_seconds()
         return connection
+
+
+@contextmanager
+def looking(dsn: str, row_factory: RowFactory[Row]) -> Iterator[psycopg.Connection[Row]]:
+    """A connection for one look, in a thread that may wait for it: five seconds for each host that
+    does not answer, ten for one that falls silent. Raises `psycopg.Error`.
+    """
+    wanted = {"connect_timeout": _LOOK_SECONDS, **silence.LIBPQ}
+    given = conninfo.conninfo_to_dict(dsn)
+    with psycopg.connect(dsn, row_factory=row_factory, **_unless(given, **wanted)) as connection:
+        yield connection
+
+
+def _unless(given: Mapping[str, Any], **wanted: Any) -> dict[str, Any]:
+    """Those wishes about which the DSN says nothing."""
+    return {name: value for name, value in wanted.items() if name not in given}
 
 
 class _Document(JsonbDumper):

@@ -1,4 +1,4 @@
-"""What the failures of PostgreSQL and its driver mean, decided by SQLSTATE in one place.
+"""The meaning of failures of PostgreSQL and its driver, decided by SQLSTATE in one place.
 
 Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
@@ -13,9 +13,14 @@ import sqlalchemy.exc
 
 from streams.errors import DependencyDownError
 
-FOREIGN_KEY_VIOLATION = "23503"
+#: A failure as the driver reports it; those that `translated` lets through are mistakes in SQL.
+PostgresError = psycopg.Error
+#: A table or a column is not there: the database is not migrated, or a backup is being read in.
+NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+
 UNIQUE_VIOLATION = "23505"
 QUERY_CANCELED = "57014"
+DISK_FULL = "53100"
 LOCK_NOT_AVAILABLE = "55P03"  # lock_timeout: somebody holds what is needed
 
 # Classes of codes that mean: gone, going, coming, or too busy. Deadlocks and serialisation
@@ -81,6 +86,8 @@ def _sentence(error: BaseException) -> str:
         return "Another request is changing the same thing. Nothing was changed; try again."
     if sqlstate(error) == QUERY_CANCELED:
         return "PostgreSQL took too long. Nothing was changed; ask for less, or try again."
+    if sqlstate(error) == DISK_FULL:
+        return "PostgreSQL has no room left. Nothing was changed; try again."
     return "PostgreSQL does not answer. Nothing was changed; try again."
 
 

@@ -77,8 +77,7 @@ async def last_runs(
     not there.
     """
     rows = await session.every(select(JobRun).where(JobRun.job.in_(list(jobs))))
-    now: datetime = await session.value("SELECT clock_timestamp()")
-    return now, {row.job: row for row in rows}
+    return await session.clock(), {row.job: row for row in rows}
 
 
 async def begin(session: Session, job: str, at: datetime) -> UUID:

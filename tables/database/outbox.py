@@ -28,8 +28,8 @@ from streams.topics import Name
 from tables.database.connection import Session
 from tables.database.driver import DriverConnection
 
-CHANNEL = "campaigns_outbox"  # of NOTIFY; channels belong to one database
-RELAY = "hashtext('campaigns.outbox-relay')"  # the advisory lock that the one who relays holds
+_CHANNEL = "campaigns_outbox"  # of NOTIFY; channels belong to one database
+_RELAY = "hashtext('campaigns.outbox-relay')"  # the advisory lock of the process that relays
 _INSERT = f"""
 WITH added AS (
   INSERT INTO outbox (topic, key, type, event_id, payload)
@@ -38,7 +38,7 @@ WITH added AS (
                 %(payloads)s::bytea[])
          WITH ORDINALITY AS t(topic, key, type, event_id, payload, at)
    ORDER BY at)
-SELECT pg_notify('{CHANNEL}', '')"""
+SELECT pg_notify('{_CHANNEL}', '')"""
 # A plain DELETE … RETURNING comes back unordered. The first row is taken whatever its size.
 _CLAIM = """
 WITH oldest AS (
@@ -97,7 +97,7 @@ def to_throttle(record: _ToThrottle, campaign_id: UUID, version: int) -> Outgoin
 
 
 def to_expand(record: Stage, version: int) -> Outgoing:
-    """An internal record for whoever expands the campaign."""
+    """An internal record for the agent that expands the campaign."""
     campaign_id = UUID(record.campaign_id)
     return Outgoing(
         Name.EXPANSIONS,
@@ -121,6 +121,22 @@ async def append(session: Session, records: Sequence[Outgoing]) -> None:
             ids=[record.id for record in records],
             payloads=[record.payload for record in records],
         )
+
+
+async def is_relay(connection: DriverConnection) -> bool:
+    """Become the one relay of this database, for as long as the connection is open, and be notified
+    of records from now on. False while another process is the relay.
+    """
+    cursor = await connection.execute(f"SELECT pg_try_advisory_lock({_RELAY})")
+    (is_ours,) = await cursor.fetchone() or (False,)
+    if is_ours:
+        await connection.execute(f"LISTEN {_CHANNEL}")
+    return bool(is_ours)
+
+
+async def keep_relays_away(session: Session) -> bool:
+    """Until the transaction ends no process becomes the relay; False when one is."""
+    return bool(await session.value(f"SELECT pg_try_advisory_xact_lock({_RELAY})"))
 
 
 async def claim(connection: DriverConnection, limit: int, size: int) -> list[Outgoing]:

@@ -12,7 +12,17 @@ def has_text(column: InstrumentedAttribute[str], text: str) -> ColumnElement[boo
     """The condition that the text is in the column, whatever the case of its letters, also in a
     database with the locale C.
     """
-    return collate(column, "pg_c_utf8").ilike(f"%{_escaped(text)}%")
+    return has_pattern(column, containing(text))
+
+
+def has_pattern(column: InstrumentedAttribute[str], pattern: object) -> ColumnElement[bool]:
+    """`has_text` for a pattern of `containing`, or for the parameter that will hold it."""
+    return collate(column, "pg_c_utf8").ilike(pattern)
+
+
+def containing(text: str) -> str:
+    """The pattern of LIKE for values that the text is a part of."""
+    return f"%{_escaped(text)}%"
 
 
 def beginning(text: str | None) -> str | None:

@@ -1,7 +1,7 @@
 """Segments, templates and suppressions of a tenant, its own and those mirrored from other services.
 A record that a campaign still needs cannot be deleted, and a mirrored one changes only where it is
-owned. Imports `tables.contacts`, `tables.files`, `tables.models` and
-`tables.database`.
+owned. Imports `tables.contacts`, `tables.files`, `tables.tenants`,
+`tables.models` and `tables.database`.
 """
 
 from tables.directory.reported import suppress_recipients

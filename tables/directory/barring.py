@@ -3,9 +3,9 @@ suppressed contact, a suppressed address whoever has it, and an address of which
 kept.
 
 Parameters are `tenant` and the alias of a contact. A hash costs 2 us, so addresses are hashed only
-for a tenant that has suppressed hashes. What the API carries out reads `suppressions_in_sight`,
-because a policy is in the way of the indexes (tables/tenancy); workers, whom none restricts, read
-the table.
+for a tenant that has suppressed hashes. Statements of the API read `suppressions_in_sight`, because
+a policy is in the way of the indexes (tables/tenancy); workers, whom none restricts, read the
+table.
 """
 
 from __future__ import annotations

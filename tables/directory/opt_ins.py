@@ -13,18 +13,19 @@ contact has another one by now, the contact and that address stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import Select, delete, func, or_, select, update
 
 from tables.channels import CHANNELS
 from tables.database.connection import Session
 from tables.directory.reported import WRITTEN_TO
 from tables.directory.suppressions import list_suppressions
 from tables.models import OptIn, Suppression
+from tables.models.audience import CampaignRecipient
 
 REASON = "unsubscribed"
 _HAVING: Mapping[str, str] = {
@@ -128,10 +129,16 @@ async def standing(
     after saying no. `said`: when, for those rows of which it is known.
     """
     asked = {row: said[row] for row, why in reasons.items() if why == REASON and row in said}
-    if not asked or not await session.scalar(select(OptIn.at).limit(1)):
+    if not asked or not await session.scalar(_anybody(asked)):
         return dict(reasons)
     lifted = set(await session.values(_LIFTED, ids=list(asked), times=list(asked.values())))
     return {row: why for row, why in reasons.items() if row not in lifted}
+
+
+def _anybody(rows: Collection[UUID]) -> Select[datetime]:
+    """When somebody opted in, if anybody of the rows' tenants did."""
+    theirs = select(CampaignRecipient.tenant_id).where(CampaignRecipient.id.in_(rows))
+    return select(OptIn.at).where(OptIn.tenant_id.in_(theirs)).limit(1)
 
 
 async def has_opted_in_since(
@@ -153,7 +160,7 @@ async def opt_in(
     contacts: Sequence[UUID] = (),
 ) -> int:
     """Lift what the way had set before `at` for this address, its contacts and these: how many
-    suppressions. What another way or somebody else has set stays.
+    suppressions. Suppressions that came another way, or were entered by the tenant, stay.
     """
     mine = await session.values(_HAVING[channel], tenant=tenant, address=address)
     of_contacts = select(Suppression).where(

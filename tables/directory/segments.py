@@ -181,8 +181,9 @@ async def remove_members(
 async def count_members(
     session: Session, tenant: str, segment_ids: Sequence[UUID]
 ) -> dict[UUID, int]:
-    """The number of members by segment. Exact, from an index: about 60 ms for a million members. A
-    segment without members is not in the answer.
+    """The number of members by segment. Exact, from an index: about 60 ms for a million members,
+    and half as much again where a policy has each row looked at. A segment without members is not
+    in the answer.
     """
     mine = select(Segment.id).where(Segment.tenant_id == tenant, among(Segment.id, segment_ids))
     statement = (

@@ -69,30 +69,6 @@ async def put_suppression(
     return found, False
 
 
-async def unsuppress(
-    session: Session,
-    tenant: str,
-    channel: str,
-    *,
-    address: str | None = None,
-    contact_id: UUID | None = None,
-    by: Author,
-    reason: str,
-) -> None:
-    """`lift_suppression` for an address or a contact. Raises NotFoundError when it was not
-    suppressed, and CampaignError as `put_suppression`.
-    """
-    target = await _target(session, tenant, channel, address, contact_id)
-    is_it = _of(tenant, channel, target)
-    if address is not None:
-        mine = (Suppression.tenant_id == tenant) & (Suppression.channel == channel)
-        is_it |= mine & (Suppression.address_hash == func.address_hash(target["address"]))
-    found = await session.scalar(select(Suppression.id).where(is_it).limit(1))
-    if found is None:
-        raise NotFoundError("This is not suppressed.")
-    await lift_suppression(session, tenant, found, by=by, reason=reason)
-
-
 async def get_suppression(session: Session, tenant: str, suppression_id: UUID) -> Suppression:
     """Raises NotFoundError."""
     return await _found(session, _one(tenant, suppression_id), suppression_id)
@@ -224,7 +200,7 @@ async def _target(
     channel: str,
     address: str | None,
     contact_id: UUID | None,
-    reason: str = "",
+    reason: str,
 ) -> dict[str, object]:
     """The address or the contact, as the value of its column. Raises CampaignError."""
     if (rules := CHANNELS.get(channel)) is None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from streams.errors import CampaignError, FieldError, broken
 from tables.channels import CHANNELS
 from tables.contacts import store
 from tables.database.connection import Session
+from tables.directory import opt_ins
 
 _INSERT = """
 INSERT INTO suppressions (tenant_id, channel, address, contact_id, reason)
@@ -22,9 +23,8 @@ SELECT %(tenant)s, w.channel::campaign_channel, w.address, w.contact_id, w.reaso
  ORDER BY w.channel, w.address, w.contact_id, w.place
     ON CONFLICT DO NOTHING"""
 
-
-# A person of the tenant has asked for these, too: no START lifts them. Each kind is looked up by
-# its own index.
+# A person of the tenant has asked for these, too: no START lifts them. The trigger keep_suppression
+# does the same for each reason but `unsubscribed`. Each kind is looked up by its own index.
 _KEEP = """
 UPDATE suppressions s
    SET way = NULL
@@ -73,16 +73,19 @@ async def suppress_all(session: Session, tenant: str, wanted: Sequence[Wanted]) 
             good.append(_checked(one, unknown))
         except CampaignError as error:
             refused.append((one.line, error.detail))
-    targets = {
-        "channels": [one.channel for one in good],
-        "addresses": [one.address for one in good],
-        "contacts": [one.contact_id for one in good],
-    }
-    await session.run(_KEEP, tenant=tenant, **targets)
-    added = await session.run(
-        _INSERT, tenant=tenant, reasons=[one.reason for one in good], **targets
-    )
+    if said_no := [one for one in good if one.reason == opt_ins.REASON]:
+        await session.run(_KEEP, tenant=tenant, **_targets(said_no))
+    reasons = [one.reason for one in good]
+    added = await session.run(_INSERT, tenant=tenant, reasons=reasons, **_targets(good))
     return Suppressed(added, len(good) - added, tuple(refused))
+
+
+def _targets(wanted: Sequence[Wanted]) -> dict[str, list[Any]]:
+    return {
+        "channels": [one.channel for one in wanted],
+        "addresses": [one.address for one in wanted],
+        "contacts": [one.contact_id for one in wanted],
+    }
 
 
 def _checked(one: Wanted, unknown: AbstractSet[UUID]) -> Wanted:

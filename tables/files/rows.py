@@ -1,4 +1,4 @@
-"""What becomes of a row besides being used: rejected, blank, or used without one of its fields."""
+"""The fates of a row besides being used: rejected, blank, or used without one of its fields."""
 
 from __future__ import annotations
 

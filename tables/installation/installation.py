@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
-import psycopg
-from psycopg.rows import dict_row
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -20,7 +18,9 @@ from streams.contracts.fields import ACTIVE
 from streams.errors import CampaignError, DependencyDownError, Fate
 from streams.settings import Settings
 from streams.settings.agreement import AgreedKey, Agreement, Standing, objections, refusals
+from tables.database import probe
 from tables.database.connection import Database, Session
+from tables.database.failures import NOT_MIGRATED
 from tables.models import Campaign, Installation
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class SettingsDifferError(CampaignError):
 
 
 async def agreed(session: Session) -> Agreement | None:
-    """What the installation has; None before the first `campaigns prepare`."""
+    """The settings of the installation; None before the first `campaigns prepare`."""
     row = await session.first(select(Installation))
     return None if row is None else _agreement(row.__dict__)
 
@@ -83,32 +83,22 @@ async def present(database: Database) -> Agreement | None:
 
 
 async def looked_up(database: Database, look: Callable[[Session], Awaitable[T]]) -> T | None:
-    """What `look` finds in a transaction, and None while PostgreSQL is away or has no such table
+    """The result of `look` in a transaction; None while PostgreSQL is away or has no such table
     yet.
     """
     try:
         async with asyncio.timeout(_PATIENCE), database.transaction() as session:
             return await look(session)
-    except (
-        TimeoutError,
-        DependencyDownError,
-        psycopg.errors.UndefinedTable,
-        psycopg.errors.UndefinedColumn,
-    ):
+    except (TimeoutError, DependencyDownError, *NOT_MIGRATED):
         return None
 
 
 def refusal(settings: Settings) -> str:
-    """Why a process with these settings must not start here, "" when nothing differs. Blocks for
+    """Why a process with these settings must not start here, "" when nothing differs, and while
+    PostgreSQL is away or not prepared: the process looks again while it runs. Blocks for
     milliseconds, or five seconds at most for each host that does not answer.
     """
-    try:
-        with psycopg.connect(
-            settings.postgres, connect_timeout=_PATIENCE, row_factory=dict_row
-        ) as connection:
-            row = connection.execute("SELECT * FROM installation").fetchone()
-    except psycopg.Error:
-        return ""  # away, or not prepared yet: the process looks again while it runs
+    row = probe.row(settings, "SELECT * FROM installation")
     found = [] if row is None else refusals(Agreement.of(settings), _agreement(row))
     return "; ".join(found)
 

@@ -1,5 +1,6 @@
-"""What PostgreSQL and Kafka know of each other, so that one of them which went back is noticed: it
-was restored from a backup, replaced, emptied, or failed over to a copy that lacks the last records.
+"""The knowledge of PostgreSQL and Kafka about each other, by which one of them that went back is
+noticed: it was restored from a backup, replaced, emptied, or failed over to a copy that lacks the
+last records.
 
 The records of the outbox go to Kafka in *rounds*. A round is announced in PostgreSQL, in a
 transaction of its own that commits after those of its records; it is then written to Kafka with a
@@ -19,24 +20,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import psycopg
 from aiokafka.errors import KafkaError
-from psycopg.rows import class_row
 
 from streams.errors import CampaignError, Fate
 from streams.kafka import marks
 from streams.records.marks import Mark
 from streams.settings import Settings
+from tables.database import probe
 from tables.database.connection import Database, Session
 from tables.database.statements import Statements
 from tables.installation.installation import looked_up
 
-_PATIENCE = 5  # seconds for a server that does not answer
 _READING = 15  # seconds for a Kafka that does not answer, or does not name its topics
 _COLUMNS = """
 identity::text AS installation, announced, announced_at, acknowledged, mismatch, now() AS now,
@@ -59,17 +58,17 @@ _NOTE = "UPDATE installation SET mismatch = %(sentence)s WHERE mismatch <> %(sen
 _WAY_OUT = "stop every process and run `campaigns reconcile` (docs/operate/restore.md)"
 
 
-class Went(Enum):
+class Setback(Enum):
     """Which of the two is behind the other."""
 
-    POSTGRES_BACK = auto()
-    KAFKA_BACK = auto()
+    POSTGRES = auto()
+    KAFKA = auto()
 
 
 class Mismatch(NamedTuple):
     """The two do not fit. The sentence says what is wrong and where to read on."""
 
-    went: Went
+    setback: Setback
     sentence: str
 
 
@@ -80,7 +79,7 @@ class MismatchError(CampaignError):
 
 
 @dataclass(frozen=True)
-class Known:
+class RoundCounts:
     """PostgreSQL's side. `number` is the highest campaign number that it has given away."""
 
     installation: str | None
@@ -92,18 +91,18 @@ class Known:
     now: datetime
 
     def mark(self) -> Mark:
-        """What is to be written to Kafka with this round. Only of one that is joined."""
+        """The mark that is written to Kafka with this round. Only of a database that is joined."""
         assert self.installation is not None
         at = self.announced_at or self.now
         return Mark(installation=self.installation, round=self.announced, number=self.number, at=at)
 
 
 #: Of a database that no `campaigns prepare` has seen before.
-NOTHING = Known(None, 0, None, 0, "", 0, datetime.fromtimestamp(0, UTC))
+NOTHING = RoundCounts(None, 0, None, 0, "", 0, datetime.fromtimestamp(0, UTC))
 
 
-def compared(known: Known, mark: Mark | None) -> Mismatch | None:
-    """What does not fit; None for a sound pair, and before `campaigns prepare` has joined them.
+def compared(known: RoundCounts, mark: Mark | None) -> Mismatch | None:
+    """The difference; None for a pair that fits, and before `campaigns prepare` has joined them.
     Pure.
     """
     if mark is None:
@@ -134,6 +133,13 @@ def compared(known: Known, mark: Mark | None) -> Mismatch | None:
     return None
 
 
+def compared_around(before: RoundCounts, mark: Mark | None, after: RoundCounts) -> Mismatch | None:
+    """As `compared`, for a mark that was read while rounds went on: between what PostgreSQL said
+    `before` it and `after` it. Compared with either alone, a round of that time would be a loss.
+    """
+    return compared(replace(after, acknowledged=before.acknowledged), mark)
+
+
 def lost_state(topics: Sequence[str]) -> Mismatch:
     """State topics that were made again, with nothing in them."""
     return _kafka_back(f"Kafka has lost what was in {', '.join(topics)}")
@@ -141,36 +147,36 @@ def lost_state(topics: Sequence[str]) -> Mismatch:
 
 def _postgres_back(what: str) -> Mismatch:
     return Mismatch(
-        Went.POSTGRES_BACK,
+        Setback.POSTGRES,
         f"{what}; campaigns would get the numbers and the counts of others: {_WAY_OUT}",
     )
 
 
 def _kafka_back(what: str) -> Mismatch:
-    return Mismatch(Went.KAFKA_BACK, f"{what}; what has been sent could be sent again: {_WAY_OUT}")
+    return Mismatch(Setback.KAFKA, f"{what}; what has been sent could be sent again: {_WAY_OUT}")
 
 
 def _day(at: datetime | None) -> str:
     return "never" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-async def known(session: Statements) -> Known | None:
+async def known(session: Statements) -> RoundCounts | None:
     """None before the first `campaigns prepare`."""
-    found = await session.rows(Known, _KNOWN)
+    found = await session.rows(RoundCounts, _KNOWN)
     return found[0] if found else None
 
 
-async def join(session: Session) -> Known:
+async def join(session: Session) -> RoundCounts:
     """Give the database its identity. A repeat changes nothing."""
     await session.run(_JOIN)
-    (found,) = await session.rows(Known, _KNOWN)
+    (found,) = await session.rows(RoundCounts, _KNOWN)
     return found
 
 
-async def follow(session: Session, mark: Mark) -> Known:
+async def follow(session: Session, mark: Mark) -> RoundCounts:
     """Become the database that Kafka's mark is of, at its round; a later one stays."""
     await session.run(_FOLLOW, installation=mark.installation, round=mark.round)
-    (found,) = await session.rows(Known, _KNOWN)
+    (found,) = await session.rows(RoundCounts, _KNOWN)
     return found
 
 
@@ -189,9 +195,9 @@ async def note(session: Statements, sentence: str) -> None:
     await session.run(_NOTE, sentence=sentence)
 
 
-async def announce(session: Statements) -> Known:
+async def announce(session: Statements) -> RoundCounts:
     """The next round. Commit it before anything of the round is written to Kafka."""
-    (found,) = await session.rows(Known, _ANNOUNCE)
+    (found,) = await session.rows(RoundCounts, _ANNOUNCE)
     return found
 
 
@@ -200,7 +206,7 @@ async def acknowledge(session: Statements, mark: Mark) -> None:
     await session.run(_ACKNOWLEDGE, round=mark.round, installation=mark.installation)
 
 
-async def present(database: Database) -> Known | None:
+async def present(database: Database) -> RoundCounts | None:
     """`known`, and None while PostgreSQL is away or has no such table yet."""
     return await looked_up(database, known)
 
@@ -210,21 +216,21 @@ def refusal(settings: Settings) -> str:
     away or not prepared: whoever reads or writes next compares again. Blocks for a fifth of a
     second, or seconds for each server that does not answer.
     """
-    rows: Any = class_row(Known)
-    try:
-        with psycopg.connect(
-            settings.postgres, connect_timeout=_PATIENCE, row_factory=rows
-        ) as connection:
-            found: Known | None = connection.execute(_KNOWN).fetchone()
-    except psycopg.Error:
-        return ""
-    if found is None:
+    if (before := _looked_up(settings)) is None:
         return ""
     try:
         with ThreadPoolExecutor(1) as thread:
             reading = asyncio.wait_for(marks.read(settings), _READING)
             mark = thread.submit(asyncio.run, reading).result()
     except (KafkaError, OSError):
-        return found.mismatch
-    wrong = compared(found, mark)
+        return before.mismatch
+    if (after := _looked_up(settings)) is None:
+        return ""
+    wrong = compared_around(before, mark, after)
     return wrong.sentence if wrong else ""
+
+
+def _looked_up(settings: Settings) -> RoundCounts | None:
+    """`known`, and None while PostgreSQL is away or has no such table yet."""
+    row = probe.row(settings, _KNOWN)
+    return None if row is None else RoundCounts(**row)

@@ -19,7 +19,7 @@ from streams.settings import Settings
 from streams.settings.agreement import Agreement, lacking, refusals
 from tables.database.connection import Database, Session
 from tables.installation import installation, rounds
-from tables.installation.rounds import Known
+from tables.installation.rounds import RoundCounts
 
 _EVERY = 10.0  # seconds
 _log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class SettingsWatch(TurnByTurn):
 
 
 class _Seen(NamedTuple):
-    known: Known
+    known: RoundCounts
     connection: int  # the server process that answered
 
     def is_suspect_after(self, before: _Seen) -> bool:

@@ -17,6 +17,7 @@ from tables.models.campaigns import (
 from tables.models.commands import OutboxRecord, RefusedRecord, RememberedAnswer
 from tables.models.contacts import Contact, FormerAddress, WhatsappUser
 from tables.models.declarative import Base
+from tables.models.delivery import Route
 from tables.models.directory import (
     MirroredMember,
     OptIn,
@@ -63,6 +64,7 @@ __all__ = [
     "Projection",
     "RefusedRecord",
     "RememberedAnswer",
+    "Route",
     "Segment",
     "SegmentMember",
     "SenderDomain",

@@ -20,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from streams.contracts.fields import CampaignType, Channel, Status
+from streams.records.message_id import MAX_NUMBER
 from streams.records.sending import Limits
 from tables.models.declarative import Base, BigInt, SmallInt, enumeration
 
@@ -72,9 +73,7 @@ class Campaign(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.uuidv7())
     #: The campaign's name in message ids: 48 bits, below 2^47 so that every language's signed
     #: number holds it.
-    number: Mapped[BigInt] = mapped_column(
-        Identity(always=True, minvalue=1, maxvalue=(1 << 47) - 1)
-    )
+    number: Mapped[BigInt] = mapped_column(Identity(always=True, minvalue=1, maxvalue=MAX_NUMBER))
     tenant_id: Mapped[str] = mapped_column(String(64))
     name: Mapped[str] = mapped_column(String(255))
     description: Mapped[str | None] = mapped_column(Text)
@@ -202,7 +201,7 @@ class CampaignVariant(Base):
 
 
 class AbTestDecision(Base):
-    """What was decided about an A/B test, by the evaluator or by a person, in order."""
+    """A decision about an A/B test, by the evaluator or by a person, in order."""
 
     __tablename__ = "ab_test_decisions"
     __table_args__ = (
@@ -225,7 +224,7 @@ class AbTestDecision(Base):
 
 
 class CampaignContent(Base):
-    """What a campaign says, fixed when it starts; of a variant where `variant_id` is set."""
+    """The content of a campaign, fixed when it starts; of a variant where `variant_id` is set."""
 
     __tablename__ = "campaign_contents"
     __table_args__ = (

@@ -1,4 +1,6 @@
-"""What commands leave behind: their first answers, and what must reach Kafka because of them."""
+"""The traces of commands: their first answers, and the records that must reach Kafka because of
+them.
+"""
 
 from __future__ import annotations
 

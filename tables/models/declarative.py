@@ -1,4 +1,6 @@
-"""What all tables share: how Python types become column types, and how constraints are named."""
+"""The common ground of all tables: how Python types become column types, and how constraints are
+named.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +62,15 @@ class Base(DeclarativeBase):
         list[UUID]: ARRAY(Uuid()),
         Channel: Enum(*get_args(Channel), name="campaign_channel"),
     }
+
+    def stated(self) -> dict[str, Any]:
+        """The values by column, without those that were found out about the others."""
+        columns = inspect(type(self)).columns
+        return {
+            column.key: getattr(self, column.key)
+            for column in columns
+            if not column.info.get(FOUND_OUT)
+        }
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._columns() == other._columns()

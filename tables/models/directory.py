@@ -39,7 +39,8 @@ class SegmentMember(Base):
 
 
 class MirroredMember(Base):
-    """What has been read so far of a segment of another service.
+    """A member of a segment of another service that is being read: all of its pages together are
+    the segment.
 
     Not UNLOGGED: a crash of PostgreSQL in the middle would empty it while the worker reads on, and
     the audience would be what came afterwards.
@@ -118,7 +119,7 @@ class OptIn(Base):
 
 
 class Template(Base):
-    """What messages of a channel say, with placeholders."""
+    """The text of messages on a channel, with placeholders."""
 
     __tablename__ = "templates"
     __table_args__ = (Index("idx_templates_tenant", "tenant_id", text("created_at DESC")),)

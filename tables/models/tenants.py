@@ -136,8 +136,8 @@ class AuditEntry(Base):
 
 
 class WebhookSecret(Base):
-    """What a tenant's provider signs webhooks with, sealed under a key derived from the message
-    keys.
+    """The secrets with which a tenant's provider signs webhooks, sealed under a key derived from
+    the message keys.
     """
 
     __tablename__ = "webhook_secrets"
@@ -164,9 +164,7 @@ class WebhookSubscription(Base):
 
 
 class WebhookToken(Base):
-    """What a token of a provider stood for when it was first seen; it never stands for anything
-    else.
-    """
+    """The meaning of a provider's token when it was first seen; the token never gets another."""
 
     __tablename__ = "webhook_tokens"
     __table_args__ = (Index("idx_webhook_tokens_expires", "expires_at"),)

@@ -2,5 +2,5 @@
 and seals.
 
 `shards` is the arithmetic of `fold`, `views` keeps a compacted topic in memory. The room imports
-`throttle`, `database` and `streams`.
+`throttle`, `models`, `database` and `streams`.
 """

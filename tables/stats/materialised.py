@@ -14,7 +14,7 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import and_, bindparam, or_, select, tuple_
+from sqlalchemy import and_, bindparam, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -26,6 +26,7 @@ from streams.topics import Name
 from tables.database.connection import Session
 from tables.database.outbox import Outgoing, append
 from tables.database.statements import Reading
+from tables.models import Campaign
 from tables.models import CampaignStats as StoredStats
 from tables.stats.totals import CampaignStats, rates
 
@@ -226,8 +227,19 @@ def _variants(calculated: Calculated) -> Insert:
 _STORED = select(StoredStats).where(StoredStats.campaign_id == bindparam("campaign_id"))
 
 
+async def sent_by_number(session: Session, tenant: str) -> dict[int, int]:
+    """Messages sent of each of the tenant's campaigns that has materialised stats."""
+    found = await session.execute(
+        select(Campaign.number, func.max(StoredStats.sent_count))
+        .join(StoredStats, StoredStats.campaign_id == Campaign.id)
+        .where(Campaign.tenant_id == tenant, StoredStats.variant_id.is_(None))
+        .group_by(Campaign.number)
+    )
+    return dict(found.tuples().all())
+
+
 async def stored(session: Session | Reading, campaign_id: UUID) -> CampaignStats | None:
-    """What was materialised of a campaign of the caller's tenant, None when nothing was."""
+    """The materialised stats of a campaign of the caller's tenant; None when there are none."""
     found = await session.every(_STORED, {"campaign_id": campaign_id})
     rows = {row.variant_id: row for row in found}
     if (total := rows.get(None)) is None:

@@ -8,7 +8,8 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -202,3 +203,12 @@ class SendingView(CompactedView):
             for number, campaign in tenant.campaigns.items():
                 if campaign.is_open:
                     yield tenant_id, number, campaign
+
+
+@asynccontextmanager
+async def complete_views(settings: Settings) -> AsyncIterator[tuple[StatsView, SendingView]]:
+    """Both views, once they have read everything that there is. Waits for a Kafka that is away."""
+    async with StatsView(settings) as stats, SendingView(settings) as sending:
+        await stats.ready.wait()
+        await sending.ready.wait()
+        yield stats, sending

@@ -27,7 +27,7 @@ _TOKEN = 16  # bytes
 
 
 class Finding(StrEnum):
-    """What DNS answers about the record of a domain."""
+    """The answer of DNS about the record of a domain."""
 
     VERIFIED = "verified"
     NO_SUCH_NAME = "no-such-name"
@@ -89,15 +89,10 @@ async def note_finding(
     Raises NotFoundError, and ConflictError when it was removed and added again meanwhile: its
     record is another one now.
     """
-    before = await lock_domain(session, asked.tenant_id, asked.domain)
-    if before.token != asked.token:
-        raise ConflictError(
-            f"{asked.domain} was removed and added again meanwhile; its record is another one now."
-        )
     since = func.coalesce(SenderDomain.verified_at, func.now())
     changed = (
         update(SenderDomain)
-        .where(_is(asked.tenant_id, asked.domain))
+        .where(_is(asked.tenant_id, asked.domain), SenderDomain.token == asked.token)
         .values(
             checked_at=func.now(),
             finding=finding,
@@ -106,7 +101,11 @@ async def note_finding(
         .returning(SenderDomain)
     )
     after = await session.first(changed)
-    assert after is not None
+    if after is None:
+        await get_domain(session, asked.tenant_id, asked.domain)
+        raise ConflictError(
+            f"{asked.domain} was removed and added again meanwhile; its record is another one now."
+        )
     told = {"finding": finding.value}
     action, subject = Action.DOMAIN_CHECKED, asked.domain
     await note(session, asked.tenant_id, by, action, subject=subject, details=told)

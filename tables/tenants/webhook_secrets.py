@@ -1,38 +1,25 @@
-"""The secrets that a tenant's providers sign webhooks with: sealed at rest, opened only to verify a
-webhook, never shown.
-
-Sealed means AES-256-GCM (NIST SP 800-38D) under a key derived with HKDF-SHA-256 (RFC 5869) from a
-message key, for this purpose alone. Tenant and provider are authenticated with it, so that a row
-copied to another tenant does not open. There is no further secret to keep: `CAMPAIGNS_MESSAGE_KEYS`
-opens these rows, a dump of the database alone does not. The first byte is the epoch of the key. The
-key that signs seals; all of them open. `reseal` closes the rows again before an old key goes.
+"""The secrets that a tenant's providers sign webhooks with: sealed at rest (`seals`), opened only
+to verify a webhook, never shown.
 """
 
 from __future__ import annotations
 
-import secrets
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import delete, func, inspect, select, update
+from sqlalchemy import delete, func, inspect, select
 from sqlalchemy.dialects import postgresql
 
-from streams.errors import CampaignError, Fate, NotFoundError
+from streams.errors import NotFoundError
 from streams.settings import Settings
 from tables import models
 from tables.database.connection import Session
 from tables.models import WebhookSubscription, WebhookToken
 from tables.tenants.audit import ENGINE, Action, Author, note
+from tables.tenants.seals import Seal
 from tables.tenants.tenants import lock_tenant
 
 _PURPOSE = b"campaigns: webhook secrets"
-_NONCE = 12  # bytes
 _ASKED = timedelta(days=3)  # SNS takes a confirmation for so long
 _SWEPT = 100  # expired tokens that each new one takes with it
 _SWEEP = """
@@ -44,19 +31,6 @@ DELETE FROM webhook_tokens
         ORDER BY expires_at
         LIMIT %(most)s
           FOR UPDATE SKIP LOCKED))"""
-
-
-class SealError(CampaignError):
-    """The stored webhook secret cannot be opened: CAMPAIGNS_MESSAGE_KEYS lost a key. Set the secret
-    again.
-    """
-
-    fate, status, code, title = (
-        Fate.REJECT,
-        503,
-        "secret-unreadable",
-        "The webhook secret cannot be opened",
-    )
 
 
 class WebhookSecret(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,85 +54,19 @@ class WebhookSecret(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"WebhookSecret({', '.join(self.fields)})"
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """All that the API ever shows of secrets: which fields are set, and since when."""
-
-    fields: tuple[str, ...]
-    updated_at: datetime
-
-
-class Seal:
-    """Closes and opens secrets with the installation's message keys."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._epoch = settings.key_epoch
-        self._ciphers = {
-            key.epoch: AESGCM(HKDF(SHA256(), 32, salt=None, info=_PURPOSE).derive(key.secret))
-            for key in settings.keys
-        }
-
-    def close(self, secret: WebhookSecret, tenant: str, provider: str) -> bytes:
-        nonce, cipher = secrets.token_bytes(_NONCE), self._ciphers[self._epoch]
-        content = cipher.encrypt(nonce, msgspec.json.encode(secret), _bound(tenant, provider))
-        return bytes([self._epoch]) + nonce + content
-
-    def is_current(self, sealed: bytes) -> bool:
-        """Whether the key that signs now has sealed it."""
-        return sealed[:1] == bytes([self._epoch])
-
-    def open(self, sealed: bytes, tenant: str, provider: str) -> WebhookSecret:
-        """Raises SealError."""
-        try:
-            nonce, content = sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :]
-            return msgspec.json.decode(
-                self._ciphers[sealed[0]].decrypt(nonce, content, _bound(tenant, provider)),
-                type=WebhookSecret,
-            )
-        except (InvalidTag, IndexError, KeyError, ValueError) as error:
-            raise SealError(f"The secret of {provider} cannot be opened. Set it again.") from error
-
-
-def _bound(tenant: str, provider: str) -> bytes:
-    return f"{tenant}/{provider}".encode()
-
-
-async def reseal(session: Session, seal: Seal) -> int:
-    """Close every secret with the key that signs now, and answer how many were sealed with another;
-    a secret that cannot be opened stays as it is. The rows are locked meanwhile; there are a few
-    for each tenant.
-    """
-    rows = await session.every(
-        select(models.WebhookSecret)
-        .order_by(models.WebhookSecret.tenant_id, models.WebhookSecret.provider)
-        .with_for_update()
-    )
-    count = 0
-    for row in rows:
-        if seal.is_current(row.sealed):
-            continue
-        with suppress(SealError):
-            secret = seal.open(row.sealed, row.tenant_id, row.provider)
-            await session.execute(
-                update(models.WebhookSecret)
-                .where(
-                    models.WebhookSecret.tenant_id == row.tenant_id,
-                    models.WebhookSecret.provider == row.provider,
-                )
-                .values(sealed=seal.close(secret, row.tenant_id, row.provider))
-            )
-            count += 1
-    return count
+def sealing(settings: Settings) -> Seal[WebhookSecret]:
+    """Closes and opens them with the installation's message keys."""
+    return Seal(settings, _PURPOSE, WebhookSecret)
 
 
 async def put(
     session: Session,
-    seal: Seal,
+    seal: Seal[WebhookSecret],
     tenant: str,
     provider: str,
     secret: WebhookSecret,
     by: Author = ENGINE,
-) -> Shown:
+) -> models.WebhookSecret:
     """Store the secrets of a provider in place of those that were there. Raises NotFoundError."""
     await lock_tenant(session, tenant)
     new = postgresql.insert(models.WebhookSecret).values(
@@ -179,7 +87,7 @@ async def put(
     assert made is not None
     is_set = {"isSet": secret.fields}
     await note(session, tenant, by, Action.WEBHOOK_SET, subject=provider, details=is_set)
-    return _shown(made)
+    return made
 
 
 async def lock(session: Session, tenant: str, provider: str) -> models.WebhookSecret | None:
@@ -198,7 +106,9 @@ async def lock_known(session: Session, tenant: str, provider: str) -> models.Web
     return found
 
 
-async def load(session: Session, seal: Seal, tenant: str, provider: str) -> WebhookSecret:
+async def load(
+    session: Session, seal: Seal[WebhookSecret], tenant: str, provider: str
+) -> WebhookSecret:
     """Open the secrets of a provider. Raises NotFoundError when the tenant does not exist or has
     not set this provider up, and SealError.
     """
@@ -208,12 +118,12 @@ async def load(session: Session, seal: Seal, tenant: str, provider: str) -> Webh
     return seal.open(found.sealed, tenant, provider)
 
 
-async def show(session: Session, tenant: str, provider: str) -> Shown:
-    """Raises NotFoundError."""
+async def get(session: Session, tenant: str, provider: str) -> models.WebhookSecret:
+    """`stored` of a provider that is set up. Raises NotFoundError."""
     found = await stored(session, tenant, provider)
     if found is None:
         raise _not_set_up(provider)
-    return _shown(found)
+    return found
 
 
 async def remove(session: Session, tenant: str, provider: str, by: Author = ENGINE) -> None:
@@ -234,10 +144,6 @@ async def stored(session: Session, tenant: str, provider: str) -> models.Webhook
     """The secrets of a provider as they are sealed; None when it is not set up."""
     row = models.WebhookSecret
     return await session.first(select(row).where(row.tenant_id == tenant, row.provider == provider))
-
-
-def _shown(stored: models.WebhookSecret) -> Shown:
-    return Shown(tuple(stored.fields), stored.updated_at)
 
 
 def _not_set_up(provider: str) -> NotFoundError:

@@ -36,8 +36,8 @@ class Clock(Record, frozen=True, forbid_unknown_fields=True):
     done_before: int = 0
 
     def after(self, record: Sending, at: datetime, hour: timedelta) -> Clock:
-        """The clock after a record with the timestamp `at`. Kafka refuses timestamps more than an
-        hour ahead of the broker's own.
+        """The clock after a record with the timestamp `at`. Kafka refuses timestamps that are hours
+        ahead of the broker's own (`streams.topics.MOST_AHEAD`).
         """
         if not isinstance(record, BatchSent):
             now = max(self.now, at)

@@ -6,6 +6,9 @@ Usage = messages *sent* in the windows that touch the last hour (day) or lie lat
 exceed its limit, whenever granted messages are sent: take any hour and the message of it that was
 granted last. When that was decided, every other message of the hour was either outstanding, or
 counted in a window that touches the hour before the decision or is later.
+
+That holds by the time that messages carry, however clocks differ: a message is counted no earlier
+than it is dated, and dated no earlier than the decision that let it go (`Transaction.not_before`).
 """
 
 from __future__ import annotations

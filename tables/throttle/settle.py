@@ -1,6 +1,4 @@
-"""What is over in a tenant's sending: the milestones to announce, and the campaigns to let go.
-Pure.
-"""
+"""The ends in a tenant's sending: the milestones to announce, and the campaigns to let go. Pure."""
 
 from __future__ import annotations
 

@@ -84,7 +84,8 @@ async def resting(settings: Settings, around: Settings | None = None) -> AsyncIt
         pool: Database = Database(around or settings, max_size=4)
         stack.push_async_callback(pool.close)
         names = await stack.enter_async_context(dns_server())
-        settings = settings.model_copy(update={"dns_servers": names.address})
+        here = {"dns_servers": names.address, "routes": "any"}
+        settings = settings.model_copy(update=here)
         app = create_app(settings)
         await stack.enter_async_context(app.router.lifespan_context(app))
         rest = Rest(app, await make_world(pool, around or settings), names)
@@ -105,15 +106,17 @@ async def resting(settings: Settings, around: Settings | None = None) -> AsyncIt
 
 
 @asynccontextmanager
-async def serving(settings: Settings, log: Path, **more: str) -> AsyncIterator[str]:
-    """The URL of `python -m api.server` as a process of its own, once it is ready; its log goes to
-    `log`.
+async def serving(
+    settings: Settings, log: Path, module: str = "api.server", **more: str
+) -> AsyncIterator[str]:
+    """The URL of `python -m api.server`, or of another module, as a process of its own, once it is
+    ready; its log goes to `log`.
     """
     port = free_port()
     variables = environment(settings, CAMPAIGNS_API_PORT=str(port), **more)
     with log.open("wb") as sink:
         server = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "api.server", env=variables, stdout=sink, stderr=sink
+            sys.executable, "-m", module, env=variables, stdout=sink, stderr=sink
         )
     url = f"http://127.0.0.1:{port}"
     try:

@@ -36,7 +36,7 @@ def test_requests_from_the_known_ranges_are_machines(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", [HOME, "2001:db8::1", "", None, "testclient", GOOGLE_PROXY])
-def test_others_are_people(address: str | None) -> None:
+def test_an_address_that_no_scanner_has_is_a_persons(address: str | None) -> None:
     assert not machines().is_machine(PERSON, address)
 
 

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from api.command_line import app
+from api.tenant.delivery_route_schemas import RoutePut
 from connectors.simulator.behaviour import Behaviour
 from connectors.webhooks import standard
 from connectors.webhooks.delivery import Delivery
@@ -66,9 +67,15 @@ def _trigger(example: Mapping[str, Any]) -> None:
         validated(Reentry, example, "forbid")
 
 
+def _route(example: Mapping[str, Any]) -> None:
+    """Settings without the password, which a file holds; the others are parts of a body."""
+    validated(RoutePut, example, "forbid")
+
+
 _CHECKS: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "connect/api.md": _refusal,
     "connect/webhooks.md": _webhook,
+    "guide/sending.md": _route,
     "guide/triggered.md": _trigger,
     "operate/jobs.md": _fact,
 }

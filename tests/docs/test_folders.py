@@ -92,11 +92,24 @@ def _siblings(folder: Path, imported: Path) -> Iterator[tuple[Path, Path]]:
             return
 
 
+def test_every_folder_names_the_rooms_of_its_package_that_it_imports() -> None:
+    silent = {
+        f"{folder} does not name {below.name}"
+        for folder, imported, _ in _imports()
+        for _, below in _siblings(folder, imported)
+        if not re.search(rf"\b{below.name}\b|every\s+other\s+room", _said(folder))
+    }
+    assert silent == set()
+
+
 def test_every_folder_says_what_it_is_for_and_what_it_imports() -> None:
     silent = set()
     for folder in _drawn():
-        file = ROOT / folder / "__init__.py"
-        text = (ast.get_docstring(ast.parse(file.read_text())) or "") if file.exists() else None
+        text = _said(folder) if (ROOT / folder / "__init__.py").exists() else None
         if text is not None and (text.count(".") < 2 or "import" not in text.lower()):
             silent.add(str(folder))
     assert silent == set()
+
+
+def _said(folder: Path) -> str:
+    return ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text())) or ""

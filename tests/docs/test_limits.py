@@ -14,9 +14,10 @@ from api.limits.slots import READS, ROOMS, Room
 from connectors.webhooks.delivery import MOST_ELEMENTS
 from streams.settings import Settings
 from tables.campaigns.campaign import MOST_PAUSED
-from tables.database.connection import LONGEST_LIST
+from tables.database.statements import LONGEST_LIST
 from tables.tenants import browser_sessions as sessions
 from tables.tenants.api_keys import MOST_KEYS
+from tables.tenants.routes import MOST_ROUTES
 from tables.tenants.sender_domains import MOST_DOMAINS
 
 _PAGE = Path(__file__).parents[2] / "docs" / "reference" / "limits.md"
@@ -38,6 +39,7 @@ def _expected() -> Iterator[tuple[str, str]]:
     yield "requests per minute of a tenant", _set("api_tenant_rate_limit")
     yield "good API keys of a tenant, everywhere", f"{MOST_KEYS}"
     yield "sender domains of a tenant, everywhere", f"{MOST_DOMAINS}"
+    yield "routes of a tenant, everywhere", f"{MOST_ROUTES}"
     for room in ROOMS:
         yield f"{room.work} of a tenant at once", _at_once(room)
     row = "wait of a request for a row that another one has locked"

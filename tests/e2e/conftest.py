@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import pytest
@@ -31,15 +32,22 @@ class Running:
 
 
 @contextmanager
-def installed(settings: Settings, folder: Path) -> Iterator[Running]:
+def installed(
+    settings: Settings,
+    folder: Path,
+    more: Mapping[str, object] = MappingProxyType({}),
+    of_each: Callable[[str], Mapping[str, str]] = lambda name: {},
+) -> Iterator[Running]:
     """One process of every role, on servers that `campaigns prepare` has joined; an hour is six
-    seconds. Ready when the API is and every worker has its partitions.
+    seconds unless `more` settings say otherwise. Ready when the API is and every worker has its
+    partitions.
     """
     port = free_port()
     shortened = {
         "api_port": port,
         **SHORTENED,
         "tick": timedelta(milliseconds=50),
+        **more,
     }
     settings = settings.model_copy(
         update=shortened | {"complaint_rate_limit": 100}
@@ -53,11 +61,13 @@ def installed(settings: Settings, folder: Path) -> Iterator[Running]:
         "CAMPAIGNS_SIMULATE_DUPLICATES": "3",
         "CAMPAIGNS_SIMULATE_DISORDER": "2",
     }
-    more = {
+    extra = {
         "api": [sys.executable, "-m", "api.server"],
         "simulate": [sys.executable, "-m", "connectors.simulator"],
     }
-    with Installation(settings, folder, extra=more, environment=simulate) as processes:
+    with Installation(
+        settings, folder, extra=extra, environment=simulate, of_each=of_each
+    ) as processes:
         url = f"http://127.0.0.1:{port}"
         eventually_sync(lambda: _is_ready(url), within=300)
         eventually_sync(processes.all_ready, within=300)

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -68,8 +68,11 @@ class Installation:
         roles: Iterable[str] = WORKERS,
         extra: Mapping[str, list[str]] | None = None,
         environment: Mapping[str, str] | None = None,
+        of_each: Callable[[str], Mapping[str, str]] = lambda name: {},
     ) -> None:
+        """`of_each` says what the process of a name has in its environment beside the others'."""
         self._environment, self.folder = {**settings.environment(), **(environment or {})}, folder
+        self._of_each = of_each
         self._commands = {
             role: [sys.executable, "-m", "agents.worker", role] for role in roles
         } | dict(extra or {})
@@ -92,7 +95,8 @@ class Installation:
         file = self.folder / f"{name}.ready.json"
         file.unlink(missing_ok=True)  # of one that was stopped
         ready = {"CAMPAIGNS_READY_FILE": str(file)}
-        merged = {**self._environment, **ready, **(environment or {})}
+        own = {**self._of_each(name), **(environment or {})}
+        merged = {**self._environment, **ready, **own}
         command = command or self._commands[name.partition("-")[0]]
         self.processes[name] = Supervised(command, self.folder / f"{name}.log", merged)
 

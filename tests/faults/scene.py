@@ -8,11 +8,12 @@ import asyncio
 import random
 import secrets
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -35,10 +36,11 @@ from tests.e2e.checker import (
 from tests.e2e.conftest import Running, installed
 from tests.e2e.processes import SHORTENED
 from tests.e2e.truth import Truth
-from tests.eventually import eventually
+from tests.eventually import PAUSE, eventually
+from tests.postgres import DatabaseError
 
 HOUR = SHORTENED["hour"]
-_SENDER = {"fromName": "A", "fromEmail": "news@a.example", "trackOpens": True, "trackClicks": True}
+SENDER = {"fromName": "A", "fromEmail": "news@a.example", "trackOpens": True, "trackClicks": True}
 _WITHIN = timedelta(seconds=300)
 
 
@@ -57,16 +59,28 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path) -> Iterator[Site]:
-    """Starts all of it, and ends all of it."""
+def site(
+    folder: Path,
+    *,
+    kafka_properties: Mapping[str, str] = MappingProxyType({}),
+    postgres_settings: Mapping[str, str] = MappingProxyType({}),
+    more: Mapping[str, object] = MappingProxyType({}),
+    of_each: Callable[[str], Mapping[str, str]] = lambda name: {},
+    places: Mapping[str, Path] = MappingProxyType({}),
+) -> Iterator[Site]:
+    """Starts all of it, and ends all of it. `more` are further settings of every process, `of_each`
+    says what a process has in its environment beside the others', `places` where engines keep their
+    files that do not in `folder`.
+    """
+    homes = {role: folder / role for role in ("kafka", "postgres", "nats")} | dict(places)
     # what a killed process has written survives without fsync
-    unsafe = {"fsync": "off", "full_page_writes": "off"}
+    unsafe = {"fsync": "off", "full_page_writes": "off", **postgres_settings}
     engines = [
         RunningEngine(engine, folder / f"{engine.role}.log")
         for engine in (
-            Kafka(folder / "kafka", free_port(), free_port(), OPEN),
-            Postgres(folder / "postgres", free_port(), OPEN, unsafe),
-            Nats(folder / "nats", free_port(), OPEN),
+            Kafka(homes["kafka"], free_port(), free_port(), OPEN, properties=kafka_properties),
+            Postgres(homes["postgres"], free_port(), OPEN, unsafe),
+            Nats(homes["nats"], free_port(), OPEN),
         )
     ]
     kafka, postgres, nats = engines
@@ -81,9 +95,9 @@ def site(folder: Path) -> Iterator[Site]:
             partitions=4,
             message_keys=(SecretStr(secrets.token_hex(32)),),
         )
-        settings = made.model_copy(update=dict(SHORTENED))
+        settings = made.model_copy(update={**SHORTENED, **more})
         asyncio.run(prepare(settings))
-        with installed(settings, folder) as running:
+        with installed(settings, folder, more, of_each) as running:
             yield Site(running, kafka, postgres, nats)
     finally:
         for engine in engines:
@@ -107,13 +121,16 @@ def explained(where: Site) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Sending:
-    """A campaign of a tenant of its own; at most `limit` of its messages go out in any hour."""
+    """A campaign; at most `limit` of its messages go out in any hour. `ends` is the status that it
+    has when it is over.
+    """
 
     rest: world.Rest
     tenant: world.Tenant
     campaign: str
     audience: set[str]
     limit: int
+    ends: str = "completed"
 
     async def stats(self) -> dict[str, Any]:
         """Raises AssertionError while the API does not answer."""
@@ -158,7 +175,7 @@ class Scene:
 
 
 @contextmanager
-def _noted(violations: list[str]) -> Iterator[None]:
+def noted(violations: list[str]) -> Iterator[None]:
     """What is not as it must be becomes a sentence of the list."""
     try:
         yield
@@ -178,7 +195,7 @@ async def scene(where: Site, seed: int, *sizes: tuple[int, int]) -> AsyncIterato
         await world.people(connection, tenant, "all", size)
         rest = world.Rest(where.running.url, tenant.key)
         template = await world.template(connection, tenant)
-        campaign = await rest.started(template, [tenant.segments["all"]], settings=_SENDER)
+        campaign = await rest.started(template, [tenant.segments["all"]], settings=SENDER)
         sendings.append(Sending(rest, tenant, campaign, tenant.people["all"], limit))
     await connection.close()
     made = Scene(where, dice, sendings)
@@ -210,53 +227,92 @@ class Outcome:
     violations: list[str]
 
 
-async def outcome(of: Scene, within: float = 300) -> Outcome:
-    """Waits for the end of every campaign and compares I1, I2, I4, I5, I6 and I7 with the raw logs;
-    nothing of the engine's state decides what is true. Counts must be exact within so many seconds.
+@dataclass(frozen=True)
+class Logs:
+    """What an outcome is compared with: all messages that were sent, and what became of those of a
+    campaign.
     """
-    violations = list[str]()
+
+    messages: Callable[[], list[SentMessage]]
+    truth: Callable[[str], Truth]
+
+    @classmethod
+    def of(cls, where: Site) -> Logs:
+        """The logs of a site, from their beginning."""
+        return cls(
+            lambda: sent_messages(where.settings),
+            lambda campaign: Truth.of(where.running.truth, campaign),
+        )
+
+
+async def outcome(
+    of: Scene, within: float = 300, *, logs: Logs | None = None, every: float = PAUSE
+) -> Outcome:
+    """Waits for the end of every campaign and compares I1, I2, I4, I5, I6 and I7 with the raw logs;
+    nothing of the engine's state decides what is true. Counts must be exact within so many seconds;
+    the API is asked `every` so many.
+    """
+    logs, violations = logs or Logs.of(of.site), list[str]()
     for sending in of.sendings:
-        with _noted(violations):  # I7
+        with noted(violations):  # I7
 
             async def is_completed(sending: Sending = sending) -> bool:
-                return await sending.status() == "completed"
+                return await sending.status() == sending.ends
 
-            await eventually(is_completed)
+            await eventually(is_completed, every=every)
     campaigns = {sending.campaign: sending.audience for sending in of.sendings}
     messages = [
         message
-        for message in sent_messages(of.site.settings)
+        for message in await asyncio.to_thread(logs.messages)
         if message.tenant_id in {sending.tenant.id for sending in of.sendings}
     ]
     skipped = dict[str, set[str]]()
     if of.skips:
-        with _noted(violations):
+        with noted(violations):
             # recipients' statuses are projected a moment after a campaign is completed
-            skipped = await eventually(lambda: _skipped(of, len(messages)))
-    with _noted(violations):
+            skipped = await eventually(lambda: skipped_people(of, len(messages)), every=every)
+    with noted(violations):
         assert_each_recipient_once(messages, campaigns, skipped)
     events = 0
     for sending in of.sendings:
         theirs = [message for message in messages if message.campaign_id == sending.campaign]
-        truth = Truth.of(of.site.running.truth, sending.campaign)
+        truth = logs.truth(sending.campaign)
         events += sum(map(len, truth.reported.values()))
-        with _noted(violations):
+        with noted(violations):
             most = most_in_any_window(theirs, HOUR)
             assert most <= sending.limit, f"{most} messages in an hour of {sending.limit}"
-        with _noted(violations):
-            await eventually(lambda: _is_exact(of, sending, theirs, skipped), within)  # noqa: B023
+        with noted(violations):
+            await eventually(
+                lambda: _is_exact(logs, sending, theirs, skipped),  # noqa: B023
+                within,
+                every,
+            )
     for task in of.watching:
         task.cancel()
-        with _noted(violations), suppress(asyncio.CancelledError):
+        with noted(violations), suppress(asyncio.CancelledError):
             await task
     return Outcome(events, violations)
 
 
-async def _skipped(of: Scene, sent: int) -> dict[str, set[str]]:
-    """By campaign, once they are all whom the `sent` messages leave out."""
+async def skipped_people(
+    of: Scene, sent: int, recipients: int | None = None
+) -> dict[str, set[str]]:
+    """By campaign, once they are all of the recipients whom the `sent` messages leave out. Raises
+    AssertionError before, and while PostgreSQL is away.
+    """
+    try:
+        found = await _skipped_by_now(of)
+    except DatabaseError as away:
+        raise AssertionError(str(away)) from away
+    wanted = of.recipients if recipients is None else recipients
+    assert sum(map(len, found.values())) + sent == wanted
+    return found
+
+
+async def _skipped_by_now(of: Scene) -> dict[str, set[str]]:
     connection = await world.connect(of.site.settings.postgres)
     try:
-        found = {
+        return {
             sending.campaign: {
                 str(row["contact_id"])
                 for row in await connection.fetch(
@@ -269,18 +325,16 @@ async def _skipped(of: Scene, sent: int) -> dict[str, set[str]]:
         }
     finally:
         await connection.close()
-    assert sum(map(len, found.values())) + sent == of.recipients
-    return found
 
 
 async def _is_exact(
-    of: Scene, sending: Sending, messages: list[SentMessage], skipped: dict[str, set[str]]
+    logs: Logs, sending: Sending, messages: list[SentMessage], skipped: dict[str, set[str]]
 ) -> bool:
     expected = {
         "totalRecipients": len(sending.audience),
         "sentCount": len(messages),
         "skippedCount": len(skipped.get(sending.campaign, ())),
-        **Truth.of(of.site.running.truth, sending.campaign).stats(),
+        **logs.truth(sending.campaign).stats(),
     }
     stats = await sending.stats()
     assert {name: stats[name] for name in expected} == expected

@@ -69,7 +69,7 @@ REFUSED: Mapping[str, bytes] = MappingProxyType(
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_a_broker_refuses(what: str, kafka: str) -> None:
+def test_a_broker_refuses_a_batch_that_it_can_check(what: str, kafka: str) -> None:
     topic = installation(kafka, partitions=1) + COMMANDS
     assert send(kafka, topic, 0, REFUSED[what]) in (UNKNOWN, CORRUPT, UNSUPPORTED, INVALID)
     assert raw_kafka.count_all(kafka, topic, 1) == 0

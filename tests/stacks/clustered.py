@@ -14,6 +14,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import psycopg
+from confluent_kafka import ElectionType, TopicPartition
+from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
 from connectors.local.engines.engine import OPEN, Engine, RunningEngine, free_port
@@ -128,6 +130,14 @@ def start_together(brokers: Sequence[RunningEngine]) -> None:
         broker.launch()
     for broker in brokers:
         broker.wait(_WITHIN)
+
+
+def move_leaders_back(settings: Settings) -> None:
+    """Every partition to the first broker of its list, those that are there already aside."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka})
+    topics = admin.list_topics(timeout=60).topics.values()
+    every = [TopicPartition(it.topic, number) for it in topics for number in it.partitions]
+    admin.elect_leaders(ElectionType.PREFERRED, every).result(60)
 
 
 async def is_whole(settings: Settings) -> bool:

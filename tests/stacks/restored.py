@@ -29,7 +29,6 @@ _CAMPAIGNS = str(Path(sys.executable).with_name("campaigns"))
 WHEN_POSTGRESQL_WENT: Sequence[tuple[str, ...]] = (
     ("worker", "control"),
     ("worker", "emit"),
-    ("api",),
     ("prepare",),
 )
 WHEN_KAFKA_WENT: Sequence[tuple[str, ...]] = (
@@ -82,6 +81,10 @@ class Running:
     url: str
     folder: Path
 
+    def page(self, method: str, path: str) -> httpx.Response:
+        """What a person or a mail program gets."""
+        return httpx.request(method, self.url + path, timeout=60)
+
 
 @contextmanager
 def running_engine(settings: Settings, folder: Path) -> Iterator[Running]:
@@ -89,11 +92,30 @@ def running_engine(settings: Settings, folder: Path) -> Iterator[Running]:
     url = f"http://127.0.0.1:{settings.api_port}"
     more = {"api": [sys.executable, "-m", "api.server"]}
     with Installation(settings, folder, extra=more) as processes:
-        eventually_sync(lambda: _is_ready(url) and processes.all_ready())
+        eventually_sync(lambda: is_ready(url) and processes.all_ready())
         yield Running(url, folder)
 
 
-def _is_ready(url: str) -> bool:
+@contextmanager
+def closed_api(settings: Settings, folder: Path) -> Iterator[Running]:
+    """The API alone, which answers; where it takes nothing it is never ready."""
+    url = f"http://127.0.0.1:{settings.api_port}"
+    api = {"api": [sys.executable, "-m", "api.server"]}
+    with Installation(settings, folder, roles=(), extra=api) as processes:
+        eventually_sync(lambda: _answers(url))
+        yield Running(url, folder)
+        assert not processes.processes["api"].restarts
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/livez", timeout=2).is_success
+    except httpx.TransportError:
+        return False
+
+
+def is_ready(url: str) -> bool:
+    """Whether the API at this address says that it is."""
     try:
         return httpx.get(f"{url}/readyz", timeout=2).is_success
     except httpx.TransportError:

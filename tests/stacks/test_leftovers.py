@@ -9,7 +9,8 @@ from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
 _KILLED_BROKER = (
-    "tests/connectors/local/test_engines.py::test_kafka_keeps_an_acknowledged_record_through_kill_9"
+    "tests/connectors/local/engines/test_engines.py"
+    "::test_kafka_keeps_an_acknowledged_record_through_kill_9"
 )
 
 

@@ -5,10 +5,13 @@ afterwards nobody has got a message twice and every campaign shows its own count
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,7 +22,7 @@ from streams.settings import Settings
 from streams.topics import Name, Topics
 from tests.conftest import run
 from tests.e2e import world
-from tests.e2e.checker import assert_each_recipient_once, sent_messages
+from tests.e2e.checker import assert_each_recipient_once, committed, sent_messages
 from tests.e2e.processes import SHORTENED
 from tests.eventually import eventually
 from tests.faults import raw_kafka
@@ -29,6 +32,8 @@ from tests.stacks.restored import (
     Backup,
     Operator,
     Running,
+    closed_api,
+    is_ready,
     running_engine,
 )
 
@@ -133,17 +138,23 @@ async def test_a_postgresql_from_a_backup_is_refused_and_mended(
         assert "PostgreSQL has lost what Kafka has already published" in operator.is_refused(
             *command
         )
-    dry = operator.reconcile(code=1)
-    assert operator.reconcile(code=1) == dry  # nothing was changed
-    assert not dry["fits"] and not dry["repaired"]
-    assert [(each["campaignId"], each["remedy"], each["sent"]) for each in dry["campaigns"]] == [
-        (draft, "cancelled", PEOPLE)
-    ]
-    assert dry["nextNumber"] > taken
-    killed = operator.campaigns("reconcile", "--repair", crash="reconcile:mended:1")
-    assert killed.returncode == -signal.SIGKILL
-    operator.reconcile("--repair")
-    assert operator.reconcile()["fits"]
+    link = next(_unsubscribe_links(settings, before))
+    with closed_api(settings, _folder(tmp_path, "closed")) as closed:
+        for method in ("GET", "POST"):
+            page = closed.page(method, link)
+            assert (page.status_code, page.headers["retry-after"]) == (503, "60")
+        dry = operator.reconcile(code=1)
+        assert operator.reconcile(code=1) == dry  # nothing was changed
+        assert not dry["fits"] and not dry["repaired"]
+        found = [(each["campaignId"], each["remedy"], each["sent"]) for each in dry["campaigns"]]
+        assert found == [(draft, "cancelled", PEOPLE)]
+        assert dry["nextNumber"] > taken
+        killed = operator.campaigns("reconcile", "--repair", crash="reconcile:mended:1")
+        assert killed.returncode == -signal.SIGKILL
+        operator.reconcile("--repair")
+        assert operator.reconcile()["fits"]
+        await eventually(lambda: asyncio.to_thread(is_ready, closed.url))  # by itself
+        assert "<form" in closed.page("GET", link).text
     assert await _audit(settings) == [
         f"cancelled: postgresql-restored: it had been started, {PEOPLE} messages are sent"
     ]
@@ -158,6 +169,14 @@ async def test_a_postgresql_from_a_backup_is_refused_and_mended(
     assert await _number(settings, after) == dry["nextNumber"]
     everybody = dict.fromkeys((before, draft, lost, after), acme.everybody)
     assert_each_recipient_once(sent_messages(settings), everybody)
+
+
+def _unsubscribe_links(settings: Settings, campaign: str) -> Iterator[str]:
+    """The paths of the links to which a mail program sends its one click."""
+    for record in committed(settings, Name.MESSAGES):
+        message = json.loads(record.value())
+        if message["campaignId"] == campaign:
+            yield urlsplit(message["headers"]["List-Unsubscribe"].strip("<>")).path
 
 
 def _body(acme: Acme, name: str) -> dict[str, Any]:
@@ -248,7 +267,7 @@ async def test_a_lane_whose_state_was_made_again_is_refused_and_sends_nothing_tw
     said = operator.is_refused("worker", "emit")
     assert f"{lost} (partitions [0, 1, 2, 3]) has lost its records" in said
     assert f"Kafka has lost what was in {lost}" in operator.is_refused("prepare")
-    assert operator.reconcile(code=1)["damagedTopics"] == [Name.EMIT_STATE]
+    assert operator.reconcile(code=1)["damagedTopics"] == [lost]
 
     def is_killed() -> bool:
         killed = operator.campaigns("reconcile", "--repair", crash="reconcile:mended:1")

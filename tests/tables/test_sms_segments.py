@@ -110,7 +110,9 @@ def test_what_is_left_is_free_and_one_more_is_not(text: str, data: st.DataObject
         else ascii(value)
     ),
 )
-def test_where_segments_end(text: str, encoding: str, units: int, parts: int) -> None:
+def test_segments_end_where_their_units_are_used_up(
+    text: str, encoding: str, units: int, parts: int
+) -> None:
     found = segments(text)
     assert (found.encoding, found.units, found.parts) == (encoding, units, parts)
 

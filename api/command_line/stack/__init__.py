@@ -2,5 +2,5 @@
 topics, roles, jobs, benchmarks.
 
 Each module registers its commands and leaves the work to `connectors.local.stack`, or to a process
-of its own. Imports `api.demo`, the terminal and `connectors`.
+of its own. Imports `api.demo`, the files of the command line, `connectors` and `tables`.
 """

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from api.command_line.options import AsJson
 from api.command_line.terminal import complain, out, progress
 
 _ROOT = Path(__file__).parents[3]
@@ -34,7 +35,7 @@ def run(
     size: Annotated[
         int, typer.Option(min=0, help="Recipients or events of a round; 0 = the benchmark's own.")
     ] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a part of the engine against what it is compared with, on engines of its own. Takes
     minutes, and both cores.

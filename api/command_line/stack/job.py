@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from api.command_line.options import AsJson
 from api.command_line.terminal import complain
-from api.command_line.work.campaigns import AsJson
 from tables.database.job_runs import JOBS
 
 

@@ -30,10 +30,7 @@ def register(app: typer.Typer) -> None:
     app.command("simulate", help="Stand in for pipeline workers, providers and people.")(
         lambda: _become(ROLES["simulate"].command())
     )
-    app.command(
-        "prepare",
-        help="Create and migrate the database, create the topics. Repeating it is harmless.",
-    )(lambda: _become([sys.executable, "-m", "connectors.setup.prepare"]))
+    app.command("prepare")(prepare)
 
 
 def worker(role: Annotated[str, typer.Argument(help=f"one of {', '.join(WORKERS)}")]) -> None:
@@ -42,6 +39,19 @@ def worker(role: Annotated[str, typer.Argument(help=f"one of {', '.join(WORKERS)
         complain(f"there is no worker {role!r}: one of {', '.join(WORKERS)}")
         raise typer.Exit(2)
     _become(ROLES[role].command())
+
+
+def prepare(
+    role_of: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="File with the CAMPAIGNS_POSTGRES of another process, whose role and password"
+            " are made, too, and get the rights of `campaigns roles postgres`; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Create and migrate the database, create the topics. Repeating it is harmless."""
+    _become([sys.executable, "-m", "connectors.setup.prepare", *(role_of or ())])
 
 
 def _become(command: list[str]) -> None:

@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Annotated, Any
 
-import psycopg
 import typer
 from aiokafka.errors import KafkaError
 from rich.table import Table
 
+from api.command_line.options import AsJson
 from api.command_line.terminal import complain, out, progress
 from connectors.local.engines.engine import RunningEngine
 from connectors.local.stack import status
 from connectors.local.stack.home import Home
 from connectors.setup.reconcile import Report, reconcile
 from streams.settings import Settings, from_environment
+from tables.database.failures import PostgresError
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +31,7 @@ def run(
     repair: Annotated[
         bool, typer.Option("--repair", help="Mend what is found; without it nothing is changed.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare what PostgreSQL and Kafka know of each other after one of them was restored, and mend
     it (docs/operate/restore.md). Exit code 1 when they do not fit and nothing was mended.
@@ -38,7 +39,7 @@ def run(
     with _servers() as settings:
         try:
             report = asyncio.run(reconcile(settings, repair=repair))
-        except (KafkaError, OSError, psycopg.Error) as failure:
+        except (KafkaError, OSError, PostgresError) as failure:
             complain(f"a server does not answer: {type(failure).__name__}: {failure}")
             raise typer.Exit(1) from failure
     if as_json:

@@ -34,7 +34,7 @@ from connectors.local.stack.unit import State
 from streams.errors import CampaignError
 from streams.settings import sentences
 
-_READY_WITHIN = 120.0  # seconds; two slow cores need about 15
+_READY_WITHIN = 120.0  # seconds from one ready process to the next; two slow cores need 15 for all
 _STOPPED_WITHIN = timedelta(seconds=45)  # workers get 15, then engines 20
 
 
@@ -173,6 +173,7 @@ def _wait_until_ready(home: Home, supervisor: Process) -> StackStatus:
             if process.state is State.READY and process.name not in told:
                 told.add(process.name)
                 progress.print(f"  [green]✓[/] {process.name}")
+                deadline = time.monotonic() + _READY_WITHIN
         if now.ready:
             return now
         if now.failure:
@@ -182,7 +183,11 @@ def _wait_until_ready(home: Home, supervisor: Process) -> StackStatus:
             reasons = "; ".join(
                 f"{it.name} is {it.state}{f' ({it.failure})' if it.failure else ''}" for it in late
             )
-            _give_up(home, f"not ready after {_READY_WITHIN:.0f} s: {reasons or 'nothing started'}")
+            _give_up(
+                home,
+                f"not ready, and nothing became ready for {_READY_WITHIN:.0f} s:"
+                f" {reasons or 'nothing started'}",
+            )
         time.sleep(0.1)
 
 

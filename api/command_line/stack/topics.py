@@ -10,6 +10,7 @@ import typer
 from aiokafka.errors import KafkaError
 from rich.table import Table
 
+from api.command_line.options import AsJson
 from api.command_line.terminal import complain, out
 from connectors.setup import topics
 from streams.kafka.access import AccessRefusedError
@@ -26,7 +27,7 @@ def run(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; exit code 1 when something differs.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Create the topics that are missing and show the table; existing topics are never changed."""
     settings = from_environment()

@@ -13,33 +13,11 @@ from uuid import UUID
 import typer
 
 from api.command_line.client import Api
+from api.command_line.options import AsJson, Key
 from api.command_line.terminal import out
 from streams.errors import MalformedError
-from streams.settings.secret_files import text_in
 
-_KEY_FILE = "--key-file"
-
-
-def _key_in(path: str | None) -> str | None:
-    try:
-        return None if path is None else text_in(path, _KEY_FILE)
-    except ValueError as error:
-        raise MalformedError(str(error)) from error
-
-
-# a key among the arguments would be in the list of processes
-Key = Annotated[
-    str | None,
-    typer.Option(
-        _KEY_FILE,
-        metavar="FILE",
-        callback=_key_in,
-        help="holds the API key; default CAMPAIGNS_API_KEY or CAMPAIGNS_API_KEY_FILE,"
-        " else the demo tenant's",
-    ),
-]
 CampaignId = Annotated[UUID, typer.Argument(metavar="CAMPAIGN", help="the campaign's id")]
-AsJson = Annotated[bool, typer.Option("--json", help="one line of JSON, also on a terminal")]
 _VERBS = {
     "start": "Start a campaign now.",
     "pause": "Pause a running campaign.",

@@ -1,4 +1,4 @@
-"""What an import shows beside its summary: progress, and files of rows that did not go in and of
+"""The output of an import beside its summary: progress, and files of rows that did not go in and of
 fields that were left out.
 """
 

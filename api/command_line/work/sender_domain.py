@@ -13,8 +13,8 @@ import typer
 from rich.table import Table
 
 from api.command_line.client import Api
+from api.command_line.options import AsJson, Key
 from api.command_line.terminal import complain, out
-from api.command_line.work.campaigns import AsJson, Key
 
 Domain = Annotated[str, typer.Argument(help="such as example.com; it covers its subdomains")]
 _SHOWN = 100  # a tenant has no more

@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 from api.command_line.client import Api
+from api.command_line.options import Key
 from api.command_line.terminal import out, progress
-from api.command_line.work.campaigns import Key
 
 
 def register(app: typer.Typer) -> None:

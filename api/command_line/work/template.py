@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
 from api.command_line.client import key_or_default
+from api.command_line.options import AsJson, Key
 from api.command_line.terminal import out
-from api.command_line.work.campaigns import Key
 from connectors.templates.checks import check_template, template_warnings
 from streams.contracts.bodies import validated
 from streams.contracts.fields import Channel, Name
@@ -30,7 +30,6 @@ from tables.models import Segment, Template
 from tables.tenants.api_keys import ROLES, verify
 
 T = TypeVar("T")
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _SHOWN = 1000
 
 
@@ -77,10 +76,8 @@ def create(
     wanted = validated(TemplateFile, given, "forbid")
     check_template(wanted.channel, wanted.content)
 
-    async def work(connection: Session, tenant: str) -> Template:
-        return await create_template(
-            connection, tenant, wanted.name, wanted.channel, wanted.content
-        )
+    async def work(session: Session, tenant: str) -> Template:
+        return await create_template(session, tenant, wanted.name, wanted.channel, wanted.content)
 
     made = asyncio.run(_as_tenant(key, "editor", work))
     for warning in template_warnings(made.content):
@@ -94,8 +91,8 @@ def create(
 def list_(key: Key = None, as_json: AsJson = False) -> None:
     """Show the segments of the tenant by name, 1,000 at most."""
 
-    async def work(connection: Session, tenant: str) -> list[Segment]:
-        return (await list_segments(connection, tenant, limit=_SHOWN))[0]
+    async def work(session: Session, tenant: str) -> list[Segment]:
+        return (await list_segments(session, tenant, limit=_SHOWN))[0]
 
     found = asyncio.run(_as_tenant(key, "viewer", work))
     if as_json:

@@ -14,8 +14,8 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
-from sqlalchemy import func, select
 
+from api.command_line.options import AsJson
 from api.command_line.terminal import complain, out, progress
 from api.tenant import schemas
 from streams.contracts.envelope import rfc3339
@@ -24,7 +24,8 @@ from tables.commands import suspension
 from tables.commands.suspension import Suspension
 from tables.commands.verbs import SentSoFar
 from tables.database.connection import Database, Session
-from tables.models import AuditEntry, Campaign, CampaignStats
+from tables.models import AuditEntry
+from tables.stats.materialised import sent_by_number
 from tables.tenants.api_keys import NewKey, create_key
 from tables.tenants.audit import COMMAND_LINE, Action, list_entries
 from tables.tenants.tenants import create_tenant, get_tenant
@@ -56,7 +57,7 @@ def create(
         int | None, typer.Option(help="At most so many messages in any hour.")
     ] = None,
     daily: Annotated[int | None, typer.Option(help="At most so many messages in any day.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Create a tenant and an API key with the role admin. The key is shown once; only its hash is
     stored.
@@ -166,13 +167,7 @@ def _change(change: Callable[..., Awaitable[Suspension]], name: str, reason: str
 
 async def _sent(session: Session, tenant: str) -> SentSoFar:
     """Messages sent so far, as they were last materialised: no live view is at hand."""
-    found = await session.execute(
-        select(Campaign.number, func.max(CampaignStats.sent_count))
-        .join(CampaignStats, CampaignStats.campaign_id == Campaign.id)
-        .where(Campaign.tenant_id == tenant, CampaignStats.variant_id.is_(None))
-        .group_by(Campaign.number)
-    )
-    counts: dict[int, int] = dict(found.all())
+    counts = await sent_by_number(session, tenant)
     return lambda _, number: counts.get(number, 0)
 
 

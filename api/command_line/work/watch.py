@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from api.command_line.client import Api
+from api.command_line.options import Key
 from api.command_line.terminal import complain, out
-from api.command_line.work.campaigns import Key
 from streams.contracts.waiting import WORDS, WaitingReason
 
 _COLOURS = {

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from api.http.preconditions.entity_tags import TagList, row_tag, tag_list
 from streams.errors import PreconditionFailedError, stale
+from tables.models import Base
 
 IF_MATCH, IF_NONE_MATCH = "If-Match", "If-None-Match"
 _READS = ("GET", "HEAD")
@@ -36,7 +37,7 @@ class Conditions:
         self.if_match = _named(request, IF_MATCH)
         self.if_none_match = _named(request, IF_NONE_MATCH)
 
-    async def check(self, locked: Callable[[], Awaitable[object | None]]) -> None:
+    async def check(self, locked: Callable[[], Awaitable[Base | None]]) -> None:
         """Compare with the row that `locked` reads and keeps others from changing until the
         transaction ends; None when there is none. Reads nothing without a condition.
 
@@ -62,7 +63,7 @@ class Conditions:
             return None
         return self.if_match.versions
 
-    def tag(self, row: object) -> None:
+    def tag(self, row: Base) -> None:
         """Put the ETag of a row that has been written into the answer."""
         self._response.headers["ETag"] = row_tag(row)
 

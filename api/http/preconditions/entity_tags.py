@@ -8,12 +8,9 @@ from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
-
-from sqlalchemy import inspect
 
 from streams.errors import MalformedError
-from tables.models.declarative import FOUND_OUT
+from tables.models import Base
 
 _SIZE = 12  # bytes of a digest: 16 characters
 # An element of a list, which may be empty (RFC 9110, section 5.6.1.2), and what ends it.
@@ -80,16 +77,12 @@ def _malformed(name: str) -> MalformedError:
     return MalformedError(f'{name} must be * or a list of entity tags, such as "3" or "3", "4".')
 
 
-def row_tag(row: object) -> str:
+def row_tag(row: Base) -> str:
     """The tag of a row of PostgreSQL: a digest of all its columns (BLAKE2b, RFC 7693, 96 bits)
     but those that hold what was found out about the others.
 
     It changes with whatever changes the row, a service or an import included, and no writer has to
     think of it.
     """
-    columns = inspect(type(row)).columns
-    values: dict[str, Any] = {
-        column.key: getattr(row, column.key) for column in columns if not column.info.get(FOUND_OUT)
-    }
-    written = json.dumps(values, sort_keys=True, default=str).encode()
+    written = json.dumps(row.stated(), sort_keys=True, default=str).encode()
     return f'"{urlsafe_b64encode(blake2b(written, digest_size=_SIZE).digest()).decode()}"'

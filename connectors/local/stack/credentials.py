@@ -73,8 +73,8 @@ def read(file: Path) -> Credentials:
 
 
 def complete(file: Path) -> None:
-    """Adds what is missing, and makes the file when there is none. What is there stays: new keys
-    would disown every message id that was signed before. Raises `OSError`.
+    """Adds what is missing, and makes the file when there is none. Secrets that exist stay: new
+    keys would disown every message id that was signed before. Raises `OSError`.
     """
     kept = dict(read(file).values) if file.exists() else {}
     missing = [name for name in (_MESSAGE_KEYS, *_PASSWORDS) if not kept.get(name)]

@@ -46,9 +46,6 @@ class Health:
     lag: int | None = None
     position: int | None = None
     is_alive: bool = True  # it said anything at all
-    waits: bool = (
-        False  # it stands still on purpose: for a dependency, or in a transaction that takes long
-    )
 
 
 ABSENT = Health(is_ready=False, is_alive=False)
@@ -129,12 +126,7 @@ def reported(file: Path, pid: int) -> Health:
         return ABSENT
     if said.get("pid") != pid:
         return ABSENT
-    return Health(
-        bool(said.get("ready")),
-        said.get("lag"),
-        said.get("position"),
-        waits=bool(said.get("waits")),
-    )
+    return Health(bool(said.get("ready")), said.get("lag"), said.get("position"))
 
 
 class Unit:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from connectors.templates.formats import UnusableValueError, shown
+from connectors.templates.language.formats import UnusableValueError, shown
 
 _DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _ORDERS: Mapping[str, tuple[Callable[[Any, Any], bool], tuple[str, ...]]] = {

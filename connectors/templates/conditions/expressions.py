@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from connectors.templates.conditions.operands import SIGNS, Kind, Operand, comparison
 from connectors.templates.conditions.tokens import Tokens
-from connectors.templates.nesting import RAW, tags
+from connectors.templates.language.nesting import RAW, tags
 
 _WORDS = frozenset(["if", "else", "and", "or", "not", "in", "is"])
 _CONSTANTS = frozenset(["true", "True", "false", "False", "none", "None"])

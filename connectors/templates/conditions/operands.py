@@ -11,7 +11,7 @@ SIGNS = ("==", "!=", *_ORDERED)
 
 
 class Kind(Enum):
-    """What one side of a comparison is."""
+    """The kind of one side of a comparison."""
 
     NUMBER = "a number, as it is written"
     CONSTANT = "a text that is no number, a list or a word for a value, as they are written"

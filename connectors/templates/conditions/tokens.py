@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from connectors.templates.language import TOKEN
+from connectors.templates.language.dialect import TOKEN
 
 _OPENING, _CLOSING = ("(", "[", "{"), (")", "]", "}")
 

@@ -1,4 +1,4 @@
-"""What is found in one piece of HTML: attributes, places for an image, texts and tags."""
+"""The findings in one piece of HTML: attributes, places for an image, texts and tags."""
 
 from __future__ import annotations
 

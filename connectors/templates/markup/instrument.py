@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from html import escape
 
+from connectors.templates.language.nesting import tags
 from connectors.templates.markup.destinations import absolute, attribute_value
 from connectors.templates.markup.findings import Value
 from connectors.templates.markup.reading import Reading
-from connectors.templates.nesting import tags
 
 UNSUBSCRIBE = "unsubscribeUrl"  # the variable
 _OPT_OUT = "data-track"

@@ -80,7 +80,7 @@ class _Place(NamedTuple):
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """What all branches of a block have to agree in."""
+        """The part of the state in which all branches of a block have to agree."""
         html = self.html
         return html.mode, html.tag, html.quote, html.is_conditional, self.hidden
 

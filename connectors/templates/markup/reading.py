@@ -1,5 +1,5 @@
-"""What a browser finds in every document that a template can become: attributes, and places for an
-image.
+"""The findings of a browser in every document that a template can become: attributes, and places
+for an image.
 
 The tokenizer is led through all branches and as often through loops as its states change. A finding
 counts when it is the same from every state in which its piece of text can be reached.
@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from connectors.templates.language.nesting import RAW, tags
 from connectors.templates.markup.findings import Found, Value
 from connectors.templates.markup.sources import Block, Nodes, Tag, Text, parse
 from connectors.templates.markup.tokens import Mode, State, printed, read
-from connectors.templates.nesting import RAW, tags
 
 _MAX_STEPS = 200_000  # pieces followed; nested loops that never settle would take 8^150
 _MAX_READ = 400_000  # characters, a piece once for each state in which it is reached

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from connectors.templates.nesting import END_RAW, RAW, tags
+from connectors.templates.language.nesting import END_RAW, RAW, tags
 
 # what the engine trims: White_Space of Unicode
 _WHITE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(

@@ -90,7 +90,7 @@ def cause_of(*answers: str) -> Cause | None:
             return Cause.UNREACHABLE
         if status == "5" and (found := _of_enhanced(subject, detail, text)) is not None:
             return found
-    return _of_words(text) or _of_reply(text)
+    return cause_of_words(text) or _of_reply(text)
 
 
 def _of_enhanced(subject: str, detail: str, text: str) -> Cause | None:
@@ -104,7 +104,10 @@ def _of_enhanced(subject: str, detail: str, text: str) -> Cause | None:
     return found
 
 
-def _of_words(text: str) -> Cause | None:
+def cause_of_words(text: str) -> Cause | None:
+    """The cause that the words of an answer (lower case) name, whatever its code; None when they
+    name none.
+    """
     if _FULL.search(text):
         return Cause.UNREACHABLE
     if _REFUSAL.search(text):

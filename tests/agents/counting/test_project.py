@@ -248,5 +248,35 @@ async def test_lost_connections_lose_nothing(settings: Settings) -> None:
         await eventually(all_sent, 300)
 
 
+async def test_a_merge_that_postgresql_has_lost_is_done_again(settings: Settings) -> None:
+    """A failover to a standby without the last commits takes rows and positions back, while the
+    process goes on.
+    """
+    number, campaign = await make_recipients(settings, 100)
+    async with producer(settings) as kafka, database(settings) as connection:
+
+        async def are_sent(count: int) -> bool:
+            return bool(await connection.fetchval(_COUNT, campaign) == count)
+
+        async with Project(None, settings):
+            await send_facts(kafka, settings, number, 0, [group(Kind.SENT, range(40))])
+            await eventually(lambda: are_sent(40))
+            before = await connection.fetch("SELECT * FROM projections")
+            await send_facts(kafka, settings, number, 0, [group(Kind.SENT, range(40, 70))])
+            await eventually(lambda: are_sent(70))
+            for row in before:
+                await connection.execute(
+                    "UPDATE projections SET position = $1 WHERE topic = $2 AND partition = $3",
+                    *(row["position"], row["topic"], row["partition"]),
+                )
+            await connection.execute(
+                "UPDATE campaign_recipients SET status = 'pending', sent_at = NULL"
+                " WHERE id >= recipient_id($1, 40) AND id < recipient_id($1, 70)",
+                number,
+            )
+            await send_facts(kafka, settings, number, 0, [group(Kind.SENT, range(70, 100))])
+            await eventually(lambda: are_sent(100))
+
+
 async def equals(question: Any, answer: int) -> bool:
     return bool(await question() == answer)

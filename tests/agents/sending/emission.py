@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from confluent_kafka import Producer
@@ -61,11 +62,18 @@ class Grants:
             Topics(settings),
         )
 
-    def send(self, record: bytes, partition: int) -> None:
-        self._producer.produce(self._topics.name(Name.GRANTS), record, partition=partition)
+    def send(self, record: bytes, partition: int, at: datetime | None = None) -> None:
+        """`at` is the time that the record carries, now by default."""
+        milliseconds = 0 if at is None else round(at.timestamp() * 1000)
+        topic = self._topics.name(Name.GRANTS)
+        self._producer.produce(topic, record, partition=partition, timestamp=milliseconds)
 
     def grant(
-        self, campaign: Campaign, ranges: Iterable[tuple[int, int]], variant: str | None = None
+        self,
+        campaign: Campaign,
+        ranges: Iterable[tuple[int, int]],
+        variant: str | None = None,
+        at: datetime | None = None,
     ) -> None:
         for start, stop in ranges:
             grant = Grant(
@@ -76,7 +84,7 @@ class Grants:
                 stop=stop,
                 variant_id=variant,
             )
-            self.send(encode(grant), lane(start, self._topics.partitions))
+            self.send(encode(grant), lane(start, self._topics.partitions), at)
         self._producer.flush(10)
 
     def retire(self, campaign: Campaign) -> None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from connectors.local.engines.engine import RunningEngine
-from streams.contracts.envelope import encode
+from streams.contracts.envelope import encode, rfc3339
 from streams.records.link_tokens import LinkTokens
 from streams.records.sending import Grant
 from streams.settings import Settings
@@ -351,3 +352,58 @@ async def test_a_database_that_is_down_delays_emission_and_loses_nothing(
         postgres_engine.start()
         log = await complete(settings, campaign)
     check(log, campaign, {})
+
+
+async def test_a_message_is_dated_no_earlier_than_the_grant_that_a_faster_clock_has_dated(
+    settings: Settings, tmp_path: Path
+) -> None:
+    connection, grants = await audience.connect(settings.postgres), Grants(settings)
+    await audience.contacts(connection, "acme", 200)
+    campaign = await audience.campaign(connection, "acme", 200)
+    await connection.close()
+    ahead = datetime.now(UTC).replace(microsecond=123_000) + timedelta(minutes=50)
+    async with emitting(settings, tmp_path):
+        grants.grant(campaign, pieces(200, 100), at=ahead)
+        log = await complete(settings, campaign)
+    check(log, campaign, {})
+    for name in (Name.MESSAGES, Name.SENDING, Name.FACTS):
+        topic = Topics(settings).name(name)
+        written = itertools.chain(*raw_kafka.read_all(settings.kafka, topic, settings.partitions))
+        assert {record.timestamp for record in written} == {round(ahead.timestamp() * 1000)}
+    created = {message.created_at for message in log.messages[campaign.number]}
+    assert created == {rfc3339(ahead)}
+
+
+async def test_a_campaign_whose_recipients_postgresql_has_lost_is_cancelled_and_says_why(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """As a failover to a standby without the last commits leaves it, when nothing else was lost."""
+    connection, grants = await audience.connect(settings.postgres), Grants(settings)
+    await audience.contacts(connection, "acme", 300)
+    torn = await audience.campaign(connection, "acme", 300)
+    whole = await audience.campaign(connection, "acme", 300)
+    await connection.execute(
+        "DELETE FROM campaign_recipients WHERE id >= recipient_id($1, 200)"
+        " AND id < recipient_id($1, 300)",
+        torn.number,
+    )
+
+    async def status(campaign: Campaign) -> tuple[str, str | None]:
+        row = await connection.fetchrow(
+            "SELECT status, status_reason FROM campaigns WHERE id = $1::uuid", campaign.id
+        )
+        assert row is not None
+        return row["status"], row["status_reason"]
+
+    async with emitting(settings, tmp_path):
+        for campaign in (torn, whole):
+            grants.grant(campaign, pieces(300, 150))
+        log = await complete(settings, torn, whole)
+    check(log, whole, {})
+    check(log, torn, dict.fromkeys(range(200, 300), "erased"))
+    assert await status(whole) == ("running", None)
+    lost = "recipients-lost: PostgreSQL has lost 100 of its recipients"
+    assert await status(torn) == ("cancelled", lost)
+    failed = "SELECT count(*) FROM outbox WHERE type = 'campaign.failed' AND key = $1"
+    assert await connection.fetchval(failed, torn.id) == 1
+    await connection.close()

@@ -48,7 +48,7 @@ async def _is_empty(pool: Database) -> bool:
     return bool(await sql(pool).fetchval("SELECT count(*) FROM outbox") == 0)
 
 
-async def _known(pool: Database) -> rounds.Known:
+async def _known(pool: Database) -> rounds.RoundCounts:
     known = await rounds.present(pool)
     assert known is not None
     return known

@@ -20,6 +20,17 @@ from tests.postgres import sql
 
 # Parameters that name nothing of a tenant, and a value that each takes.
 _CONSTANTS = {"provider": "sendgrid"}
+#: What makes a thing of the caller's own under a name that it chooses, which others may have, too.
+MAKING = {"PUT /api/v1/tenant/routes/{route}"}
+#: A route to a relay that takes no connection.
+ROUTE = {
+    "channel": "email",
+    "provider": "smtp",
+    "host": "127.0.0.1",
+    "port": 1,
+    "tls": "none",
+    "fromDomains": ["acme.example"],
+}
 
 
 def _unknown() -> dict[str, str]:
@@ -29,7 +40,8 @@ def _unknown() -> dict[str, str]:
         for name in ("campaignId", "templateId", "segmentId", "contactId", "suppressionId")
     }
     domain = f"{uuid4()}.example"
-    return {**never, "keyId": uuid4().hex[:16], "domain": domain, **_CONSTANTS}
+    key, route = uuid4().hex[:16], uuid4().hex
+    return {**never, "keyId": key, "domain": domain, "route": route, **_CONSTANTS}
 
 
 async def things(client: httpx.AsyncClient) -> dict[str, str]:
@@ -37,8 +49,8 @@ async def things(client: httpx.AsyncClient) -> dict[str, str]:
     its line here.
     """
 
-    async def made(path: str, body: object, name: str = "id") -> str:
-        answer = await client.post(path, json=body)
+    async def made(path: str, body: object, name: str = "id", method: str = "POST") -> str:
+        answer = await client.request(method, path, json=body)
         assert answer.is_success, answer.text
         return str(answer.json()["data"][name])
 
@@ -46,6 +58,9 @@ async def things(client: httpx.AsyncClient) -> dict[str, str]:
     template = await made(
         "/templates", {"name": f"t-{uuid4()}", "channel": "email", "content": content}
     )
+    kept = (await client.get("/tenant/routes")).json()["data"]
+    for one in kept if len(kept) > 10 else ():  # a tenant has twenty at most
+        await client.delete(f"/tenant/routes/{one['name']}")
     segment = await made("/segments", {"name": f"s-{uuid4()}"})
     contact = await made("/contacts", {"email": f"{uuid4()}@example.com"})
     await client.post(f"/segments/{segment}/members", json={"contactIds": [contact]})
@@ -63,6 +78,7 @@ async def things(client: httpx.AsyncClient) -> dict[str, str]:
         ),
         "keyId": await made("/api-keys", {"role": "viewer"}),
         "domain": await made("/sender-domains", {"domain": f"{uuid4()}.example"}, "domain"),
+        "route": await made(f"/tenant/routes/r-{uuid4()}", ROUTE, "name", "PUT"),
         **_CONSTANTS,
     }
 
@@ -155,7 +171,7 @@ async def test_everything_of_another_tenant_is_unknown_on_every_route_and_stays_
     theirs = await things(rest.admin)
     before = await snapshot(rest)
     for operation in guarded(rest.app):
-        if set(operation.parameters) - set(_CONSTANTS):
+        if set(operation.parameters) - set(_CONSTANTS) and str(operation) not in MAKING:
             details = []
             for parameters in (theirs, _unknown()):
                 answer = await operation.call(rest.stranger, parameters)

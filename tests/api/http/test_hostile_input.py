@@ -19,7 +19,7 @@ from streams.settings import Settings
 from tests.api.campaigns.test_routes import problem
 from tests.api.http.hostile import BROKEN, IDS, MEBIBYTE, QUERIES, changed, huge, variants
 from tests.api.http.routes import Operation, guarded
-from tests.api.http.test_authorization import things
+from tests.api.http.test_authorization import MAKING, things
 from tests.api.world import Rest, resting
 from tests.pace import pace
 
@@ -141,7 +141,8 @@ async def test_no_id_and_no_query_makes_a_route_fail(rest: Rest) -> None:
     parameters = await things(rest.admin)
     for operation in guarded(rest.app):
         for name in operation.parameters:
-            for bad in IDS:
+            # what makes a thing under any name has its own tests of names
+            for bad in IDS if str(operation) not in MAKING else ():
                 answer = await operation.call(rest.admin, {**parameters, name: bad})
                 assert checked(answer, (str(operation), bad)) in (404, 405, 422), (
                     str(operation),

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.app import CONNECTIONS
-from api.limits.slots import LOOK_UPS, READS, ROOMS, WRITES, Room, Slots, _Places
+from api.limits.slots import CHECKS, LOOK_UPS, READS, ROOMS, WRITES, Room, Slots, _Places
 from streams.errors import RateLimitedError
 from tests.eventually import eventually
 
@@ -23,7 +23,7 @@ _ROOM = Room("things", 2, 3, waiting=4, patience=timedelta(minutes=5))
 
 
 def test_work_that_may_wait_leaves_connections_for_reads_and_for_recipients() -> None:
-    taken = sum(room.every for room in ROOMS if room not in (READS, LOOK_UPS))
+    taken = sum(room.every for room in ROOMS if room not in (READS, LOOK_UPS, CHECKS))
     assert taken + 4 <= CONNECTIONS
     assert READS.every > READS.each and WRITES.every > WRITES.each
 

@@ -46,7 +46,10 @@ async def _ready(rest: Rest, operation: Operation) -> dict[str, str]:
             one for one in guarded(rest.app) if (one.method, one.path) == ("PUT", operation.path)
         ]
         assert (await put.call(rest.admin, {"provider": "sendgrid"})).is_success
-    return await things(rest.admin)
+    made = await things(rest.admin)
+    if operation.path.endswith("/routes/{route}/resume"):
+        assert (await rest.admin.post(f"/tenant/routes/{made['route']}/pause")).is_success
+    return made
 
 
 def _is_csv(operation: Operation) -> bool:

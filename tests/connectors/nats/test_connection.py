@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nats.aio.transport import TcpTransport
 from pydantic import SecretStr
 
 from connectors.local.engines.engine import OPEN, RunningEngine, free_port
@@ -32,6 +33,7 @@ from streams.settings import Settings
 from tests.certificates import Authority
 from tests.connectors.nats import secured
 from tests.eventually import eventually
+from tests.silence import AT_MOST, seconds_until_noticed
 
 Start = Callable[[str], str]
 
@@ -97,7 +99,9 @@ async def test_token_of_the_settings_or_of_the_url(start: Start) -> None:
     assert wrong.startswith("NATS refuses the identity in CAMPAIGNS_NATS_TOKEN")
 
 
-async def test_nkey(start: Start, tmp_path: Path) -> None:
+async def test_nats_lets_in_the_nkey_that_it_knows_and_no_other(
+    start: Start, tmp_path: Path
+) -> None:
     file, public = secured.make_user(tmp_path)
     url = start(secured.nkey(public))
     await takes_messages(settings(url, nats_nkey_file=str(file)))
@@ -106,7 +110,9 @@ async def test_nkey(start: Start, tmp_path: Path) -> None:
     assert wrong.startswith("NATS refuses the identity in CAMPAIGNS_NATS_NKEY_FILE")
 
 
-async def test_credentials_file(start: Start, tmp_path: Path) -> None:
+async def test_nats_lets_in_the_credentials_that_it_knows_and_no_other(
+    start: Start, tmp_path: Path
+) -> None:
     configuration, file = secured.operator(tmp_path)
     url = start(configuration)
     await takes_messages(settings(url, nats_credentials_file=str(file)))
@@ -205,7 +211,9 @@ def _refusing(authority: Authority) -> Iterator[int]:
                 each.close()
 
 
-async def test_client_certificate(start: Start, tmp_path: Path) -> None:
+async def test_nats_lets_in_a_certificate_of_its_authority_and_no_other(
+    start: Start, tmp_path: Path
+) -> None:
     ours, other = Authority(tmp_path / "ours"), Authority(tmp_path / "other")
     own, stranger = (each.issue("bridge@campaigns.test") for each in (ours, other))
     url = start(secured.tls(ours, asks_for_certificate=True))
@@ -366,3 +374,30 @@ async def test_doctor_says_what_answers(start: Start, tmp_path: Path) -> None:
     assert sentence.startswith("nats-server 2.") and sentence.endswith("with JetStream and TLS")
     engine = replace(Nats(tmp_path / "n", 1, OPEN), configuration="tls { }\n")
     assert engine.address == "tls://127.0.0.1:1"
+
+
+async def test_a_server_that_falls_silent_is_noticed_within_ten_seconds(start: Start) -> None:
+    """By the kernel, also on a connection that nats-py has made again."""
+    client = await connect(settings(start("")))
+
+    def wire() -> socket.socket | None:
+        transport = client._transport
+        if not isinstance(transport, TcpTransport) or transport._io_writer is None:
+            return None
+        found: socket.socket = transport._io_writer.get_extra_info("socket")
+        return found
+
+    def again() -> bool:
+        return client.is_connected and wire() not in (None, first)
+
+    try:
+        first = wire()
+        assert first is not None
+        assert seconds_until_noticed(first) <= AT_MOST
+        first.shutdown(socket.SHUT_RDWR)
+        await eventually(again)
+        second = wire()
+        assert second is not None
+        assert seconds_until_noticed(second) <= AT_MOST
+    finally:
+        await client.end()

@@ -15,22 +15,32 @@ from streams.kafka.partition_counts import refused, wrong_counts
 from streams.settings import Settings
 from tables.database.connection import Database
 from tables.installation.installation import SettingsDifferError
-from tables.tenants import webhook_secrets
-from tables.tenants.webhook_secrets import SealError, WebhookSecret
+from tables.tenants import routes, webhook_secrets
+from tables.tenants.routes import Credentials
+from tables.tenants.seals import SealError
+from tables.tenants.webhook_secrets import WebhookSecret
 from tests.faults.workers import Worker
 from tests.postgres import connect as connect_client
+from tests.streams.contracts.test_routes import made as made_route
 
 SEALED = WebhookSecret(secret="s3cret")
+CREDENTIALS = Credentials("user", "s3cret")
 
 
 async def _opened(settings: Settings) -> WebhookSecret:
     async with Database(settings) as database, database.transaction() as session:
         row = await webhook_secrets.stored(session, "acme", "mailgun")
         assert row is not None
-        return webhook_secrets.Seal(settings).open(row.sealed, "acme", "mailgun")
+        return webhook_secrets.sealing(settings).open(row.sealed, "acme", "mailgun")
 
 
-async def test_a_new_key_takes_the_webhook_secrets_over_before_the_old_one_goes(
+async def _let_in(settings: Settings) -> Credentials | None:
+    async with Database(settings) as database, database.transaction() as session:
+        route = await routes.get_route(session, "acme", "relay")
+        return routes.opened(routes.sealing(settings), route)
+
+
+async def test_a_new_key_takes_the_secrets_over_before_the_old_one_goes(
     settings: Settings,
 ) -> None:
     old, new = (secrets.token_hex(32) for _ in range(2))
@@ -45,15 +55,19 @@ async def test_a_new_key_takes_the_webhook_secrets_over_before_the_old_one_goes(
     await client.execute("INSERT INTO tenants (id) VALUES ('acme')")
     await client.close()
     async with Database(settings) as database, database.transaction() as session:
-        seal = webhook_secrets.Seal(first)
+        seal = webhook_secrets.sealing(first)
         await webhook_secrets.put(session, seal, "acme", "mailgun", SEALED)
+        closing = routes.sealing(first)
+        await routes.put(session, closing, "acme", "relay", made_route(), CREDENTIALS)
+        await routes.put(session, closing, "acme", "without", made_route(), None)
     with pytest.raises(SealError):
         await _opened(last)
     await prepare(both)
     await prepare(both)
     assert await _opened(both) == await _opened(last) == SEALED
+    assert await _let_in(both) == await _let_in(last) == CREDENTIALS
     await prepare(last)
-    assert await _opened(last) == SEALED
+    assert await _opened(last) == SEALED and await _let_in(last) == CREDENTIALS
 
 
 async def test_other_partitions_than_the_topics_have_are_refused_everywhere(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import InvalidTopicError
+from confluent_kafka import Producer
 from pydantic import SecretStr
 
 from connectors.setup import topics
@@ -17,6 +20,7 @@ from streams.kafka import clients
 from streams.settings import Settings
 from streams.topics import TOPICS, Name, Topics
 from tests.eventually import eventually
+from tests.faults import raw_kafka
 
 Step = Callable[[Settings], Awaitable[list[str]]]
 
@@ -69,7 +73,8 @@ async def test_a_wrong_partition_count_is_named(empty: Settings) -> None:
         ("min.insync.replicas", "2", "2"),
         ("cleanup.policy", "compact", "delete"),
         ("unclean.leader.election.enable", "true", "false"),
-        ("message.timestamp.after.max.ms", "9223372036854775807", "3600000"),
+        ("message.timestamp.after.max.ms", "9223372036854775807", "7200000"),
+        ("message.timestamp.type", "LogAppendTime", "CreateTime"),
     ],
 )
 async def test_existing_topics_become_as_safe_as_the_table_and_no_less_safe(
@@ -84,6 +89,23 @@ async def test_existing_topics_become_as_safe_as_the_table_and_no_less_safe(
         [] if after == wanted else [f"{grants} has {setting}={after} instead of {wanted}"]
     )
     assert await _setting(empty, grants, "flush.messages") == "7"
+    await topics.delete(empty)
+
+
+@pytest.mark.parametrize("is_unset", [True, False])
+@pytest.mark.parametrize("name", [Name.COMMANDS, Name.INCOMING])
+async def test_what_others_write_is_dated_by_the_broker(
+    empty: Settings, name: Name, is_unset: bool
+) -> None:
+    await topics.create(empty)
+    producer, topic = Producer({"bootstrap.servers": empty.kafka}), Topics(empty).name(name)
+    before = time.time()
+    hours_ahead = round((before + 3 * 3600) * 1000)
+    producer.produce(topic, b"{}", partition=0, timestamp=1 if is_unset else hours_ahead)
+    assert await asyncio.to_thread(producer.flush, 60) == 0
+    [written], _ = await asyncio.to_thread(raw_kafka.read_all, empty.kafka, topic, 2)
+    # that of the broker, which runs here: to within the time that a clock is adjusted by
+    assert before - 60 < written.timestamp / 1000 < time.time() + 60
     await topics.delete(empty)
 
 

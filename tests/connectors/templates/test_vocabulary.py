@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.templates.language import FILTERS, TAGS, refused
+from connectors.templates.language.dialect import FILTERS, TAGS, refused
 
 _WITH_ARGUMENTS = {"map": "(attribute='p')", "select": "('odd')", "reject": "('odd')"}
 

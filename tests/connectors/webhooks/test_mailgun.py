@@ -47,7 +47,7 @@ from tests.connectors.webhooks.reported_as import ID, NOW, SECONDS, the_only
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else None,
 )
-def test_mailgun(event: dict[str, Any], expected: object) -> None:
+def test_an_event_of_mailgun_is_read_in_our_words(event: dict[str, Any], expected: object) -> None:
     _, body = signing.mailgun(
         {"timestamp": SECONDS + 0.0, "user-variables": {"messageId": ID}, **event}
     )

@@ -50,7 +50,7 @@ from tests.connectors.webhooks.reported_as import ID, NOW, SECONDS, the_only
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else None,
 )
-def test_sendgrid(event: dict[str, Any], expected: object) -> None:
+def test_an_event_of_sendgrid_is_read_in_our_words(event: dict[str, Any], expected: object) -> None:
     body = json.dumps(
         [{"email": "ana@example.com", "timestamp": SECONDS, "messageId": ID, **event}]
     ).encode()

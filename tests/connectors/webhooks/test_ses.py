@@ -80,7 +80,7 @@ _BOUNCED = {
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else None,
 )
-def test_ses(delivery: Delivery, expected: object) -> None:
+def test_a_notification_of_ses_is_read_in_our_words(delivery: Delivery, expected: object) -> None:
     assert the_only(ses.read(delivery, NOW)) == expected
 
 

@@ -16,7 +16,8 @@ from connectors.webhooks.forms import UnparsableError
 from connectors.webhooks.providers import PROVIDERS, Check, checked, spelled
 from streams.errors import CampaignError
 from streams.settings import Settings
-from tables.tenants.webhook_secrets import Seal, SealError, WebhookSecret
+from tables.tenants.seals import Seal, SealError
+from tables.tenants.webhook_secrets import WebhookSecret, sealing
 from tests.connectors.webhooks import webhook_signing as signing
 
 TOLERANCE = timedelta(minutes=5)
@@ -222,8 +223,8 @@ def test_a_mailgun_token_names_the_event_whatever_the_order_of_its_fields() -> N
 def test_a_sealed_secret_opens_with_the_key_of_its_epoch_for_its_tenant_and_provider_alone() -> (
     None
 ):
-    def seal(*keys: str) -> Seal:
-        return Seal(
+    def seal(*keys: str) -> Seal[WebhookSecret]:
+        return sealing(
             Settings(kafka="", postgres="", nats="", message_keys=tuple(map(SecretStr, keys)))
         )
 

@@ -41,14 +41,14 @@ from tests.connectors.webhooks.reported_as import ID, NOW, shown
         None if isinstance(value, list) else value.get("ErrorCode", value["MessageStatus"])
     ),
 )
-def test_twilio_statuses(form: dict[str, str], expected: object) -> None:
+def test_a_status_of_twilio_is_read_in_our_words(form: dict[str, str], expected: object) -> None:
     _, body = signing.twilio("", {"MessageSid": "SM1", "To": "+15005550006", **form})
     assert [
         shown(one) for one in twilio.read(Delivery({}, body, query={"messageId": ID}), NOW).reported
     ] == expected
 
 
-def test_twilio_messages() -> None:
+def test_a_message_of_twilio_is_a_wish_or_a_reply() -> None:
     def said(**form: str) -> Any:
         _, body = signing.twilio("", {"MessageSid": "SM1", "SmsStatus": "received", **form})
         return twilio.read(Delivery({}, body), NOW).said[0]

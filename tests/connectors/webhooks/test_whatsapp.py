@@ -31,7 +31,9 @@ from tests.connectors.webhooks.reported_as import AT, ID, NOW, SECONDS, shown
     ],
     ids=["delivered", "read", "undeliverable", "opted out", "failed", "sent"],
 )
-def test_whatsapp_statuses(status: dict[str, Any], expected: object) -> None:
+def test_a_status_of_whatsapp_is_read_in_our_words(
+    status: dict[str, Any], expected: object
+) -> None:
     value = {
         "statuses": [
             {

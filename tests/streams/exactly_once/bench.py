@@ -30,6 +30,7 @@ class Batch:
 
     def __init__(self) -> None:
         self.records: list[tuple[bytes | None, bytes | None]] = []
+        self.times = set[int]()  # in milliseconds
         self._builder = BatchBuilder(MOST_BYTES, 0, is_transactional=True)
 
     def append(
@@ -45,6 +46,7 @@ class Batch:
         )
         if taken is not None:
             self.records.append((key, value))
+            self.times.add(timestamp)
         return taken
 
     def size(self) -> int:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -77,6 +78,26 @@ async def test_outputs_rows_and_position_are_one_transaction_per_source_partitio
     }
     assert second.state()[b'totals\0"a"'] == b"5"
     assert second.state()[b"\0x-in"] == b"8"
+
+
+async def test_records_carry_the_commits_time_and_none_before_their_decisions() -> None:
+    bench, times, now = Bench(), list[int](), datetime.now(UTC)
+    soon = now.replace(microsecond=1) + timedelta(minutes=80)
+    decisions = [now - timedelta(days=1), soon, now + timedelta(days=1)]
+
+    async def body(tx: Transaction) -> None:
+        tx.follow_events()
+        tx.not_before = max(tx.not_before, decisions[tx.events[0].message.offset])
+        tx.send("out", 0, b"k", b"v")
+
+    for offset in range(len(decisions)):
+        await bench.feed(body, event(offset))
+        times += {at for batch in bench.producers[0].batches for at in batch.times} - {*times}
+    at, of_decision, at_most = (datetime.fromtimestamp(ms / 1000, UTC) for ms in times)
+    assert now <= at <= datetime.now(UTC) + timedelta(milliseconds=1)
+    assert of_decision == soon.replace(microsecond=1000)  # rounded up
+    # Kafka takes nothing that is dated hours ahead
+    assert timedelta(minutes=90) <= at_most - now < timedelta(minutes=100)
 
 
 async def test_input_that_was_processed_or_fetched_before_the_last_seek_is_left_out() -> None:

@@ -134,6 +134,16 @@ def test_many_small_bombs_are_one_large_one() -> None:
     assert sum(len(record.value or b"") for record in got) < 20 << 20
 
 
+@pytest.mark.parametrize("codec", [1, 3, 4])
+@pytest.mark.parametrize("left", [0, -61])
+def test_an_answer_that_has_used_up_its_limit_unpacks_nothing_more(codec: int, left: int) -> None:
+    """The head of a batch counts, too, so the last one that fits can leave less than nothing."""
+    answer = FetchedRecords(batch([Raw(b"k", bytes(100))], codec=codec))
+    answer.budget = left
+    [got] = answer.next_batch()
+    assert unreadable_because(got.headers)
+
+
 def test_messages_that_differ_in_a_name_only_are_read() -> None:
     """lz4 makes a hundredth of them, the most of all that the engine itself writes."""
     html = b"<p>&nbsp;</p>" * 1_500

@@ -71,7 +71,7 @@ async def test_a_worker_waits_while_a_dependency_is_down(
             4,
             bool(down),
         )
-        assert reported(file, said["pid"]) == Health(True, 3, 4, waits=bool(down))
+        assert reported(file, said["pid"]) == Health(True, 3, 4)
 
 
 HAS_WORK = Standing(True, lag=9, position=1)

@@ -174,6 +174,15 @@ def test_senders_are_any_or_verified_and_any_as_ever_where_nothing_is_said() -> 
             settings(sender_domains=wrong)
 
 
+def test_routes_are_off_where_nothing_is_said_because_nothing_is_sent_by_them_yet() -> None:
+    assert settings().routes == "off"
+    for one in ("public", "any"):
+        assert settings(routes=one).routes == one
+    for wrong in ("", "on", "Public", "private"):
+        with pytest.raises(ValidationError, match="routes"):
+            settings(routes=wrong)
+
+
 def test_a_child_process_gets_the_same_settings_secrets_included(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -79,12 +80,12 @@ async def test_the_way_of_joining_does_not_change_the_audience(
 ) -> None:
     world, place = directory.world, await segment(directory.world, "s")
     await directory.add(place, *(f"u{n % 80}@example.com" for n in range(100)))
-    query = staging.audience_query("email", 5)
     orders = []
     for few in (0, 1000):
         monkeypatch.setattr(staging, "_FEW", few)
         async with world.pool.transaction() as connection:
-            await staging.choose_joins(connection, (place,))
+            is_many = await staging.choose_joins(connection, (place,))
+            query = staging.audience_query("email", 5, is_many=is_many)
             orders.append(
                 await connection.values(
                     f"SELECT contact_id FROM ({query}) q ORDER BY ordinal",
@@ -95,6 +96,43 @@ async def test_the_way_of_joining_does_not_change_the_audience(
             )
     assert orders[0] == orders[1]
     assert len(orders[0]) == 80
+
+
+async def test_no_member_is_compared_with_every_contact_of_a_tenant_without_statistics(
+    directory: Directory,
+) -> None:
+    """They know all tenants but this one, so they say that it has no contacts."""
+    world, size = directory.world, 400
+    async with world.pool.transaction() as connection:
+        await connection.script("DELETE FROM segment_members; DELETE FROM contacts")
+        await connection.script(
+            "INSERT INTO contacts (id, tenant_id, email)"
+            " SELECT gen_random_uuid(), 'other', 'o' || n || '@example.com'"
+            " FROM generate_series(1, 5000) n;"
+            " ANALYZE contacts; ANALYZE segment_members; ANALYZE suppressions"
+        )
+    place, out = await segment(world, "s"), await segment(world, "out")
+    emails = [f"u{n}@example.com" for n in range(size)]
+    await directory.add(place, *emails)
+    await directory.add(out, *(f"x{n}@example.com" for n in range(size)))
+    async with world.pool.transaction() as connection:
+        is_many = await staging.choose_joins(connection, (place,))
+        query = staging.audience_query("email", 5, is_many=is_many)
+        ((plan,),) = await connection.values(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {query}",
+            tenant=world.tenant,
+            segments=[place],
+            excluded=[out],
+        )
+    assert plan["Plan"]["Actual Rows"] == size
+    assert _passed_over(plan["Plan"]) <= 10 * size
+
+
+def _passed_over(node: Any) -> float:
+    """Rows that were looked at and did not fit, here and below."""
+    names = ("Rows Removed by Join Filter", "Rows Removed by Filter")
+    here = sum(node.get(name, 0) for name in names) * node["Actual Loops"]
+    return float(here + sum(map(_passed_over, node.get("Plans", ()))))
 
 
 async def test_the_order_is_another_one_in_every_campaign(directory: Directory) -> None:

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from streams.contracts.fields import CampaignType, Status
-from tables.commands.reconciling import Finding, Heard, Lost, Remedy, judge
+from tables.commands.reconciling import Finding, KafkaSide, Loss, Remedy, judge
 from tables.models import Campaign
 from tables.throttle.state import CampaignSending
 
 AT = datetime(2026, 1, 28, 9, tzinfo=UTC)
 ID = UUID("0198c0de-0000-7000-8000-000000000001")
-POSTGRES, KAFKA = Lost(in_kafka=False, until=AT), Lost(in_kafka=True)
+POSTGRES, KAFKA = Loss(in_kafka=False, until=AT), Loss(in_kafka=True)
 OPEN = CampaignSending(campaign_id=str(ID), is_open=True, total=10, ready=10, version=3)
 
 
@@ -46,24 +46,24 @@ def _remedy(found: Finding | None) -> Remedy | None:
 @pytest.mark.parametrize(
     ("status", "heard", "more", "wanted"),
     [
-        (Status.RUNNING, Heard(OPEN), {}, None),
-        (Status.PAUSED, Heard(OPEN), {}, Remedy.PAUSE),
-        (Status.RUNNING, Heard(OPEN), {"has_rows": False}, Remedy.CANCEL),
+        (Status.RUNNING, KafkaSide(OPEN), {}, None),
+        (Status.PAUSED, KafkaSide(OPEN), {}, Remedy.PAUSE),
+        (Status.RUNNING, KafkaSide(OPEN), {"has_rows": False}, Remedy.CANCEL),
         (Status.RUNNING, None, {}, Remedy.CANCEL),
-        (Status.RUNNING, Heard(sent=6, skipped=3), {}, Remedy.CANCEL),
-        (Status.RUNNING, Heard(sent=6, skipped=4), {}, Remedy.COMPLETE),
+        (Status.RUNNING, KafkaSide(sent=6, skipped=3), {}, Remedy.CANCEL),
+        (Status.RUNNING, KafkaSide(sent=6, skipped=4), {}, Remedy.COMPLETE),
         (Status.DRAFT, None, {}, None),
-        (Status.DRAFT, Heard(sent=1), {}, Remedy.CANCEL),
+        (Status.DRAFT, KafkaSide(sent=1), {}, Remedy.CANCEL),
         (Status.SCHEDULED, None, {}, None),
-        (Status.SCHEDULED, Heard(OPEN), {}, Remedy.CANCEL),
+        (Status.SCHEDULED, KafkaSide(OPEN), {}, Remedy.CANCEL),
         (Status.SCHEDULED, None, {"changed_at": AT - timedelta(hours=1)}, Remedy.UNSCHEDULE),
         (Status.SCHEDULED, None, {"changed_at": AT - timedelta(hours=2)}, None),
-        (Status.COMPLETED, Heard(sent=10), {}, None),
-        (Status.CANCELLED, Heard(OPEN), {}, None),
+        (Status.COMPLETED, KafkaSide(sent=10), {}, None),
+        (Status.CANCELLED, KafkaSide(OPEN), {}, None),
     ],
 )
 def test_a_campaign_of_a_restored_postgresql(
-    status: Status, heard: Heard | None, more: dict[str, Any], wanted: Remedy | None
+    status: Status, heard: KafkaSide | None, more: dict[str, Any], wanted: Remedy | None
 ) -> None:
     assert _remedy(judge(_campaign(status), heard, POSTGRES, **more)) is wanted
 
@@ -86,7 +86,7 @@ def test_a_campaign_of_a_restored_postgresql(
 def test_a_campaign_that_is_being_sent(
     sending: dict[str, Any], columns: dict[str, Any], wanted: Remedy | None
 ) -> None:
-    heard = Heard(replace(OPEN, **sending))
+    heard = KafkaSide(replace(OPEN, **sending))
     assert _remedy(judge(_campaign(Status.RUNNING, **columns), heard, POSTGRES)) is wanted
 
 
@@ -101,9 +101,9 @@ def test_a_campaign_that_is_being_sent(
         (Status.CANCELLED, None),
     ],
 )
-@pytest.mark.parametrize("heard", [None, Heard(), Heard(OPEN, 5)])
+@pytest.mark.parametrize("heard", [None, KafkaSide(), KafkaSide(OPEN, 5)])
 def test_a_campaign_when_kafka_was_restored(
-    status: Status, heard: Heard | None, wanted: Remedy | None
+    status: Status, heard: KafkaSide | None, wanted: Remedy | None
 ) -> None:
     assert _remedy(judge(_campaign(status), heard, KAFKA)) is wanted
 
@@ -119,7 +119,7 @@ def test_a_campaign_when_kafka_was_restored(
     ],
 )
 def test_a_series_makes_no_child_of_the_lost_time_again(
-    next_at: datetime | None, lost: Lost, wanted: Remedy | None
+    next_at: datetime | None, lost: Loss, wanted: Remedy | None
 ) -> None:
     series = {"type": CampaignType.RECURRING, "next_occurrence_at": next_at}
     assert _remedy(judge(_campaign(Status.RUNNING, **series), None, lost)) is wanted
@@ -139,12 +139,12 @@ _SENDING = st.none() | st.builds(
 
 @given(
     st.sampled_from(list(Status)),
-    st.none() | st.builds(Heard, _SENDING, st.integers(0, 12), st.integers(0, 12)),
+    st.none() | st.builds(KafkaSide, _SENDING, st.integers(0, 12), st.integers(0, 12)),
     st.booleans(),
     st.booleans(),
 )
 def test_whatever_may_be_sent_again_is_known_to_both(
-    status: Status, heard: Heard | None, in_kafka: bool, has_rows: bool
+    status: Status, heard: KafkaSide | None, in_kafka: bool, has_rows: bool
 ) -> None:
     """A campaign that is left alone or goes on is either not heard of and not started, over, or the
     throttle sends the very one with the recipients that are there.

@@ -138,6 +138,12 @@ async def test_a_slow_statement_is_a_dependency_that_is_down_and_a_mistake_is_no
             await database.once(lambda session: session.execute(text("SELECT nonsense")))
 
 
+async def test_a_full_disk_is_a_dependency_that_is_down_and_named(pool: Database) -> None:
+    full = text("DO $$ BEGIN RAISE 'No space left' USING ERRCODE = 'disk_full'; END $$")
+    with pytest.raises(DependencyDownError, match="PostgreSQL has no room left"):
+        await pool.once(lambda session: session.execute(full))
+
+
 async def test_a_connection_that_is_lost_or_refused_is_a_dependency_that_is_down(
     sql_settings: Settings, pool: Database
 ) -> None:

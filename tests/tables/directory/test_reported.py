@@ -24,7 +24,7 @@ from tables.contacts.fields import contact_row
 from tables.contacts.store import put_contact
 from tables.directory.reported import suppress_recipients
 from tables.directory.segments import segment_named
-from tables.directory.suppressions import lift_suppression, list_suppressions, unsuppress
+from tables.directory.suppressions import lift_suppression, list_suppressions
 from tables.tenants.audit import Author
 from tests.agents.counting.recipient_rows import BASE, group
 from tests.postgres import connect, sql
@@ -231,9 +231,8 @@ async def test_a_corrected_address_stays_open_and_the_one_that_was_written_to_is
         [one], total = await list_suppressions(session, world.tenant, address=typo)
         assert (total, one.reason, one.address, one.contact_id) == (1, why, None, None)
         assert await list_suppressions(session, world.tenant, address=right) == ([], 0)
-        await unsuppress(
-            session, world.tenant, channel, address=typo, by=Author("an admin"), reason="it exists"
-        )
+        admin = Author("an admin")
+        await lift_suppression(session, world.tenant, one.id, by=admin, reason="it exists")
     assert await closed(world, channel, [typo]) == set()
 
 

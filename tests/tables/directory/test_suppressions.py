@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -10,7 +11,7 @@ import pytest
 
 from streams.errors import CampaignError, NotFoundError
 from tables.database.connection import Session
-from tables.directory import suppressions
+from tables.directory import opt_ins, suppressions
 from tables.directory.suppressions_in_bulk import Wanted, suppress_all
 from tables.tenants.audit import Author
 from tests.tables.contacts.contact_world import contact
@@ -32,8 +33,8 @@ async def test_an_address_is_suppressed_in_its_one_spelling_and_can_be_released(
     assert await suppressions.list_suppressions(session, "acme", channel="sms") == ([], 0)
     assert await suppressions.list_suppressions(session, "other") == ([], 0)
     with pytest.raises(NotFoundError):
-        await suppressions.unsuppress(session, "other", "email", address="ana@example.com", **BY)
-    await suppressions.unsuppress(session, "acme", "email", address="ANA@example.com", **BY)
+        await suppressions.lift_suppression(session, "other", first.id, **BY)
+    await suppressions.lift_suppression(session, "acme", first.id, **BY)
     assert await suppressions.list_suppressions(session, "acme") == ([], 0)
 
 
@@ -69,11 +70,12 @@ async def test_one_event_suppresses_and_lets_in_again_both_the_contact_and_its_a
         )
     await suppressions.lift_suppression(session, "acme", by_address.id, **BY)
     left, _ = await suppressions.list_suppressions(session, "acme")
-    assert [one.contact_id for one in left] == [ben]
+    [of_ben] = left
+    assert of_ben.contact_id == ben
     await suppressions.put_suppression(
         session, "acme", "email", address="ben@example.com", reason="complained"
     )
-    await suppressions.unsuppress(session, "acme", "email", contact_id=ben, **BY)
+    await suppressions.lift_suppression(session, "acme", of_ben.id, **BY)
     assert await suppressions.list_suppressions(session, "acme") == ([], 0)
 
 
@@ -120,6 +122,24 @@ async def test_of_many_suppressions_the_wrong_ones_are_refused_by_line(session: 
     listed, _ = await suppressions.list_suppressions(session, "acme", channel="email")
     assert [(one.address, one.reason) for one in listed] == [("ana@example.com", "first")]
     assert (await suppress_all(session, "acme", [])).added == 0
+
+
+@pytest.mark.parametrize("reason", ["manual", "unsubscribed"])
+async def test_what_the_tenant_enters_in_bulk_no_start_lifts(session: Session, reason: str) -> None:
+    ana = await contact(session, "acme", email="ana@example.com")
+    targets: list[dict[str, Any]] = [{"address": "ana@example.com"}, {"contact_id": ana}]
+    for target in targets:
+        one, is_new = await suppressions.put_suppression(
+            session, "acme", "email", reason=opt_ins.REASON, **target
+        )
+        await opt_ins.mark_one(session, one, "mailgun", datetime.now(UTC), is_new)
+    wanted = [
+        Wanted(1, "email", "ana@example.com", None, reason),
+        Wanted(2, "email", None, ana, reason),
+    ]
+    assert (await suppress_all(session, "acme", wanted)).existing == 2
+    rows, _ = await suppressions.list_suppressions(session, "acme")
+    assert [(one.reason, one.way) for one in rows] == [(opt_ins.REASON, None)] * 2
 
 
 _MANY = """

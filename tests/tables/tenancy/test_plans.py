@@ -291,4 +291,7 @@ async def test_statements_read_as_few_rows_behind_the_policies(
                         await _rows_read(without, call, scene),
                         await _rows_read(behind, call, scene),
                     )
-    assert not {name: rows for name, rows in read.items() if rows[1] > 1.2 * rows[0] + 50}, read
+    more = {name: rows for name, rows in read.items() if rows[1] > 1.2 * rows[0] + 50}
+    # an index counts them without the policy, and reads no row for it
+    assert more.pop("number of members")[1] <= 1.2 * _MANY, read
+    assert not more, read

@@ -67,12 +67,7 @@ def test_every_table_that_the_api_may_use_has_a_policy_or_a_reason() -> None:
 def test_a_table_that_names_its_tenant_has_a_policy() -> None:
     named = {name for name, table in Base.metadata.tables.items() if "tenant_id" in table.columns}
     unused = {table for table, access in GRANTS.items() if not access.api}
-    without = {
-        "campaign_recipients",
-        "opt_ins",
-        "segment_members",
-    }  # docs/operate/production.md says why
-    assert named - unused - without <= set(_WITH_POLICY)
+    assert named - unused <= set(_WITH_POLICY)
 
 
 @pytest.mark.parametrize("table", policies.OWN_ROWS)

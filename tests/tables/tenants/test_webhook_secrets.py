@@ -12,25 +12,25 @@ from streams.settings import Settings
 from tables.database.connection import Session
 from tables.models import WebhookToken
 from tables.tenants import webhook_secrets
-from tables.tenants.webhook_secrets import Seal, WebhookSecret
+from tables.tenants.webhook_secrets import WebhookSecret, sealing
 
 
 async def test_secrets_are_replaced_opened_and_removed(
     session: Session, sql_settings: Settings
 ) -> None:
-    seal = Seal(sql_settings)
+    seal = sealing(sql_settings)
     for secret in (WebhookSecret(secret="old"), WebhookSecret(public_key="key")):
-        shown = await webhook_secrets.put(session, seal, "acme", "mailgun", secret)
+        made = await webhook_secrets.put(session, seal, "acme", "mailgun", secret)
         assert await webhook_secrets.load(session, seal, "acme", "mailgun") == secret
-        assert await webhook_secrets.show(session, "acme", "mailgun") == shown
-    assert shown.fields == ("public_key",)
+        assert await webhook_secrets.get(session, "acme", "mailgun") == made
+    assert list(made.fields) == ["public_key"]
     await webhook_secrets.ask(session, "acme", "mailgun", "arn", "https://example.com/old")
     await webhook_secrets.ask(session, "acme", "mailgun", "arn", "https://example.com/new")
     asked = await webhook_secrets.subscriptions(session, "acme", "mailgun")
     assert [one.subscribe_url for one in asked] == ["https://example.com/new"]
     await webhook_secrets.remove(session, "acme", "mailgun")
     assert await webhook_secrets.subscriptions(session, "acme", "mailgun") == []
-    for gone in (webhook_secrets.show, webhook_secrets.remove):
+    for gone in (webhook_secrets.get, webhook_secrets.remove):
         with pytest.raises(NotFoundError):
             await gone(session, "acme", "mailgun")
     with pytest.raises(NotFoundError):

@@ -19,7 +19,7 @@ from tests.agents.sending.throttle.throttle_world import World
 HOUR = timedelta(hours=1)
 LIMIT = st.none() | st.integers(60, 900)
 LIMITS = st.builds(Limits, LIMIT, LIMIT)
-VERBS = ["pass", "hear", "hear", "crash", "emit", "pause", "resume", "rows", "rows"]
+VERBS = ["pass", "hear", "hear", "crash", "emit", "pause", "resume", "rows", "rows", "clock"]
 OPERATIONS = st.lists(
     st.tuples(st.sampled_from(VERBS), st.integers(0, 11)), min_size=20, max_size=60
 )
@@ -56,7 +56,9 @@ class Campaigns:
         return "abc"[number % 3]
 
     def act(self, operation: str, argument: int, skew: timedelta) -> None:
+        """Clocks are up to `skew` ahead or behind, or were set back by an hour."""
         world, number = self.world, argument % len(self.totals)
+        clock = (skew, -skew, -world.settings.hour, timedelta(0))[argument % 4]
         match operation:
             case "pass":
                 world.pass_time(world.settings.hour * argument / 40)
@@ -67,8 +69,10 @@ class Campaigns:
                 world.emit(
                     world.outstanding[argument % 3 :: 3],
                     skip=argument % 2 * 7,
-                    clock=skew if argument % 4 == 0 else timedelta(0),
+                    clock=clock,
                 )
+            case "clock":
+                world.control = clock
             case "pause":
                 world.write(Paused(self.tenant(number), f"campaign-{number}", number))
             case "resume":
@@ -80,6 +84,7 @@ class Campaigns:
         self.world.write(RowsReady(self.tenant(number), number, stop))
 
     def finish(self) -> None:
+        self.world.control = timedelta(0)
         for number, total in enumerate(self.totals):
             self.rows(number, total)
             self.act("resume", number, timedelta(0))

@@ -89,6 +89,33 @@ def test_a_limit_holds_when_the_clock_of_emission_is_ten_minutes_off(
     assert world.most_in_any(HOUR, "acme") <= limit
 
 
+def test_no_hour_is_shorter_for_one_clock_ahead_and_the_next_behind() -> None:
+    world, ahead = World(settings_with()), timedelta(minutes=10)
+    world.open(1, 2000, limits=Limits(per_hour=1000))
+    world.hear()
+    world.emit(clock=ahead)
+    world.pass_time(HOUR + ahead + timedelta(minutes=2))
+    world.write(Tick())
+    assert len(world.hear()) > 0
+    world.emit(clock=-ahead)
+    assert world.most_in_any(HOUR, "acme") == 1000
+
+
+def test_no_hour_is_counted_twice_when_every_clock_is_set_back() -> None:
+    world = World(settings_with())
+    world.open(1, 3000, limits=Limits(per_hour=1000))
+    world.hear()
+    world.emit()
+    world.pass_time(HOUR + timedelta(minutes=2))
+    world.write(Tick())
+    assert len(world.hear()) > 0
+    world.control = -HOUR
+    world.emit(clock=-HOUR)
+    world.run()
+    assert world.ordinals() == {1: list(range(3000))}
+    assert world.most_in_any(HOUR, "acme") == 1000
+
+
 @given(limit=st.integers(1, 5000), hours=st.integers(2, 5))
 @settings(max_examples=40, deadline=None)
 def test_a_limited_campaign_sends_at_98_to_100_percent_of_its_limit(limit: int, hours: int) -> None:

@@ -86,12 +86,14 @@ class World:
 
     def __init__(self, settings: Settings) -> None:
         self.now, self.settings = START, settings
+        self.control = timedelta(0)  # how far the clock of the throttle's worker is ahead
         self.log: list[tuple[datetime, Sending]] = []
         self.heard = 0
         self.app, self.body = agent(settings)
         self.stored: dict[bytes, bytes] = {}  # the compacted state topic
         self.granted: list[Grant] = []  # committed, in order
         self.outstanding: list[Grant] = []
+        self.decided: dict[Grant, datetime] = {}  # the time that the record of a grant carries
         self.sent: list[Sent] = []
         self.milestones: list[SampleSent | Finished] = []
         self.retired: list[Retire] = []
@@ -106,8 +108,8 @@ class World:
         self.state.restored()
 
     def write(self, *records: Sending) -> None:
-        """Something reaches the log now."""
-        self.log += ((self.now, record) for record in records)
+        """Something reaches the log now, by the clock of the throttle's worker."""
+        self.log += ((self.now + self.control, record) for record in records)
 
     def open(
         self,
@@ -179,6 +181,7 @@ class World:
         tx.committed()
         self.granted += grants
         self.outstanding += grants
+        self.decided |= dict.fromkeys(grants, tx.dated(self.now + self.control))
         return grants
 
     def emit(
@@ -191,9 +194,9 @@ class World:
         """Emission gets round to these grants, or all; its feedback is in the log at once, by a
         worker whose clock may differ.
         """
-        at = self.now + clock
         for grant in list(self.outstanding if grants is None else grants):
             self.outstanding.remove(grant)
+            at = max(self.now + clock, self.decided[grant])
             skipped = min(skip, grant.stop - grant.start)
             self.sent.append(
                 Sent(
@@ -239,7 +242,7 @@ class World:
                 )
                 if wake is None:
                     return
-                self.now = max(self.now, wake)
+                self.now = max(self.now, wake - self.control)
                 self.write(Tick())
             self.hear()
 

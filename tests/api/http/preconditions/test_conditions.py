@@ -14,7 +14,7 @@ import pytest
 
 from tests.api.campaigns.test_routes import problem
 from tests.api.http.routes import Operation, guarded
-from tests.api.http.test_authorization import snapshot, things
+from tests.api.http.test_authorization import ROUTE, snapshot, things
 from tests.api.world import Rest
 
 #: Changed by adding to a set and taking from it, in any order: there is no version.
@@ -36,6 +36,8 @@ class Edit(NamedTuple):
             return {self.field: 1_000 + number}
         if self.field == "gracePeriod":
             return {self.field: f"PT{number + 1}H"}
+        if self.field == "weight":
+            return {**ROUTE, "username": "x", "password": "x", self.field: number + 1}
         return {self.field: f"edit {number} of many, which is long enough for a secret"}
 
     def of(self, named: Mapping[str, str]) -> tuple[str, str]:
@@ -51,11 +53,12 @@ EDITS = (
     Edit("PATCH", "/tenant", "messagesPerHour"),
     Edit("POST", "/api-keys/{keyId}/rotate", "gracePeriod", "/api-keys/{keyId}"),
     Edit("PUT", "/tenant/webhooks/mailgun", "secret"),
+    Edit("PUT", "/tenant/routes/{route}", "weight"),
 )
 DELETIONS = (
     *("/campaigns/{campaignId}", "/templates/{templateId}", "/segments/{segmentId}"),
     *("/contacts/{contactId}", "/suppressions/{suppressionId}", "/tenant/webhooks/mailgun"),
-    "/sender-domains/{domain}",
+    *("/sender-domains/{domain}", "/tenant/routes/{route}"),
 )
 _IDS = [f"{edit.method} {edit.path}" for edit in EDITS]
 
@@ -220,6 +223,7 @@ async def test_whoever_has_the_current_version_is_told_so_without_it(rest: Rest)
         "/contacts/{contactId}",
         "/suppressions/{suppressionId}",
         "/sender-domains/{domain}",
+        "/tenant/routes/{route}",
     }
     for operation in whole:
         tag = (await operation.call(rest.admin, named)).headers["etag"]

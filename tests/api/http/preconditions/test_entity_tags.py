@@ -66,7 +66,7 @@ def test_what_is_no_list_of_tags_is_malformed_and_never_raises_anything_else(tex
         *('"a" "b"', '"3", *', '*, "3"', '"a b"', '"a\tb"', "'3'", '"3";', '"3"x'),
     ],
 )
-def test_these_are_malformed(text: str) -> None:
+def test_a_header_that_is_no_list_of_tags_is_malformed(text: str) -> None:
     with pytest.raises(MalformedError):
         read(text)
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from minijinja import Environment, TemplateError
 
+from connectors.templates.language.nesting import too_nested
 from connectors.templates.markup.sources import Block, Nodes, Tag, Text, parse
-from connectors.templates.nesting import too_nested
 
 PIECES = st.sampled_from(
     [

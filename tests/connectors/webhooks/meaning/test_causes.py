@@ -89,7 +89,7 @@ def _bounced(kind: str, sub_type: str, status: str = "", code: str = "") -> Read
         ("", "", "", "", SOFT),
     ],
 )
-def test_bounces_of_ses(
+def test_a_bounce_of_ses_means_what_its_type_says(
     kind: str, sub_type: str, status: str, code: str, expected: list[tuple[str, str | None]]
 ) -> None:
     assert _shown(_bounced(kind, sub_type, status, code)) == expected
@@ -111,7 +111,9 @@ def test_bounces_of_ses(
         ({"complaintSubType": "OnAccountSuppressionList"}, FAILED),
     ],
 )
-def test_complaints_of_ses(what: dict[str, Any], expected: list[tuple[str, str | None]]) -> None:
+def test_a_complaint_of_ses_is_the_persons_own(
+    what: dict[str, Any], expected: list[tuple[str, str | None]]
+) -> None:
     found = _ses("Complaint", **what)
     assert _shown(found) == expected
     assert found.ignored == (0 if expected else 1)
@@ -136,7 +138,7 @@ def _preferences(everything: bool = False, **topics: str) -> dict[str, Any]:
         (None, None, ""),
     ],
 )
-def test_subscriptions_of_ses(
+def test_a_changed_preference_of_ses_is_out_or_in(
     new: dict[str, Any] | None, old: dict[str, Any] | None, expected: str
 ) -> None:
     found = _ses("Subscription", newTopicPreferences=new, oldTopicPreferences=old)
@@ -165,7 +167,9 @@ def test_subscriptions_of_ses(
         ({"type": "expired", "status": "5.1.1"}, SOFT),
     ],
 )
-def test_bounces_of_sendgrid(event: dict[str, Any], expected: list[tuple[str, str | None]]) -> None:
+def test_a_bounce_of_sendgrid_means_what_its_code_says(
+    event: dict[str, Any], expected: list[tuple[str, str | None]]
+) -> None:
     assert _shown(_sendgrid(event="bounce", **event)) == expected
 
 
@@ -195,7 +199,7 @@ def test_what_sendgrid_drops_is_no_bounce(reason: str | None) -> None:
         ("suppress-complaint", {"code": 607}, FAILED),
     ],
 )
-def test_failures_of_mailgun(
+def test_a_failure_of_mailgun_means_what_its_reason_says(
     reason: str | None, status: dict[str, Any], expected: list[tuple[str, str | None]]
 ) -> None:
     assert _shown(_mailgun(reason, **status)) == expected
@@ -213,7 +217,7 @@ def test_failures_of_mailgun(
         (("21610", "63014", "63033"), OUT),
     ],
 )
-def test_codes_of_twilio(
+def test_a_code_of_twilio_means_what_its_table_says(
     status: str, codes: tuple[str, ...], expected: list[tuple[str, str | None]]
 ) -> None:
     for code in codes:
@@ -239,7 +243,7 @@ def test_codes_of_twilio(
         ((131000, 131026), SOFT),
     ],
 )
-def test_codes_of_whatsapp(
+def test_a_code_of_whatsapp_means_what_its_table_says(
     codes: tuple[str | int, ...], expected: list[tuple[str, str | None]]
 ) -> None:
     assert _shown(_whatsapp(*codes)) == expected

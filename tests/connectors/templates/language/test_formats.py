@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.templates.formats import (
+from connectors.templates.language.dialect import FILTERS
+from connectors.templates.language.formats import (
     UnusableValueError,
     shortened,
     written_date,
     written_number,
 )
-from connectors.templates.language import FILTERS
 from connectors.templates.links import Links, Tracking
 from connectors.templates.rendering import RenderError, Template
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from connectors.templates.foreign import hint
-from connectors.templates.nesting import tags
+from connectors.templates.language.foreign import hint
+from connectors.templates.language.nesting import tags
 
 TAGS = frozenset(
     re.findall(

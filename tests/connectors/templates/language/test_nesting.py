@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from minijinja import Environment, TemplateError
 
-from connectors.templates.nesting import MAX_BLOCK_TAGS, MAX_TAG, tags, too_nested
+from connectors.templates.language.nesting import MAX_BLOCK_TAGS, MAX_TAG, tags, too_nested
 
 pieces = st.sampled_from(
     [

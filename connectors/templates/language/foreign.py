@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from connectors.templates.nesting import tags, too_nested
+from connectors.templates.language.nesting import tags, too_nested
 
 # what it looks like -> the system; in text, where it would be sent as it is
 _PLACEHOLDERS = (

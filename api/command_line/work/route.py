@@ -1,0 +1,169 @@
+"""`campaigns route …`: the relays that the tenant of the API key has set up, through the REST
+API.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+from rich.table import Table
+
+from api.command_line.client import Api
+from api.command_line.options import AsJson, Key
+from api.command_line.terminal import complain, out
+from streams.errors import MalformedError
+from streams.settings.secret_files import text_in
+
+Name = Annotated[str, typer.Argument(help="what you call it, such as relay-eu")]
+_PASSWORD_FILE = "--password-file"
+_SHOWN = 100  # a tenant has no more
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    group = typer.Typer(
+        help="The relays that a tenant has set up. Nothing is sent by them yet.",
+        no_args_is_help=True,
+    )
+    group.command("add")(add)
+    group.command("list")(list_)
+    group.command("check")(check)
+    group.command("pause")(pause)
+    group.command("resume")(resume)
+    group.command("remove")(remove)
+    app.add_typer(group, name="route")
+
+
+def add(
+    name: Name,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE.json", help="the body of PUT /tenant/routes/NAME; - for standard input"
+        ),
+    ],
+    # a password among the arguments would be in the list of processes
+    password_file: Annotated[
+        str | None,
+        typer.Option(
+            _PASSWORD_FILE,
+            metavar="FILE",
+            help="holds the password, if FILE.json does not; without either the stored one stays",
+        ),
+    ] = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set a route up, or replace its settings."""
+    _print(Api(key).call("PUT", _path(name), _body(file, password_file)), as_json)
+
+
+def list_(key: Key = None, as_json: AsJson = False) -> None:
+    """Show the tenant's routes."""
+    found = Api(key).call("GET", f"/tenant/routes?pageSize={_SHOWN}")
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    table = Table("route", "relay", "tls", "domains", "credentials", "paused")
+    for one in found:
+        table.add_row(
+            one["name"],
+            f"{one['host']}:{one['port']}",
+            one["tls"],
+            ", ".join(one["fromDomains"]),
+            "set" if one["isSet"] else "–",
+            one["pausedAt"] or "–",
+        )
+    out.print(table)
+
+
+def check(
+    name: Name,
+    selectors: Annotated[
+        list[str] | None,
+        typer.Option("--dkim-selector", metavar="SELECTOR", help="under which the relay signs"),
+    ] = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Log in to the relay and read DNS. Exit code 1 when mail by this route would be refused."""
+    checked = Api(key).call("POST", f"{_path(name)}/check", {"dkimSelectors": selectors or []})
+    if as_json:
+        typer.echo(json.dumps(checked))
+    else:
+        for finding in checked["findings"]:
+            _print_finding(finding)
+    if checked["status"] == "error":
+        complain(f"{name} is not ready: see the errors above")
+        raise typer.Exit(1)
+
+
+def pause(name: Name, key: Key = None) -> None:
+    """Hand nothing to a route until it is resumed."""
+    Api(key).call("POST", f"{_path(name)}/pause")
+    out.print(f"{name} is paused", markup=False)
+
+
+def resume(name: Name, key: Key = None) -> None:
+    """The opposite of pause."""
+    Api(key).call("POST", f"{_path(name)}/resume")
+    out.print(f"{name} is not paused", markup=False)
+
+
+def remove(name: Name, key: Key = None) -> None:
+    """Remove a route with its credentials."""
+    Api(key).call("DELETE", _path(name))
+    out.print(f"{name} is removed", markup=False)
+
+
+def _path(name: str) -> str:
+    return f"/tenant/routes/{quote(name, safe='')}"
+
+
+def _body(file: str, password_file: str | None) -> dict[str, Any]:
+    """Raises MalformedError, which quotes nothing of either file."""
+    try:
+        body = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text())
+    except OSError as error:
+        raise MalformedError(f"{file} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise MalformedError(f"{file} is no JSON") from error
+    if not isinstance(body, dict):
+        raise MalformedError(f"{file} is no JSON object")
+    if password_file is None:
+        return body
+    if "password" in body:
+        raise MalformedError(f"{file} has a password, too: leave out either it or {_PASSWORD_FILE}")
+    try:
+        return body | {"password": text_in(password_file, _PASSWORD_FILE)}
+    except ValueError as error:
+        raise MalformedError(str(error)) from error
+
+
+def _print(route: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(route))
+        return
+    lines = (
+        ("route", route["name"]),
+        ("relay", f"{route['host']}:{route['port']}, tls {route['tls']}"),
+        ("domains", ", ".join(route["fromDomains"])),
+        ("is set", ", ".join(route["isSet"]) or "no credentials"),
+    )
+    for name, value in lines:
+        out.print(f"{name:10}{value}", markup=False, soft_wrap=True)
+
+
+def _print_finding(finding: Mapping[str, Any]) -> None:
+    said = f"{finding['status']:9}{finding['part']:12}{finding['explanation']}"
+    out.print(said, markup=False, soft_wrap=True)
+    if (record := finding["record"]) is not None:
+        value = record["value"] or "…"
+        line = f"{'':21}{record['name']}  {record['type']}  {value}"
+        out.print(line, markup=False, soft_wrap=True)

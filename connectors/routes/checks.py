@@ -1,0 +1,93 @@
+"""The whole check of a route: its relay, and what DNS says of the domains that it sends from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterator, Sequence
+
+from connectors.routes.destinations import NoWayError, destinations
+from connectors.routes.findings import Finding, Part, Verdict
+from connectors.routes.login import log_in, no_way
+from connectors.routes.names import Names
+from connectors.routes.reverse import ptr, unknown
+from connectors.routes.senders import dkim, dmarc, mx
+from connectors.routes.spf import spf
+from streams.contracts.routes import RouteSettings
+from streams.errors import DependencyDownError
+from streams.settings import Settings
+from tables.tenants.routes import Credentials
+
+_NO_SELECTOR = "Name the selector under which the relay signs, to have its DKIM key looked up."
+
+
+async def check(
+    settings: Settings,
+    route: RouteSettings,
+    credentials: Credentials | None,
+    selectors: Sequence[str] = (),
+) -> list[Finding]:
+    """The findings, the relay first, then each domain. A silent server is a finding, too.
+
+    Waits for others, CAMPAIGNS_ROUTE_TIMEOUT or a little more: hold no connection meanwhile.
+    """
+    try:
+        async with asyncio.timeout(settings.route_timeout.total_seconds()):
+            to = await destinations(settings, route)
+    except (NoWayError, TimeoutError) as error:
+        why = str(error) or "has no address: DNS does not answer."
+        return [no_way(route, why), *await _of_dns(settings, route, [], selectors)]
+    public = [one.address for one in to if one.is_public]
+    relay, found = await asyncio.gather(
+        log_in(settings, route, credentials, to), _of_dns(settings, route, public, selectors)
+    )
+    return [*relay, *found]
+
+
+def worst(findings: Sequence[Finding]) -> Verdict:
+    """The status of the worst of the findings."""
+    found = {finding.status for finding in findings}
+    order = (Verdict.ERROR, Verdict.UNKNOWN, Verdict.WARNING)
+    return next((status for status in order if status in found), Verdict.OK)
+
+
+async def _of_dns(
+    settings: Settings, route: RouteSettings, addresses: list[str], selectors: Sequence[str]
+) -> list[Finding]:
+    names = Names(settings)
+    until = asyncio.get_running_loop().time() + settings.route_timeout.total_seconds()
+
+    async def known(part: Part, subject: str, finding: Awaitable[Finding]) -> Finding:
+        try:
+            async with asyncio.timeout_at(until):
+                return await finding
+        except (DependencyDownError, TimeoutError):
+            return Finding(part, Verdict.UNKNOWN, subject, "DNS did not answer about it.")
+
+    try:
+        return await asyncio.gather(
+            *(known(*one) for one in _wanted(names, route, addresses, selectors))
+        )
+    finally:
+        await names.close()
+
+
+def _wanted(
+    names: Names, route: RouteSettings, addresses: list[str], selectors: Sequence[str]
+) -> Iterator[tuple[Part, str, Awaitable[Finding]]]:
+    for address in addresses:
+        yield Part.PTR, address, ptr(names, route.host, address)
+    if not addresses:
+        yield Part.PTR, route.host, _said(unknown(route.host))
+    for domain in route.from_domains:
+        yield Part.SPF, domain, spf(names, domain, addresses)
+        for selector in selectors:
+            yield Part.DKIM, domain, dkim(names, domain, selector)
+        if not selectors:
+            no_selector = Finding(Part.DKIM, Verdict.UNKNOWN, domain, _NO_SELECTOR)
+            yield Part.DKIM, domain, _said(no_selector)
+        yield Part.DMARC, domain, dmarc(names, domain)
+        yield Part.MX, domain, mx(names, domain)
+
+
+async def _said(finding: Finding) -> Finding:
+    return finding

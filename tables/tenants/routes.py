@@ -1,0 +1,199 @@
+"""The routes of a tenant: put, paused, resumed and removed.
+
+Credentials are sealed at rest (tables/tenants/seals.py) and never shown, the user's name among
+them: at some providers it is the token. A put without credentials keeps those that are stored, but
+only for the server that they were given for: a route that is turned to another server does not take
+them there.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import ColumnElement, delete, func, inspect, select, update
+from sqlalchemy.dialects import postgresql
+
+from streams.contracts.routes import RouteSettings
+from streams.errors import ConflictError, FieldError, NotFoundError, broken
+from streams.settings import Settings
+from tables.database.connection import Session
+from tables.models import Route
+from tables.tenants.audit import ENGINE, Action, Author, note
+from tables.tenants.seals import Seal
+from tables.tenants.tenants import lock_tenant
+
+MOST_ROUTES = 20  # of a tenant
+_PURPOSE = b"campaigns: routes"
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """The tenant's name and password at a provider. The representation shows neither."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return "Credentials()"
+
+
+def sealing(settings: Settings) -> Seal[Credentials]:
+    """Closes and opens them with the installation's message keys."""
+    return Seal(settings, _PURPOSE, Credentials)
+
+
+def settings_of(route: Route) -> RouteSettings:
+    """The settings that the row holds."""
+    stored = route.settings | {"channel": route.channel, "provider": route.provider}
+    return RouteSettings.model_validate(stored)
+
+
+def opened(seal: Seal[Credentials], route: Route) -> Credentials | None:
+    """The credentials of the row; None where the provider asks for none. Raises SealError."""
+    return None if route.sealed is None else seal.open(route.sealed, route.tenant_id, route.name)
+
+
+async def put(
+    session: Session,
+    seal: Seal[Credentials],
+    tenant: str,
+    name: str,
+    settings: RouteSettings,
+    credentials: Credentials | None,
+    by: Author = ENGINE,
+) -> Route:
+    """Set a route up, or replace its settings; a paused one stays paused. Without credentials those
+    that are stored stay.
+
+    Raises NotFoundError for an unknown tenant, ConflictError when it has MOST_ROUTES others, and
+    CampaignError when stored credentials would go to another server than before.
+    """
+    before = await lock(session, tenant, name)
+    if before is None:
+        await _check_room(session, tenant)
+    given = None if credentials is None else seal.close(credentials, tenant, name)
+    sealed = given or _kept(before, settings)
+    shown = settings.model_dump(mode="json", by_alias=True, exclude={"channel", "provider"})
+    new = postgresql.insert(Route).values(
+        tenant_id=tenant,
+        name=name,
+        channel=settings.channel,
+        provider=settings.provider,
+        settings=shown,
+        sealed=sealed,
+    )
+    replaced = {
+        column: new.excluded[column] for column in ("channel", "provider", "settings", "sealed")
+    }
+    made = await session.first(
+        new.on_conflict_do_update(
+            index_elements=inspect(Route).primary_key,
+            set_=replaced | {"updated_at": func.now()},
+        ).returning(Route)
+    )
+    assert made is not None
+    told = {"host": settings.host, "port": settings.port, "tls": settings.tls}
+    details = told | {"newCredentials": credentials is not None}
+    await note(session, tenant, by, Action.ROUTE_SET, subject=name, details=details)
+    return made
+
+
+async def list_routes(
+    session: Session, tenant: str, *, limit: int = MOST_ROUTES, offset: int = 0
+) -> tuple[list[Route], int]:
+    """A page, by name, and how many there are."""
+    mine = select(Route).where(Route.tenant_id == tenant)
+    return await session.page(mine.order_by(Route.name), limit, offset)
+
+
+async def get_route(session: Session, tenant: str, name: str) -> Route:
+    """Raises NotFoundError."""
+    found = await session.first(select(Route).where(_is(tenant, name)))
+    return _known(found, name)
+
+
+async def lock(session: Session, tenant: str, name: str) -> Route | None:
+    """The route, if there is one; no other transaction sets it up, changes or removes it until this
+    one ends. Raises NotFoundError for an unknown tenant.
+    """
+    await lock_tenant(session, tenant)
+    return await session.first(select(Route).where(_is(tenant, name)).with_for_update())
+
+
+async def lock_known(session: Session, tenant: str, name: str) -> Route:
+    """`lock` of a route that is set up. Raises NotFoundError."""
+    return _known(await lock(session, tenant, name), name)
+
+
+async def pause(session: Session, tenant: str, name: str, by: Author = ENGINE) -> Route:
+    """Nothing is handed to the route until it is resumed; one that is paused stays as it is. Raises
+    NotFoundError.
+    """
+    before = await lock_known(session, tenant, name)
+    if before.paused_at is not None:
+        return before
+    pausing = update(Route).where(_is(tenant, name)).values(paused_at=func.now())
+    after = _known(await session.first(pausing.returning(Route)), name)
+    await note(session, tenant, by, Action.ROUTE_PAUSED, subject=name)
+    return after
+
+
+async def resume(session: Session, tenant: str, name: str, by: Author = ENGINE) -> Route:
+    """The opposite of `pause`; one that is not paused stays as it is. Raises NotFoundError."""
+    before = await lock_known(session, tenant, name)
+    if before.paused_at is None:
+        return before
+    resuming = update(Route).where(_is(tenant, name)).values(paused_at=None)
+    after = _known(await session.first(resuming.returning(Route)), name)
+    await note(session, tenant, by, Action.ROUTE_RESUMED, subject=name)
+    return after
+
+
+async def note_check(session: Session, route: Route, status: str, by: Author = ENGINE) -> None:
+    """Note that the credentials of the route were used, and how that ended."""
+    details = {"host": route.settings["host"], "status": status}
+    action, subject = Action.ROUTE_CHECKED, route.name
+    await note(session, route.tenant_id, by, action, subject=subject, details=details)
+
+
+async def remove(session: Session, tenant: str, name: str, by: Author = ENGINE) -> None:
+    """Forget the route and its credentials. Raises NotFoundError."""
+    if not await session.changed(delete(Route).where(_is(tenant, name))):
+        raise _unknown(name)
+    await note(session, tenant, by, Action.ROUTE_REMOVED, subject=name)
+
+
+def _kept(before: Route | None, settings: RouteSettings) -> bytes | None:
+    """The stored credentials, if the settings lead to the server that they were given for."""
+    if before is None or before.sealed is None:
+        return None
+    known = settings_of(before)
+    if known.destination != settings.destination:
+        raise broken(
+            FieldError(
+                "password",
+                "must be given again, with the username: what is stored was given for"
+                f" {known.host}:{known.port} with tls {known.tls}, and is not sent anywhere else",
+            )
+        )
+    return before.sealed
+
+
+async def _check_room(session: Session, tenant: str) -> None:
+    of_it = select(func.count()).where(Route.tenant_id == tenant)
+    if (count := await session.scalar(of_it) or 0) >= MOST_ROUTES:
+        raise ConflictError(
+            f"The tenant has {count} routes, the limit is {MOST_ROUTES}; remove one first."
+        )
+
+
+def _is(tenant: str, name: str) -> ColumnElement[bool]:
+    return (Route.tenant_id == tenant) & (Route.name == name)
+
+
+def _known(route: Route | None, name: str) -> Route:
+    if route is None:
+        raise _unknown(name)
+    return route
+
+
+def _unknown(name: str) -> NotFoundError:
+    return NotFoundError(f"There is no route {name}.")

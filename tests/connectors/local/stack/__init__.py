@@ -1,0 +1,1 @@
+"""tests/connectors/local/stack."""

@@ -1,0 +1,1 @@
+"""What a route is checked for, with real relays and a real name server on loopback."""
