@@ -24,7 +24,7 @@ from agents.counting.batching import Pile, Refused, batches, sort, unheard
 from streams import metrics
 from streams.exactly_once.crash_points import crash_point
 from streams.kafka import clients
-from streams.process.mover import Mover
+from streams.process.mover import Mover, answered
 from streams.records.dead_letters import dead_letter
 from streams.records.facts import encode_batch
 from streams.records.message_id import MessageIds
@@ -78,7 +78,7 @@ class Ingest(Mover):
             for start in range(0, len(records), _SLICE):
                 refused += sort(records[start : start + _SLICE], self._ids, time.time(), piles)
                 await asyncio.sleep(0)
-        await self._send(piles, refused)
+        await answered(self._send(piles, refused))
         crash_point("acknowledged", "ingest")
         await self.commit(
             {partition: records[-1].offset + 1 for partition, records in fetched.items()}

@@ -27,7 +27,7 @@ from streams import metrics
 from streams.exactly_once.crash_points import crash_point
 from streams.kafka import clients
 from streams.process.consumers import group_of
-from streams.process.mover import Mover
+from streams.process.mover import Mover, answered
 from streams.process.readiness import Readiness, Standing
 from streams.records.dead_letters import dead_letter
 from streams.records.facts import Batch, decode_batch
@@ -164,9 +164,8 @@ class Bridge(Mover):
             record.value,
             record.headers,
         )
-        await self._producer.send_and_wait(
-            self.topics.name(Name.DEAD_LETTERS), value, key=key, partition=0
-        )
+        topic = self.topics.name(Name.DEAD_LETTERS)
+        await answered(self._producer.send_and_wait(topic, value, key=key, partition=0))
         metrics.DEAD_LETTERS.labels("bridge", error.code).inc()
 
     def _note(self, receipts: Sequence[Receipt]) -> None:

@@ -28,7 +28,7 @@ from connectors.simulator.schedule import Fetched, Report, Schedule
 from connectors.simulator.truth import TruthLog
 from streams.exactly_once.batches import NO_HEADERS, Record, send_batches
 from streams.kafka import clients
-from streams.process.mover import Mover
+from streams.process.mover import Mover, answered
 from streams.process.readiness import Readiness, Standing
 from streams.records.reported_events import Incoming, encode_incoming
 from streams.settings import Settings
@@ -170,7 +170,7 @@ class Simulator(Mover):
             send_batches(self._producer, topic, partition, records, most_bytes=_BATCH_BYTES)
             for partition, records in by_partition.items()
         )
-        await asyncio.gather(*sending)
+        await answered(asyncio.gather(*sending))
         for report in due:
             report.source.left -= 1
         self.reported += len(due)

@@ -14,9 +14,6 @@ Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]  # key, valu
 NO_HEADERS: list[tuple[str, bytes]] = []  # shared: aiokafka wants a list and only reads it
 
 MOST_BYTES = 900_000  # below max.message.bytes (1 MB by default), which counts a whole batch
-#: Seconds for the broker's answers. aiokafka gives up a batch after 60 s at most; a client that has
-#: lost its way after an outage must not be waited for by a process that then stands still for ever.
-ANSWERED = 90.0
 # Messages of one campaign are alike: 30 times smaller on disk, and cheaper than none (3.8 against
 # 4.4 us a message of 1.2 kB; lz4 6.8).
 COMPRESSION = "zstd"
@@ -36,20 +33,8 @@ async def send_batches(
     A record costs 0.3 us here and 10 us in aiokafka's `send`. Without `timestamp_ms` each record
     carries the time at which it is put into its batch. `most_bytes` is the `max_batch_size` of the
     producer. Raises RecordTooLargeError for a record that is larger than a batch may be; batches
-    before it have been sent. Raises TimeoutError when the answers take longer than ANSWERED.
+    before it have been sent.
     """
-    async with asyncio.timeout(ANSWERED):
-        await _sent(producer, topic, partition, records, timestamp_ms, most_bytes)
-
-
-async def _sent(
-    producer: Any,
-    topic: str,
-    partition: int,
-    records: Iterable[Record],
-    timestamp_ms: int | None,
-    most_bytes: int,
-) -> None:
     delivered, batch = [], None
     for key, value, headers in records:
         if batch is not None:

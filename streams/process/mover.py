@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import (
@@ -32,13 +32,20 @@ from streams.settings import Settings
 from streams.topics import Name, Topics
 
 _PATIENCE = 5.0  # seconds for the turn that is running when the process stops
-# seconds for an answer of Kafka; a client that has lost its way after an outage, and would wait for
-# ever, ends the process
-_ANSWERED = 90.0
+_ANSWERED = 90.0  # seconds; aiokafka gives up a batch of a mover after 60
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 Offset = int | tuple[int, str]  # of the next record; the text is kept beside it by the broker
 Fetched = dict[TopicPartition, Sequence[Any]]
+
+
+async def answered(asking: Awaitable[T]) -> T:
+    """The answer of a client of Kafka. Raises TimeoutError, and so ends the process, where the
+    client has lost its way after an outage: it would be waited for for ever.
+    """
+    async with asyncio.timeout(_ANSWERED):
+        return await asking
 
 
 class TurnByTurn(Service):  # type: ignore[misc]  # mode is untyped
@@ -124,14 +131,12 @@ class Mover(TurnByTurn):
         """The next records by partition; none after `timeout_ms`.
 
         Where retention has passed the position, what is lost is counted and logged, and reading
-        goes on at the oldest record. It begins there, too, where the group has no position. Raises
-        TimeoutError when the client does not return, as `commit` does.
+        goes on at the oldest record. It begins there, too, where the group has no position.
         """
         try:
-            async with asyncio.timeout(timeout_ms / 1000 + _ANSWERED):
-                fetched: Fetched = await self.consumer.getmany(
-                    timeout_ms=timeout_ms, max_records=max_records
-                )
+            fetched: Fetched = await answered(
+                self.consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
+            )
         except NoOffsetForPartitionError as error:
             await self._begin_at_the_oldest(error.args[0], None)
             return {}
@@ -162,8 +167,7 @@ class Mover(TurnByTurn):
         of the partitions away nothing is stored: their new owner repeats the work.
         """
         try:
-            async with asyncio.timeout(_ANSWERED):
-                await self.consumer.commit(dict(offsets))
+            await answered(self.consumer.commit(dict(offsets)))
         except (CommitFailedError, IllegalStateError) as error:
             _log.warning(
                 "the positions of %s are not stored, because a rebalance came first: %s",

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.exactly_once import batches
 from streams.exactly_once.batches import NO_HEADERS, Record, send_batches
 from streams.exactly_once.fatal import RecordTooLargeError
 from tests.streams.exactly_once.bench import MOST_BYTES, Batch, Producer
@@ -67,22 +66,3 @@ def test_a_batch_that_the_broker_refuses_is_an_error() -> None:
     producer.failure = ConnectionError()
     with pytest.raises(ConnectionError):
         asyncio.run(send_batches(producer, "out", 0, records([1, 2])))
-
-
-class Deaf(Producer):
-    """A producer that never hears of what it sends."""
-
-    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> asyncio.Future[None]:
-        return asyncio.get_running_loop().create_future()
-
-
-def test_a_client_that_never_hears_of_a_batch_is_not_waited_for_for_ever(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(batches, "ANSWERED", 0.05)
-
-    async def send() -> None:
-        await send_batches(Deaf(), "out", 0, records([10]), most_bytes=MOST_BYTES)
-
-    with pytest.raises(TimeoutError):
-        asyncio.run(send())

@@ -159,7 +159,7 @@ class Lost:
         await asyncio.Event().wait()
 
 
-@pytest.mark.parametrize("step", ["read", "commit"])
+@pytest.mark.parametrize("step", ["read", "commit", "send"])
 async def test_a_client_that_never_answers_is_not_waited_for_for_ever(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -170,5 +170,7 @@ async def test_a_client_that_never_answers_is_not_waited_for_for_ever(
     with pytest.raises(TimeoutError):
         if step == "read":
             await standing.read(timeout_ms=10, max_records=1)
+        elif step == "send":
+            await mover.answered(asyncio.Event().wait())
         else:
             await standing.commit({TopicPartition("in", 0): 1})
