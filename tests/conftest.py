@@ -82,10 +82,18 @@ def _running(engine: Engine, folder: Path) -> Iterator[RunningEngine]:
 
 @pytest.fixture(scope="session")
 def kafka_engine(engines_folder: Path) -> Iterator[RunningEngine]:
-    """The session's broker as a process; a test that kills it must start it again."""
+    """The session's broker as a process. No test kills it: late in a session it takes minutes to
+    read again what all the tests before have left there.
+    """
     yield from _running(
         Kafka(engines_folder / "kafka", free_port(), free_port(), OPEN), engines_folder
     )
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[RunningEngine]:
+    """A broker of one test, which may kill it."""
+    yield from _running(Kafka(tmp_path / "kafka", free_port(), free_port(), OPEN), tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -13,15 +13,14 @@ import secrets
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 
-from connectors.local.engines.engine import OPEN, RunningEngine, free_port
-from connectors.local.engines.kafka import Kafka
+from connectors.local.engines.engine import RunningEngine
 from streams.topics import Name
 from tests.eventually import eventually
 from tests.faults import raw_kafka
@@ -31,17 +30,6 @@ from tests.faults.recompute import differences
 from tests.faults.workers import Role, Slot, Worker, settings_environment
 
 PARTITIONS = 6  # with three workers of a role each has some, so that an armed crash point is met
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[RunningEngine]:
-    """A broker of its own, because it is going to be killed."""
-    engine = RunningEngine(
-        Kafka(tmp_path / "kafka", free_port(), free_port(), OPEN), tmp_path / "kafka.log"
-    )
-    engine.start()
-    yield engine
-    engine.stop()
 
 
 def installation(servers: str, partitions: int = PARTITIONS) -> str:
@@ -84,11 +72,11 @@ def crash_points(dice: random.Random) -> list[str]:
 
 @pytest.mark.timeout(1800)
 async def test_two_roles_in_a_loop_do_all_once_and_in_order_through_kills_freezes_and_rebalances(
-    broker: RunningEngine, tmp_path: Path, record_property: Callable[[str, object], None]
+    own_broker: RunningEngine, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     seed = int(os.environ.get("CHAOS_SEED", random.randrange(1 << 32)))
     print(f"CHAOS_SEED={seed}", flush=True)  # noqa: T201
-    dice, servers = random.Random(seed), broker.address
+    dice, servers = random.Random(seed), own_broker.address
     prefix = installation(servers)
     environment = settings_environment(servers, prefix, PARTITIONS)
     roles = [Role(name, crash_points(dice)) for name in ("limit", "count")]
@@ -111,7 +99,7 @@ async def test_two_roles_in_a_loop_do_all_once_and_in_order_through_kills_freeze
         ):
             await asyncio.sleep(dice.uniform(2, 8))
             if disturbances:
-                await disturb(disturbances.pop(), slots, broker, dice)
+                await disturb(disturbances.pop(), slots, own_broker, dice)
         await asyncio.to_thread(feed.stop)
         for role in roles:
             role.todo.clear()

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,9 +37,9 @@ from tests.faults.workers import Role, Slot, Worker, settings_environment
 PARTITIONS = 4
 
 
-@pytest.fixture
-def settings(kafka: str) -> Iterator[Settings]:
-    """An installation that needs nothing but Kafka."""
+@contextmanager
+def installation(kafka: str) -> Iterator[Settings]:
+    """Settings of one that needs nothing but Kafka, with its topics."""
     made = Settings(
         kafka=kafka,
         postgres="postgresql://not-needed",
@@ -51,6 +51,12 @@ def settings(kafka: str) -> Iterator[Settings]:
     run(topics.create(made))
     yield made
     run(topics.delete(made))
+
+
+@pytest.fixture
+def settings(kafka: str) -> Iterator[Settings]:
+    with installation(kafka) as made:
+        yield made
 
 
 @dataclass
@@ -319,24 +325,25 @@ async def test_stats_equal_the_truth_however_often_workers_are_killed(
 
 
 async def test_a_broker_crash_loses_and_repeats_nothing(
-    kafka_engine: RunningEngine, settings: Settings, tmp_path: Path
+    own_broker: RunningEngine, tmp_path: Path
 ) -> None:
     campaigns = [Sent("acme", 21, 1500)]
     events = reports(campaigns, random.Random(2))
     half = len(events) // 2
-    async with (
-        workers(settings, tmp_path, ()),
-        StatsView(settings) as view,
-        producing(settings) as producer,
-    ):
-        await send(settings, producer, campaigns, events[:half])
-        await eventually(lambda: view.campaign(21).total.delivered > 0, within=300)
-        kafka_engine.kill()
-        before = view.campaign(21)
-        kafka_engine.start()  # not in a pool's thread: the broker would end with it
-        assert view.campaign(21).version >= before.version  # readable all the time
-        await send(settings, producer, [], events[half:])
-        expected = truth(campaigns, log_of(settings, Name.INCOMING))
-        await eventually(lambda: counted(view, campaigns) == expected.counts, within=300)
-        await ingested(settings, expected)
-        check_logs(settings, campaigns, expected)
+    with installation(own_broker.address) as settings:
+        async with (
+            workers(settings, tmp_path, ()),
+            StatsView(settings) as view,
+            producing(settings) as producer,
+        ):
+            await send(settings, producer, campaigns, events[:half])
+            await eventually(lambda: view.campaign(21).total.delivered > 0, within=300)
+            own_broker.kill()
+            before = view.campaign(21)
+            own_broker.start()  # not in a pool's thread: the broker would end with it
+            assert view.campaign(21).version >= before.version  # readable all the time
+            await send(settings, producer, [], events[half:])
+            expected = truth(campaigns, log_of(settings, Name.INCOMING))
+            await eventually(lambda: counted(view, campaigns) == expected.counts, within=300)
+            await ingested(settings, expected)
+            check_logs(settings, campaigns, expected)

@@ -18,6 +18,7 @@ from streams.kafka import clients, connections
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tests.eventually import eventually
+from tests.faults import raw_kafka
 from tests.silence import AT_MOST, seconds_until_noticed
 
 NOWHERE = Settings(
@@ -75,17 +76,19 @@ async def test_a_client_outlives_whatever_goes_wrong_while_it_connects(
 
 
 async def test_a_broker_that_is_away_is_tried_a_few_times_a_second(
-    kafka_engine: RunningEngine, settings: Settings, caplog: pytest.LogCaptureFixture
+    own_broker: RunningEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A producer with something to send has tried thousands of times in the same time."""
-    topic = Topics(settings).name(Name.EVENTS)
+    topic = "some"
+    raw_kafka.create_topics(own_broker.address, {topic: 1}, {})
+    settings = NOWHERE.model_copy(update={"kafka": own_broker.address})
     async with clients.producer(settings) as producer:
         await producer.send_and_wait(topic, b"before")
-        await asyncio.to_thread(kafka_engine.kill)
+        await asyncio.to_thread(own_broker.kill)
         sending = await producer.send(topic, b"meanwhile")
         away = 5
         await asyncio.sleep(away)  # how long it is away; nothing is waited for
         tried = [line for line in caplog.messages if line.startswith("Unable connect to node")]
-        kafka_engine.start()
+        own_broker.start()
         await sending
     assert 1 <= len(tried) <= 20 * away

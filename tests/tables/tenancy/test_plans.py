@@ -292,8 +292,8 @@ async def test_statements_read_as_few_rows_behind_the_policies(
                         await _rows_read(behind, call, scene),
                     )
     more = {name: rows for name, rows in read.items() if rows[1] > 1.2 * rows[0] + 50}
-    # Without the policy an index may count them, and no row is read for it. Whether PostgreSQL takes
-    # the index depends on what autovacuum has seen.
+    # Without the policy an index may count them, and no row is read for it; whether it is taken
+    # depends on what autovacuum has seen.
     _, counted = more.pop("number of members", (0, 0))
     assert counted <= 1.2 * _MANY, read
     assert not more, read
