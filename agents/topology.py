@@ -14,6 +14,7 @@ from agents.counting.complaints import Complaints
 from agents.counting.fold import fold
 from agents.counting.ingest import Ingest
 from agents.counting.project import Project
+from agents.delivery.worker import Deliver
 from agents.jobs.housekeeping import Housekeeping
 from agents.jobs.jobs import Jobs
 from agents.sending.commands import commands
@@ -76,6 +77,7 @@ ROLES: Mapping[str, Role] = {
         agents=(Agent("fold", Name.FACTS, fold, max_events=500, within=0.2),),
         services=(Ingest, Project),
     ),
+    "deliver": Role(services=(Deliver,)),
     # Nothing waits for the bridge; with equal priority it took a sixth of two cores from sending.
     "bridge": Role(services=(Bridge,), niceness=10),
 }

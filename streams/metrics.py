@@ -140,6 +140,25 @@ SKIPPED = Counter(
     ["reason"],
 )
 
+# Delivery by routes. `route` is tenant/name; `verdict` is one of twelve (connectors/delivery),
+# `resolution` one of resend, hold, drop.
+HANDED_OFF = Counter(
+    "campaigns_delivery_hand_offs_total",
+    "Hand-offs of messages to relays, by what the answer means",
+    ["route", "verdict"],
+)
+DOUBTS = Counter(
+    "campaigns_delivery_doubts_total",
+    "Messages that were handed over and never answered, by what became of them",
+    ["route", "resolution"],
+)
+ROUTE_DOWN = Gauge(
+    "campaigns_delivery_route_down", "1 while a route takes no messages but a probe", ["route"]
+)
+OPEN_MESSAGES = Gauge(
+    "campaigns_delivery_open_messages", "Messages read for delivery, and not settled yet", []
+)
+
 # The projection of facts into PostgreSQL.
 PROJECTED = Counter("campaigns_projected_rows_total", "Recipient rows changed by facts", [])
 

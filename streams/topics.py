@@ -74,6 +74,7 @@ class Name(StrEnum):
     EXPAND_STATE = "campaigns-expand-state"
     EMIT_STATE = "campaigns-emit-state"
     FOLD_STATE = "campaigns-stats-state"
+    DELIVER_STATE = "campaigns-deliver-state"
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,18 @@ TOPICS: Mapping[Name, Topic] = {
     Name.EXPAND_STATE: Topic("as above", COMPACTED),
     Name.EMIT_STATE: Topic("as above", COMPACTED),
     Name.FOLD_STATE: Topic("as above", COMPACTED),
+    Name.DELIVER_STATE: Topic("as above", COMPACTED),
 }
 
 
-# The state of each role with exactly-once agents.
-STATES = (Name.CONTROL_STATE, Name.EXPAND_STATE, Name.EMIT_STATE, Name.FOLD_STATE)
+# The state of each role whose input and state are one transaction.
+STATES = (
+    Name.CONTROL_STATE,
+    Name.EXPAND_STATE,
+    Name.EMIT_STATE,
+    Name.FOLD_STATE,
+    Name.DELIVER_STATE,
+)
 
 
 class Topics:

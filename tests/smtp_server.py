@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email import message_from_bytes
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
@@ -17,18 +18,39 @@ USER, PASSWORD = "ana", "correct horse"
 
 @dataclass
 class Relay:
-    """`logins` are the pairs of name and password that were tried, `mails` what was handed over;
-    `connections` counts all that came.
+    """`logins` are the pairs of name and password that were tried, `inbox` has recipient and
+    content of what was handed over; `connections` counts all that came. `answer` is said to a
+    recipient, and `answers` afterwards to the content of a mail.
     """
 
+    answer: Callable[[str], str] = lambda recipient: "250 OK"
+    answers: Callable[[str], Awaitable[str]] | None = None
+    inbox: list[tuple[str, bytes]] = field(default_factory=list)
     port: int = 0
     logins: list[tuple[str, str]] = field(default_factory=list)
-    mails: int = 0
     connections: int = 0
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        self.mails += 1
-        return "250 OK"
+        assert isinstance(envelope.content, bytes)
+        recipient = envelope.rcpt_tos[0]
+        self.inbox.append((recipient, envelope.content))
+        return await self.answers(recipient) if self.answers is not None else "250 OK"
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        said = self.answer(address)
+        if said.startswith("2"):
+            envelope.rcpt_tos.append(address)
+        return said
+
+    @property
+    def mails(self) -> int:
+        return len(self.inbox)
+
+    def ids(self) -> list[str]:
+        """The Message-ID of each mail."""
+        return [str(message_from_bytes(content)["Message-ID"]) for _, content in self.inbox]
 
     def authenticate(
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, given: object

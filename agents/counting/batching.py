@@ -52,6 +52,8 @@ _SENTENCES = {
 }
 _LONGEST_SCRUBBED = 4_001  # characters; `reason` leaves a cut word out
 _REASONED = frozenset({"failed", "unsubscribed", "complained"})
+# kind and detail -> ordinals in the shard, and their Unix seconds
+_Groups = dict[tuple[Kind, str | None], tuple[list[int], list[int]]]
 
 
 class RefusedError(ValueError):
@@ -71,15 +73,13 @@ class Refused(NamedTuple):
 
 
 class Pile:
-    """The reports about one (campaign, shard): per kind and detail, ordinals in the shard and their
-    Unix seconds.
-    """
+    """The reports about one (campaign, shard)."""
 
     __slots__ = ("groups", "number", "shard", "tenant_id")
 
     def __init__(self, tenant_id: str, number: int, shard: int) -> None:
         self.tenant_id, self.number, self.shard = tenant_id, number, shard
-        self.groups: dict[tuple[Kind, str | None], tuple[list[int], list[int]]] = {}
+        self.groups: _Groups = {}
 
 
 class UnixSeconds(dict[str, int]):
@@ -231,11 +231,21 @@ def _tidy(text: str | None, limit: int) -> str | None:
 
 
 def batches(pile: Pile) -> Iterator[Batch]:
-    """The pile as records of bounded size."""
-    base = min(min(seconds) for _, seconds in pile.groups.values())
+    """The pile as records of bounded size. Those of accepted messages share none with others: the
+    version before does not know the kind, and drops a record of which it cannot read everything.
+    """
+    of_accepted, of_others = _Groups(), _Groups()
+    for key, group in pile.groups.items():
+        (of_accepted if key[0] is Kind.ACCEPTED else of_others)[key] = group
+    for reported in filter(None, (of_others, of_accepted)):
+        yield from _batches(pile, reported)
+
+
+def _batches(pile: Pile, reported: _Groups) -> Iterator[Batch]:
+    base = min(min(seconds) for _, seconds in reported.values())
     groups: list[Group] = []
     events = size = 0
-    for (kind, detail), (ordinals, seconds) in pile.groups.items():
+    for (kind, detail), (ordinals, seconds) in reported.items():
         for start in range(0, len(ordinals), _BATCH_EVENTS):
             piece = slice(start, start + _BATCH_EVENTS)
             groups.append(

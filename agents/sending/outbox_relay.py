@@ -277,6 +277,7 @@ async def _close(producer: AIOKafkaProducer) -> None:
 
 def _record(row: Outgoing) -> Record:
     headers = [("id", str(row.id).encode())]
-    if row.type:
-        headers.append(("type", row.type.encode()))
+    if row.type:  # of a message: by whom it is delivered
+        name = "delivery" if row.topic == Name.MESSAGES else "type"
+        headers.append((name, row.type.encode()))
     return row.key.encode(), row.payload, headers

@@ -95,6 +95,7 @@ class Live:
             click_rate=percent.click_rate,
             bounce_rate=percent.bounce_rate,
             variants=list(_variants(campaign, stats.variants)),
+            accepted_count=total.accepted,
             failed_count=total.failed,
             replied_count=total.replied,
             machine_opened_count=total.machine_opened,

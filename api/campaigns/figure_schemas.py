@@ -65,7 +65,7 @@ VARIANTS: tuple[dict[str, Any], ...] = (
 
 class Stats(Schema):
     """Unique counts. Rates are percent: opens and clicks of the delivered, bounces of the sent.
-    `skipped` is by reason.
+    `acceptedCount` has the messages that a provider has said it took. `skipped` is by reason.
     """
 
     model_config = shown_as(
@@ -83,6 +83,7 @@ class Stats(Schema):
             "clickRate": 8.95,
             "bounceRate": 2.04,
             "variants": list(VARIANTS),
+            "acceptedCount": 9720,
             "failedCount": 0,
             "repliedCount": 3,
             "machineOpenedCount": 410,
@@ -106,6 +107,7 @@ class Stats(Schema):
     click_rate: float
     bounce_rate: float
     variants: list[VariantStats]
+    accepted_count: int
     failed_count: int
     replied_count: int
     machine_opened_count: int
@@ -136,6 +138,7 @@ class Recipient(Schema):
             "messageId": "00000000-002a-8000-84d2-9f31c05be7a4",
             "unsubscribedAt": None,
             "complainedAt": None,
+            "acceptedAt": "2026-01-28T09:00:03.000Z",
         }
     )
 
@@ -153,6 +156,7 @@ class Recipient(Schema):
     message_id: UUID | None
     unsubscribed_at: Instant | None
     complained_at: Instant | None
+    accepted_at: Instant | None
 
 
 class LedgerMeta(PageMeta):

@@ -80,7 +80,7 @@ function update(card, campaign) {
   bar.value = stats.totalRecipients ? done / stats.totalRecipients : campaign.status === "completed" ? 1 : 0;
   bar.setAttribute("aria-label", `${campaign.name}: ${count(done)} of ${count(stats.totalRecipients)} done`);
   const eta = progress.eta ? ` · done about ${clock(progress.eta)}` : "";
-  card.querySelector(".progress-text").textContent = `${count(stats.sentCount)} sent${stats.skippedCount ? `, ${count(stats.skippedCount)} skipped` : ""} · ${count(progress.rate)}/s${eta}`;
+  card.querySelector(".progress-text").textContent = `${count(stats.sentCount)} sent${stats.acceptedCount ? `, ${count(stats.acceptedCount)} accepted` : ""}${stats.skippedCount ? `, ${count(stats.skippedCount)} skipped` : ""} · ${count(progress.rate)}/s${eta}`;
   const waiting = card.querySelector(".waiting");
   waiting.hidden = !campaign.waiting;
   if (campaign.waiting) waiting.textContent = (REASONS[campaign.waiting.reason] ?? campaign.waiting.reason) + (campaign.waiting.until ? ` until ${clock(campaign.waiting.until)}` : "");

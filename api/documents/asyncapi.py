@@ -28,6 +28,7 @@ from api.documents.asyncapi_examples import (
 from api.documents.asyncapi_schemas import (
     DEAD_LETTER,
     KAFKA_HEADERS,
+    MESSAGE_HEADERS,
     NATS_HEADERS,
     RESULT,
     TEXT,
@@ -197,6 +198,8 @@ def _records() -> Json:
     made = {
         kind: _message(kind, schema, None, shown, None) for kind, (schema, shown) in plain.items()
     }
+    schema, shown = plain["message"]
+    made["message"] = _message("message", schema, {"delivery": "builtin"}, shown, MESSAGE_HEADERS)
     result, fact = "campaign.command-result", analytics.TYPE
     headers = {"type": result, "id": EVENT_ID}
     results = [_envelope(result, data) for data in examples.RESULTS.values()]

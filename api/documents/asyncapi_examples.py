@@ -44,6 +44,7 @@ _COUNTS = {
     "machineClicked": 6,
     "replied": 2,
     "skipped": 3,
+    "accepted": 4960,
 }
 _ARM = {
     "variantId": "B",
@@ -148,6 +149,7 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
 }
 MESSAGE_EVENTS: Mapping[str, Mapping[str, Any]] = {
     "sent": _MESSAGE,
+    "accepted": _MESSAGE,
     "delivered": _MESSAGE,
     "opened": {**_MESSAGE, "isMachine": False},
     "clicked": {**_MESSAGE, "isMachine": False, "url": "https://acme.com/sale"},
@@ -181,6 +183,7 @@ PERFORMANCE: Mapping[str, Any] = {
     "openRate": 33.68,
     "clickRate": 8.95,
     "bounceRate": 2.04,
+    "acceptedCount": 9720,
 }
 MESSAGE: Mapping[str, Any] = {
     "messageId": MESSAGE_ID,
@@ -200,6 +203,12 @@ MESSAGE: Mapping[str, Any] = {
     "createdAt": AT,
 }
 INCOMING: Mapping[str, Mapping[str, Any]] = {
+    "accepted": {
+        "type": "accepted",
+        "messageId": MESSAGE_ID,
+        "tenantId": TENANT,
+        "timestamp": AT,
+    },
     "delivered": {
         "type": "delivered",
         "messageId": MESSAGE_ID,

@@ -73,6 +73,17 @@ KAFKA_HEADERS: Json = {
     "required": ["type", "id"],
     "properties": {**_TYPE, **_ID, **TRACE},
 }
+MESSAGE_HEADERS: Json = {
+    "type": "object",
+    "properties": {
+        "delivery": {
+            **TEXT,
+            "const": "builtin",
+            "description": "where it is set, the engine itself delivers the message, by a route of"
+            " the tenant: leave it out",
+        }
+    },
+}
 NATS_HEADERS: Json = {
     "type": "object",
     "required": ["Nats-Msg-Id", "tenantId"],

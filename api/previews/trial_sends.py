@@ -34,6 +34,7 @@ from tables.campaigns.campaign import get_campaign
 from tables.campaigns.senders import check_sender
 from tables.database.connection import Session
 from tables.models import Campaign
+from tables.tenants.routes import has_any
 
 router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=JsonRoute)
 
@@ -113,7 +114,13 @@ async def _sent(
         draw=secrets.randbelow,
     )
     made = await beside(work)
-    await send_tests(session, campaign.tenant_id, made, at)
+    # as the campaign's own messages go, or would if it started now
+    is_built_in = (
+        campaign.is_built_in
+        if campaign.started_at
+        else await has_any(session, settings, campaign.tenant_id, campaign.channel)
+    )
+    await send_tests(session, campaign.tenant_id, made, at, is_built_in=is_built_in)
     return contact[0], made
 
 

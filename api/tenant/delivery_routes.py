@@ -1,7 +1,4 @@
-"""`/tenant/routes`: the relays that a tenant's messages are to leave by, set up and checked.
-
-Nothing is sent by them yet: messages go to the topic `pipeline.messages.v1`, as without them.
-"""
+"""`/tenant/routes`: the relays that a tenant's messages leave by, set up and checked."""
 
 from __future__ import annotations
 
@@ -57,9 +54,10 @@ async def put(
     body: RoutePut,
     conditions: ToPut,
 ) -> Success[Route]:
-    """Set a route up, or replace its settings; a paused one stays paused. Nothing is sent by routes
-    yet. Without `username` and `password` those that are stored stay, but 422 when `host`, `port`
-    or `tls` are others than they were given for. 409 when the tenant has 20 routes.
+    """Set a route up, or replace its settings; a paused one stays paused. Campaigns of its channel
+    that start from then on leave by the tenant's routes. Without `username` and `password` those
+    that are stored stay, but 422 when `host`, `port` or `tls` are others than they were given for.
+    409 when the tenant has 20 routes.
     """
     settings, credentials, tenant = body.settings, body.credentials, who.tenant_id
     if wrong := refused(services.settings, settings):

@@ -17,7 +17,7 @@ from connectors.templates.links import Tracking
 from connectors.templates.rendering import MAX_MESSAGE, RenderError, Template
 from streams.exactly_once.batches import NO_HEADERS
 from streams.records.message_id import MessageIds
-from streams.records.messages import Message, encode_message
+from streams.records.messages import BUILT_IN, Message, encode_message
 from tables.audience.chunks import (
     ADDRESS,
     ADDRESS_VERSION,
@@ -97,6 +97,7 @@ class Composer:
         "_content",
         "_fields",
         "_has_attributes",
+        "_headers",
         "_ids",
         "_makes_tokens",
         "_options",
@@ -113,6 +114,7 @@ class Composer:
         self._has_attributes = "attributes" in content.fields
         self._sender = dict(content.sender) if content.sender else None
         self._options = dict(content.options) if content.options else None
+        self._headers = BUILT_IN if content.is_built_in else NO_HEADERS
         self._template = content.template(variant)
         self._by_variant = variant is None and len(content.templates) > 1
         is_email = content.channel == "email"
@@ -142,7 +144,7 @@ class Composer:
             except SkippedError as error:
                 skipped[str(error)].append(ordinal)
                 continue
-            keep((message_id.encode(), message, NO_HEADERS))
+            keep((message_id.encode(), message, self._headers))
             if row[ADDRESS_VERSION] is not None:
                 into.readdressed[ordinal] = row[ADDRESS_VERSION]
             if self._by_variant:

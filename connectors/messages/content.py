@@ -61,7 +61,7 @@ class Content:
     without a variant get. `links` has the address of each numbered link. `fields` are the contact
     fields that any of the templates uses. `total` is the number of recipients, or None while it is
     unknown or can grow. `sender` and `options` are the `from` and `options` of a message. An SMS of
-    more than `max_segments` is not sent.
+    more than `max_segments` is not sent. `is_built_in`: the messages leave by routes of the tenant.
     """
 
     id: UUID
@@ -77,6 +77,7 @@ class Content:
     tracking: Tracking
     options: Mapping[str, Any] | None = None
     max_segments: int | None = None
+    is_built_in: bool = False
 
     def template(self, variant: str | None) -> Template | Broken:
         """Return the template of a variant; the campaign's own when the variant has none."""
@@ -139,6 +140,7 @@ async def load(
         options={name: settings[name] for name in CHANNELS[channel].options if name in settings}
         or None,
         max_segments=settings.get("maxSegments") if channel == "sms" else None,
+        is_built_in=campaign.is_built_in,
     )
 
 

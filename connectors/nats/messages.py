@@ -84,6 +84,7 @@ class _Shape:
 
 _SHAPES = {
     Kind.SENT: _Shape("sent", "sent"),
+    Kind.ACCEPTED: _Shape("accepted", "accepted"),
     Kind.DELIVERED: _Shape("delivered", "delivered"),
     Kind.OPENED: _Shape("opened", "opened", is_machine=False),
     Kind.CLICKED: _Shape("clicked", "clicked", "url", is_machine=False),

@@ -56,7 +56,7 @@ async def _session(
     to: list[Destination],
     findings: list[Finding],
 ) -> None:
-    context = None if route.tls == "none" else _context(settings)
+    context = None if route.tls == "none" else tls_context(settings)
     connection = await _connected(to)
     client = SMTP(
         hostname=route.host,
@@ -64,7 +64,7 @@ async def _session(
         use_tls=route.tls == "tls",
         start_tls=False,
         tls_context=context,
-        local_hostname=_own_name(settings),
+        local_hostname=own_name(settings),
         timeout=None,
     )
     try:
@@ -163,8 +163,10 @@ async def _connected(to: list[Destination]) -> socket.socket:
     raise NoWayError(f"takes no connection ({refused}): are host and port right?")
 
 
-def _context(settings: Settings) -> ssl.SSLContext:
-    """Raises NoWayError for a file of authorities that cannot be used."""
+def tls_context(settings: Settings) -> ssl.SSLContext:
+    """The authorities that a relay's certificate may come from. Raises NoWayError for a file of
+    them that cannot be used.
+    """
     context = ssl.create_default_context()
     if settings.routes_ca_file:
         try:
@@ -177,7 +179,7 @@ def _context(settings: Settings) -> ssl.SSLContext:
     return context
 
 
-def _own_name(settings: Settings) -> str:
+def own_name(settings: Settings) -> str:
     """The name that EHLO says; an address stands in brackets (RFC 5321, section 4.1.3)."""
     name = urlsplit(settings.public_url).hostname or "localhost"
     try:

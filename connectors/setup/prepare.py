@@ -15,18 +15,21 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from connectors.setup import topics
 from streams.errors import CampaignError
 from streams.exactly_once.crash_points import crash_point
-from streams.kafka import marks
+from streams.kafka import clients, marks
 from streams.kafka.access import AccessRefusedError
 from streams.kafka.partition_counts import wrong_counts
+from streams.process.consumers import group_of
 from streams.process.start import read_settings
 from streams.records.marks import Mark
 from streams.settings import Settings
 from streams.settings.secret_files import text_in
+from streams.topics import Name, Topics
 from tables.database.connection import Database, Session
 from tables.database.failures import PostgresError
 from tables.database.migrate import create, upgrade
@@ -91,13 +94,32 @@ async def _compare(database: Database, settings: Settings, mark: Mark | None) ->
     if known is None and mark is not None:  # a database that has just been made
         known = rounds.NOTHING
     wrong = None if known is None else rounds.compared(known, mark)
-    if wrong is None and mark is not None and (empty := await marks.unused_states(settings)):
+    if wrong is None and mark is not None and (empty := await _lost_states(settings, mark)):
         wrong = rounds.lost_state(empty)
     if known is not None:
         sentence = "" if wrong is None else wrong.sentence
         await database.once(lambda session: rounds.note(session, sentence))
     if wrong is not None:
         raise MismatchError(wrong.sentence)
+
+
+async def _lost_states(settings: Settings, mark: Mark) -> list[str]:
+    """State topics with nothing in them, that of `deliver` not among them before its first use: an
+    installation older than the role gets the topic with its identity.
+    """
+    empty, known_topics = await marks.unused_states(settings), Topics(settings)
+    new = known_topics.name(Name.DELIVER_STATE)
+    if new not in empty:
+        return empty
+    group = group_of(settings, "deliver")
+    source = known_topics.name(Name.MESSAGES)
+    partitions = [TopicPartition(source, each) for each in range(known_topics.count(Name.MESSAGES))]
+    async with clients.admin(settings) as admin:
+        known = await admin.list_consumer_group_offsets(group, partitions=partitions)
+    if any(at.offset >= 0 for at in known.values()):
+        return empty
+    await marks.write_to_states(settings, mark.installation, (Name.DELIVER_STATE,))
+    return [topic for topic in empty if topic != new]
 
 
 async def _join(database: Database, settings: Settings) -> None:

@@ -42,9 +42,10 @@ from tables.installation.rounds import RoundCounts, Setback
 from tables.stats.views import SendingView, StatsView, complete_views
 from tables.throttle.state import CampaignSending
 
-# Whatever reads their records again finds what it had made of them.
-_HARMLESS = (Name.EXPAND_STATE, Name.FOLD_STATE, Name.FACTS)
-_ROLES = ("control", "expand", "emit", "stats")
+# Whatever reads their records again finds what it had made of them; and what was on its way to
+# relays is passed over, which is no matter of the campaign.
+_HARMLESS = (Name.EXPAND_STATE, Name.FOLD_STATE, Name.FACTS, Name.DELIVER_STATE, Name.MESSAGES)
+_ROLES = ("control", "expand", "emit", "stats", "deliver")
 _PATIENCE = 60.0  # seconds without a record
 _COORDINATED = 30.0  # seconds until a new Kafka coordinates groups
 _SKEW = 600_000  # milliseconds between the clocks of PostgreSQL and of a worker

@@ -30,6 +30,9 @@ class Behaviour(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CAMPAIGNS_SIMULATE_", frozen=True, extra="ignore")
 
     seed: int = 1
+    accepts: float = Field(
+        0.0, ge=0, le=1, description="of the messages: the provider says that it took them"
+    )
     hard_bounces: float = Field(0.015, ge=0, le=1)
     soft_bounces: float = Field(0.01, ge=0, le=1)
     failures: float = Field(0.005, ge=0, le=1)
@@ -115,9 +118,12 @@ def _happenings(
         ("failed", behaviour.failures, Details(reason="provider error")),
     ):
         if fate < rate:
+            if kind != "failed":
+                yield from _accepted(dice, behaviour, delivered)
             yield "failed" if kind == "failed" else "bounced", delivered, details
             return
         fate -= rate
+    yield from _accepted(dice, behaviour, delivered)
     yield "delivered", delivered, None
     if dice(2) < behaviour.complaints:
         yield "complained", delivered + dice.delay(3, behaviour.opening), None
@@ -126,6 +132,12 @@ def _happenings(
         yield "opened", delivered, Details(is_machine=True)
         if dice(5) < behaviour.machine_clicks:
             yield "clicked", delivered, Details(url=dice.url(6), is_machine=True)
+
+
+def _accepted(dice: _Dice, behaviour: Behaviour, known: float) -> Iterator[Happening]:
+    """The provider takes the message before its fate is `known`."""
+    if dice(14) < behaviour.accepts:
+        yield "accepted", known * dice(15), None
 
 
 def _people(dice: _Dice, channel: str, behaviour: Behaviour, seen: float) -> Iterator[Happening]:

@@ -30,6 +30,7 @@ from streams.exactly_once.batches import NO_HEADERS, Record, send_batches
 from streams.kafka import clients
 from streams.process.mover import Mover, answered
 from streams.process.readiness import Readiness, Standing
+from streams.records.messages import is_built_in
 from streams.records.reported_events import Incoming, encode_incoming
 from streams.settings import Settings
 from streams.topics import Name
@@ -134,6 +135,8 @@ class Simulator(Mover):
         self._truth.flush()  # before the position can be committed
 
     def _decide(self, record: Any, run: Fetched) -> None:
+        if is_built_in(record.headers):
+            return  # it is really delivered
         try:
             message = _decode(record.value or b"")
             created = datetime.fromisoformat(message.created_at).timestamp()

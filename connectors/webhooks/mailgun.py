@@ -60,6 +60,8 @@ def _add(found: Read, event: Form) -> None:
     at, url = event.at("timestamp"), event.text("url") or None
     machine = Details(is_machine=True, url=url) if event.form("client-info").text("bot") else None
     match event.text("event"), event.text("severity"):
+        case "accepted", _:
+            found.add("accepted", message_id, at, event)
         case "delivered", _:
             found.add("delivered", message_id, at, event)
         case "opened", _:
@@ -75,7 +77,7 @@ def _add(found: Read, event: Form) -> None:
             found.add_cause(Cause.COMPLAINED, message_id, at, event)
         case "unsubscribed", _:
             found.add_cause(Cause.UNSUBSCRIBED, message_id, at, event)
-        case _:  # accepted, stored, a failure that is tried again
+        case _:  # stored, a failure that is tried again
             found.ignored += 1
 
 

@@ -69,6 +69,8 @@ def _add(found: Read, event: Form) -> None:
     message_id, at = event.text("messageId"), event.at("timestamp")
     answer = event.spelled("status"), event.text("reason")
     match event.text("event"):
+        case "processed":
+            found.add("accepted", message_id, at, event)
         case "delivered":
             found.add("delivered", message_id, at, event)
         case "open":
@@ -89,5 +91,5 @@ def _add(found: Read, event: Form) -> None:
             found.add_cause(Cause.UNSUBSCRIBED, message_id, at, event)
         case "resubscribe" | "group_resubscribe":
             found.resume(message_id, at)
-        case _:  # processed, deferred, and kinds of later years
+        case _:  # deferred, and kinds of later years
             found.ignored += 1

@@ -24,6 +24,7 @@ from streams.records.reported_events import Details
 _TAG = re.compile(r"(?:^|[,;\s])messageId=([0-9a-f-]{36})(?=$|[,;\s])")
 # The member of a report that holds what has happened.
 _MEMBERS = {
+    "Send": "send",
     "Delivery": "delivery",
     "Bounce": "bounce",
     "Complaint": "complaint",
@@ -78,6 +79,8 @@ def _add(found: Read, report: Form) -> None:
     what = report.form(_MEMBERS.get(kind, ""))
     at = what.at("timestamp") or mail.at("timestamp")
     match kind:
+        case "Send":
+            found.add("accepted", message_id, at, report)
         case "Delivery":
             found.add("delivered", message_id, at, report)
         case "Bounce":
@@ -101,7 +104,7 @@ def _add(found: Read, report: Form) -> None:
             found.add_cause(Cause.NOT_SENT, message_id, at, report, why)
         case "Subscription":
             _subscribed(found, what, message_id, at, report)
-        case _:  # Send, DeliveryDelay
+        case _:  # DeliveryDelay
             found.ignored += 1
 
 

@@ -89,6 +89,8 @@ def _said(callback: Form, now: datetime, own: Collection[str]) -> InboundMessage
 def _status(found: Read, status: str, callback: Form, message_id: str) -> None:
     code = callback.text("ErrorCode")
     match status:
+        case "accepted" | "queued" | "sending" | "sent":
+            found.add("accepted", message_id, found.now, callback)
         case "delivered":
             found.add("delivered", message_id, found.now, callback)
         case "read":  # WhatsApp
@@ -97,5 +99,5 @@ def _status(found: Read, status: str, callback: Form, message_id: str) -> None:
             why = reason(code and f"error {code}")
             cause = twilio_codes.cause_of(code, status)
             found.add_cause(cause, message_id, found.now, callback, why)
-        case _:  # accepted, queued, sending, sent
+        case _:  # scheduled, canceled
             found.ignored += 1

@@ -117,6 +117,8 @@ def _say(
 def _status(found: Read, status: Form) -> None:
     message_id, at = status.text("biz_opaque_callback_data"), status.at("timestamp")
     match status.text("status"):
+        case "sent":  # from Meta's servers
+            found.add("accepted", message_id, at, status)
         case "delivered":
             found.add("delivered", message_id, at, status)
         case "read":
@@ -126,5 +128,5 @@ def _status(found: Read, status: Form) -> None:
             named = (f"{one.spelled('code') or '0'} {one.text('title')}" for one in errors)
             cause = whatsapp_codes.cause_of(one.spelled("code") for one in errors)
             found.add_cause(cause, message_id, at, status, reason(*named))
-        case _:  # sent, deleted
+        case _:  # deleted
             found.ignored += 1

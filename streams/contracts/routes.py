@@ -20,6 +20,7 @@ _LONGEST_HOST = 253  # RFC 1035, section 2.3.4, as a text
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _LONGEST_AGE = timedelta(days=7)
+_DURATIONS = TypeAdapter(timedelta)
 
 Tls = Literal["starttls", "tls", "none"]
 
@@ -45,7 +46,7 @@ def _distinct(values: list[str]) -> list[str]:
 
 
 def _age(value: str) -> str:
-    if TypeAdapter(timedelta).validate_python(value) > _LONGEST_AGE:
+    if _DURATIONS.validate_python(value) > _LONGEST_AGE:
         raise ValueError(f"must be at most P{_LONGEST_AGE.days}D")
     return value
 
@@ -73,6 +74,11 @@ class Retry(Body):
     """How long a message that is put off is tried again."""
 
     max_age: Annotated[Duration, AfterValidator(_age)] = "P1D"
+
+    @property
+    def longest(self) -> timedelta:
+        """`max_age` as a time."""
+        return _DURATIONS.validate_python(self.max_age)
 
 
 class RouteSettings(Body):

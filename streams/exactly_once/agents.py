@@ -48,11 +48,10 @@ from streams.exactly_once.fatal import (
     end_process,
 )
 from streams.exactly_once.policy import Policy
-from streams.exactly_once.restore import restore
+from streams.exactly_once.restore import opened, restore
 from streams.exactly_once.tables import PartitionState, TransactionalTables
 from streams.exactly_once.transactions import Transaction, commit
 from streams.exactly_once.transport import TransactionalAssignor
-from streams.kafka import clients
 from streams.settings import Settings
 from streams.topics import Name
 
@@ -293,16 +292,5 @@ class ExactlyOnce:
         metrics.PARTITIONS.labels(self.app.conf.id).set(len(mine))
 
     async def _open(self, number: int) -> PartitionState:
-        producer = clients.producer(
-            self.settings,
-            transactional_id=f"{self.app.conf.id}-{number}",
-            transaction_timeout_ms=round(self.policy.transaction_timeout.total_seconds() * 1000),
-            acks="all",
-            max_batch_size=self.policy.batch_bytes,
-            max_request_size=16 << 20,
-            compression_type=self.policy.compression,
-        )
-        # returns after InitProducerId: former owners are fenced and their open transaction is
-        # resolved
-        await producer.start()
-        return PartitionState(number, self.app.tables.transactional, producer)
+        tables = self.app.tables.transactional
+        return await opened(self.settings, self.app.conf.id, number, tables, self.policy)

@@ -30,14 +30,16 @@ _SOURCES: Mapping[Name, Sequence[Name]] = {
     Name.EXPAND_STATE: (Name.EXPANSIONS,),
     Name.EMIT_STATE: (Name.GRANTS,),
     Name.FOLD_STATE: (Name.FACTS,),
+    Name.DELIVER_STATE: (Name.MESSAGES,),
 }
-_PASSED_OVER = (Name.SENDING, Name.GRANTS)
+_PASSED_OVER = (Name.SENDING, Name.GRANTS, Name.MESSAGES)
 # Its answers are remembered for as long as the topic keeps its records, and not for longer.
 _PASSED_OVER_IF_UNKNOWN = (Name.COMMANDS,)
-# The table whose rows are of campaigns that are being sent.
+# The table whose rows are of campaigns that are being sent, or of messages that are on their way.
 _FORGOTTEN: Mapping[Name, bytes] = {
     Name.CONTROL_STATE: b"sending",
     Name.EMIT_STATE: b"progress",
+    Name.DELIVER_STATE: b"open",
 }
 _PATIENCE = 60.0  # seconds without a record
 

@@ -20,7 +20,8 @@ from streams.exactly_once.fatal import (
     StuckRestoreError,
     UnevenTopicsError,
 )
-from streams.exactly_once.tables import PartitionState
+from streams.exactly_once.policy import Policy
+from streams.exactly_once.tables import PartitionState, PlainTable, TransactionalTable
 from streams.kafka import clients, marks
 from streams.kafka.hostile_batches import DAMAGED, unreadable_because
 from streams.kafka.losses import lost_to_retention
@@ -29,6 +30,29 @@ from streams.records.marks import Mark
 from streams.settings import Settings
 
 _log = logging.getLogger(__name__)
+
+
+async def opened(
+    settings: Settings,
+    app_id: str,
+    number: int,
+    tables: Mapping[str, TransactionalTable | PlainTable],
+    policy: Policy,
+) -> PartitionState:
+    """The state of a partition, empty. From here on former owners are fenced, and their open
+    transaction is resolved.
+    """
+    producer = clients.producer(
+        settings,
+        transactional_id=f"{app_id}-{number}",
+        transaction_timeout_ms=round(policy.transaction_timeout.total_seconds() * 1000),
+        acks="all",
+        max_batch_size=policy.batch_bytes,
+        max_request_size=16 << 20,
+        compression_type=policy.compression,
+    )
+    await producer.start()  # returns after InitProducerId
+    return PartitionState(number, tables, producer)
 
 
 async def restore(

@@ -13,7 +13,7 @@ import asyncio
 import heapq
 import logging
 from collections import ChainMap
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -79,6 +79,26 @@ class TransactionalTable(faust.Table):  # type: ignore[misc]  # faust is untyped
             rows.pop(key, None)
         else:
             rows[key] = value if self.value_type is bytes else orjson.loads(value)
+
+
+class PlainTable:
+    """A table of bytes for a service beside Faust, which changes it by `PartitionState.put`."""
+
+    window: Any = None
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def encoded(self, key: bytes, rows: Mapping[Any, Any]) -> tuple[bytes, bytes | None]:
+        """The state record of one row; a row that is not there is a tombstone."""
+        return self.name.encode() + _SEPARATOR + key, rows.get(key)
+
+    def restore(self, rows: MutableMapping[Any, Any], stored: bytes, value: bytes | None) -> None:
+        """Apply one state record to `rows`."""
+        if value is None:
+            rows.pop(stored, None)
+        else:
+            rows[stored] = value
 
 
 def position_entry(topic: str) -> bytes:
@@ -179,7 +199,9 @@ class PartitionState:
     input positions.
     """
 
-    def __init__(self, number: int, tables: dict[str, TransactionalTable], producer: Any) -> None:
+    def __init__(
+        self, number: int, tables: Mapping[str, TransactionalTable | PlainTable], producer: Any
+    ) -> None:
         self.number, self.tables, self.producer = number, tables, producer
         # one transaction at a time: all topics of a partition share rows and producer
         self.lock = asyncio.Lock()
@@ -203,7 +225,15 @@ class PartitionState:
         finally:
             _owner.reset(token)
 
-    def touch(self, table: TransactionalTable, key: Any) -> None:
+    def put(self, table: PlainTable, key: bytes, row: bytes | None) -> None:
+        """Change a row with the next transaction; None removes it."""
+        self.touch(table, key)
+        if row is None:
+            self.rows[table.name].pop(key, None)
+        else:
+            self.rows[table.name][key] = row
+
+    def touch(self, table: TransactionalTable | PlainTable, key: Any) -> None:
         """Note that a row is about to change (Faust calls before it writes)."""
         name = table.name
         self._changed.add((name, key))

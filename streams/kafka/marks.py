@@ -81,13 +81,15 @@ async def write(settings: Settings, mark: Mark) -> None:
         await producer.send_and_wait(topic, encode(mark), key=KEY, partition=0)
 
 
-async def write_to_states(settings: Settings, installation: str) -> None:
+async def write_to_states(
+    settings: Settings, installation: str, states: Sequence[Name] = STATES
+) -> None:
     """Put the identity into every partition of the state topics. Repeating it changes nothing, and
     their owners may be at work. Raises aiokafka's KafkaError.
     """
     topics = Topics(settings)
     async with clients.producer(settings, acks="all", enable_idempotence=True) as producer:
-        for name in STATES:
+        for name in states:
             for partition in range(topics.count(name)):
                 await producer.send_and_wait(
                     topics.name(name), installation.encode(), key=STATE_KEY, partition=partition

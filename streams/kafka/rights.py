@@ -38,7 +38,10 @@ PROCESSES: Mapping[str, Rights] = MappingProxyType(
     {
         # it marks the topics of a new installation
         "setup": Rights(
-            reads=(*STATES, Name.STATS), writes=(*STATES, Name.INSTALLATION), is_setup=True
+            reads=(*STATES, Name.STATS),
+            writes=(*STATES, Name.INSTALLATION),
+            groups=("campaigns-deliver",),  # whether it has ever read
+            is_setup=True,
         ),
         "api": Rights(
             reads=(Name.STATS, Name.CONTROL_STATE),
@@ -94,6 +97,12 @@ PROCESSES: Mapping[str, Rights] = MappingProxyType(
             ),
             groups=("campaigns-stats", "campaigns-ingest", "campaigns-project"),
             transactions=("campaigns-stats-",),
+        ),
+        "deliver": Rights(
+            reads=(Name.MESSAGES, Name.DELIVER_STATE),
+            writes=(Name.DELIVER_STATE, Name.INCOMING, Name.DEAD_LETTERS),
+            groups=("campaigns-deliver",),
+            transactions=("campaigns-deliver-",),
         ),
         "bridge": Rights(
             reads=(Name.EVENTS, Name.MESSAGE_EVENTS),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, ClassVar, TypeVar
 
@@ -31,7 +31,6 @@ from streams.process.readiness import Follower, Standing
 from streams.settings import Settings
 from streams.topics import Name, Topics
 
-_PATIENCE = 5.0  # seconds for the turn that is running when the process stops
 _ANSWERED = 90.0  # seconds; aiokafka gives up a batch of a mover after 60
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -49,7 +48,11 @@ async def answered(asking: Awaitable[T]) -> T:
 
 
 class TurnByTurn(Service):  # type: ignore[misc]  # mode is untyped
-    """A service whose work is `turn`, again and again until it is stopped."""
+    """A service whose work is `turn`, again and again until it is stopped. `patience`: seconds for
+    the turn that is running then, and for `finish`.
+    """
+
+    patience: ClassVar[float] = 5.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,9 +65,9 @@ class TurnByTurn(Service):  # type: ignore[misc]  # mode is untyped
         self._working = self.add_future(self._work())
 
     async def on_stop(self) -> None:
-        """Wait for the end of the running turn, five seconds at most."""
+        """Wait for the end of the running turn, `patience` seconds at most."""
         if self._working is not None:
-            await asyncio.wait([self._working], timeout=_PATIENCE)
+            await asyncio.wait([self._working], timeout=self.patience)
 
     async def open(self, stack: AsyncExitStack) -> None:
         """Called once, before the first turn: enter the context managers of the turns into `stack`,
@@ -108,7 +111,7 @@ class Mover(TurnByTurn):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings, self.topics = settings, Topics(settings)
-        self.assignments, self._follower = Assignments(), Follower()
+        self.assignments, self._follower = Assignments(self.leave), Follower()
         self._age = Age(self.name, self.reads)
 
     async def open(self, stack: AsyncExitStack) -> None:
@@ -126,6 +129,11 @@ class Mover(TurnByTurn):
             found = len(consumer.partitions_for_topic(topic) or ())
             if found not in (0, expected):  # 0: its broker has just started
                 raise UnevenTopicsError(f"CAMPAIGNS_PARTITIONS is {expected}, {topic} has {found}")
+
+    async def leave(self) -> None:
+        """Called when all partitions are taken away, before the group hands them out anew; it
+        waits.
+        """
 
     async def read(self, timeout_ms: int, max_records: int) -> Fetched:
         """The next records by partition; none after `timeout_ms`.
@@ -191,10 +199,12 @@ class Mover(TurnByTurn):
 
 class Assignments(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
     """The partitions that a consumer's group has assigned to it. The listener only takes note,
-    because aiokafka logs and swallows its exceptions; a mover looks at it in its turn.
+    because aiokafka logs and swallows its exceptions; a mover looks at it in its turn. `leave` is
+    awaited before the partitions move, and its exceptions end the process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, leave: Callable[[], Awaitable[None]] | None = None) -> None:
+        self._leave = leave
         self.is_joined = False
         self.generation = 0  # grows with every assignment
         self._fresh: Collection[TopicPartition] | None = None
@@ -206,9 +216,14 @@ class Assignments(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         fresh, self._fresh = self._fresh, None
         return fresh
 
-    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """The next owner begins where this one has committed."""
         self.is_joined = False
+        if self._leave is not None:
+            try:
+                await self._leave()
+            except Exception as error:  # noqa: BLE001
+                end_process(error)
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Nothing has been read of these partitions yet."""

@@ -53,6 +53,7 @@ class Performance(Record, frozen=True, omit_defaults=False):
     open_rate: float
     click_rate: float
     bounce_rate: float
+    accepted_count: int = 0
     parent_id: str | msgspec.UnsetType = msgspec.UNSET
     variant_id: str | msgspec.UnsetType = msgspec.UNSET
     is_winner: bool | msgspec.UnsetType = msgspec.UNSET

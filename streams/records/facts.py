@@ -31,6 +31,7 @@ class Kind(IntEnum):
     MACHINE_CLICKED = 9
     SKIPPED = 10
     REPLIED = 11
+    ACCEPTED = 12
 
 
 class Group(msgspec.Struct, array_like=True, frozen=True):

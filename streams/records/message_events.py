@@ -6,9 +6,10 @@ On Kafka they are batches on `campaigns.outcomes.v1`, as streams/records/facts.p
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from streams.contracts.envelope import Record
+from streams.records.reported_events import IncomingType
 
 
 class MessageEvent(Record, frozen=True):
@@ -29,15 +30,5 @@ class MessageEvent(Record, frozen=True):
     reason: str | None = None
 
 
-KINDS = (
-    "sent",
-    "delivered",
-    "opened",
-    "clicked",
-    "bounced",
-    "failed",
-    "unsubscribed",
-    "complained",
-    "replied",
-    "skipped",
-)
+# What emission establishes, around what is reported.
+KINDS = ("sent", *get_args(IncomingType), "skipped")

@@ -4,6 +4,7 @@ simulator.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -35,6 +36,15 @@ class Message(Record, frozen=True):
     headers: dict[str, str] | None = None
     options: dict[str, Any] | None = None
     is_test: bool = False
+
+
+# Of a message that the role `deliver` hands over; others are for workers outside of this engine.
+BUILT_IN: list[tuple[str, bytes]] = [("delivery", b"builtin")]
+
+
+def is_built_in(headers: Sequence[tuple[str, bytes | None]]) -> bool:
+    """Whether the record with these headers is a message for the role `deliver`."""
+    return any(header in BUILT_IN for header in headers)
 
 
 encode_message = msgspec.json.Encoder().encode

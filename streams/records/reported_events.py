@@ -9,8 +9,17 @@ from typing import Literal
 
 import msgspec
 
+# `accepted`: a provider took the message; what became of it then is another kind.
 IncomingType = Literal[
-    "delivered", "opened", "clicked", "bounced", "failed", "unsubscribed", "complained", "replied"
+    "accepted",
+    "delivered",
+    "opened",
+    "clicked",
+    "bounced",
+    "failed",
+    "unsubscribed",
+    "complained",
+    "replied",
 ]
 # The person behind the message wants no more of them: such an event is never dropped quietly.
 SAYING_NO = frozenset[IncomingType]({"unsubscribed", "complained"})

@@ -11,7 +11,7 @@ from streams.contracts.envelope import Record
 
 class Counts(Record, frozen=True, omit_defaults=False):
     """Unique recipients per kind. The funnel is closed: opened implies delivered, clicked implies
-    opened; opened and clicked are people.
+    opened; opened and clicked are people. Accepted stands beside it, and is implied by nothing.
     """
 
     sent: int = 0
@@ -26,6 +26,7 @@ class Counts(Record, frozen=True, omit_defaults=False):
     machine_clicked: int = 0
     replied: int = 0
     skipped: int = 0
+    accepted: int = 0
 
 
 class ShardStats(Record, frozen=True, omit_defaults=False):

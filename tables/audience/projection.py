@@ -18,6 +18,7 @@ from datetime import timedelta
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
+from streams.records.facts import Kind
 from streams.settings import Settings
 from tables.audience.recipient_updates import RecipientUpdates
 from tables.audience.soft_bounces import suppress_soft_bounced
@@ -51,27 +52,44 @@ _OPENED, _CLICKED = (
     for first, every in (("opened_at", "opens"), ("clicked_at", "clicks"))
 )
 
-# Kinds by their codes (facts.Kind); a machine's open proves receipt only; unsubscribed and
-# complained are times beside the status.
+# The status that a kind proves; a machine's open proves receipt only. Other kinds are times beside
+# the status.
+_PROVES = {
+    Kind.SENT: "sent",
+    Kind.DELIVERED: "delivered",
+    Kind.OPENED: "delivered",
+    Kind.CLICKED: "delivered",
+    Kind.MACHINE_OPENED: "delivered",
+    Kind.MACHINE_CLICKED: "delivered",
+    Kind.BOUNCED: "bounced",
+    Kind.FAILED: "failed",
+    Kind.SKIPPED: "failed",
+}
+_STATUSES = ", ".join(f"'{_PROVES.get(kind, 'pending')}'" for kind in sorted(Kind))
+
+
+def _of(*kinds: Kind) -> str:
+    return f"FILTER (WHERE kind IN ({', '.join(str(kind.value) for kind in kinds)}))"
+
+
 _MERGE = f"""
 WITH reported AS (
   SELECT id,
-         max((ARRAY['sent', 'delivered', 'delivered', 'delivered', 'bounced', 'failed', 'pending',
-                    'pending', 'delivered', 'delivered', 'failed']::recipient_status[])[kind + 1])
-           AS status,
-         to_timestamp(min(at) FILTER (WHERE kind = 0)) AS sent_at,
-         to_timestamp(min(at) FILTER (WHERE kind = 1)) AS delivered_at,
-         to_timestamp(min(at) FILTER (WHERE kind = 2)) AS opened_at,
-         to_timestamp(min(at) FILTER (WHERE kind = 3)) AS clicked_at,
-         array_agg(at) FILTER (WHERE kind = 2) AS opens,
-         array_agg(at) FILTER (WHERE kind = 3) AS clicks,
-         to_timestamp(min(at) FILTER (WHERE kind IN (4, 5, 10))) AS failed_at,
-         to_timestamp(min(at) FILTER (WHERE kind = 6)) AS unsubscribed_at,
-         to_timestamp(min(at) FILTER (WHERE kind = 7)) AS complained_at,
+         max((ARRAY[{_STATUSES}]::recipient_status[])[kind + 1]) AS status,
+         to_timestamp(min(at) {_of(Kind.SENT)}) AS sent_at,
+         to_timestamp(min(at) {_of(Kind.DELIVERED)}) AS delivered_at,
+         to_timestamp(min(at) {_of(Kind.OPENED)}) AS opened_at,
+         to_timestamp(min(at) {_of(Kind.CLICKED)}) AS clicked_at,
+         array_agg(at) {_of(Kind.OPENED)} AS opens,
+         array_agg(at) {_of(Kind.CLICKED)} AS clicks,
+         to_timestamp(min(at) {_of(Kind.BOUNCED, Kind.FAILED, Kind.SKIPPED)}) AS failed_at,
+         to_timestamp(min(at) {_of(Kind.UNSUBSCRIBED)}) AS unsubscribed_at,
+         to_timestamp(min(at) {_of(Kind.COMPLAINED)}) AS complained_at,
+         to_timestamp(min(at) {_of(Kind.ACCEPTED)}) AS accepted_at,
          any_value(message_id) AS message_id,  -- of a recipient there is only one
-         any_value(detail) FILTER (WHERE kind = 0) AS variant_id,
+         any_value(detail) {_of(Kind.SENT)} AS variant_id,
          any_value(address_version) AS address_version,
-         min(detail) FILTER (WHERE kind <> 0) AS reason
+         min(detail) FILTER (WHERE kind <> {Kind.SENT.value}) AS reason
     FROM outcomes GROUP BY id ORDER BY id
 )
 UPDATE campaign_recipients r
@@ -88,6 +106,7 @@ UPDATE campaign_recipients r
        failed_at = least(r.failed_at, e.failed_at),
        unsubscribed_at = least(r.unsubscribed_at, e.unsubscribed_at),
        complained_at = least(r.complained_at, e.complained_at),
+       accepted_at = least(r.accepted_at, e.accepted_at),
        message_id = coalesce(r.message_id, e.message_id),
        variant_id = coalesce(r.variant_id, e.variant_id),
        address_version = coalesce(e.address_version, r.address_version)
@@ -101,7 +120,8 @@ UPDATE campaign_recipients r
      OR (e.failed_at, e.reason)
         < (coalesce(r.failed_at, 'infinity'), coalesce(r.failure_reason, ''))
      OR e.unsubscribed_at < coalesce(r.unsubscribed_at, 'infinity')
-     OR e.complained_at < coalesce(r.complained_at, 'infinity'))
+     OR e.complained_at < coalesce(r.complained_at, 'infinity')
+     OR e.accepted_at < coalesce(r.accepted_at, 'infinity'))
 """
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import delete, insert, select
 
 from streams.errors import RateLimitedError
-from streams.records.messages import Message, encode_message
+from streams.records.messages import BUILT_IN, Message, encode_message
 from streams.topics import Name
 from tables.channels import CHANNELS
 from tables.database.connection import Session
@@ -69,9 +69,16 @@ async def check_room(session: Session, tenant: str, count: int, at: datetime) ->
 
 
 async def send_tests(
-    session: Session, tenant: str, messages: Sequence[Message], at: datetime
+    session: Session,
+    tenant: str,
+    messages: Sequence[Message],
+    at: datetime,
+    *,
+    is_built_in: bool = False,
 ) -> None:
-    """The messages leave when the transaction commits. Raises RateLimitedError."""
+    """The messages leave when the transaction commits, by a route if they are built-in. Raises
+    RateLimitedError.
+    """
     await lock_tenant(session, tenant)  # two requests at once must not both find the last room
     await check_room(session, tenant, len(messages), at)
     await session.execute(
@@ -80,10 +87,11 @@ async def send_tests(
     await session.execute(
         insert(TestSend).values(tenant_id=tenant, sent_at=at, messages=len(messages))
     )
+    kind = BUILT_IN[0][1].decode() if is_built_in else ""
     await append(
         session,
         [
-            Outgoing(Name.MESSAGES, one.message_id, "", UUID(one.message_id), encode_message(one))
+            Outgoing(Name.MESSAGES, one.message_id, kind, UUID(one.message_id), encode_message(one))
             for one in messages
         ],
     )

@@ -37,6 +37,7 @@ INTERNAL = frozenset(
         "nextOccurrenceAt",
         "occurrenceAt",
         "isDirectoryDown",
+        "isBuiltIn",
         "isPausedBySeries",
         "isPausedBySuspension",
     }

@@ -53,6 +53,7 @@ from tables.commands.triggers import opened
 from tables.database.connection import Session
 from tables.database.outbox import Outgoing, append, to_expand, to_throttle
 from tables.models import Campaign
+from tables.tenants.routes import has_any
 from tables.tenants.tenants import get_tenant, lock_active_tenant
 
 SentSoFar = Callable[
@@ -228,6 +229,7 @@ async def _start(task: Task[Start], before: Campaign, target: Status) -> Campaig
         "started_at": command.at,
         "key_epoch": task.settings.key_epoch,
         "has_link_tokens": True,
+        "is_built_in": await has_any(task.session, task.settings, before.tenant_id, before.channel),
     }
     origin = {"correlation_id": command.correlation_id, "status_reason": None, "waits_below": None}
     if before.is_triggered:

@@ -61,8 +61,9 @@ VALUES (%(seq)s, %(id)s, %(topic)s, %(key)s, %(type)s, %(payload)s, %(error)s)""
 
 @dataclass(frozen=True)
 class Outgoing:
-    """One record: its topic without the prefix, its key, and its headers `type` (none when empty)
-    and `id`, which a repeat shares. `seq` is its place in the outbox, once it has one.
+    """One record: its topic without the prefix, its key, and its headers `type` (none when empty;
+    of a message `delivery`) and `id`, which a repeat shares. `seq` is its place in the outbox, once
+    it has one.
     """
 
     topic: str

@@ -55,7 +55,7 @@ GRANTS: Mapping[str, Access] = MappingProxyType(
         "webhook_tokens": Access(_WRITE, "SELECT, DELETE"),
         # The workers ask whether a sender is verified, and remove a tenant with its domains.
         "sender_domains": Access(_WRITE, "SELECT, DELETE"),
-        # The workers remove a tenant with its routes, and set none up.
+        # The workers deliver by routes, remove a tenant with its own, and set none up.
         "routes": Access(_WRITE, "SELECT, DELETE"),
         "contacts": Access(_WRITE, _WRITE),
         "former_addresses": Access("SELECT, INSERT", "SELECT, INSERT, DELETE"),

@@ -66,6 +66,8 @@ class CampaignRecipient(Base):
     address_version: Mapped[int | None]
     unsubscribed_at: Mapped[datetime | None]
     complained_at: Mapped[datetime | None]
+    #: When a provider took the message; the status does not show it.
+    accepted_at: Mapped[datetime | None]
 
     @property
     def recipient_number(self) -> int:

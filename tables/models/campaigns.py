@@ -123,6 +123,8 @@ class Campaign(Base):
     #: Whether its links take only their own tokens. Those of campaigns that started before there
     #: were any take message ids, too.
     has_link_tokens: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: Whether its messages leave by routes of its tenant, which had some when it started.
+    is_built_in: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Why it was cancelled or paused by the engine.
     status_reason: Mapped[str | None] = mapped_column(String(200))
     #: What a person should know of it: most of its recipients were skipped.

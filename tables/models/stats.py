@@ -48,6 +48,8 @@ class CampaignStats(Base):
     #: Recipients of whom only machines followed a link.
     machine_clicked_count: Mapped[int] = mapped_column(server_default=_NONE)
     skipped_count: Mapped[int] = mapped_column(server_default=_NONE)
+    #: Messages that a provider has said it took.
+    accepted_count: Mapped[int] = mapped_column(server_default=_NONE)
     #: Skipped recipients by reason.
     skipped: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     #: First opens and clicks by hour.

@@ -8,6 +8,8 @@ them there.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 from sqlalchemy import ColumnElement, delete, func, inspect, select, update
 from sqlalchemy.dialects import postgresql
@@ -94,6 +96,21 @@ async def put(
     details = told | {"newCredentials": credentials is not None}
     await note(session, tenant, by, Action.ROUTE_SET, subject=name, details=details)
     return made
+
+
+async def has_any(session: Session, settings: Settings, tenant: str, channel: str) -> bool:
+    """Whether messages of the channel that begin now leave by the tenant's routes: it has one, a
+    paused one perhaps, and CAMPAIGNS_ROUTES does not turn them off.
+    """
+    if settings.routes == "off":
+        return False
+    of_it = select(Route.name).where(Route.tenant_id == tenant, Route.channel == channel)
+    return await session.scalar(of_it.limit(1)) is not None
+
+
+async def of_tenants(session: Session, tenants: Collection[str]) -> list[Route]:
+    """All routes of these tenants."""
+    return await session.every(select(Route).where(Route.tenant_id.in_(tenants)))
 
 
 async def list_routes(

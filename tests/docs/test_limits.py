@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from agents.delivery.lane import MOST_OPEN
+from agents.delivery.queues import MOST_BYTES, MOST_READY
+from agents.delivery.settling import LONGEST_AGE
 from api.app import LOCK_TIMEOUT
 from api.http import limits
 from api.limits import addresses, connections, pace, pollers
@@ -42,6 +46,12 @@ def _expected() -> Iterator[tuple[str, str]]:
     yield "routes of a tenant, everywhere", f"{MOST_ROUTES}"
     for room in ROOMS:
         yield f"{room.work} of a tenant at once", _at_once(room)
+    built_in = "of built-in delivery"
+    yield f"open messages of a partition, {built_in}", f"{MOST_OPEN:,}"
+    age = f"`retry.maxAge` of the route, {LONGEST_AGE / timedelta(hours=1):g} hours"
+    yield f"time for which a message is tried, {built_in}", age
+    memory = f"{MOST_READY}, or {MOST_BYTES:,} bytes"
+    yield f"messages of one sender in the memory of a partition, {built_in}", memory
     row = "wait of a request for a row that another one has locked"
     yield row, f"{LOCK_TIMEOUT.total_seconds():g} s"
     yield "a query of a list", f"{LONGEST_LIST:g} s"

@@ -30,6 +30,7 @@ class Truth:
         """
         opened, machines = self("opened", "clicked"), self("machine-opened", "machine-clicked")
         return {
+            "acceptedCount": len(self("accepted")),
             "deliveredCount": len(self("delivered") | opened | machines),
             "openedCount": len(opened),
             "clickedCount": len(self("clicked")),

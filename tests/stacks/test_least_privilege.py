@@ -7,9 +7,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -41,6 +42,7 @@ from tests.e2e import world
 from tests.e2e.checker import assert_each_recipient_once, published_on_nats, sent_messages
 from tests.e2e.processes import SHORTENED, WORKERS, Installation
 from tests.eventually import eventually
+from tests.smtp_server import relay
 from tests.tables.installation.as_roles import Roles, with_roles
 
 _PASSWORDS = {"broker": secrets.token_hex(8)} | {
@@ -50,7 +52,7 @@ _PASSWORDS = {"broker": secrets.token_hex(8)} | {
 _LOGINS: Mapping[str, str] = {
     "setup": "migrations",
     "api": "api",
-    **dict.fromkeys(WORKERS, "workers"),
+    **dict.fromkeys((*WORKERS, "deliver"), "workers"),
     "simulate": "nobody",
 }
 
@@ -156,6 +158,7 @@ async def divided(
         day=SHORTENED["day"],
         api_port=free_port(),
         message_keys=(SecretStr(secrets.token_hex(32)),),
+        routes="any",
     )
     _allow(settings)
     async with with_roles(database) as roles:
@@ -170,6 +173,7 @@ async def _running(divided: Divided, folder: Path) -> AsyncIterator[Processes]:
     more = {
         "api": [sys.executable, "-m", "api.server"],
         "simulate": [sys.executable, "-m", "connectors.simulator"],
+        "deliver": [sys.executable, "-m", "agents.worker", "deliver"],
     }
     processes = Processes(divided.settings, folder, extra=more)
     processes.divided = divided
@@ -201,7 +205,7 @@ async def test_a_campaign_goes_through_processes_that_may_only_do_their_own_work
     async with _running(divided, tmp_path) as processes:
         await eventually(lambda: _is_up(url, processes), within=300)
         rest = world.Rest(url, acme.key)
-        campaign, people = await _sent(rest)
+        campaign, people, again = await _sent(rest)
 
         async def is_counted() -> bool:
             assert (await rest("GET", f"/campaigns/{campaign}"))["status"] == "completed"
@@ -215,6 +219,10 @@ async def test_a_campaign_goes_through_processes_that_may_only_do_their_own_work
         assert_each_recipient_once(sent_messages(divided.settings), {campaign: people})
         published = await published_on_nats(divided.settings)
         assert len(published["campaign.message.sent"]) == len(people)
+        async with relay() as sink:
+            await rest("PUT", "/tenant/routes/relay", _route(sink.port))
+            await again()
+            await eventually(lambda: sink.mails == len(people), within=300)
         assert [name for name, one in processes.processes.items() if one.restarts] == []
         await rest.close()
     await connection.close()
@@ -224,8 +232,10 @@ async def test_a_campaign_goes_through_processes_that_may_only_do_their_own_work
             assert refusal not in log, name
 
 
-async def _sent(rest: world.Rest) -> tuple[str, set[str]]:
-    """A campaign to people who were all made over REST: its id, and theirs."""
+async def _sent(rest: world.Rest) -> tuple[str, set[str], Callable[[], Awaitable[str]]]:
+    """A campaign to people who were all made over REST: its id, and theirs; and another one like
+    it.
+    """
     segment = (await rest("POST", "/segments", {"name": "all"}))["id"]
     people = set()
     for number in range(5):
@@ -235,7 +245,19 @@ async def _sent(rest: world.Rest) -> tuple[str, set[str]]:
     template = {"name": "sale", "channel": "email", "content": dict(world.EMAIL)}
     made = (await rest("POST", "/templates", template))["id"]
     sender = {"fromName": "Acme", "fromEmail": "news@acme.example"}
-    return await rest.started(made, [segment], settings=sender), people
+    again = partial(rest.started, made, [segment], settings=sender)
+    return await again(), people, again
+
+
+def _route(port: int) -> dict[str, object]:
+    return {
+        "channel": "email",
+        "provider": "smtp",
+        "host": "127.0.0.1",
+        "port": port,
+        "tls": "none",
+        "fromDomains": ["acme.example"],
+    }
 
 
 async def test_the_setup_may_compare_topics_and_correct_them(divided: Divided) -> None:
@@ -250,6 +272,7 @@ async def test_the_setup_may_compare_topics_and_correct_them(divided: Divided) -
         ("bridge", Name.INCOMING),
         ("expand", Name.FACTS),
         ("simulate", Name.COMMANDS),
+        ("deliver", Name.FACTS),
     ],
 )
 async def test_a_process_cannot_read_what_is_not_its_work(
@@ -274,6 +297,7 @@ async def test_a_process_cannot_read_what_is_not_its_work(
         ("stats", Name.MESSAGES),
         ("emit", Name.CONTROL_STATE),
         ("simulate", Name.MESSAGES),
+        ("deliver", Name.MESSAGES),
     ],
 )
 async def test_a_process_cannot_write_what_is_not_its_work(

@@ -25,7 +25,7 @@ from tests.stacks.secured import PASSWORD, Servers, secured
 
 _CAMPAIGNS = str(Path(sys.executable).with_name("campaigns"))
 _PROCESSES = (
-    *(("worker", role) for role in ("control", "expand", "emit", "stats")),
+    *(("worker", role) for role in ("control", "expand", "emit", "stats", "deliver")),
     ("bridge",),
     ("api",),
     ("simulate",),

@@ -100,6 +100,7 @@ def test_state_and_stats_are_compacted_and_never_deleted() -> None:
         Name.EXPAND_STATE,
         Name.EMIT_STATE,
         Name.FOLD_STATE,
+        Name.DELIVER_STATE,
     }
     assert "retention.ms" not in COMPACTED
 

@@ -28,7 +28,7 @@ _SHOWN = 100  # a tenant has no more
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     group = typer.Typer(
-        help="The relays that a tenant has set up. Nothing is sent by them yet.",
+        help="The relays that a tenant sends by.",
         no_args_is_help=True,
     )
     group.command("add")(add)

@@ -77,24 +77,12 @@ def _seen(api: Api, until_done: bool) -> Iterator[dict[str, Any]]:
 
 
 def _drawn(seen: dict[str, Any]) -> Group:
-    table = Table(expand=True, box=None, pad_edge=False)
-    for name in (
-        "campaign",
-        "status",
-        "progress",
-        "sent",
-        "per s",
-        "delivered",
-        "opened",
-        "clicked",
-        "what next",
-    ):
-        table.add_column(
-            name,
-            justify="right"
-            if name in ("sent", "per s", "delivered", "opened", "clicked")
-            else "left",
-        )
+    table, counts = Table(expand=True, box=None, pad_edge=False), _counts(seen)
+    for name in ("campaign", "status", "progress"):
+        table.add_column(name)
+    for name in ("sent", "per s", *counts):
+        table.add_column(name, justify="right")
+    table.add_column("what next")
     for campaign in seen["campaigns"]:
         stats, progress = campaign["stats"], campaign["progress"]
         done = stats["sentCount"] + stats["skippedCount"]
@@ -104,9 +92,7 @@ def _drawn(seen: dict[str, Any]) -> Group:
             ProgressBar(total=max(1, stats["totalRecipients"]), completed=done, width=20),
             f"{stats['sentCount']:,} of {stats['totalRecipients']:,}",
             f"{progress['rate']:,.0f}",
-            f"{stats['deliveredCount']:,}",
-            f"{stats['openedCount']:,}",
-            f"{stats['clickedCount']:,}",
+            *(f"{stats.get(field, 0):,}" for field in counts.values()),
             _reason(campaign),
         )
     totals = seen["totals"]
@@ -117,6 +103,14 @@ def _drawn(seen: dict[str, Any]) -> Group:
             style="dim",
         ),
     )
+
+
+def _counts(seen: dict[str, Any]) -> dict[str, str]:
+    """Column -> field of the stats. Not every provider says that it took a message."""
+    counts = {"delivered": "deliveredCount", "opened": "openedCount", "clicked": "clickedCount"}
+    if any(campaign["stats"].get("acceptedCount") for campaign in seen["campaigns"]):
+        return {"accepted": "acceptedCount", **counts}
+    return counts
 
 
 def _reason(campaign: dict[str, Any]) -> str:

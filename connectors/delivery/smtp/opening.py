@@ -23,6 +23,7 @@ class Relay:
     """A mail server, and how to get in. `name` is this client's in EHLO: a domain name or an
     address literal. With `tls` the server's certificate has to satisfy `context`, and a server
     that does not offer STARTTLS is told nothing more. Without `tls` the secret travels in clear.
+    `address` is connected to in place of those that the host's name has by now.
     """
 
     host: str
@@ -32,6 +33,7 @@ class Relay:
     login: Login | None = None
     context: ssl.SSLContext = field(default_factory=ssl.create_default_context, repr=False)
     patience: Patience = field(default_factory=Patience)
+    address: str = ""
 
 
 async def open_session(relay: Relay) -> Session:
@@ -46,7 +48,7 @@ async def open_session(relay: Relay) -> Session:
         async with asyncio.timeout(relay.patience.connect):
             await loop.create_connection(
                 lambda: session.connection,
-                relay.host,
+                relay.address or relay.host,
                 relay.port,
                 ssl=relay.context if is_wrapped else None,
                 server_hostname=relay.host if is_wrapped else None,

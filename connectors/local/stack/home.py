@@ -92,6 +92,11 @@ class Home:
     def demo_file(self) -> Path:
         return self.folder / "demo.json"
 
+    @property
+    def has_routes(self) -> bool:
+        """Whether tenants may send by relays of their own."""
+        return self.given.get("CAMPAIGNS_ROUTES", "off") != "off"
+
     def ready_file(self, name: str) -> Path:
         return self.folder / "ready" / f"{name}.json"
 

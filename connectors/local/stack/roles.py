@@ -29,6 +29,7 @@ ROLES: Mapping[str, Role] = {
     "expand": Role("agents.worker", ("expand",)),
     "emit": Role("agents.worker", ("emit",)),
     "stats": Role("agents.worker", ("stats",)),
+    "deliver": Role("agents.worker", ("deliver",)),
     "bridge": Role("agents.worker", ("bridge",)),
     "simulate": Role("connectors.simulator"),
 }

@@ -209,11 +209,14 @@ def _observed(unit: Unit) -> ProcessStatus:
     )
 
 
-def counts_of(workers: Sequence[str], has_simulator: bool) -> dict[str, int]:
-    """Returns the number of processes of each role; `workers` are words like `emit=2`. Raises
-    ValueError with a sentence for the operator.
+def counts_of(
+    workers: Sequence[str], has_simulator: bool, has_routes: bool = False
+) -> dict[str, int]:
+    """Returns the number of processes of each role; `workers` are words like `emit=2`. Without
+    routes nothing is delivered here. Raises ValueError with a sentence for the operator.
     """
-    counts = {role: 1 for role in ROLES if has_simulator or role != "simulate"}
+    left_out = {"simulate": not has_simulator, "deliver": not has_routes}
+    counts = {role: 1 for role in ROLES if not left_out.get(role)}
     for word in workers:
         role, _, number = word.partition("=")
         if (
@@ -258,7 +261,8 @@ def main(arguments: Sequence[str]) -> int:
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
-        asyncio.run(_supervise(home, counts_of(given.workers, not given.no_simulate)))
+        counts = counts_of(given.workers, not given.no_simulate, home.has_routes)
+        asyncio.run(_supervise(home, counts))
     return 0
 
 

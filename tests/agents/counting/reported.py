@@ -19,6 +19,7 @@ from tests.faults.raw_kafka import Raw
 KEY = bytes(32)
 IDS = MessageIds([KEY])
 CHANCES = {
+    "accepted": 0.8,
     "delivered": 0.7,
     "opened": 0.3,
     "clicked": 0.1,

@@ -92,6 +92,7 @@ def expected(facts: list[tuple[Kind, int, int, str]], ordinal: int) -> dict[str,
         "failure_reason": min(failures)[1] if failures else None,
         "unsubscribed_at": first(Kind.UNSUBSCRIBED),
         "complained_at": first(Kind.COMPLAINED),
+        "accepted_at": first(Kind.ACCEPTED),
     }
 
 
@@ -160,7 +161,11 @@ async def test_facts_become_rows_with_the_message_id_and_a_reason_for_every_fail
             settings,
             number,
             0,
-            [group(Kind.BOUNCED, [3], 2, "hard:no such user"), group(Kind.MACHINE_OPENED, [4], 2)],
+            [
+                group(Kind.BOUNCED, [3], 2, "hard:no such user"),
+                group(Kind.MACHINE_OPENED, [4], 2),
+                group(Kind.ACCEPTED, [3, 4, 6], 2),
+            ],
         )
 
         async def is_there() -> list[Row]:
@@ -185,6 +190,9 @@ async def test_facts_become_rows_with_the_message_id_and_a_reason_for_every_fail
         number, 65536 + 5, TENANT, 0
     )
     assert rows[11]["status"] == "pending"
+    # that a provider took a message is a time beside the status
+    assert [rows[ordinal]["accepted_at"] for ordinal in (3, 4, 6, 7)] == [instant(2)] * 3 + [None]
+    assert (rows[6]["status"], rows[6]["delivered_at"]) == ("sent", None)
 
 
 async def test_killed_before_the_commit_does_it_again_and_poison_stops_nothing(

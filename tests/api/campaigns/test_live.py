@@ -39,6 +39,7 @@ COUNTS = Counts(
     complained=2,
     machine_opened=40,
     skipped=200,
+    accepted=9720,
 )
 
 
@@ -72,6 +73,7 @@ async def test_stats_are_the_specifications_to_the_letter(live: Rest, settings: 
         {"suppressed": 200},
         40,
     )
+    assert found["acceptedCount"] == 9720
     await feed_stats(
         settings, campaign.number, Counts(sent=1), version=0
     )  # an older version changes nothing

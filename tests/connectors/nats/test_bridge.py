@@ -142,6 +142,7 @@ async def test_every_kind_of_outcome_is_published_with_its_own_fields(settings: 
     one = (pack([7]), pack([2]))
     groups = [
         Group(Kind.SENT, *one, "B"),
+        Group(Kind.ACCEPTED, *one),
         Group(Kind.DELIVERED, *one),
         Group(Kind.OPENED, *one),
         Group(Kind.MACHINE_OPENED, *one),
@@ -162,6 +163,7 @@ async def test_every_kind_of_outcome_is_published_with_its_own_fields(settings: 
     }
     assert set(by_suffix) == {
         "sent",
+        "accepted",
         "delivered",
         "opened",
         "machine-opened",

@@ -90,6 +90,7 @@ def test_a_message_event_is_its_envelope_and_its_data_to_the_letter() -> None:
         (Kind.COMPLAINED, "complained", "complained", {}),
         (Kind.SKIPPED, "skipped", "skipped", {"reason": "d"}),
         (Kind.REPLIED, "replied", "replied", {}),
+        (Kind.ACCEPTED, "accepted", "accepted", {}),
     ],
 )
 def test_each_kind_has_its_subject_its_id_and_its_own_fields(

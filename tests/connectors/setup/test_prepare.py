@@ -10,15 +10,23 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from agents.delivery.worker import Deliver
+from connectors.setup import topics
 from connectors.setup.prepare import prepare
+from streams.kafka import marks
 from streams.kafka.partition_counts import refused, wrong_counts
+from streams.process.consumers import group_of
 from streams.settings import Settings
+from streams.topics import Name, Topics
 from tables.database.connection import Database
 from tables.installation.installation import SettingsDifferError
+from tables.installation.rounds import MismatchError
 from tables.tenants import routes, webhook_secrets
 from tables.tenants.routes import Credentials
 from tables.tenants.seals import SealError
 from tables.tenants.webhook_secrets import WebhookSecret
+from tests.eventually import eventually
+from tests.faults import raw_kafka
 from tests.faults.workers import Worker
 from tests.postgres import connect as connect_client
 from tests.streams.contracts.test_routes import made as made_route
@@ -93,3 +101,25 @@ async def test_other_partitions_than_the_topics_have_are_refused_everywhere(
 
 async def test_a_kafka_that_is_away_refuses_nobody(settings: Settings) -> None:
     assert await refused(settings.model_copy(update={"kafka": "127.0.0.1:1"})) == ""
+
+
+async def test_an_installation_older_than_delivery_gets_its_state_and_one_that_lost_it_is_refused(
+    settings: Settings,
+) -> None:
+    await prepare(settings)
+    state = Topics(settings).name(Name.DELIVER_STATE)
+    raw_kafka.delete_topic(settings.kafka, state)
+    await eventually(lambda: topics.create(settings))
+    assert await marks.unused_states(settings) == [state]
+    await prepare(settings)
+    assert await marks.unused_states(settings) == []
+    group = group_of(settings, "deliver")
+    async with Deliver(None, settings):
+        messages = Topics(settings).name(Name.MESSAGES)
+        await eventually(
+            lambda: 0 in raw_kafka.group_offsets(settings.kafka, group, messages, 4), every=0.5
+        )
+    raw_kafka.delete_topic(settings.kafka, state)
+    await eventually(lambda: topics.create(settings))
+    with pytest.raises(MismatchError, match=f"Kafka has lost what was in {state}"):
+        await prepare(settings)

@@ -40,11 +40,15 @@ def test_a_story_is_possible(message_id: Any, channel: str, seed: int) -> None:
         unsubscribes=0.5,
         machine_opens=0.5,
         hard_bounces=0.2,
+        accepts=0.5,
         duplicates=4,
         disorder=9,
     )
     events = {event.kind: event for event in story(str(message_id), channel, behaviour)}
     assert len(events) == len(story(str(message_id), channel, behaviour))
+    accepted = events.pop("accepted", None)
+    assert accepted is None or "failed" not in events  # what a provider fails to do it never took
+    assert all(event.after >= accepted.after for event in events.values() if accepted)
     if "delivered" not in events:
         assert len(events) == 1 and not events.keys().isdisjoint({"bounced", "failed"})
         return
@@ -84,13 +88,21 @@ def test_the_same_seed_tells_the_same_story_and_another_one_does_not() -> None:
 
 def test_the_rates_are_the_configured_ones() -> None:
     behaviour = Behaviour(
-        opens=0.4, clicks=0.5, hard_bounces=0.1, soft_bounces=0, failures=0, complaints=0.05
+        opens=0.4,
+        clicks=0.5,
+        hard_bounces=0.1,
+        soft_bounces=0,
+        failures=0,
+        complaints=0.05,
+        accepts=0.9,
     )
     counted = Counter(kind for _ in range(20_000) for kind in kinds(str(uuid4()), behaviour))
     assert counted["bounced"] == pytest.approx(2000, rel=0.15)
     assert counted["opened"] == pytest.approx(18_000 * 0.4, rel=0.05)
     assert counted["clicked"] == pytest.approx(18_000 * 0.2, rel=0.08)
     assert counted["complained"] == pytest.approx(900, rel=0.2)
+    assert counted["accepted"] == pytest.approx(18_000, rel=0.05)
+    assert "accepted" not in kinds(str(uuid4()), Behaviour())
 
 
 def events_of(found: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
@@ -117,7 +129,7 @@ async def test_what_is_reported_is_what_the_truth_log_says(
     settings: Settings, tmp_path: Path
 ) -> None:
     sent = await send_messages(settings, 3000)
-    behaviour = Behaviour(delivery=0, opening=0, clicking=0, duplicates=3, disorder=1)
+    behaviour = Behaviour(accepts=0.5, delivery=0, opening=0, clicking=0, duplicates=3, disorder=1)
     simulator = Simulator(None, settings, behaviour, tmp_path)
     async with simulator:
         await eventually(lambda: is_read(settings, GROUP), 300)

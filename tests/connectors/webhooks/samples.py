@@ -99,6 +99,7 @@ _SES: dict[str, dict[str, Any]] = {
         "reportingMTA": "a8-70.smtp-out.amazonses.com",
         "remoteMtaIp": "127.0.2.0",
     },
+    "Send": {},
     "Open": {"ipAddress": "192.0.2.1", "timestamp": AT, "userAgent": "Mozilla/5.0 (iPhone)"},
     "Click": {
         "ipAddress": "192.0.2.1",
@@ -137,6 +138,7 @@ _MAILGUN: dict[str, dict[str, Any]] = {
         },
     },
     "rejected": {"reject": {"reason": "Sandbox subdomains are for tests", "description": ""}},
+    "accepted": {"method": "HTTP", "recipient-domain": "example.com", "storage": {"region": "eu"}},
     "delivered": {"delivery-status": {"tls": True, "code": 250, "message": "OK"}},
     "clicked": {
         "url": "https://example.com/signup",
@@ -168,6 +170,7 @@ _SENDGRID: dict[str, dict[str, Any]] = {
     "dropped": {"reason": "Bounced Address", "status": "5.0.0"},
     "open": {"useragent": "Mozilla/4.0", "ip": "192.0.2.1", "sg_machine_open": False},
     "click": {"url": "https://www.example.com/", "url_offset": {"index": 0, "type": "html"}},
+    "processed": {"send_at": SECONDS, "sg_template_id": "t"},
     "delivered": {"response": "250 OK"},
 }
 _SENDGRID_COMMON = {
@@ -184,6 +187,7 @@ _STANDARD: list[dict[str, Any]] = [
     {"type": "unsubscribed", "data": None},
     {"type": "bounced", "data": {"reason": "550 no such user", "bounceType": "hard"}},
     {"type": "clicked", "data": {"url": "https://a.example/", "isMachine": False}},
+    {"type": "accepted"},
 ]
 _MESSAGE = {"from": "16505551234", "id": "wamid.HBgL", "timestamp": str(SECONDS)}
 

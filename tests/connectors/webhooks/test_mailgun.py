@@ -17,6 +17,7 @@ from tests.connectors.webhooks.reported_as import ID, NOW, SECONDS, the_only
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
+        ({"event": "accepted"}, ("accepted", {})),
         ({"event": "delivered"}, ("delivered", {})),
         ({"event": "opened", "client-info": {"client-name": "Chrome"}}, ("opened", {})),
         ({"event": "opened", "client-info": {"bot": "apple"}}, ("opened", {"isMachine": True})),

@@ -20,6 +20,7 @@ from tests.connectors.webhooks.reported_as import ID, NOW, SECONDS, the_only
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
+        ({"event": "processed"}, ("accepted", {})),
         ({"event": "delivered"}, ("delivered", {})),
         ({"event": "open"}, ("opened", {})),
         ({"event": "open", "sg_machine_open": True}, ("opened", {"isMachine": True})),
@@ -62,7 +63,7 @@ def test_one_bad_element_of_a_batch_never_drops_the_rest() -> None:
     bad: list[object] = [7, None, "text", [good]]
     others = [
         {**good, "messageId": None},
-        {**good, "event": "processed"},
+        {**good, "event": "deferred"},
         {**good, "event": "from the future"},
         {**good, "messageId": 5},
         {},

@@ -96,8 +96,15 @@ def test_ses_finds_our_id_in_the_headers_of_a_notification() -> None:
     assert the_only(ses.read(Delivery({}, body), NOW)) == ("complained", {})
 
 
+def test_a_message_that_ses_took_was_taken_when_it_was_sent() -> None:
+    """`send` is empty: the time is that of the mail."""
+    (found,) = ses.read(_ses("Send", send={}), NOW).reported
+    assert (found.type, found.message_id, found.details) == ("accepted", ID, None)
+    assert found.timestamp == "2026-01-28T08:00:00.000Z"
+
+
 def test_ses_says_other_things_too() -> None:
-    assert ses.read(_ses("Send"), NOW).ignored == ses.read(_ses("DeliveryDelay"), NOW).ignored == 1
+    assert ses.read(_ses("DeliveryDelay"), NOW).ignored == 1
     assert (
         ses.read(
             Delivery(

@@ -35,7 +35,12 @@ from tests.connectors.webhooks.reported_as import ID, NOW, shown
             {"MessageStatus": "failed", "ErrorCode": "21610"},
             [("unsubscribed", {}), ("failed", {"reason": "error 21610"})],
         ),
-        ({"MessageStatus": "sent"}, []),
+        ({"MessageStatus": "accepted"}, [("accepted", {})]),
+        ({"MessageStatus": "queued"}, [("accepted", {})]),
+        ({"MessageStatus": "sending"}, [("accepted", {})]),
+        ({"MessageStatus": "sent"}, [("accepted", {})]),
+        ({"MessageStatus": "scheduled"}, []),
+        ({"MessageStatus": "canceled"}, []),
     ],
     ids=lambda value: (
         None if isinstance(value, list) else value.get("ErrorCode", value["MessageStatus"])

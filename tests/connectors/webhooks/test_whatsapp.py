@@ -27,9 +27,10 @@ from tests.connectors.webhooks.reported_as import AT, ID, NOW, SECONDS, shown
             [("unsubscribed", {}), ("failed", {"reason": "131050 t"})],
         ),
         ({"status": "failed"}, [("failed", {})]),
-        ({"status": "sent"}, []),
+        ({"status": "sent"}, [("accepted", {})]),
+        ({"status": "deleted"}, []),
     ],
-    ids=["delivered", "read", "undeliverable", "opted out", "failed", "sent"],
+    ids=["delivered", "read", "undeliverable", "opted out", "failed", "sent", "deleted"],
 )
 def test_a_status_of_whatsapp_is_read_in_our_words(
     status: dict[str, Any], expected: object

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from agents.delivery.worker import Deliver
 from agents.topology import ROLES
 from connectors.simulator.service import Simulator
 from streams.kafka.rights import PROCESSES, commands, rules
@@ -38,7 +39,7 @@ def test_a_worker_reads_what_the_map_of_the_pipeline_says(role: str) -> None:
     rights, plan = PROCESSES[role], ROLES[role]
     wanted = {agent.source for agent in plan.agents}
     groups = {f"campaigns-{role}"} if plan.agents else set()
-    if plan.agents:
+    if plan.agents or Deliver in plan.services:
         state = Name(f"campaigns-{role}-state")
         wanted.add(state)
         assert state in rights.writes
@@ -52,10 +53,10 @@ def test_a_worker_reads_what_the_map_of_the_pipeline_says(role: str) -> None:
     assert (set(rights.reads), set(rights.groups)) == (wanted, groups)
 
 
-def test_the_simulator_reads_messages_and_nobody_else_does() -> None:
+def test_messages_are_read_by_their_deliverer_and_the_simulator_alone() -> None:
     assert set(PROCESSES["simulate"].reads) == set(Simulator.reads)
     readers = [name for name, rights in PROCESSES.items() if Name.MESSAGES in rights.reads]
-    assert readers == ["simulate"]
+    assert readers == ["deliver", "simulate"]
 
 
 def test_the_lines_say_the_rules_once_each_with_the_prefix_before_every_name() -> None:

@@ -80,13 +80,13 @@ async def test_a_planned_stop_lets_the_turn_end_and_closes_what_was_opened() -> 
     assert service.events.count("begun") == service.events.count("done")
 
 
-def test_an_assignment_is_taken_once_even_when_it_is_empty() -> None:
+async def test_an_assignment_is_taken_once_even_when_it_is_empty() -> None:
     assignments, one = Assignments(), TopicPartition("t", 1)
     assert (assignments.take(), assignments.is_joined, assignments.generation) == (None, False, 0)
     assignments.on_partitions_assigned({one})
     assert (assignments.is_joined, assignments.generation) == (True, 1)
     assert (assignments.take(), assignments.take()) == ({one}, None)
-    assignments.on_partitions_revoked({one})
+    await assignments.on_partitions_revoked({one})
     assert not assignments.is_joined
     assignments.on_partitions_assigned(set())
     assert (assignments.take(), assignments.generation) == (set(), 2)

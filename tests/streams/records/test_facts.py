@@ -46,6 +46,7 @@ def test_codes_of_kinds_are_never_renumbered() -> None:
         "MACHINE_CLICKED": 9,
         "SKIPPED": 10,
         "REPLIED": 11,
+        "ACCEPTED": 12,
     }
 
 
@@ -88,7 +89,7 @@ def test_a_batch_of_a_release_without_campaign_and_seal_is_read() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [b"", b"\xc1", msgspec.msgpack.encode(["acme", 42, 3, 9, [[12, b"", b""]]])],
+    [b"", b"\xc1", msgspec.msgpack.encode(["acme", 42, 3, 9, [[99, b"", b""]]])],
 )
 def test_an_unknown_kind_or_no_batch_at_all_is_refused(wrong: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):

@@ -144,8 +144,8 @@ async def office(world: World, sql_settings: Settings) -> AsyncIterator[Office]:
 
 
 SMALL, LARGE = (
-    Counts(100, 90, 30, 8, 2, 1, 1, 1, 5, 2, 3, 4),
-    Counts(200, 180, 70, 20, 4, 2, 2, 2, 9, 3, 6, 8),
+    Counts(100, 90, 30, 8, 2, 1, 1, 1, 5, 2, 3, 4, 99),
+    Counts(200, 180, 70, 20, 4, 2, 2, 2, 9, 3, 6, 8, 197),
 )
 
 

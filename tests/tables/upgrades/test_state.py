@@ -21,6 +21,7 @@ from streams.contracts.envelope import encode
 from streams.exactly_once.fatal import NewerStateError
 from streams.records.facts import Batch, Group, Kind, pack
 from streams.records.sending import Limits, Paused, PlanOpened, Span, decode_sending
+from streams.records.stats import Counts, decode_stats
 from tables.stats.shards import Shard
 from tables.throttle.clock import decode_clock, encode_clock
 from tables.throttle.fold import apply
@@ -66,6 +67,36 @@ def test_a_shard_of_the_version_before_goes_on_counting() -> None:
     )
     assert shard.fold(again) is not None
     assert shard.stats(2, "").total.delivered == 5
+
+
+def test_a_shard_of_the_version_before_counts_what_providers_took() -> None:
+    shard = Shard.restore(b64decode(BEFORE["shard"]))
+    before = shard.stats(1, "").total
+    group = Group(Kind.ACCEPTED, pack([1, 9]), pack([0, 0]))
+    for _ in range(2):
+        shard.fold(Batch("acme", 7, 0, 1_769_590_800, (group,)))
+        shard = Shard.restore(shard.store())
+    assert before.accepted == 0
+    assert shard.stats(2, "").total == replace(before, accepted=2)
+
+
+def test_a_shard_with_a_kind_that_is_not_known_here_is_refused() -> None:
+    """So does the version before with accepted ones: dropping them would undo the newer one's
+    work.
+    """
+    row = msgspec.msgpack.decode(b64decode(BEFORE["shard"]))
+    kinds = row[5]
+    kinds[max(Kind) + 1] = kinds[Kind.SENT]
+    with pytest.raises(NewerStateError):
+        Shard.restore(msgspec.msgpack.encode(row))
+
+
+def test_counts_of_the_version_before_are_read_without_those_that_providers_took() -> None:
+    total = {name: 3 for name in Counts.__struct_encode_fields__ if name != "accepted"}
+    record = {"tenantId": "acme", "number": 7, "shard": 0, "version": 1, "updatedAt": ""}
+    found = decode_stats(encode(record | {"total": total, "variants": {"A": total}}))
+    assert found.total == found.variants["A"]
+    assert (found.total.accepted, found.total.sent, found.total.skipped) == (0, 3, 3)
 
 
 def test_records_of_the_version_before_are_read_and_mean_the_same() -> None:

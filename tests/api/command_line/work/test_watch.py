@@ -64,3 +64,15 @@ def test_a_terminal_shows_each_campaign_with_its_counts_and_why_it_waits(tmp_pat
     for column in ("1,500 of 2,000", "1,234", "1,400", "70", "7"):
         assert column in lines["quota"]
     assert "1,500 sent, 1,234/s, 70 opened" in shown
+    assert "accepted" not in shown  # no provider has said so
+
+
+def test_a_terminal_shows_what_providers_took_once_one_says_so(tmp_path: Path) -> None:
+    said = campaign("completed", name="said")
+    said["stats"]["acceptedCount"] = 1_480
+    shown = watched(seen(campaign("completed", name="unsaid"), said), tmp_path)
+    lines = {line.split()[0]: line.split() for line in shown.splitlines() if line.split()}
+    names = lines["campaign"]
+    assert names[names.index("accepted") + 1] == "delivered"
+    assert lines["said"][-4:] == ["1,480", "1,400", "70", "7"]
+    assert lines["unsaid"][-4:] == ["0", "1,400", "70", "7"]

@@ -187,6 +187,8 @@ def test_a_readiness_file_counts_only_while_fresh_and_for_its_own_pid(tmp_path: 
 def test_workers_are_counted_and_wrong_counts_refused_with_a_sentence() -> None:
     assert counts_of([], has_simulator=True)["simulate"] == 1
     assert "simulate" not in counts_of([], has_simulator=False)
+    assert "deliver" not in counts_of([], has_simulator=True)
+    assert counts_of([], has_simulator=True, has_routes=True)["deliver"] == 1
     assert counts_of(["emit=2", "stats=3"], has_simulator=False)["emit"] == 2
     for wrong in ("emit", "emit=0", "emit=17", "emit=-1", "kafka=2", "api=2"):
         with pytest.raises(ValueError, match=wrong):

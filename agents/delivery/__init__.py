@@ -1,0 +1,7 @@
+"""Messages handed over to the relays of tenants, each once unless a process is killed meanwhile.
+
+`journal` remembers which messages of a partition are open, `lane` moves it on in transactions,
+`choice` finds the route, `outlet` hands over by it, `settling` decides what an answer means for the
+message, and `worker` is the service. The room imports
+`connectors.delivery`, `connectors.routes`, `connectors.webhooks`, `tables` and `streams`.
+"""

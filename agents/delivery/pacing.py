@@ -1,0 +1,66 @@
+"""How much a route may be asked to take now: its breaker, and its limit per second. Pure: the time
+is given, in seconds of one clock.
+"""
+
+from __future__ import annotations
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0  # seconds
+_BURST = 0.1  # seconds that a limit per second may be ahead of an even pace
+
+
+class Breaker:
+    """Stops the hand-offs of a route that cannot take any. After each pause one message is the
+    probe; a failed one doubles the pause, and one that is taken ends it.
+    """
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self._until = 0.0
+
+    def is_open(self) -> bool:
+        """Whether the last thing known of the route is a failure."""
+        return self.failures > 0
+
+    def most(self, now: float, otherwise: int) -> int:
+        """How many messages may be on their way at once: none, the probe, or as many as
+        `otherwise`.
+        """
+        if not self.failures:
+            return otherwise
+        return 1 if now >= self._until else 0
+
+    def failed(self, now: float, pause: float = 0.0) -> bool:
+        """Note a failure of the route, whose pause is `pause` at least; False for one more of those
+        that were on their way when it began.
+        """
+        if now < self._until:
+            return False
+        doubled = _FIRST_PAUSE * 2 ** min(self.failures, 20)
+        self.failures += 1
+        self._until = now + max(pause, min(doubled, _LONGEST_PAUSE))
+        return True
+
+    def succeeded(self) -> bool:
+        """Note that the route works; False where that was known."""
+        was_open, self.failures, self._until = self.is_open(), 0, 0.0
+        return was_open
+
+
+class Pace:
+    """So many messages a second, evenly: the generic cell rate algorithm (ITU-T I.371)."""
+
+    def __init__(self, per_second: float | None) -> None:
+        self._interval = 1 / per_second if per_second else 0.0
+        self._ahead = max(_BURST, self._interval)
+        self._next = 0.0  # the time at which an even pace would send the next one
+
+    def room(self, now: float, most: int) -> int:
+        """How many of `most` may go now."""
+        if not self._interval:
+            return most
+        behind = now + self._ahead - max(self._next, now)
+        return max(0, min(most, int(behind / self._interval + 1e-6)))
+
+    def took(self, now: float, count: int) -> None:
+        """Note that so many go."""
+        self._next = max(self._next, now) + count * self._interval
