@@ -26,7 +26,7 @@ _ANSWERED = timedelta(minutes=10)  # a server has so long to answer for a mail
 _log = logging.getLogger(__name__)
 
 
-class Origin(NamedTuple):
+class Sender(NamedTuple):
     """The sender of a message, by which its route is chosen. `domain`: of From, "" without one."""
 
     tenant_id: str
@@ -54,16 +54,16 @@ class Routes:
     def every(self) -> Iterable[Outlet]:
         return (outlet for known in self._outlets.values() for outlet in known.values())
 
-    def of(self, origin: Origin) -> Outlet | None:
+    def of(self, sender: Sender) -> Outlet | None:
         """The route by which such messages leave; None while there is none."""
-        domains = frozenset(covering(origin.domain))
+        domains = frozenset(covering(sender.domain))
         fitting = [
             (outlet.route.priority, name)
-            for name, outlet in self._outlets.get(origin.tenant_id, {}).items()
-            if outlet.route.channel == origin.channel
+            for name, outlet in self._outlets.get(sender.tenant_id, {}).items()
+            if outlet.route.channel == sender.channel
             and domains.intersection(outlet.route.from_domains)
         ]
-        return self._outlets[origin.tenant_id][min(fitting)[1]] if fitting else None
+        return self._outlets[sender.tenant_id][min(fitting)[1]] if fitting else None
 
     def share(self, part: float) -> None:
         """Take this part of what each route takes."""

@@ -27,16 +27,29 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
 
 import msgspec
 
-from agents.delivery.choice import Origin, Routes
+from agents.delivery.campaigns import Campaigns
+from agents.delivery.choice import Routes
 from agents.delivery.journal import Journal
 from agents.delivery.outlet import Outlet
-from agents.delivery.queues import Held, Queue
-from agents.delivery.settling import Again, Answered, Done, PutOff, Subject, Terms, expired, settled
+from agents.delivery.queues import Held, Origin, Queue, Queues
+from agents.delivery.settling import (
+    LONGEST_AGE,
+    Again,
+    Answered,
+    Done,
+    PutOff,
+    Subject,
+    Terms,
+    cancelled,
+    expired,
+    settled,
+)
 from connectors.delivery.classification import Verdict
 from streams import metrics
 from streams.exactly_once.crash_points import crash_point
@@ -65,9 +78,12 @@ class Lane:
     `close` ends it.
     """
 
-    def __init__(self, settings: Settings, state: PartitionState, routes: Routes) -> None:
+    def __init__(
+        self, settings: Settings, state: PartitionState, routes: Routes, campaigns: Campaigns
+    ) -> None:
         """`state` is restored and this process's. Raises NewerStateError."""
-        self.number, self._state, self._routes = state.number, state, routes
+        self.number, self._state = state.number, state
+        self._routes, self._campaigns = routes, campaigns
         self._topics, self._policy = Topics(settings), Policy()
         self._topic = self._topics.name(Name.MESSAGES)
         self.position = max(state.position.get(self._topic, 0), state.beginning[self._topic])
@@ -78,7 +94,7 @@ class Lane:
         self._doubts = set(self._journal.flying())
         self._unread = deque(sorted([*self._doubts, *self._journal.waiting()]))
         self._due = self._journal.deferred()
-        self._queues: dict[Origin, Queue] = {}
+        self._queues = Queues()
         self._results: list[tuple[Held, Outlet | None, Answered]] = []
         self._flights: set[asyncio.Task[None]] = set()
         self._refused: list[tuple[Any, str]] = []
@@ -101,6 +117,10 @@ class Lane:
     def on_their_way(self) -> int:
         return len(self._flights)
 
+    def campaigns(self) -> set[int]:
+        """The numbers of the campaigns that have messages in memory."""
+        return self._queues.numbers()
+
     def take(self, records: Sequence[Any]) -> None:
         """The next records of the partition, in order."""
         for record in records:
@@ -117,9 +137,7 @@ class Lane:
         while self._due and self._due[0][0] <= now:
             self._unread.append(heapq.heappop(self._due)[1])
         wanted = [self._unread.popleft() for _ in range(min(_AGAIN, len(self._unread)))]
-        for queue in self._queues.values():
-            wanted += queue.wanted()
-        return sorted(wanted)
+        return sorted([*wanted, *self._queues.wanted()])
 
     def found(self, records: Iterable[Any], gone: Iterable[int]) -> None:
         """The answer to `again`: records, and offsets that Kafka does not have any more."""
@@ -143,14 +161,11 @@ class Lane:
             self._refused.append((record, str(error)))
             return
         if record.offset in self._doubts:
-            outlet = self._routes.of(held.origin)
+            outlet = self._routes.of(held.origin.sender)
             words = Answered(Verdict.DOUBT, "the worker ended before the answer came")
             self._results.append((held, outlet, words))
             return
-        self._queue(held).add(held)
-
-    def _queue(self, held: Held) -> Queue:
-        return self._queues.setdefault(held.origin, Queue())
+        self._queues.add(held)
 
     async def _run(self) -> None:
         try:
@@ -234,7 +249,7 @@ class Lane:
                 heapq.heappush(self._due, (due, held.offset))
             case Again():
                 self._journal.wait(held.offset)
-                self._queue(held).put_back(held)
+                self._queues.put_back(held)
             case _:
                 assert_never(fate)
 
@@ -247,35 +262,51 @@ class Lane:
     def _leaving(
         self, transaction: Transaction, freed: Counter[Outlet], now: datetime
     ) -> list[tuple[Held, Outlet]]:
-        """The messages that go with this step; those that have waited too long are settled."""
+        """The messages that go with this step; those that have waited too long, or whose campaign
+        is cancelled, are settled.
+        """
         leaving: list[tuple[Held, Outlet]] = []
-        if not self._routes.is_known:
+        if not (self._routes.is_known and self._campaigns.is_known):
             return leaving
-        for origin, queue in list(self._queues.items()):
-            outlet = self._routes.of(origin)
-            self._expire(transaction, queue, outlet, now)
-            while outlet is not None and queue.ready:
+        for origin, queue in self._queues:
+            outlet = self._routes.of(origin.sender)
+            if self._campaigns.is_cancelled(origin.number):
+                while queue.ready:
+                    held = self._queues.pop(origin)
+                    self._done(transaction, held, cancelled(self._subject(held), now).event)
+            is_paused = self._campaigns.is_paused(origin.number)
+            self._expire(transaction, origin, queue, outlet, now, is_paused=is_paused)
+            while outlet is not None and queue.ready and not is_paused:
                 if not outlet.room(self._wake.set, freed[outlet]):
                     break
-                held = queue.pop()
+                held = self._queues.pop(origin)
                 outlet.take()
                 self._journal.fly(held.offset)
                 leaving.append((held, outlet))
-            if queue.is_empty:
-                del self._queues[origin]
         return leaving
 
     def _expire(
-        self, transaction: Transaction, queue: Queue, outlet: Outlet | None, now: datetime
+        self,
+        transaction: Transaction,
+        origin: Origin,
+        queue: Queue,
+        outlet: Outlet | None,
+        now: datetime,
+        *,
+        is_paused: bool,
     ) -> None:
+        """Settle the first messages that have waited too long. Those of a paused campaign wait for
+        as long as Kafka keeps them.
+        """
         terms = self._default if outlet is None else outlet.terms
         why = "no route of this sender" if outlet is None else "its route took nothing"
+        if is_paused:
+            terms, why = replace(terms, most_age=LONGEST_AGE), "its campaign was paused"
         while queue.ready:
             end = expired(self._subject(queue.ready[0]), why, terms, now)
             if end is None:
                 return
-            held = queue.pop()
-            self._done(transaction, held, end.event)
+            self._done(transaction, self._queues.pop(origin), end.event)
 
     def _subject(self, held: Held) -> Subject:
         head = held.head

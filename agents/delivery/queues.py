@@ -1,25 +1,36 @@
-"""The messages of one sender that may go: some in memory, as they lie in Kafka, and the others by
-their offsets.
+"""The messages that may go, by campaign and sender: some in memory, as they lie in Kafka, and the
+others by their offsets.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from agents.delivery.choice import Origin
+from agents.delivery.choice import Sender
 from streams.contracts.values.domains import domain_of
+from streams.records.message_id import campaign_number
 
-#: Of one sender, kept in memory; others are read again.
-MOST_READY, MOST_BYTES = 256, 8 << 20
+#: Of one campaign, kept in memory; others are read again.
+MOST_READY = 256
+#: Of all campaigns together; beyond it each has LEAST_READY messages at most.
+MOST_BYTES, LEAST_READY = 8 << 20, 8
 _FEW_READY = 64  # when so few are left, parked ones are read again
 
 
-class _Sender(msgspec.Struct):
+class Origin(NamedTuple):
+    """The campaign of a message, by its number, and its sender."""
+
+    number: int
+    sender: Sender
+
+
+class _From(msgspec.Struct):
     email: str = ""
 
 
@@ -30,7 +41,7 @@ class Head(msgspec.Struct, rename="camel"):
     tenant_id: str
     channel: str
     created_at: Annotated[datetime, msgspec.Meta(tz=True)]
-    sender: _Sender | None = msgspec.field(default=None, name="from")
+    sender: _From | None = msgspec.field(default=None, name="from")
 
 
 _decode = msgspec.json.Decoder(Head).decode
@@ -43,17 +54,16 @@ class Held:
     offset: int
     value: bytes
     head: Head
+    origin: Origin
 
     @classmethod
     def of(cls, record: Any) -> Held:
         """Raises msgspec.DecodeError and ValueError for a record that is no message."""
-        return cls(record.offset, record.value, _decode(record.value or b""))
-
-    @property
-    def origin(self) -> Origin:
-        sender = self.head.sender
-        domain = domain_of(sender.email) if sender is not None else None
-        return Origin(self.head.tenant_id, self.head.channel, domain or "")
+        head = _decode(record.value or b"")
+        domain = domain_of(head.sender.email) if head.sender is not None else None
+        sender = Sender(head.tenant_id, head.channel, domain or "")
+        origin = Origin(campaign_number(head.message_id), sender)
+        return cls(record.offset, record.value, head, origin)
 
 
 @dataclass
@@ -62,37 +72,64 @@ class Queue:
 
     ready: deque[Held] = field(default_factory=deque)
     parked: deque[int] = field(default_factory=deque)
-    _size: int = 0  # bytes of the ready ones
 
     @property
     def is_empty(self) -> bool:
         return not self.ready and not self.parked
 
-    @property
-    def _is_full(self) -> bool:
-        return len(self.ready) >= MOST_READY or self._size >= MOST_BYTES
+
+class Queues:
+    """One queue for each origin that has open messages."""
+
+    def __init__(self) -> None:
+        self._by_origin: dict[Origin, Queue] = {}
+        self._size = 0  # bytes of the ready ones
+
+    def __bool__(self) -> bool:
+        return bool(self._by_origin)
+
+    def __iter__(self) -> Iterator[tuple[Origin, Queue]]:
+        """Those that have messages now; any of them may be emptied meanwhile."""
+        return iter(list(self._by_origin.items()))
+
+    def numbers(self) -> set[int]:
+        """The campaigns."""
+        return {origin.number for origin in self._by_origin}
 
     def add(self, held: Held) -> None:
         """Keep it, by its offset alone where there is no room for more."""
-        if self._is_full:
-            self.parked.append(held.offset)
+        queue = self._by_origin.setdefault(held.origin, Queue())
+        if len(queue.ready) >= self._most:
+            queue.parked.append(held.offset)
         else:
             self.put_back(held)
 
     def put_back(self, held: Held) -> None:
         """Keep one that was to go. It comes last: the next probe of its route is another one."""
-        self.ready.append(held)
+        self._by_origin.setdefault(held.origin, Queue()).ready.append(held)
         self._size += len(held.value)
 
-    def pop(self) -> Held:
-        """The next of the ready ones."""
-        held = self.ready.popleft()
+    def pop(self, origin: Origin) -> Held:
+        """The next of the ready ones of a queue, which is forgotten with its last message."""
+        queue = self._by_origin[origin]
+        held = queue.ready.popleft()
         self._size -= len(held.value)
+        if queue.is_empty:
+            del self._by_origin[origin]
         return held
 
     def wanted(self) -> list[int]:
         """The parked ones that are to be read again now; each is named once."""
-        if len(self.ready) >= _FEW_READY or self._is_full:
-            return []
-        count = min(MOST_READY - len(self.ready), len(self.parked))
-        return [self.parked.popleft() for _ in range(count)]
+        wanted = list[int]()
+        for origin, queue in self:
+            if len(queue.ready) < min(_FEW_READY, self._most):
+                count = min(self._most - len(queue.ready), len(queue.parked))
+                wanted += (queue.parked.popleft() for _ in range(count))
+                if queue.is_empty:
+                    del self._by_origin[origin]
+        return wanted
+
+    @property
+    def _most(self) -> int:
+        """How many messages of a queue are kept in memory."""
+        return MOST_READY if self._size < MOST_BYTES else LEAST_READY

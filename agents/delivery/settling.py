@@ -126,6 +126,11 @@ def expired(subject: Subject, reason: str, terms: Terms, now: datetime) -> Done 
     return Done(_event(subject, "failed", f"expired: {reason}", now))
 
 
+def cancelled(subject: Subject, now: datetime) -> Done:
+    """The end of a message that was not handed over before its campaign was cancelled."""
+    return Done(_event(subject, "failed", "cancelled: not handed over before", now))
+
+
 def _later(
     subject: Subject, answer: Answered, step: timedelta, most: timedelta, now: datetime
 ) -> Fate:

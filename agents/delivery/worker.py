@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import DecodeError, Struct, json
 
+from agents.delivery.campaigns import Campaigns
 from agents.delivery.choice import Routes
 from agents.delivery.lane import NAME, OPEN, Lane
 from streams import metrics
@@ -67,6 +68,7 @@ class Deliver(Mover):
         super().__init__(settings)
         self._database = Database(settings, "campaigns-deliver", max_size=2)
         self._routes = Routes(settings, self._database)
+        self._campaigns = Campaigns(self._database, self._open)
         self._lanes: dict[int, Lane] = {}
         self._topic, self._policy = self.topics.name(Name.MESSAGES), Policy()
         self._again: AIOKafkaConsumer
@@ -89,7 +91,7 @@ class Deliver(Mover):
         )
         self._again = await stack.enter_async_context(again)
         await self.subscribe(stack)
-        for work in (self._routes.follow(), self._read_again()):
+        for work in (self._routes.follow(), self._campaigns.follow(), self._read_again()):
             task = asyncio.create_task(_or_end(work))
             stack.callback(task.cancel)
 
@@ -143,7 +145,9 @@ class Deliver(Mover):
         self._again.assign(partitions := [self._tp(number) for number in numbers])
         self._again.pause(*partitions)  # nothing of them is wanted yet
         for state in states:
-            lane = self._lanes[state.number] = Lane(self.settings, state, self._routes)
+            lane = self._lanes[state.number] = Lane(
+                self.settings, state, self._routes, self._campaigns
+            )
             self.consumer.seek(self._tp(state.number), lane.position)
         metrics.PARTITIONS.labels(app_id).set(len(states))
         _log.info("partitions %s are delivered by this worker", sorted(numbers))
@@ -163,6 +167,10 @@ class Deliver(Mover):
             self._told_at = time.monotonic()
             at = {self._tp(lane.number): lane.committed for lane in self._lanes.values()}
             await self.commit(at)
+
+    def _open(self) -> set[int]:
+        """The campaigns that have messages in memory here."""
+        return set[int]().union(*(lane.campaigns() for lane in self._lanes.values()))
 
     def _tp(self, number: int) -> TopicPartition:
         return TopicPartition(self._topic, number)

@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import insert
 from streams.contracts.envelope import rfc3339
 from streams.contracts.fields import ACTIVE, CampaignType, Channel, Status
 from streams.errors import CampaignError, FieldError, NotFoundError
+from tables.database.arrays import among
 from tables.database.connection import Session
 from tables.database.search import containing, has_pattern
 from tables.database.statements import Reading
@@ -75,6 +76,15 @@ _EXISTING = select(Campaign).where(
     Campaign.deleted_at.is_(None),
 )
 _LOCKED = _EXISTING.with_for_update(key_share=True)
+
+
+async def stopped(session: Session, numbers: Collection[int]) -> dict[int, Status]:
+    """Those of these campaigns, of any tenants, that are paused or cancelled, by number."""
+    found = select(Campaign.number, Campaign.status).where(
+        among(Campaign.number, numbers),
+        Campaign.status.in_((Status.PAUSED, Status.CANCELLED)),
+    )
+    return dict((await session.execute(found)).all())
 
 
 async def get_campaign(session: Session | Reading, tenant: str, campaign_id: UUID) -> Campaign:
