@@ -1,5 +1,7 @@
 """The journal of one partition: its open messages by offset, and how far each is. Pure.
 
+`fly`, `wait`, `defer` and `settle` answer by how much the number of deferred messages changes.
+
 An open message is *waiting* (read, and not handed over), *in flight* (handed over, or about to be,
 and not answered) or *deferred* (to be handed over again at an instant). The state topic has one row
 for `BLOCK` offsets: a bit for each waiting one, eight bytes for each of the others.
@@ -20,6 +22,7 @@ BLOCK = 1_024  # offsets
 _ENTRY = struct.Struct("<HHI")  # place in the block, tries, second of Unix time
 _MOST_TRIES = 0xFFFF
 _LATEST = 0xFFFFFFFF
+_AT_ONCE = 1  # the second at which a message is due that was put off before, and waits
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,31 +86,32 @@ class Journal:
             self._touched(offset).waiting |= 1 << offset % BLOCK
             self._count += 1
 
-    def fly(self, offset: int) -> None:
+    def fly(self, offset: int) -> int:
         """An open message is about to be handed over."""
-        self._set(offset, Entry(self.tries(offset), 0))
+        return self._set(offset, Entry(self.tries(offset), 0))
 
-    def wait(self, offset: int) -> None:
+    def wait(self, offset: int) -> int:
         """An open message was not handed over after all, by no fault of its own."""
         if tries := self.tries(offset):
-            self._set(offset, Entry(tries, 1))
-        else:
-            block = self._touched(offset)
-            block.others.pop(offset, None)
-            block.waiting |= 1 << offset % BLOCK
+            return self._set(offset, Entry(tries, _AT_ONCE))
+        block = self._touched(offset)
+        block.others.pop(offset, None)
+        block.waiting |= 1 << offset % BLOCK
+        return 0  # it was in flight, or waiting
 
-    def defer(self, offset: int, due: int) -> None:
+    def defer(self, offset: int, due: int) -> int:
         """A server has put an open message off."""
         tries = min(self.tries(offset) + 1, _MOST_TRIES)
-        self._set(offset, Entry(tries, min(max(due, 1), _LATEST)))
+        return self._set(offset, Entry(tries, min(max(due, _AT_ONCE + 1), _LATEST)))
 
-    def settle(self, offset: int) -> None:
+    def settle(self, offset: int) -> int:
         """A message is done. A repeat changes nothing."""
-        if self.is_open(offset):
-            block = self._touched(offset)
-            block.waiting &= ~(1 << offset % BLOCK)
-            block.others.pop(offset, None)
-            self._count -= 1
+        if not self.is_open(offset):
+            return 0
+        block = self._touched(offset)
+        block.waiting &= ~(1 << offset % BLOCK)
+        self._count -= 1
+        return -_is_deferred(block.others.pop(offset, None))
 
     def is_open(self, offset: int) -> bool:
         """Whether the message is not settled."""
@@ -154,12 +158,17 @@ class Journal:
         for block in self._blocks.values():
             yield from block.others.items()
 
-    def _set(self, offset: int, entry: Entry) -> None:
+    def _set(self, offset: int, entry: Entry) -> int:
         block = self._touched(offset)
         block.waiting &= ~(1 << offset % BLOCK)
-        block.others[offset] = entry
+        before, block.others[offset] = block.others.get(offset), entry
+        return _is_deferred(entry) - _is_deferred(before)
 
     def _touched(self, offset: int) -> _Block:
         number = offset // BLOCK
         self._changed.add(number)
         return self._blocks.setdefault(number, _Block())
+
+
+def _is_deferred(entry: Entry | None) -> bool:
+    return entry is not None and entry.due > _AT_ONCE

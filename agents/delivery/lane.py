@@ -4,8 +4,9 @@ that are on their way.
 Identity of an effect: the message id, which is in Message-ID, in the same bytes in every try. Order
 of effects in a step:
 
-1. one transaction: the outcomes since the last step as events, the journal without them and with
-   the messages that go next as in flight, and the position after what was read
+1. one transaction: the outcomes since the last step as events, and as feedback to the throttle;
+   the journal without them and with the messages that go next as in flight; and the position after
+   what was read
 2. these messages are handed over, while the next step collects what became of them
 
 A kill -9 in a step before its commit has left nothing of it: the messages that were to go next have
@@ -35,6 +36,7 @@ import msgspec
 
 from agents.delivery.campaigns import Campaigns
 from agents.delivery.choice import Routes
+from agents.delivery.feedback import Feedback, Way
 from agents.delivery.journal import Journal
 from agents.delivery.outlet import Outlet
 from agents.delivery.queues import Held, Origin, Queue, Queues
@@ -52,6 +54,7 @@ from agents.delivery.settling import (
 )
 from connectors.delivery.classification import Verdict
 from streams import metrics
+from streams.contracts.envelope import encode
 from streams.exactly_once.crash_points import crash_point
 from streams.exactly_once.fatal import end_process
 from streams.exactly_once.policy import Policy
@@ -94,7 +97,7 @@ class Lane:
         self._doubts = set(self._journal.flying())
         self._unread = deque(sorted([*self._doubts, *self._journal.waiting()]))
         self._due = self._journal.deferred()
-        self._queues = Queues()
+        self._queues, self._feedback = Queues(), Feedback()
         self._results: list[tuple[Held, Outlet | None, Answered]] = []
         self._flights: set[asyncio.Task[None]] = set()
         self._refused: list[tuple[Any, str]] = []
@@ -195,6 +198,7 @@ class Lane:
                     freed[outlet] += 1
                 self._doubts.discard(held.offset)
             leaving = [] if self._is_closing else self._leaving(transaction, freed, now)
+            self._tell(transaction)
             position, rows = self.position, self._journal.changes()
             if not rows and not transaction.outbox and not self._has_moved(position):
                 return
@@ -245,7 +249,7 @@ class Lane:
                 self._done(transaction, held, event)
             case PutOff(until):
                 due = int(until.timestamp()) + 1
-                self._journal.defer(held.offset, due)
+                self._feedback.defer(held.campaign, self._journal.defer(held.offset, due))
                 heapq.heappush(self._due, (due, held.offset))
             case Again():
                 self._journal.wait(held.offset)
@@ -254,7 +258,8 @@ class Lane:
                 assert_never(fate)
 
     def _done(self, transaction: Transaction, held: Held, event: Incoming) -> None:
-        self._journal.settle(held.offset)
+        self._feedback.defer(held.campaign, self._journal.settle(held.offset))
+        self._feedback.settle(held.campaign)
         key = event.message_id.encode()
         place = self._topics.name(Name.INCOMING), self._topics.partition(key)
         transaction.send(*place, key, encode_incoming(event))
@@ -270,20 +275,29 @@ class Lane:
             return leaving
         for origin, queue in self._queues:
             outlet = self._routes.of(origin.sender)
-            if self._campaigns.is_cancelled(origin.number):
+            if self._campaigns.is_cancelled(origin.campaign.number):
                 while queue.ready:
                     held = self._queues.pop(origin)
                     self._done(transaction, held, cancelled(self._subject(held), now).event)
-            is_paused = self._campaigns.is_paused(origin.number)
+            is_paused = self._campaigns.is_paused(origin.campaign.number)
             self._expire(transaction, origin, queue, outlet, now, is_paused=is_paused)
             while outlet is not None and queue.ready and not is_paused:
                 if not outlet.room(self._wake.set, freed[outlet]):
                     break
                 held = self._queues.pop(origin)
                 outlet.take()
-                self._journal.fly(held.offset)
+                self._feedback.defer(held.campaign, self._journal.fly(held.offset))
                 leaving.append((held, outlet))
+            if queue.ready and not is_paused:
+                way = Way(is_down=True) if outlet is None else outlet.way
+                self._feedback.note(origin.campaign, way)
         return leaving
+
+    def _tell(self, transaction: Transaction) -> None:
+        for record in self._feedback.records():
+            tenant = record.tenant_id.encode()
+            place = self._topics.name(Name.SENDING), self._topics.partition(tenant)
+            transaction.send(*place, tenant, encode(record))
 
     def _expire(
         self,

@@ -13,8 +13,9 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+from agents.delivery.feedback import Way
 from agents.delivery.pacing import Breaker, Pace
 from agents.delivery.settling import Answered, Terms
 from connectors.delivery import classification
@@ -78,6 +79,7 @@ class Outlet:
         self._closing = set[asyncio.Task[None]]()
         self._opening: dict[_Place, asyncio.Task[Session]] = {}
         self._is_cut = False
+        self._down_until: datetime | None = None
         self._hungry: dict[Callable[[], None], None] = {}
         # What cannot be mended by waiting is looked at again every quarter of an hour.
         self._long_pause = (settings.hour / 4).total_seconds()
@@ -91,6 +93,12 @@ class Outlet:
         self._pace = Pace(rate * part if rate else None)
         while len(self._places) < self._connections:
             self._places.append(_Place())
+
+    @property
+    def way(self) -> Way:
+        """Whether it takes messages now."""
+        is_down = self.is_paused or self._breaker.is_open()
+        return Way(is_down, None if self.is_paused or not is_down else self._down_until)
 
     def room(self, wake: Callable[[], None], freed: int = 0) -> int:
         """How many messages may be handed over by the transaction that settles `freed` others.
@@ -173,7 +181,9 @@ class Outlet:
             return
         is_wrong = answer.verdict is Verdict.CONFIGURATION
         was_open = self._breaker.is_open()
-        if self._breaker.failed(time.monotonic(), self._long_pause if is_wrong else 0.0):
+        now = time.monotonic()
+        if self._breaker.failed(now, self._long_pause if is_wrong else 0.0):
+            self._down_until = datetime.now(UTC) + timedelta(seconds=self._breaker.until - now)
             metrics.ROUTE_DOWN.labels(self.label).set(1)
             if is_wrong:
                 _log.error("a route has to be put right before it takes messages", extra=extra)

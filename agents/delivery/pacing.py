@@ -15,7 +15,7 @@ class Breaker:
 
     def __init__(self) -> None:
         self.failures = 0
-        self._until = 0.0
+        self.until = 0.0  # when the next probe may go
 
     def is_open(self) -> bool:
         """Whether the last thing known of the route is a failure."""
@@ -27,22 +27,22 @@ class Breaker:
         """
         if not self.failures:
             return otherwise
-        return 1 if now >= self._until else 0
+        return 1 if now >= self.until else 0
 
     def failed(self, now: float, pause: float = 0.0) -> bool:
         """Note a failure of the route, whose pause is `pause` at least; False for one more of those
         that were on their way when it began.
         """
-        if now < self._until:
+        if now < self.until:
             return False
         doubled = _FIRST_PAUSE * 2 ** min(self.failures, 20)
         self.failures += 1
-        self._until = now + max(pause, min(doubled, _LONGEST_PAUSE))
+        self.until = now + max(pause, min(doubled, _LONGEST_PAUSE))
         return True
 
     def succeeded(self) -> bool:
         """Note that the route works; False where that was known."""
-        was_open, self.failures, self._until = self.is_open(), 0, 0.0
+        was_open, self.failures, self.until = self.is_open(), 0, 0.0
         return was_open
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from agents.delivery.choice import Sender
+from agents.delivery.feedback import CampaignKey
 from streams.contracts.values.domains import domain_of
 from streams.records.message_id import campaign_number
 
@@ -24,9 +25,9 @@ _FEW_READY = 64  # when so few are left, parked ones are read again
 
 
 class Origin(NamedTuple):
-    """The campaign of a message, by its number, and its sender."""
+    """The campaign of a message, and its sender."""
 
-    number: int
+    campaign: CampaignKey
     sender: Sender
 
 
@@ -56,13 +57,17 @@ class Held:
     head: Head
     origin: Origin
 
+    @property
+    def campaign(self) -> CampaignKey:
+        return self.origin.campaign
+
     @classmethod
     def of(cls, record: Any) -> Held:
         """Raises msgspec.DecodeError and ValueError for a record that is no message."""
         head = _decode(record.value or b"")
         domain = domain_of(head.sender.email) if head.sender is not None else None
         sender = Sender(head.tenant_id, head.channel, domain or "")
-        origin = Origin(campaign_number(head.message_id), sender)
+        origin = Origin(CampaignKey(head.tenant_id, campaign_number(head.message_id)), sender)
         return cls(record.offset, record.value, head, origin)
 
 
@@ -94,7 +99,7 @@ class Queues:
 
     def numbers(self) -> set[int]:
         """The campaigns."""
-        return {origin.number for origin in self._by_origin}
+        return {origin.campaign.number for origin in self._by_origin}
 
     def add(self, held: Held) -> None:
         """Keep it, by its offset alone where there is no room for more."""

@@ -97,6 +97,7 @@ def plan(audience: Audience) -> PlanOpened:
         is_paused=campaign.status is Status.PAUSED,
         winner=campaign.winner_variant_id,
         version=campaign.version,
+        is_built_in=campaign.is_built_in,
     )
 
 

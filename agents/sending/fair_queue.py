@@ -16,6 +16,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from streams.records.sending import CHUNK, Grant, Limits, Span
+from tables.throttle.delivering import KEPT, SILENT
 from tables.throttle.quota import UNLIMITED, Allowance, quota_key, tightest
 from tables.throttle.state import CampaignSending, TenantSending, Waiting
 
@@ -50,7 +51,7 @@ class Filling:
         turns = [
             (max(self._campaigns[number].tag, self.virtual), number)
             for number, room in self._rooms.items()
-            if room.room
+            if room.room and self._way(number)
         ]
         # Little room is cut into equal pieces: else one campaign would take an hour's quota and the
         # next one the next hour's.
@@ -58,6 +59,13 @@ class Filling:
         self._piece = min(CHUNK, self._cap, max(1, fair))
         self._turns = turns if self._room.room else []
         heapq.heapify(self._turns)
+
+    def _way(self, number: int) -> int:
+        """How many messages of the campaign its way out takes now."""
+        campaign = self._campaigns[number]
+        if campaign.delivering is None:
+            return UNLIMITED
+        return campaign.delivering.room(campaign.granted - campaign.skipped)
 
     def _allowance(self, number: int | None) -> Allowance:
         if number is None:
@@ -78,9 +86,9 @@ class Filling:
             number = self._turns[0][1]
             campaign, room = self._campaigns[number], self._rooms[number].room
             at = _next_span(campaign, self._now)
-            if at is not None and room:
+            if at is not None and room and (way := self._way(number)):
                 span = campaign.spans[at]
-                start, most = span.start, min(self._piece, room, self._room.room)
+                start, most = span.start, min(self._piece, room, self._room.room, way)
                 stop = min(start + most, (start // CHUNK + 1) * CHUNK, span.stop, campaign.ready)
                 return Grant(
                     self.tenant_id, campaign.campaign_id, number, start, stop, span.variant_id
@@ -122,8 +130,12 @@ class Filling:
                 self._campaigns[number] = replace(campaign, waiting=waiting)
             if waiting is not None and waiting.until is not None:
                 wakes.append(waiting.until)
+            if (way := campaign.delivering) is not None and way.heard_at is not None:
+                after = (way.heard_at + time for time in (SILENT, KEPT))
+                wakes += (at for at in after if at > self._now)
             if not campaign.is_paused:
-                is_hungry |= waiting is None and _next_span(campaign, self._now) is not None
+                is_ready = _next_span(campaign, self._now) is not None
+                is_hungry |= waiting is None and is_ready and self._way(number) > 0
                 wakes += filter(None, [_opens(campaign, self._now)])
         wake, campaigns = min(wakes, default=None), self._campaigns
         after = replace(
@@ -145,7 +157,7 @@ class Filling:
             room = self._rooms[number]
             both = tightest(self._room, room if room.room else self._allowance(number))
             if both.room:
-                return None
+                return None if self._way(number) else _way_waits(campaign, self._now)
             limited[number] = both
             return Waiting("quota", both.until)
         if campaign.in_flight > 0 or not campaign.spans:
@@ -181,6 +193,14 @@ def fill(
         in_flight, virtual, filling.tag = in_flight + granted, start, start + granted
         heapq.heapreplace(turns, (filling.tag, tenant_id, filling))
     return grants, virtual
+
+
+def _way_waits(campaign: CampaignSending, now: datetime) -> Waiting | None:
+    """The reason, if nothing moves: a campaign that goes as fast as its route does not wait."""
+    way = campaign.delivering
+    if way is None or not way.is_held_up(now):
+        return None
+    return Waiting("route-down", way.down_until) if way.is_down else Waiting("route-limit")
 
 
 def _is_early(span: Span, now: datetime) -> bool:

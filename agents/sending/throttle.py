@@ -30,6 +30,7 @@ from streams.records.sending import (
     Retire,
     SampleSent,
     Sending,
+    Settled,
     Tick,
     decode_sending,
     lane,
@@ -174,7 +175,8 @@ class Throttle:
             self._quota.count(quota_key(record.tenant_id), record.sent, at)
             self._quota.count(quota_key(record.tenant_id, number), record.sent, at)
         if number is None or number in tenant.campaigns:
-            return apply(tenant, record, clock.now)
+            is_feedback = isinstance(record, BatchSent | Settled)
+            return apply(tenant, record, at if is_feedback else clock.now)
         has_ended = self._tables.has_ended(number, clock)
         return tenant if has_ended else apply(tenant, record, clock.now)
 

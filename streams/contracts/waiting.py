@@ -9,7 +9,15 @@ from types import MappingProxyType
 from typing import Literal
 
 WaitingReason = Literal[
-    "audience", "quota", "paused", "not-before", "ab-test", "running-limit", "dependency-down"
+    "audience",
+    "quota",
+    "paused",
+    "not-before",
+    "ab-test",
+    "running-limit",
+    "dependency-down",
+    "route-limit",
+    "route-down",
 ]
 # As the terminal and the dashboard (api/dashboard/app.js) show them.
 WORDS: Mapping[WaitingReason, str] = MappingProxyType(
@@ -21,5 +29,7 @@ WORDS: Mapping[WaitingReason, str] = MappingProxyType(
         "ab-test": "held for the A/B winner",
         "running-limit": "waiting for a free place among the running campaigns",
         "dependency-down": "waiting: a dependency is down",
+        "route-limit": "waiting: its route takes no more for now",
+        "route-down": "waiting: its route takes no messages",
     }
 )

@@ -100,7 +100,7 @@ PROCESSES: Mapping[str, Rights] = MappingProxyType(
         ),
         "deliver": Rights(
             reads=(Name.MESSAGES, Name.DELIVER_STATE),
-            writes=(Name.DELIVER_STATE, Name.INCOMING, Name.DEAD_LETTERS),
+            writes=(Name.DELIVER_STATE, Name.INCOMING, Name.SENDING, Name.DEAD_LETTERS),
             groups=("campaigns-deliver",),
             transactions=("campaigns-deliver-",),
         ),

@@ -44,6 +44,8 @@ class PlanOpened(Record, frozen=True, tag="opened", tag_field="type"):
     """The plan of a campaign is known; none of its recipient rows is written yet. A repeat changes
     nothing. An endless campaign is added to until it is cancelled.
 
+    The messages of a built-in one are handed over by the role `deliver`, which reports `Settled`.
+
     `is_paused` and `winner` (of an A/B test) are those of the campaign's row in its `version`, read
     under the row's lock: whatever came before may have been forgotten by the throttle.
     """
@@ -60,6 +62,7 @@ class PlanOpened(Record, frozen=True, tag="opened", tag_field="type"):
     is_paused: bool = False
     winner: str | None = None
     version: int = 0
+    is_built_in: bool = False
 
 
 class RowsReady(Record, frozen=True, tag="rows-ready", tag_field="type"):
@@ -147,6 +150,20 @@ class BatchSent(Record, frozen=True, tag="batch-sent", tag_field="type"):
     skipped: int
 
 
+class Settled(Record, frozen=True, tag="settled", tag_field="type"):
+    """Written by `deliver` in the transaction that settles messages of a built-in campaign: so many
+    are done with, and the number of those that are to be tried again later changes by `deferred`.
+    `is_down`: the route takes nothing now, until `down_until` if that is known.
+    """
+
+    tenant_id: str
+    number: int
+    settled: int = 0
+    deferred: int = 0
+    is_down: bool = False
+    down_until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+
+
 class Tick(Record, frozen=True, tag="tick", tag_field="type"):
     """Time has passed; sent by a timer to each owned partition that has active tenants."""
 
@@ -162,6 +179,7 @@ Sending = (
     | SpansAdded
     | LimitsChanged
     | BatchSent
+    | Settled
     | Tick
 )
 decode_sending = msgspec.json.Decoder(Sending).decode

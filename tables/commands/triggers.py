@@ -48,6 +48,7 @@ def opened(campaign: Campaign, tenant_limits: Limits) -> PlanOpened:
         tenant_limits=tenant_limits,
         is_endless=True,
         version=campaign.version,
+        is_built_in=campaign.is_built_in,
     )
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from streams.contracts.envelope import Record, encode
 from streams.exactly_once.state_rows import strictly
-from streams.records.sending import CHUNK, BatchSent, Sending
+from streams.records.sending import CHUNK, BatchSent, Sending, Settled
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FEWEST_IN_FLIGHT = 4 * CHUNK
@@ -21,9 +21,9 @@ class Clock(Record, frozen=True, forbid_unknown_fields=True):
     """`now` follows the records of the control and expand workers. `virtual` is the time of the
     tenants' fair queue.
 
-    The feedback of an emit worker counts at its own time but does not move `now`, except that `now`
-    is never more than an hour behind it: else a worker whose clock is fast would make the others'
-    quota return early. `latest` is the latest time of any record.
+    The feedback of emit and deliver workers counts at its own time but does not move `now`, except
+    that `now` is never more than an hour behind it: else a worker whose clock is fast would make
+    the others' quota return early. `latest` is the latest time of any record.
     """
 
     now: datetime = _EPOCH
@@ -39,11 +39,13 @@ class Clock(Record, frozen=True, forbid_unknown_fields=True):
         """The clock after a record with the timestamp `at`. Kafka refuses timestamps that are hours
         ahead of the broker's own (`streams.topics.MOST_AHEAD`).
         """
-        if not isinstance(record, BatchSent):
+        if not isinstance(record, BatchSent | Settled):
             now = max(self.now, at)
             return replace(self, now=now, latest=max(self.latest, now))
         now = max(self.now, at - hour)
         clock = replace(self, now=now, latest=max(self.latest, at, now))
+        if isinstance(record, Settled):
+            return clock
         return clock._counted(int(at.timestamp()), record.sent + record.skipped)
 
     def _counted(self, second: int, messages: int) -> Clock:

@@ -17,11 +17,13 @@ from streams.records.sending import (
     Resumed,
     RowsReady,
     Sending,
+    Settled,
     Span,
     SpansAdded,
     SpansReleased,
     Tick,
 )
+from tables.throttle.delivering import Delivering
 from tables.throttle.state import PLAN_TRAVELS, CampaignSending, TenantSending
 
 _OfCampaign = (
@@ -35,12 +37,13 @@ _OfCampaign = (
     | SpansAdded
     | LimitsChanged
     | BatchSent
+    | Settled
 )
 
 
 def apply(tenant: TenantSending, event: Sending, at: datetime) -> TenantSending:
-    """The tenant after one event that arrived at `at`. Repeats of all but `BatchSent` change
-    nothing; pauses, cancellations, limits and winners may overtake the plan.
+    """The tenant after one event that arrived at `at`. Repeats of all but `BatchSent` and `Settled`
+    change nothing; pauses, cancellations, limits and winners may overtake the plan.
     """
     match event:
         case Tick():
@@ -98,9 +101,17 @@ def _fold(
                 campaign, spans=_appended(campaign.spans, event.spans), total=event.total
             )
         case BatchSent():
+            way = campaign.delivering
             return replace(
-                campaign, sent=campaign.sent + event.sent, skipped=campaign.skipped + event.skipped
+                campaign,
+                sent=campaign.sent + event.sent,
+                skipped=campaign.skipped + event.skipped,
+                delivering=None if way is None else way.sent(at),
             )
+        case Settled() if campaign.delivering is None:
+            return campaign
+        case Settled():
+            return replace(campaign, delivering=campaign.delivering.after(event, at))
         case _:
             assert_never(event)
 
@@ -176,4 +187,5 @@ def _opened(stub: CampaignSending, plan: PlanOpened) -> CampaignSending:
         since=None,
         is_endless=plan.is_endless,
         released=None,
+        delivering=Delivering() if plan.is_built_in else None,
     )

@@ -38,9 +38,16 @@ def settle(tenant_id: str, tenant: TenantSending, clock: Clock) -> Settlement:
             if campaign.is_sampled and not campaign.is_sample_sent:
                 milestones.append(SampleSent(*identity, clock.latest))
                 campaign = replace(campaign, is_sample_sent=True)
-            kept[number] = campaign
+            kept[number] = _renewed(campaign, clock)
     after = None if _is_forgettable(tenant, kept, clock) else replace(tenant, campaigns=kept)
     return Settlement(after, tuple(milestones), tuple(left))
+
+
+def _renewed(campaign: CampaignSending, clock: Clock) -> CampaignSending:
+    if (way := campaign.delivering) is None:
+        return campaign
+    after = way.renewed(campaign.granted - campaign.skipped, clock.now)
+    return campaign if after is way else replace(campaign, delivering=after)
 
 
 def _is_old_stub(campaign: CampaignSending, clock: Clock) -> bool:

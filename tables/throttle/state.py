@@ -16,6 +16,7 @@ import msgspec
 from streams.contracts.envelope import Record, encode
 from streams.exactly_once.state_rows import strictly
 from streams.records.sending import Limits, Span
+from tables.throttle.delivering import Delivering
 
 # A plan takes less than this from its reading in SQL to its arrival here; until then limits that
 # were changed by a record of their own are newer than those in the plan.
@@ -25,7 +26,16 @@ PLAN_TRAVELS = timedelta(minutes=10)
 # remembered: while the plan travels, which can be as long as `campaigns.sending.v1` keeps it.
 STUB_LASTS = timedelta(days=4)
 
-Reason = Literal["audience", "quota", "not-before", "ab-test", "paused", "dependency-down"]
+Reason = Literal[
+    "audience",
+    "quota",
+    "not-before",
+    "ab-test",
+    "paused",
+    "dependency-down",
+    "route-limit",
+    "route-down",
+]
 
 
 class Waiting(Record, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +77,7 @@ class CampaignSending(Record, frozen=True, forbid_unknown_fields=True):
     released: str | None = None  # of a stub: the variant for the recipients held back
     version: int = 0
     limits_version: int = 0
+    delivering: Delivering | None = None  # of a built-in campaign
 
     @property
     def in_flight(self) -> int:

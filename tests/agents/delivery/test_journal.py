@@ -52,6 +52,24 @@ def test_rows_tell_everything_that_happened_before_the_commit(
     assert len(rows) <= len(journal)  # a row is gone with its last open message
 
 
+@given(_STEPS)
+def test_the_changes_add_up_to_the_messages_that_were_put_off_and_not_handed_over_since(
+    steps: list[tuple[str, int]],
+) -> None:
+    journal, counted, expected = Journal(), 0, set[int]()
+    for number, (what, offset) in enumerate(steps):
+        if what == "open":
+            journal.open(offset)
+        elif what != "commit" and journal.is_open(offset):
+            if what == "defer":
+                counted += journal.defer(offset, number)
+                expected.add(offset)
+            else:
+                counted += getattr(journal, what)(offset)
+                expected.discard(offset)
+        assert counted == len(expected)
+
+
 @given(st.lists(_OFFSETS, unique=True))
 def test_an_open_message_is_in_one_way_open(offsets: list[int]) -> None:
     journal = Journal()
