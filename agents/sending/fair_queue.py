@@ -131,8 +131,8 @@ class Filling:
             if waiting is not None and waiting.until is not None:
                 wakes.append(waiting.until)
             if (way := campaign.delivering) is not None and way.heard_at is not None:
-                after = (way.heard_at + time for time in (SILENT, KEPT))
-                wakes += (at for at in after if at > self._now)
+                looks = (way.heard_at + time for time in (SILENT, KEPT))
+                wakes += (at for at in looks if at > self._now)
             if not campaign.is_paused:
                 is_ready = _next_span(campaign, self._now) is not None
                 is_hungry |= waiting is None and is_ready and self._way(number) > 0

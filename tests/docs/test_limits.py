@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.delivery.lane import MOST_OPEN
-from agents.delivery.queues import MOST_BYTES, MOST_READY
+from agents.delivery.queues import LEAST_READY, MOST_BYTES, MOST_READY
 from agents.delivery.settling import LONGEST_AGE
 from api.app import LOCK_TIMEOUT
 from api.http import limits
@@ -23,6 +23,7 @@ from tables.tenants import browser_sessions as sessions
 from tables.tenants.api_keys import MOST_KEYS
 from tables.tenants.routes import MOST_ROUTES
 from tables.tenants.sender_domains import MOST_DOMAINS
+from tables.throttle.delivering import LEAST, MOST, MOST_DEFERRED
 
 _PAGE = Path(__file__).parents[2] / "docs" / "reference" / "limits.md"
 
@@ -50,8 +51,12 @@ def _expected() -> Iterator[tuple[str, str]]:
     yield f"open messages of a partition, {built_in}", f"{MOST_OPEN:,}"
     age = f"`retry.maxAge` of the route, {LONGEST_AGE / timedelta(hours=1):g} hours"
     yield f"time for which a message is tried, {built_in}", age
-    memory = f"{MOST_READY}, or {MOST_BYTES:,} bytes"
-    yield f"messages of one sender in the memory of a partition, {built_in}", memory
+    memory = f"{MOST_READY}, and {LEAST_READY} beyond {MOST_BYTES:,} bytes of all campaigns"
+    yield f"messages of one campaign in the memory of a partition, {built_in}", memory
+    of_campaign = "messages of a built-in campaign that"
+    on_their_way = f"what is settled in two seconds, {LEAST:,} at least and {MOST:,} at most"
+    yield f"{of_campaign} are granted and neither settled nor put off", on_their_way
+    yield f"{of_campaign} were put off", f"{MOST_DEFERRED:,}"
     row = "wait of a request for a row that another one has locked"
     yield row, f"{LOCK_TIMEOUT.total_seconds():g} s"
     yield "a query of a list", f"{LONGEST_LIST:g} s"

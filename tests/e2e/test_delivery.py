@@ -15,6 +15,7 @@ import pytest
 from streams.records.messages import decode_message
 from streams.settings import Settings
 from streams.topics import Name, Topics
+from tables.throttle.delivering import LEAST
 from tests.agents.delivery.given import mail_of
 from tests.e2e import world
 from tests.e2e.conftest import Running, installed
@@ -56,15 +57,7 @@ async def test_a_campaign_arrives_at_the_tenants_relay_as_mails_each_once(
         # before the tenant has a route its messages are for others
         external = await rest.started(template, [acme.segments["all"]], settings=_SENDER)
         await eventually(lambda: _has_ended(rest, external))
-        route = {
-            "channel": "email",
-            "provider": "smtp",
-            "host": "127.0.0.1",
-            "port": sink.port,
-            "tls": "none",
-            "fromDomains": ["acme.example"],
-        }
-        await rest("PUT", "/tenant/routes/relay", route)
+        await rest("PUT", "/tenant/routes/relay", _route(sink.port))
         campaign = await rest.started(template, [acme.segments["all"]], settings=_SENDER)
         await eventually(lambda: sink.mails >= 199)
         await rest("POST", f"/campaigns/{campaign}/test-send", {"addresses": ["eve@example.com"]})
@@ -83,6 +76,55 @@ async def test_a_campaign_arrives_at_the_tenants_relay_as_mails_each_once(
         _check_mails(running, campaign, sink.inbox)
     await rest.close()
     await connection.close()
+
+
+async def test_a_slow_relay_holds_the_campaign_back_and_a_pause_reaches_the_last_hop(
+    running: Running,
+) -> None:
+    people, per_second = 6_000, 100
+    connection = await world.connect(running.settings.postgres)
+    acme = await world.tenant(connection, "acme")
+    await world.people(connection, acme, "all", people)
+    template = await world.template(connection, acme)
+    rest = world.Rest(running.url, acme.key)
+    async with relay() as sink:
+        limits = {"perSecond": per_second}
+        await rest("PUT", "/tenant/routes/relay", _route(sink.port) | {"limits": limits})
+        campaign = await rest.started(template, [acme.segments["all"]], settings=_SENDER)
+        await eventually(lambda: sink.mails >= 3 * per_second)
+        await rest("POST", f"/campaigns/{campaign}/pause")
+        arrived = sink.mails
+        # a minute's mails are left, and those of a second or so go
+        await asyncio.sleep(10)
+        assert sink.mails - arrived < 5 * per_second
+        on_topic = (await rest("GET", f"/campaigns/{campaign}"))["progress"]["sent"]
+        assert on_topic - sink.mails <= LEAST
+        await rest("POST", f"/campaigns/{campaign}/resume")
+        arrived = sink.mails
+        await eventually(lambda: sink.mails > arrived)
+        await rest("POST", f"/campaigns/{campaign}/cancel")
+
+        async def is_settled() -> bool:
+            stats = await rest("GET", f"/campaigns/{campaign}/stats")
+            assert stats["acceptedCount"] + stats["failedCount"] == stats["sentCount"]
+            assert stats["acceptedCount"] == sink.mails < stats["sentCount"] < people
+            return True
+
+        await eventually(is_settled)
+        assert len(set(sink.ids())) == sink.mails
+    await rest.close()
+    await connection.close()
+
+
+def _route(port: int) -> dict[str, object]:
+    return {
+        "channel": "email",
+        "provider": "smtp",
+        "host": "127.0.0.1",
+        "port": port,
+        "tls": "none",
+        "fromDomains": ["acme.example"],
+    }
 
 
 async def _has_ended(rest: world.Rest, campaign: str) -> bool:

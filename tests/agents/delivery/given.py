@@ -14,6 +14,7 @@ from streams.exactly_once.tables import split_entry
 from streams.records.message_id import MessageIds
 from streams.records.messages import BUILT_IN, Message, encode_message
 from streams.records.reported_events import Incoming, decode_incoming
+from streams.records.sending import Settled, decode_sending
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.database.connection import Database
@@ -64,12 +65,13 @@ class Messages:
         sender: str = f"news@{DOMAIN}",
         partition: int | None = None,
         age: timedelta = timedelta(0),
+        number: int = 1,
     ) -> list[str]:
         """One message to each, over all partitions unless one is named."""
         made = []
         for recipient in recipients:
             ordinal, self._next = self._next, self._next + 1
-            message_id = self._ids.make(1, ordinal, tenant_id, self._settings.key_epoch)
+            message_id = self._ids.make(number, ordinal, tenant_id, self._settings.key_epoch)
             message = Message(
                 message_id=message_id,
                 tenant_id=tenant_id,
@@ -98,6 +100,12 @@ class Messages:
 def reported(settings: Settings) -> list[Incoming]:
     """The events on `pipeline.events.v1`."""
     return [decode_incoming(record.value or b"") for record in _records(settings, Name.INCOMING)]
+
+
+def told(settings: Settings) -> list[Settled]:
+    """What the throttle was told."""
+    records = (decode_sending(record.value or b"") for record in _records(settings, Name.SENDING))
+    return [record for record in records if isinstance(record, Settled)]
 
 
 def journal(settings: Settings) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -14,8 +15,11 @@ from confluent_kafka import Producer
 
 from agents.delivery.worker import Deliver
 from connectors.local.engines.engine import free_port
+from streams.contracts.commands import Verb
 from streams.settings import Settings
 from streams.topics import Name, Topics
+from tables.campaigns.campaign import get_campaign
+from tables.database.connection import Database
 from tests.agents.delivery.given import (
     DOMAIN,
     Messages,
@@ -25,10 +29,12 @@ from tests.agents.delivery.given import (
     reported,
     route,
     tenant,
+    told,
 )
 from tests.eventually import eventually
 from tests.faults import raw_kafka
 from tests.smtp_server import relay, saying
+from tests.tables.campaigns.campaign_world import make_world
 
 
 @pytest.fixture
@@ -76,6 +82,10 @@ async def test_built_in_messages_arrive_once_as_whole_mails_and_others_are_left_
 def _is_idle(service: Deliver) -> bool:
     lanes = list(service._lanes.values())
     return bool(lanes) and not any(len(lane) or lane.on_their_way for lane in lanes)
+
+
+def _on_their_way(service: Deliver) -> int:
+    return sum(lane.on_their_way for lane in service._lanes.values())
 
 
 async def test_answers_of_the_relay_become_events_in_words_without_addresses(
@@ -171,6 +181,68 @@ async def test_a_paused_route_and_one_that_is_not_there_keep_messages_waiting(
             await eventually(lambda: sink.mails == 1)
     assert [recipient for recipient, _ in sink.inbox] == ["ana@example.com"]
     assert sum(await asyncio.to_thread(journal, installation)) == 1
+
+
+async def test_a_pause_holds_what_was_not_handed_over_and_a_cancel_settles_it(
+    installation: Settings,
+) -> None:
+    async with Database(installation) as database, relay() as sink:
+        acme = await make_world(database, installation)
+        campaign = await acme.started()
+        async with database.transaction() as session:
+            number = (await get_campaign(session, "acme", campaign)).number
+        limits = {"connections": 2, "perSecond": 30}
+        await route(installation, "acme", sink.port, limits=limits)
+        sent = Messages(installation).send("acme", to("ana", 400), number=number)
+        async with delivering(installation) as service:
+            await eventually(lambda: sink.mails > 20)
+            await acme.do(Verb.PAUSE, campaign)
+            await eventually(lambda: service._campaigns.is_paused(number))
+            await eventually(lambda: not _on_their_way(service))
+            arrived = sink.mails
+            await asyncio.sleep(1)  # in which 30 others would have gone
+            assert sink.mails == arrived < 400
+            await acme.do(Verb.RESUME, campaign)
+            await eventually(lambda: sink.mails > arrived)
+            await acme.do(Verb.CANCEL, campaign)
+            await eventually(lambda: _is_idle(service))
+        ended = [
+            event
+            for event in await asyncio.to_thread(reported, installation)
+            if event.type == "failed"
+        ]
+        assert sink.mails + len(ended) == len(sent)
+        assert {event.data.reason for event in ended} == {"cancelled: not handed over before"}  # type: ignore[union-attr]
+    settled = await asyncio.to_thread(told, installation)
+    assert {(record.tenant_id, record.number) for record in settled} == {("acme", number)}
+    assert sum(record.settled for record in settled) == len(sent)
+
+
+async def test_the_throttle_is_told_what_was_put_off_and_that_a_route_is_down(
+    installation: Settings,
+) -> None:
+    messages, asked = Messages(installation), Counter[str]()
+    await tenant(installation, "acme")
+
+    def answer(recipient: str) -> str:
+        asked[recipient] += 1
+        return "451 4.7.1 try again later" if asked[recipient] < 3 else "250 OK"
+
+    async with relay() as sink:
+        sink.answer = answer
+        port, nobody = sink.port, free_port()
+        await route(installation, "acme", nobody)
+        messages.send("acme", to("grey", 5), partition=1)
+        async with delivering(installation) as service:
+            await eventually(lambda: any(record.is_down for record in told(installation)))
+            await route(installation, "acme", port)
+            await eventually(lambda: sink.mails == 5)
+            await eventually(lambda: _is_idle(service))
+    settled = await asyncio.to_thread(told, installation)
+    assert sum(record.settled for record in settled) == 5
+    assert sum(record.deferred for record in settled) == 0
+    assert sum(max(0, record.deferred) for record in settled) == 10
+    assert not settled[-1].is_down
 
 
 async def test_credentials_that_are_refused_are_one_error_in_the_log_and_lose_nothing(
