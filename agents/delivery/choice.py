@@ -1,5 +1,9 @@
 """The routes of the tenants whose messages are open in this worker, as PostgreSQL has them, and the
-choice among them: by channel and From domain, then the lowest priority, then the name.
+choice among them: by channel and From domain, then the lowest priority, then by weight.
+
+A message goes to the next route while the first one is down or paused, never because it is busy. A
+route that is down takes its probe before that. One that may have a message already, because its
+answer never came, is the only one that the message is handed to.
 """
 
 from __future__ import annotations
@@ -7,10 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from hashlib import blake2b
+from math import log
+from operator import itemgetter
 from typing import NamedTuple
 
+from agents.delivery.feedback import Way
 from agents.delivery.outlet import Outlet
 from streams.contracts.routes import RouteSettings
 from streams.contracts.values.domains import covering
@@ -34,6 +42,42 @@ class Sender(NamedTuple):
     domain: str
 
 
+def chosen(
+    fitting: Sequence[Outlet], message_id: str, has_room: Callable[[Outlet], bool]
+) -> Outlet | None:
+    """The route that takes the message now, None where it has to wait."""
+    best = None
+    for outlet in _in_order(fitting, message_id) if len(fitting) > 1 else fitting:
+        if best is not None and outlet.route.priority > best:
+            return None
+        if has_room(outlet):
+            return outlet
+        if not outlet.way.is_down:
+            best = outlet.route.priority
+    return None
+
+
+def way_of(fitting: Sequence[Outlet]) -> Way:
+    """Whether messages can leave by one of these, and else when the first of them may again."""
+    ways = [outlet.way for outlet in fitting]
+    if not all(way.is_down for way in ways):
+        return Way()
+    return Way(is_down=True, until=min((way.until for way in ways if way.until), default=None))
+
+
+def _in_order(fitting: Sequence[Outlet], message_id: str) -> list[Outlet]:
+    """By priority; those of one priority are drawn by weight (Efraimidis, Spirakis, "Weighted
+    random sampling with a reservoir", 2006), always the same for a message.
+    """
+
+    def place(outlet: Outlet) -> tuple[int, float]:
+        digest = blake2b(f"{message_id} {outlet.label}".encode(), digest_size=6).digest()
+        drawn = (int.from_bytes(digest) + 1) / (1 << 48)
+        return outlet.route.priority, -log(drawn) / outlet.route.weight
+
+    return sorted(fitting, key=place)
+
+
 class Routes:
     """Reads again every second; while PostgreSQL is down nothing is handed over."""
 
@@ -54,16 +98,21 @@ class Routes:
     def every(self) -> Iterable[Outlet]:
         return (outlet for known in self._outlets.values() for outlet in known.values())
 
-    def of(self, sender: Sender) -> Outlet | None:
-        """The route by which such messages leave; None while there is none."""
+    def fitting(self, sender: Sender, pin: int = 0) -> list[Outlet]:
+        """The routes by which such messages may leave, the lowest priority first. With a `pin` it
+        is the route with this mark, whatever it is set up for now.
+        """
+        known = self._outlets.get(sender.tenant_id, {})
+        if pin:
+            return [outlet for outlet in known.values() if outlet.mark == pin]
         domains = frozenset(covering(sender.domain))
         fitting = [
-            (outlet.route.priority, name)
-            for name, outlet in self._outlets.get(sender.tenant_id, {}).items()
+            (outlet.route.priority, name, outlet)
+            for name, outlet in known.items()
             if outlet.route.channel == sender.channel
             and domains.intersection(outlet.route.from_domains)
         ]
-        return self._outlets[sender.tenant_id][min(fitting)[1]] if fitting else None
+        return [outlet for _, _, outlet in sorted(fitting, key=itemgetter(0, 1))]
 
     def share(self, part: float) -> None:
         """Take this part of what each route takes."""

@@ -1,10 +1,11 @@
 """The journal of one partition: its open messages by offset, and how far each is. Pure.
 
-`fly`, `wait`, `defer` and `settle` answer by how much the number of deferred messages changes.
-
 An open message is *waiting* (read, and not handed over), *in flight* (handed over, or about to be,
 and not answered) or *deferred* (to be handed over again at an instant). The state topic has one row
-for `BLOCK` offsets: a bit for each waiting one, eight bytes for each of the others.
+for `BLOCK` offsets: a bit for each waiting one, twelve bytes for each of the others, among them
+waiting ones of which there is more to say.
+
+`fly`, `wait`, `defer` and `settle` answer by how much the number of deferred messages changes.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import msgspec
 from streams.exactly_once.state_rows import strictly
 
 BLOCK = 1_024  # offsets
-_ENTRY = struct.Struct("<HHI")  # place in the block, tries, second of Unix time
+_ENTRY = struct.Struct("<HHII")  # place in the block, tries, second of Unix time, route
 _MOST_TRIES = 0xFFFF
 _LATEST = 0xFFFFFFFF
-_AT_ONCE = 1  # the second at which a message is due that was put off before, and waits
+_AT_ONCE = 1  # the second at which a waiting message is due
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,12 +40,17 @@ _decode = strictly(msgspec.msgpack.Decoder(Row).decode, "the journal of delivery
 
 
 class Entry(NamedTuple):
-    """A message in flight (`due` 0) or deferred until `due`, a second of Unix time. `tries`: how
-    many hand-offs a server has put off.
+    """A message in flight (`due` 0), waiting (1) or deferred until `due`, a second of Unix time.
+    `tries`: how many hand-offs a server has put off. `route`: the mark of the one route that may
+    have it already, 0 if none has.
     """
 
     tries: int
     due: int
+    route: int = 0
+
+
+_WAITING = Entry(0, _AT_ONCE)
 
 
 @dataclass
@@ -73,8 +79,8 @@ class Journal:
         for key, value in (rows or {}).items():
             number, row = int(key), _decode(value)
             block = self._blocks[number] = _Block(int.from_bytes(row.waiting, "little"))
-            for place, tries, due in _ENTRY.iter_unpack(row.others):
-                block.others[number * BLOCK + place] = Entry(tries, due)
+            for place, *entry in _ENTRY.iter_unpack(row.others):
+                block.others[number * BLOCK + place] = Entry(*entry)
             self._count += block.waiting.bit_count() + len(block.others)
 
     def __len__(self) -> int:
@@ -86,23 +92,23 @@ class Journal:
             self._touched(offset).waiting |= 1 << offset % BLOCK
             self._count += 1
 
-    def fly(self, offset: int) -> int:
-        """An open message is about to be handed over."""
-        return self._set(offset, Entry(self.tries(offset), 0))
+    def fly(self, offset: int, route: int) -> int:
+        """An open message is about to be handed to a route, by its mark."""
+        return self._set(offset, Entry(self.tries(offset), 0, route))
 
-    def wait(self, offset: int) -> int:
-        """An open message was not handed over after all, by no fault of its own."""
-        if tries := self.tries(offset):
-            return self._set(offset, Entry(tries, _AT_ONCE))
+    def wait(self, offset: int, route: int = 0) -> int:
+        """An open message is to be handed over again, by no fault of its own."""
+        if (tries := self.tries(offset)) or route:
+            return self._set(offset, Entry(tries, _AT_ONCE, route))
         block = self._touched(offset)
         block.others.pop(offset, None)
         block.waiting |= 1 << offset % BLOCK
         return 0  # it was in flight, or waiting
 
-    def defer(self, offset: int, due: int) -> int:
+    def defer(self, offset: int, due: int, route: int = 0) -> int:
         """A server has put an open message off."""
         tries = min(self.tries(offset) + 1, _MOST_TRIES)
-        return self._set(offset, Entry(tries, min(max(due, _AT_ONCE + 1), _LATEST)))
+        return self._set(offset, Entry(tries, min(max(due, _AT_ONCE + 1), _LATEST), route))
 
     def settle(self, offset: int) -> int:
         """A message is done. A repeat changes nothing."""
@@ -122,9 +128,11 @@ class Journal:
 
     def tries(self, offset: int) -> int:
         """How many hand-offs of the message a server has put off."""
-        block = self._blocks.get(offset // BLOCK)
-        entry = block.others.get(offset) if block is not None else None
-        return entry.tries if entry is not None else 0
+        return self._entry(offset).tries
+
+    def route(self, offset: int) -> int:
+        """The mark of the route that the message is in flight to, or that may have it; 0: none."""
+        return self._entry(offset).route
 
     def flying(self) -> list[int]:
         """The messages in flight, in order: after a restart those whose fate is in doubt."""
@@ -157,6 +165,10 @@ class Journal:
     def _others(self) -> Iterator[tuple[int, Entry]]:
         for block in self._blocks.values():
             yield from block.others.items()
+
+    def _entry(self, offset: int) -> Entry:
+        block = self._blocks.get(offset // BLOCK)
+        return _WAITING if block is None else block.others.get(offset, _WAITING)
 
     def _set(self, offset: int, entry: Entry) -> int:
         block = self._touched(offset)

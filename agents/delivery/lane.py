@@ -12,8 +12,9 @@ of effects in a step:
 A kill -9 in a step before its commit has left nothing of it: the messages that were to go next have
 not gone, and those that were answered are still in flight. After any kill the messages in flight
 are *in doubt*, whether they had gone or not: at most as many as `Outlet.room` lets go at once. The
-next owner resolves each by its route's `onDoubt`, and counts it. A deferred or waiting message was
-refused or never tried, so it is in no doubt. No hand-off begins once the last commit is older than
+next owner resolves each by its route's `onDoubt`, and counts it; one that is handed over again goes
+to the same route, and to no other. A deferred or waiting message was refused or never tried, so it
+is in no doubt. No hand-off begins once the last commit is older than
 half a session: a worker that was frozen for longer has lost its partition.
 
 Messages that cannot go now are left in Kafka, and only their offsets are kept: nothing waits behind
@@ -35,8 +36,8 @@ from typing import Any, assert_never
 import msgspec
 
 from agents.delivery.campaigns import Campaigns
-from agents.delivery.choice import Routes
-from agents.delivery.feedback import Feedback, Way
+from agents.delivery.choice import Routes, chosen, way_of
+from agents.delivery.feedback import Feedback
 from agents.delivery.journal import Journal
 from agents.delivery.outlet import Outlet
 from agents.delivery.queues import Held, Origin, Queue, Queues
@@ -159,12 +160,13 @@ class Lane:
 
     def _add(self, record: Any) -> None:
         try:
-            held = Held.of(record)
+            held = Held.of(record, self._journal.route(record.offset))
         except (msgspec.DecodeError, ValueError) as error:
             self._refused.append((record, str(error)))
             return
         if record.offset in self._doubts:
-            outlet = self._routes.of(held.origin.sender)
+            handed_to = self._routes.fitting(held.origin.sender, held.origin.pin)
+            outlet = handed_to[0] if handed_to else None
             words = Answered(Verdict.DOUBT, "the worker ended before the answer came")
             self._results.append((held, outlet, words))
             return
@@ -249,10 +251,13 @@ class Lane:
                 self._done(transaction, held, event)
             case PutOff(until):
                 due = int(until.timestamp()) + 1
-                self._feedback.defer(held.campaign, self._journal.defer(held.offset, due))
+                change = self._journal.defer(held.offset, due, held.origin.pin)
+                self._feedback.defer(held.campaign, change)
                 heapq.heappush(self._due, (due, held.offset))
             case Again():
-                self._journal.wait(held.offset)
+                if answer.verdict is Verdict.DOUBT and outlet is not None:
+                    held = held.pinned(outlet.mark)
+                self._journal.wait(held.offset, held.origin.pin)
                 self._queues.put_back(held)
             case _:
                 assert_never(fate)
@@ -271,26 +276,31 @@ class Lane:
         is cancelled, are settled.
         """
         leaving: list[tuple[Held, Outlet]] = []
+
+        def has_room(outlet: Outlet) -> bool:
+            return outlet.room(self._wake.set, freed[outlet]) > 0
+
         if not (self._routes.is_known and self._campaigns.is_known):
             return leaving
         for origin, queue in self._queues:
-            outlet = self._routes.of(origin.sender)
+            fitting = self._routes.fitting(origin.sender, origin.pin)
             if self._campaigns.is_cancelled(origin.campaign.number):
                 while queue.ready:
                     held = self._queues.pop(origin)
                     self._done(transaction, held, cancelled(self._subject(held), now).event)
             is_paused = self._campaigns.is_paused(origin.campaign.number)
-            self._expire(transaction, origin, queue, outlet, now, is_paused=is_paused)
-            while outlet is not None and queue.ready and not is_paused:
-                if not outlet.room(self._wake.set, freed[outlet]):
+            first = fitting[0] if fitting else None
+            self._expire(transaction, origin, queue, first, now, is_paused=is_paused)
+            while queue.ready and not is_paused:
+                outlet = chosen(fitting, queue.ready[0].head.message_id, has_room)
+                if outlet is None:
+                    self._feedback.note(origin.campaign, way_of(fitting))
                     break
                 held = self._queues.pop(origin)
                 outlet.take()
-                self._feedback.defer(held.campaign, self._journal.fly(held.offset))
+                change = self._journal.fly(held.offset, outlet.mark)
+                self._feedback.defer(held.campaign, change)
                 leaving.append((held, outlet))
-            if queue.ready and not is_paused:
-                way = Way(is_down=True) if outlet is None else outlet.way
-                self._feedback.note(origin.campaign, way)
         return leaving
 
     def _tell(self, transaction: Transaction) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from zlib import crc32
 
 from agents.delivery.feedback import Way
 from agents.delivery.pacing import Breaker, Pace
@@ -71,6 +72,7 @@ class Outlet:
     ) -> None:
         """`label` names the route in logs and metrics: tenant/name."""
         self.label, self.route, self.stamp = label, route, stamp
+        self.mark = mark_of(label)
         self.terms = Terms.of(route, settings.hour)
         self.is_paused = False
         self.flying = 0
@@ -265,6 +267,11 @@ class Outlet:
             await asyncio.wait(self._closing, timeout=patience.total_seconds())
         for task in self._closing:
             task.cancel()
+
+
+def mark_of(label: str) -> int:
+    """The number that stands for a route in the journal; not 0."""
+    return crc32(label.encode()) or 1
 
 
 def _answered(verdict: Verdict, words: str) -> Answered:

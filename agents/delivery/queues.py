@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 
@@ -25,10 +25,13 @@ _FEW_READY = 64  # when so few are left, parked ones are read again
 
 
 class Origin(NamedTuple):
-    """The campaign of a message, and its sender."""
+    """The campaign of a message, and its sender. `pin`: the mark of the one route that may have the
+    message already, and so the only one that it may be handed to; 0 without one.
+    """
 
     campaign: CampaignKey
     sender: Sender
+    pin: int = 0
 
 
 class _From(msgspec.Struct):
@@ -61,13 +64,17 @@ class Held:
     def campaign(self) -> CampaignKey:
         return self.origin.campaign
 
+    def pinned(self, route: int) -> Held:
+        """The same, for this route alone."""
+        return replace(self, origin=self.origin._replace(pin=route))
+
     @classmethod
-    def of(cls, record: Any) -> Held:
+    def of(cls, record: Any, pin: int = 0) -> Held:
         """Raises msgspec.DecodeError and ValueError for a record that is no message."""
         head = _decode(record.value or b"")
         domain = domain_of(head.sender.email) if head.sender is not None else None
         sender = Sender(head.tenant_id, head.channel, domain or "")
-        origin = Origin(CampaignKey(head.tenant_id, campaign_number(head.message_id)), sender)
+        origin = Origin(CampaignKey(head.tenant_id, campaign_number(head.message_id)), sender, pin)
         return cls(record.offset, record.value, head, origin)
 
 

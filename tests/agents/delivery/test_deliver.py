@@ -245,6 +245,51 @@ async def test_the_throttle_is_told_what_was_put_off_and_that_a_route_is_down(
     assert not settled[-1].is_down
 
 
+async def test_the_second_route_takes_over_from_a_dead_one_and_gives_back(
+    installation: Settings,
+) -> None:
+    messages = Messages(installation)
+    await tenant(installation, "acme")
+    async with relay() as first, relay() as second:
+        await route(installation, "acme", free_port(), "first", priority=1)
+        await route(installation, "acme", second.port, "second", priority=2)
+        sent = messages.send("acme", to("ana", 100))
+        async with delivering(installation) as service:
+            await eventually(lambda: second.mails == 100)
+            await route(installation, "acme", first.port, "first", priority=1)
+            await eventually(lambda: _is_there(service, "first", first.port))
+            sent += messages.send("acme", to("ben", 50))
+            await eventually(lambda: first.mails == 50)
+            await eventually(lambda: _is_idle(service))
+        assert sorted([*first.ids(), *second.ids()]) == sorted(map(mail_of, sent))
+
+
+def _is_there(service: Deliver, name: str, port: int) -> bool:
+    return service._routes._outlets["acme"][name].route.port == port
+
+
+async def test_a_message_in_doubt_goes_to_no_other_route(installation: Settings) -> None:
+    messages, seen = Messages(installation), Counter[str]()
+    await tenant(installation, "acme")
+
+    def resets(recipient: str) -> bool:
+        seen[recipient] += 1
+        return recipient.startswith("odd") and seen[recipient] == 1
+
+    async with relay() as first, relay() as second:
+        first.resets = resets
+        await route(installation, "acme", first.port, "first", limits={"connections": 1})
+        await route(installation, "acme", second.port, "second", priority=9)
+        messages.send("acme", [*to("ana", 20), *to("odd", 3), *to("ben", 20)], partition=2)
+        async with delivering(installation) as service:
+            await eventually(lambda: first.mails + second.mails >= 46)
+            await eventually(lambda: _is_idle(service))
+        arrived = Counter(recipient for recipient, _ in [*first.inbox, *second.inbox])
+        elsewhere = {recipient for recipient, _ in second.inbox}
+    assert arrived == Counter(to("ana", 20) + to("ben", 20)) + Counter(2 * to("odd", 3))
+    assert not elsewhere & set(to("odd", 3))
+
+
 async def test_credentials_that_are_refused_are_one_error_in_the_log_and_lose_nothing(
     installation: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

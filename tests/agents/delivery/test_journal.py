@@ -27,7 +27,15 @@ def _stored(rows: dict[bytes, bytes], journal: Journal) -> None:
 def _told(journal: Journal) -> tuple[object, ...]:
     parts = journal.waiting(), journal.flying(), journal.deferred()
     known = [*parts[0], *parts[1], *(offset for _, offset in parts[2])]
-    return (*parts, [journal.tries(offset) for offset in known], len(journal))
+    more = [(journal.tries(offset), journal.route(offset)) for offset in known]
+    return (*parts, more, len(journal))
+
+
+def _step(journal: Journal, what: str, offset: int) -> int:
+    if what == "fly":
+        return journal.fly(offset, 1 + offset % 3)
+    change: int = getattr(journal, what)(offset)
+    return change
 
 
 @given(_STEPS)
@@ -44,9 +52,9 @@ def test_rows_tell_everything_that_happened_before_the_commit(
             journal.settle(offset)
         elif journal.is_open(offset):
             if what == "defer":
-                journal.defer(offset, 1_800_000_000 + number)
+                journal.defer(offset, 1_800_000_000 + number, route=number % 2)
             else:
-                getattr(journal, what)(offset)
+                _step(journal, what, offset)
     _stored(rows, journal)
     assert _told(Journal(rows)) == _told(journal)
     assert len(rows) <= len(journal)  # a row is gone with its last open message
@@ -65,7 +73,7 @@ def test_the_changes_add_up_to_the_messages_that_were_put_off_and_not_handed_ove
                 counted += journal.defer(offset, number)
                 expected.add(offset)
             else:
-                counted += getattr(journal, what)(offset)
+                counted += _step(journal, what, offset)
                 expected.discard(offset)
         assert counted == len(expected)
 
@@ -76,7 +84,7 @@ def test_an_open_message_is_in_one_way_open(offsets: list[int]) -> None:
     for offset in offsets:
         journal.open(offset)
     for offset in offsets[::2]:
-        journal.fly(offset)
+        journal.fly(offset, 7)
     for offset in offsets[::4]:
         journal.defer(offset, 5)
     known = [*journal.waiting(), *journal.flying(), *(offset for _, offset in journal.deferred())]
@@ -87,7 +95,7 @@ def test_a_message_that_was_put_off_is_no_doubt_after_a_restart() -> None:
     journal = Journal()
     for offset in (1, 2, 3):
         journal.open(offset)
-        journal.fly(offset)
+        journal.fly(offset, 7)
     journal.defer(1, 1_900_000_000)
     journal.wait(2)
     restored = Journal({key: row for key, row in journal.changes() if row is not None})
