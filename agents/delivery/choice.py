@@ -1,9 +1,10 @@
 """The routes of the tenants whose messages are open in this worker, as PostgreSQL has them, and the
 choice among them: by channel and From domain, then the lowest priority, then by weight.
 
-A message goes to the next route while the first one is down or paused, never because it is busy. A
-route that is down takes its probe before that. One that may have a message already, because its
-answer never came, is the only one that the message is handed to.
+A message goes to the next route while the first one is down, paused, or warms up and leaves the
+rest to others; never because it is busy, or has reached a limit. A route that is down takes its
+probe before that. One that may have a message already, because its answer never came, is the only
+one that the message is handed to.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from math import log
 from operator import itemgetter
@@ -22,15 +23,19 @@ from agents.delivery.feedback import Way
 from agents.delivery.outlet import Outlet
 from streams.contracts.routes import RouteSettings
 from streams.contracts.values.domains import covering
+from streams.errors import DependencyDownError
 from streams.settings import Settings
 from tables.database.connection import Database
 from tables.models import Route
 from tables.tenants import routes
+from tables.tenants.route_usage import reserve, slot_of
 from tables.tenants.seals import SealError
 
 _EVERY = 1.0  # seconds between two looks
 _OLDEST = 10.0  # seconds: with older knowledge nothing is handed over
+_RESERVED_EVERY = 0.25  # seconds
 _ANSWERED = timedelta(minutes=10)  # a server has so long to answer for a mail
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _log = logging.getLogger(__name__)
 
 
@@ -52,17 +57,17 @@ def chosen(
             return None
         if has_room(outlet):
             return outlet
-        if not outlet.way.is_down:
+        if not outlet.steps_aside:
             best = outlet.route.priority
     return None
 
 
 def way_of(fitting: Sequence[Outlet]) -> Way:
-    """Whether messages can leave by one of these, and else when the first of them may again."""
+    """Why messages cannot leave by any of these, if so, and when the first may again."""
+    if not fitting:
+        return Way("route-down")
     ways = [outlet.way for outlet in fitting]
-    if not all(way.is_down for way in ways):
-        return Way()
-    return Way(is_down=True, until=min((way.until for way in ways if way.until), default=None))
+    return min(ways, key=lambda way: (way.reason is not None, way.until or _NEVER))
 
 
 def _in_order(fitting: Sequence[Outlet], message_id: str) -> list[Outlet]:
@@ -125,6 +130,30 @@ class Routes:
         if new := set(tenants) - self._outlets.keys():
             await self._read(new)
 
+    async def reserve(self) -> None:
+        """Keep the limits per hour and day of every route, for ever."""
+        while True:
+            await asyncio.sleep(_RESERVED_EVERY)
+            now = time.monotonic()
+            for outlet in list(self.every()):
+                if outlet.is_limited and outlet.budget.is_over(now):
+                    await self._reserve(outlet, outlet.budget.wanted())
+
+    async def _reserve(self, outlet: Outlet, wanted: int) -> None:
+        """Reserve so many messages, and give back those that are left. While PostgreSQL is away
+        there are none.
+        """
+        unused, asked_at = outlet.unused(), time.monotonic()
+        slot = slot_of(self._settings.hour)
+        windows = outlet.windows(datetime.now(UTC))
+        try:
+            given = await self._database.once(
+                lambda session: reserve(session, *outlet.key, windows, wanted, slot, unused)
+            )
+        except DependencyDownError:
+            return
+        outlet.reserved(given, asked_at, slot)
+
     async def follow(self) -> None:
         """Keep what is known up to date, for ever."""
         while True:
@@ -147,6 +176,9 @@ class Routes:
         for closing, outlet in self._replaced.items():
             outlet.cut()
             closing.cancel()
+        for outlet in self.every():
+            if outlet.budget.left:
+                await self._reserve(outlet, 0)
         await asyncio.gather(*(outlet.close() for outlet in self.every()))
 
     async def _read(self, tenants: Collection[str]) -> None:
@@ -172,6 +204,8 @@ class Routes:
             outlet = before.get(row.name)
             if outlet is None or outlet.stamp != row.updated_at:
                 outlet = self._made(row)
+                if outlet is not None and row.name in before:
+                    outlet.inherit(before[row.name])
             if outlet is not None:
                 outlet.is_paused = row.paused_at is not None
                 after[row.name] = outlet

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from streams.records.message_id import TESTS
-from streams.records.sending import Settled
+from streams.records.sending import Settled, WayReason
 
 
 class CampaignKey(NamedTuple):
@@ -21,9 +21,9 @@ class CampaignKey(NamedTuple):
 
 
 class Way(NamedTuple):
-    """Whether a campaign's messages can leave now, and until when not, if that is known."""
+    """Why a campaign's messages cannot leave now, if so, and until when, if that is known."""
 
-    is_down: bool = False
+    reason: WayReason | None = None
     until: datetime | None = None
 
 
@@ -36,7 +36,7 @@ class Feedback:
     def __init__(self) -> None:
         self._settled, self._deferred = Counter[CampaignKey](), Counter[CampaignKey]()
         self._ways: dict[CampaignKey, Way] = {}
-        self._told: dict[CampaignKey, Way] = {}  # those that are down
+        self._told: dict[CampaignKey, Way] = {}  # those that are held up
 
     def settle(self, campaign: CampaignKey) -> None:
         """Note that a message is done with."""
@@ -48,10 +48,10 @@ class Feedback:
             self._deferred[campaign] += change
 
     def note(self, campaign: CampaignKey, way: Way) -> None:
-        """Note how messages that wait can leave. Of several routes the last one that is down
+        """Note how messages that wait can leave. Of several senders the last one that is held up
         counts.
         """
-        if way.is_down or campaign not in self._ways:
+        if way.reason or campaign not in self._ways:
             self._ways[campaign] = way
 
     def records(self) -> Iterator[Settled]:
@@ -61,7 +61,7 @@ class Feedback:
             if key.number == TESTS:  # the throttle knows none
                 continue
             way = self._ways.get(key, _OPEN)  # where nothing waits, nothing is held up
-            if way.is_down:
+            if way.reason:
                 self._told[key] = way
             else:
                 self._told.pop(key, None)

@@ -214,8 +214,8 @@ class Lane:
             for outlet, count in freed.items():
                 outlet.landed(count)
         crash_point("claimed" if leaving else "settled", NAME)
-        for held, outlet in leaving:
-            flight = asyncio.create_task(self._fly(held, outlet))
+        for held, outlet, by in leaving:
+            flight = asyncio.create_task(self._fly(held, outlet, by))
             self._flights.add(flight)
             flight.add_done_callback(self._flights.discard)
 
@@ -271,11 +271,11 @@ class Lane:
 
     def _leaving(
         self, transaction: Transaction, freed: Counter[Outlet], now: datetime
-    ) -> list[tuple[Held, Outlet]]:
+    ) -> list[tuple[Held, Outlet, float]]:
         """The messages that go with this step; those that have waited too long, or whose campaign
         is cancelled, are settled.
         """
-        leaving: list[tuple[Held, Outlet]] = []
+        leaving: list[tuple[Held, Outlet, float]] = []
 
         def has_room(outlet: Outlet) -> bool:
             return outlet.room(self._wake.set, freed[outlet]) > 0
@@ -297,10 +297,10 @@ class Lane:
                     self._feedback.note(origin.campaign, way_of(fitting))
                     break
                 held = self._queues.pop(origin)
-                outlet.take()
+                by = outlet.take()
                 change = self._journal.fly(held.offset, outlet.mark)
                 self._feedback.defer(held.campaign, change)
-                leaving.append((held, outlet))
+                leaving.append((held, outlet, by))
         return leaving
 
     def _tell(self, transaction: Transaction) -> None:
@@ -339,9 +339,13 @@ class Lane:
         created_at = min(head.created_at, datetime.now(UTC))
         return Subject(head.message_id, head.tenant_id, created_at, tries)
 
-    async def _fly(self, held: Held, outlet: Outlet) -> None:
+    async def _fly(self, held: Held, outlet: Outlet, by: float) -> None:
+        def may_begin() -> bool:
+            now = time.monotonic()
+            return now < by and now - self._committed_at < self._fresh
+
         try:
-            answer = await outlet.hand_off(decode_message(held.value), self._may_begin)
+            answer = await outlet.hand_off(decode_message(held.value), may_begin)
         except msgspec.DecodeError as error:
             answer = Answered(Verdict.CONTENT, f"the message cannot be read: {error}")
         except Exception as error:  # noqa: BLE001  # a bug, after which nothing is known
@@ -349,9 +353,6 @@ class Lane:
         crash_point("answered", NAME)
         self._results.append((held, outlet, answer))
         self._wake.set()
-
-    def _may_begin(self) -> bool:
-        return time.monotonic() - self._committed_at < self._fresh
 
     async def stop_leaving(self) -> None:
         """Hand nothing over any more. The step that is running ends first."""

@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 from zlib import crc32
 
 from agents.delivery.feedback import Way
-from agents.delivery.pacing import Breaker, Pace
+from agents.delivery.pacing import Breaker, Budget, Pace
 from agents.delivery.settling import Answered, Terms
 from connectors.delivery import classification
 from connectors.delivery.classification import Verdict
@@ -34,6 +35,7 @@ from streams import metrics
 from streams.contracts.routes import RouteSettings
 from streams.records.messages import Message
 from streams.settings import Settings
+from tables.tenants.route_usage import Reserved, Window
 from tables.tenants.routes import Credentials
 
 _IN_SESSION = 2  # messages on their way: one is answered for while the next one's begin is asked
@@ -41,6 +43,7 @@ _IDLE = 20.0  # seconds after which a session is ended, before the server does
 _PATIENCE = Patience(connect=10, greeting=60, command=60)  # each reply, in seconds
 # Words of a server about the route, none of a recipient: these verdicts open the breaker.
 _OF_ROUTE = frozenset({Verdict.ROUTE, Verdict.THROTTLED, Verdict.CONFIGURATION})
+_LOOK_AGAIN = 1.0  # seconds between two looks, while a limit is reached
 _CUT = "this side closed the connection"
 _log = logging.getLogger(__name__)
 
@@ -72,6 +75,8 @@ class Outlet:
     ) -> None:
         """`label` names the route in logs and metrics: tenant/name."""
         self.label, self.route, self.stamp = label, route, stamp
+        tenant, _, name = label.rpartition("/")
+        self.key = tenant, name
         self.mark = mark_of(label)
         self.terms = Terms.of(route, settings.hour)
         self.is_paused = False
@@ -82,6 +87,10 @@ class Outlet:
         self._opening: dict[_Place, asyncio.Task[Session]] = {}
         self._is_cut = False
         self._down_until: datetime | None = None
+        limits = route.limits
+        self.is_limited = bool(limits.per_hour or limits.per_day or route.warmup)
+        self.budget, self._limited = Budget(), Way()
+        self._given: Reserved | None = None
         self._hungry: dict[Callable[[], None], None] = {}
         # What cannot be mended by waiting is looked at again every quarter of an hour.
         self._long_pause = (settings.hour / 4).total_seconds()
@@ -98,9 +107,49 @@ class Outlet:
 
     @property
     def way(self) -> Way:
-        """Whether it takes messages now."""
-        is_down = self.is_paused or self._breaker.is_open()
-        return Way(is_down, None if self.is_paused or not is_down else self._down_until)
+        """Why it takes no messages now, if so."""
+        if self.is_paused:
+            return Way("route-down")
+        if self._breaker.is_open():
+            return Way("route-down", self._down_until)
+        return self._limited
+
+    @property
+    def steps_aside(self) -> bool:
+        """Whether others take its messages meanwhile."""
+        reason, warmup = self.way.reason, self.route.warmup
+        is_over = reason == "warming-up" and warmup is not None and warmup.overflow == "next"
+        return reason == "route-down" or is_over
+
+    def windows(self, at: datetime) -> list[Window]:
+        """The limits per hour and day that hold at this time."""
+        limits, warmup = self.route.limits, self.route.warmup
+        hourly = [limits.per_hour, None if warmup is None else warmup.per_hour_at(at)]
+        found = [(self._settings.hour, limit) for limit in hourly] + [
+            (self._settings.day, limits.per_day)
+        ]
+        return [Window(length, limit) for length, limit in found if limit is not None]
+
+    def unused(self) -> Reserved | None:
+        """The rest of the last reservation, which is not used any more."""
+        left, self.budget.left = self.budget.left, 0
+        return replace(self._given, messages=left) if left and self._given is not None else None
+
+    def inherit(self, before: Outlet) -> None:
+        """Go on with what was reserved for the route with its former settings."""
+        self.budget, self._given = before.budget, before._given
+        before.budget = Budget()
+
+    def reserved(self, given: Reserved, asked_at: float, lasts: timedelta) -> None:
+        """Take what was reserved when it was asked for at this time of `monotonic`."""
+        self._given, self._limited = given, Way()
+        self.budget.renew(given.messages, asked_at + lasts.total_seconds())
+        if given.until is not None:
+            limits, warmup = self.route.limits, self.route.warmup
+            cap = None if warmup is None else warmup.per_hour_at(given.at)
+            is_warming = cap is not None and (limits.per_hour is None or cap < limits.per_hour)
+            self._limited = Way("warming-up" if is_warming else "route-limit", given.until)
+            self.budget.rest(asked_at + _LOOK_AGAIN)
 
     def room(self, wake: Callable[[], None], freed: int = 0) -> int:
         """How many messages may be handed over by the transaction that settles `freed` others.
@@ -110,12 +159,19 @@ class Outlet:
         allowed = 0 if self.is_paused else self._breaker.most(now, most)
         if (left := allowed - (self.flying - freed)) <= 0:
             self._hungry[wake] = None
-        return self._pace.room(now, max(0, left))
+        room = self._pace.room(now, max(0, left))
+        return self.budget.room(now, room) if room and self.is_limited else room
 
-    def take(self) -> None:
-        """One of `room` goes: `hand_off` follows, and `landed` when its outcome is committed."""
+    def take(self) -> float:
+        """One of `room` goes: `hand_off` follows, before the time of `monotonic` that is the
+        answer, and `landed` when its outcome is committed.
+        """
         self.flying += 1
         self._pace.took(time.monotonic(), 1)
+        if not self.is_limited:
+            return inf
+        self.budget.took(1)
+        return self.budget.expires
 
     def landed(self, count: int) -> None:
         """So many are no longer in flight by the journal: others may go, of any lane."""
@@ -138,7 +194,7 @@ class Outlet:
                 is_fresh = not place.is_open
                 session = await self._session(place)
                 if not may_begin():
-                    return Answered(Verdict.ROUTE, "the partition may be lost", is_of_message=False)
+                    return Answered(Verdict.ROUTE, "it was too late to begin", is_of_message=False)
                 try:
                     mail = compose(message, in_ascii=not session.offers("8BITMIME"))
                 except (UnsendableError, ValueError) as error:

@@ -1,10 +1,11 @@
-"""How much a route may be asked to take now: its breaker, and its limit per second. Pure: the time
-is given, in seconds of one clock.
+"""How much a route may be asked to take now: its breaker, its limit per second, and what was
+reserved of its limits per hour and day. Pure: the time is given, in seconds of one clock.
 """
 
 from __future__ import annotations
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0  # seconds
+_FEW_RESERVED, _MOST_RESERVED = 10, 2_000  # messages, four times a second
 _BURST = 0.1  # seconds that a limit per second may be ahead of an even pace
 
 
@@ -64,3 +65,40 @@ class Pace:
     def took(self, now: float, count: int) -> None:
         """Note that so many go."""
         self._next = max(self._next, now) + count * self._interval
+
+
+class Budget:
+    """Messages that were reserved, and may be handed over until they expire."""
+
+    def __init__(self) -> None:
+        self.left = 0
+        self.expires, self._used, self._is_asked = 0.0, 0, False
+        self._rests_until = 0.0
+
+    def room(self, now: float, most: int) -> int:
+        """How many of `most` may go now."""
+        left = self.left if now < self.expires else 0
+        self._is_asked |= left < most
+        return min(most, left)
+
+    def took(self, count: int) -> None:
+        """Note that so many go."""
+        self.left -= count
+        self._used += count
+
+    def is_over(self, now: float) -> bool:
+        """Whether something is to be reserved, or given back, now."""
+        is_wanted = self._is_asked and now >= self._rests_until
+        return is_wanted or (self.left > 0 and now >= self.expires)
+
+    def wanted(self) -> int:
+        """How many to reserve: twice of what went since the last time, and a few."""
+        return min(_MOST_RESERVED, max(_FEW_RESERVED, 2 * self._used)) if self._is_asked else 0
+
+    def renew(self, messages: int, expires: float) -> None:
+        """Take what was reserved; what was left before is given back."""
+        self.left, self.expires, self._used, self._is_asked = messages, expires, 0, False
+
+    def rest(self, until: float) -> None:
+        """Reserve nothing before then: a limit is reached."""
+        self._rests_until = until

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -91,9 +91,16 @@ class Deliver(Mover):
         )
         self._again = await stack.enter_async_context(again)
         await self.subscribe(stack)
-        for work in (self._routes.follow(), self._campaigns.follow(), self._read_again()):
+        for work in self._keep_up():
             task = asyncio.create_task(_or_end(work))
             stack.callback(task.cancel)
+
+    def _keep_up(self) -> Iterable[Awaitable[None]]:
+        """The work beside the turns, for ever."""
+        yield self._routes.follow()
+        yield self._routes.reserve()
+        yield self._campaigns.follow()
+        yield self._read_again()
 
     async def turn(self) -> None:
         """Messages are read and go to the lanes, which hand them over meanwhile."""
@@ -260,7 +267,7 @@ def _together(offsets: Sequence[int]) -> list[int]:
     return list(offsets)
 
 
-async def _or_end(work: Any) -> None:
+async def _or_end(work: Awaitable[None]) -> None:
     try:
         await work
     except Exception as error:  # noqa: BLE001  # nothing would go without it, and nobody notice

@@ -200,7 +200,7 @@ def _way_waits(campaign: CampaignSending, now: datetime) -> Waiting | None:
     way = campaign.delivering
     if way is None or not way.is_held_up(now):
         return None
-    return Waiting("route-down", way.down_until) if way.is_down else Waiting("route-limit")
+    return Waiting(way.reason, way.until) if way.reason else Waiting("route-limit")
 
 
 def _is_early(span: Span, now: datetime) -> bool:

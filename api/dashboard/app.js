@@ -7,7 +7,8 @@ const clock = (iso) => new Date(iso).toLocaleTimeString([], { hour: "2-digit", m
 const REASONS = {
   quota: "Waiting for quota", "running-limit": "Waiting for a free place among the running campaigns", "ab-test": "Held for the A/B winner",
   paused: "Paused", "not-before": "Waiting for its time", "dependency-down": "Waiting: a dependency is down",
-  "route-limit": "Waiting: its route takes no more for now", "route-down": "Waiting: its route takes no messages", audience: "Preparing the audience",
+  "route-limit": "Waiting: its route takes no more for now", "route-down": "Waiting: its route takes no messages",
+  "warming-up": "Waiting: its route is warming up", audience: "Preparing the audience",
 };
 const VERBS = { running: ["pause", "cancel"], paused: ["resume", "cancel"], draft: ["start"], scheduled: ["start", "cancel"] };
 const cards = new Map();

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from api.http.envelope import Instant, Schema, shown_as
 from connectors.routes.findings import Part, Verdict
 from streams.contracts.fields import Body, Channel
-from streams.contracts.routes import Retry, RouteLimits, RouteSettings, Tls
+from streams.contracts.routes import Retry, RouteLimits, RouteSettings, Tls, Warmup
 from streams.errors import FieldError, broken
 from tables import models
 from tables.tenants.routes import Credentials
@@ -78,6 +78,7 @@ _ROUTE = {
         "connections": 8,
         "messagesPerConnection": 100,
     },
+    "warmup": {"startsAt": "2026-12-01", "perHour": 20, "factor": 1.4, "overflow": "wait"},
     "retry": {"maxAge": "P1D"},
     "onDoubt": "resend",
     "isSet": ["username", "password"],
@@ -106,6 +107,7 @@ class Route(Schema):
     weight: int
     tags: list[str]
     limits: RouteLimits
+    warmup: Warmup | None = None
     retry: Retry
     on_doubt: Literal["resend", "hold", "drop"]
     is_set: list[str]

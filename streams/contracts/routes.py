@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from ipaddress import ip_address
+from math import exp, log
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
@@ -20,6 +21,7 @@ _LONGEST_HOST = 253  # RFC 1035, section 2.3.4, as a text
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _LONGEST_AGE = timedelta(days=7)
+_ROUNDING = 1e-6  # of a logarithm and back
 _DURATIONS = TypeAdapter(timedelta)
 
 Tls = Literal["starttls", "tls", "none"]
@@ -70,6 +72,23 @@ class RouteLimits(Body):
     messages_per_connection: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 100
 
 
+class Warmup(Body):
+    """A new route is trusted slowly: `perHour` on the first day, and `factor` times as much on each
+    day after it. `overflow`: what is more than that waits, or goes to the next route.
+    """
+
+    starts_at: date
+    per_hour: _Rate = 20
+    factor: Annotated[float, Field(gt=1, le=10)] = 1.4
+    overflow: Literal["wait", "next"] = "wait"
+
+    def per_hour_at(self, at: datetime) -> int:
+        """The limit on the day of this time, in UTC; that of the first day before it."""
+        days = max(0, (at.astimezone(UTC).date() - self.starts_at).days)
+        grown = log(self.per_hour) + days * log(self.factor)
+        return MAX_INTEGER if grown >= log(MAX_INTEGER) else int(exp(grown) + _ROUNDING)
+
+
 class Retry(Body):
     """How long a message that is put off is tried again."""
 
@@ -100,6 +119,7 @@ class RouteSettings(Body):
     weight: Annotated[int, Field(strict=True, ge=1, le=1_000)] = 100
     tags: _Tags = Field(default_factory=list)
     limits: RouteLimits = RouteLimits()
+    warmup: Warmup | None = None
     retry: Retry = Retry()
     on_doubt: Literal["resend", "hold", "drop"] = "resend"
 

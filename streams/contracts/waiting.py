@@ -18,6 +18,7 @@ WaitingReason = Literal[
     "dependency-down",
     "route-limit",
     "route-down",
+    "warming-up",
 ]
 # As the terminal and the dashboard (api/dashboard/app.js) show them.
 WORDS: Mapping[WaitingReason, str] = MappingProxyType(
@@ -31,5 +32,6 @@ WORDS: Mapping[WaitingReason, str] = MappingProxyType(
         "dependency-down": "waiting: a dependency is down",
         "route-limit": "waiting: its route takes no more for now",
         "route-down": "waiting: its route takes no messages",
+        "warming-up": "waiting: its route is warming up",
     }
 )

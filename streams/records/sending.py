@@ -5,12 +5,14 @@ milestones that it reports.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from streams.contracts.envelope import Record
 
+#: Why the messages of a campaign cannot leave by its tenant's routes.
+WayReason = Literal["route-limit", "route-down", "warming-up"]
 # ordinals per chunk; a grant never crosses one, and lane = chunk modulo the number of grant
 # partitions
 CHUNK = 1000
@@ -153,15 +155,15 @@ class BatchSent(Record, frozen=True, tag="batch-sent", tag_field="type"):
 class Settled(Record, frozen=True, tag="settled", tag_field="type"):
     """Written by `deliver` in the transaction that settles messages of a built-in campaign: so many
     are done with, and the number of those that are to be tried again later changes by `deferred`.
-    `is_down`: the route takes nothing now, until `down_until` if that is known.
+    `reason`: why messages that are there cannot leave now, until `until` if that is known.
     """
 
     tenant_id: str
     number: int
     settled: int = 0
     deferred: int = 0
-    is_down: bool = False
-    down_until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    reason: WayReason | None = None
+    until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class Tick(Record, frozen=True, tag="tick", tag_field="type"):

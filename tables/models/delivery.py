@@ -1,11 +1,11 @@
-"""The ways out of the engine that a tenant has set up."""
+"""The ways out of the engine that a tenant has set up, and what they were given."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, func
+from sqlalchemy import ForeignKey, Index, String, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from streams.contracts.fields import Channel
@@ -33,3 +33,18 @@ class Route(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     #: Of the settings and what is sealed.
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class RouteUsage(Base):
+    """The messages that a route may have been given in a minute. It outlives the route: whoever
+    sets it up anew has used it all the same.
+    """
+
+    __tablename__ = "route_usage"
+    __table_args__ = (Index("idx_route_usage_at", "at"),)
+
+    tenant_id: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"), primary_key=True)
+    route: Mapped[str] = mapped_column(String(64), primary_key=True)
+    #: When the minute began; a part of CAMPAIGNS_HOUR as long as that.
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    messages: Mapped[int]

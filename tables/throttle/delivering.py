@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from streams.contracts.envelope import Record
-from streams.records.sending import CHUNK, Settled
+from streams.records.sending import CHUNK, Settled, WayReason
 
 #: Messages of a campaign that wait to be tried again; with more of them it gets no grant.
 MOST_DEFERRED = 10 * CHUNK
@@ -27,8 +27,8 @@ _SECONDS = 2  # of settling that may be on their way
 class Delivering(Record, frozen=True, forbid_unknown_fields=True):
     """`settled` messages are done with; `deferred` ones are to be tried again later. `second` is
     the latest Unix second of feedback, `done` and `done_before` how many were settled in it and in
-    the second before. `is_down`: the last thing heard is that the route takes nothing, until
-    `down_until` if that is known.
+    the second before. `reason`: the last thing heard is why messages cannot leave, until `until`
+    if that is known.
     """
 
     settled: int = 0
@@ -37,8 +37,8 @@ class Delivering(Record, frozen=True, forbid_unknown_fields=True):
     done: int = 0
     done_before: int = 0
     heard_at: datetime | None = None
-    is_down: bool = False
-    down_until: datetime | None = None
+    reason: WayReason | None = None
+    until: datetime | None = None
 
     def after(self, event: Settled, at: datetime) -> Delivering:
         """The state after an event that arrived at `at`."""
@@ -54,8 +54,8 @@ class Delivering(Record, frozen=True, forbid_unknown_fields=True):
             done=done,
             done_before=before,
             heard_at=at,
-            is_down=event.is_down,
-            down_until=event.down_until,
+            reason=event.reason,
+            until=event.until,
         )
 
     def sent(self, at: datetime) -> Delivering:
@@ -72,7 +72,7 @@ class Delivering(Record, frozen=True, forbid_unknown_fields=True):
 
     def is_held_up(self, now: datetime) -> bool:
         """Whether the route takes nothing: that was said, or nothing was heard for a while."""
-        return self.is_down or self.heard_at is None or now - self.heard_at >= SILENT
+        return self.reason is not None or self.heard_at is None or now - self.heard_at >= SILENT
 
     def room(self, out: int) -> int:
         """How many more messages may be granted, when `out` were and are not skipped; 0 for less

@@ -35,6 +35,7 @@ Reason = Literal[
     "dependency-down",
     "route-limit",
     "route-down",
+    "warming-up",
 ]
 
 

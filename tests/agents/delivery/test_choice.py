@@ -9,6 +9,7 @@ from typing import Any
 from agents.delivery.choice import chosen, way_of
 from agents.delivery.feedback import Way
 from agents.delivery.outlet import Outlet
+from tables.tenants.route_usage import Reserved
 from tests.connectors.routes.given import route, settings
 
 _SETTINGS = settings()
@@ -54,15 +55,33 @@ def test_routes_of_one_priority_share_by_weight_and_each_helps_a_busy_one() -> N
     assert names(fitting, 10, full=("acme/large", "acme/small")) == {"nobody": 10}
 
 
+def test_a_route_that_warms_up_leaves_the_rest_to_the_next_only_if_it_says_so() -> None:
+    now, second = datetime.now(UTC), outlet("second", priority=2)
+    for overflow, taken in (("wait", "nobody"), ("next", "acme/second")):
+        warmup = {"startsAt": now.date().isoformat(), "overflow": overflow}
+        first = outlet("first", warmup=warmup)
+        first.reserved(Reserved(now, 0, until=now), 0.0, timedelta(minutes=1))
+        assert first.way.reason == "warming-up"
+        assert names([first, second], full=("acme/first",)) == {taken: 1}
+
+
+def test_a_limit_that_is_reached_is_waited_for() -> None:
+    now = datetime.now(UTC)
+    first, second = outlet("first", limits={"perHour": 9}), outlet("second", priority=2)
+    first.reserved(Reserved(now, 0, until=now), 0.0, timedelta(minutes=1))
+    assert first.way == Way("route-limit", now)
+    assert names([first, second], full=("acme/first",)) == {"nobody": 1}
+
+
 def test_messages_are_held_up_when_every_route_is_down_until_the_first_probe() -> None:
     one, other = outlet("one"), outlet("other")
-    assert way_of([]) == Way(is_down=True)
+    assert way_of([]) == Way("route-down")
     one.is_paused = True
-    assert way_of([one]) == Way(is_down=True)
+    assert way_of([one]) == Way("route-down")
     assert way_of([one, other]) == Way()
     soon, later = (datetime.now(UTC) + timedelta(minutes=minutes) for minutes in (1, 2))
     one.is_paused = False
     for down, until in ((one, later), (other, soon)):
         down._breaker.failed(0.0)
         down._down_until = until
-    assert way_of([one, other]) == Way(is_down=True, until=soon)
+    assert way_of([one, other]) == Way("route-down", soon)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -234,7 +235,9 @@ async def test_the_throttle_is_told_what_was_put_off_and_that_a_route_is_down(
         await route(installation, "acme", nobody)
         messages.send("acme", to("grey", 5), partition=1)
         async with delivering(installation) as service:
-            await eventually(lambda: any(record.is_down for record in told(installation)))
+            await eventually(
+                lambda: any(each.reason == "route-down" for each in told(installation))
+            )
             await route(installation, "acme", port)
             await eventually(lambda: sink.mails == 5)
             await eventually(lambda: _is_idle(service))
@@ -242,7 +245,35 @@ async def test_the_throttle_is_told_what_was_put_off_and_that_a_route_is_down(
     assert sum(record.settled for record in settled) == 5
     assert sum(record.deferred for record in settled) == 0
     assert sum(max(0, record.deferred) for record in settled) == 10
-    assert not settled[-1].is_down
+    assert settled[-1].reason is None
+
+
+async def test_a_limit_per_hour_holds_at_the_sink_for_all_workers_and_through_a_restart(
+    installation: Settings,
+) -> None:
+    per_hour, arrivals = 20, list[float]()
+    messages = Messages(installation)
+    await tenant(installation, "acme")
+
+    async def answers(recipient: str) -> str:
+        arrivals.append(time.monotonic())
+        return "250 OK"
+
+    async with relay() as sink:
+        sink.answers = answers
+        await route(installation, "acme", sink.port, limits={"perHour": per_hour})
+        sent = messages.send("acme", to("ana", 3 * per_hour))
+        async with delivering(installation):
+            async with delivering(installation):
+                await eventually(lambda: len(arrivals) >= per_hour)
+            await eventually(lambda: "route-limit" in {each.reason for each in told(installation)})
+        async with delivering(installation) as service:
+            await eventually(lambda: sink.mails >= len(sent))
+            await eventually(lambda: _is_idle(service))
+        assert sorted(sink.ids()) == sorted(map(mail_of, sent))
+    hour = installation.hour.total_seconds()
+    for first in arrivals:
+        assert sum(first <= at < first + hour for at in arrivals) <= per_hour
 
 
 async def test_the_second_route_takes_over_from_a_dead_one_and_gives_back(

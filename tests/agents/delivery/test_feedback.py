@@ -33,26 +33,26 @@ def test_a_test_message_is_nothing_to_the_throttle() -> None:
 
 def test_a_route_that_goes_down_or_comes_back_is_told_when_it_does() -> None:
     feedback = Feedback()
-    down = Way(is_down=True, until=UNTIL)
+    down = Way("route-down", UNTIL)
     told = list[list[Settled]]()
-    for way in (Way(), down, down, Way(is_down=True), Way(), Way()):
+    for way in (Way(), down, down, Way("route-down"), Way(), Way()):
         feedback.note(ONE, way)
         told.append(list(feedback.records()))
-    assert [[(record.is_down, record.down_until) for record in step] for step in told] == [
+    assert [[(record.reason, record.until) for record in step] for step in told] == [
         [],
-        [(True, UNTIL)],
+        [("route-down", UNTIL)],
         [],
-        [(True, None)],
-        [(False, None)],
+        [("route-down", None)],
+        [(None, None)],
         [],
     ]
 
 
 def test_a_campaign_is_held_up_while_one_of_its_routes_is_down_and_something_waits() -> None:
     feedback = Feedback()
-    feedback.note(ONE, Way(is_down=True))
+    feedback.note(ONE, Way("route-down"))
     feedback.note(ONE, Way())
     feedback.settle(ONE)
-    assert [record.is_down for record in feedback.records()] == [True]
+    assert [record.reason for record in feedback.records()] == ["route-down"]
     feedback.settle(ONE)  # nothing waits any more
-    assert [record.is_down for record in feedback.records()] == [False]
+    assert [record.reason for record in feedback.records()] == [None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.delivery.pacing import Breaker, Pace
+from agents.delivery.pacing import Breaker, Budget, Pace
 
 
 def test_after_a_failure_one_probe_goes_after_each_pause_and_pauses_double() -> None:
@@ -57,3 +57,26 @@ def test_no_second_takes_more_than_the_limit_and_a_burst(
 
 def test_a_route_without_a_limit_takes_what_there_is() -> None:
     assert Pace(None).room(0.0, 7) == 7
+
+
+def test_of_what_was_reserved_no_more_goes_than_it_is_and_nothing_when_it_is_over() -> None:
+    budget = Budget()
+    assert budget.room(1.0, 5) == 0 and budget.is_over(1.0)
+    budget.renew(budget.wanted(), expires=60.0)
+    assert not budget.is_over(1.0)
+    assert (budget.left, budget.room(2.0, 4)) == (10, 4)
+    budget.took(8)
+    assert budget.room(3.0, 4) == 2 and budget.is_over(3.0)
+    assert budget.wanted() == 16  # twice as many as went
+    assert budget.room(60.0, 4) == 0
+
+
+def test_what_nobody_uses_is_given_back_and_a_reached_limit_is_left_alone_for_a_while() -> None:
+    budget = Budget()
+    budget.renew(5, expires=60.0)
+    assert not budget.is_over(59.0) and budget.is_over(60.0)
+    assert budget.wanted() == 0
+    budget.renew(0, expires=70.0)
+    budget.rest(until=65.0)
+    assert budget.room(61.0, 1) == 0
+    assert not budget.is_over(61.0) and budget.is_over(65.0)

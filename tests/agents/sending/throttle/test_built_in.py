@@ -91,7 +91,7 @@ def test_a_route_that_takes_nothing_stands_still_and_says_so_until_it_takes_some
     world.write(Tick())
     world.hear()
     assert _waiting(world) == Waiting("route-limit")
-    world.write(Settled("acme", 0, is_down=True, down_until=until))
+    world.write(Settled("acme", 0, reason="route-down", until=until))
     world.hear()
     assert _waiting(world) == Waiting("route-down", until)
     world.write(Settled("acme", 0, LEAST))
