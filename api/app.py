@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from api import health, page
-from api.campaigns import ab_tests, figures, live, routes, schedules
+from api.campaigns import ab_tests, doubts, figures, live, routes, schedules
 from api.directory import (
     contact_imports,
     contacts,
@@ -63,6 +63,7 @@ _DASHBOARD = Path(__file__).with_name("dashboard")
 _API = (
     routes,
     figures,
+    doubts,
     schedules,
     ab_tests,
     preview,

@@ -1,11 +1,12 @@
 """The journal of one partition: its open messages by offset, and how far each is. Pure.
 
 An open message is *waiting* (read, and not handed over), *in flight* (handed over, or about to be,
-and not answered) or *deferred* (to be handed over again at an instant). The state topic has one row
-for `BLOCK` offsets: a bit for each waiting one, twelve bytes for each of the others, among them
-waiting ones of which there is more to say.
+and not answered), *deferred* (to be handed over again at an instant) or *held* (for a person). The
+state topic has one row for `BLOCK` offsets: a bit for each waiting one, twelve bytes for each of
+the others, among them waiting ones of which there is more to say.
 
-`fly`, `wait`, `defer` and `settle` answer by how much the number of deferred messages changes.
+`fly`, `wait`, `defer`, `hold` and `settle` answer by how much the number of deferred and held
+messages changes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ BLOCK = 1_024  # offsets
 _ENTRY = struct.Struct("<HHII")  # place in the block, tries, second of Unix time, route
 _MOST_TRIES = 0xFFFF
 _LATEST = 0xFFFFFFFF
-_AT_ONCE = 1  # the second at which a waiting message is due
+_AT_ONCE, _HELD = 1, 2  # the seconds at which waiting and held messages are due
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,7 +41,8 @@ _decode = strictly(msgspec.msgpack.Decoder(Row).decode, "the journal of delivery
 
 
 class Entry(NamedTuple):
-    """A message in flight (`due` 0), waiting (1) or deferred until `due`, a second of Unix time.
+    """A message in flight (`due` 0), waiting (1), held (2) or deferred until `due`, a second of
+    Unix time.
     `tries`: how many hand-offs a server has put off. `route`: the mark of the one route that may
     have it already, 0 if none has.
     """
@@ -108,7 +110,15 @@ class Journal:
     def defer(self, offset: int, due: int, route: int = 0) -> int:
         """A server has put an open message off."""
         tries = min(self.tries(offset) + 1, _MOST_TRIES)
-        return self._set(offset, Entry(tries, min(max(due, _AT_ONCE + 1), _LATEST), route))
+        return self._set(offset, Entry(tries, min(max(due, _HELD + 1), _LATEST), route))
+
+    def hold(self, offset: int, route: int) -> int:
+        """A person is to decide about an open message, which this route may have."""
+        return self._set(offset, Entry(self.tries(offset), _HELD, route))
+
+    def is_held(self, offset: int) -> bool:
+        """Whether a person is to decide about the message."""
+        return self._entry(offset).due == _HELD
 
     def settle(self, offset: int) -> int:
         """A message is done. A repeat changes nothing."""

@@ -28,15 +28,17 @@ import heapq
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
+from uuid import UUID
 
 import msgspec
 
 from agents.delivery.campaigns import Campaigns
 from agents.delivery.choice import Routes, chosen, way_of
+from agents.delivery.doubts import Doubts, row_of
 from agents.delivery.feedback import Feedback
 from agents.delivery.journal import Journal
 from agents.delivery.outlet import Outlet
@@ -46,10 +48,13 @@ from agents.delivery.settling import (
     Again,
     Answered,
     Done,
+    Fate,
+    Hold,
     PutOff,
     Subject,
     Terms,
     cancelled,
+    dropped,
     expired,
     settled,
 )
@@ -66,6 +71,7 @@ from streams.records.messages import decode_message, is_built_in
 from streams.records.reported_events import Incoming, encode_incoming
 from streams.settings import Settings
 from streams.topics import Name, Topics
+from tables.audience.doubts import Resolution
 
 NAME = "deliver"
 OPEN = PlainTable("open")  # the journal: number of a block of offsets -> row
@@ -83,11 +89,16 @@ class Lane:
     """
 
     def __init__(
-        self, settings: Settings, state: PartitionState, routes: Routes, campaigns: Campaigns
+        self,
+        settings: Settings,
+        state: PartitionState,
+        routes: Routes,
+        campaigns: Campaigns,
+        doubts: Doubts,
     ) -> None:
         """`state` is restored and this process's. Raises NewerStateError."""
         self.number, self._state = state.number, state
-        self._routes, self._campaigns = routes, campaigns
+        self._routes, self._campaigns, self._noted = routes, campaigns, doubts
         self._topics, self._policy = Topics(settings), Policy()
         self._topic = self._topics.name(Name.MESSAGES)
         self.position = max(state.position.get(self._topic, 0), state.beginning[self._topic])
@@ -102,6 +113,8 @@ class Lane:
         self._results: list[tuple[Held, Outlet | None, Answered]] = []
         self._flights: set[asyncio.Task[None]] = set()
         self._refused: list[tuple[Any, str]] = []
+        self._held: dict[UUID, Held] = {}  # without their content
+        self._given_up: list[Held] = []
         self._committed_at, self._is_closing, self._is_over = 0.0, False, False
         self._wake = asyncio.Event()
         self._work = asyncio.create_task(self._run(), name=f"deliver-{self.number}")
@@ -169,8 +182,30 @@ class Lane:
             outlet = handed_to[0] if handed_to else None
             words = Answered(Verdict.DOUBT, "the worker ended before the answer came")
             self._results.append((held, outlet, words))
-            return
-        self._queues.add(held)
+        elif self._journal.is_held(record.offset):
+            self._keep(held)
+        else:
+            self._queues.add(held)
+
+    def _keep(self, held: Held) -> None:
+        self._held[UUID(held.head.message_id)] = replace(held, value=b"")
+
+    def held(self) -> Collection[UUID]:
+        """The ids of the messages about which a person is to decide."""
+        return self._held.keys()
+
+    def resolve(self, decided: Mapping[UUID, Resolution]) -> None:
+        """Go on with held messages as a person has decided; those of others are left out."""
+        for message_id, resolution in decided.items():
+            if (held := self._held.pop(message_id, None)) is None:
+                continue
+            if resolution is Resolution.RESEND:
+                change = self._journal.wait(held.offset, held.origin.pin)
+                self._feedback.defer(held.campaign, change)
+                self._unread.append(held.offset)
+            else:
+                self._given_up.append(held)
+            self._wake.set()
 
     async def _run(self) -> None:
         try:
@@ -192,10 +227,14 @@ class Lane:
                 NAME, self._topic, self.number, [], self._topics.name(Name.DEAD_LETTERS)
             )
             self._put_aside(transaction)
+            self._give_up(transaction, now)
             results, self._results = self._results, []
-            freed = Counter[Outlet]()
+            freed, noted = Counter[Outlet](), list[dict[str, Any]]()
             for held, outlet, answer in results:
-                self._settle(transaction, held, outlet, answer, now)
+                fate = self._settle(transaction, held, outlet, answer, now)
+                if answer.verdict is Verdict.DOUBT:
+                    terms = self._default if outlet is None else outlet.terms
+                    noted.append(row_of(held, outlet, fate, terms.on_doubt, now))
                 if outlet is not None and held.offset not in self._doubts:
                     freed[outlet] += 1
                 self._doubts.discard(held.offset)
@@ -204,6 +243,8 @@ class Lane:
             position, rows = self.position, self._journal.changes()
             if not rows and not transaction.outbox and not self._has_moved(position):
                 return
+            if noted:
+                await self._noted.note(noted)
             for key, row in rows:
                 self._state.put(OPEN, key, row)
             started = time.monotonic()
@@ -240,12 +281,14 @@ class Lane:
         outlet: Outlet | None,
         answer: Answered,
         now: datetime,
-    ) -> None:
+    ) -> Fate:
         terms = self._default if outlet is None else outlet.terms
         fate = settled(self._subject(held), answer, terms, now)
         if answer.verdict is Verdict.DOUBT:
             label = "none" if outlet is None else outlet.label
             metrics.DOUBTS.labels(label, "resend" if fate == Again() else terms.on_doubt).inc()
+            if outlet is not None:
+                held = held.pinned(outlet.mark)
         match fate:
             case Done(event):
                 self._done(transaction, held, event)
@@ -255,12 +298,21 @@ class Lane:
                 self._feedback.defer(held.campaign, change)
                 heapq.heappush(self._due, (due, held.offset))
             case Again():
-                if answer.verdict is Verdict.DOUBT and outlet is not None:
-                    held = held.pinned(outlet.mark)
                 self._journal.wait(held.offset, held.origin.pin)
                 self._queues.put_back(held)
+            case Hold():
+                change = self._journal.hold(held.offset, held.origin.pin)
+                self._feedback.defer(held.campaign, change)
+                self._keep(held)
             case _:
                 assert_never(fate)
+        return fate
+
+    def _give_up(self, transaction: Transaction, now: datetime) -> None:
+        given_up, self._given_up = self._given_up, []
+        for held in given_up:
+            end = dropped(self._subject(held), "nobody knows whether it arrived", now)
+            self._done(transaction, held, end.event)
 
     def _done(self, transaction: Transaction, held: Held, event: Incoming) -> None:
         self._feedback.defer(held.campaign, self._journal.settle(held.offset))

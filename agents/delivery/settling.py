@@ -1,5 +1,5 @@
 """Decides about a message whose hand-off was answered: it is done and reported, put off until an
-instant, or handed over again as soon as its route allows it. Pure.
+instant, handed over again as soon as its route allows it, or held for a person. Pure.
 
 The times are those of docs/guide/sending.md: 5 minutes, doubled with every try, 4 hours at most, as
 long as `retry.maxAge` allows.
@@ -83,7 +83,12 @@ class Again:
     """The message is to be handed over as soon as its route allows it: that was no try of it."""
 
 
-Fate = Done | PutOff | Again
+@dataclass(frozen=True)
+class Hold:
+    """A person is to decide what becomes of the message."""
+
+
+Fate = Done | PutOff | Again | Hold
 
 
 def settled(subject: Subject, answer: Answered, terms: Terms, now: datetime) -> Fate:
@@ -111,10 +116,13 @@ def settled(subject: Subject, answer: Answered, terms: Terms, now: datetime) -> 
                 return Done(_event(subject, "failed", answer.reason, now))
             return PutOff(now)
         case Verdict.DOUBT:
-            if terms.on_doubt == "resend":
-                return expired(subject, answer.reason, terms, now) or Again()
-            words = f"in doubt: handed over and never answered ({answer.reason})"
-            return Done(_event(subject, "failed", words, now))
+            match terms.on_doubt:
+                case "resend":
+                    return expired(subject, answer.reason, terms, now) or Again()
+                case "hold":
+                    return Hold()
+                case "drop":
+                    return dropped(subject, answer.reason, now)
         case _:
             assert_never(answer.verdict)
 
@@ -124,6 +132,12 @@ def expired(subject: Subject, reason: str, terms: Terms, now: datetime) -> Done 
     if now - subject.created_at < terms.most_age:
         return None
     return Done(_event(subject, "failed", f"expired: {reason}", now))
+
+
+def dropped(subject: Subject, reason: str, now: datetime) -> Done:
+    """The end of a message in doubt that is not handed over again."""
+    words = f"in doubt: handed over and never answered ({reason})"
+    return Done(_event(subject, "failed", words, now))
 
 
 def cancelled(subject: Subject, now: datetime) -> Done:

@@ -16,12 +16,14 @@ from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any, ClassVar
+from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import DecodeError, Struct, json
 
 from agents.delivery.campaigns import Campaigns
 from agents.delivery.choice import Routes
+from agents.delivery.doubts import Doubts
 from agents.delivery.lane import NAME, OPEN, Lane
 from streams import metrics
 from streams.exactly_once.fatal import end_process
@@ -34,6 +36,7 @@ from streams.process.readiness import Readiness, Standing
 from streams.records.messages import is_built_in
 from streams.settings import Settings
 from streams.topics import Name
+from tables.audience.doubts import Resolution
 from tables.database.connection import Database
 
 _READ = 1_000  # messages of one turn
@@ -69,6 +72,7 @@ class Deliver(Mover):
         self._database = Database(settings, "campaigns-deliver", max_size=2)
         self._routes = Routes(settings, self._database)
         self._campaigns = Campaigns(self._database, self._open)
+        self._doubts = Doubts(self._database)
         self._lanes: dict[int, Lane] = {}
         self._topic, self._policy = self.topics.name(Name.MESSAGES), Policy()
         self._again: AIOKafkaConsumer
@@ -100,6 +104,7 @@ class Deliver(Mover):
         yield self._routes.follow()
         yield self._routes.reserve()
         yield self._campaigns.follow()
+        yield self._doubts.follow(self._held, self._resolve)
         yield self._read_again()
 
     async def turn(self) -> None:
@@ -153,7 +158,7 @@ class Deliver(Mover):
         self._again.pause(*partitions)  # nothing of them is wanted yet
         for state in states:
             lane = self._lanes[state.number] = Lane(
-                self.settings, state, self._routes, self._campaigns
+                self.settings, state, self._routes, self._campaigns, self._doubts
             )
             self.consumer.seek(self._tp(state.number), lane.position)
         metrics.PARTITIONS.labels(app_id).set(len(states))
@@ -178,6 +183,14 @@ class Deliver(Mover):
     def _open(self) -> set[int]:
         """The campaigns that have messages in memory here."""
         return set[int]().union(*(lane.campaigns() for lane in self._lanes.values()))
+
+    def _held(self) -> set[UUID]:
+        """The messages about which a person is to decide."""
+        return set[UUID]().union(*(lane.held() for lane in self._lanes.values()))
+
+    def _resolve(self, decided: Mapping[UUID, Resolution]) -> None:
+        for lane in self._lanes.values():
+            lane.resolve(decided)
 
     def _tp(self, number: int) -> TopicPartition:
         return TopicPartition(self._topic, number)

@@ -79,6 +79,7 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "sender_domains": _of_tenant("sender_domains"),
         "routes": _of_tenant("routes"),
         "route_usage": _of_tenant("route_usage"),
+        "doubts": _of_tenant("doubts"),
         "outbox_refused": _of_tenant("outbox_refused", _REFUSED),
         "campaign_recipients": _RECIPIENTS,
         "campaign_entries": _of_each("campaigns", "campaign_entries", "campaign_id"),

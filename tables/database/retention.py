@@ -62,6 +62,7 @@ RULES = (
     _older("test_sends", "sent_at", _HOUR),
     _older("sign_in_codes", "expires_at"),
     _older("browser_sessions", "expires_at"),
+    _older("doubts", "at", 30 * _DAY),
     _older("route_usage", "at", 2 * _DAY),
     _older("opt_ins", "at", 8 * _DAY),  # pipeline.events.v1 is kept for seven
 )

@@ -58,6 +58,7 @@ GRANTS: Mapping[str, Access] = MappingProxyType(
         # The workers deliver by routes, remove a tenant with its own, and set none up.
         "routes": Access(_WRITE, "SELECT, DELETE"),
         "route_usage": Access("", _WRITE),
+        "doubts": Access("SELECT, UPDATE (resolution, resolved_at)", _WRITE),
         "contacts": Access(_WRITE, _WRITE),
         "former_addresses": Access("SELECT, INSERT", "SELECT, INSERT, DELETE"),
         "whatsapp_users": Access("SELECT, INSERT", "SELECT, DELETE"),

@@ -17,7 +17,7 @@ from tables.models.campaigns import (
 from tables.models.commands import OutboxRecord, RefusedRecord, RememberedAnswer
 from tables.models.contacts import Contact, FormerAddress, WhatsappUser
 from tables.models.declarative import Base
-from tables.models.delivery import Route, RouteUsage
+from tables.models.delivery import Doubt, Route, RouteUsage
 from tables.models.directory import (
     MirroredMember,
     OptIn,
@@ -55,6 +55,7 @@ __all__ = [
     "CampaignVariant",
     "ComplaintPause",
     "Contact",
+    "Doubt",
     "FormerAddress",
     "Installation",
     "JobRun",

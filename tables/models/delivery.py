@@ -1,9 +1,12 @@
-"""The ways out of the engine that a tenant has set up, and what they were given."""
+"""The ways out of the engine that a tenant has set up, what they were given, and what they never
+answered.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ForeignKey, Index, String, func
 from sqlalchemy.orm import Mapped, mapped_column
@@ -48,3 +51,24 @@ class RouteUsage(Base):
     #: When the minute began; a part of CAMPAIGNS_HOUR as long as that.
     at: Mapped[datetime] = mapped_column(primary_key=True)
     messages: Mapped[int]
+
+
+class Doubt(Base):
+    """A message that was handed over and never answered."""
+
+    __tablename__ = "doubts"
+    __table_args__ = (
+        Index("idx_doubts_campaign", "campaign_id", "message_id"),
+        Index("idx_doubts_at", "at"),
+    )
+
+    message_id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(64), ForeignKey("tenants.id"))
+    campaign_id: Mapped[UUID]
+    contact_id: Mapped[UUID]
+    #: The name of the route that may have it; empty when it was removed.
+    route: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime]
+    #: What became of it (tables/audience/doubts.py); null while it is held.
+    resolution: Mapped[str | None] = mapped_column(String(10))
+    resolved_at: Mapped[datetime | None]

@@ -29,6 +29,7 @@ OWN_ROWS: Mapping[str, str] = MappingProxyType(
             "audit_log",
             "campaigns",
             "contacts",
+            "doubts",
             "former_addresses",
             "opt_ins",
             "routes",

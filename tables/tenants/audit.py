@@ -40,6 +40,7 @@ class Action(StrEnum):
     ROUTE_REMOVED = "route.removed"
     CAMPAIGN_RECONCILED = "campaign.reconciled"
     CONTACT_ERASED = "contact.erased"
+    DOUBTS_DECIDED = "doubts.decided"
     SEGMENT_EXPORTED = "segment.exported"
     SUPPRESSION_LIFTED = "suppression.lifted"
     TENANT_CREATED = "tenant.created"

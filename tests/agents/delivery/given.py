@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from confluent_kafka import Producer
 
@@ -24,6 +25,7 @@ from tests.connectors.routes import given
 from tests.faults import raw_kafka
 
 DOMAIN = given.DOMAIN
+_CAMPAIGN = UUID("0190a000-0000-7000-8000-000000000001")
 
 
 def made(settings: Settings, **changes: Any) -> Settings:
@@ -66,6 +68,7 @@ class Messages:
         partition: int | None = None,
         age: timedelta = timedelta(0),
         number: int = 1,
+        campaign_id: UUID = _CAMPAIGN,
     ) -> list[str]:
         """One message to each, over all partitions unless one is named."""
         made = []
@@ -75,7 +78,7 @@ class Messages:
             message = Message(
                 message_id=message_id,
                 tenant_id=tenant_id,
-                campaign_id="0190a000-0000-7000-8000-000000000001",
+                campaign_id=str(campaign_id),
                 contact_id="0190a000-0000-7000-8000-000000000002",
                 recipient_number=ordinal,
                 channel="email",

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from email import message_from_bytes, policy
+from uuid import UUID
 
 import pytest
 from confluent_kafka import Producer
@@ -19,6 +20,8 @@ from connectors.local.engines.engine import free_port
 from streams.contracts.commands import Verb
 from streams.settings import Settings
 from streams.topics import Name, Topics
+from tables.audience import doubts
+from tables.audience.doubts import Resolution
 from tables.campaigns.campaign import get_campaign
 from tables.database.connection import Database
 from tests.agents.delivery.given import (
@@ -319,6 +322,67 @@ async def test_a_message_in_doubt_goes_to_no_other_route(installation: Settings)
         elsewhere = {recipient for recipient, _ in second.inbox}
     assert arrived == Counter(to("ana", 20) + to("ben", 20)) + Counter(2 * to("odd", 3))
     assert not elsewhere & set(to("odd", 3))
+
+
+async def test_what_is_held_waits_for_a_person_also_through_a_restart(
+    installation: Settings,
+) -> None:
+    messages, seen = Messages(installation), Counter[str]()
+
+    def resets(recipient: str) -> bool:
+        seen[recipient] += 1
+        return recipient.startswith("odd") and seen[recipient] == 1
+
+    async with Database(installation) as database, relay() as sink:
+        acme = await make_world(database, installation)
+        campaign = await acme.created()
+        sink.resets = resets
+        await route(installation, "acme", sink.port, onDoubt="hold", limits={"connections": 1})
+        sent = messages.send(
+            "acme", [*to("ana", 5), "odd1@example.com", "odd2@example.com"], campaign_id=campaign
+        )
+        again, never = sent[-2:]
+
+        async def held() -> set[str]:
+            async with database.transaction() as session:
+                found = await get_campaign(session, "acme", campaign)
+                rows, _ = await doubts.list_doubts(session, found, is_held=True, limit=9, offset=0)
+                return {str(row.message_id) for row in rows}
+
+        async def decide(message: str, resolution: Resolution) -> None:
+            async with database.transaction() as session:
+                found = await get_campaign(session, "acme", campaign)
+                ids = [UUID(message)]
+                assert await doubts.resolve(session, found, resolution, ids) == 1
+
+        async with delivering(installation):
+            await eventually(held_both := _are(held, {again, never}))
+        async with delivering(installation) as service:
+            await eventually(lambda: len(service._held()) == 2)
+            await eventually(held_both)
+            await decide(again, Resolution.RESEND)
+            await eventually(lambda: seen["odd1@example.com"] == 2)
+            await decide(never, Resolution.DROP)
+            await eventually(lambda: _is_idle(service))
+        assert seen["odd2@example.com"] == 1
+    ended = [
+        (event.message_id, event.data.reason)  # type: ignore[union-attr]
+        for event in await asyncio.to_thread(reported, installation)
+        if event.type == "failed"
+    ]
+    reason = "in doubt: handed over and never answered (nobody knows whether it arrived)"
+    assert ended == [(never, reason)]
+    assert sum(await asyncio.to_thread(journal, installation)) == 0
+
+
+def _are(
+    found: Callable[[], Awaitable[set[str]]], expected: set[str]
+) -> Callable[[], Awaitable[bool]]:
+    async def is_so() -> bool:
+        assert await found() == expected
+        return True
+
+    return is_so
 
 
 async def test_credentials_that_are_refused_are_one_error_in_the_log_and_lose_nothing(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.delivery.settling import Again, Answered, Done, PutOff, Subject, Terms, settled
+from agents.delivery.settling import Again, Answered, Done, Hold, PutOff, Subject, Terms, settled
 from connectors.delivery.classification import Verdict
 from tests.connectors.routes.given import route
 
@@ -80,12 +80,14 @@ def test_no_message_is_tried_for_longer_than_kafka_keeps_its_content() -> None:
     )
 
 
-def test_a_doubtful_message_goes_again_or_is_reported_as_its_route_says() -> None:
-    assert settled(_subject(), Answered(Verdict.DOUBT, "lost"), TERMS, NOW) == Again()
-    for choice in ("drop", "hold"):
-        terms = Terms.of(route(onDoubt=choice), timedelta(hours=1))
-        kind, _, words = _event(Verdict.DOUBT, terms)
-        assert kind == "failed" and words.startswith("in doubt: ")
+def test_a_doubtful_message_goes_again_or_waits_or_is_reported_as_its_route_says() -> None:
+    doubtful = Answered(Verdict.DOUBT, "lost")
+    assert settled(_subject(), doubtful, TERMS, NOW) == Again()
+    held = Terms.of(route(onDoubt="hold"), timedelta(hours=1))
+    assert settled(_subject(), doubtful, held, NOW) == Hold()
+    terms = Terms.of(route(onDoubt="drop"), timedelta(hours=1))
+    kind, _, words = _event(Verdict.DOUBT, terms)
+    assert kind == "failed" and words.startswith("in doubt: ")
 
 
 def test_a_server_that_was_asked_wrongly_is_asked_once_more() -> None:

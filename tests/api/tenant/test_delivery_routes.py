@@ -49,6 +49,7 @@ async def test_a_route_is_set_up_shown_without_credentials_and_removed(rest: Res
             "connections": 8,
             "messagesPerConnection": 100,
         },
+        "warmup": None,
         "retry": {"maxAge": "P1D"},
         "onDoubt": "resend",
         "isSet": ["username", "password"],
