@@ -24,40 +24,23 @@ the messages of a route that is slow or down.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, assert_never
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from agents.delivery.campaigns import Campaigns
-from agents.delivery.choice import Routes, chosen, way_of
+from agents.delivery.choice import Routes
 from agents.delivery.doubts import Doubts, row_of
-from agents.delivery.feedback import Feedback
-from agents.delivery.journal import Journal
+from agents.delivery.open_messages import Leaving, OpenMessages
 from agents.delivery.outlet import Outlet
-from agents.delivery.queues import Held, Origin, Queue, Queues
-from agents.delivery.settling import (
-    LONGEST_AGE,
-    Again,
-    Answered,
-    Done,
-    Fate,
-    Hold,
-    PutOff,
-    Subject,
-    Terms,
-    cancelled,
-    dropped,
-    expired,
-    settled,
-)
+from agents.delivery.queues import Held
+from agents.delivery.settling import Again, Answered, Terms
 from connectors.delivery.classification import Verdict
 from streams import metrics
 from streams.contracts.envelope import encode
@@ -68,7 +51,7 @@ from streams.exactly_once.tables import PartitionState, PlainTable
 from streams.exactly_once.transactions import Transaction, commit
 from streams.records.dead_letters import dead_letter
 from streams.records.messages import decode_message, is_built_in
-from streams.records.reported_events import Incoming, encode_incoming
+from streams.records.reported_events import encode_incoming
 from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.audience.doubts import Resolution
@@ -77,7 +60,6 @@ NAME = "deliver"
 OPEN = PlainTable("open")  # the journal: number of a block of offsets -> row
 #: Open messages of a partition, beyond which no further ones are read.
 MOST_OPEN = 1_000_000
-_AGAIN = 256  # messages that are read again in one go
 _POLL = 0.05  # seconds between two looks at routes that take nothing now
 _IDLE_COMMIT = 1.0  # seconds between two commits of a position alone
 _log = logging.getLogger(__name__)
@@ -97,38 +79,31 @@ class Lane:
         doubts: Doubts,
     ) -> None:
         """`state` is restored and this process's. Raises NewerStateError."""
-        self.number, self._state = state.number, state
-        self._routes, self._campaigns, self._noted = routes, campaigns, doubts
+        self.number, self._state, self._doubts = state.number, state, doubts
         self._topics, self._policy = Topics(settings), Policy()
         self._topic = self._topics.name(Name.MESSAGES)
         self.position = max(state.position.get(self._topic, 0), state.beginning[self._topic])
         self.committed = self.position
         self._fresh = (settings.session_timeout / 2).total_seconds()
-        self._default = Terms(settings.hour / 12)
-        self._journal = Journal(state.rows[OPEN.name])
-        self._doubts = set(self._journal.flying())
-        self._unread = deque(sorted([*self._doubts, *self._journal.waiting()]))
-        self._due = self._journal.deferred()
-        self._queues, self._feedback = Queues(), Feedback()
+        default = Terms(settings.hour / 12)
+        self._messages = OpenMessages(state.rows[OPEN.name], routes, campaigns, default)
         self._results: list[tuple[Held, Outlet | None, Answered]] = []
         self._flights: set[asyncio.Task[None]] = set()
         self._refused: list[tuple[Any, str]] = []
-        self._held: dict[UUID, Held] = {}  # without their content
-        self._given_up: list[Held] = []
         self._committed_at, self._is_closing, self._is_over = 0.0, False, False
         self._wake = asyncio.Event()
         self._work = asyncio.create_task(self._run(), name=f"deliver-{self.number}")
-        if self._doubts:
-            extra = {"partition": self.number, "count": len(self._doubts)}
+        if count := len(self._messages.cut_off):
+            extra = {"partition": self.number, "count": count}
             _log.warning("hand-offs were cut off, and their fate is in doubt", extra=extra)
 
     def __len__(self) -> int:
-        return len(self._journal)
+        return len(self._messages)
 
     @property
     def is_full(self) -> bool:
         """Whether no further messages are to be read for now."""
-        return len(self._journal) >= MOST_OPEN
+        return len(self._messages) >= MOST_OPEN
 
     @property
     def on_their_way(self) -> int:
@@ -136,7 +111,11 @@ class Lane:
 
     def campaigns(self) -> set[int]:
         """The numbers of the campaigns that have messages in memory."""
-        return self._queues.numbers()
+        return self._messages.campaigns()
+
+    def held(self) -> Collection[UUID]:
+        """The ids of the messages about which a person is to decide."""
+        return self._messages.held()
 
     def take(self, records: Sequence[Any]) -> None:
         """The next records of the partition, in order."""
@@ -144,22 +123,18 @@ class Lane:
             if record.offset >= self.position:
                 self.position = record.offset + 1
                 if is_built_in(record.headers):
-                    self._journal.open(record.offset)
+                    self._messages.open(record)
                     self._add(record)
         self._wake.set()
 
     def again(self) -> list[int]:
         """Offsets of open messages whose content is needed now, in order; each is named once."""
-        now = time.time()
-        while self._due and self._due[0][0] <= now:
-            self._unread.append(heapq.heappop(self._due)[1])
-        wanted = [self._unread.popleft() for _ in range(min(_AGAIN, len(self._unread)))]
-        return sorted([*wanted, *self._queues.wanted()])
+        return self._messages.again()
 
     def found(self, records: Iterable[Any], gone: Iterable[int]) -> None:
         """The answer to `again`: records, and offsets that Kafka does not have any more."""
         for record in records:
-            if self._journal.is_open(record.offset):
+            if self._messages.is_open(record.offset):
                 self._add(record)
         for offset in gone:
             metrics.LOST_TO_RETENTION.labels(self._topic).inc()
@@ -167,51 +142,29 @@ class Lane:
                 "Kafka has deleted a message before it was delivered",
                 extra={"partition": self.number, "offset": offset},
             )
-            self._doubts.discard(offset)
-            self._journal.settle(offset)
+            self._messages.forget(offset)
+        self._wake.set()
+
+    def resolve(self, decided: Mapping[UUID, Resolution]) -> None:
+        """Go on with held messages as a person has decided; those of others are left out."""
+        self._messages.resolve(decided)
         self._wake.set()
 
     def _add(self, record: Any) -> None:
         try:
-            held = Held.of(record, self._journal.route(record.offset))
+            cut_off = self._messages.add(record)
         except (msgspec.DecodeError, ValueError) as error:
             self._refused.append((record, str(error)))
             return
-        if record.offset in self._doubts:
-            handed_to = self._routes.fitting(held.origin.sender, held.origin.pin)
-            outlet = handed_to[0] if handed_to else None
+        if cut_off is not None:
             words = Answered(Verdict.DOUBT, "the worker ended before the answer came")
-            self._results.append((held, outlet, words))
-        elif self._journal.is_held(record.offset):
-            self._keep(held)
-        else:
-            self._queues.add(held)
-
-    def _keep(self, held: Held) -> None:
-        self._held[UUID(held.head.message_id)] = replace(held, value=b"")
-
-    def held(self) -> Collection[UUID]:
-        """The ids of the messages about which a person is to decide."""
-        return self._held.keys()
-
-    def resolve(self, decided: Mapping[UUID, Resolution]) -> None:
-        """Go on with held messages as a person has decided; those of others are left out."""
-        for message_id, resolution in decided.items():
-            if (held := self._held.pop(message_id, None)) is None:
-                continue
-            if resolution is Resolution.RESEND:
-                change = self._journal.wait(held.offset, held.origin.pin)
-                self._feedback.defer(held.campaign, change)
-                self._unread.append(held.offset)
-            else:
-                self._given_up.append(held)
-            self._wake.set()
+            self._results.append((*cut_off, words))
 
     async def _run(self) -> None:
         try:
             while not self._is_over:
                 try:
-                    async with asyncio.timeout(_POLL if self._queues else 1.0):
+                    async with asyncio.timeout(_POLL if self._messages.are_waiting else 1.0):
                         await self._wake.wait()
                 except TimeoutError:
                     pass
@@ -227,24 +180,15 @@ class Lane:
                 NAME, self._topic, self.number, [], self._topics.name(Name.DEAD_LETTERS)
             )
             self._put_aside(transaction)
-            self._give_up(transaction, now)
-            results, self._results = self._results, []
-            freed, noted = Counter[Outlet](), list[dict[str, Any]]()
-            for held, outlet, answer in results:
-                fate = self._settle(transaction, held, outlet, answer, now)
-                if answer.verdict is Verdict.DOUBT:
-                    terms = self._default if outlet is None else outlet.terms
-                    noted.append(row_of(held, outlet, fate, terms.on_doubt, now))
-                if outlet is not None and held.offset not in self._doubts:
-                    freed[outlet] += 1
-                self._doubts.discard(held.offset)
-            leaving = [] if self._is_closing else self._leaving(transaction, freed, now)
+            self._messages.give_up(now)
+            freed, doubts = self._settle(now)
+            leaving = [] if self._is_closing else self._leaving(freed, now)
             self._tell(transaction)
-            position, rows = self.position, self._journal.changes()
+            position, rows = self.position, self._messages.changes()
             if not rows and not transaction.outbox and not self._has_moved(position):
                 return
-            if noted:
-                await self._noted.note(noted)
+            if doubts:
+                await self._doubts.note(doubts)
             for key, row in rows:
                 self._state.put(OPEN, key, row)
             started = time.monotonic()
@@ -255,8 +199,8 @@ class Lane:
             for outlet, count in freed.items():
                 outlet.landed(count)
         crash_point("claimed" if leaving else "settled", NAME)
-        for held, outlet, by in leaving:
-            flight = asyncio.create_task(self._fly(held, outlet, by))
+        for each in leaving:
+            flight = asyncio.create_task(self._fly(each))
             self._flights.add(flight)
             flight.add_done_callback(self._flights.discard)
 
@@ -271,127 +215,46 @@ class Lane:
             key, value = dead_letter(why, "malformed", *source, record.value, record.headers)
             transaction.send(self._topics.name(Name.DEAD_LETTERS), 0, key, value)
             transaction.on_commit(metrics.DEAD_LETTERS.labels(NAME, "malformed").inc)
-            self._journal.settle(record.offset)
+            self._messages.forget(record.offset)
         self._refused.clear()
 
-    def _settle(
-        self,
-        transaction: Transaction,
-        held: Held,
-        outlet: Outlet | None,
-        answer: Answered,
-        now: datetime,
-    ) -> Fate:
-        terms = self._default if outlet is None else outlet.terms
-        fate = settled(self._subject(held), answer, terms, now)
-        if answer.verdict is Verdict.DOUBT:
-            label = "none" if outlet is None else outlet.label
-            metrics.DOUBTS.labels(label, "resend" if fate == Again() else terms.on_doubt).inc()
-            if outlet is not None:
-                held = held.pinned(outlet.mark)
-        match fate:
-            case Done(event):
-                self._done(transaction, held, event)
-            case PutOff(until):
-                due = int(until.timestamp()) + 1
-                change = self._journal.defer(held.offset, due, held.origin.pin)
-                self._feedback.defer(held.campaign, change)
-                heapq.heappush(self._due, (due, held.offset))
-            case Again():
-                self._journal.wait(held.offset, held.origin.pin)
-                self._queues.put_back(held)
-            case Hold():
-                change = self._journal.hold(held.offset, held.origin.pin)
-                self._feedback.defer(held.campaign, change)
-                self._keep(held)
-            case _:
-                assert_never(fate)
-        return fate
-
-    def _give_up(self, transaction: Transaction, now: datetime) -> None:
-        given_up, self._given_up = self._given_up, []
-        for held in given_up:
-            end = dropped(self._subject(held), "nobody knows whether it arrived", now)
-            self._done(transaction, held, end.event)
-
-    def _done(self, transaction: Transaction, held: Held, event: Incoming) -> None:
-        self._feedback.defer(held.campaign, self._journal.settle(held.offset))
-        self._feedback.settle(held.campaign)
-        key = event.message_id.encode()
-        place = self._topics.name(Name.INCOMING), self._topics.partition(key)
-        transaction.send(*place, key, encode_incoming(event))
-
-    def _leaving(
-        self, transaction: Transaction, freed: Counter[Outlet], now: datetime
-    ) -> list[tuple[Held, Outlet, float]]:
-        """The messages that go with this step; those that have waited too long, or whose campaign
-        is cancelled, are settled.
+    def _settle(self, now: datetime) -> tuple[Counter[Outlet], list[dict[str, Any]]]:
+        """Go on with what was answered: how many messages each route has no more, and the doubts to
+        note.
         """
-        leaving: list[tuple[Held, Outlet, float]] = []
+        freed, doubts = Counter[Outlet](), list[dict[str, Any]]()
+        results, self._results = self._results, []
+        for held, outlet, answer in results:
+            if outlet is not None and held.offset not in self._messages.cut_off:
+                freed[outlet] += 1
+            fate = self._messages.answered(held, outlet, answer, now)
+            if answer.verdict is Verdict.DOUBT:
+                on_doubt = self._messages.terms(outlet).on_doubt
+                doubts.append(row_of(held, outlet, fate, on_doubt, now))
+                label = "none" if outlet is None else outlet.label
+                metrics.DOUBTS.labels(label, "resend" if fate == Again() else on_doubt).inc()
+        return freed, doubts
 
+    def _leaving(self, freed: Counter[Outlet], now: datetime) -> list[Leaving]:
         def has_room(outlet: Outlet) -> bool:
             return outlet.room(self._wake.set, freed[outlet]) > 0
 
-        if not (self._routes.is_known and self._campaigns.is_known):
-            return leaving
-        for origin, queue in self._queues:
-            fitting = self._routes.fitting(origin.sender, origin.pin)
-            if self._campaigns.is_cancelled(origin.campaign.number):
-                while queue.ready:
-                    held = self._queues.pop(origin)
-                    self._done(transaction, held, cancelled(self._subject(held), now).event)
-            is_paused = self._campaigns.is_paused(origin.campaign.number)
-            first = fitting[0] if fitting else None
-            self._expire(transaction, origin, queue, first, now, is_paused=is_paused)
-            while queue.ready and not is_paused:
-                outlet = chosen(fitting, queue.ready[0].head.message_id, has_room)
-                if outlet is None:
-                    self._feedback.note(origin.campaign, way_of(fitting))
-                    break
-                held = self._queues.pop(origin)
-                by = outlet.take()
-                change = self._journal.fly(held.offset, outlet.mark)
-                self._feedback.defer(held.campaign, change)
-                leaving.append((held, outlet, by))
-        return leaving
+        return list(self._messages.leaving(has_room, now))
 
     def _tell(self, transaction: Transaction) -> None:
-        for record in self._feedback.records():
+        events, feedback = self._messages.told()
+        for event in events:
+            key = event.message_id.encode()
+            place = self._topics.name(Name.INCOMING), self._topics.partition(key)
+            transaction.send(*place, key, encode_incoming(event))
+        for record in feedback:
             tenant = record.tenant_id.encode()
             place = self._topics.name(Name.SENDING), self._topics.partition(tenant)
             transaction.send(*place, tenant, encode(record))
 
-    def _expire(
-        self,
-        transaction: Transaction,
-        origin: Origin,
-        queue: Queue,
-        outlet: Outlet | None,
-        now: datetime,
-        *,
-        is_paused: bool,
-    ) -> None:
-        """Settle the first messages that have waited too long. Those of a paused campaign wait for
-        as long as Kafka keeps them.
-        """
-        terms = self._default if outlet is None else outlet.terms
-        why = "no route of this sender" if outlet is None else "its route took nothing"
-        if is_paused:
-            terms, why = replace(terms, most_age=LONGEST_AGE), "its campaign was paused"
-        while queue.ready:
-            end = expired(self._subject(queue.ready[0]), why, terms, now)
-            if end is None:
-                return
-            self._done(transaction, self._queues.pop(origin), end.event)
+    async def _fly(self, leaving: Leaving) -> None:
+        held, outlet, by = leaving
 
-    def _subject(self, held: Held) -> Subject:
-        head = held.head
-        tries = self._journal.tries(held.offset)
-        # not later than now: the clock of its writer may be ahead of this one
-        created_at = min(head.created_at, datetime.now(UTC))
-        return Subject(head.message_id, head.tenant_id, created_at, tries)
-
-    async def _fly(self, held: Held, outlet: Outlet, by: float) -> None:
         def may_begin() -> bool:
             now = time.monotonic()
             return now < by and now - self._committed_at < self._fresh

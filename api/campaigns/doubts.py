@@ -56,9 +56,7 @@ class Doubt(Schema):
 
 
 class Decision(Body):
-    """What is to become of messages that are held: these, or without `messageIds` all of the
-    campaign.
-    """
+    """The fate of held messages: of these, or without `messageIds` of all of the campaign."""
 
     model_config = shown_as({"resolution": "resend", "messageIds": [_MESSAGE]})
 

@@ -22,7 +22,7 @@ HELD_FOR = timedelta(hours=60)
 
 
 class Resolution(StrEnum):
-    """What becomes of a message in doubt."""
+    """The fate of a message in doubt."""
 
     RESEND = "resend"
     DROP = "drop"
@@ -42,8 +42,8 @@ async def note(session: Session, doubts: Iterable[dict[str, Any]]) -> None:
 async def resolved(
     session: Session, held: Collection[UUID], now: datetime
 ) -> dict[UUID, Resolution]:
-    """What is to become of those of the held messages about which that is known, by message id. One
-    that was held for too long is dropped.
+    """The fates of the held messages about which that is decided, by message id. One that was held
+    for too long is dropped.
     """
     mine = among(Doubt.message_id, held)
     too_old = update(Doubt).where(mine, Doubt.resolution.is_(None), Doubt.at <= now - HELD_FOR)
