@@ -19,13 +19,14 @@ USER, PASSWORD = "ana", "correct horse"
 @dataclass
 class Relay:
     """`logins` are the pairs of name and password that were tried, `inbox` has recipient and
-    content of what was handed over; `connections` counts all that came. `answer` is said to a
-    recipient, and `answers` afterwards to the content of a mail.
+    content of what was handed over, and `senders` the envelope's of each; `connections` counts all
+    that came. `answer` is said to a recipient, and `answers` afterwards to the content of a mail.
     """
 
     answer: Callable[[str], str] = lambda recipient: "250 OK"
     answers: Callable[[str], Awaitable[str]] | None = None
     inbox: list[tuple[str, bytes]] = field(default_factory=list)
+    senders: list[str] = field(default_factory=list)
     port: int = 0
     logins: list[tuple[str, str]] = field(default_factory=list)
     connections: int = 0
@@ -34,6 +35,7 @@ class Relay:
         assert isinstance(envelope.content, bytes)
         recipient = envelope.rcpt_tos[0]
         self.inbox.append((recipient, envelope.content))
+        self.senders.append(envelope.mail_from or "")
         return await self.answers(recipient) if self.answers is not None else "250 OK"
 
     async def handle_RCPT(  # noqa: N802
