@@ -31,9 +31,9 @@ logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)
 
 
 def failure(mail: Mail) -> Failure | None:
-    """Return the meaning of the sentences; None when they are no bounce. Takes out of the mail what it carries,
-    so that no report is found in a message that somebody has passed on. Raises what flufl.bounce
-    does.
+    """Return the meaning of the sentences; None when they are no bounce. Takes out of the mail what
+    it carries, so that no report is found in a message that somebody has passed on. Raises what
+    flufl.bounce does.
     """
     for part in mail.parts:
         if part.kind.startswith("message/"):

@@ -1,5 +1,5 @@
-"""The meaning of a mail that came to an address for bounces: whether it is a report, of what, and about
-which message. Pure, bounded, and never raising, because anybody may send anything there.
+"""The meaning of a mail that came to an address for bounces: whether it is a report, of what, and
+about which message. Pure, bounded, and never raising, because anybody may send anything there.
 
 The order is that of trust: reports for machines (RFC 3464 about delivery, RFC 5965 about
 complaints, RFC 8098 about reading), then a person's absence, then the sentences of older servers,
