@@ -47,7 +47,8 @@ def test_a_complaint_about_no_known_message_is_not_dropped_quietly() -> None:
 
 async def test_it_is_signed_as_standard_webhooks_are() -> None:
     secret = checked("dsn", WebhookSecret(secret=signing.STANDARD_SECRET), READERS)
-    headers, body = signing.standard(samples.POSTFIX, at=NOW.timestamp())
+    signed, body = signing.standard(samples.POSTFIX, at=NOW.timestamp())
+    headers = {name.lower(): value for name, value in signed.items()}
     check = Check(secret, NOW, timedelta(minutes=5), Certificates())
     await _DSN.verify(Delivery(headers, body), check)
     with pytest.raises(SignatureError):
