@@ -38,6 +38,7 @@ class Bounds:
     mistakes_of_one: int = 60  # in a minute
     addresses: int = 10_000  # that are remembered
     patience: float = 60.0
+    longest: float = 600.0  # seconds of a session in all
 
 
 #: Whether a message id was made for a tenant with this domain for bounces; None while that is not
@@ -132,6 +133,7 @@ class _Session(SMTP):
     def __init__(self, handler: _Handler, gate: _Gate, **others: Any) -> None:
         super().__init__(handler, **others)
         self._gate, self._who = gate, ""
+        self._end: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -141,6 +143,7 @@ class _Session(SMTP):
             transport.close()
             return
         self._who = who
+        self._end = self.loop.call_later(self._gate.longest, transport.abort)
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -155,13 +158,15 @@ class _Session(SMTP):
             transport = self.transport
             super().connection_lost(error)
             self._gate.leave(self._who, transport)
+        if self._end is not None:
+            self._end.cancel()
 
 
 class _Gate:
     """Counts open sessions, in all and by address."""
 
     def __init__(self, bounds: Bounds) -> None:
-        self._bounds = bounds
+        self._bounds, self.longest = bounds, bounds.longest
         self._open = dict[str, set[Any]]()
 
     def enter(self, who: str, transport: asyncio.Transport) -> bool:

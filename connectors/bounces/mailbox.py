@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from aioimaplib.aioimaplib import IMAP4, AioImapException, IMAP4ClientProtocol, quoted
+from aioimaplib.aioimaplib import IMAP4, IMAP4ClientProtocol, quoted
 
 from connectors.bounces.mails import READ
 from connectors.routes.destinations import Destination, NoWayError, destinations
@@ -47,18 +47,24 @@ class MailboxError(CampaignError):
 
 
 async def visit(
-    settings: Settings, mailbox: BounceMailbox, credentials: Credentials, take: Take
+    settings: Settings,
+    mailbox: BounceMailbox,
+    credentials: Credentials,
+    take: Take,
+    patience: float = _PATIENCE,
 ) -> int:
-    """Read what is new, the oldest first, and return how many mails that were. Raises MailboxError,
-    and what `take` raises: that mail and those after it stay unread.
+    """Read what is new, the oldest first, and return how many mails that were. `patience`: seconds
+    for each answer.
+
+    Raises MailboxError, and what `take` raises: that mail and those after it stay unread.
     """
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(patience):
             to = await destinations(settings, mailbox)
         context = None if mailbox.tls == "none" else tls_context(settings)
     except (NoWayError, TimeoutError) as error:
         raise MailboxError(f"{mailbox.host} {error or 'has no address now'}") from None
-    client = await _connected(mailbox, to, context)
+    client = await _connected(mailbox, to, context, patience)
     try:
         count = await _read(client, mailbox, credentials, take)
         with suppress(MailboxError):  # nothing depends on it
@@ -69,12 +75,15 @@ async def visit(
 
 
 async def _connected(
-    mailbox: BounceMailbox, to: list[Destination], context: ssl.SSLContext | None
+    mailbox: BounceMailbox,
+    to: list[Destination],
+    context: ssl.SSLContext | None,
+    patience: float,
 ) -> _Client:
     """A client at the first address that answers. Raises MailboxError."""
     failure = MailboxError(f"{mailbox.host} has no address")
     for destination in to:
-        client = _Client(mailbox, destination, context)
+        client = _Client(mailbox, destination, context, patience)
         try:
             await client.step("connection", client.wait_hello_from_server())
         except MailboxError as error:
@@ -95,7 +104,8 @@ async def _read(
     await client.step("login", login)
     await client.step("folder", client.select(quoted(mailbox.folder)))
     found = await client.step("search", client.uid_search("UNSEEN", charset=None))
-    uids = sorted({int(one) for line in found[:1] for one in _UID.findall(bytes(line))})[:MOST]
+    words = [word for line in found[:1] for word in bytes(line).split()]
+    uids = sorted({int(word) for word in words if _UID.fullmatch(word)})[:MOST]
     can_move = client.has_capability("MOVE")
     for uid in uids:
         asked = client.uid("fetch", str(uid), f"(UID BODY.PEEK[]<0.{READ}>)")
@@ -114,10 +124,14 @@ class _Client(IMAP4):  # type: ignore[misc]  # aioimaplib is untyped
     """A client that connects to an address that was judged, not to the name again."""
 
     def __init__(
-        self, mailbox: BounceMailbox, to: Destination, context: ssl.SSLContext | None
+        self,
+        mailbox: BounceMailbox,
+        to: Destination,
+        context: ssl.SSLContext | None,
+        patience: float,
     ) -> None:
         self._name, self._to, self._context = mailbox.host, to, context
-        super().__init__(to.address, to.port, timeout=_PATIENCE)
+        super().__init__(to.address, to.port, timeout=patience)
 
     def create_client(self, *_: object) -> None:
         loop = asyncio.get_running_loop()
@@ -137,13 +151,14 @@ class _Client(IMAP4):  # type: ignore[misc]  # aioimaplib is untyped
         task = asyncio.ensure_future(asked)
         try:
             await asyncio.wait((task, self.protocol.lost), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise MailboxError(f"the server has ended the connection at the {name}")
-            answer = task.result()
-        except (AioImapException, TimeoutError, OSError, ValueError) as error:
-            raise MailboxError(f"the {name} failed ({type(error).__name__})") from None
         finally:
             task.cancel()
+        if not task.done() or task.cancelled():
+            raise MailboxError(f"the server has ended the connection at the {name}")
+        # a tenant's server may say anything, and the client raises a dozen kinds for it
+        if (error := task.exception()) is not None:
+            raise MailboxError(f"the {name} failed ({type(error).__name__})") from None
+        answer = task.result()
         if answer is not None and answer.result != "OK":
             raise MailboxError(f"the server refuses the {name}")
         return [] if answer is None else list(answer.lines)

@@ -64,9 +64,8 @@ def of(groups: Iterable[Message]) -> Failure | None:
 
 def reply(status: str, diagnostic: str) -> Reply:
     """The reply that a status (RFC 3463) and a diagnostic text (`smtp; 550 5.1.1 …`) stand for."""
-    text = (
-        _TYPED.sub("", diagnostic[:_LONGEST], count=1) if _TYPED.match(diagnostic) else diagnostic
-    )
+    typed = _TYPED.match(diagnostic)
+    text = diagnostic if typed is None else diagnostic[typed.end() :]
     known, code = _STATUS.match(status), _CODE.search(text[:_LONGEST])
     kind = code[1][0] if code else known[1] if known else "5"
     number = int(code[1]) if code else 550 if kind != "4" else 450

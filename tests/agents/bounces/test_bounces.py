@@ -11,7 +11,6 @@ import pytest
 from agents.bounces.listening import BounceListener
 from agents.bounces.mailboxes import BounceMailboxes
 from connectors.local.engines.engine import free_port
-from streams.errors import CampaignError
 from streams.records.message_id import MessageIds
 from streams.settings import Settings
 from tables.database.connection import Database
@@ -95,28 +94,3 @@ async def test_bounces_of_a_mailbox_are_reported_and_a_broken_mailbox_holds_up_n
         async with BounceMailboxes(None, here):
             await eventually(lambda: all(one.is_seen for one in server.letters.values()))
     assert await events(here) == [("bounced", mine, "acme")]
-
-
-async def test_credentials_of_a_mailbox_are_kept_for_the_same_server_only(
-    settings: Settings,
-) -> None:
-    here = made(settings)
-    await tenant(here, "acme")
-    there = {"host": "imap.acme.example"}
-    await route(here, "acme", there)
-    seal = routes.sealing(here)
-    async with Database(here) as database:
-        async with database.transaction() as session:
-            same = given.route(bounces={"domain": "other.example", "imap": there})
-            row = await routes.put(session, seal, "acme", "relay", same, None)
-            assert routes.opened_mailbox(seal, row) == Credentials(USER, PASSWORD)
-            assert [one.name for one in await routes.with_bounces(session)] == ["relay"]
-        elsewhere = there | {"host": "imap.evil.example"}
-        with pytest.raises(CampaignError, match="not sent there"):
-            async with database.transaction() as session:
-                moved = given.route(bounces={"domain": DOMAIN, "imap": elsewhere})
-                await routes.put(session, seal, "acme", "relay", moved, None)
-        async with database.transaction() as session:
-            bare = await routes.put(session, seal, "acme", "relay", given.route(), None)
-            assert bare.sealed_mailbox is None and "bounces" not in bare.settings
-            assert await routes.with_bounces(session) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import aiosmtplib
@@ -141,6 +141,14 @@ async def _sent(kept: Kept) -> bool:
     except (SMTPResponseException, aiosmtplib.SMTPException):
         return False
     return True
+
+
+async def test_a_session_that_never_ends_is_ended() -> None:
+    async with server(Bounds(longest=0.2)) as kept:
+        reader, writer = await asyncio.open_connection("127.0.0.1", kept.port)
+        with suppress(ConnectionError):
+            assert (await reader.read()).startswith(b"220 ")  # and the end
+        writer.close()
 
 
 async def test_mails_and_mistakes_of_an_address_are_limited_in_a_minute() -> None:

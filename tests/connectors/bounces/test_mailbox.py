@@ -17,7 +17,7 @@ from tests.certificates import Authority
 from tests.connectors.bounces import samples
 from tests.connectors.bounces.imap_server import LOGIN, Mailbox, mailbox
 from tests.connectors.routes.given import settings
-from tests.smtp_server import PASSWORD, USER
+from tests.smtp_server import PASSWORD, USER, saying
 
 _LET_IN = Credentials(USER, PASSWORD)
 
@@ -115,6 +115,29 @@ async def test_a_server_that_says_too_much_is_left() -> None:
         server.floods = True
         with pytest.raises(MailboxError):
             await visit(settings(), there(server), _LET_IN, Kept(server))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"",
+        b"\0\xff\r\n" * 100,
+        b"* BYE\r\n",
+        b"* OK\r\n* CAPABILITY\r\n" + b"* x\r\n" * 20_000,
+        b"* OK\r\n" + b"+ \r\n" * 2_000,
+        b"* OK\r\n* 1 FETCH {99999999999999999999}\r\n",
+        b"* PREAUTH\r\n* SEARCH {-1}\r\n" + b"( " * 2_000,
+    ],
+)
+async def test_a_server_that_says_anything_else_is_an_error_and_no_more(lines: bytes) -> None:
+    async with saying(lines, b"A OK\r\n") as port:
+        wrong = BounceMailbox(host="localhost", port=port, tls="none")
+        with pytest.raises(MailboxError):
+            await visit(settings(), wrong, _LET_IN, _nothing, patience=0.5)
+
+
+async def _nothing(raw: bytes) -> bool:
+    raise AssertionError("nothing comes from such a server")
 
 
 async def test_a_server_that_is_away_or_may_not_be_reached_is_an_error() -> None:
