@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from tables.tenants import routes
 _EVERY = 5.0  # seconds between two looks at the domains of tenants
 _OFF = 60.0  # seconds
 _OLDEST = 600.0  # seconds: by older knowledge nothing is refused for good
+_log = logging.getLogger(__name__)
 
 
 class Domains:
@@ -50,7 +52,9 @@ class Domains:
 
 
 class BounceListener(TurnByTurn):
-    """Takes mails for as long as the process runs; its turns keep the domains up to date."""
+    """Takes mails for as long as the process runs; its turns keep the domains up to date. A port
+    that cannot be had is an error in the log, and tried again: messages are delivered meanwhile.
+    """
 
     abstract = False
 
@@ -61,19 +65,36 @@ class BounceListener(TurnByTurn):
         self._database = Database(settings, "campaigns-bounces", max_size=1)
         self._reports = Reports(settings)
         self._taking = Taking(settings, self._reports, "listener")
+        self._stack = AsyncExitStack()
+        self._is_listening = self._has_failed = False
 
     async def open(self, stack: AsyncExitStack) -> None:
         if not self._is_on:
             return
         stack.push_async_callback(self._database.close)
         await stack.enter_async_context(self._reports)
+        self._stack = stack
+
+    async def listen(self) -> bool:
+        """Whether the port is listened on, from now on if it was not."""
+        if self._is_listening:
+            return True
         settings = self._settings
         name = settings.bounce_name or host_name(settings)
-        there = (settings.bounce_host, settings.bounce_port, name)
-        await stack.enter_async_context(listening(*there, self.judge, self.take))
+        there = (settings.bounce_host, settings.bounce_port)
+        try:
+            await self._stack.enter_async_context(listening(*there, name, self.judge, self.take))
+        except OSError as error:
+            if not self._has_failed:
+                _log.error("no bounces are taken: %s port %d: %s", *there, error.strerror)
+            self._has_failed = True
+            return False
+        self._is_listening = True
+        return True
 
     async def turn(self) -> None:
         if self._is_on:
+            await self.listen()
             self._domains.learn(await self._database.until_up(routes.with_bounces))
         await self.sleep(_EVERY if self._is_on else _OFF)
 
