@@ -10,6 +10,8 @@ from typing import Any
 
 from mode import Service
 
+from agents.bounces.listening import BounceListener
+from agents.bounces.mailboxes import BounceMailboxes
 from agents.counting.complaints import Complaints
 from agents.counting.fold import fold
 from agents.counting.ingest import Ingest
@@ -77,7 +79,7 @@ ROLES: Mapping[str, Role] = {
         agents=(Agent("fold", Name.FACTS, fold, max_events=500, within=0.2),),
         services=(Ingest, Project),
     ),
-    "deliver": Role(services=(Deliver,)),
+    "deliver": Role(services=(Deliver, BounceListener, BounceMailboxes)),
     # Nothing waits for the bridge; with equal priority it took a sixth of two cores from sending.
     "bridge": Role(services=(Bridge,), niceness=10),
 }

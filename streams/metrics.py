@@ -99,12 +99,20 @@ CONNECTIONS_REFUSED = Counter(
     [],
 )
 
-# Webhooks; `provider` is one of six, `outcome` one of accepted, ignored, foreign-id, unmatched,
+# Webhooks; `provider` is one of seven, `outcome` one of accepted, ignored, foreign-id, unmatched,
 # unusable.
 WEBHOOK_EVENTS = Counter(
     "campaigns_webhook_events_total",
     "Events that verified webhooks reported",
     ["provider", "outcome"],
+)
+
+# Mails that came back, by the listener or from a mailbox; `outcome` is a kind of event, or one of
+# delay, auto-reply, nothing, foreign.
+MAILS_BACK = Counter(
+    "campaigns_mails_back_total",
+    "Mails that were taken at addresses for bounces",
+    ["way", "outcome"],
 )
 
 # A person's no that came in and had no effect. `source` is a provider, or `events` for the topic.

@@ -19,15 +19,16 @@ USER, PASSWORD = "ana", "correct horse"
 @dataclass
 class Relay:
     """`logins` are the pairs of name and password that were tried, `inbox` has recipient and
-    content of what was handed over; `connections` counts all that came. `answer` is said to a
-    recipient, and `answers` afterwards to the content of a mail. Where `resets` says so the mail is
-    taken, and the connection is gone before the answer.
+    content of what was handed over, and `senders` the envelope's of each; `connections` counts all
+    that came. `answer` is said to a recipient, and `answers` afterwards to the content of a mail.
+    Where `resets` says so the mail is taken, and the connection is gone before the answer.
     """
 
     answer: Callable[[str], str] = lambda recipient: "250 OK"
     answers: Callable[[str], Awaitable[str]] | None = None
     resets: Callable[[str], bool] = lambda recipient: False
     inbox: list[tuple[str, bytes]] = field(default_factory=list)
+    senders: list[str] = field(default_factory=list)
     port: int = 0
     logins: list[tuple[str, str]] = field(default_factory=list)
     connections: int = 0
@@ -36,6 +37,7 @@ class Relay:
         assert isinstance(envelope.content, bytes)
         recipient = envelope.rcpt_tos[0]
         self.inbox.append((recipient, envelope.content))
+        self.senders.append(envelope.mail_from or "")
         if self.resets(recipient):
             assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()

@@ -20,6 +20,7 @@ from zlib import crc32
 from agents.delivery.feedback import Way
 from agents.delivery.pacing import Breaker, Budget, Pace
 from agents.delivery.settling import Answered, Terms
+from connectors.bounces.verp import return_path
 from connectors.delivery import classification
 from connectors.delivery.classification import Verdict
 from connectors.delivery.mime import UnsendableError, compose
@@ -196,7 +197,8 @@ class Outlet:
                 if not may_begin():
                     return Answered(Verdict.ROUTE, "it was too late to begin", is_of_message=False)
                 try:
-                    mail = compose(message, in_ascii=not session.offers("8BITMIME"))
+                    back = return_path(self.route.bounces, message.message_id)
+                    mail = compose(message, back, in_ascii=not session.offers("8BITMIME"))
                 except (UnsendableError, ValueError) as error:
                     return _answered(Verdict.CONTENT, str(error))
                 place.handed += 1

@@ -143,9 +143,8 @@ class Inbound:
             sound(tenant, provider, unheard)
 
     def _event(self, tenant: str, one: Reported, taken: _Taken) -> Incoming | None:
-        try:
-            self._ids.check(one.message_id, tenant)
-        except InvalidMessageIdError:
+        message_id = self._own(tenant, one)
+        if message_id is None:
             taken.leave("foreign-id")
             if one.type in SAYING_NO:
                 taken.unheard.append(Unheard("foreign-id", one.source.encoded()))
@@ -153,7 +152,12 @@ class Inbound:
         details = one.details
         if details is not None and len(details.url or "") > _LONGEST_URL:
             details = msgspec.structs.replace(details, url=None)
-        return Incoming(one.type, one.message_id, tenant, one.timestamp, details)
+        return Incoming(one.type, message_id, tenant, one.timestamp, details)
+
+    def _own(self, tenant: str, one: Reported) -> str | None:
+        """The first id of the report that is one of the tenant's."""
+        ids = (one.message_id, *one.others)
+        return next((each for each in ids if self._ids.owner(each, (tenant,))), None)
 
     async def _bind(self, session: Session, tenant: str, provider: str, verified: Verified) -> None:
         if not verified.token:

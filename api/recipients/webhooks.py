@@ -23,6 +23,7 @@ from api.http.dependencies import Services, services_of
 from api.limits.addresses import FORGERIES, Addresses, Attempts, subscriber
 from api.limits.slots import WEBHOOKS
 from api.recipients.inbound import Inbound
+from connectors.bounces.webhook import READERS
 from connectors.webhooks import whatsapp
 from connectors.webhooks.delivery import (
     MAX_WEBHOOK,
@@ -32,7 +33,7 @@ from connectors.webhooks.delivery import (
     TooOldError,
 )
 from connectors.webhooks.forms import UnparsableError
-from connectors.webhooks.providers import PROVIDERS, Check
+from connectors.webhooks.providers import Check
 from streams.contracts.commands import TENANT_ID
 from streams.errors import BusyError, NotFoundError, RateLimitedError
 from streams.settings import Settings
@@ -70,7 +71,7 @@ class Webhooks:
         try:
             await self._take(request, services, tenant, provider)
         except (UnparsableError, TooOldError, ReusedTokenError) as error:
-            if (status := PROVIDERS[provider].unmendable) is None:
+            if (status := READERS[provider].unmendable) is None:
                 raise
             raise HTTPException(status, error.detail) from error
         return Response(status_code=204)
@@ -85,7 +86,7 @@ class Webhooks:
                 raise HTTPException(413, too_large)
             url, query = self._public_url(request), request.query_params
             delivery = Delivery(request.headers, body, url, query)
-            now, reader = datetime.now(UTC), PROVIDERS[provider]
+            now, reader = datetime.now(UTC), READERS[provider]
             check = Check(secret, now, self._settings.webhook_tolerance, services.certificates)
             verified = await reader.verify(delivery, check)
         with _busy():
@@ -138,7 +139,7 @@ class Webhooks:
         """The secret of the path's tenant, for whom the request acts from here on. Raises
         NotFoundError, the same for everything that is not there, and DependencyDownError.
         """
-        if provider not in PROVIDERS or not TENANT_ID.fullmatch(tenant):
+        if provider not in READERS or not TENANT_ID.fullmatch(tenant):
             raise NotFoundError("There is no such webhook.")
         act_for(tenant)
         async with services.database.transaction(services.settings.caller_patience) as session:

@@ -9,7 +9,15 @@ from pydantic import ConfigDict, Field, StringConstraints
 from api.http.envelope import Instant, Schema, shown_as
 from connectors.routes.findings import Part, Verdict
 from streams.contracts.fields import Body, Channel
-from streams.contracts.routes import Retry, RouteLimits, RouteSettings, Tls, Warmup
+from streams.contracts.routes import (
+    BounceMailbox,
+    Bounces,
+    Retry,
+    RouteLimits,
+    RouteSettings,
+    Tls,
+    Warmup,
+)
 from streams.errors import FieldError, broken
 from tables import models
 from tables.tenants.routes import Credentials
@@ -32,7 +40,25 @@ _SETTINGS = {
     "fromDomains": ["acme.com"],
     "tags": ["marketing"],
     "limits": {"perSecond": 50, "perHour": 20000, "perDay": 200000, "connections": 8},
+    "bounces": {"domain": "bounce.acme.com"},
 }
+_IMAP = {"host": "imap.acme.com", "username": "bounces", "password": "correct horse"}
+_SECRETS = {"username", "password"}
+
+
+class BounceMailboxPut(BounceMailbox):
+    """`username` and `password` come together. Without them those that are stored stay, if `host`,
+    `port` and `tls` are the same.
+    """
+
+    username: _Credential | None = Field(None, repr=False)
+    password: _Credential | None = Field(None, repr=False)
+
+
+class BouncesPut(Bounces):
+    """Mails come back to addresses of `domain`, each of which names its message."""
+
+    imap: BounceMailboxPut | None = None
 
 
 class RoutePut(RouteSettings):
@@ -41,28 +67,49 @@ class RoutePut(RouteSettings):
     `tls` are the same.
     """
 
-    model_config = shown_as({**_SETTINGS, "username": "acme", "password": "correct horse"})
+    model_config = shown_as(
+        {
+            **_SETTINGS,
+            "username": "acme",
+            "password": "correct horse",
+            "bounces": {"domain": "bounce.acme.com", "imap": _IMAP},
+        }
+    )
 
     username: _Credential | None = Field(None, repr=False)
     password: _Credential | None = Field(None, repr=False)
+    bounces: BouncesPut | None = None
 
     @property
     def settings(self) -> RouteSettings:
         """All but the credentials."""
-        shown = self.model_dump(by_alias=True, exclude={"username", "password"})
+        hidden: Any = {"username": True, "password": True, "bounces": {"imap": _SECRETS}}
+        shown = self.model_dump(by_alias=True, exclude=hidden)
         return RouteSettings.model_validate(shown)
 
     @property
     def credentials(self) -> Credentials | None:
         """Raises CampaignError for one without the other."""
-        if self.username is None and self.password is None:
-            return None
-        if self.username is None or self.password is None:
-            missing = "username" if self.username is None else "password"
-            raise broken(
-                FieldError(missing, "must be given with the other one: both, or neither of them")
-            )
-        return Credentials(self.username, self.password)
+        return _both(self.username, self.password)
+
+    @property
+    def mailbox(self) -> Credentials | None:
+        """Those of the mailbox that bounces come to. Raises CampaignError for one without the
+        other.
+        """
+        imap = None if self.bounces is None else self.bounces.imap
+        return None if imap is None else _both(imap.username, imap.password, "bounces.imap.")
+
+
+def _both(username: str | None, password: str | None, where: str = "") -> Credentials | None:
+    if username is None and password is None:
+        return None
+    if username is None or password is None:
+        missing = where + ("username" if username is None else "password")
+        raise broken(
+            FieldError(missing, "must be given with the other one: both, or neither of them")
+        )
+    return Credentials(username, password)
 
 
 _ROUTE = {
@@ -81,6 +128,7 @@ _ROUTE = {
     "warmup": {"startsAt": "2026-12-01", "perHour": 20, "factor": 1.4, "overflow": "wait"},
     "retry": {"maxAge": "P1D"},
     "onDoubt": "resend",
+    "bounces": {"domain": "bounce.acme.com", "imap": None},
     "isSet": ["username", "password"],
     "pausedAt": None,
     "createdAt": _AT,
@@ -89,8 +137,8 @@ _ROUTE = {
 
 
 class Route(Schema):
-    """`isSet`: the credentials that are stored; they are never shown. `pausedAt` is null while the
-    route is not paused.
+    """`isSet`: the credentials that are stored; they are never shown, and those of a mailbox are
+    always there. `pausedAt` is null while the route is not paused.
     """
 
     model_config = shown_as(_ROUTE)
@@ -110,6 +158,7 @@ class Route(Schema):
     warmup: Warmup | None = None
     retry: Retry
     on_doubt: Literal["resend", "hold", "drop"]
+    bounces: Bounces | None = None
     is_set: list[str]
     paused_at: Instant | None
     created_at: Instant

@@ -23,7 +23,7 @@ from api.tenant.delivery_route_schemas import (
     RoutePut,
 )
 from connectors.routes.checks import check, worst
-from connectors.routes.destinations import refused
+from connectors.routes.destinations import refused, refused_mailbox
 from streams.errors import NotFoundError, broken
 from tables.tenants import routes
 
@@ -60,11 +60,14 @@ async def put(
     409 when the tenant has 20 routes.
     """
     settings, credentials, tenant = body.settings, body.credentials, who.tenant_id
-    if wrong := refused(services.settings, settings):
+    wrong = (*refused(services.settings, settings), *refused_mailbox(services.settings, settings))
+    if wrong:
         raise broken(*wrong)
     await conditions.check(partial(routes.lock, transaction, tenant, name))
     seal = routes.sealing(services.settings)
-    made = await routes.put(transaction, seal, tenant, name, settings, credentials, by)
+    made = await routes.put(
+        transaction, seal, tenant, name, settings, credentials, by, mailbox=body.mailbox
+    )
     conditions.tag(made)
     return success(Route.of(made))
 
@@ -94,8 +97,8 @@ async def check_route(
     who: Admin, by: Acting, services: Provided, name: Named, body: RouteCheck, conditions: ToEdit
 ) -> Success[CheckedRoute]:
     """Log in to the relay, without sending anything, and read what DNS says of its addresses (PTR)
-    and of the domains that it sends from (SPF, DKIM, DMARC, MX). A fault is a finding, with the
-    record to set, and no error of this request.
+    and of the domains that it sends from (SPF, DKIM, DMARC, MX) and that bounces come back to (SPF,
+    MX). A fault is a finding, with the record to set, and no error of this request.
     """
     tenant, slots, settings = who.tenant_id, services.slots, services.settings
     async with slots.slot(WRITES, tenant), services.database.transaction() as connection:

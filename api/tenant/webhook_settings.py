@@ -16,7 +16,8 @@ from api.http.json_bodies import JsonRoute
 from api.http.preconditions.conditions import ToEdit, ToPut, ToShow
 from api.http.preconditions.entity_tags import row_tag
 from api.tenant.schemas import SENDGRID, PendingSubscription, WebhookSettings, WebhookSetup
-from connectors.webhooks.providers import PROVIDERS, checked, spelled
+from connectors.bounces.webhook import READERS
+from connectors.webhooks.providers import checked, spelled
 from streams.errors import NotFoundError
 from tables import models
 from tables.database.connection import Session
@@ -25,7 +26,7 @@ from tables.tenants.webhook_secrets import WebhookSecret
 
 router = APIRouter(prefix="/tenant/webhooks", tags=["webhooks"], route_class=JsonRoute)
 
-Named = Annotated[str, Path(description=f"one of {', '.join(PROVIDERS)}")]
+Named = Annotated[str, Path(description=f"one of {', '.join(READERS)}")]
 
 
 @router.put("/{provider}", responses=answers(200, SENDGRID))
@@ -44,7 +45,7 @@ async def put(
     given = body.model_dump(exclude_none=True)
     for name in ("topic_arns", "opt_out_words"):
         given[name] = tuple(given.get(name, ()))
-    secret = checked(_known(provider), WebhookSecret(**given))
+    secret = checked(_known(provider), WebhookSecret(**given), READERS)
     tenant = who.tenant_id
     await conditions.check(partial(webhook_secrets.lock, transaction, tenant, provider))
     seal = webhook_secrets.sealing(services.settings)
@@ -81,9 +82,9 @@ async def delete(
 
 
 def _known(provider: str) -> str:
-    if provider not in PROVIDERS:
+    if provider not in READERS:
         raise NotFoundError(
-            f"There is no provider {provider[:40]!r}: it is one of {', '.join(PROVIDERS)}."
+            f"There is no provider {provider[:40]!r}: it is one of {', '.join(READERS)}."
         )
     return provider
 

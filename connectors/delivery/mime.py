@@ -36,8 +36,8 @@ class UnsendableError(CampaignError):
 
 
 def compose(message: Message, return_path: str | None = None, *, in_ascii: bool = False) -> Mail:
-    """Return the mail of a message. Bounces go to `return_path`, or to the sender without one.
-    `in_ascii`: for a server that does not offer 8BITMIME.
+    """Return the mail of a message. Bounces go to `return_path`, and call the mail by the message's
+    id; without one they go to the sender. `in_ascii`: for a server that does not offer 8BITMIME.
 
     A message without a text, whose HTML has none either, becomes a mail of HTML alone. Fields of
     `headers` that this module writes itself, or that no field can be called, are left out. Raises
@@ -74,6 +74,7 @@ def compose(message: Message, return_path: str | None = None, *, in_ascii: bool 
         recipient=recipient,
         content=b"%b%b" % (fields.encode("utf-8", "replace"), body),
         needs_utf8=not fields.isascii(),
+        envelope_id="" if return_path is None else message.message_id,
     )
 
 

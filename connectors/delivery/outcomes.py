@@ -17,6 +17,9 @@ class Mail(NamedTuple):
     content: bytes
     #: Whether an address in the header is not ASCII (RFC 6531).
     needs_utf8: bool = False
+    #: The name by which reports about the mail call it, where the server offers DSN (RFC 3461): at
+    #: most 100 printable characters of ASCII.
+    envelope_id: str = ""
 
 
 class Reply(NamedTuple):

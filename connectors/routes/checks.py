@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Iterator, Sequence
 
 from connectors.routes.destinations import NoWayError, destinations
 from connectors.routes.findings import Finding, Part, Verdict
-from connectors.routes.login import log_in, no_way
+from connectors.routes.login import host_name, log_in, no_way
 from connectors.routes.names import Names
 from connectors.routes.reverse import ptr, unknown
 from connectors.routes.senders import dkim, dmarc, mx
 from connectors.routes.spf import spf
-from streams.contracts.routes import RouteSettings
+from streams.contracts.routes import Bounces, RouteSettings
 from streams.errors import DependencyDownError
 from streams.settings import Settings
 from tables.tenants.routes import Credentials
@@ -26,7 +26,8 @@ async def check(
     credentials: Credentials | None,
     selectors: Sequence[str] = (),
 ) -> list[Finding]:
-    """The findings, the relay first, then each domain. A silent server is a finding, too.
+    """The findings, the relay first, then each domain, that of bounces last. A silent server is a
+    finding, too.
 
     Waits for others, CAMPAIGNS_ROUTE_TIMEOUT or a little more: hold no connection meanwhile.
     """
@@ -87,6 +88,17 @@ def _wanted(
             yield Part.DKIM, domain, _said(no_selector)
         yield Part.DMARC, domain, dmarc(names, domain)
         yield Part.MX, domain, mx(names, domain)
+    if route.bounces is not None:
+        domain = route.bounces.domain
+        # receivers judge the envelope's sender by the SPF record of its domain (RFC 7208)
+        yield Part.SPF, domain, spf(names, domain, addresses)
+        yield Part.MX, domain, mx(names, domain, _exchanger(names.settings, route.bounces))
+
+
+def _exchanger(settings: Settings, bounces: Bounces) -> str | None:
+    """The server that takes the bounces of a route; None where only somebody else knows it."""
+    is_ours = bounces.imap is None and settings.bounce_port != 0
+    return (settings.bounce_name or host_name(settings)) if is_ours else None
 
 
 async def _said(finding: Finding) -> Finding:

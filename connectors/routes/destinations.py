@@ -11,6 +11,7 @@ import asyncio
 import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Protocol
 
 from streams.contracts.routes import RouteSettings
 from streams.errors import FieldError
@@ -24,6 +25,22 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 
 class NoWayError(Exception):
     """The relay cannot be used; the text says what it does, or what it must do."""
+
+
+class Place(Protocol):
+    """A server that a tenant names: its relay, or the one of its mailbox."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def tls(self) -> str: ...
+
+    @property
+    def allow_plaintext(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +64,15 @@ def is_public(text: str) -> bool:
     return address in _UNICAST and address not in _6TO4 and address.is_global
 
 
-def refused(settings: Settings, route: RouteSettings) -> tuple[FieldError, ...]:
+def refused_mailbox(settings: Settings, route: RouteSettings) -> tuple[FieldError, ...]:
+    """`refused` of the mailbox that a route's bounces come to."""
+    if route.bounces is None or route.bounces.imap is None:
+        return ()
+    found = refused(settings, route.bounces.imap)
+    return tuple(FieldError(f"bounces.imap.{one.field}", one.message) for one in found)
+
+
+def refused(settings: Settings, route: Place) -> tuple[FieldError, ...]:
     """The fields of a route that names an address, or this machine, to which it may not lead;
     nothing about a name, which is judged by its addresses when it is used.
     """
@@ -61,8 +86,8 @@ def refused(settings: Settings, route: RouteSettings) -> tuple[FieldError, ...]:
     return _refusals(settings, route, found)
 
 
-async def destinations(settings: Settings, route: RouteSettings) -> list[Destination]:
-    """The first few addresses of the relay. Raises NoWayError when it has none, or one of them may
+async def destinations(settings: Settings, route: Place) -> list[Destination]:
+    """The first few addresses of the server. Raises NoWayError when it has none, or one of them may
     not be connected to: which of them it is, the tenant is not told.
     """
     loop = asyncio.get_running_loop()
@@ -78,7 +103,7 @@ async def destinations(settings: Settings, route: RouteSettings) -> list[Destina
     return made[:_MOST_TRIED]
 
 
-def _refusals(settings: Settings, route: RouteSettings, public: bool) -> tuple[FieldError, ...]:
+def _refusals(settings: Settings, route: Place, public: bool) -> tuple[FieldError, ...]:
     """Why a route may not lead to such an address; empty when it may."""
     if settings.routes == "public" and not public:
         return (
@@ -92,7 +117,7 @@ def _refusals(settings: Settings, route: RouteSettings, public: bool) -> tuple[F
         return (
             FieldError(
                 "tls",
-                "must be reached with tls `starttls` or `tls`: it has a public address, and without"
+                "must be one with TLS: the server has a public address, and without"
                 " TLS anybody on the way reads the mail and the password; `allowPlaintext` allows"
                 " it",
             ),

@@ -179,9 +179,14 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
     return context
 
 
+def host_name(settings: Settings) -> str:
+    """The name or address under which the installation is known."""
+    return urlsplit(settings.public_url).hostname or "localhost"
+
+
 def own_name(settings: Settings) -> str:
     """The name that EHLO says; an address stands in brackets (RFC 5321, section 4.1.3)."""
-    name = urlsplit(settings.public_url).hostname or "localhost"
+    name = host_name(settings)
     try:
         address = ip_address(name)
     except ValueError:

@@ -22,7 +22,7 @@ class Names:
     """Answers of DNS, remembered for as long as the check lasts."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._answers = dict[tuple[str, str], asyncio.Future[list[Any] | None]]()
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
@@ -61,4 +61,4 @@ class Names:
 
     async def _ask(self, name: str, kind: str) -> list[Any] | None:
         async with self._turns:
-            return await records(self._settings, name, kind)
+            return await records(self.settings, name, kind)

@@ -60,16 +60,25 @@ async def dmarc(names: Names, domain: str) -> Finding:
     return Finding(Part.DMARC, Verdict.ERROR, domain, said, record)
 
 
-async def mx(names: Names, domain: str) -> Finding:
-    """Whether answers and bounces find a server. Raises DependencyDownError."""
+async def mx(names: Names, domain: str, server: str | None = None) -> Finding:
+    """Whether answers and bounces find a server, which is to be `server` where that is known.
+    Raises DependencyDownError.
+    """
     found = await names.records(domain, "MX") or []
-    wanted = Record(domain, "MX", None)
+    wanted = Record(domain, "MX", None if server is None else f"10 {server}.")
     if any(one.exchange.to_text() == "." for one in found):
         said = (
             "The domain says that it takes no mail (RFC 7505), and then receivers take none from"
             " it. Name the server that takes its mail."
         )
         return Finding(Part.MX, Verdict.ERROR, domain, said, wanted)
+    exchangers = {one.exchange.to_text(omit_final_dot=True).lower() for one in found}
+    if found and server is not None and server.lower() not in exchangers:
+        said = (
+            f"The domain's mail goes to other servers than {server}, which takes bounces here. That"
+            " is right where they pass them on."
+        )
+        return Finding(Part.MX, Verdict.WARNING, domain, said, wanted)
     if found:
         return Finding(Part.MX, Verdict.OK, domain, "The domain has a server for its mail.")
     if await names.addresses(domain):

@@ -139,8 +139,10 @@ async def _join(database: Database, settings: Settings) -> None:
 
 async def _agree(session: Session, settings: Settings) -> None:
     await installation.write(session, settings)
-    await reseal(session, webhook_secrets.sealing(settings), WebhookSecret)
-    await reseal(session, routes.sealing(settings), Route)
+    await reseal(session, webhook_secrets.sealing(settings), WebhookSecret.sealed)
+    of_routes = routes.sealing(settings)
+    await reseal(session, of_routes, Route.sealed)
+    await reseal(session, of_routes, Route.sealed_mailbox, routes.MAILBOX)
 
 
 async def _prepare_database(dsn: str) -> None:

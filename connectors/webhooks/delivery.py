@@ -66,7 +66,8 @@ class Delivery:
 @dataclass(frozen=True, slots=True)
 class Reported:
     """A report on the message of this id, in the words of `pipeline.events.v1`. The id is not
-    verified yet. `source`: the element of the webhook.
+    verified yet. `source`: the element of the webhook. `others`: further ids that the report may
+    mean, when that one is none of ours.
     """
 
     type: IncomingType
@@ -74,6 +75,7 @@ class Reported:
     timestamp: str
     details: Details | None = None
     source: Form = field(default_factory=lambda: Form({}), repr=False)
+    others: tuple[str, ...] = ()
 
 
 class Wish(Enum):

@@ -154,9 +154,11 @@ def spelled(fields: Iterable[str]) -> list[str]:
     return [_SPELLED[name] for name in fields]
 
 
-def checked(name: str, secret: WebhookSecret) -> WebhookSecret:
+def checked(
+    name: str, secret: WebhookSecret, known: Mapping[str, Provider] = PROVIDERS
+) -> WebhookSecret:
     """Returns the settings if they are those that the provider needs. Raises CampaignError."""
-    provider, wrong = PROVIDERS[name], list[FieldError]()
+    provider, wrong = known[name], list[FieldError]()
     for missing in set(provider.fields) - set(secret.fields):
         wrong.append(FieldError(_SPELLED[missing], f"{name} needs it"))
     for extra in set(secret.fields) - set(provider.fields) - set(provider.optional):

@@ -59,6 +59,8 @@ _Domains = Annotated[
 ]
 _Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 _Tags = Annotated[list[_Tag], Field(max_length=_MOST_TAGS), AfterValidator(_distinct)]
+# As IMAP spells the name (RFC 3501, section 5.1.3); it is sent between quotation marks.
+_Folder = Annotated[str, StringConstraints(pattern=r"^[ !#-\[\]-~]{1,200}$")]
 _Rate = Annotated[int, Field(strict=True, ge=1, le=MAX_INTEGER)]
 
 
@@ -100,6 +102,31 @@ class Retry(Body):
         return _DURATIONS.validate_python(self.max_age)
 
 
+class BounceMailbox(Body):
+    """A mailbox that bounces are read from by IMAP (RFC 9051). Mails that were read are marked so,
+    and moved to the folder `moveTo`; null leaves them where they are. None is ever deleted.
+    """
+
+    host: Annotated[str, StringConstraints(max_length=300), AfterValidator(_host)]
+    port: Annotated[int, Field(strict=True, ge=1, le=65_535)] = 993
+    tls: Literal["tls", "none"] = "tls"
+    allow_plaintext: Switch = False
+    folder: _Folder = "INBOX"
+    move_to: _Folder | None = None
+
+    @property
+    def destination(self) -> tuple[object, ...]:
+        """Where credentials are sent, and how they are protected on the way."""
+        return (self.host, self.port, self.tls, self.allow_plaintext)
+
+
+class Bounces(Body):
+    """Mails come back to addresses of `domain`, each of which names its message."""
+
+    domain: _Domain
+    imap: BounceMailbox | None = None
+
+
 class RouteSettings(Body):
     """A relay that takes email by SMTP. `priority`: the lowest number is taken first; `weight`: the
     share among routes of the same priority. `onDoubt`: what becomes of a message that was handed
@@ -122,6 +149,7 @@ class RouteSettings(Body):
     warmup: Warmup | None = None
     retry: Retry = Retry()
     on_doubt: Literal["resend", "hold", "drop"] = "resend"
+    bounces: Bounces | None = None
 
     @property
     def destination(self) -> tuple[object, ...]:

@@ -21,7 +21,17 @@ _OWN = frozenset(vars(logging.makeLogRecord({}))) | {
     "taskName",
     "data",
 }  # `data`: faust's own rendering of extra
-_QUIET = ("aiokafka", "asyncio", "faust", "kafka", "mode", "alembic", "httpx", "uvicorn.access")
+_QUIET = (
+    "aiokafka",
+    "asyncio",
+    "faust",
+    "kafka",
+    "mode",
+    "alembic",
+    "httpx",
+    "mail.log",
+    "uvicorn.access",
+)
 
 
 def configure(settings: Settings, role: str, stream: TextIO | None = None) -> None:

@@ -10,6 +10,7 @@ id, and a forged or foreign one does not verify. The first eight bits of an ordi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -146,6 +147,14 @@ class MessageIds:
             if "-" + mac.hexdigest() == text[23:]:
                 return
         raise InvalidMessageIdError("id-forged")
+
+    def owner(self, text: str, tenants: Iterable[str]) -> str | None:
+        """The one of these tenants for whom the id was made; None when it was for none of them."""
+        for tenant in tenants:
+            with suppress(InvalidMessageIdError):
+                self.check(text, tenant)
+                return tenant
+        return None
 
     def _of(self, epoch: int) -> Callable[[], Any]:
         if (keyed := self._keyed.get(epoch)) is None:

@@ -159,6 +159,25 @@ class Settings(KafkaAccess, NatsAccess):
         description="how long a check of a route waits for its relay, and meanwhile for DNS",
     )
 
+    bounce_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="port on which the workers of the role deliver take bounces by SMTP"
+        " (docs/guide/sending.md); 0 = off",
+    )
+    bounce_host: str = Field("127.0.0.1", description="address that they are taken on")
+    bounce_name: str = Field(
+        "",
+        description="name of that server in the MX record of a domain for bounces, and in its"
+        " greeting; empty = the host of CAMPAIGNS_PUBLIC_URL",
+    )
+    bounce_interval: timedelta = Field(
+        timedelta(minutes=1),
+        gt=timedelta(0),
+        description="how often the mailboxes of routes are read by IMAP for bounces",
+    )
+
     machine_window: timedelta = Field(
         timedelta(seconds=2),
         ge=timedelta(0),

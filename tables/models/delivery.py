@@ -31,6 +31,8 @@ class Route(Base):
     settings: Mapped[dict[str, Any]]
     #: What the provider lets the tenant in with, encrypted; null where it asks for nothing.
     sealed: Mapped[bytes | None]
+    #: What the mailbox of its bounces lets the tenant in with, encrypted; null where it has none.
+    sealed_mailbox: Mapped[bytes | None]
     #: Since when nothing is handed to it; null means that it is not paused.
     paused_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -24,6 +24,9 @@ from tables.tenants.seals import Seal
 from tables.tenants.tenants import lock_tenant
 
 MOST_ROUTES = 20  # of a tenant
+#: Stands behind a route's name, which has no stroke, in that of the secret of its mailbox: so that
+#: neither of the two opens in the other's place.
+MAILBOX = "/bounces.imap"
 _PURPOSE = b"campaigns: routes"
 
 
@@ -53,6 +56,12 @@ def opened(seal: Seal[Credentials], route: Route) -> Credentials | None:
     return None if route.sealed is None else seal.open(route.sealed, route.tenant_id, route.name)
 
 
+def opened_mailbox(seal: Seal[Credentials], route: Route) -> Credentials | None:
+    """The credentials of the mailbox of its bounces; None without one. Raises SealError."""
+    sealed = route.sealed_mailbox
+    return None if sealed is None else seal.open(sealed, route.tenant_id, route.name + MAILBOX)
+
+
 async def put(
     session: Session,
     seal: Seal[Credentials],
@@ -61,9 +70,11 @@ async def put(
     settings: RouteSettings,
     credentials: Credentials | None,
     by: Author = ENGINE,
+    *,
+    mailbox: Credentials | None = None,
 ) -> Route:
     """Set a route up, or replace its settings; a paused one stays paused. Without credentials those
-    that are stored stay.
+    that are stored stay, and likewise without those of the mailbox that its bounces come to.
 
     Raises NotFoundError for an unknown tenant, ConflictError when it has MOST_ROUTES others, and
     CampaignError when stored credentials would go to another server than before.
@@ -73,7 +84,15 @@ async def put(
         await _check_room(session, tenant)
     given = None if credentials is None else seal.close(credentials, tenant, name)
     sealed = given or _kept(before, settings)
-    shown = settings.model_dump(mode="json", by_alias=True, exclude={"channel", "provider"})
+    sealed_mailbox = (
+        _kept_mailbox(before, settings)
+        if mailbox is None
+        else seal.close(mailbox, tenant, name + MAILBOX)
+    )
+    # a worker of the version before reads no route that has a member which it does not know
+    unset = set() if settings.bounces is not None else {"bounces"}
+    hidden = {"channel", "provider"} | unset
+    shown = settings.model_dump(mode="json", by_alias=True, exclude=hidden)
     new = postgresql.insert(Route).values(
         tenant_id=tenant,
         name=name,
@@ -81,10 +100,10 @@ async def put(
         provider=settings.provider,
         settings=shown,
         sealed=sealed,
+        sealed_mailbox=sealed_mailbox,
     )
-    replaced = {
-        column: new.excluded[column] for column in ("channel", "provider", "settings", "sealed")
-    }
+    columns = ("channel", "provider", "settings", "sealed", "sealed_mailbox")
+    replaced = {column: new.excluded[column] for column in columns}
     made = await session.first(
         new.on_conflict_do_update(
             index_elements=inspect(Route).primary_key,
@@ -111,6 +130,12 @@ async def has_any(session: Session, settings: Settings, tenant: str, channel: st
 async def of_tenants(session: Session, tenants: Collection[str]) -> list[Route]:
     """All routes of these tenants."""
     return await session.every(select(Route).where(Route.tenant_id.in_(tenants)))
+
+
+async def with_bounces(session: Session) -> list[Route]:
+    """The routes of all tenants that have a domain for bounces."""
+    domain = Route.settings["bounces"]["domain"].astext
+    return await session.every(select(Route).where(domain.is_not(None)).order_by(Route.tenant_id))
 
 
 async def list_routes(
@@ -192,6 +217,24 @@ def _kept(before: Route | None, settings: RouteSettings) -> bytes | None:
             )
         )
     return before.sealed
+
+
+def _kept_mailbox(before: Route | None, settings: RouteSettings) -> bytes | None:
+    """The stored credentials of the mailbox, if it is still that one; None without a mailbox."""
+    wanted = None if settings.bounces is None else settings.bounces.imap
+    if wanted is None:
+        return None
+    known = None if before is None else settings_of(before).bounces
+    there = None if known is None or known.imap is None else known.imap.destination
+    if before is None or before.sealed_mailbox is None or there != wanted.destination:
+        raise broken(
+            FieldError(
+                "bounces.imap.password",
+                "must be given, with the username: nothing is stored for this server, and what is"
+                " stored for another one is not sent there",
+            )
+        )
+    return before.sealed_mailbox
 
 
 async def _check_room(session: Session, tenant: str) -> None:

@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import select, update
+from sqlalchemy.orm import InstrumentedAttribute
 
 from streams.errors import CampaignError, Fate
 from streams.settings import Settings
 from tables.database.connection import Session
-from tables.models import Route, WebhookSecret
 
 S = TypeVar("S", bound=msgspec.Struct)
 _NONCE = 12  # bytes
@@ -76,21 +76,29 @@ def _bound(tenant: str, name: str) -> bytes:
     return f"{tenant}/{name}".encode()
 
 
-async def reseal(session: Session, seal: Seal[S], table: type[WebhookSecret] | type[Route]) -> int:
-    """Close every secret of the table with the key that signs now, and answer how many were sealed
+async def reseal(
+    session: Session,
+    seal: Seal[S],
+    column: InstrumentedAttribute[bytes] | InstrumentedAttribute[bytes | None],
+    suffix: str = "",
+) -> int:
+    """Close every secret of the column with the key that signs now, and answer how many were sealed
     with another; a secret that cannot be opened stays as it is. The rows are locked meanwhile;
-    there are a few for each tenant.
+    there are a few for each tenant. `suffix`: what stands behind a row's name in that of its
+    secret.
     """
-    of_tenant, called = table.__table__.primary_key  # the name that is sealed with the tenant's
-    sealed = select(of_tenant, called, table.sealed).where(table.sealed.is_not(None))
+    table = column.class_
+    of_tenant, called = table.__table__.primary_key
+    sealed = select(of_tenant, called, column).where(column.is_not(None))
     rows = await session.execute(sealed.order_by(of_tenant, called).with_for_update())
     count = 0
-    for tenant, name, before in rows.all():
+    for tenant, row_name, before in rows.all():
         if seal.is_current(before):
             continue
         with suppress(SealError):
+            name = row_name + suffix
             after = seal.close(seal.open(before, tenant, name), tenant, name)
-            row = (of_tenant == tenant) & (called == name)
-            await session.execute(update(table).where(row).values(sealed=after))
+            row = (of_tenant == tenant) & (called == row_name)
+            await session.execute(update(table).where(row).values({column: after}))
             count += 1
     return count

@@ -15,6 +15,9 @@ from api.app import LOCK_TIMEOUT
 from api.http import limits
 from api.limits import addresses, connections, pace, pollers
 from api.limits.slots import READS, ROOMS, Room
+from connectors.bounces import mails
+from connectors.bounces.listener import Bounds
+from connectors.bounces.mailbox import MOST
 from connectors.webhooks.delivery import MOST_ELEMENTS
 from streams.settings import Settings
 from tables.campaigns.campaign import MOST_PAUSED
@@ -57,6 +60,7 @@ def _expected() -> Iterator[tuple[str, str]]:
     on_their_way = f"what is settled in two seconds, {LEAST:,} at least and {MOST:,} at most"
     yield f"{of_campaign} are granted and neither settled nor put off", on_their_way
     yield f"{of_campaign} were put off", f"{MOST_DEFERRED:,}"
+    yield from _of_bounces()
     row = "wait of a request for a row that another one has locked"
     yield row, f"{LOCK_TIMEOUT.total_seconds():g} s"
     yield "a query of a list", f"{LONGEST_LIST:g} s"
@@ -91,6 +95,17 @@ def _expected() -> Iterator[tuple[str, str]]:
     yield f"{addresses.UNSUBSCRIBES.what} in 10 minutes", f"{addresses.UNSUBSCRIBES.most}"
     once = "one, and one for each second in which it may be a machine's"
     yield "records of the same open or click in 10 minutes", once
+
+
+def _of_bounces() -> Iterator[tuple[str, str]]:
+    bounds = Bounds()
+    yield "a mail that the listener of bounces takes", f"{bounds.size:,} bytes"
+    yield "bytes of a mail that are read for a bounce", f"{mails.READ:,}"
+    each = f"{bounds.sessions}; {bounds.sessions_of_one} of one address"
+    yield "sessions with the listener of bounces, of one worker", each
+    mistakes = f"{bounds.mails_of_one}; {bounds.mistakes_of_one} wrong recipients"
+    yield "mails of one address to the listener in a minute", mistakes
+    yield "mails read of a mailbox in one round", f"{MOST}"
 
 
 def test_the_page_of_limits_has_every_limit_of_the_code() -> None:

@@ -22,6 +22,7 @@ from streams.settings.secret_files import text_in
 
 Name = Annotated[str, typer.Argument(help="what you call it, such as relay-eu")]
 _PASSWORD_FILE = "--password-file"
+_MAILBOX_FILE = "--imap-password-file"
 _SHOWN = 100  # a tenant has no more
 
 
@@ -57,11 +58,20 @@ def add(
             help="holds the password, if FILE.json does not; without either the stored one stays",
         ),
     ] = None,
+    imap_password_file: Annotated[
+        str | None,
+        typer.Option(
+            _MAILBOX_FILE,
+            metavar="FILE",
+            help="likewise of the mailbox that its bounces come to (bounces.imap)",
+        ),
+    ] = None,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Set a route up, or replace its settings."""
-    _print(Api(key).call("PUT", _path(name), _body(file, password_file)), as_json)
+    body = _body(file, password_file, imap_password_file)
+    _print(Api(key).call("PUT", _path(name), body), as_json)
 
 
 def list_(key: Key = None, as_json: AsJson = False) -> None:
@@ -126,8 +136,8 @@ def _path(name: str) -> str:
     return f"/tenant/routes/{quote(name, safe='')}"
 
 
-def _body(file: str, password_file: str | None) -> dict[str, Any]:
-    """Raises MalformedError, which quotes nothing of either file."""
+def _body(file: str, password_file: str | None, imap_file: str | None) -> dict[str, Any]:
+    """Raises MalformedError, which quotes nothing of the files."""
     try:
         body = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text())
     except OSError as error:
@@ -136,12 +146,25 @@ def _body(file: str, password_file: str | None) -> dict[str, Any]:
         raise MalformedError(f"{file} is no JSON") from error
     if not isinstance(body, dict):
         raise MalformedError(f"{file} is no JSON object")
+    if imap_file is not None:
+        bounces = body.get("bounces")
+        imap = bounces.get("imap") if isinstance(bounces, dict) else None
+        if not isinstance(bounces, dict) or not isinstance(imap, dict):
+            raise MalformedError(f"{file} has no bounces.imap, which {_MAILBOX_FILE} is for")
+        with_password = _with_password(imap, file, imap_file, _MAILBOX_FILE)
+        body = body | {"bounces": bounces | {"imap": with_password}}
     if password_file is None:
         return body
-    if "password" in body:
-        raise MalformedError(f"{file} has a password, too: leave out either it or {_PASSWORD_FILE}")
+    return _with_password(body, file, password_file, _PASSWORD_FILE)
+
+
+def _with_password(
+    settings: dict[str, Any], file: str, password_file: str, option: str
+) -> dict[str, Any]:
+    if "password" in settings:
+        raise MalformedError(f"{file} has a password, too: leave out either it or {option}")
     try:
-        return body | {"password": text_in(password_file, _PASSWORD_FILE)}
+        return settings | {"password": text_in(password_file, option)}
     except ValueError as error:
         raise MalformedError(str(error)) from error
 
@@ -154,10 +177,19 @@ def _print(route: Mapping[str, Any], as_json: bool) -> None:
         ("route", route["name"]),
         ("relay", f"{route['host']}:{route['port']}, tls {route['tls']}"),
         ("domains", ", ".join(route["fromDomains"])),
+        ("bounces", _bounces(route["bounces"])),
         ("is set", ", ".join(route["isSet"]) or "no credentials"),
     )
     for name, value in lines:
         out.print(f"{name:10}{value}", markup=False, soft_wrap=True)
+
+
+def _bounces(bounces: Mapping[str, Any] | None) -> str:
+    if bounces is None:
+        return "to the sender"
+    imap = bounces["imap"]
+    read_from = f", read from {imap['host']}:{imap['port']}" if imap else ""
+    return f"{bounces['domain']}{read_from}"
 
 
 def _print_finding(finding: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ from connectors.delivery.outcomes import (
 )
 from connectors.delivery.smtp.connection import Connection, SessionError
 from connectors.delivery.smtp.replies import ReplyError
+from connectors.delivery.smtp.xtext import xtext
 
 # A dot-string or a quoted string, and a domain or an address literal (RFC 5321, 4.1.2; RFC 6531).
 _ADDRESS = re.compile(
@@ -179,7 +180,7 @@ class Session:
             return self._mail_from(one.mail)
         expect(self._on_recipient, patience.command)
         expect(self._on_data, patience.data)
-        return b"%b%b%bDATA\r\n" % (begin, self._mail_from(one.mail), _recipient_to(one.mail))
+        return b"%b%b%bDATA\r\n" % (begin, self._mail_from(one.mail), self._rcpt_to(one.mail))
 
     def _mail_from(self, mail: Mail) -> bytes:
         line = f"MAIL FROM:<{mail.sender}>"
@@ -189,7 +190,17 @@ class Session:
             line += " BODY=8BITMIME"
         if _needs_utf8(mail):
             line += " SMTPUTF8"
+        if self._is_reported(mail):
+            line += f" RET=HDRS ENVID={xtext(mail.envelope_id)}"
         return f"{line}\r\n".encode()
+
+    def _rcpt_to(self, mail: Mail) -> bytes:
+        asked = b" NOTIFY=FAILURE,DELAY" if self._is_reported(mail) else b""
+        return b"RCPT TO:<%b>%b\r\n" % (mail.recipient.encode(), asked)
+
+    def _is_reported(self, mail: Mail) -> bool:
+        """Whether the server is asked for reports that name the mail (RFC 3461)."""
+        return bool(mail.envelope_id) and "DSN" in self._offers
 
     # Each of these takes the reply to what its name says.
 
@@ -214,7 +225,7 @@ class Session:
             self._refuse(one.refusal)
         else:
             self.connection.expect(self._on_recipient, self._patience.command)
-            self.connection.write(_recipient_to(one.mail))
+            self.connection.write(self._rcpt_to(one.mail))
 
     def _on_recipient(self, reply: Reply) -> None:
         one = self._asked
@@ -268,10 +279,6 @@ class Session:
 
 def _needs_utf8(mail: Mail) -> bool:
     return mail.needs_utf8 or not (mail.sender.isascii() and mail.recipient.isascii())
-
-
-def _recipient_to(mail: Mail) -> bytes:
-    return f"RCPT TO:<{mail.recipient}>\r\n".encode()
 
 
 def _stuffed(content: bytes) -> bytes:

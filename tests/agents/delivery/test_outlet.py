@@ -129,3 +129,11 @@ async def test_a_relay_that_is_away_rests_and_says_when_it_may_be_asked() -> Non
     assert to.room(lambda: woken.append(1)) == 0
     assert await gives(to) == [Verdict.ROUTE]
     assert woken == [1]
+
+
+async def test_bounces_go_to_an_address_that_names_the_message() -> None:
+    async with relay() as sink:
+        to = outlet(sink.port, bounces={"domain": "bounce.acme.example"})
+        assert await gives(to) == [Verdict.ACCEPTED]
+        await to.close()
+    assert sink.senders == [f"b.{message(0).message_id}@bounce.acme.example"]

@@ -52,6 +52,7 @@ async def test_a_route_is_set_up_shown_without_credentials_and_removed(rest: Res
         "warmup": None,
         "retry": {"maxAge": "P1D"},
         "onDoubt": "resend",
+        "bounces": None,
         "isSet": ["username", "password"],
         "pausedAt": None,
         "createdAt": made["createdAt"],
@@ -83,6 +84,28 @@ async def test_a_put_without_credentials_keeps_them_for_the_same_server_only(res
         assert [error["field"] for error in refused.json()["errors"]] == [missing]
     bare = await put(rest, "/tenant/routes/bare")
     assert bare["isSet"] == []
+
+
+async def test_a_mailbox_of_bounces_is_shown_without_its_credentials_which_stay(
+    rest: Rest,
+) -> None:
+    there = {"host": "127.0.0.1", "tls": "none", "port": 143}
+    full = {"domain": "bounce.acme.example", "imap": there | CREDENTIALS}
+    made = await put(rest, bounces=full)
+    more = {"allowPlaintext": False, "folder": "INBOX", "moveTo": None}
+    assert made["bounces"] == {"domain": "bounce.acme.example", "imap": there | more}
+    kept = await put(rest, bounces={"domain": "b.acme.example", "imap": there})
+    assert kept["bounces"]["domain"] == "b.acme.example"
+    for imap, field in (
+        (there | {"port": 144}, "bounces.imap.password"),
+        (there | {"username": USER}, "bounces.imap.password"),
+        ({"host": "8.8.8.8", "tls": "none"} | CREDENTIALS, "bounces.imap.tls"),
+    ):
+        body = ROUTE | {"bounces": {"domain": "b.acme.example", "imap": imap}}
+        refused = await rest.admin.put(PATH, json=body)
+        assert problem(refused, 422) and PASSWORD not in refused.text
+        assert [error["field"] for error in refused.json()["errors"]] == [field]
+    assert (await put(rest))["bounces"] is None
 
 
 @pytest.mark.parametrize(

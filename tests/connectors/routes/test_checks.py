@@ -98,6 +98,47 @@ async def test_a_check_ends_when_its_time_is_over(names: DnsServer) -> None:
     assert "did not answer" in found[Part.SPF].explanation
 
 
+async def test_a_domain_for_bounces_needs_a_server_and_an_spf_record_of_its_own(
+    names: DnsServer,
+) -> None:
+    for port, mailbox, server in (
+        (0, None, None),
+        (2525, None, "10 mx.campaigns.example."),
+        (2525, {"host": "127.0.0.1", "tls": "none"}, None),  # somebody else takes them
+    ):
+        here = settings(
+            names, routes="public", bounce_port=port, bounce_name="mx.campaigns.example"
+        )
+        there = route(bounces={"domain": "bounce.acme.example", "imap": mailbox})
+        found = {
+            one.part: one
+            for one in await check(here, there, None)
+            if one.subject == "bounce.acme.example"
+        }
+        assert found.keys() == {Part.SPF, Part.MX}
+        for part, kind, value in ((Part.MX, "MX", server), (Part.SPF, "TXT", None)):
+            assert found[part].status is Verdict.ERROR
+            record = found[part].record
+            assert record is not None
+            assert (record.name, record.type, record.value) == ("bounce.acme.example", kind, value)
+
+
+async def test_bounces_that_go_to_other_servers_than_ours_are_a_warning(names: DnsServer) -> None:
+    here = settings(names, routes="public", bounce_port=2525, bounce_name="mx.campaigns.example")
+    there = route(bounces={"domain": "bounce.acme.example"})
+    for record, status in (
+        ("MX 10 MX.campaigns.example.", Verdict.OK),
+        ("MX 10 mx.provider.example.", Verdict.WARNING),
+    ):
+        names.replies["bounce.acme.example"] = others(record)
+        found = await check(here, there, None)
+        assert [
+            one.status
+            for one in found
+            if (one.part, one.subject) == (Part.MX, "bounce.acme.example")
+        ] == [status]
+
+
 @given(st.lists(st.sampled_from(Verdict)))
 def test_the_worst_of_the_findings_is_that_of_the_check(statuses: list[Verdict]) -> None:
     findings = [Finding(Part.MX, status, "x", "x") for status in statuses]

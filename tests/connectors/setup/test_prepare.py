@@ -5,6 +5,7 @@ with a sentence before they touch anything.
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,10 +43,12 @@ async def _opened(settings: Settings) -> WebhookSecret:
         return webhook_secrets.sealing(settings).open(row.sealed, "acme", "mailgun")
 
 
-async def _let_in(settings: Settings) -> Credentials | None:
+async def _let_in(settings: Settings) -> list[Credentials | None]:
+    """To the relay, and to the mailbox of its bounces."""
     async with Database(settings) as database, database.transaction() as session:
         route = await routes.get_route(session, "acme", "relay")
-        return routes.opened(routes.sealing(settings), route)
+        seal = routes.sealing(settings)
+        return [routes.opened(seal, route), routes.opened_mailbox(seal, route)]
 
 
 async def test_a_new_key_takes_the_secrets_over_before_the_old_one_goes(
@@ -66,16 +69,18 @@ async def test_a_new_key_takes_the_secrets_over_before_the_old_one_goes(
         seal = webhook_secrets.sealing(first)
         await webhook_secrets.put(session, seal, "acme", "mailgun", SEALED)
         closing = routes.sealing(first)
-        await routes.put(session, closing, "acme", "relay", made_route(), CREDENTIALS)
+        given = made_route(bounces={"domain": "b.acme.example", "imap": {"host": "imap.example"}})
+        put = partial(routes.put, session, closing, "acme")
+        await put("relay", given, CREDENTIALS, mailbox=CREDENTIALS)
         await routes.put(session, closing, "acme", "without", made_route(), None)
     with pytest.raises(SealError):
         await _opened(last)
     await prepare(both)
     await prepare(both)
     assert await _opened(both) == await _opened(last) == SEALED
-    assert await _let_in(both) == await _let_in(last) == CREDENTIALS
+    assert await _let_in(both) == await _let_in(last) == [CREDENTIALS] * 2
     await prepare(last)
-    assert await _opened(last) == SEALED and await _let_in(last) == CREDENTIALS
+    assert await _opened(last) == SEALED and await _let_in(last) == [CREDENTIALS] * 2
 
 
 async def test_other_partitions_than_the_topics_have_are_refused_everywhere(

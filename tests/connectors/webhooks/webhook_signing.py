@@ -102,7 +102,9 @@ def whatsapp(value: Mapping[str, Any], secret: str = SECRET) -> Signed:
 def standard(
     events: object, at: float | None = None, identity: str = "msg_1", secret: str = STANDARD_SECRET
 ) -> Signed:
-    body, timestamp = json.dumps(events).encode(), str(int(time.time() if at is None else at))
+    """Of events, or of bytes as they are."""
+    body = events if isinstance(events, bytes) else json.dumps(events).encode()
+    timestamp = str(int(time.time() if at is None else at))
     key = base64.b64decode(secret.removeprefix("whsec_"))
     signature = base64.b64encode(
         hmac.new(key, f"{identity}.{timestamp}.".encode() + body, hashlib.sha256).digest()

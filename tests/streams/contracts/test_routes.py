@@ -101,6 +101,16 @@ def test_what_is_no_host_is_refused_by_name(host: Any) -> None:
         ({"retry": {"maxAge": "PT0S"}}, "retry"),
         ({"onDoubt": "drops"}, "onDoubt"),
         ({"password": "secret"}, "password"),
+        ({"bounces": {"domain": "localhost"}}, "bounces"),
+        ({"bounces": {"domain": "b.acme.example", "imap": {"host": "a", "port": 0}}}, "bounces"),
+        ({"bounces": {"domain": "b.acme.example", "imap": {"host": "a", "tls": "x"}}}, "bounces"),
+        *(
+            (
+                {"bounces": {"domain": "b.acme.example", "imap": {"host": "a", "folder": folder}}},
+                "bounces",
+            )
+            for folder in ("", 'a"b', "a\\b", "a\r\nb", "Gelöscht", "x" * 201)
+        ),
     ],
 )
 def test_what_breaks_a_rule_is_refused_by_name(changes: dict[str, Any], field: str) -> None:
@@ -124,3 +134,17 @@ def test_the_destination_is_what_credentials_are_given_for() -> None:
         {"allowPlaintext": True},
     ):
         assert made(**change).destination != made().destination
+
+
+def test_a_mailbox_is_reached_with_tls_and_its_inbox_read_unless_something_else_is_said() -> None:
+    there = made(bounces={"domain": "Bounce.Acme.Example.", "imap": {"host": "imap.acme.example"}})
+    assert there.bounces is not None and there.bounces.domain == "bounce.acme.example"
+    imap = there.bounces.imap
+    assert imap is not None
+    assert (imap.port, imap.tls, imap.folder, imap.move_to) == (993, "tls", "INBOX", None)
+
+
+def test_settings_that_were_stored_before_there_were_bounces_are_read() -> None:
+    stored = made().model_dump(mode="json", by_alias=True)
+    del stored["bounces"]
+    assert RouteSettings.model_validate(stored) == made()

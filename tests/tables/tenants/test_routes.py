@@ -18,6 +18,7 @@ from tables.tenants.audit import Author, list_entries
 from tables.tenants.routes import MOST_ROUTES, Credentials, opened, sealing, settings_of
 from tables.tenants.seals import SealError
 from tables.tenants.tenants import create_tenant
+from tests.connectors.routes.given import settings
 from tests.postgres import sql
 from tests.streams.contracts.test_routes import made
 
@@ -95,6 +96,45 @@ async def test_what_is_stored_shows_no_credential_and_opens_for_its_own_row_alon
         await session.execute(moved.values(sealed=ours.sealed))
         with pytest.raises(SealError, match=f"The secret of {name} cannot be opened"):
             opened(sealing(sql_settings), await routes.get_route(session, tenant, name))
+
+
+_IMAP = {"host": "imap.acme.example"}
+_MAILBOX = Credentials("bounces", "another password")
+
+
+async def test_credentials_of_a_mailbox_stay_for_the_same_server_only(
+    session: Session, sql_settings: Settings
+) -> None:
+    seal, given = sealing(sql_settings), made(bounces={"domain": "b.acme.example", "imap": _IMAP})
+    with pytest.raises(CampaignError, match=r"bounces\.imap\.password"):
+        await put(session, sql_settings, given)
+    await routes.put(session, seal, "acme", "relay", given, SECRET, ANA, mailbox=_MAILBOX)
+    same = made(bounces={"domain": "other.example", "imap": _IMAP | {"folder": "Bounces"}})
+    kept = await put(session, sql_settings, same)
+    assert (opened(seal, kept), routes.opened_mailbox(seal, kept)) == (SECRET, _MAILBOX)
+    assert [one.name for one in await routes.with_bounces(session)] == ["relay"]
+    for change in ({"host": "imap.evil.example"}, {"port": 143}, {"tls": "none"}):
+        moved = made(bounces={"domain": "b.acme.example", "imap": _IMAP | change})
+        with pytest.raises(CampaignError, match=r"bounces\.imap\.password.*not sent there"):
+            await put(session, sql_settings, moved)
+    bare = await put(session, sql_settings, made(bounces={"domain": "b.acme.example"}))
+    assert routes.opened_mailbox(seal, bare) is None
+    assert settings_of(bare).bounces is not None
+    without = await put(session, sql_settings, made())
+    assert "bounces" not in without.settings  # a worker of the version before reads it
+    assert await routes.with_bounces(session) == []
+
+
+def test_the_secrets_of_relay_and_mailbox_do_not_open_in_each_others_place() -> None:
+    seal = sealing(settings())
+    of_relay = seal.close(SECRET, "acme", "relay")
+    of_mailbox = seal.close(_MAILBOX, "acme", "relay" + routes.MAILBOX)
+    right = Route(tenant_id="acme", name="relay", sealed=of_relay, sealed_mailbox=of_mailbox)
+    assert opened(seal, right) == SECRET and routes.opened_mailbox(seal, right) == _MAILBOX
+    wrong = Route(tenant_id="acme", name="relay", sealed=of_mailbox, sealed_mailbox=of_relay)
+    for open_one in (opened, routes.opened_mailbox):
+        with pytest.raises(SealError):
+            open_one(seal, wrong)
 
 
 async def test_a_paused_route_stays_paused_when_its_settings_are_replaced(

@@ -60,12 +60,18 @@ async def test_a_file_that_cannot_be_used_is_named_and_not_quoted(tmp_path: Path
     broken.write_text('{"password": "s3cret"')
     list_.write_text("[]")
     twice.write_text(json.dumps(ROUTE | {"password": "s3cret"}))
+    plain, mailbox = tmp_path / "plain", tmp_path / "mailbox"
+    plain.write_text(json.dumps(ROUTE))
+    with_password = {"domain": "b.acme.example", "imap": {"password": "s3cret"}}
+    mailbox.write_text(json.dumps(ROUTE | {"bounces": with_password}))
     for words, why in (
         (("nowhere.json",), "cannot be read"),
         ((str(broken),), "is no JSON"),
         ((str(list_),), "is no JSON object"),
         ((str(twice), "--password-file", str(twice)), "has a password, too"),
         ((str(list_), "--password-file", "nowhere"), "is no JSON object"),
+        ((str(plain), "--imap-password-file", "nowhere"), "has no bounces.imap"),
+        ((str(mailbox), "--imap-password-file", str(twice)), "has a password, too"),
     ):
         code, _, complained = await shell.run("route", "add", "relay", *words)
         assert code == 1 and why in complained and "s3cret" not in complained

@@ -1,0 +1,3 @@
+-- What the mailbox that a route's bounces are read from lets the tenant in with, encrypted.
+
+ALTER TABLE routes ADD COLUMN sealed_mailbox bytea;

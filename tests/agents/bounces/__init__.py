@@ -1,0 +1,1 @@
+"""Mails that come back, on real Kafka and PostgreSQL."""

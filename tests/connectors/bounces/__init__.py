@@ -1,0 +1,1 @@
+"""What comes back by mail, in the words of many servers."""
