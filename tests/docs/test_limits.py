@@ -15,9 +15,8 @@ from api.app import LOCK_TIMEOUT
 from api.http import limits
 from api.limits import addresses, connections, pace, pollers
 from api.limits.slots import READS, ROOMS, Room
-from connectors.bounces import mails
+from connectors.bounces import mailbox, mails
 from connectors.bounces.listener import Bounds
-from connectors.bounces.mailbox import MOST
 from connectors.webhooks.delivery import MOST_ELEMENTS
 from streams.settings import Settings
 from tables.campaigns.campaign import MOST_PAUSED
@@ -105,7 +104,7 @@ def _of_bounces() -> Iterator[tuple[str, str]]:
     yield "sessions with the listener of bounces, of one worker", each
     mistakes = f"{bounds.mails_of_one}; {bounds.mistakes_of_one} wrong recipients"
     yield "mails of one address to the listener in a minute", mistakes
-    yield "mails read of a mailbox in one round", f"{MOST}"
+    yield "mails read of a mailbox in one round", f"{mailbox.MOST}"
 
 
 def test_the_page_of_limits_has_every_limit_of_the_code() -> None:
