@@ -1,5 +1,5 @@
 """The routes of the tenants whose messages are open in this worker, as PostgreSQL has them, and the
-choice among them: by channel and From domain, then the lowest priority, then the name.
+choice among them: by channel and sender, then the lowest priority, then the name.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from agents.delivery.outlet import Outlet
-from streams.contracts.routes import RouteSettings
-from streams.contracts.values.domains import covering
 from streams.settings import Settings
 from tables.database.connection import Database
 from tables.models import Route
@@ -27,11 +25,13 @@ _log = logging.getLogger(__name__)
 
 
 class Origin(NamedTuple):
-    """The sender of a message, by which its route is chosen. `domain`: of From, "" without one."""
+    """The sender of a message, by which its route is chosen. `sender`: the domain of From of an
+    email, the sender id of others, "" without one.
+    """
 
     tenant_id: str
     channel: str
-    domain: str
+    sender: str
 
 
 class Routes:
@@ -56,12 +56,10 @@ class Routes:
 
     def of(self, origin: Origin) -> Outlet | None:
         """The route by which such messages leave; None while there is none."""
-        domains = frozenset(covering(origin.domain))
         fitting = [
             (outlet.route.priority, name)
             for name, outlet in self._outlets.get(origin.tenant_id, {}).items()
-            if outlet.route.channel == origin.channel
-            and domains.intersection(outlet.route.from_domains)
+            if outlet.route.channel == origin.channel and outlet.route.takes(origin.sender)
         ]
         return self._outlets[origin.tenant_id][min(fitting)[1]] if fitting else None
 
@@ -139,14 +137,14 @@ class Routes:
         """None for a route that this process cannot use; that is logged."""
         label = f"{row.tenant_id}/{row.name}"
         try:
-            settings: RouteSettings = routes.settings_of(row)
             credentials = routes.opened(self._seal, row)
+            settings = routes.settings_of(row)
+            outlet = Outlet(self._settings, label, settings, credentials, row.updated_at)
         except (SealError, ValueError) as error:
             if self._unusable.get(label) != row.updated_at:  # once, not with every look
                 self._unusable[label] = row.updated_at
                 extra = {"route": label, "error": type(error).__name__}
                 _log.error("a route cannot be used: what is stored cannot be read", extra=extra)
             return None
-        outlet = Outlet(self._settings, label, settings, credentials, row.updated_at)
         outlet.share(self._share)
         return outlet

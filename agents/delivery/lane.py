@@ -221,10 +221,11 @@ class Lane:
         now: datetime,
     ) -> None:
         terms = self._default if outlet is None else outlet.terms
-        fate = settled(self._subject(held), answer, terms, now)
+        subject = self._subject(held)
+        fate = settled(subject, answer, terms, now)
         if answer.verdict is Verdict.DOUBT:
             label = "none" if outlet is None else outlet.label
-            metrics.DOUBTS.labels(label, "resend" if fate == Again() else terms.on_doubt).inc()
+            metrics.DOUBTS.labels(label, terms.resolution(subject, now)).inc()
         match fate:
             case Done(event):
                 self._done(transaction, held, event)

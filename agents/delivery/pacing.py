@@ -34,6 +34,7 @@ class Breaker:
         that were on their way when it began.
         """
         if now < self._until:
+            self._until = max(self._until, now + pause)
             return False
         doubled = _FIRST_PAUSE * 2 ** min(self.failures, 20)
         self.failures += 1

@@ -19,8 +19,9 @@ MOST_READY, MOST_BYTES = 256, 8 << 20
 _FEW_READY = 64  # when so few are left, parked ones are read again
 
 
-class _Sender(msgspec.Struct):
+class _Sender(msgspec.Struct, rename="camel"):
     email: str = ""
+    sender_id: str = ""
 
 
 class Head(msgspec.Struct, rename="camel"):
@@ -51,9 +52,9 @@ class Held:
 
     @property
     def origin(self) -> Origin:
-        sender = self.head.sender
-        domain = domain_of(sender.email) if sender is not None else None
-        return Origin(self.head.tenant_id, self.head.channel, domain or "")
+        head, sender = self.head, self.head.sender or _Sender()
+        name = domain_of(sender.email) if head.channel == "email" else sender.sender_id
+        return Origin(head.tenant_id, head.channel, name or "")
 
 
 @dataclass

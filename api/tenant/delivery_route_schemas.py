@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, create_model
 
-from api.http.envelope import Instant, Schema, shown_as
+from api.http.envelope import Instant, Schema, shown_as, sometimes
 from connectors.routes.findings import Part, Verdict
 from streams.contracts.fields import Body, Channel
-from streams.contracts.routes import Retry, RouteLimits, RouteSettings, Tls
+from streams.contracts.routes import (
+    OnDoubt,
+    Retry,
+    RouteLimits,
+    RouteSettings,
+    SmtpLimits,
+    Tls,
+)
 from streams.errors import FieldError, broken
 from tables import models
-from tables.tenants.routes import Credentials
+from tables.tenants.routes import Credentials, is_set
 
 _AT = "2026-01-28T08:55:12.204Z"
 _MOST_SELECTORS = 5
 
+Provider = Literal["smtp", "webhook"]
 Selector = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")
 ]
@@ -36,9 +44,10 @@ _SETTINGS = {
 
 
 class RoutePut(RouteSettings):
-    """A relay that takes email by SMTP. `username` and `password` come together, are stored
-    encrypted and never answered. Without them those that are stored stay, if `host`, `port` and
-    `tls` are the same.
+    """A route with its credentials, which are stored encrypted and never answered: `username` and
+    `password` of a relay, if it asks for them; of other providers those that they need, where a
+    key or token alone is the `password`. Without them those that are stored stay, if they go to
+    the same server.
     """
 
     model_config = shown_as({**_SETTINGS, "username": "acme", "password": "correct horse"})
@@ -54,15 +63,23 @@ class RoutePut(RouteSettings):
 
     @property
     def credentials(self) -> Credentials | None:
-        """Raises CampaignError for one without the other."""
-        if self.username is None and self.password is None:
+        """Raises CampaignError for one without the other, and for one that is not asked for."""
+        given = {"username": self.username, "password": self.password}
+        if not any(given.values()):
             return None
-        if self.username is None or self.password is None:
-            missing = "username" if self.username is None else "password"
-            raise broken(
-                FieldError(missing, "must be given with the other one: both, or neither of them")
-            )
-        return Credentials(self.username, self.password)
+        needs = self.needs or Credentials.__struct_fields__
+        for field, value in given.items():
+            if value is None and field in needs:
+                raise broken(FieldError(field, "must be given with the other one"))
+            if value is not None and field not in needs:
+                raise broken(FieldError(field, f"must not be given: {self.provider} has none"))
+        return Credentials(self.username or "", self.password or "")
+
+
+RoutePut.kinds = {
+    provider: create_model(f"{kind.__name__}Put", __base__=(kind, RoutePut), __doc__=kind.__doc__)
+    for provider, kind in RouteSettings.kinds.items()
+}
 
 
 _ROUTE = {
@@ -96,18 +113,21 @@ class Route(Schema):
 
     name: str
     channel: Channel
-    provider: Literal["smtp"]
-    host: str
-    port: int
-    tls: Tls
+    provider: Provider
+    host: str | None = sometimes("of a relay")
+    port: int | None = sometimes("of a relay")
+    tls: Tls | None = sometimes("of a relay")
+    url: str | None = sometimes("of a provider over HTTP, where it is not the provider's own")
+    batch: int | None = sometimes("of a webhook")
     allow_plaintext: bool
-    from_domains: list[str]
+    from_domains: list[str] | None = sometimes("of email")
+    senders: list[str] | None = sometimes("of SMS and WhatsApp")
     priority: int
     weight: int
     tags: list[str]
-    limits: RouteLimits
+    limits: RouteLimits | SmtpLimits
     retry: Retry
-    on_doubt: Literal["resend", "hold", "drop"]
+    on_doubt: OnDoubt
     is_set: list[str]
     paused_at: Instant | None
     created_at: Instant
@@ -115,12 +135,11 @@ class Route(Schema):
 
     @classmethod
     def of(cls, row: models.Route) -> Self:
-        is_set = [] if row.sealed is None else list(Credentials.__struct_fields__)
         more: dict[str, Any] = {
             "name": row.name,
             "channel": row.channel,
             "provider": row.provider,
-            "isSet": is_set,
+            "isSet": is_set(row),
             "pausedAt": row.paused_at,
             "createdAt": row.created_at,
             "updatedAt": row.updated_at,

@@ -12,7 +12,7 @@ import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
-from streams.contracts.routes import RouteSettings
+from streams.contracts.routes import RouteSettings, SmtpRoute
 from streams.errors import FieldError
 from streams.settings import Settings
 
@@ -23,7 +23,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 
 
 class NoWayError(Exception):
-    """The relay cannot be used; the text says what it does, or what it must do."""
+    """The server cannot be used; the text says what it does, or what it must do."""
 
 
 @dataclass(frozen=True)
@@ -51,27 +51,29 @@ def refused(settings: Settings, route: RouteSettings) -> tuple[FieldError, ...]:
     """The fields of a route that names an address, or this machine, to which it may not lead;
     nothing about a name, which is judged by its addresses when it is used.
     """
-    if route.host == "localhost":
+    host = route.server[0]
+    if host == "localhost":
         found = False
     else:
         try:
-            found = is_public(route.host)
+            found = is_public(host)
         except ValueError:
             return ()
     return _refusals(settings, route, found)
 
 
 async def destinations(settings: Settings, route: RouteSettings) -> list[Destination]:
-    """The first few addresses of the relay. Raises NoWayError when it has none, or one of them may
+    """The first few addresses of the server. Raises NoWayError when it has none, or one of them may
     not be connected to: which of them it is, the tenant is not told.
     """
+    host, port, _ = route.server
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise NoWayError("has no address: is the name right?") from error
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    made = [Destination(address, route.port, is_public(address)) for address in addresses]
+    made = [Destination(address, port, is_public(address)) for address in addresses]
     for one in made:
         for refusal in _refusals(settings, route, one.is_public):
             raise NoWayError(f"{refusal.message}.")
@@ -80,21 +82,22 @@ async def destinations(settings: Settings, route: RouteSettings) -> list[Destina
 
 def _refusals(settings: Settings, route: RouteSettings, public: bool) -> tuple[FieldError, ...]:
     """Why a route may not lead to such an address; empty when it may."""
+    is_smtp = isinstance(route, SmtpRoute)
     if settings.routes == "public" and not public:
         return (
             FieldError(
-                "host",
+                "host" if is_smtp else "url",
                 "must have public addresses only: this installation reaches no others"
                 " (CAMPAIGNS_ROUTES)",
             ),
         )
-    if route.tls == "none" and public and not route.allow_plaintext:
+    if route.server[2] == "none" and public and not route.is_open:
+        how = "reached with tls `starttls` or `tls`" if is_smtp else "an https:// URL"
         return (
             FieldError(
-                "tls",
-                "must be reached with tls `starttls` or `tls`: it has a public address, and without"
-                " TLS anybody on the way reads the mail and the password; `allowPlaintext` allows"
-                " it",
+                "tls" if is_smtp else "url",
+                f"must be {how}: it has a public address, and without TLS anybody on the way reads"
+                " the mail and the password; `allowPlaintext` allows it",
             ),
         )
     return ()

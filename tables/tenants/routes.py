@@ -28,7 +28,9 @@ _PURPOSE = b"campaigns: routes"
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """The tenant's name and password at a provider. The representation shows neither."""
+    """The tenant's name and password at a provider; the name is empty where a key or token says it
+    all. The representation shows neither.
+    """
 
     username: str
     password: str
@@ -46,6 +48,13 @@ def settings_of(route: Route) -> RouteSettings:
     """The settings that the row holds."""
     stored = route.settings | {"channel": route.channel, "provider": route.provider}
     return RouteSettings.model_validate(stored)
+
+
+def is_set(route: Route) -> list[str]:
+    """The names of the credentials that are stored."""
+    if route.sealed is None:
+        return []
+    return list(RouteSettings.kinds[route.provider].needs or Credentials.__struct_fields__)
 
 
 def opened(seal: Seal[Credentials], route: Route) -> Credentials | None:
@@ -66,13 +75,17 @@ async def put(
     that are stored stay.
 
     Raises NotFoundError for an unknown tenant, ConflictError when it has MOST_ROUTES others, and
-    CampaignError when stored credentials would go to another server than before.
+    CampaignError when stored credentials would go to another server than before, or there are none
+    and the provider needs some.
     """
     before = await lock(session, tenant, name)
     if before is None:
         await _check_room(session, tenant)
     given = None if credentials is None else seal.close(credentials, tenant, name)
     sealed = given or _kept(before, settings)
+    if sealed is None and settings.needs:
+        rule = f"must be given: {settings.provider} lets nobody in without"
+        raise broken(*(FieldError(field, rule) for field in settings.needs))
     shown = settings.model_dump(mode="json", by_alias=True, exclude={"channel", "provider"})
     new = postgresql.insert(Route).values(
         tenant_id=tenant,
@@ -92,8 +105,7 @@ async def put(
         ).returning(Route)
     )
     assert made is not None
-    told = {"host": settings.host, "port": settings.port, "tls": settings.tls}
-    details = told | {"newCredentials": credentials is not None}
+    details = settings.told | {"newCredentials": credentials is not None}
     await note(session, tenant, by, Action.ROUTE_SET, subject=name, details=details)
     return made
 
@@ -166,7 +178,7 @@ async def resume(session: Session, tenant: str, name: str, by: Author = ENGINE) 
 
 async def note_check(session: Session, route: Route, status: str, by: Author = ENGINE) -> None:
     """Note that the credentials of the route were used, and how that ended."""
-    details = {"host": route.settings["host"], "status": status}
+    details = {"host": settings_of(route).told["host"], "status": status}
     action, subject = Action.ROUTE_CHECKED, route.name
     await note(session, route.tenant_id, by, action, subject=subject, details=details)
 
@@ -184,11 +196,13 @@ def _kept(before: Route | None, settings: RouteSettings) -> bytes | None:
         return None
     known = settings_of(before)
     if known.destination != settings.destination:
+        host, port, tls = known.server
         raise broken(
             FieldError(
                 "password",
-                "must be given again, with the username: what is stored was given for"
-                f" {known.host}:{known.port} with tls {known.tls}, and is not sent anywhere else",
+                "must be given again, with the username if there is one: what is stored was given"
+                f" for {known.provider} at {host}:{port} with tls {tls}, and is not sent anywhere"
+                " else",
             )
         )
     return before.sealed

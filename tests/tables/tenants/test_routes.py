@@ -19,7 +19,7 @@ from tables.tenants.routes import MOST_ROUTES, Credentials, opened, sealing, set
 from tables.tenants.seals import SealError
 from tables.tenants.tenants import create_tenant
 from tests.postgres import sql
-from tests.streams.contracts.test_routes import made
+from tests.streams.contracts.routes.test_smtp import made
 
 ANA = Author("ana")
 SECRET = Credentials("the user", "the password")

@@ -1,0 +1,34 @@
+"""The settings of routes, the ways out of a tenant's channels: one kind for each provider.
+
+`settings` has what all of them share, `smtp` a relay, `http` the providers that take messages over
+HTTP. `RouteSettings` validates a value as the kind that its `provider` names.
+"""
+
+from streams.contracts.routes.http import HttpRoute, WebhookRoute
+from streams.contracts.routes.settings import (
+    MOST_DOMAINS,
+    OnDoubt,
+    Retry,
+    RouteLimits,
+    RouteSettings,
+    Tls,
+)
+from streams.contracts.routes.smtp import SmtpLimits, SmtpRoute
+
+__all__ = [
+    "MOST_DOMAINS",
+    "HttpRoute",
+    "OnDoubt",
+    "Retry",
+    "RouteLimits",
+    "RouteSettings",
+    "SmtpLimits",
+    "SmtpRoute",
+    "Tls",
+    "WebhookRoute",
+]
+
+RouteSettings.kinds = {
+    "smtp": SmtpRoute,
+    "webhook": WebhookRoute,
+}
