@@ -44,7 +44,7 @@ class Calls:
 
     def __init__(self, settings: Settings, route: HttpRoute, credentials: Credentials) -> None:
         self._route, self._credentials = route, credentials
-        self._provider = provider_of(settings, route, credentials)
+        self._provider = provider_of(route, credentials)
         self._client = Client(settings, route)
         self._connections = 0
         self._waiting = deque[_Waiting]()

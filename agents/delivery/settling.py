@@ -44,8 +44,8 @@ class Terms:
         return cls(hour / 12, most_age, settings.on_doubt, window)
 
     def resolution(self, subject: Subject, now: datetime) -> Literal["repeat"] | OnDoubt:
-        """What becomes of a message whose fate is in doubt. The time of its first hand-off is not
-        known, but that was after the message was made.
+        """Resolve a message whose fate is in doubt. The time of its first hand-off is not known,
+        but that was after the message was made.
         """
         if self.window is not None and now - subject.created_at < self.window:
             return "repeat"

@@ -24,7 +24,7 @@ from tables.tenants.routes import Credentials, is_set
 _AT = "2026-01-28T08:55:12.204Z"
 _MOST_SELECTORS = 5
 
-Provider = Literal["smtp", "webhook"]
+Provider = Literal["smtp", "webhook", "resend", "postmark", "sendgrid", "mailgun", "brevo", "ses"]
 Selector = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")
 ]
@@ -119,6 +119,10 @@ class Route(Schema):
     tls: Tls | None = sometimes("of a relay")
     url: str | None = sometimes("of a provider over HTTP, where it is not the provider's own")
     batch: int | None = sometimes("of a webhook")
+    region: str | None = sometimes("of SendGrid, Mailgun and Amazon SES")
+    domain: str | None = sometimes("of Mailgun")
+    message_stream: str | None = sometimes("of Postmark")
+    configuration_set: str | None = sometimes("of Amazon SES")
     allow_plaintext: bool
     from_domains: list[str] | None = sometimes("of email")
     senders: list[str] | None = sometimes("of SMS and WhatsApp")

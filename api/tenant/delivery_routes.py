@@ -63,7 +63,7 @@ async def put(
     """
     settings, credentials, tenant = body.settings, body.credentials, who.tenant_id
     if credentials is not None:
-        check_credentials(services.settings, settings, credentials)
+        check_credentials(settings, credentials)
     if wrong := refused(services.settings, settings):
         raise broken(*wrong)
     await conditions.check(partial(routes.lock, transaction, tenant, name))

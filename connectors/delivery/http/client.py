@@ -165,7 +165,7 @@ async def _read(response: aiohttp.ClientResponse, seconds: float) -> Answer:
 
 
 def _words(error: Any, patience: Patience) -> str:
-    """What happened, in words of this side."""
+    """The error in words of this side."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return NO_CERTIFICATE

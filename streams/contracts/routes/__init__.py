@@ -4,7 +4,16 @@
 HTTP. `RouteSettings` validates a value as the kind that its `provider` names.
 """
 
-from streams.contracts.routes.http import HttpRoute, WebhookRoute
+from streams.contracts.routes.http import (
+    BrevoRoute,
+    HttpRoute,
+    MailgunRoute,
+    PostmarkRoute,
+    ResendRoute,
+    SendGridRoute,
+    SesRoute,
+    WebhookRoute,
+)
 from streams.contracts.routes.settings import (
     MOST_DOMAINS,
     OnDoubt,
@@ -17,11 +26,17 @@ from streams.contracts.routes.smtp import SmtpLimits, SmtpRoute
 
 __all__ = [
     "MOST_DOMAINS",
+    "BrevoRoute",
     "HttpRoute",
+    "MailgunRoute",
     "OnDoubt",
+    "PostmarkRoute",
+    "ResendRoute",
     "Retry",
     "RouteLimits",
     "RouteSettings",
+    "SendGridRoute",
+    "SesRoute",
     "SmtpLimits",
     "SmtpRoute",
     "Tls",
@@ -31,4 +46,10 @@ __all__ = [
 RouteSettings.kinds = {
     "smtp": SmtpRoute,
     "webhook": WebhookRoute,
+    "resend": ResendRoute,
+    "postmark": PostmarkRoute,
+    "sendgrid": SendGridRoute,
+    "mailgun": MailgunRoute,
+    "brevo": BrevoRoute,
+    "ses": SesRoute,
 }

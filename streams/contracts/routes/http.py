@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from streams.contracts.fields import Channel, Switch
-from streams.contracts.routes.settings import Domains, RouteSettings, Tls, distinct
+from streams.contracts.routes.settings import Domain, Domains, RouteSettings, Tls, distinct
 from streams.contracts.routes.smtp import host_name
 from streams.contracts.values.domains import covering
 from streams.contracts.values.one_line import one_line
@@ -128,7 +128,11 @@ class WebhookRoute(HttpRoute):
         return _covers(self.domains, sender) if self.domains else _lists(self.senders, sender)
 
 
-class _MailRoute(HttpRoute):
+class MailRoute(HttpRoute):
+    """A provider of email; `password` is its API key."""
+
+    needs: ClassVar[tuple[str, ...]] = _TOKEN
+
     channel: Literal["email"]
     from_domains: Domains
 
@@ -138,6 +142,76 @@ class _MailRoute(HttpRoute):
 
     def takes(self, sender: str) -> bool:
         return _covers(self.from_domains, sender)
+
+
+class ResendRoute(MailRoute):
+    """Resend, with an API key that may send."""
+
+    provider: Literal["resend"]
+
+    @property
+    def home(self) -> str:
+        return "https://api.resend.com"
+
+
+class PostmarkRoute(MailRoute):
+    """Postmark, with a server's API token. `messageStream`: the id of one of its streams."""
+
+    provider: Literal["postmark"]
+    message_stream: _Word = "broadcast"
+
+    @property
+    def home(self) -> str:
+        return "https://api.postmarkapp.com"
+
+
+class SendGridRoute(MailRoute):
+    """SendGrid, with an API key that may send mail."""
+
+    provider: Literal["sendgrid"]
+    region: Literal["global", "eu"] = "global"
+
+    @property
+    def home(self) -> str:
+        return "https://api.eu.sendgrid.com" if self.region == "eu" else "https://api.sendgrid.com"
+
+
+class MailgunRoute(MailRoute):
+    """Mailgun, with an API key; `domain` is the sending domain there."""
+
+    provider: Literal["mailgun"]
+    domain: Domain
+    region: Literal["us", "eu"] = "us"
+
+    @property
+    def home(self) -> str:
+        return "https://api.eu.mailgun.net" if self.region == "eu" else "https://api.mailgun.net"
+
+
+class BrevoRoute(MailRoute):
+    """Brevo, with an API key."""
+
+    provider: Literal["brevo"]
+
+    @property
+    def home(self) -> str:
+        return "https://api.brevo.com"
+
+
+class SesRoute(MailRoute):
+    """Amazon SES: `username` is the id of an access key that may send email, `password` its secret.
+    `configurationSet` names the one whose events are published.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = _PAIR
+
+    provider: Literal["ses"]
+    region: _Region
+    configuration_set: _Word | None = None
+
+    @property
+    def home(self) -> str:
+        return f"https://email.{self.region}.amazonaws.com"
 
 
 def _covers(domains: list[str], sender: str) -> bool:

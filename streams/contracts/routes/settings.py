@@ -43,9 +43,9 @@ def _age(value: str) -> str:
     return value
 
 
-_Domain = Annotated[str, StringConstraints(max_length=255), AfterValidator(sender_domain)]
+Domain = Annotated[str, StringConstraints(max_length=255), AfterValidator(sender_domain)]
 Domains = Annotated[
-    list[_Domain], Field(min_length=1, max_length=MOST_DOMAINS), AfterValidator(distinct)
+    list[Domain], Field(min_length=1, max_length=MOST_DOMAINS), AfterValidator(distinct)
 ]
 _Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 _Tags = Annotated[list[_Tag], Field(max_length=_MOST_TAGS), AfterValidator(distinct)]

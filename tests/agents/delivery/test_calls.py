@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -55,7 +55,7 @@ async def gives(to: Outlet, *given: Message) -> list[Answered]:
     return answers
 
 
-def verdicts(answers: list[Answered]) -> list[Verdict]:
+def verdicts(answers: Sequence[Answered]) -> list[Verdict]:
     return [one.verdict for one in answers]
 
 
