@@ -24,7 +24,18 @@ from tables.tenants.routes import Credentials, is_set
 _AT = "2026-01-28T08:55:12.204Z"
 _MOST_SELECTORS = 5
 
-Provider = Literal["smtp", "webhook", "resend", "postmark", "sendgrid", "mailgun", "brevo", "ses"]
+Provider = Literal[
+    "smtp",
+    "webhook",
+    "resend",
+    "postmark",
+    "sendgrid",
+    "mailgun",
+    "brevo",
+    "ses",
+    "twilio",
+    "vonage",
+]
 Selector = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")
 ]
@@ -123,6 +134,8 @@ class Route(Schema):
     domain: str | None = sometimes("of Mailgun")
     message_stream: str | None = sometimes("of Postmark")
     configuration_set: str | None = sometimes("of Amazon SES")
+    account_sid: str | None = sometimes("of Twilio")
+    status_callback: str | None = sometimes("of Twilio")
     allow_plaintext: bool
     from_domains: list[str] | None = sometimes("of email")
     senders: list[str] | None = sometimes("of SMS and WhatsApp")

@@ -15,7 +15,10 @@ from api.app import LOCK_TIMEOUT
 from api.http import limits
 from api.limits import addresses, connections, pace, pollers
 from api.limits.slots import READS, ROOMS, Room
+from connectors.delivery.http.client import MOST_READ
+from connectors.delivery.http.exchange import LONGEST_PAUSE
 from connectors.webhooks.delivery import MOST_ELEMENTS
+from streams.contracts.routes import MOST_IN_BATCH
 from streams.settings import Settings
 from tables.campaigns.campaign import MOST_PAUSED
 from tables.database.statements import LONGEST_LIST
@@ -52,6 +55,11 @@ def _expected() -> Iterator[tuple[str, str]]:
     yield f"time for which a message is tried, {built_in}", age
     memory = f"{MOST_READY}, or {MOST_BYTES:,} bytes"
     yield f"messages of one sender in the memory of a partition, {built_in}", memory
+    batch = f"`batch` of the route, {MOST_IN_BATCH:,}"
+    yield f"messages of a request to a webhook, {built_in}", batch
+    yield f"answer of a provider over HTTP, {built_in}", f"{MOST_READ:,} bytes"
+    asked = f"`Retry-After`, {LONGEST_PAUSE / timedelta(hours=1):g} hours"
+    yield f"time that a provider may ask for, {built_in}", asked
     row = "wait of a request for a row that another one has locked"
     yield row, f"{LOCK_TIMEOUT.total_seconds():g} s"
     yield "a query of a list", f"{LONGEST_LIST:g} s"

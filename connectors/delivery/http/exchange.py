@@ -19,7 +19,8 @@ from streams.records.messages import Message
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
-_LONGEST_PAUSE = timedelta(days=1)
+#: A provider is asked again after it, whatever it has said.
+LONGEST_PAUSE = timedelta(days=1)
 _MOST_WORDS = 1_000  # characters of an answer that nobody understands
 _WHITE = re.compile(r"\s+")
 encode = msgspec.json.encode
@@ -67,13 +68,13 @@ class Answer:
         """
         text = self.headers.get("retry-after", "").strip()
         if _SECONDS.fullmatch(text):
-            return min(timedelta(seconds=int(text)), _LONGEST_PAUSE)
+            return min(timedelta(seconds=int(text)), LONGEST_PAUSE)
         try:
             until = parsedate_to_datetime(text)
         except ValueError:
             return timedelta(0)
         until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
-        return min(max(until - now, timedelta(0)), _LONGEST_PAUSE)
+        return min(max(until - now, timedelta(0)), LONGEST_PAUSE)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from connectors.delivery.providers.postmark import Postmark
 from connectors.delivery.providers.resend import Resend
 from connectors.delivery.providers.sendgrid import SendGrid
 from connectors.delivery.providers.ses import Ses
+from connectors.delivery.providers.twilio import Twilio
+from connectors.delivery.providers.vonage import Vonage
 from connectors.delivery.providers.webhook import Webhook
 from streams.contracts.routes import (
     BrevoRoute,
@@ -19,6 +21,8 @@ from streams.contracts.routes import (
     RouteSettings,
     SendGridRoute,
     SesRoute,
+    TwilioRoute,
+    VonageRoute,
     WebhookRoute,
 )
 from streams.errors import FieldError, broken
@@ -46,6 +50,10 @@ def _one_by_one(route: HttpRoute, credentials: Credentials) -> OneByOne:
             return Brevo(route, credentials)
         case SesRoute():
             return Ses(route, credentials)
+        case TwilioRoute():
+            return Twilio(route, credentials)
+        case VonageRoute():
+            return Vonage(route, credentials)
         case _:
             raise AssertionError(f"{route.provider} has no module")
 

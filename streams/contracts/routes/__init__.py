@@ -5,6 +5,7 @@ HTTP. `RouteSettings` validates a value as the kind that its `provider` names.
 """
 
 from streams.contracts.routes.http import (
+    MOST_IN_BATCH,
     BrevoRoute,
     HttpRoute,
     MailgunRoute,
@@ -12,6 +13,8 @@ from streams.contracts.routes.http import (
     ResendRoute,
     SendGridRoute,
     SesRoute,
+    TwilioRoute,
+    VonageRoute,
     WebhookRoute,
 )
 from streams.contracts.routes.settings import (
@@ -26,6 +29,7 @@ from streams.contracts.routes.smtp import SmtpLimits, SmtpRoute
 
 __all__ = [
     "MOST_DOMAINS",
+    "MOST_IN_BATCH",
     "BrevoRoute",
     "HttpRoute",
     "MailgunRoute",
@@ -40,6 +44,8 @@ __all__ = [
     "SmtpLimits",
     "SmtpRoute",
     "Tls",
+    "TwilioRoute",
+    "VonageRoute",
     "WebhookRoute",
 ]
 
@@ -52,4 +58,6 @@ RouteSettings.kinds = {
     "mailgun": MailgunRoute,
     "brevo": BrevoRoute,
     "ses": SesRoute,
+    "twilio": TwilioRoute,
+    "vonage": VonageRoute,
 }

@@ -214,6 +214,43 @@ class SesRoute(MailRoute):
         return f"https://email.{self.region}.amazonaws.com"
 
 
+class _TextRoute(HttpRoute):
+    needs: ClassVar[tuple[str, ...]] = _PAIR
+
+    channel: Literal["sms"]
+    senders: Annotated[_Senders, Field(min_length=1)]
+
+    def takes(self, sender: str) -> bool:
+        return _lists(self.senders, sender)
+
+
+class TwilioRoute(_TextRoute):
+    """SMS by Twilio: `username` is the SID of the account or of an API key of it, `password` the
+    token or secret. `senders`: numbers, names, or SIDs of messaging services (MG…), of which the
+    first sends what names none. `statusCallback`: where Twilio reports, with `?messageId=…` added.
+    """
+
+    provider: Literal["twilio"]
+    account_sid: Annotated[str, StringConstraints(pattern=r"^AC[0-9a-f]{32}$")]
+    status_callback: Annotated[Url, AfterValidator(_base)] | None = None
+
+    @property
+    def home(self) -> str:
+        return "https://api.twilio.com"
+
+
+class VonageRoute(_TextRoute):
+    """SMS by Vonage: `username` is the API key, `password` its secret. `senders`: numbers or names,
+    of which the first sends what names none.
+    """
+
+    provider: Literal["vonage"]
+
+    @property
+    def home(self) -> str:
+        return "https://rest.nexmo.com"
+
+
 def _covers(domains: list[str], sender: str) -> bool:
     return not set(covering(sender)).isdisjoint(domains)
 

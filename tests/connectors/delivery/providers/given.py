@@ -69,10 +69,12 @@ def provider(name: str, url: str | None = None, **changes: Any) -> Provider:
     return provider_of(route(name, url, **changes), SECRET)
 
 
-async def ours(there: Service, name: str, message: Message, **changes: Any) -> Heard:
+async def ours(
+    there: Service, name: str, message: Message, ca_file: str = "", **changes: Any
+) -> Heard:
     """The request that the message becomes. There is one, and it is answered."""
     wanted, before = route(name, there.url, **changes), len(there.heard)
-    client = Client(settings(), wanted)
+    client = Client(settings(routes_ca_file=ca_file), wanted)
     try:
         request = provider_of(wanted, SECRET).request([message], NOW)
         assert isinstance(await client.send(request), Answer)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from streams.contracts.routes import HttpRoute, RouteSettings, SmtpRoute
 
 MAIL: dict[str, Any] = {"channel": "email", "fromDomains": ["acme.example"]}
+TEXT: dict[str, Any] = {"channel": "sms", "senders": ["+4930123456"]}
 WEBHOOK = MAIL | {"provider": "webhook", "url": "https://hooks.acme.example/take"}
 #: One of each kind, with no more than it needs.
 KINDS: dict[str, dict[str, Any]] = {
@@ -20,6 +21,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "mailgun": MAIL | {"domain": "mg.acme.example"},
     "brevo": MAIL,
     "ses": MAIL | {"region": "eu-central-1"},
+    "twilio": TEXT | {"accountSid": "AC" + "0f" * 16},
+    "vonage": TEXT,
 }
 
 
@@ -106,6 +109,11 @@ def test_what_is_no_url_is_refused_by_name(url: Any) -> None:
         ("ses", {"region": "eu-central-1.evil.example/"}, "region"),
         ("ses", {"region": None}, "region"),
         ("ses", {"configurationSet": "a b"}, "configurationSet"),
+        ("twilio", {"accountSid": "AC/../x"}, "accountSid"),
+        ("twilio", {"statusCallback": "https://acme.example/?a=b"}, "statusCallback"),
+        ("twilio", {"senders": []}, "senders"),
+        ("vonage", {"channel": "email"}, "channel"),
+        ("vonage", {"fromDomains": ["acme.example"]}, "fromDomains"),
     ],
 )
 def test_what_breaks_a_rule_is_refused_by_name(
@@ -117,12 +125,13 @@ def test_what_breaks_a_rule_is_refused_by_name(
 
 
 def test_email_leaves_by_its_domain_and_the_rest_by_its_sender() -> None:
-    for provider in KINDS:
+    for provider in (name for name, given in KINDS.items() if given["channel"] == "email"):
         route = made(provider)
         assert route.domains == ["acme.example"]
         assert route.takes("acme.example") and route.takes("news.acme.example")
         assert not route.takes("evil-acme.example") and not route.takes("")
     texts = made(channel="sms", fromDomains=None, senders=["ACME", "+4930123456"])
     assert texts.takes("ACME") and texts.takes("") and not texts.takes("OTHER")
+    assert made("vonage").takes("") and not made("twilio").takes("OTHER")
     everything = made(channel="push", fromDomains=None)
     assert everything.takes("") and everything.domains == []
