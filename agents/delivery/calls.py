@@ -27,6 +27,7 @@ from tables.tenants.routes import Credentials
 # Words of a provider about the route; and no answer, or a fault of its own, leaves its messages in
 # doubt, of which there are to be no more.
 _FAULTS = frozenset({Verdict.ROUTE, Verdict.THROTTLED, Verdict.CONFIGURATION, Verdict.DOUBT})
+_REPLACED = replace(LOST, reason="the route was replaced or removed")
 _HIDDEN = "<secret>"
 
 
@@ -46,7 +47,7 @@ class Calls:
         self._route, self._credentials = route, credentials
         self._provider = provider_of(route, credentials)
         self._client = Client(settings, route)
-        self._connections = 0
+        self._connections, self._is_over = 0, False
         self._waiting = deque[_Waiting]()
         self._callers = set[asyncio.Task[None]]()
 
@@ -74,6 +75,7 @@ class Calls:
         """Idle connections end by themselves."""
 
     def cut(self) -> None:
+        self._is_over = True
         closing = asyncio.create_task(self._client.close())
         self._callers.add(closing)
         closing.add_done_callback(self._callers.discard)
@@ -81,6 +83,7 @@ class Calls:
     async def close(self, patience: timedelta) -> None:
         if self._callers:
             await asyncio.wait(self._callers, timeout=patience.total_seconds())
+        self._is_over = True
         await self._client.close()
 
     async def _call(self) -> None:
@@ -91,10 +94,10 @@ class Calls:
             await self._send([self._waiting.popleft() for _ in range(count)])
 
     async def _send(self, ones: Sequence[_Waiting]) -> None:
-        begun = [one for one in ones if one.may_begin()]
+        begun = [one for one in ones if not self._is_over and one.may_begin()]
         for one in ones:
             if one not in begun:
-                one.answer.set_result(LOST)
+                one.answer.set_result(_REPLACED if self._is_over else LOST)
         try:
             answers = await self._answers([one.message for one in begun]) if begun else []
         except Exception as error:  # noqa: BLE001  # a bug, which each of them raises
@@ -130,5 +133,6 @@ class Calls:
         for secret in filter(None, (self._credentials.password, self._credentials.username)):
             words = words.replace(secret, _HIDDEN)
         answered = Answered.of(meaning.verdict, words)
-        is_of_message = meaning.verdict not in _FAULTS
+        # a sender that is not set up may be that of this message alone: others are tried before it
+        is_of_message = meaning.verdict not in _FAULTS - {Verdict.CONFIGURATION}
         return replace(answered, is_of_message=is_of_message, pause=pause)

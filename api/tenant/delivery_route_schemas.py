@@ -35,6 +35,7 @@ Provider = Literal[
     "ses",
     "twilio",
     "vonage",
+    "whatsapp",
 ]
 Selector = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")
@@ -136,6 +137,8 @@ class Route(Schema):
     configuration_set: str | None = sometimes("of Amazon SES")
     account_sid: str | None = sometimes("of Twilio")
     status_callback: str | None = sometimes("of Twilio")
+    phone_number_id: str | None = sometimes("of WhatsApp")
+    api_version: str | None = sometimes("of WhatsApp")
     allow_plaintext: bool
     from_domains: list[str] | None = sometimes("of email")
     senders: list[str] | None = sometimes("of SMS and WhatsApp")

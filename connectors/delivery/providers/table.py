@@ -12,6 +12,7 @@ from connectors.delivery.providers.ses import Ses
 from connectors.delivery.providers.twilio import Twilio
 from connectors.delivery.providers.vonage import Vonage
 from connectors.delivery.providers.webhook import Webhook
+from connectors.delivery.providers.whatsapp import WhatsApp
 from streams.contracts.routes import (
     BrevoRoute,
     HttpRoute,
@@ -24,6 +25,7 @@ from streams.contracts.routes import (
     TwilioRoute,
     VonageRoute,
     WebhookRoute,
+    WhatsAppRoute,
 )
 from streams.errors import FieldError, broken
 from tables.tenants.routes import Credentials
@@ -54,6 +56,8 @@ def _one_by_one(route: HttpRoute, credentials: Credentials) -> OneByOne:
             return Twilio(route, credentials)
         case VonageRoute():
             return Vonage(route, credentials)
+        case WhatsAppRoute():
+            return WhatsApp(route, credentials)
         case _:
             raise AssertionError(f"{route.provider} has no module")
 

@@ -16,6 +16,7 @@ from streams.contracts.routes.http import (
     TwilioRoute,
     VonageRoute,
     WebhookRoute,
+    WhatsAppRoute,
 )
 from streams.contracts.routes.settings import (
     MOST_DOMAINS,
@@ -47,6 +48,7 @@ __all__ = [
     "TwilioRoute",
     "VonageRoute",
     "WebhookRoute",
+    "WhatsAppRoute",
 ]
 
 RouteSettings.kinds = {
@@ -60,4 +62,5 @@ RouteSettings.kinds = {
     "ses": SesRoute,
     "twilio": TwilioRoute,
     "vonage": VonageRoute,
+    "whatsapp": WhatsAppRoute,
 }

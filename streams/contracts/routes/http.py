@@ -251,6 +251,27 @@ class VonageRoute(_TextRoute):
         return "https://rest.nexmo.com"
 
 
+class WhatsAppRoute(HttpRoute):
+    """The WhatsApp Cloud API: `password` is a token that may send by the number of `phoneNumberId`.
+    `senders`: the numbers that campaigns may name; null = all.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = _TOKEN
+
+    channel: Literal["whatsapp"]
+    provider: Literal["whatsapp"]
+    phone_number_id: Annotated[str, StringConstraints(pattern=r"^[0-9]{5,30}$")]
+    api_version: Annotated[str, StringConstraints(pattern=r"^v[0-9]{1,2}\.[0-9]$")] = "v23.0"
+    senders: _Senders | None = None
+
+    @property
+    def home(self) -> str:
+        return "https://graph.facebook.com"
+
+    def takes(self, sender: str) -> bool:
+        return _lists(self.senders, sender)
+
+
 def _covers(domains: list[str], sender: str) -> bool:
     return not set(covering(sender)).isdisjoint(domains)
 

@@ -151,6 +151,21 @@ async def test_a_doubt_stops_the_route_for_a_moment_so_that_there_are_no_more_of
     assert first.headers[key] == second.headers[key] == messages(1)[0].message_id
 
 
+async def test_a_refused_sender_stops_the_route_and_is_tried_later_than_others() -> None:
+    async with service(lambda heard: said(403, {})) as there, using(there) as to:
+        [answer] = await gives(to, *messages(1))
+        assert (answer.verdict, answer.is_of_message) == (Verdict.CONFIGURATION, True)
+        assert to.room(_nothing) == 0
+
+
+async def test_a_message_for_a_route_that_was_replaced_meanwhile_is_not_sent() -> None:
+    async with service() as there, using(there) as to:
+        await to.close()
+        [answer] = await gives(to, *messages(1))
+        assert (answer.verdict, answer.tells_of_route) == (Verdict.ROUTE, False)
+        assert there.heard == [] and to.room(_nothing) == 8
+
+
 async def test_reasons_show_no_address_no_secret_and_no_url() -> None:
     def says(heard: Heard) -> bytes:
         shown = f"{KEY} for ana@example.com and +4915112345678 \u2028\x00"

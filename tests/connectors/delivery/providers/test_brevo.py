@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import httpx
 import pytest
 from brevo import Brevo
 from brevo.transactional_emails import (
@@ -26,9 +27,15 @@ from tests.connectors.delivery.providers.given import (
 )
 from tests.http_service import Service, said, service
 
+KEY = "the-secret"
+
 
 def _send(there: Service) -> None:
-    client = Brevo(api_key="the-secret", base_url=f"{there.url}/v3")
+    with httpx.Client() as connections:
+        _email(Brevo(api_key=KEY, base_url=f"{there.url}/v3", httpx_client=connections))
+
+
+def _email(client: Brevo) -> None:
     client.transactional_emails.send_transac_email(
         sender=SendTransacEmailRequestSender(email="news@acme.example", name="Acme"),
         to=[SendTransacEmailRequestToItem(email="ana@example.com")],

@@ -35,6 +35,7 @@ def _send(there: Service) -> None:
         "v:messageId": ID,
     }
     client.messages.create(data=fields, domain=DOMAIN)
+    client.close()
 
 
 async def test_the_request_is_the_one_that_its_sdk_makes() -> None:

@@ -50,6 +50,7 @@ def _send(there: Service) -> None:
         EmailTags=[{"Name": "messageId", "Value": ID}],
         ConfigurationSetName="marketing",
     )
+    client.close()
 
 
 async def test_the_request_is_the_one_that_its_sdk_makes() -> None:

@@ -23,6 +23,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "ses": MAIL | {"region": "eu-central-1"},
     "twilio": TEXT | {"accountSid": "AC" + "0f" * 16},
     "vonage": TEXT,
+    "whatsapp": {"channel": "whatsapp", "phoneNumberId": "106540352242922"},
 }
 
 
@@ -113,6 +114,8 @@ def test_what_is_no_url_is_refused_by_name(url: Any) -> None:
         ("twilio", {"statusCallback": "https://acme.example/?a=b"}, "statusCallback"),
         ("twilio", {"senders": []}, "senders"),
         ("vonage", {"channel": "email"}, "channel"),
+        ("whatsapp", {"phoneNumberId": "me/../x"}, "phoneNumberId"),
+        ("whatsapp", {"apiVersion": "latest"}, "apiVersion"),
         ("vonage", {"fromDomains": ["acme.example"]}, "fromDomains"),
     ],
 )
