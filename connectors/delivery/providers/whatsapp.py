@@ -54,7 +54,7 @@ _CAUSES: Mapping[Cause, Verdict] = MappingProxyType(
         Cause.UNREACHABLE: Verdict.SOFT,
         Cause.WITHHELD: Verdict.BLOCKED,  # Meta's own cap per person: never tried again
         Cause.OPTED_OUT: Verdict.BLOCKED,
-        Cause.NOT_SENT: Verdict.CONTENT,  # such as a template that is not there, with the status 404
+        Cause.NOT_SENT: Verdict.CONTENT,  # such as a template that is not there, a 404
     }
 )
 
