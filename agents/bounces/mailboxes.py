@@ -15,6 +15,7 @@ from functools import partial
 
 from agents.bounces.taking import Taking
 from connectors.bounces.mailbox import MailboxError, visit
+from streams.contracts.routes import bounces_of
 from streams.errors import DependencyDownError
 from streams.process.mover import TurnByTurn
 from streams.process.reports import Reports
@@ -77,7 +78,7 @@ class BounceMailboxes(TurnByTurn):
     async def _visit(self, route: Route) -> None:
         label, failure = f"{route.tenant_id}/{route.name}", ""
         try:
-            bounces = routes.settings_of(route).bounces
+            bounces = bounces_of(routes.settings_of(route))
             credentials = routes.opened_mailbox(self._seal, route)
             if bounces is None or bounces.imap is None or credentials is None:
                 return

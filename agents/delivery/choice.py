@@ -1,5 +1,5 @@
 """The routes of the tenants whose messages are open in this worker, as PostgreSQL has them, and the
-choice among them: by channel and From domain, then the lowest priority, then by weight.
+choice among them: by channel and sender, then the lowest priority, then by weight.
 
 A message goes to the next route while the first one is down, paused, or warms up and leaves the
 rest to others; never because it is busy, or has reached a limit. A route that is down takes its
@@ -21,8 +21,6 @@ from typing import NamedTuple
 
 from agents.delivery.feedback import Way
 from agents.delivery.outlet import Outlet
-from streams.contracts.routes import RouteSettings
-from streams.contracts.values.domains import covering
 from streams.errors import DependencyDownError
 from streams.settings import Settings
 from tables.database.connection import Database
@@ -40,11 +38,13 @@ _log = logging.getLogger(__name__)
 
 
 class Sender(NamedTuple):
-    """The sender of a message, by which its route is chosen. `domain`: of From, "" without one."""
+    """The sender of a message, by which its route is chosen. `name`: the domain of From of an
+    email, the sender id of others, "" without one.
+    """
 
     tenant_id: str
     channel: str
-    domain: str
+    name: str
 
 
 def chosen(
@@ -110,12 +110,10 @@ class Routes:
         known = self._outlets.get(sender.tenant_id, {})
         if pin:
             return [outlet for outlet in known.values() if outlet.mark == pin]
-        domains = frozenset(covering(sender.domain))
         fitting = [
             (outlet.route.priority, name, outlet)
             for name, outlet in known.items()
-            if outlet.route.channel == sender.channel
-            and domains.intersection(outlet.route.from_domains)
+            if outlet.route.channel == sender.channel and outlet.route.takes(sender.name)
         ]
         return [outlet for _, _, outlet in sorted(fitting, key=itemgetter(0, 1))]
 
@@ -222,14 +220,14 @@ class Routes:
         """None for a route that this process cannot use; that is logged."""
         label = f"{row.tenant_id}/{row.name}"
         try:
-            settings: RouteSettings = routes.settings_of(row)
             credentials = routes.opened(self._seal, row)
+            settings = routes.settings_of(row)
+            outlet = Outlet(self._settings, label, settings, credentials, row.updated_at)
         except (SealError, ValueError) as error:
             if self._unusable.get(label) != row.updated_at:  # once, not with every look
                 self._unusable[label] = row.updated_at
                 extra = {"route": label, "error": type(error).__name__}
                 _log.error("a route cannot be used: what is stored cannot be read", extra=extra)
             return None
-        outlet = Outlet(self._settings, label, settings, credentials, row.updated_at)
         outlet.share(self._share)
         return outlet

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from agents.delivery.outlet import Outlet
 from agents.delivery.queues import Held
-from agents.delivery.settling import Again, Fate, Hold, OnDoubt
+from agents.delivery.settling import Again, Fate, Hold, Wanted
 from streams.records.messages import decode_message
 from tables.audience import doubts
 from tables.audience.doubts import Resolution
@@ -49,15 +49,15 @@ class Doubts:
 
 
 def row_of(
-    held: Held, outlet: Outlet | None, fate: Fate, on_doubt: OnDoubt, now: datetime
+    held: Held, outlet: Outlet | None, fate: Fate, wanted: Wanted, now: datetime
 ) -> dict[str, Any]:
-    """The doubt about a message, with what becomes of it."""
+    """The doubt about a message, with what becomes of it: as `wanted`, unless it is too late."""
     message = decode_message(held.value)
     resolution = None
-    if fate == Again():
-        resolution = Resolution.RESEND
-    elif fate != Hold():
-        resolution = Resolution.DROP if on_doubt == "drop" else Resolution.EXPIRED
+    if isinstance(fate, Again):
+        resolution = Resolution(wanted)
+    elif not isinstance(fate, Hold):
+        resolution = Resolution.DROP if wanted == "drop" else Resolution.EXPIRED
     return {
         "message_id": UUID(message.message_id),
         "tenant_id": message.tenant_id,

@@ -40,7 +40,7 @@ from agents.delivery.doubts import Doubts, row_of
 from agents.delivery.open_messages import Leaving, OpenMessages
 from agents.delivery.outlet import Outlet
 from agents.delivery.queues import Held
-from agents.delivery.settling import Again, Answered, Terms
+from agents.delivery.settling import Answered, Terms
 from connectors.delivery.classification import Verdict
 from streams import metrics
 from streams.contracts.envelope import encode
@@ -227,12 +227,12 @@ class Lane:
         for held, outlet, answer in results:
             if outlet is not None and held.offset not in self._messages.cut_off:
                 freed[outlet] += 1
+            wanted = self._messages.wanted(held, outlet, now)
             fate = self._messages.answered(held, outlet, answer, now)
             if answer.verdict is Verdict.DOUBT:
-                on_doubt = self._messages.terms(outlet).on_doubt
-                doubts.append(row_of(held, outlet, fate, on_doubt, now))
+                doubts.append(row_of(held, outlet, fate, wanted, now))
                 label = "none" if outlet is None else outlet.label
-                metrics.DOUBTS.labels(label, "resend" if fate == Again() else on_doubt).inc()
+                metrics.DOUBTS.labels(label, wanted).inc()
         return freed, doubts
 
     def _leaving(self, freed: Counter[Outlet], now: datetime) -> list[Leaving]:

@@ -29,6 +29,7 @@ from agents.delivery.settling import (
     PutOff,
     Subject,
     Terms,
+    Wanted,
     cancelled,
     dropped,
     expired,
@@ -159,7 +160,7 @@ class OpenMessages:
 
     def answered(self, held: Held, outlet: Outlet | None, answer: Answered, now: datetime) -> Fate:
         """Go on with a message after the answer to its hand-off."""
-        fate = settled(self._subject(held), answer, self.terms(outlet), now)
+        fate = settled(self._subject(held), answer, self._terms(outlet), now)
         if answer.verdict is Verdict.DOUBT and outlet is not None:
             held = held.pinned(outlet.mark)
         match fate:
@@ -182,8 +183,11 @@ class OpenMessages:
         self.cut_off.discard(held.offset)
         return fate
 
-    def terms(self, outlet: Outlet | None) -> Terms:
-        """The terms of a route, or those without one."""
+    def wanted(self, held: Held, outlet: Outlet | None, now: datetime) -> Wanted:
+        """The way to resolve a doubt about the message."""
+        return self._terms(outlet).resolution(self._subject(held), now)
+
+    def _terms(self, outlet: Outlet | None) -> Terms:
         return self._default if outlet is None else outlet.terms
 
     def leaving(self, has_room: Callable[[Outlet], bool], now: datetime) -> Iterable[Leaving]:
@@ -222,7 +226,7 @@ class OpenMessages:
         """End the first messages that have waited too long. Those of a paused campaign wait for as
         long as Kafka keeps them.
         """
-        terms = self.terms(outlet)
+        terms = self._terms(outlet)
         why = "no route of this sender" if outlet is None else "its route took nothing"
         if is_paused:
             terms, why = replace(terms, most_age=LONGEST_AGE), "its campaign was paused"

@@ -35,6 +35,7 @@ class Breaker:
         that were on their way when it began.
         """
         if now < self.until:
+            self.until = max(self.until, now + pause)
             return False
         doubled = _FIRST_PAUSE * 2 ** min(self.failures, 20)
         self.failures += 1

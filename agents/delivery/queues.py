@@ -34,8 +34,9 @@ class Origin(NamedTuple):
     pin: int = 0
 
 
-class _From(msgspec.Struct):
+class _From(msgspec.Struct, rename="camel"):
     email: str = ""
+    sender_id: str = ""
 
 
 class Head(msgspec.Struct, rename="camel"):
@@ -72,8 +73,9 @@ class Held:
     def of(cls, record: Any, pin: int = 0) -> Held:
         """Raises msgspec.DecodeError and ValueError for a record that is no message."""
         head = _decode(record.value or b"")
-        domain = domain_of(head.sender.email) if head.sender is not None else None
-        sender = Sender(head.tenant_id, head.channel, domain or "")
+        said = head.sender or _From()
+        name = domain_of(said.email) if head.channel == "email" else said.sender_id
+        sender = Sender(head.tenant_id, head.channel, name or "")
         origin = Origin(CampaignKey(head.tenant_id, campaign_number(head.message_id)), sender, pin)
         return cls(record.offset, record.value, head, origin)
 

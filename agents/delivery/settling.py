@@ -13,8 +13,9 @@ from typing import Literal, assert_never
 from zlib import crc32
 
 from connectors.delivery.classification import Verdict
+from connectors.webhooks.delivery import reason
 from streams.contracts.envelope import rfc3339
-from streams.contracts.routes import RouteSettings
+from streams.contracts.routes import OnDoubt, RouteSettings
 from streams.records.reported_events import Details, Incoming, IncomingType
 
 #: A message is tried for so long at most: Kafka keeps its content for three days.
@@ -24,34 +25,61 @@ _MOST_DOUBLINGS = 6  # 5 minutes, 10, … and 4 hours from the seventh on
 _LONGEST_STEP = 48  # first steps
 _DEFAULT = timedelta(days=1)
 
-OnDoubt = Literal["resend", "hold", "drop"]
+#: The way to resolve a doubt.
+Wanted = Literal["repeat"] | OnDoubt
 
 
 @dataclass(frozen=True)
 class Terms:
     """The part of a route's settings that decides about its messages. `step` is the first back-off:
-    five minutes, a twelfth of the installation's hour.
+    five minutes, a twelfth of the installation's hour. `window`: so long after a message was made
+    its provider knows a repeat of it, which then does no harm; None: it knows none.
     """
 
     step: timedelta
     most_age: timedelta = _DEFAULT
     on_doubt: OnDoubt = "resend"
+    window: timedelta | None = None
 
     @classmethod
-    def of(cls, settings: RouteSettings, hour: timedelta) -> Terms:
-        return cls(hour / 12, min(settings.retry.longest, LONGEST_AGE), settings.on_doubt)
+    def of(cls, settings: RouteSettings, hour: timedelta, window: timedelta | None = None) -> Terms:
+        most_age = min(settings.retry.longest, LONGEST_AGE)
+        return cls(hour / 12, most_age, settings.on_doubt, window)
+
+    def resolution(self, subject: Subject, now: datetime) -> Wanted:
+        """Resolve a message whose fate is in doubt. The time of its first hand-off is not known,
+        but that was after the message was made.
+        """
+        if self.window is not None and now - subject.created_at < self.window:
+            return "repeat"
+        return self.on_doubt
 
 
 @dataclass(frozen=True)
 class Answered:
     """The answer to a hand-off of a message: what it means, and its words without addresses.
     `is_of_message`: it was said to this message, and so perhaps to no other; else it was the
-    session that did not begin, or ended.
+    session that did not begin, or ended. `tells_of_route`: it shows whether the route works.
+    `pause`: how long the provider wants to be left alone.
     """
 
     verdict: Verdict
     reason: str
     is_of_message: bool = True
+    tells_of_route: bool = True
+    pause: timedelta = timedelta(0)
+
+    @classmethod
+    def of(cls, verdict: Verdict, words: str) -> Answered:
+        """Take the addresses out of the words."""
+        return cls(verdict, reason(words) or verdict.value)
+
+
+#: Of a hand-off that did not begin: the worker may not own the message any more, or its time is
+#: over.
+LOST = Answered(
+    Verdict.ROUTE, "it was too late to begin", is_of_message=False, tells_of_route=False
+)
 
 
 @dataclass(frozen=True)
@@ -116,8 +144,8 @@ def settled(subject: Subject, answer: Answered, terms: Terms, now: datetime) -> 
                 return Done(_event(subject, "failed", answer.reason, now))
             return PutOff(now)
         case Verdict.DOUBT:
-            match terms.on_doubt:
-                case "resend":
+            match terms.resolution(subject, now):
+                case "repeat" | "resend":
                     return expired(subject, answer.reason, terms, now) or Again()
                 case "hold":
                     return Hold()

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, create_model
 
-from api.http.envelope import Instant, Schema, shown_as
+from api.http.envelope import Instant, Schema, shown_as, sometimes
 from connectors.routes.findings import Part, Verdict
 from streams.contracts.fields import Body, Channel
 from streams.contracts.routes import (
     BounceMailbox,
     Bounces,
+    OnDoubt,
     Retry,
     RouteLimits,
     RouteSettings,
+    SmtpLimits,
+    SmtpRoute,
     Tls,
     Warmup,
 )
 from streams.errors import FieldError, broken
 from tables import models
-from tables.tenants.routes import Credentials
+from tables.tenants.routes import Credentials, is_set
 
 _AT = "2026-01-28T08:55:12.204Z"
 _MOST_SELECTORS = 5
 
+Provider = Literal[
+    "smtp",
+    "webhook",
+    "resend",
+    "postmark",
+    "sendgrid",
+    "mailgun",
+    "brevo",
+    "ses",
+    "twilio",
+    "vonage",
+    "whatsapp",
+]
 Selector = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")
 ]
@@ -62,9 +79,10 @@ class BouncesPut(Bounces):
 
 
 class RoutePut(RouteSettings):
-    """A relay that takes email by SMTP. `username` and `password` come together, are stored
-    encrypted and never answered. Without them those that are stored stay, if `host`, `port` and
-    `tls` are the same.
+    """A route with its credentials, which are stored encrypted and never answered: `username` and
+    `password` of a relay, if it asks for them; of other providers those that they need, where a
+    key or token alone is the `password`. Without them those that are stored stay, if they go to
+    the same server.
     """
 
     model_config = shown_as(
@@ -78,7 +96,6 @@ class RoutePut(RouteSettings):
 
     username: _Credential | None = Field(None, repr=False)
     password: _Credential | None = Field(None, repr=False)
-    bounces: BouncesPut | None = None
 
     @property
     def settings(self) -> RouteSettings:
@@ -89,27 +106,53 @@ class RoutePut(RouteSettings):
 
     @property
     def credentials(self) -> Credentials | None:
-        """Raises CampaignError for one without the other."""
-        return _both(self.username, self.password)
+        """Raises CampaignError for one without the other, and for one that is not asked for."""
+        needs = self.needs or Credentials.__struct_fields__
+        given = {"username": self.username, "password": self.password}
+        for field, value in given.items():
+            if value is not None and field not in needs:
+                raise broken(FieldError(field, f"must not be given: {self.provider} has none"))
+        return _all_of({field: given[field] for field in needs})
 
     @property
     def mailbox(self) -> Credentials | None:
         """Those of the mailbox that bounces come to. Raises CampaignError for one without the
         other.
         """
-        imap = None if self.bounces is None else self.bounces.imap
-        return None if imap is None else _both(imap.username, imap.password, "bounces.imap.")
-
-
-def _both(username: str | None, password: str | None, where: str = "") -> Credentials | None:
-    if username is None and password is None:
         return None
-    if username is None or password is None:
-        missing = where + ("username" if username is None else "password")
-        raise broken(
-            FieldError(missing, "must be given with the other one: both, or neither of them")
-        )
-    return Credentials(username, password)
+
+
+class SmtpRoutePut(SmtpRoute, RoutePut):
+    """A relay that takes email by SMTP."""
+
+    bounces: BouncesPut | None = None
+
+    @property
+    def mailbox(self) -> Credentials | None:
+        imap = None if self.bounces is None else self.bounces.imap
+        if imap is None:
+            return None
+        return _all_of({"username": imap.username, "password": imap.password}, "bounces.imap.")
+
+
+def _all_of(given: Mapping[str, str | None], where: str = "") -> Credentials | None:
+    """All of them or none. Raises CampaignError."""
+    if not any(given.values()):
+        return None
+    for field, value in given.items():
+        if value is None:
+            raise broken(
+                FieldError(
+                    where + field, "must be given with the other one: both, or neither of them"
+                )
+            )
+    return Credentials(given.get("username") or "", given.get("password") or "")
+
+
+RoutePut.kinds = {
+    provider: create_model(f"{kind.__name__}Put", __base__=(kind, RoutePut), __doc__=kind.__doc__)
+    for provider, kind in RouteSettings.kinds.items()
+} | {"smtp": SmtpRoutePut}
 
 
 _ROUTE = {
@@ -145,20 +188,31 @@ class Route(Schema):
 
     name: str
     channel: Channel
-    provider: Literal["smtp"]
-    host: str
-    port: int
-    tls: Tls
+    provider: Provider
+    host: str | None = sometimes("of a relay")
+    port: int | None = sometimes("of a relay")
+    tls: Tls | None = sometimes("of a relay")
+    url: str | None = sometimes("of a provider over HTTP, where it is not the provider's own")
+    batch: int | None = sometimes("of a webhook")
+    region: str | None = sometimes("of SendGrid, Mailgun and Amazon SES")
+    domain: str | None = sometimes("of Mailgun")
+    message_stream: str | None = sometimes("of Postmark")
+    configuration_set: str | None = sometimes("of Amazon SES")
+    account_sid: str | None = sometimes("of Twilio")
+    status_callback: str | None = sometimes("of Twilio")
+    phone_number_id: str | None = sometimes("of WhatsApp")
+    api_version: str | None = sometimes("of WhatsApp")
     allow_plaintext: bool
-    from_domains: list[str]
+    from_domains: list[str] | None = sometimes("of email")
+    senders: list[str] | None = sometimes("of SMS and WhatsApp")
     priority: int
     weight: int
     tags: list[str]
-    limits: RouteLimits
+    limits: RouteLimits | SmtpLimits
     warmup: Warmup | None = None
     retry: Retry
-    on_doubt: Literal["resend", "hold", "drop"]
-    bounces: Bounces | None = None
+    on_doubt: OnDoubt
+    bounces: Bounces | None = sometimes()
     is_set: list[str]
     paused_at: Instant | None
     created_at: Instant
@@ -166,12 +220,11 @@ class Route(Schema):
 
     @classmethod
     def of(cls, row: models.Route) -> Self:
-        is_set = [] if row.sealed is None else list(Credentials.__struct_fields__)
         more: dict[str, Any] = {
             "name": row.name,
             "channel": row.channel,
             "provider": row.provider,
-            "isSet": is_set,
+            "isSet": is_set(row),
             "pausedAt": row.paused_at,
             "createdAt": row.created_at,
             "updatedAt": row.updated_at,

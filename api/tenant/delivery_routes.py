@@ -1,4 +1,4 @@
-"""`/tenant/routes`: the relays that a tenant's messages leave by, set up and checked."""
+"""`/tenant/routes`: the ways that a tenant's messages leave by, set up and checked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from api.tenant.delivery_route_schemas import (
     RouteFinding,
     RoutePut,
 )
-from connectors.routes.checks import check, worst
+from connectors.delivery.http.checks import check
+from connectors.delivery.providers.table import check_credentials
+from connectors.routes.checks import worst
 from connectors.routes.destinations import refused, refused_mailbox
 from streams.errors import NotFoundError, broken
 from tables.tenants import routes
@@ -56,10 +58,12 @@ async def put(
 ) -> Success[Route]:
     """Set a route up, or replace its settings; a paused one stays paused. Campaigns of its channel
     that start from then on leave by the tenant's routes. Without `username` and `password` those
-    that are stored stay, but 422 when `host`, `port` or `tls` are others than they were given for.
-    409 when the tenant has 20 routes.
+    that are stored stay, but 422 when the provider or its address is another than they were given
+    for. 409 when the tenant has 20 routes.
     """
     settings, credentials, tenant = body.settings, body.credentials, who.tenant_id
+    if credentials is not None:
+        check_credentials(settings, credentials)
     wrong = (*refused(services.settings, settings), *refused_mailbox(services.settings, settings))
     if wrong:
         raise broken(*wrong)
@@ -96,9 +100,10 @@ async def one(
 async def check_route(
     who: Admin, by: Acting, services: Provided, name: Named, body: RouteCheck, conditions: ToEdit
 ) -> Success[CheckedRoute]:
-    """Log in to the relay, without sending anything, and read what DNS says of its addresses (PTR)
-    and of the domains that it sends from (SPF, DKIM, DMARC, MX) and that bounces come back to (SPF,
-    MX). A fault is a finding, with the record to set, and no error of this request.
+    """Log in to the relay, or connect to the provider, without sending anything, and read what DNS
+    says of a relay's addresses (PTR), of the domains that it sends from (SPF, DKIM, DMARC, MX) and
+    of the one that bounces come back to (SPF, MX). A fault is a finding, with the record to set,
+    and no error of this request.
     """
     tenant, slots, settings = who.tenant_id, services.slots, services.settings
     async with slots.slot(WRITES, tenant), services.database.transaction() as connection:

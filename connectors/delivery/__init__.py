@@ -1,6 +1,7 @@
 """Delivery: hands messages to the mail servers and services that bring them to people.
 
-`mime` makes a mail of a message, `smtp` gives mails to a mail server, and `classification` tells
-what the answer means. The room imports `connectors.webhooks` and `streams`; it knows neither
-Kafka nor PostgreSQL.
+`letters` has the parts of an email, `mime` makes a mail of them, `smtp` gives mails to a mail
+server, `http` and `providers` give messages to services, and `classification` tells what the answer
+means. The room imports `connectors.webhooks`, of `connectors.routes` the destinations, of `tables`
+values alone, and `streams`; it speaks neither to Kafka nor to PostgreSQL.
 """

@@ -196,9 +196,9 @@ def of_reply(reply: Reply) -> Verdict:
     return _SUBJECTS.get(".".join(parts[:2])) or _refused(reply.code, text, parts)
 
 
-def of_status(status: int, *, is_idempotent: bool) -> Verdict:
-    """Return the verdict on an HTTP status. `is_idempotent`: repeating the request with its key
-    does no harm, so that no status leaves a doubt.
+def of_status(status: int) -> Verdict:
+    """Return the verdict on an HTTP status. Some of a server's own faults leave it in doubt whether
+    it has the message.
 
     A status that means something else to one provider, as 406 to Postmark and 409 to Loops, is in
     that provider's module.
@@ -208,7 +208,7 @@ def of_status(status: int, *, is_idempotent: bool) -> Verdict:
     if (verdict := _HTTP.get(status)) is not None:
         return verdict
     if status >= 500:
-        return Verdict.ROUTE if is_idempotent else Verdict.DOUBT
+        return Verdict.DOUBT
     return Verdict.CONFIGURATION if 300 <= status < 400 else Verdict.PROTOCOL
 
 

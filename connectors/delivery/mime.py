@@ -11,28 +11,17 @@ from binascii import b2a_base64, b2a_qp
 from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
-from typing import ClassVar
 
-from connectors.delivery.headers import is_field_name, mailbox, text_field
+from connectors.delivery.headers import mailbox, text_field
+from connectors.delivery.letters import UnsendableError, further_headers
 from connectors.delivery.outcomes import Mail
 from streams.contracts.fields import mailable
 from streams.contracts.values.one_line import folded
-from streams.errors import CampaignError, Fate
 from streams.records.messages import Message
 
 _LONGEST_LINE = 998  # octets without CRLF (RFC 5322, section 2.1.1)
 _BASE64_LINE = 76  # characters (RFC 2045, section 6.8)
-_OWN = frozenset({"from", "to", "cc", "bcc", "sender", "reply-to", "subject", "date", "message-id"})
 _ID = re.compile(r"[A-Za-z0-9-]{1,50}")  # it stands in the header and in the boundary
-# support.google.com/mail/answer/6254652: the sender's id has 5 to 15 characters, no colons
-_SENDER_ID = re.compile(r"[A-Za-z0-9._-]{5,15}")
-
-
-class UnsendableError(CampaignError):
-    """The message can be no mail: it is not one of channel email, or lacks sender or content."""
-
-    fate, status, code = Fate.DEAD_LETTER, 422, "unsendable"
-    title: ClassVar[str] = "The message can be no mail"
 
 
 def compose(message: Message, return_path: str | None = None, *, in_ascii: bool = False) -> Mail:
@@ -97,21 +86,7 @@ def _date(created_at: str) -> str:
 
 
 def _further(message: Message) -> list[str]:
-    headers = message.headers or {}
-    fields = [
-        text_field(name, value)
-        for name, value in headers.items()
-        if is_field_name(name)
-        and (lowered := name.lower()) not in _OWN
-        and not lowered.startswith(("content-", "mime-"))
-    ]
-    if _SENDER_ID.fullmatch(message.tenant_id) and not any(
-        name.lower() == "feedback-id" for name in headers
-    ):
-        kind = "test" if message.is_test else "campaign"
-        campaign = folded(message.campaign_id)
-        fields.append(f"Feedback-ID: {campaign}:{kind}:{message.tenant_id}\r\n")
-    return fields
+    return [text_field(name, value) for name, value in further_headers(message)]
 
 
 def _alternative(message_id: str, parts: list[bytes]) -> bytes:

@@ -12,7 +12,7 @@ from connectors.routes.names import Names
 from connectors.routes.reverse import ptr, unknown
 from connectors.routes.senders import dkim, dmarc, mx
 from connectors.routes.spf import spf
-from streams.contracts.routes import Bounces, RouteSettings
+from streams.contracts.routes import Bounces, RouteSettings, SmtpRoute, bounces_of
 from streams.errors import DependencyDownError
 from streams.settings import Settings
 from tables.tenants.routes import Credentials
@@ -22,7 +22,7 @@ _NO_SELECTOR = "Name the selector under which the relay signs, to have its DKIM 
 
 async def check(
     settings: Settings,
-    route: RouteSettings,
+    route: SmtpRoute,
     credentials: Credentials | None,
     selectors: Sequence[str] = (),
 ) -> list[Finding]:
@@ -36,10 +36,10 @@ async def check(
             to = await destinations(settings, route)
     except (NoWayError, TimeoutError) as error:
         why = str(error) or "has no address: DNS does not answer."
-        return [no_way(route, why), *await _of_dns(settings, route, [], selectors)]
+        return [no_way(route, why), *await of_dns(settings, route, [], selectors)]
     public = [one.address for one in to if one.is_public]
     relay, found = await asyncio.gather(
-        log_in(settings, route, credentials, to), _of_dns(settings, route, public, selectors)
+        log_in(settings, route, credentials, to), of_dns(settings, route, public, selectors)
     )
     return [*relay, *found]
 
@@ -51,9 +51,10 @@ def worst(findings: Sequence[Finding]) -> Verdict:
     return next((status for status in order if status in found), Verdict.OK)
 
 
-async def _of_dns(
+async def of_dns(
     settings: Settings, route: RouteSettings, addresses: list[str], selectors: Sequence[str]
 ) -> list[Finding]:
+    """The findings about the domains of a route, and about a relay's public `addresses`."""
     names = Names(settings)
     until = asyncio.get_running_loop().time() + settings.route_timeout.total_seconds()
 
@@ -75,11 +76,12 @@ async def _of_dns(
 def _wanted(
     names: Names, route: RouteSettings, addresses: list[str], selectors: Sequence[str]
 ) -> Iterator[tuple[Part, str, Awaitable[Finding]]]:
-    for address in addresses:
-        yield Part.PTR, address, ptr(names, route.host, address)
-    if not addresses:
-        yield Part.PTR, route.host, _said(unknown(route.host))
-    for domain in route.from_domains:
+    if isinstance(route, SmtpRoute):
+        for address in addresses:
+            yield Part.PTR, address, ptr(names, route.host, address)
+        if not addresses:
+            yield Part.PTR, route.host, _said(unknown(route.host))
+    for domain in route.domains:
         yield Part.SPF, domain, spf(names, domain, addresses)
         for selector in selectors:
             yield Part.DKIM, domain, dkim(names, domain, selector)
@@ -88,11 +90,11 @@ def _wanted(
             yield Part.DKIM, domain, _said(no_selector)
         yield Part.DMARC, domain, dmarc(names, domain)
         yield Part.MX, domain, mx(names, domain)
-    if route.bounces is not None:
-        domain = route.bounces.domain
+    if (bounces := bounces_of(route)) is not None:
+        domain = bounces.domain
         # receivers judge the envelope's sender by the SPF record of its domain (RFC 7208)
         yield Part.SPF, domain, spf(names, domain, addresses)
-        yield Part.MX, domain, mx(names, domain, _exchanger(names.settings, route.bounces))
+        yield Part.MX, domain, mx(names, domain, _exchanger(names.settings, bounces))
 
 
 def _exchanger(settings: Settings, bounces: Bounces) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Protocol
 
-from streams.contracts.routes import RouteSettings
+from streams.contracts.routes import HttpRoute, RouteSettings, Tls, bounces_of
 from streams.errors import FieldError
 from streams.settings import Settings
 
@@ -24,23 +24,17 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 
 
 class NoWayError(Exception):
-    """The relay cannot be used; the text says what it does, or what it must do."""
+    """The server cannot be used; the text says what it does, or what it must do."""
 
 
 class Place(Protocol):
-    """A server that a tenant names: its relay, or the one of its mailbox."""
+    """A server that a tenant names: its relay, its provider, or the one of its mailbox."""
 
     @property
-    def host(self) -> str: ...
+    def server(self) -> tuple[str, int, Tls]: ...
 
     @property
-    def port(self) -> int: ...
-
-    @property
-    def tls(self) -> str: ...
-
-    @property
-    def allow_plaintext(self) -> bool: ...
+    def is_open(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -66,9 +60,10 @@ def is_public(text: str) -> bool:
 
 def refused_mailbox(settings: Settings, route: RouteSettings) -> tuple[FieldError, ...]:
     """`refused` of the mailbox that a route's bounces come to."""
-    if route.bounces is None or route.bounces.imap is None:
+    bounces = bounces_of(route)
+    if bounces is None or bounces.imap is None:
         return ()
-    found = refused(settings, route.bounces.imap)
+    found = refused(settings, bounces.imap)
     return tuple(FieldError(f"bounces.imap.{one.field}", one.message) for one in found)
 
 
@@ -76,11 +71,12 @@ def refused(settings: Settings, route: Place) -> tuple[FieldError, ...]:
     """The fields of a route that names an address, or this machine, to which it may not lead;
     nothing about a name, which is judged by its addresses when it is used.
     """
-    if route.host == "localhost":
+    host = route.server[0]
+    if host == "localhost":
         found = False
     else:
         try:
-            found = is_public(route.host)
+            found = is_public(host)
         except ValueError:
             return ()
     return _refusals(settings, route, found)
@@ -90,13 +86,14 @@ async def destinations(settings: Settings, route: Place) -> list[Destination]:
     """The first few addresses of the server. Raises NoWayError when it has none, or one of them may
     not be connected to: which of them it is, the tenant is not told.
     """
+    host, port, _ = route.server
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise NoWayError("has no address: is the name right?") from error
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    made = [Destination(address, route.port, is_public(address)) for address in addresses]
+    made = [Destination(address, port, is_public(address)) for address in addresses]
     for one in made:
         for refusal in _refusals(settings, route, one.is_public):
             raise NoWayError(f"{refusal.message}.")
@@ -105,21 +102,22 @@ async def destinations(settings: Settings, route: Place) -> list[Destination]:
 
 def _refusals(settings: Settings, route: Place, public: bool) -> tuple[FieldError, ...]:
     """Why a route may not lead to such an address; empty when it may."""
+    is_url = isinstance(route, HttpRoute)
     if settings.routes == "public" and not public:
         return (
             FieldError(
-                "host",
+                "url" if is_url else "host",
                 "must have public addresses only: this installation reaches no others"
                 " (CAMPAIGNS_ROUTES)",
             ),
         )
-    if route.tls == "none" and public and not route.allow_plaintext:
+    if route.server[2] == "none" and public and not route.is_open:
+        how = "an https:// URL" if is_url else "reached with TLS"
         return (
             FieldError(
-                "tls",
-                "must be one with TLS: the server has a public address, and without"
-                " TLS anybody on the way reads the mail and the password; `allowPlaintext` allows"
-                " it",
+                "url" if is_url else "tls",
+                f"must be {how}: it has a public address, and without TLS anybody on the way reads"
+                " the mail and the password; `allowPlaintext` allows it",
             ),
         )
     return ()

@@ -14,7 +14,7 @@ from aiosmtplib import SMTP
 
 from connectors.routes.destinations import Destination, NoWayError
 from connectors.routes.findings import Finding, Part, Verdict
-from streams.contracts.routes import RouteSettings
+from streams.contracts.routes import SmtpRoute
 from streams.settings import Settings
 from tables.tenants.routes import Credentials
 
@@ -25,7 +25,7 @@ _PASSWORDS = frozenset({"cram-md5", "plain", "login"})  # ways to say a username
 
 async def log_in(
     settings: Settings,
-    route: RouteSettings,
+    route: SmtpRoute,
     credentials: Credentials | None,
     to: list[Destination],
 ) -> list[Finding]:
@@ -44,14 +44,14 @@ async def log_in(
     return findings
 
 
-def no_way(route: RouteSettings, why: str) -> Finding:
+def no_way(route: SmtpRoute, why: str) -> Finding:
     """There is no address to go to, or none takes a connection."""
     return _error(Part.CONNECTION, route, why)
 
 
 async def _session(
     settings: Settings,
-    route: RouteSettings,
+    route: SmtpRoute,
     credentials: Credentials | None,
     to: list[Destination],
     findings: list[Finding],
@@ -82,7 +82,7 @@ async def _session(
 
 async def _steps(
     client: SMTP,
-    route: RouteSettings,
+    route: SmtpRoute,
     credentials: Credentials | None,
     findings: list[Finding],
 ) -> None:
@@ -104,7 +104,7 @@ async def _steps(
             await client.quit()
 
 
-async def _is_secured(client: SMTP, route: RouteSettings, findings: list[Finding]) -> bool:
+async def _is_secured(client: SMTP, route: SmtpRoute, findings: list[Finding]) -> bool:
     if route.tls == "starttls":
         if not client.supports_extension("starttls"):
             said = "offers no STARTTLS: choose tls `tls`, or another port."
@@ -127,7 +127,7 @@ async def _is_secured(client: SMTP, route: RouteSettings, findings: list[Finding
 
 
 async def _is_let_in(
-    client: SMTP, route: RouteSettings, credentials: Credentials, findings: list[Finding]
+    client: SMTP, route: SmtpRoute, credentials: Credentials, findings: list[Finding]
 ) -> bool:
     if not _PASSWORDS.intersection(client.server_auth_methods):
         said = "asks for no username and password on this way; some do so only with TLS."
@@ -204,23 +204,23 @@ def _reply(error: aiosmtplib.SMTPResponseException) -> str:
     return f"{error.code} {text[:_LONGEST_REPLY]}".strip()
 
 
-def _of_tls(route: RouteSettings, error: ssl.SSLError) -> str:
+def _of_tls(route: SmtpRoute, error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"has no certificate that is valid for this name: {error.verify_message}."
     other = "`tls`" if route.tls == "starttls" else "`starttls`"
     return f"does not speak TLS like this; perhaps tls {other} is what this port wants."
 
 
-def _stuck(route: RouteSettings, so_far: list[Finding], said: str) -> Finding:
+def _stuck(route: SmtpRoute, so_far: list[Finding], said: str) -> Finding:
     """About the part after those that were found."""
     done = {finding.part for finding in so_far}
     part = next((one for one in (Part.CONNECTION, Part.TLS) if one not in done), Part.LOGIN)
     return _error(part, route, said)
 
 
-def _error(part: Part, route: RouteSettings, said: str) -> Finding:
+def _error(part: Part, route: SmtpRoute, said: str) -> Finding:
     return Finding(part, Verdict.ERROR, route.host, f"{route.host} {said}")
 
 
-def _ok(part: Part, route: RouteSettings, said: str) -> Finding:
+def _ok(part: Part, route: SmtpRoute, said: str) -> Finding:
     return Finding(part, Verdict.OK, route.host, f"{route.host} {said}")

@@ -50,18 +50,21 @@ def key(secret: str) -> bytes:
     return found
 
 
+def signature(key: bytes, identity: str, timestamp: str, body: bytes) -> str:
+    """The value of `webhook-signature`; `timestamp` is a Unix time in seconds."""
+    signed = f"{identity}.{timestamp}.".encode("utf-8", "replace") + body
+    return f"v1,{base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()}"
+
+
 def verify(delivery: Delivery, secret: str, now: datetime, tolerance: timedelta) -> None:
     """Raises SignatureError."""
     identity, timestamp = (
         delivery.headers.get("webhook-id", ""),
         delivery.headers.get("webhook-timestamp", ""),
     )
-    signed = f"{identity}.{timestamp}.".encode("utf-8", "replace") + delivery.body
-    expected = (
-        "v1," + base64.b64encode(hmac.new(key(secret), signed, hashlib.sha256).digest()).decode()
-    )
+    expected = signature(key(secret), identity, timestamp, delivery.body)
     given = delivery.headers.get("webhook-signature", "").split(" ")
-    if not identity or not any(equal(signature, expected) for signature in given):
+    if not identity or not any(equal(one, expected) for one in given):
         raise SignatureError("No signature fits id, timestamp and body.")
     check_age(timestamp, now, tolerance)
 

@@ -22,8 +22,11 @@ HELD_FOR = timedelta(hours=60)
 
 
 class Resolution(StrEnum):
-    """The fate of a message in doubt."""
+    """The fate of a message in doubt. `repeat`: it is handed over again to a provider that knows a
+    repeat, so it arrives once.
+    """
 
+    REPEAT = "repeat"
     RESEND = "resend"
     DROP = "drop"
     EXPIRED = "expired"

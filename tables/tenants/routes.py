@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import ColumnElement, delete, func, inspect, select, update
 from sqlalchemy.dialects import postgresql
 
-from streams.contracts.routes import RouteSettings
+from streams.contracts.routes import RouteSettings, bounces_of
 from streams.errors import ConflictError, FieldError, NotFoundError, broken
 from streams.settings import Settings
 from tables.database.connection import Session
@@ -31,7 +31,9 @@ _PURPOSE = b"campaigns: routes"
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """The tenant's name and password at a provider. The representation shows neither."""
+    """The tenant's name and password at a provider; the name is empty where a key or token says it
+    all. The representation shows neither.
+    """
 
     username: str
     password: str
@@ -49,6 +51,13 @@ def settings_of(route: Route) -> RouteSettings:
     """The settings that the row holds."""
     stored = route.settings | {"channel": route.channel, "provider": route.provider}
     return RouteSettings.model_validate(stored)
+
+
+def is_set(route: Route) -> list[str]:
+    """The names of the credentials that are stored."""
+    if route.sealed is None:
+        return []
+    return list(RouteSettings.kinds[route.provider].needs or Credentials.__struct_fields__)
 
 
 def opened(seal: Seal[Credentials], route: Route) -> Credentials | None:
@@ -77,20 +86,24 @@ async def put(
     that are stored stay, and likewise without those of the mailbox that its bounces come to.
 
     Raises NotFoundError for an unknown tenant, ConflictError when it has MOST_ROUTES others, and
-    CampaignError when stored credentials would go to another server than before.
+    CampaignError when stored credentials would go to another server than before, or there are none
+    and the provider needs some.
     """
     before = await lock(session, tenant, name)
     if before is None:
         await _check_room(session, tenant)
     given = None if credentials is None else seal.close(credentials, tenant, name)
     sealed = given or _kept(before, settings)
+    if sealed is None and settings.needs:
+        rule = f"must be given: {settings.provider} lets nobody in without"
+        raise broken(*(FieldError(field, rule) for field in settings.needs))
     sealed_mailbox = (
         _kept_mailbox(before, settings)
         if mailbox is None
         else seal.close(mailbox, tenant, name + MAILBOX)
     )
     # a worker of the version before reads no route that has a member which it does not know
-    unset = set() if settings.bounces is not None else {"bounces"}
+    unset = set() if bounces_of(settings) is not None else {"bounces"}
     hidden = {"channel", "provider"} | unset
     shown = settings.model_dump(mode="json", by_alias=True, exclude=hidden)
     new = postgresql.insert(Route).values(
@@ -111,8 +124,7 @@ async def put(
         ).returning(Route)
     )
     assert made is not None
-    told = {"host": settings.host, "port": settings.port, "tls": settings.tls}
-    details = told | {"newCredentials": credentials is not None}
+    details = settings.told | {"newCredentials": credentials is not None}
     await note(session, tenant, by, Action.ROUTE_SET, subject=name, details=details)
     return made
 
@@ -191,7 +203,7 @@ async def resume(session: Session, tenant: str, name: str, by: Author = ENGINE) 
 
 async def note_check(session: Session, route: Route, status: str, by: Author = ENGINE) -> None:
     """Note that the credentials of the route were used, and how that ended."""
-    details = {"host": route.settings["host"], "status": status}
+    details = {"host": settings_of(route).told["host"], "status": status}
     action, subject = Action.ROUTE_CHECKED, route.name
     await note(session, route.tenant_id, by, action, subject=subject, details=details)
 
@@ -209,11 +221,13 @@ def _kept(before: Route | None, settings: RouteSettings) -> bytes | None:
         return None
     known = settings_of(before)
     if known.destination != settings.destination:
+        host, port, tls = known.server
         raise broken(
             FieldError(
                 "password",
-                "must be given again, with the username: what is stored was given for"
-                f" {known.host}:{known.port} with tls {known.tls}, and is not sent anywhere else",
+                "must be given again, with the username if there is one: what is stored was given"
+                f" for {known.provider} at {host}:{port} with tls {tls}, and is not sent anywhere"
+                " else",
             )
         )
     return before.sealed
@@ -221,10 +235,11 @@ def _kept(before: Route | None, settings: RouteSettings) -> bytes | None:
 
 def _kept_mailbox(before: Route | None, settings: RouteSettings) -> bytes | None:
     """The stored credentials of the mailbox, if it is still that one; None without a mailbox."""
-    wanted = None if settings.bounces is None else settings.bounces.imap
+    bounces = bounces_of(settings)
+    wanted = None if bounces is None else bounces.imap
     if wanted is None:
         return None
-    known = None if before is None else settings_of(before).bounces
+    known = None if before is None else bounces_of(settings_of(before))
     there = None if known is None or known.imap is None else known.imap.destination
     if before is None or before.sealed_mailbox is None or there != wanted.destination:
         raise broken(

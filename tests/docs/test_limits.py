@@ -17,7 +17,10 @@ from api.limits import addresses, connections, pace, pollers
 from api.limits.slots import READS, ROOMS, Room
 from connectors.bounces import mailbox, mails
 from connectors.bounces.listener import Bounds
+from connectors.delivery.http.client import MOST_READ
+from connectors.delivery.http.exchange import LONGEST_PAUSE
 from connectors.webhooks.delivery import MOST_ELEMENTS
+from streams.contracts.routes import MOST_IN_BATCH
 from streams.settings import Settings
 from tables.campaigns.campaign import MOST_PAUSED
 from tables.database.statements import LONGEST_LIST
@@ -59,6 +62,11 @@ def _expected() -> Iterator[tuple[str, str]]:
     on_their_way = f"what is settled in two seconds, {LEAST:,} at least and {MOST:,} at most"
     yield f"{of_campaign} are granted and neither settled nor put off", on_their_way
     yield f"{of_campaign} were put off", f"{MOST_DEFERRED:,}"
+    batch = f"`batch` of the route, {MOST_IN_BATCH:,}"
+    yield f"messages of a request to a webhook, {built_in}", batch
+    yield f"answer of a provider over HTTP, {built_in}", f"{MOST_READ:,} bytes"
+    asked = f"`Retry-After`, {LONGEST_PAUSE / timedelta(hours=1):g} hours"
+    yield f"time that a provider may ask for, {built_in}", asked
     yield from _of_bounces()
     row = "wait of a request for a row that another one has locked"
     yield row, f"{LOCK_TIMEOUT.total_seconds():g} s"

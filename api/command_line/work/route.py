@@ -1,5 +1,5 @@
-"""`campaigns route …`: the relays that the tenant of the API key has set up, through the REST
-API.
+"""`campaigns route …`: the relays and providers that the tenant of the API key has set up, through
+the REST API.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SHOWN = 100  # a tenant has no more
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     group = typer.Typer(
-        help="The relays that a tenant sends by.",
+        help="The relays and providers that a tenant sends by.",
         no_args_is_help=True,
     )
     group.command("add")(add)
@@ -55,7 +55,8 @@ def add(
         typer.Option(
             _PASSWORD_FILE,
             metavar="FILE",
-            help="holds the password, if FILE.json does not; without either the stored one stays",
+            help="holds the password, key or token, if FILE.json does not; without either the"
+            " stored one stays",
         ),
     ] = None,
     imap_password_file: Annotated[
@@ -80,13 +81,13 @@ def list_(key: Key = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(found))
         return
-    table = Table("route", "relay", "tls", "domains", "credentials", "paused")
+    table = Table("route", "channel", "provider", "senders", "credentials", "paused")
     for one in found:
         table.add_row(
             one["name"],
-            f"{one['host']}:{one['port']}",
-            one["tls"],
-            ", ".join(one["fromDomains"]),
+            one["channel"],
+            _place(one),
+            ", ".join(_senders(one)),
             "set" if one["isSet"] else "–",
             one["pausedAt"] or "–",
         )
@@ -102,7 +103,9 @@ def check(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Log in to the relay and read DNS. Exit code 1 when mail by this route would be refused."""
+    """Log in to a relay, or connect to a provider, and read DNS. Exit code 1 when messages by this
+    route would be refused.
+    """
     checked = Api(key).call("POST", f"{_path(name)}/check", {"dkimSelectors": selectors or []})
     if as_json:
         typer.echo(json.dumps(checked))
@@ -175,9 +178,10 @@ def _print(route: Mapping[str, Any], as_json: bool) -> None:
         return
     lines = (
         ("route", route["name"]),
-        ("relay", f"{route['host']}:{route['port']}, tls {route['tls']}"),
-        ("domains", ", ".join(route["fromDomains"])),
-        ("bounces", _bounces(route["bounces"])),
+        ("channel", route["channel"]),
+        ("provider", _place(route)),
+        ("senders", ", ".join(_senders(route)) or "all"),
+        ("bounces", _bounces(route.get("bounces"))),
         ("is set", ", ".join(route["isSet"]) or "no credentials"),
     )
     for name, value in lines:
@@ -190,6 +194,17 @@ def _bounces(bounces: Mapping[str, Any] | None) -> str:
     imap = bounces["imap"]
     read_from = f", read from {imap['host']}:{imap['port']}" if imap else ""
     return f"{bounces['domain']}{read_from}"
+
+
+def _place(route: Mapping[str, Any]) -> str:
+    """The provider, and where it is when the tenant has said so."""
+    if "host" in route:
+        return f"{route['provider']} {route['host']}:{route['port']}, tls {route['tls']}"
+    return f"{route['provider']} {route.get('url', '')}".rstrip()
+
+
+def _senders(route: Mapping[str, Any]) -> list[str]:
+    return [*route.get("fromDomains", ()), *route.get("senders", ())]
 
 
 def _print_finding(finding: Mapping[str, Any]) -> None:

@@ -20,7 +20,9 @@ from streams.settings import Settings
 from streams.topics import Name, Topics
 from tables.database.connection import Database
 from tables.tenants import routes
+from tables.tenants.routes import Credentials
 from tables.tenants.tenants import create_tenant
+from tests.connectors.delivery.providers import given as providers
 from tests.connectors.routes import given
 from tests.faults import raw_kafka
 
@@ -48,6 +50,14 @@ async def route(
     async with Database(settings) as database, database.transaction() as session:
         wanted = given.route(port=port, **changes)
         await routes.put(session, routes.sealing(settings), tenant_id, name, wanted, None)
+
+
+async def webhook(settings: Settings, tenant_id: str, url: str, **changes: Any) -> None:
+    """An address of the tenant's own, set up or replaced."""
+    key = Credentials("", f"whsec_{'YWJj' * 10}")
+    async with Database(settings) as database, database.transaction() as session:
+        wanted = providers.route("webhook", url, **{"fromDomains": [DOMAIN]} | changes)
+        await routes.put(session, routes.sealing(settings), tenant_id, "hook", wanted, key)
 
 
 class Messages:

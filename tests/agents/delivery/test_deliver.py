@@ -34,9 +34,11 @@ from tests.agents.delivery.given import (
     route,
     tenant,
     told,
+    webhook,
 )
 from tests.eventually import eventually
 from tests.faults import raw_kafka
+from tests.http_service import Heard, said, service
 from tests.smtp_server import relay, saying
 from tests.tables.campaigns.campaign_world import make_world
 
@@ -124,6 +126,57 @@ async def test_answers_of_the_relay_become_events_in_words_without_addresses(
     assert said["gone"] == ("bounced", "hard", "550 5.1.1 <<address>>: no such user")
     assert said["blocked"][:2] == ("failed", None)
     assert said["odd"][:2] == ("bounced", "soft")
+
+
+async def test_a_webhook_takes_batches_and_what_it_says_of_each_message_is_reported(
+    installation: Settings,
+) -> None:
+    messages, taken = Messages(installation), list[str]()
+    await tenant(installation, "acme")
+
+    def says(heard: Heard) -> bytes:
+        ids = [one["messageId"] for one in heard.json["data"]]
+        taken.extend(ids)
+        results = [
+            {"messageId": one, "status": "bounced" if one == sent[7] else "accepted"} for one in ids
+        ]
+        return said(200, {"results": results})
+
+    async with service(says) as there:
+        await webhook(installation, "acme", there.url, batch=50)
+        sent = messages.send("acme", to("ana", 120))
+        async with delivering(installation) as worker:
+            await eventually(lambda: len(taken) >= 120)
+            await eventually(lambda: _is_idle(worker))
+        assert sorted(taken) == sorted(sent) and len(there.heard) < 120
+    told = {event.message_id: event for event in await asyncio.to_thread(reported, installation)}
+    assert told[sent[7]].type == "bounced"
+    assert [one for one, event in told.items() if event.type != "accepted"] == [sent[7]]
+    assert sum(await asyncio.to_thread(journal, installation)) == 0
+
+
+async def test_a_provider_that_knows_a_repeat_gets_the_same_bytes_again_after_a_reset(
+    installation: Settings,
+) -> None:
+    messages = Messages(installation)
+    await tenant(installation, "acme")
+
+    async def resets(heard: Heard, writer: asyncio.StreamWriter) -> None:
+        there.behaves = None
+        writer.transport.abort()
+
+    async with service() as there:
+        there.behaves = resets
+        await webhook(installation, "acme", there.url, onDoubt="drop")
+        [only] = messages.send("acme", ["ana@example.com"])
+        async with delivering(installation) as worker:
+            await eventually(lambda: len(there.heard) == 2)
+            await eventually(lambda: _is_idle(worker))
+    first, second = there.heard
+    assert first.body == second.body
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"] == only
+    told = await asyncio.to_thread(reported, installation)
+    assert {event.type for event in told} <= {"accepted"}
 
 
 async def test_a_greylisted_message_arrives_later_also_after_a_restart(
@@ -299,7 +352,7 @@ async def test_the_second_route_takes_over_from_a_dead_one_and_gives_back(
 
 
 def _is_there(service: Deliver, name: str, port: int) -> bool:
-    return service._routes._outlets["acme"][name].route.port == port
+    return service._routes._outlets["acme"][name].route.server[1] == port
 
 
 async def test_a_message_in_doubt_goes_to_no_other_route(installation: Settings) -> None:

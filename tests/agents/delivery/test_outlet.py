@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agents.delivery.outlet import Outlet
+from agents.delivery.sessions import Sessions, _Place
 from connectors.delivery.classification import Verdict
 from connectors.local.engines.engine import free_port
 from streams.records.messages import Message
@@ -36,6 +37,11 @@ def message(number: int) -> Message:
         created_at="2026-11-01T12:00:00.000Z",
         sender={"email": f"news@{DOMAIN}"},
     )
+
+
+def _places(to: Outlet) -> list[_Place]:
+    assert isinstance(to._transport, Sessions)
+    return to._transport._places
 
 
 def _nothing() -> None:
@@ -105,7 +111,7 @@ async def test_a_server_that_closed_an_old_session_is_asked_again_at_once() -> N
         to = outlet(sink.port, limits={"connections": 1})
         assert await gives(to) == [Verdict.ACCEPTED]
         to.rest()  # not idle for long enough
-        place = to._places[0]
+        place = _places(to)[0]
         assert place.session is not None
         place.session.abort()
         assert await gives(to) == [Verdict.ACCEPTED]
@@ -117,7 +123,7 @@ async def test_cut_connections_answer_for_what_is_on_its_way() -> None:
     async with saying(ends=False) as silent:
         to = outlet(silent)
         handing = asyncio.create_task(gives(to, 4))
-        await eventually(lambda: to._places[0].on_their_way)
+        await eventually(lambda: _places(to)[0].on_their_way)
         to.cut()
         assert await handing == [Verdict.ROUTE] * 4
         await to.close()

@@ -31,6 +31,14 @@ def test_failures_of_what_was_on_its_way_already_are_one() -> None:
     assert breaker.most(1.0, 16) == 1
 
 
+def test_a_longer_pause_that_is_asked_for_meanwhile_is_kept_to() -> None:
+    breaker = Breaker()
+    assert breaker.failed(0.0)
+    assert not breaker.failed(0.5, pause=60)
+    assert not breaker.failed(0.6, pause=5)
+    assert breaker.most(60, 16) == 0 and breaker.most(60.5, 16) == 1
+
+
 def test_what_waiting_does_not_mend_is_looked_at_after_the_long_pause() -> None:
     breaker = Breaker()
     breaker.failed(0.0, pause=900)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agents.delivery.settling import Again, Answered, Done, Hold, PutOff, Subject, Terms, settled
 from connectors.delivery.classification import Verdict
+from streams.contracts.routes import OnDoubt
 from tests.connectors.routes.given import route
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -88,6 +89,19 @@ def test_a_doubtful_message_goes_again_or_waits_or_is_reported_as_its_route_says
     terms = Terms.of(route(onDoubt="drop"), timedelta(hours=1))
     kind, _, words = _event(Verdict.DOUBT, terms)
     assert kind == "failed" and words.startswith("in doubt: ")
+
+
+@pytest.mark.parametrize("choice", ["resend", "drop", "hold"])
+def test_a_provider_that_knows_a_repeat_gets_it_whatever_its_route_says_about_doubts(
+    choice: OnDoubt,
+) -> None:
+    terms = Terms.of(route(onDoubt=choice), timedelta(hours=1), timedelta(minutes=25))
+    doubt, young = Answered(Verdict.DOUBT, "lost"), _subject(age=timedelta(minutes=24))
+    assert settled(young, doubt, terms, NOW) == Again()
+    assert terms.resolution(young, NOW) == "repeat"
+    old = _subject(age=timedelta(minutes=25))
+    assert terms.resolution(old, NOW) == choice
+    assert (settled(old, doubt, terms, NOW) == Again()) == (choice == "resend")
 
 
 def test_a_server_that_was_asked_wrongly_is_asked_once_more() -> None:

@@ -108,13 +108,72 @@ async def test_a_mailbox_of_bounces_is_shown_without_its_credentials_which_stay(
     assert (await put(rest))["bounces"] is None
 
 
+RESEND = {"channel": "email", "provider": "resend", "fromDomains": ["acme.example"]}
+WEBHOOK = {"channel": "sms", "provider": "webhook", "url": "http://127.0.0.1:1/take?v=1"}
+
+
+async def test_a_route_to_a_provider_is_set_up_with_its_key_and_shown_without(rest: Rest) -> None:
+    refused = await rest.admin.put(PATH, json=RESEND)
+    assert problem(refused, 422)
+    assert [error["field"] for error in refused.json()["errors"]] == ["password"]
+    answer = await rest.admin.put(PATH, json=RESEND | {"password": "re_secret"})
+    assert answer.status_code == 200, answer.text
+    made = answer.json()["data"]
+    assert made == {
+        "name": "relay-eu",
+        **RESEND,
+        "allowPlaintext": False,
+        "priority": 1,
+        "weight": 100,
+        "tags": [],
+        "limits": {"perSecond": None, "perHour": None, "perDay": None, "connections": 8},
+        "warmup": None,
+        "retry": {"maxAge": "P1D"},
+        "onDoubt": "resend",
+        "isSet": ["password"],
+        "pausedAt": None,
+        "createdAt": made["createdAt"],
+        "updatedAt": made["updatedAt"],
+    }
+    kept = await rest.admin.put(PATH, json=RESEND | {"weight": 7})
+    assert kept.json()["data"]["isSet"] == ["password"]
+    for change in ({"url": "http://127.0.0.1:1"}, {"provider": "brevo"}):
+        refused = await rest.admin.put(PATH, json=RESEND | change)
+        assert problem(refused, 422) and "api.resend.com:443" in refused.text
+    refused = await rest.admin.put(PATH, json=RESEND | CREDENTIALS)
+    assert [error["field"] for error in refused.json()["errors"]] == ["username"]
+    assert "re_secret" not in (await rest.admin.get("/audit")).text
+
+
+async def test_a_webhook_of_another_channel_needs_a_key_of_the_standard(rest: Rest) -> None:
+    refused = await rest.admin.put(PATH, json=WEBHOOK | {"password": "secret"})
+    assert problem(refused, 422) and "whsec_" in refused.text
+    key = f"whsec_{'YWJj' * 10}"
+    answer = await rest.admin.put(PATH, json=WEBHOOK | {"password": key, "batch": 10})
+    assert answer.status_code == 200, answer.text
+    made = answer.json()["data"]
+    assert (made["url"], made["batch"], made["channel"]) == (WEBHOOK["url"], 10, "sms")
+    assert "host" not in made and "fromDomains" not in made
+    noted = (await rest.admin.get("/audit?action=route.set")).json()["data"]
+    told = {"host": "127.0.0.1", "port": 1, "tls": "none", "newCredentials": True}
+    assert [one["details"] for one in noted] == [told]
+    checked = (await rest.admin.post(f"{PATH}/check", json={})).json()["data"]
+    assert [(one["part"], one["status"]) for one in checked["findings"]] == [
+        ("connection", "error")
+    ]
+    settings = rest.services.settings
+    rest.use(settings=settings.model_copy(update={"routes": "public"}))
+    refused = await rest.admin.put(PATH, json=WEBHOOK)
+    assert [error["field"] for error in refused.json()["errors"]] == ["url"]
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "field"),
     [
         ("relay", {"host": "127.1"}, "host"),
         ("relay", {"port": 0}, "port"),
         ("relay", {"fromDomains": []}, "fromDomains"),
-        ("relay", {"provider": "webhook"}, "provider"),
+        ("relay", {"provider": "fax"}, "provider"),
         ("relay", {"host": "8.8.8.8"}, "tls"),
         ("relay", {"limits": {"perHour": 0}}, "limits.perHour"),
         ("relay", {"password": "a\r\nb", "username": "x"}, "password"),

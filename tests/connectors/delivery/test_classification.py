@@ -208,9 +208,7 @@ _STATUSES = {
     [(status, verdict) for verdict, statuses in _STATUSES.items() for status in statuses],
 )
 def test_a_status_is_whose_matter_it_is(status: int, verdict: Verdict) -> None:
-    assert of_status(status, is_idempotent=False) is verdict
-    repeated = Verdict.ROUTE if verdict is Verdict.DOUBT else verdict
-    assert of_status(status, is_idempotent=True) is repeated
+    assert of_status(status) is verdict
 
 
 _code = st.integers(100, 599)
@@ -256,8 +254,7 @@ def test_an_unknown_enhanced_code_is_never_hard(subject: int, detail: int) -> No
 
 @given(st.integers(100, 599))
 def test_no_status_is_hard(status: int) -> None:
-    for is_idempotent in (True, False):
-        assert of_status(status, is_idempotent=is_idempotent) is not Verdict.HARD
+    assert of_status(status) is not Verdict.HARD
 
 
 @pytest.mark.parametrize("text", ["user " * 400, "5.1." * 500, "a" * 5_000_000, "message" * 300])

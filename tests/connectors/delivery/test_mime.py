@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connectors.delivery.mime import UnsendableError, compose
+from connectors.delivery.letters import UnsendableError
+from connectors.delivery.mime import compose
 from streams.contracts.values.one_line import folded
 from streams.records.messages import Message
 from tests.connectors.delivery.reading import check_form, part, read

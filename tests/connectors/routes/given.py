@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.contracts.routes import RouteSettings
+from streams.contracts.routes import SmtpRoute
 from streams.settings import Settings
 from tests.dns_server import DnsServer
 
 DOMAIN = "acme.example"
 
 
-def route(**changes: Any) -> RouteSettings:
+def route(**changes: Any) -> SmtpRoute:
     """A relay on loopback, unless something else is said."""
     given = {
         "channel": "email",
@@ -21,7 +21,7 @@ def route(**changes: Any) -> RouteSettings:
         "tls": "none",
         "fromDomains": [DOMAIN],
     }
-    return RouteSettings.model_validate(given | changes)
+    return SmtpRoute.model_validate(given | changes)
 
 
 def settings(names: DnsServer | None = None, **changes: Any) -> Settings:

@@ -30,7 +30,7 @@ from tests.eventually import eventually
 from tests.faults import raw_kafka
 from tests.faults.workers import Worker
 from tests.postgres import connect as connect_client
-from tests.streams.contracts.test_routes import made as made_route
+from tests.streams.contracts.routes.test_smtp import made as made_route
 
 SEALED = WebhookSecret(secret="s3cret")
 CREDENTIALS = Credentials("user", "s3cret")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from streams.contracts.routes import RouteSettings
+from streams.contracts.routes import RouteSettings, bounces_of
 from streams.errors import CampaignError, ConflictError, NotFoundError
 from streams.settings import Settings
 from tables.database.connection import Database, Session
@@ -20,7 +20,8 @@ from tables.tenants.seals import SealError
 from tables.tenants.tenants import create_tenant
 from tests.connectors.routes.given import settings
 from tests.postgres import sql
-from tests.streams.contracts.test_routes import made
+from tests.streams.contracts.routes.test_http import made as http
+from tests.streams.contracts.routes.test_smtp import made
 
 ANA = Author("ana")
 SECRET = Credentials("the user", "the password")
@@ -78,6 +79,26 @@ async def test_credentials_stay_for_the_server_that_they_were_given_for_and_for_
     assert opened(sealing(sql_settings), await put(session, sql_settings, moved, new)) == new
 
 
+async def test_a_provider_that_lets_nobody_in_without_its_key_is_not_set_up_without_one(
+    session: Session, sql_settings: Settings
+) -> None:
+    resend = http("resend")
+    with pytest.raises(CampaignError) as refused:
+        await put(session, sql_settings, resend)
+    assert [error.field for error in refused.value.errors] == ["password"]
+    key = Credentials("", "the key")
+    first = await put(session, sql_settings, resend, key)
+    assert settings_of(first) == resend and routes.is_set(first) == ["password"]
+    again = await put(session, sql_settings, http("resend", weight=5))
+    assert opened(sealing(sql_settings), again) == key
+    for other in (http("brevo"), http("resend", url="https://proxy.example"), made()):
+        with pytest.raises(CampaignError, match=r"resend at api\.resend\.com:443 with tls tls"):
+            await put(session, sql_settings, other)
+    await routes.note_check(session, again, "ok", ANA)
+    [noted] = await list_entries(session, "acme", limit=1)
+    assert noted.details == {"host": "api.resend.com", "status": "ok"}
+
+
 async def test_what_is_stored_shows_no_credential_and_opens_for_its_own_row_alone(
     session: Session, sql_settings: Settings
 ) -> None:
@@ -119,7 +140,7 @@ async def test_credentials_of_a_mailbox_stay_for_the_same_server_only(
             await put(session, sql_settings, moved)
     bare = await put(session, sql_settings, made(bounces={"domain": "b.acme.example"}))
     assert routes.opened_mailbox(seal, bare) is None
-    assert settings_of(bare).bounces is not None
+    assert bounces_of(settings_of(bare)) is not None
     without = await put(session, sql_settings, made())
     assert "bounces" not in without.settings  # a worker of the version before reads it
     assert await routes.with_bounces(session) == []

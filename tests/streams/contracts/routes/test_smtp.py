@@ -1,4 +1,4 @@
-"""The settings of a route: what is taken, in one spelling, and what is refused by name."""
+"""The settings of a relay: what is taken, in one spelling, and what is refused by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from streams.contracts.routes import MOST_DOMAINS, RouteSettings
+from streams.contracts.routes import MOST_DOMAINS, RouteSettings, SmtpRoute
 
 GIVEN: dict[str, Any] = {
     "channel": "email",
@@ -18,8 +18,10 @@ GIVEN: dict[str, Any] = {
 }
 
 
-def made(**changes: Any) -> RouteSettings:
-    return RouteSettings.model_validate(GIVEN | changes)
+def made(**changes: Any) -> SmtpRoute:
+    found = RouteSettings.model_validate(GIVEN | changes)
+    assert isinstance(found, SmtpRoute)
+    return found
 
 
 def test_what_is_not_said_is_what_most_relays_take() -> None:
@@ -76,7 +78,10 @@ def test_what_is_no_host_is_refused_by_name(host: Any) -> None:
     ("changes", "field"),
     [
         ({"channel": "sms"}, "channel"),
-        ({"provider": "webhook"}, "provider"),
+        ({"provider": "fax"}, "provider"),
+        ({"provider": ["smtp"]}, "provider"),
+        ({"provider": None}, "provider"),
+        ({"url": "https://smtp.acme.example"}, "url"),
         ({"port": 0}, "port"),
         ({"port": 65_536}, "port"),
         ({"port": "587"}, "port"),
