@@ -1,8 +1,7 @@
 """Messages handed over to the providers of tenants, each once unless a process is killed meanwhile.
 
-`journal` remembers which messages of a partition are open, `lane` moves it on in transactions,
-`choice` finds the route, `outlet` hands over by it, in `sessions` to a relay or by `calls` to a
-provider over HTTP, `settling` decides what an answer means for the message, and `worker` is the
-service. The room imports
-`connectors.delivery`, `connectors.routes`, `connectors.webhooks`, `tables` and `streams`.
+`journal` remembers which messages of a partition are open, `open_messages` which of them may go,
+`lane` moves both on in transactions, `doubts` and `campaigns` are what PostgreSQL says of them,
+`feedback` tells the throttle, and `worker` is the service. The room imports its own `outlets`,
+`connectors.delivery`, `tables` and `streams`.
 """

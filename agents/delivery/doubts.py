@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from agents.delivery.outlet import Outlet
+from agents.delivery.outlets.outlet import Outlet
+from agents.delivery.outlets.settling import Again, Fate, Hold, Wanted
 from agents.delivery.queues import Held
-from agents.delivery.settling import Again, Fate, Hold, Wanted
 from streams.records.messages import decode_message
 from tables.audience import doubts
 from tables.audience.doubts import Resolution

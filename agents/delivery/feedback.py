@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
 from typing import NamedTuple
 
+from agents.delivery.outlets.pacing import Way
 from streams.records.message_id import TESTS
-from streams.records.sending import Settled, WayReason
+from streams.records.sending import Settled
 
 
 class CampaignKey(NamedTuple):
@@ -18,13 +18,6 @@ class CampaignKey(NamedTuple):
 
     tenant_id: str
     number: int
-
-
-class Way(NamedTuple):
-    """Why a campaign's messages cannot leave now, if so, and until when, if that is known."""
-
-    reason: WayReason | None = None
-    until: datetime | None = None
 
 
 _OPEN = Way()

@@ -35,12 +35,12 @@ from uuid import UUID
 import msgspec
 
 from agents.delivery.campaigns import Campaigns
-from agents.delivery.choice import Routes
 from agents.delivery.doubts import Doubts, row_of
 from agents.delivery.open_messages import Leaving, OpenMessages
-from agents.delivery.outlet import Outlet
+from agents.delivery.outlets.choice import Routes
+from agents.delivery.outlets.outlet import Outlet
+from agents.delivery.outlets.settling import Answered, Terms
 from agents.delivery.queues import Held
-from agents.delivery.settling import Answered, Terms
 from connectors.delivery.classification import Verdict
 from streams import metrics
 from streams.contracts.envelope import encode

@@ -14,12 +14,11 @@ from typing import Any, NamedTuple, assert_never
 from uuid import UUID
 
 from agents.delivery.campaigns import Campaigns
-from agents.delivery.choice import Routes, chosen, way_of
 from agents.delivery.feedback import Feedback
 from agents.delivery.journal import Journal
-from agents.delivery.outlet import Outlet
-from agents.delivery.queues import Held, Origin, Queue, Queues
-from agents.delivery.settling import (
+from agents.delivery.outlets.choice import Routes, chosen, way_of
+from agents.delivery.outlets.outlet import Outlet
+from agents.delivery.outlets.settling import (
     LONGEST_AGE,
     Again,
     Answered,
@@ -35,6 +34,7 @@ from agents.delivery.settling import (
     expired,
     settled,
 )
+from agents.delivery.queues import Held, Origin, Queue, Queues
 from connectors.delivery.classification import Verdict
 from streams.records.reported_events import Incoming
 from streams.records.sending import Settled

@@ -12,8 +12,8 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from agents.delivery.choice import Sender
 from agents.delivery.feedback import CampaignKey
+from agents.delivery.outlets.choice import Sender
 from streams.contracts.values.domains import domain_of
 from streams.records.message_id import campaign_number
 

@@ -22,9 +22,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import DecodeError, Struct, json
 
 from agents.delivery.campaigns import Campaigns
-from agents.delivery.choice import Routes
 from agents.delivery.doubts import Doubts
 from agents.delivery.lane import NAME, OPEN, Lane
+from agents.delivery.outlets.choice import Routes
 from streams import metrics
 from streams.exactly_once.fatal import end_process
 from streams.exactly_once.policy import Policy

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from agents.delivery.lane import MOST_OPEN
+from agents.delivery.outlets.settling import LONGEST_AGE
 from agents.delivery.queues import LEAST_READY, MOST_BYTES, MOST_READY
-from agents.delivery.settling import LONGEST_AGE
 from api.app import LOCK_TIMEOUT
 from api.http import limits
 from api.limits import addresses, connections, pace, pollers

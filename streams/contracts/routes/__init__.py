@@ -1,7 +1,8 @@
 """The settings of routes, the ways out of a tenant's channels: one kind for each provider.
 
 `settings` has what all of them share, `smtp` a relay, `http` the providers that take messages over
-HTTP. `RouteSettings` validates a value as the kind that its `provider` names.
+HTTP. `RouteSettings` validates a value as the kind that its `provider` names. The room imports
+`streams.contracts.values` and the fields beside it.
 """
 
 from streams.contracts.routes.http import (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ from uuid import UUID
 from confluent_kafka import Producer
 
 from agents.delivery.journal import Journal
+from agents.delivery.worker import Deliver
 from streams.contracts.envelope import rfc3339
 from streams.exactly_once.tables import split_entry
 from streams.records.message_id import MessageIds
@@ -142,3 +144,24 @@ def _records(settings: Settings, name: Name) -> Iterable[raw_kafka.Raw]:
 def mail_of(message_id: str) -> str:
     """The Message-ID of a message."""
     return f"<{message_id}@{DOMAIN}>"
+
+
+@asynccontextmanager
+async def delivering(settings: Settings) -> AsyncIterator[Deliver]:
+    """The service, started."""
+    async with Deliver(None, settings) as service:
+        yield service
+
+
+def to(name: str, count: int) -> list[str]:
+    """So many addresses."""
+    return [f"{name}{number}@example.com" for number in range(count)]
+
+
+def is_idle(service: Deliver) -> bool:
+    lanes = list(service._lanes.values())
+    return bool(lanes) and not any(len(lane) or lane.on_their_way for lane in lanes)
+
+
+def on_their_way(service: Deliver) -> int:
+    return sum(lane.on_their_way for lane in service._lanes.values())

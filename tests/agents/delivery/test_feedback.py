@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from agents.delivery.feedback import CampaignKey, Feedback, Way
+from agents.delivery.feedback import CampaignKey, Feedback
+from agents.delivery.outlets.pacing import Way
 from streams.records.message_id import TESTS
 from streams.records.sending import Settled
 

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agents.delivery.outlet import Outlet
-from agents.delivery.settling import Answered
+from agents.delivery.outlets.outlet import Outlet
+from agents.delivery.outlets.settling import Answered
 from connectors.delivery.classification import Verdict
 from connectors.local.engines.engine import free_port
 from streams.records.messages import Message
@@ -128,7 +128,7 @@ async def test_the_pause_that_a_provider_asks_for_is_kept_to() -> None:
         assert not answer.is_of_message
         assert to.room(_nothing) == 0
         breaker = to._breaker
-        left = breaker._until - asyncio.get_running_loop().time()
+        left = breaker.until - asyncio.get_running_loop().time()
         assert 60 < left <= 120
 
 

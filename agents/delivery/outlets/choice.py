@@ -19,8 +19,8 @@ from math import log
 from operator import itemgetter
 from typing import NamedTuple
 
-from agents.delivery.feedback import Way
-from agents.delivery.outlet import Outlet
+from agents.delivery.outlets.outlet import Outlet
+from agents.delivery.outlets.pacing import Way
 from streams.errors import DependencyDownError
 from streams.settings import Settings
 from tables.database.connection import Database

@@ -16,11 +16,10 @@ from math import inf
 from typing import Protocol
 from zlib import crc32
 
-from agents.delivery.calls import Calls
-from agents.delivery.feedback import Way
-from agents.delivery.pacing import Breaker, Budget, Pace
-from agents.delivery.sessions import Sessions
-from agents.delivery.settling import Answered, Terms
+from agents.delivery.outlets.calls import Calls
+from agents.delivery.outlets.pacing import Breaker, Budget, Pace, Way
+from agents.delivery.outlets.sessions import Sessions
+from agents.delivery.outlets.settling import Answered, Terms
 from connectors.delivery.classification import Verdict
 from streams import metrics
 from streams.contracts.routes import HttpRoute, RouteSettings, SmtpRoute

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.delivery.settling import Again, Answered, Done, Hold, PutOff, Subject, Terms, settled
+from agents.delivery.outlets.settling import (
+    Again,
+    Answered,
+    Done,
+    Hold,
+    PutOff,
+    Subject,
+    Terms,
+    settled,
+)
 from connectors.delivery.classification import Verdict
 from streams.contracts.routes import OnDoubt
 from tests.connectors.routes.given import route

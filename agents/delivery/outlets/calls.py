@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from agents.delivery.settling import LOST, Answered
+from agents.delivery.outlets.settling import LOST, Answered
 from connectors.delivery.classification import Verdict, of_status
 from connectors.delivery.http.client import Client
 from connectors.delivery.http.exchange import Answer, Meaning

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.delivery.pacing import Breaker, Budget, Pace
+from agents.delivery.outlets.pacing import Breaker, Budget, Pace
 
 
 def test_after_a_failure_one_probe_goes_after_each_pause_and_pauses_double() -> None:

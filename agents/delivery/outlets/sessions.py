@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from agents.delivery.settling import LOST, Answered
+from agents.delivery.outlets.settling import LOST, Answered
 from connectors.bounces.verp import return_path
 from connectors.delivery import classification
 from connectors.delivery.classification import Verdict

@@ -4,9 +4,21 @@ reserved of its limits per hour and day. Pure: the time is given, in seconds of 
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import NamedTuple
+
+from streams.records.sending import WayReason
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0  # seconds
 _FEW_RESERVED, _MOST_RESERVED = 10, 2_000  # messages, four times a second
 _BURST = 0.1  # seconds that a limit per second may be ahead of an even pace
+
+
+class Way(NamedTuple):
+    """Why messages cannot leave by a route now, if so, and until when, if that is known."""
+
+    reason: WayReason | None = None
+    until: datetime | None = None
 
 
 class Breaker:

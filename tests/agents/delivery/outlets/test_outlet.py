@@ -6,8 +6,8 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from agents.delivery.outlet import Outlet
-from agents.delivery.sessions import Sessions, _Place
+from agents.delivery.outlets.outlet import Outlet
+from agents.delivery.outlets.sessions import Sessions, _Place
 from connectors.delivery.classification import Verdict
 from connectors.local.engines.engine import free_port
 from streams.records.messages import Message

@@ -6,9 +6,9 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agents.delivery.choice import chosen, way_of
-from agents.delivery.feedback import Way
-from agents.delivery.outlet import Outlet
+from agents.delivery.outlets.choice import chosen, way_of
+from agents.delivery.outlets.outlet import Outlet
+from agents.delivery.outlets.pacing import Way
 from tables.tenants.route_usage import Reserved
 from tests.connectors.routes.given import route, settings
 
