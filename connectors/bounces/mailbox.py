@@ -8,14 +8,13 @@ more of what it sends is kept than is asked of it.
 from __future__ import annotations
 
 import asyncio
-import logging
+import imaplib
 import re
+import socket
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
-
-from aioimaplib.aioimaplib import IMAP4, IMAP4ClientProtocol, quoted
 
 from connectors.bounces.mails import READ
 from connectors.routes.destinations import Destination, NoWayError, destinations
@@ -33,9 +32,6 @@ _UID = re.compile(rb"[1-9][0-9]{0,9}")
 #: Keeps what a mail says, and tells whether it may be moved away. Raises an error when it is not
 #: kept.
 Take = Callable[[bytes], Awaitable[bool]]
-
-# It logs what servers say, mails among it.
-logging.getLogger("aioimaplib.aioimaplib").setLevel(logging.CRITICAL + 1)
 
 
 class MailboxError(CampaignError):
@@ -68,7 +64,7 @@ async def visit(
     try:
         count = await _read(client, mailbox, credentials, take)
         with suppress(MailboxError):  # nothing depends on it
-            await client.step("farewell", client.logout())
+            await client.step("farewell", client.logout)
         return count
     finally:
         client.drop()
@@ -83,9 +79,9 @@ async def _connected(
     """A client at the first address that answers. Raises MailboxError."""
     failure = MailboxError(f"{mailbox.host} has no address")
     for destination in to:
-        client = _Client(mailbox, destination, context, patience)
+        client = _Client(mailbox.host, destination, context, patience)
         try:
-            await client.step("connection", client.wait_hello_from_server())
+            await client.step("connection", client.connect)
         except MailboxError as error:
             client.drop()
             failure = error
@@ -100,95 +96,88 @@ async def _connected(
 async def _read(
     client: _Client, mailbox: BounceMailbox, credentials: Credentials, take: Take
 ) -> int:
-    login = client.login(quoted(credentials.username), credentials.password)
-    await client.step("login", login)
-    await client.step("folder", client.select(quoted(mailbox.folder)))
-    found = await client.step("search", client.uid_search("UNSEEN", charset=None))
-    words = [word for line in found[:1] for word in bytes(line).split()]
+    name, password = _quoted(credentials.username), credentials.password
+    await client.step("login", client.login, name, password)
+    await client.step("folder", client.select, _quoted(mailbox.folder))
+    found = await client.step("search", client.uid, "SEARCH", "UNSEEN")
+    words = [word for line in found if line for word in line.split()]
     uids = sorted({int(word) for word in words if _UID.fullmatch(word)})[:MOST]
-    can_move = client.has_capability("MOVE")
-    for uid in uids:
-        asked = client.uid("fetch", str(uid), f"(UID BODY.PEEK[]<0.{READ}>)")
-        lines = await client.step("fetch", asked)
-        raw = next((bytes(line) for line in lines if isinstance(line, bytearray)), None)
+    for uid in map(str, uids):
+        lines = await client.step("fetch", client.uid, "FETCH", uid, f"(BODY.PEEK[]<0.{READ}>)")
+        raw = next((line[1] for line in lines if isinstance(line, tuple)), None)
         if raw is None:
             continue  # somebody else has moved it meanwhile
         may_move = await take(raw)
-        await client.step("mark", client.uid("store", str(uid), r"+FLAGS.SILENT (\Seen)"))
-        if may_move and can_move and mailbox.move_to is not None:
-            await client.step("move", client.uid("move", str(uid), quoted(mailbox.move_to)))
+        await client.step("mark", client.uid, "STORE", uid, "+FLAGS.SILENT", r"(\Seen)")
+        if may_move and "MOVE" in client.capabilities and mailbox.move_to is not None:
+            await client.step("move", client.uid, "MOVE", uid, _quoted(mailbox.move_to))
     return len(uids)
 
 
-class _Client(IMAP4):  # type: ignore[misc]  # aioimaplib is untyped
-    """A client that connects to an address that was judged, not to the name again."""
+def _quoted(text: str) -> str:
+    """A quoted string (RFC 9051, section 4.3)."""
+    return '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
+
+
+class _Client(imaplib.IMAP4):
+    """A client that connects to an address that was judged, not to the name again; each step is
+    taken in a thread. It ends when the server says more in one step than it was asked for.
+    """
 
     def __init__(
-        self,
-        mailbox: BounceMailbox,
-        to: Destination,
-        context: ssl.SSLContext | None,
-        patience: float,
+        self, name: str, to: Destination, context: ssl.SSLContext | None, patience: float
     ) -> None:
-        self._name, self._to, self._context = mailbox.host, to, context
-        super().__init__(to.address, to.port, timeout=patience)
+        """Connects nowhere yet."""
+        self._name, self._to, self._context, self._patience = name, to, context, patience
+        self._said = 0
+        self._wire: socket.socket | None = None
 
-    def create_client(self, *_: object) -> None:
-        loop = asyncio.get_running_loop()
-        protocol = self.protocol = _Bounded(loop)
-        self._client_task = loop.create_task(
-            loop.create_connection(
-                lambda: protocol,
-                self._to.address,
-                self._to.port,
-                ssl=self._context,
-                server_hostname=self._name if self._context is not None else None,
-            )
-        )
+    def connect(self) -> tuple[str, list[Any]]:
+        """Connect, and hear the greeting."""
+        super().__init__(self._name, self._to.port, self._patience)
+        return "OK", []
 
-    async def step(self, name: str, asked: Coroutine[Any, Any, Any]) -> list[Any]:
-        """The lines of the answer. Raises MailboxError when it is no OK, or none comes."""
-        task = asyncio.ensure_future(asked)
+    def _create_socket(self, timeout: float | None) -> socket.socket:
+        wire = self._wire = socket.create_connection((self._to.address, self._to.port), timeout)
+        if self._context is not None:
+            wire = self._wire = self._context.wrap_socket(wire, server_hostname=self._name)
+        return wire
+
+    def read(self, size: int) -> bytes:
+        """The bytes of a literal. Raises IMAP4.abort when they are too many."""
+        self._count(size)
+        return super().read(size)
+
+    def readline(self) -> bytes:
+        """A line. Raises IMAP4.abort after too many."""
+        line = super().readline()
+        self._count(len(line))
+        return line
+
+    def _count(self, size: int) -> None:
+        self._said += size
+        if size < 0 or self._said > _MOST_SAID:
+            raise self.abort("the server says too much")
+
+    async def step(
+        self, name: str, asked: Callable[..., tuple[str, list[Any]]], *words: str
+    ) -> list[Any]:
+        """The data of the answer. Raises MailboxError when it is no OK, or none comes."""
+        self._said = 0
         try:
-            await asyncio.wait((task, self.protocol.lost), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            task.cancel()
-        if not task.done() or task.cancelled():
-            raise MailboxError(f"the server has ended the connection at the {name}")
-        # a tenant's server may say anything, and the client raises a dozen kinds for it
-        if (error := task.exception()) is not None:
+            result, data = await asyncio.to_thread(asked, *words)
+        except Exception as error:  # noqa: BLE001  # a tenant's server may say anything
+            # the text may have what the server has said
             raise MailboxError(f"the {name} failed ({type(error).__name__})") from None
-        answer = task.result()
-        if answer is not None and answer.result != "OK":
+        if result not in {"OK", "BYE"}:
             raise MailboxError(f"the server refuses the {name}")
-        return [] if answer is None else list(answer.lines)
+        return data
 
     def drop(self) -> None:
-        self._client_task.cancel()
-        if self.protocol.transport is not None:
-            self.protocol.transport.abort()
-
-
-class _Bounded(IMAP4ClientProtocol):  # type: ignore[misc]
-    """Ends a connection whose server says more than it was asked for."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
-        self._said = 0
-        self.lost = loop.create_future()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if not self.lost.done():
-            self.lost.set_result(None)
-
-    def send(self, line: str, scrub: str | None = None) -> None:
-        self._said = 0
-        super().send(line, scrub)
-
-    def data_received(self, data: bytes) -> None:
-        self._said += len(data)
-        if self._said > _MOST_SAID:
-            self.transport.abort()
-        else:
-            super().data_received(data)
+        """End the connection, and so the step that waits for it."""
+        if self._wire is not None:
+            with suppress(OSError):
+                self._wire.shutdown(socket.SHUT_RDWR)
+            self._wire.close()
+            if (lines := getattr(self, "file", None)) is not None:  # once it is connected
+                lines.close()
