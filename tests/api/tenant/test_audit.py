@@ -21,7 +21,7 @@ from tests.postgres import DatabaseError, sql
 # Writing routes of admins that are not noted, each with its reason.
 EXEMPT: Mapping[str, str] = {}
 # What lower roles may do, and is noted all the same.
-ALSO = {"DELETE /api/v1/contacts/{contactId}"}
+ALSO = {"DELETE /api/v1/contacts/{contactId}", "POST /api/v1/campaigns/{campaignId}/in-doubt"}
 # What an admin reads that leaves the installation as a whole.
 EXPORTS = {"GET /api/v1/segments/{segmentId}/contacts.csv"}
 _COUNT = "SELECT count(*) FROM audit_log WHERE tenant_id = 'acme'"
